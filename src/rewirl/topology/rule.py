@@ -1,0 +1,237 @@
+"""Rewiring: what a rule decides, and the one place that holds every rule to the number of connections."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.topology.config import TopologyConfig
+
+RULES = {
+    "static": "rewirl.topology.static:Static",
+    "set": "rewirl.topology.set:SET",
+}
+
+
+@dataclass(frozen=True)
+class LayerState:
+    """One sparse layer at the moment of a rewiring event.
+
+    Args:
+        shape: (n_out, n_in).
+        places: the connections, int64 [connections], row * n_in + column, distinct, in any order.
+        weights: the weight of each, float32 [connections], in the same order.
+
+    Raises:
+        ValueError: places and weights are not two vectors of the same length.
+    """
+
+    shape: tuple[int, int]
+    places: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        """Refuse vectors that do not belong together."""
+        if self.places.ndim != 1 or self.places.shape != self.weights.shape:
+            raise ValueError(
+                "places and weights of a layer must be vectors of one length, "
+                f"got {self.places.shape} and {self.weights.shape}"
+            )
+
+    @property
+    def total(self) -> int:
+        """Number of places, existing or not: n_out * n_in."""
+        return self.shape[0] * self.shape[1]
+
+
+@dataclass(frozen=True)
+class Rewiring:
+    """What an event changes in one layer; as many connections go as come.
+
+    Args:
+        dropped: connections that go, as indices into the places of the state, int64 [count], sorted.
+        grown: places that come, int64 [count], sorted. A place both dropped and grown is a new connection too.
+    """
+
+    dropped: NDArray[np.int64]
+    grown: NDArray[np.int64]
+
+
+class Rule(ABC):
+    """A way to rewire: which connections go, and where new ones come.
+
+    `rewire` calls both methods with the connections in the order of their places, and sees to it that as many come as
+    go.
+
+    Args:
+        config: the topology configuration of the run.
+    """
+
+    adapts: ClassVar[bool] = True
+    """False for a rule that never changes anything; its events are skipped."""
+
+    def __init__(self, config: TopologyConfig) -> None:
+        """Keep the configuration, from which a rule takes its options."""
+        self.config = config
+
+    @abstractmethod
+    def drop_score(self, state: LayerState, fraction: float) -> NDArray[np.float64]:
+        """Score the connections; those of the lowest scores are dropped, of equal ones those of the lower places.
+
+        Args:
+            state: the layer, its places sorted.
+            fraction: of the connections that this event is to rewire.
+
+        Returns:
+            Scores, float64 [connections]. The fraction decides how many go, except that a connection of score -inf goes
+            and one of +inf stays in any case.
+        """
+
+    @abstractmethod
+    def grow(
+        self, state: LayerState, occupied: NDArray[np.int64], count: int, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Choose where new connections come.
+
+        Args:
+            state: the layer before the event, its places sorted.
+            occupied: places not to be chosen, int64, sorted: all of the state's, or those that are left of them where a
+                dropped connection may be grown again.
+            count: how many to choose, at least 1; so many places are free.
+            rng: the stream to draw from, if at all.
+
+        Returns:
+            Distinct free places, int64 [count], in any order.
+        """
+
+
+def rewire(
+    rule: Rule, state: LayerState, fraction: float, rng: np.random.Generator, regrow_dropped: bool = False
+) -> Rewiring:
+    """Carry out one event in one layer (Sokar et al. 2022, Algorithm 3), without changing the state.
+
+    floor(fraction * connections) are dropped, unless scores of -inf or +inf say more or less, and never more than there
+    are places for new ones.
+
+    Args:
+        rule: decides what is dropped and grown.
+        state: the layer.
+        fraction: of its connections to rewire, in [0, 1].
+        rng: the stream growth draws from.
+        regrow_dropped: whether a place emptied in this event may be grown in it; otherwise growth is elsewhere.
+
+    Returns:
+        What to change; `dropped` and `grown` have the same length.
+
+    Raises:
+        ValueError: the fraction or the state is impossible, or the rule returned what would break the topology.
+    """
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"the fraction of connections to rewire must be between 0 and 1, got {fraction}")
+    nothing = np.empty(0, dtype=np.int64)
+    if not rule.adapts or not len(state.places):
+        return Rewiring(nothing, nothing)
+
+    order = np.argsort(state.places)
+    ordered = LayerState(state.shape, state.places[order], state.weights[order])
+    _check_state(ordered)
+    scores = _checked_scores(rule, rule.drop_score(ordered, fraction), ordered)
+    must, may = int(np.count_nonzero(scores == -np.inf)), int(np.count_nonzero(scores < np.inf))
+    count = min(max(int(fraction * len(scores)), must), may)
+    if not regrow_dropped:
+        count = min(count, state.total - len(scores))
+    if count == 0:
+        return Rewiring(nothing, nothing)
+
+    lowest = _lowest(scores, count)
+    occupied = np.delete(ordered.places, lowest) if regrow_dropped else ordered.places
+    grown = _checked_growth(rule, rule.grow(ordered, occupied, count, rng), ordered, occupied, count)
+    return Rewiring(np.sort(order[lowest]), grown)
+
+
+def rule(name: str, config: TopologyConfig) -> Rule:
+    """Make the rule of this name.
+
+    Args:
+        name: "static", "set", or "package.module:Class", a `Rule` of the user's own that Python can import.
+        config: the topology configuration of the run, handed to the rule.
+
+    Returns:
+        The rule.
+
+    Raises:
+        ValueError: there is no such rule; the message says what is near or what is wrong with it.
+    """
+    module_name, colon, class_name = RULES.get(name, name).partition(":")
+    if not (module_name and colon and class_name):
+        near = get_close_matches(name.lower(), RULES, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"no rule {name!r}; {hint}There are {', '.join(RULES)}, and package.module:Class for your own")
+    try:
+        module = importlib.import_module(module_name)
+    except (ImportError, TypeError) as error:  # TypeError: a relative name such as .mine
+        raise ValueError(f"the rule {name!r}: cannot import {module_name!r}: {error}") from error
+    found: Any = getattr(module, class_name, None)
+    if found is None:
+        near = get_close_matches(class_name, dir(module), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"the rule {name!r}: {module_name} has no {class_name!r}{hint}")
+    if not (inspect.isclass(found) and issubclass(found, Rule)):
+        raise ValueError(f"the rule {name!r}: {class_name} is not a subclass of rewirl.topology.Rule")
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(found.__abstractmethods__))
+        raise ValueError(f"the rule {name!r}: {class_name} has yet to define {missing}")
+    return found(config)
+
+
+def _lowest(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Return the indices of the `count` lowest scores; of equal ones the first."""
+    limit = np.partition(scores, count - 1)[count - 1]
+    below = np.flatnonzero(scores < limit)
+    equal = np.flatnonzero(scores == limit)[: count - len(below)]
+    return np.concatenate([below, equal])
+
+
+def _check_state(state: LayerState) -> None:
+    places = state.places
+    if places[0] < 0 or places[-1] >= state.total or (np.diff(places) == 0).any():
+        raise ValueError(f"the places of a layer of shape {state.shape} must be distinct and in [0, {state.total})")
+    if not np.isfinite(state.weights).all():
+        raise ValueError(f"a layer of shape {state.shape} has weights that are not finite: the training has diverged")
+
+
+def _checked_scores(rule: Rule, returned: Any, state: LayerState) -> NDArray[np.float64]:
+    scores: NDArray[np.float64] = np.asarray(returned, dtype=np.float64)
+    if scores.shape != state.places.shape:
+        _blame(rule, f"drop_score must return one score per connection, {state.places.shape}, got {scores.shape}")
+    if np.isnan(scores).any():
+        _blame(rule, "drop_score returned a score that is NaN")
+    return scores
+
+
+def _checked_growth(
+    rule: Rule, returned: Any, state: LayerState, occupied: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    returned = np.asarray(returned)
+    if returned.dtype.kind not in "iu" or returned.shape != (count,):
+        _blame(rule, f"grow must return {count} places as integers, got {returned.dtype} of shape {returned.shape}")
+    grown: NDArray[np.int64] = np.sort(returned.astype(np.int64))
+    if grown[0] < 0 or grown[-1] >= state.total:
+        _blame(rule, f"grow must return places in [0, {state.total}), got {grown[0]} to {grown[-1]}")
+    if (np.diff(grown) == 0).any():
+        _blame(rule, "grow returned a place twice")
+    if (np.searchsorted(occupied, grown, side="left") != np.searchsorted(occupied, grown, side="right")).any():
+        _blame(rule, "grow returned a place that is occupied")
+    return grown
+
+
+def _blame(rule: Rule, fault: str) -> None:
+    kind = type(rule)
+    raise ValueError(f"the rule {kind.__module__}:{kind.__qualname__} broke its contract: {fault}")
