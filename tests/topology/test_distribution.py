@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rewirl.topology import TopologyConfig, densities, erdos_renyi, erdos_renyi_for_sparsity, uniform
+
+CHEETAH_ACTOR = [(256, 17), (256, 256), (6, 256)]
+CHEETAH_CRITIC = [(256, 23), (256, 256), (1, 256)]
+
+
+def expected(shapes, result):
+    return sum(density * n_out * n_in for density, (n_out, n_in) in zip(result, shapes, strict=True))
+
+
+def live(shapes, result):
+    """Whole connections in the budget; the tiny term absorbs the rounding of the sum."""
+    return math.floor(expected(shapes, result) + 1e-6)
+
+
+# RLx2 (Tan et al. 2023), TD3: observation and action sizes; sparsities asked for; layer sparsities and connections due.
+ACTORS = {
+    "HalfCheetah": (17, 6, 0.90, (0.552, 0.9442, 0.0), 7142),
+    "Hopper": (11, 3, 0.98, (0.8737, 0.9896, 0.5509), 1382),
+    "Walker2d": (17, 6, 0.97, (0.8716, 0.984, 0.6509), 2142),
+    "Ant": (111, 8, 0.96, (0.9566, 0.9738, 0.5669), 3840),
+}
+CRITICS = {
+    "HalfCheetah": (17, 6, 0.85, (0.3712, 0.8963, 0.0), 21504),
+    "Hopper": (11, 3, 0.95, (0.6905, 0.9679, 0.0), 6937),
+    "Walker2d": (17, 6, 0.95, (0.8006, 0.9671, 0.0), 7168),
+    "Ant": (111, 8, 0.88, (0.8433, 0.9005, 0.0), 23101),
+}
+
+
+@pytest.mark.parametrize("env", ACTORS)
+def test_erdos_renyi_for_sparsity_reproduces_the_published_actors(env):
+    obs, act, sparsity, layers, count = ACTORS[env]
+    shapes = [(256, obs), (256, 256), (act, 256)]
+    result = erdos_renyi_for_sparsity(shapes, sparsity)
+    assert tuple(round(1 - density, 4) for density in result) == layers
+    assert live(shapes, result) == count
+
+
+@pytest.mark.parametrize("env", CRITICS)
+def test_erdos_renyi_for_sparsity_reproduces_the_published_critics_jointly_and_alone(env):
+    obs, act, sparsity, layers, count = CRITICS[env]
+    shapes = [(256, obs + act), (256, 256), (1, 256)]
+    both = erdos_renyi_for_sparsity(shapes * 2, sparsity)
+    assert tuple(round(1 - density, 4) for density in both) == layers * 2
+    assert live(shapes * 2, both) == count
+    assert erdos_renyi_for_sparsity(shapes, sparsity) == pytest.approx(both[:3], rel=1e-12)
+
+
+def test_erdos_renyi_is_the_papers_formula_with_a_dense_output_layer():
+    actor = erdos_renyi(CHEETAH_ACTOR, (7, 64))
+    assert actor == [7 * (256 + 17) / (256 * 17), 64 * 512 / 65536, 1.0]
+    critic = erdos_renyi(CHEETAH_CRITIC, (7, 64))
+    connections = expected(CHEETAH_ACTOR, actor) + 2 * expected(CHEETAH_CRITIC, critic)
+    assert connections == pytest.approx(106_169)  # the paper's 51% sparsity of 214,784
+    assert 1 - connections / 214_784 == pytest.approx(0.51, abs=0.005)
+
+
+def test_erdos_renyi_with_a_lambda_for_every_layer_and_a_saturated_one():
+    assert erdos_renyi([(4, 2), (8, 4), (2, 8)], (1000, 1, 0.5)) == [1.0, 12 / 32, 0.5 * 10 / 16]
+
+
+def test_uniform_gives_every_layer_the_same():
+    assert uniform(CHEETAH_ACTOR, 0.75) == [0.25, 0.25, 0.25]
+
+
+sizes = st.lists(st.integers(8, 600), min_size=2, max_size=6)
+
+
+@given(sizes=sizes, sparsity=st.floats(0, 0.8))
+def test_erdos_renyi_keeps_the_total_and_the_proportions_of_what_is_not_dense(sizes, sparsity):
+    shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
+    result = erdos_renyi_for_sparsity(shapes, sparsity)
+    assert all(0 < density <= 1 for density in result)
+    total = sum(n_out * n_in for n_out, n_in in shapes)
+    assert expected(shapes, result) == pytest.approx((1 - sparsity) * total, rel=1e-9)
+    eps = [density * a * b / (a + b) for density, (a, b) in zip(result, shapes, strict=True)]
+    sparse = [value for value, density in zip(eps, result, strict=True) if density < 1]
+    assert sparse == pytest.approx([max(sparse, default=0)] * len(sparse), rel=1e-9)
+    # a dense layer is one that the eps of the others would fill
+    for density, value in zip(result, eps, strict=True):
+        assert density < 1 or value <= max(sparse, default=value) * (1 + 1e-9)
+
+
+def test_densities_does_what_the_configuration_says():
+    shapes = CHEETAH_ACTOR
+    assert densities(TopologyConfig(lambdas=(7, 64)), shapes) == erdos_renyi(shapes, (7, 64))
+    assert densities(TopologyConfig(sparsity=0.9), shapes) == erdos_renyi_for_sparsity(shapes, 0.9)
+    assert densities(TopologyConfig(sparsity=0.5, distribution="uniform"), shapes) == [0.5] * 3
+    assert densities(TopologyConfig(sparsity=0.0), shapes) == [1.0] * 3
+    with pytest.raises(ValueError, match="give one of them"):
+        densities(TopologyConfig(sparsity=None), shapes)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "message"),
+    [
+        (lambda s: erdos_renyi(s, (7,)), "1 lambdas for 3 layers"),
+        (lambda s: erdos_renyi(s, (7, 7, 7, 7)), "Give 2 .* or 3"),
+        (lambda s: erdos_renyi(s, (0, 64)), "positive"),
+        (lambda s: erdos_renyi(s, (7, -1)), "positive"),
+        (lambda s: erdos_renyi(s, (7, float("nan"))), "positive"),
+        (lambda s: erdos_renyi(s, (0.1, 64)), "most units of layer 1 without any input"),
+        (lambda s: erdos_renyi_for_sparsity(s, 1.0), "below 1"),
+        (lambda s: erdos_renyi_for_sparsity(s, -0.1), "at least 0"),
+        (lambda s: erdos_renyi_for_sparsity(s, float("nan")), "below 1"),
+        (lambda s: erdos_renyi_for_sparsity(s, 0.999), "Lower the sparsity"),
+        (lambda s: uniform(s, 1.0), "below 1"),
+        (lambda s: uniform(s, 0.97), "erdos-renyi"),
+    ],
+)
+def test_an_impossible_setting_is_refused_with_the_table_of_layers(attempt, message):
+    with pytest.raises(ValueError, match=re.compile(message)) as raised:
+        attempt(CHEETAH_ACTOR)
+    for shape in ("256 x 17", "256 x 256", "6 x 256"):
+        assert shape in str(raised.value)
+
+
+def test_published_sparsities_up_to_99_percent_are_possible():
+    for sparsity in (0.5, 0.8, 0.9, 0.95, 0.98, 0.99):
+        erdos_renyi_for_sparsity(CHEETAH_ACTOR, sparsity)
+        erdos_renyi_for_sparsity(CHEETAH_CRITIC, sparsity)
+
+
+@pytest.mark.parametrize("shapes", [[], [(0, 3)], [(3, 0), (2, 3)]])
+def test_a_network_without_units_is_refused(shapes):
+    with pytest.raises(ValueError, match="at least one"):
+        uniform(shapes, 0.5)
+    with pytest.raises(ValueError, match="at least one"):
+        erdos_renyi(shapes, (1,))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"sparsity": 1.0},
+        {"sparsity": -0.1},
+        {"sparsity": float("nan")},
+        {"lambdas": (7.0, 0.0)},
+        {"lambdas": (7.0, math.inf)},
+        {"distribution": "erdos_renyi"},
+        {"drop": "smallest"},
+        {"adapt_every": 0},
+        {"adapt_fraction": 1.1},
+        {"adapt_fraction": float("nan")},
+        {"adapt_offset": 1000},
+        {"adapt_offset": -1},
+        {"adapt_end": -1},
+    ],
+)
+def test_the_configuration_refuses_a_field_out_of_range_and_names_it(field):
+    with pytest.raises(ValueError, match=next(iter(field))):
+        TopologyConfig(**field)

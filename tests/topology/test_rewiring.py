@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from rewirl.seeding import generator
+from rewirl.topology import LayerState, Rule, TopologyConfig, random_places, rewire
+from rewirl.topology.rule import rule
+from rewirl.topology.set import SET
+
+
+def layer(shape, weights, places=None):
+    weights = np.asarray(weights, dtype=np.float32)
+    places = np.arange(len(weights)) if places is None else np.asarray(places)
+    return LayerState(shape, places.astype(np.int64), weights)
+
+
+def set_rule(drop="paper"):
+    return SET(TopologyConfig(drop=drop))
+
+
+def dropped_weights(state, drop, fraction):
+    rewiring = rewire(set_rule(drop), state, fraction, generator(0, "t"))
+    return sorted(state.weights[rewiring.dropped].tolist())
+
+
+@st.composite
+def events(draw):
+    """A random layer in random order, with exact zeros and equal weights in it, and an event."""
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    shape = (draw(st.integers(1, 20)), draw(st.integers(1, 20)))
+    places = rng.permutation(random_places(shape, draw(st.floats(0, 1)), rng))
+    weights = rng.normal(size=len(places)).astype(np.float32)
+    if draw(st.booleans()):
+        weights = np.round(weights)  # ties and zeros
+    weights *= draw(st.sampled_from([1, -1])) if draw(st.booleans()) else 1
+    if draw(st.booleans()):
+        weights = np.abs(weights)  # only one sign
+    return LayerState(shape, places, weights), draw(st.floats(0, 1))
+
+
+@given(event=events(), drop=st.sampled_from(["paper", "code", "magnitude"]), regrow=st.booleans())
+def test_an_event_keeps_the_number_of_connections_and_grows_elsewhere(event, drop, regrow):
+    state, fraction = event
+    before = set(state.places.tolist())
+    rewiring = rewire(set_rule(drop), state, fraction, generator(0, "t"), regrow_dropped=regrow)
+    dropped = set(state.places[rewiring.dropped].tolist())
+    grown = set(rewiring.grown.tolist())
+    assert rewiring.dropped.dtype == rewiring.grown.dtype == np.int64
+    assert len(dropped) == len(rewiring.dropped) == len(rewiring.grown) == len(grown)
+    assert (np.diff(rewiring.dropped) > 0).all()
+    assert (np.diff(rewiring.grown) > 0).all()
+    kept = before - dropped
+    assert not grown & (kept if regrow else before)
+    assert grown <= set(range(state.total))
+    assert len(kept | grown) == len(before)
+
+
+@given(event=events(), drop=st.sampled_from(["paper", "magnitude"]))
+def test_the_fraction_is_dropped_as_far_as_there_is_room(event, drop):
+    state, fraction = event
+    count = int(fraction * len(state.places))
+    elsewhere = rewire(set_rule(drop), state, fraction, generator(0, "t"))
+    assert len(elsewhere.dropped) == min(count, state.total - len(state.places))
+    anywhere = rewire(set_rule(drop), state, fraction, generator(0, "t"), regrow_dropped=True)
+    assert len(anywhere.dropped) == count
+
+
+@given(event=events())
+def test_magnitude_drops_the_smallest(event):
+    state, fraction = event
+    dropped = rewire(set_rule("magnitude"), state, fraction, generator(0, "t"), regrow_dropped=True).dropped
+    size = np.abs(state.weights)
+    kept = np.delete(size, dropped)
+    assert not len(dropped) or not len(kept) or size[dropped].max() <= kept.min()
+
+
+@given(event=events())
+def test_the_paper_drops_zeros_first_then_half_of_each_sign_from_zero_outwards(event):
+    state, fraction = event
+    rewiring = rewire(set_rule("paper"), state, fraction, generator(0, "t"), regrow_dropped=True)
+    count = int(fraction * len(state.places))
+    w = state.weights
+    positive, negative = np.sort(w[w > 0]), np.sort(-w[w < 0])
+    zeros = min(count, int((w == 0).sum()))
+    rest = count - zeros
+    p = min((rest + 1) // 2, len(positive))
+    n = min(rest - p, len(negative))
+    p = rest - n
+    wanted = np.sort(np.concatenate([np.zeros(zeros, np.float32), positive[:p], -negative[:n]]))
+    np.testing.assert_array_equal(np.sort(w[rewiring.dropped]), wanted)
+
+
+@given(event=events())
+def test_the_code_drops_its_share_of_each_sign_and_every_zero(event):
+    state, fraction = event
+    w = state.weights
+    rewiring = rewire(set_rule("code"), state, fraction, generator(0, "t"), regrow_dropped=True)
+    gone = w[rewiring.dropped]
+    for sign in (1, -1):
+        one_sign = np.sort((sign * w)[sign * w > 0])
+        np.testing.assert_array_equal(
+            np.sort((sign * gone)[sign * gone > 0]), one_sign[: int(fraction * len(one_sign))]
+        )
+    assert (gone == 0).sum() == (w == 0).sum()
+
+
+# Ten connections of a 4 x 5 layer: six positive, three negative, one zero.
+TEN = [0.3, -0.2, 0.1, 0.9, 0.0, -0.8, 0.5, 0.05, -0.01, 0.7]
+
+
+@pytest.mark.parametrize(
+    ("drop", "fraction", "wanted"),
+    [
+        ("paper", 0.1, [0.0]),
+        ("paper", 0.2, [0.0, 0.05]),  # the odd one is positive
+        ("paper", 0.5, [-0.2, -0.01, 0.0, 0.05, 0.1]),  # zero, two of each sign
+        ("paper", 0.9, [-0.8, -0.2, -0.01, 0.0, 0.05, 0.1, 0.3, 0.5, 0.7]),  # the negatives run out
+        ("paper", 0.09, []),  # floor(0.9) = 0
+        ("code", 0.5, [-0.01, 0.0, 0.05, 0.1, 0.3]),  # 3 of 6, 1 of 3, and the zero
+        ("code", 0.05, [0.0]),  # whatever the fraction
+        ("magnitude", 0.5, [-0.2, -0.01, 0.0, 0.05, 0.1]),
+        ("magnitude", 0.3, [-0.01, 0.0, 0.05]),
+    ],
+)
+def test_hand_worked_drops(drop, fraction, wanted):
+    state = layer((4, 5), TEN)
+    assert dropped_weights(state, drop, fraction) == np.asarray(wanted, dtype=np.float32).tolist()
+
+
+def test_the_variants_differ_where_the_signs_do():
+    weights = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, -1.0, -2.0]
+    state = layer((4, 5), weights)
+    assert dropped_weights(state, "paper", 0.5) == np.float32([-2.0, -1.0, 0.1, 0.2]).tolist()
+    assert dropped_weights(state, "code", 0.5) == np.float32([-1.0, 0.1, 0.2, 0.3]).tolist()
+    assert dropped_weights(state, "magnitude", 0.5) == np.float32([0.1, 0.2, 0.3, 0.4]).tolist()
+
+
+def test_hand_worked_growth_fills_what_is_empty():
+    state = layer((2, 3), [0.5, -0.4, 0.3, -0.2], places=[5, 0, 2, 3])
+    rewiring = rewire(set_rule(), state, 0.5, generator(0, "t"))
+    assert rewiring.dropped.tolist() == [2, 3]
+    assert rewiring.grown.tolist() == [1, 4]  # the only two empty places
+
+
+def test_growth_is_limited_by_the_room_and_then_the_lowest_scores_go():
+    state = layer((1, 5), [0.4, 0.3, 0.2, 0.1])
+    rewiring = rewire(set_rule("magnitude"), state, 1.0, generator(0, "t"))
+    assert rewiring.dropped.tolist() == [3]
+    assert rewiring.grown.tolist() == [4]
+
+
+def test_equal_weights_go_by_place_and_not_by_their_order():
+    places = np.array([7, 1, 5, 3])
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]):
+        state = layer((2, 5), [0.5] * 4, places=places[order])
+        for drop in ("paper", "code", "magnitude"):
+            dropped = rewire(set_rule(drop), state, 0.5, generator(0, "t")).dropped
+            assert sorted(state.places[dropped].tolist()) == [1, 3]
+
+
+def test_growth_may_come_back_only_when_told_to():
+    state = layer((1, 4), [0.1, 0.2, 0.3])
+    assert rewire(set_rule(), state, 1.0, generator(0, "t")).grown.tolist() == [3]
+    seen = set()
+    rng = generator(0, "t")
+    for _ in range(200):
+        seen.add(tuple(rewire(set_rule(), state, 0.34, rng, regrow_dropped=True).grown.tolist()))
+    assert seen == {(0,), (3,)}
+
+
+@pytest.mark.parametrize("regrow", [False, True])
+def test_growth_is_uniform_over_the_places_it_may_take(regrow):
+    weights = np.arange(1, 11) * np.array([1, -1] * 5)
+    state = layer((5, 4), weights, places=[0, 2, 3, 7, 8, 11, 12, 13, 17, 19])
+    rng = generator(11, "t")
+    counts = np.zeros(20, dtype=int)
+    for _ in range(6000):
+        counts[rewire(set_rule(), state, 0.2, rng, regrow_dropped=regrow).grown] += 1
+    allowed = np.setdiff1d(np.arange(20), state.places)
+    if regrow:
+        allowed = np.union1d(allowed, [0, 2])  # those of the weights 1 and -2
+    assert counts.sum() == counts[allowed].sum() == 12_000
+    assert chisquare(counts[allowed]).pvalue > 1e-3
+
+
+def test_the_same_stream_gives_the_same_event_and_the_state_is_left_alone():
+    rng = np.random.default_rng(0)
+    places = rng.permutation(random_places((30, 40), 0.3, rng))
+    state = LayerState((30, 40), places, rng.normal(size=len(places)).astype(np.float32))
+    state.places.flags.writeable = state.weights.flags.writeable = False
+    first, second = (rewire(set_rule(), state, 0.3, generator(4, "t")) for _ in range(2))
+    np.testing.assert_array_equal(first.dropped, second.dropped)
+    np.testing.assert_array_equal(first.grown, second.grown)
+
+
+@given(event=events(), regrow=st.booleans())
+def test_static_stays_static_and_draws_nothing(event, regrow):
+    state, fraction = event
+    rng = generator(0, "t")
+    before = rng.bit_generator.state
+    rewiring = rewire(rule("static", TopologyConfig(rule="static")), state, fraction, rng, regrow_dropped=regrow)
+    assert len(rewiring.dropped) == len(rewiring.grown) == 0
+    assert rng.bit_generator.state == before
+
+
+def test_scores_of_infinity_overrule_the_fraction():
+    class Marked(SET):
+        def drop_score(self, state, fraction):
+            return np.where(state.weights > 1, np.inf, np.where(state.weights < -1, -np.inf, 0.0))
+
+    marked = Marked(TopologyConfig())
+    state = layer((3, 4), [2, 0, -2, -3, 3])
+    assert rewire(marked, state, 0.0, generator(0, "t")).dropped.tolist() == [2, 3]
+    assert rewire(marked, state, 1.0, generator(0, "t")).dropped.tolist() == [1, 2, 3]
+
+
+def test_an_event_takes_memory_for_the_connections_only():
+    rng = np.random.default_rng(0)
+    places = random_places((4096, 4096), 0.01, rng)
+    state = LayerState((4096, 4096), places, rng.normal(size=len(places)).astype(np.float32))
+    tracemalloc.start()
+    try:
+        rewire(set_rule(), state, 0.3, generator(0, "t"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 60 * len(places)  # seven or so vectors of 8 bytes; a mask of bytes alone would have 100 a connection
+
+
+class Faulty(SET):
+    scores = None
+    places = None
+
+    def drop_score(self, state, fraction):
+        return super().drop_score(state, fraction) if self.scores is None else np.asarray(self.scores)
+
+    def grow(self, state, occupied, count, rng):
+        return np.asarray(self.places)
+
+
+@pytest.mark.parametrize(
+    ("scores", "places", "fault"),
+    [
+        ([0.0, 1.0], [5, 6], "one score per connection"),
+        ([0.0, 1.0, 2.0, np.nan], [5, 6], "NaN"),
+        (None, [5], "2 places as integers"),
+        (None, [5, 6, 7], "2 places as integers"),
+        (None, [5.0, 6.0], "2 places as integers"),
+        (None, [5, 5], "twice"),
+        (None, [5, 3], "occupied"),
+        (None, [5, 12], r"in \[0, 12\)"),
+        (None, [5, -1], r"in \[0, 12\)"),
+    ],
+)
+def test_a_rule_that_would_break_the_topology_is_named(scores, places, fault):
+    faulty = Faulty(TopologyConfig())
+    faulty.scores, faulty.places = scores, places
+    with pytest.raises(ValueError, match=rf"Faulty.*{fault}"):
+        rewire(faulty, layer((3, 4), [1, -1, 2, -2]), 0.5, generator(0, "t"))
+
+
+@pytest.mark.parametrize(
+    ("state", "fraction", "fault"),
+    [
+        (layer((2, 3), [1, 2], places=[1, 1]), 0.5, "distinct"),
+        (layer((2, 3), [1, 2], places=[1, 6]), 0.5, "distinct"),
+        (layer((2, 3), [1, 2], places=[-1, 3]), 0.5, "distinct"),
+        (layer((2, 3), [1, np.nan]), 0.5, "diverged"),
+        (layer((2, 3), [1, np.inf]), 0.5, "diverged"),
+        (layer((2, 3), [1, 2]), 1.5, "fraction"),
+        (layer((2, 3), [1, 2]), float("nan"), "fraction"),
+    ],
+)
+def test_an_impossible_event_is_refused(state, fraction, fault):
+    with pytest.raises(ValueError, match=fault):
+        rewire(set_rule(), state, fraction, generator(0, "t"))
+
+
+def test_a_layer_state_of_unequal_vectors_is_refused():
+    with pytest.raises(ValueError, match="one length"):
+        LayerState((2, 2), np.arange(2), np.ones(3, dtype=np.float32))
+
+
+class OwnRule(SET):
+    pass
+
+
+class Unfinished(Rule):
+    def drop_score(self, state, fraction):
+        return np.zeros(len(state.places))
+
+
+def test_rules_are_found_by_name():
+    config = TopologyConfig(drop="magnitude")
+    found = rule("set", config)
+    assert type(found) is SET and found.config is config and found.adapts
+    assert not rule("static", config).adapts
+    assert type(rule(f"{__name__}:OwnRule", config)) is OwnRule
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sett", "did you mean set"),
+        ("SET", "did you mean set"),
+        ("rigl9", "static, set, and package.module:Class"),
+        ("", "package.module:Class"),
+        ("no_such_package.rules:Mine", "cannot import 'no_such_package.rules'"),
+        (".rules:Mine", "cannot import"),
+        ("rewirl.topology.set:SETT", "did you mean SET"),
+        ("rewirl.topology.config:TopologyConfig", "not a subclass"),
+        ("rewirl.topology.set:halves", "not a subclass"),
+        (f"{__name__}:Unfinished", "yet to define grow"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused_with_the_reason(name, message):
+    with pytest.raises(ValueError, match=message):
+        rule(name, TopologyConfig())

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from rewirl.topology import Schedule, TopologyConfig
+
+
+def events(schedule, updates):
+    return [update for update in range(1, updates + 1) if schedule.due(update)]
+
+
+def test_events_fall_on_every_period_from_the_first_full_one():
+    assert events(Schedule(1000, 0.05), 3500) == [1000, 2000, 3000]
+
+
+def test_the_offset_moves_them_and_the_end_is_the_last():
+    assert events(Schedule(1000, 0.05, offset=2), 3500) == [2, 1002, 2002, 3002]
+    assert events(Schedule(10, 0.05, end=30), 100) == [10, 20, 30]
+    assert events(Schedule(10, 0.05, end=29), 100) == [10, 20]
+    assert events(Schedule(1, 0.05, end=0), 100) == []
+
+
+def test_the_fraction_is_constant():
+    assert {Schedule(10, 0.3).fraction_at(update) for update in (1, 10, 10**6)} == {0.3}
+
+
+def test_it_comes_from_the_configuration():
+    config = TopologyConfig(adapt_every=500, adapt_fraction=0.1, adapt_offset=2, adapt_end=900_000)
+    assert Schedule.from_config(config) == Schedule(500, 0.1, 2, 900_000)
+
+
+@pytest.mark.parametrize("arguments", [(0, 0.1), (10, -0.1), (10, 1.1), (10, 0.1, 10), (10, 0.1, -1)])
+def test_impossible_schedules_are_refused(arguments):
+    with pytest.raises(ValueError, match="must be"):
+        Schedule(*arguments)
