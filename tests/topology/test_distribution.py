@@ -91,6 +91,12 @@ def test_erdos_renyi_keeps_the_total_and_the_proportions_of_what_is_not_dense(si
         assert density < 1 or value <= max(sparse, default=value) * (1 + 1e-9)
 
 
+@given(sizes=sizes)
+def test_sparsity_0_is_exactly_dense(sizes):
+    shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
+    assert erdos_renyi_for_sparsity(shapes, 0.0) == uniform(shapes, 0.0) == [1.0] * len(shapes)
+
+
 def test_densities_does_what_the_configuration_says():
     shapes = CHEETAH_ACTOR
     assert densities(TopologyConfig(lambdas=(7, 64)), shapes) == erdos_renyi(shapes, (7, 64))

@@ -89,10 +89,12 @@ def erdos_renyi_for_sparsity(shapes: Shapes, sparsity: float) -> list[float]:
         eps = left / sum(sum(shapes[layer]) for layer in sparse)
         for layer in sparse:
             n_out, n_in = shapes[layer]
-            result[layer] = min(1.0, eps * (n_out + n_in) / (n_out * n_in))
-        saturated = {layer for layer in sparse if result[layer] == 1.0}
+            result[layer] = eps * (n_out + n_in) / (n_out * n_in)
+        saturated = {layer for layer in sparse if result[layer] > 1 - 1e-9}  # dense but for rounding is dense
         if not saturated:
             break
+        for layer in saturated:
+            result[layer] = 1.0
         sparse -= saturated
         left -= sum(shapes[layer][0] * shapes[layer][1] for layer in saturated)
     return _possible(f"sparsity {sparsity}", shapes, result, "Lower the sparsity, or make the hidden layers wider.")
