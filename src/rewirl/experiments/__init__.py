@@ -1,0 +1,1 @@
+"""The papers' settings, what their tables measure, and sweeps of runs."""
