@@ -1,0 +1,74 @@
+"""What the user says about a training run: which agent, which environment, how long, and what is kept."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def default_threads() -> int:
+    """Return 2 when this process may run on two or more cores, so that both critics update at once, else 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return 2 if cores >= 2 else 1
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; the defaults are the protocol of Sokar et al. 2022."""
+
+    agent: str = "ds-td3"
+    """Which agent learns: td3 (dense), static-td3 (sparse, never rewired) or ds-td3 (sparse, rewired as it learns)."""
+
+    env: str = "HalfCheetah-v5"
+    """Gymnasium id of the environment. Its observations and actions must be one-dimensional Box spaces."""
+
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Arguments for the environment as a JSON object, for instance '{"forward_reward_weight": 2}'."""
+
+    env_module: str | None = None
+    """Module imported first, so that it can register environments of your own; found from the working directory too."""
+
+    seed: int = 0
+    """Decides every random number of the run: same seed, same settings, same result to the bit. Typical: 0 to 4."""
+
+    total_timesteps: int = 1_000_000
+    """Environment steps of the whole run, the random ones at the start included. Typical: 100000 to 3000000."""
+
+    eval_every: int = 5_000
+    """Steps between two evaluations without exploration noise; 0 never evaluates. Typical: 5000 to 20000."""
+
+    eval_episodes: int = 10
+    """Episodes per evaluation, played side by side in environments of their own. Typical: 4 to 30."""
+
+    checkpoint_every: int = 100_000
+    """Steps between two checkpoints, from which `rewirl resume` continues; 0 keeps only those at the end and on a
+    signal. Each holds the replay memory too: about 200 MB for a full one of HalfCheetah. Typical: 50000 to 200000."""
+
+    keep_checkpoints: int = 2
+    """How many checkpoints stay on disk, the newest ones; a damaged one falls back to the one before. Typical: 2."""
+
+    threads: int = field(default_factory=default_threads)
+    """Threads of an update; with 2 both critics are updated at once. The result is the same. Typical: 1 or 2."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible settings."""
+        for name, lowest in {
+            "seed": 0,
+            "total_timesteps": 1,
+            "eval_every": 0,
+            "eval_episodes": 1,
+            "checkpoint_every": 0,
+            "keep_checkpoints": 1,
+            "threads": 1,
+        }.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ValueError(f"{name} must be an integer, got {value!r}")
+            if value < lowest:
+                raise ValueError(f"{name} must be at least {lowest}, got {value}")
+        for name in ("agent", "env"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise ValueError(f"{name} must be a name, got {getattr(self, name)!r}")
+        if not isinstance(self.env_kwargs, dict):
+            raise ValueError(f'env_kwargs must be a JSON object such as {{"render_fps": 30}}, got {self.env_kwargs!r}')

@@ -1,0 +1,107 @@
+"""Evaluation: episodes without exploration noise, in environments and with seeds of their own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl import seeding
+from rewirl.training.environments import Environment
+
+Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Observations [batch, observation_size] to actions [batch, action_size] in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found."""
+
+    returns: tuple[float, ...]
+    """Undiscounted return of each episode, in the order of their seeds."""
+
+    lengths: tuple[int, ...]
+    """Steps of each episode."""
+
+    seconds: float
+    """Wall-clock time of the evaluation."""
+
+    @property
+    def mean(self) -> float:
+        """Mean of the returns."""
+        return float(np.mean(self.returns))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the returns over the episodes (divisor: number of episodes)."""
+        return float(np.std(self.returns))
+
+
+class Evaluator:
+    """Plays the same episodes each time, side by side, one prediction per step for all that are still running.
+
+    It has no state of its own and touches none of the agent's: evaluating more or less often changes nothing else.
+
+    Args:
+        make_environment: makes one environment; called once per episode, at the first evaluation.
+        episodes: how many.
+        seed: the run's seed, from which the episodes' seeds come.
+    """
+
+    def __init__(self, make_environment: Callable[[], Environment], episodes: int, seed: int) -> None:
+        """See the class."""
+        self._make = make_environment
+        self._seeds = [seeding.episode_seed(seed, "evaluation", episode) for episode in range(episodes)]
+        self._environments: list[Environment] = []
+
+    def evaluate(self, predict: Predict, when: str, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
+        """Play all episodes to their ends.
+
+        Args:
+            predict: the policy to evaluate.
+            when: where a fault happened, for its message: "evaluation after step 5000".
+            stop: asked before every step; once it is true the evaluation is given up.
+
+        Returns:
+            The evaluation, or None if it was given up.
+
+        Raises:
+            FaultyEnvironmentError: an environment misbehaved.
+        """
+        started = time.perf_counter()
+        while len(self._environments) < len(self._seeds):
+            self._environments.append(self._make())
+        count = len(self._seeds)
+        returns, lengths = [0.0] * count, [0] * count
+        for episode, environment in enumerate(self._environments):
+            environment.where = lambda e=episode: f"{when}, episode {e}, step {lengths[e] + 1}"  # type: ignore[misc]
+        running = list(range(count))
+        observations = np.stack(
+            [environment.reset(seed) for environment, seed in zip(self._environments, self._seeds, strict=True)]
+        )
+        while running:
+            if stop():
+                return None
+            actions = predict(observations)
+            still: list[int] = []
+            rows: list[NDArray[np.float32]] = []
+            for row, episode in enumerate(running):
+                environment = self._environments[episode]
+                step = environment.step(environment.bounds.to_environment(actions[row]))
+                returns[episode] += step.reward
+                lengths[episode] += 1
+                if not (step.terminated or step.truncated):
+                    still.append(episode)
+                    rows.append(step.observation)
+            running = still
+            if running:
+                observations = np.stack(rows)
+        return Evaluation(tuple(returns), tuple(lengths), time.perf_counter() - started)
+
+    def close(self) -> None:
+        """Close the environments; idempotent."""
+        while self._environments:
+            self._environments.pop().close()

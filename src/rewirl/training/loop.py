@@ -1,0 +1,273 @@
+"""The training loop: act, store, learn, and now and then evaluate and save. It does not know which agent it trains."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl import seeding
+from rewirl.training.config import TrainConfig
+from rewirl.training.environments import Environment
+from rewirl.training.episode import Episode
+from rewirl.training.evaluation import Evaluation, Evaluator
+from rewirl.training.progress import Progress
+from rewirl.training.recorder import NoRecord, Recorder, State
+
+if TYPE_CHECKING:
+    from rewirl.agents.agent import Agent
+    from rewirl.replay import Replay
+
+
+class DivergedError(RuntimeError):
+    """The agent computes values that are not finite; learning on is useless."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stretch of training ended."""
+
+    step: int
+    """Steps of the run done so far."""
+
+    finished: bool
+    """Whether it came to its end rather than being asked to stop."""
+
+    saved: bool
+    """Whether the last checkpoint and policy are safely written."""
+
+    evaluation: Evaluation | None
+    """The latest evaluation, if there was one."""
+
+
+class Training:
+    """One agent learning in one environment.
+
+    Args:
+        agent: any agent.
+        replay: its replay memory.
+        environment: where it acts.
+        evaluator: evaluates it; None never does.
+        config: the run's settings.
+        learning_starts: steps with uniformly random actions before the first update.
+        policy: returns what a policy file holds.
+        progress: is told how far the run is.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        replay: Replay,
+        environment: Environment,
+        evaluator: Evaluator | None,
+        config: TrainConfig,
+        learning_starts: int,
+        policy: Callable[[], State],
+        progress: Progress,
+    ) -> None:
+        """See the class."""
+        self.agent = agent
+        self.replay = replay
+        self.environment = environment
+        self.evaluator = evaluator
+        self.config = config
+        self.progress = progress
+        self.recorder: Recorder = NoRecord()
+        self.step = 0
+        self.total = config.total_timesteps
+        """Steps of the whole run, as last asked for; a resumed run goes on to there."""
+        self._learning_starts = learning_starts
+        self._policy = policy
+        self._episode = Episode(environment, config.seed)
+        self._warm_up = seeding.generator(config.seed, "warm-up")
+        self._seconds = 0.0
+        self._evaluated: int | None = None
+        self._saved: int | None = None
+        self._latest: Evaluation | None = None
+        environment.where = self._where
+
+    def run(self, total: int, stop: Callable[[], bool] = lambda: False) -> Outcome:
+        """Train until `total` steps of the run are done, or until `stop` says so.
+
+        Args:
+            total: steps of the whole run, those already done included.
+            stop: asked after every step; once it is true the run is saved and left.
+
+        Raises:
+            FaultyEnvironmentError: the environment misbehaved; checkpoints stay as they were.
+            DivergedError: the agent's values are not finite; checkpoints stay as they were.
+        """
+        began = time.perf_counter() - self._seconds
+        self.total = total
+        if self.step == 0 and self._evaluated is None:
+            self._event("start", total_timesteps=total, connections=connections(self.agent))
+        self.progress.begin(self.step, total)
+        saved = True
+        try:
+            while True:
+                self._seconds = time.perf_counter() - began
+                ended = self.step >= total
+                if self._evaluation_is_due(ended) and not stop():
+                    self._evaluate(stop)
+                    self._seconds = time.perf_counter() - began
+                stopped = stop()
+                if self._saved != self.step and (ended or stopped or self._is_due(self.config.checkpoint_every)):
+                    saved = self._checkpoint()
+                if ended or stopped:
+                    break
+                self._advance()
+                self.progress.step(self.step)
+        finally:
+            self.progress.end()
+        if ended:
+            self._event("end", seconds=self._seconds)
+        return Outcome(self.step, ended, saved, self._latest)
+
+    def state(self) -> State:
+        """Return everything an exact continuation needs: arrays (views where possible) and JSON values."""
+        arrays: dict[str, NDArray[Any]] = {}
+        values: dict[str, Any] = {
+            "step": self.step,
+            "total_timesteps": self.total,
+            "seconds": self._seconds,
+            "evaluated": self._evaluated,
+            "warm_up": seeding.state(self._warm_up),
+        }
+        for name, part in (("agent", self.agent), ("replay", self.replay), ("episode", self._episode)):
+            part_arrays, values[name] = part.state()  # type: ignore[attr-defined]
+            arrays.update({f"{name}/{key}": array for key, array in part_arrays.items()})
+        return arrays, values
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
+        """Continue from a state; a state of another agent or environment is refused.
+
+        Raises:
+            ValueError: the state does not fit; names what.
+            FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
+        """
+        missing = [
+            name
+            for name in ("step", "total_timesteps", "seconds", "warm_up", "agent", "replay", "episode")
+            if name not in values
+        ]
+        if missing:
+            raise ValueError(f"this is not the state of a training run: {', '.join(missing)} missing")
+        parts: dict[str, dict[str, NDArray[Any]]] = {"agent": {}, "replay": {}, "episode": {}}
+        for key, array in arrays.items():
+            name, _, rest = key.partition("/")
+            if name not in parts:
+                raise ValueError(f"this is not the state of a training run: unknown array {key!r}")
+            parts[name][rest] = array
+        self.agent.load_state(parts["agent"], values["agent"])
+        self.replay.load_state(parts["replay"], values["replay"])
+        seeding.restore(self._warm_up, values["warm_up"])
+        self.step = self._saved = int(values["step"])
+        self.total = int(values["total_timesteps"])
+        self._seconds = float(values["seconds"])
+        self._evaluated = None if values["evaluated"] is None else int(values["evaluated"])
+        problem = self._episode.load_state(parts["episode"], values["episode"])
+        if problem:
+            self.progress.message(
+                f"warning: {problem}. A new episode begins at step {self.step:,}; the run continues, but not to the bit"
+            )
+
+    def _advance(self) -> None:
+        observation = self._episode.observation
+        if observation is None:
+            observation = self._episode.begin_next()
+        warming_up = self.step < self._learning_starts
+        if warming_up:
+            action = self._warm_up.uniform(-1.0, 1.0, self.environment.action_size).astype(np.float32)
+        else:
+            action = self.agent.explore(observation)
+        taken = self.environment.bounds.to_environment(action)
+        after = self.environment.step(taken)
+        # Truncation ends the episode but not the task: only a terminated step has no future to bootstrap from.
+        self.replay.add(observation, action, after.reward, after.observation, after.terminated)
+        over = after.terminated or after.truncated
+        self._episode.note(taken, after.reward, after.observation, over)
+        if not warming_up:
+            try:
+                self.agent.update(self.replay)
+            except FloatingPointError as error:
+                raise self._diverged(str(error)) from error
+        self.step += 1
+        if over:
+            fields = {"return": self._episode.total_reward, "length": self._episode.length}
+            self._event("episode", episode=self._episode.number, **fields)
+
+    def _is_due(self, period: int) -> bool:
+        return period > 0 and self.step > 0 and self.step % period == 0
+
+    def _evaluation_is_due(self, ended: bool) -> bool:
+        if self.evaluator is None or self.config.eval_every == 0 or self._evaluated == self.step:
+            return False
+        return self.step == 0 or ended or self._is_due(self.config.eval_every)
+
+    def _evaluate(self, stop: Callable[[], bool]) -> None:
+        assert self.evaluator is not None
+        self._refuse_diverged()
+        found = self.evaluator.evaluate(self.agent.predict, f"evaluation after step {self.step}", stop)
+        if found is None:  # asked to stop in the middle; a resumed run evaluates again, from the start
+            return
+        self._evaluated, self._latest = self.step, found
+        self._event(
+            "evaluation",
+            return_mean=found.mean,
+            return_std=found.std,
+            returns=list(found.returns),
+            lengths=list(found.lengths),
+            seconds=self._seconds + found.seconds,
+            updates=self.agent.updates,
+            connections=connections(self.agent),
+        )
+        if self.agent.updates > 0:
+            self._event("diagnostics", updates=self.agent.updates, **self.agent.diagnostics())
+        self.progress.evaluated(self.step, found, density(self.agent))
+
+    def _checkpoint(self) -> bool:
+        self._refuse_diverged()
+        self._saved = self.step
+        return self.recorder.checkpoint(self.step, self.state, self._policy)
+
+    def _refuse_diverged(self) -> None:
+        if self.agent.updates == 0:
+            return
+        for name, value in self.agent.diagnostics().items():
+            if not math.isfinite(value):
+                raise self._diverged(f"{name} is {value}")
+        for name, array in self.agent.state()[0].items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise self._diverged(f"{name} is not finite")
+
+    def _diverged(self, problem: str) -> DivergedError:
+        return DivergedError(
+            f"{self.agent.name} diverged in {self.environment.name} by step {self.step:,} (update "
+            f"{self.agent.updates:,}): {problem}. Checkpoints before that are kept; a smaller learning rate or scaled "
+            "rewards usually help"
+        )
+
+    def _event(self, event: str, **fields: Any) -> None:
+        self.recorder.event(event, self.step, **fields)
+
+    def _where(self) -> str:
+        episode = self._episode
+        return f"training step {self.step + 1} (episode {max(episode.number, 0)}, its step {episode.length + 1})"
+
+
+def connections(agent: Agent) -> dict[str, int]:
+    """Return the number of connections of each of an agent's networks, targets included."""
+    return {name: sum(layer.connections for layer in network.layers) for name, network in agent.networks().items()}
+
+
+def density(agent: Agent) -> float:
+    """Return connections over places of all networks that learn; targets only follow."""
+    layers = [
+        layer for name, network in agent.networks().items() if not name.startswith("target") for layer in network.layers
+    ]
+    return sum(layer.connections for layer in layers) / sum(math.prod(layer.shape) for layer in layers)

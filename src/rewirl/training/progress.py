@@ -1,0 +1,184 @@
+"""What a person sees while an agent learns: one live line on a terminal, a line per evaluation anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from rewirl.training.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+_REFRESH_SECONDS = 0.25
+_SPEED_WINDOW_SECONDS = 30.0
+
+
+class Progress(Protocol):
+    """What the training loop tells whoever watches."""
+
+    def begin(self, step: int, total: int) -> None:
+        """Training goes from step `step` to step `total`."""
+
+    def step(self, step: int) -> None:
+        """Step `step` is done."""
+
+    def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
+        """An evaluation after step `step` found this; `density` is that of the trained networks together."""
+
+    def message(self, text: str) -> None:
+        """Show a line that stays: a warning, a checkpoint."""
+
+    def end(self) -> None:
+        """Training ended; idempotent."""
+
+
+class Silent:
+    """Shows nothing but messages, which go to the standard error."""
+
+    def begin(self, step: int, total: int) -> None:
+        """See Progress."""
+
+    def step(self, step: int) -> None:
+        """See Progress."""
+
+    def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
+        """See Progress."""
+
+    def message(self, text: str) -> None:
+        """See Progress."""
+        print(text, file=sys.stderr)
+
+    def end(self) -> None:
+        """See Progress."""
+
+
+class _Timed:
+    """Steps per second over the last half minute, and the time that is left at that speed."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.done = 0
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def begin(self, step: int, total: int) -> None:
+        """See Progress."""
+        self.total, self.done = total, step
+        self._marks.clear()
+        self._marks.append((time.perf_counter(), step))
+
+    def mark(self, step: int) -> None:
+        """Note how far the run is."""
+        now = time.perf_counter()
+        self.done = step
+        self._marks.append((now, step))
+        while len(self._marks) > 2 and now - self._marks[1][0] > _SPEED_WINDOW_SECONDS:
+            self._marks.popleft()
+
+    def speed(self) -> float:
+        """Return steps per second."""
+        (then, first), (now, last) = self._marks[0], self._marks[-1]
+        return (last - first) / (now - then) if now > then else 0.0
+
+    def speed_and_left(self) -> str:
+        """Return speed and time left in words."""
+        speed = self.speed()
+        left = duration((self.total - self.done) / speed) if speed > 0 else "?"
+        return f"{speed:,.0f} steps/s, {left} left"
+
+
+class PlainLines(_Timed):
+    """One line per evaluation, for logs and pipes."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Write to `stream`; None is the standard output."""
+        super().__init__()
+        self._stream = sys.stdout if stream is None else stream
+
+    def step(self, step: int) -> None:
+        """See Progress."""
+
+    def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
+        """See Progress."""
+        self.mark(step)
+        self.message(
+            f"step {step:,} of {self.total:,}: return {evaluation.mean:,.1f} +- {evaluation.std:,.1f}, "
+            f"density {density:.3f}, {self.speed_and_left()}"
+        )
+
+    def message(self, text: str) -> None:
+        """See Progress."""
+        print(text, file=self._stream, flush=True)
+
+    def end(self) -> None:
+        """See Progress."""
+
+
+class LiveLine(_Timed):
+    """One line that moves, on a terminal; evaluations and messages stay above it."""
+
+    def __init__(self) -> None:
+        """See the class."""
+        super().__init__()
+        from rich.console import Console
+
+        self._console = Console(highlight=False)
+        self._live: Live | None = None
+        self._next = 0.0
+        self._last = ""
+
+    def begin(self, step: int, total: int) -> None:
+        """See Progress."""
+        from rich.live import Live
+
+        super().begin(step, total)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._live.start()
+        self._console.show_cursor(True)  # a second Ctrl-C ends the process at once and could not bring it back
+
+    def step(self, step: int) -> None:
+        """See Progress."""
+        now = time.perf_counter()
+        if now >= self._next:
+            self._next = now + _REFRESH_SECONDS
+            self.mark(step)
+            self._draw()
+
+    def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
+        """See Progress."""
+        self.mark(step)
+        self._last = f"return {evaluation.mean:,.1f}  density {density:.3f}  "
+        self.message(f"step {step:>11,}  return {evaluation.mean:>10,.1f} +- {evaluation.std:,.1f}")
+        self._draw()
+
+    def message(self, text: str) -> None:
+        """See Progress."""
+        self._console.print(text, markup=False)
+
+    def end(self) -> None:
+        """See Progress."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _draw(self) -> None:
+        from rich.text import Text
+
+        if self._live is not None:
+            share = self.done / self.total
+            bar = "█" * round(20 * share)
+            line = f"{bar:░<20} {share:6.1%}  step {self.done:,}  {self._last}{self.speed_and_left()}"
+            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+
+def for_this_terminal() -> Progress:
+    """Return the live line if the standard output is a terminal, plain lines otherwise."""
+    return LiveLine() if sys.stdout.isatty() else PlainLines()
+
+
+def duration(seconds: float) -> str:
+    """Return a number of seconds as h:mm:ss."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"

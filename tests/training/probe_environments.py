@@ -1,0 +1,90 @@
+"""Small environments for tests: well-behaved ones whose every number can be worked out, and ones that misbehave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+
+class Drift(gymnasium.Env[Any, Any]):
+    """A point is pushed about; depends on its seed and actions only. Its arrays are written to again and again."""
+
+    def __init__(
+        self,
+        length: int = 30,
+        low: Any = (-1.0, -2.0),
+        high: Any = (1.0, 6.0),
+        dtype: Any = np.float64,
+        ends: bool = False,
+    ) -> None:
+        self.observation_space = spaces.Box(-np.inf, np.inf, (3,), dtype)
+        self.action_space = spaces.Box(np.asarray(low, dtype), np.asarray(high, dtype), dtype=dtype)
+        self.length, self.ends, self.count = length, ends, 0
+        self._observation = np.zeros(3, dtype)
+        self.actions: list[Any] = []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.count = 0
+        self._observation[:] = self.np_random.normal(size=3)
+        return self._observation, {}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action), action
+        self.actions.append(action.copy())
+        self.count += 1
+        self._observation[:2] = 0.9 * self._observation[:2] + action
+        self._observation[2] = self.np_random.normal()
+        action[:] = np.nan  # an environment may treat the array it was given as its own
+        over = self.count >= self.length
+        return (
+            self._observation,
+            -float(np.abs(self._observation).sum()),
+            over and self.ends,
+            over and not self.ends,
+            {},
+        )
+
+
+class Faulty(Drift):
+    """Drift that does `fault` in place of the outcome of step `at` of an episode."""
+
+    def __init__(self, fault: Callable[[Any, Any], tuple[Any, Any]], at: int = 5) -> None:
+        super().__init__()
+        self.fault, self.at = fault, at
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = super().step(action)
+        if self.count == self.at:
+            observation, reward = self.fault(observation.copy(), reward)
+        return observation, reward, terminated, truncated, info
+
+
+class Restless(Drift):
+    """Drift that takes no notice of the seed, so no two episodes are the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._own = np.random.default_rng()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._observation[:] = self._own.normal(size=3)
+        return self._observation, {}
+
+
+class Spaces(gymnasium.Env[Any, Any]):
+    """Has any spaces one likes; never played."""
+
+    def __init__(self, observation_space: Any = None, action_space: Any = None) -> None:
+        self.observation_space = observation_space or spaces.Box(-1.0, 1.0, (3,))
+        self.action_space = action_space or spaces.Box(-1.0, 1.0, (2,))
+
+
+gymnasium.register("rewirl-tests/Drift-v0", entry_point=Drift, kwargs={})
+gymnasium.register("rewirl-tests/Restless-v0", entry_point=Restless)
+gymnasium.register("rewirl-tests/Nan-v0", entry_point=lambda at=70: Faulty(lambda o, r: (o, float("nan")), at))

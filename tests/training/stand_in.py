@@ -1,0 +1,95 @@
+"""The smallest agent and replay memory that hold to what the training loop asks of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl import seeding
+
+
+@dataclass
+class Layer:
+    shape: tuple[int, int]
+    connections: int
+
+
+@dataclass
+class Network:
+    layers: list[Layer]
+
+
+class StandInReplay:
+    """A ring of transitions."""
+
+    def __init__(self, capacity: int, observation_size: int, action_size: int) -> None:
+        width = 2 * observation_size + action_size + 2
+        self.rows = np.zeros((capacity, width), np.float32)
+        self.capacity, self.cursor, self.size = capacity, 0, 0
+
+    def add(self, observation: Any, action: Any, reward: float, next_observation: Any, terminated: bool) -> None:
+        self.rows[self.cursor] = np.concatenate([observation, action, [reward], next_observation, [terminated]])
+        self.cursor = (self.cursor + 1) % self.capacity
+        self.size = max(self.size, self.cursor) if self.size < self.capacity else self.capacity
+
+    def __len__(self) -> int:
+        return self.size
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        return {"rows": self.rows[: self.size]}, {"cursor": self.cursor, "size": self.size}
+
+    def load_state(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> None:
+        self.cursor, self.size = values["cursor"], values["size"]
+        self.rows[: self.size] = arrays["rows"]
+
+
+class StandInAgent:
+    """A linear policy that wanders; every update depends on the replay memory and on a random stream."""
+
+    name = "stand-in"
+    config = None
+
+    def __init__(self, observation_size: int, action_size: int, seed: int = 0) -> None:
+        self.observation_size, self.action_size = observation_size, action_size
+        self.updates = 0
+        self.weights = (
+            seeding.generator(seed, "weights").normal(size=(action_size, observation_size)).astype(np.float32)
+        )
+        self.rng = seeding.generator(seed, "stand-in")
+        self.loss = 0.0
+        self.predicted: list[int] = []
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.predicted.append(len(observations))
+        return np.tanh(observations @ self.weights.T)
+
+    def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        noisy = np.tanh(self.weights @ observation) + self.rng.normal(0, 0.1, self.action_size)
+        return np.clip(noisy, -1, 1).astype(np.float32)
+
+    def update(self, replay: StandInReplay) -> None:
+        row = replay.rows[self.rng.integers(len(replay))]
+        self.loss = float(row.mean())
+        self.weights += 0.01 * np.float32(self.loss) * self.rng.normal(size=self.weights.shape).astype(np.float32)
+        self.updates += 1
+
+    def diagnostics(self) -> dict[str, float]:
+        return {"loss": self.loss}
+
+    def networks(self) -> dict[str, Network]:
+        actor = Network([Layer((4, 3), 6), Layer((2, 4), 8)])
+        return {"actor": actor, "target_actor": Network([Layer((4, 3), 1), Layer((2, 4), 1)])}
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        return {"weights": self.weights}, {"updates": self.updates, "loss": self.loss, "rng": seeding.state(self.rng)}
+
+    def load_state(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> None:
+        self.weights = arrays["weights"].copy()
+        self.updates, self.loss = values["updates"], values["loss"]
+        seeding.restore(self.rng, values["rng"])
+
+    def close(self) -> None:
+        pass

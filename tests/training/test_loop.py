@@ -1,0 +1,314 @@
+"""Promises of the training loop, with a stand-in agent whose every number depends on everything before it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import probe_environments as probes
+import pytest
+from stand_in import StandInAgent, StandInReplay
+
+from rewirl import seeding
+from rewirl.training import episode
+from rewirl.training.config import TrainConfig
+from rewirl.training.environments import Environment, FaultyEnvironmentError
+from rewirl.training.evaluation import Evaluator
+from rewirl.training.loop import DivergedError, Training
+
+
+class Memory:
+    """Records in memory what the loop would write."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.checkpoints: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self.works = True
+
+    def event(self, event: str, step: int, **fields: Any) -> None:
+        fields.pop("seconds", None)
+        self.events.append({"event": event, "step": step, **fields})
+
+    def checkpoint(self, step: int, state: Any, policy: Any) -> bool:
+        arrays, values = state()
+        self.checkpoints[step] = ({name: array.copy() for name, array in arrays.items()}, values)
+        return self.works
+
+    def close(self) -> None:
+        pass
+
+    def named(self, event: str) -> list[dict[str, Any]]:
+        return [line for line in self.events if line["event"] == event]
+
+
+class Quiet:
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def begin(self, step: int, total: int) -> None: ...
+
+    def step(self, step: int) -> None: ...
+
+    def evaluated(self, step: int, evaluation: Any, density: float) -> None:
+        self.density = density
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def end(self) -> None: ...
+
+
+def training(make=probes.Drift, learning_starts=20, capacity=1000, agent=None, **settings: Any) -> Training:
+    config = TrainConfig(env="Drift", **{"eval_every": 25, "eval_episodes": 2, "checkpoint_every": 40, **settings})
+    environment = Environment(make(), "Drift")
+    evaluator = Evaluator(lambda: Environment(probes.Drift(), "Drift"), config.eval_episodes, config.seed)
+    made = Training(
+        agent or StandInAgent(environment.observation_size, environment.action_size, config.seed),
+        StandInReplay(capacity, environment.observation_size, environment.action_size),
+        environment,
+        evaluator,
+        config,
+        learning_starts,
+        lambda: ({}, {}),
+        Quiet(),
+    )
+    made.recorder = Memory()
+    return made
+
+
+def same_state(one: Training, other: Training) -> None:
+    (arrays, values), (other_arrays, other_values) = one.state(), other.state()
+    assert arrays.keys() == other_arrays.keys()
+    for name in arrays:
+        assert arrays[name].dtype == other_arrays[name].dtype, name
+        assert arrays[name].tobytes() == other_arrays[name].tobytes(), name
+    assert {**values, "seconds": 0} == {**other_values, "seconds": 0}
+
+
+def test_the_first_steps_are_random_and_the_agent_learns_once_per_step_afterwards():
+    run = training(learning_starts=20)
+    run.run(50)
+    assert run.agent.updates == 30
+    rng = seeding.generator(0, "warm-up")
+    expected = np.stack([rng.uniform(-1, 1, 2).astype(np.float32) for _ in range(20)])
+    np.testing.assert_array_equal(run.replay.rows[:20, 3:5], expected)
+    assert not np.array_equal(run.replay.rows[20, 3:5], rng.uniform(-1, 1, 2).astype(np.float32))
+
+
+def test_the_environment_gets_the_stored_action_in_its_own_bounds():
+    run = training()
+    run.run(30)
+    stored = run.replay.rows[:30, 3:5].astype(np.float64)
+    np.testing.assert_allclose(run.environment.env.actions, stored * [1, 4] + [0, 2], rtol=1e-15)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_only_termination_is_stored_as_the_end(ends):
+    run = training(lambda: probes.Drift(10, ends=ends), learning_starts=0)
+    run.run(20)
+    np.testing.assert_array_equal(np.flatnonzero(run.replay.rows[:20, -1]), [9, 19] if ends else [])
+
+
+def test_the_last_observation_of_an_episode_is_stored_and_not_the_next_episodes_first():
+    run = training(lambda: probes.Drift(10))
+    run.run(20)
+    rows = run.replay.rows
+    for step in range(20):
+        follows = np.array_equal(rows[step, 6:9], rows[step + 1, 0:3])
+        assert follows == (step not in (9, 19))
+
+
+def test_each_training_episode_has_a_seed_of_its_own():
+    run = training(lambda: probes.Drift(10))
+    run.run(30)
+    for number in range(3):
+        first = np.random.Generator(np.random.PCG64(seeding.episode_seed(0, "train", number))).normal(size=3)
+        np.testing.assert_array_equal(run.replay.rows[10 * number, :3], first.astype(np.float32))
+
+
+def test_events_come_at_their_steps():
+    run = training(lambda: probes.Drift(30))
+    assert run.run(110).finished
+    record = run.recorder
+    assert [line["step"] for line in record.named("evaluation")] == [0, 25, 50, 75, 100, 110]
+    assert [line["step"] for line in record.named("diagnostics")] == [25, 50, 75, 100, 110]
+    assert [(line["step"], line["length"]) for line in record.named("episode")] == [(30, 30), (60, 30), (90, 30)]
+    assert sorted(record.checkpoints) == [40, 80, 110]
+    assert record.events[0]["event"] == "start" and record.events[-1] == {"event": "end", "step": 110}
+    rows = run.replay.rows[:30]
+    assert record.named("episode")[0]["return"] == pytest.approx(float(rows[:, 5].astype(np.float64).sum()), rel=1e-6)
+    evaluation = record.named("evaluation")[2]
+    assert evaluation["updates"] == 30 and evaluation["connections"] == {"actor": 14, "target_actor": 2}
+    assert evaluation["return_mean"] == pytest.approx(np.mean(evaluation["returns"]))
+    assert run.progress.density == 14 / 20  # 4x3 and 2x4 places; targets do not count
+
+
+@pytest.mark.parametrize(
+    "settings", [{"eval_every": 0}, {"eval_every": 7}, {"eval_episodes": 5}, {"checkpoint_every": 0}]
+)
+def test_evaluating_and_saving_disturb_nothing(settings):
+    one, other = training(), training(**settings)
+    one.run(100)
+    other.run(100)
+    one._evaluated = other._evaluated = None
+    same_state(one, other)
+    assert one.recorder.named("episode") == other.recorder.named("episode")
+
+
+@pytest.mark.parametrize("capacity", [1000, 33])
+@pytest.mark.parametrize("at", [*range(1, 6), 19, 20, 21, 25, 29, 30, 31, 50, 60, 80, 99])
+def test_a_run_resumed_at_any_step_is_the_uninterrupted_run_to_the_bit(at, capacity):
+    whole = training(capacity=capacity)
+    whole.run(100)
+    first = training(capacity=capacity)
+    assert not first.run(100, lambda: first.step >= at).finished
+    arrays, values = first.recorder.checkpoints[at]
+    second = training(capacity=capacity)
+    second.load_state(arrays, values)
+    assert second.run(100).finished
+    same_state(whole, second)
+    kept = [line for line in first.recorder.events if line["step"] <= at]
+    assert kept + second.recorder.events == whole.recorder.events
+    assert second.progress.messages == []
+
+
+def test_resuming_a_finished_run_further_equals_the_longer_run():
+    whole, parts = training(), training(checkpoint_every=0)
+    whole.run(100)
+    parts.run(50)
+    longer = training()
+    longer.load_state(*parts.recorder.checkpoints[50])
+    longer.run(100)
+    same_state(whole, longer)
+
+
+def test_running_twice_equals_running_once():
+    once, twice = training(), training()
+    once.run(100)
+    twice.run(41)
+    twice.run(100)
+    once._evaluated = twice._evaluated = None
+    same_state(once, twice)
+
+
+def test_an_environment_that_ignores_its_seed_is_reported_and_a_new_episode_begins():
+    first = training(probes.Restless)
+    first.run(50, lambda: first.step >= 45)
+    second = training(probes.Restless)
+    second.load_state(*first.recorder.checkpoints[45])
+    assert len(second.progress.messages) == 1
+    assert "not deterministic" in second.progress.messages[0] and "step 45" in second.progress.messages[0]
+    assert second.run(100).finished
+    # Episode 1 was cut off at step 45, so episode 2 goes from 45 to 75.
+    assert [(line["episode"], line["step"]) for line in second.recorder.named("episode")] == [(2, 75)]
+
+
+def test_an_episode_too_long_to_record_is_left_with_a_warning(monkeypatch):
+    monkeypatch.setattr(episode, "LONGEST_RECORD", 10)
+    first = training(lambda: probes.Drift(25))
+    first.run(100, lambda: first.step >= 40)
+    assert "episode/actions" not in first.recorder.checkpoints[40][0]
+    second = training(lambda: probes.Drift(25))
+    second.load_state(*first.recorder.checkpoints[40])
+    assert "longer than 10 steps" in second.progress.messages[0]
+    # The next episode is recorded again.
+    third = training(lambda: probes.Drift(25))
+    second.run(100, lambda: second.step >= 45)
+    third.load_state(*second.recorder.checkpoints[45])
+    assert third.progress.messages == []
+
+
+def test_a_stop_during_evaluation_leaves_it_to_the_resumed_run():
+    whole = training()
+    whole.run(60)
+    first = training()
+    asked = []
+
+    def stop() -> bool:
+        asked.append(first.step)
+        return asked.count(25) > 4  # somewhere inside the evaluation at step 25
+
+    first.run(60, stop)
+    assert [line["step"] for line in first.recorder.named("evaluation")] == [0]
+    second = training()
+    second.load_state(*first.recorder.checkpoints[25])
+    second.run(60)
+    assert first.recorder.named("evaluation") + second.recorder.named("evaluation") == whole.recorder.named(
+        "evaluation"
+    )
+    same_state(whole, second)
+
+
+def test_a_fault_names_the_training_step_and_nothing_of_it_is_stored():
+    run = training(lambda: probes.Faulty(lambda o, r: (o, float("inf")), at=17))
+    with pytest.raises(
+        FaultyEnvironmentError, match=r"the reward is inf.*, at training step 17 \(episode 0, its step 17\)"
+    ):
+        run.run(100)
+    assert len(run.replay) == 16 and run.recorder.checkpoints == {}
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run():
+    run = training()
+    run.recorder.works = False
+    outcome = run.run(100)
+    assert outcome.finished and not outcome.saved
+
+
+class Diverging(StandInAgent):
+    def __init__(self, how: str) -> None:
+        super().__init__(3, 2)
+        self.how = how
+
+    def update(self, replay: StandInReplay) -> None:
+        super().update(replay)
+        if self.updates == 30:
+            if self.how == "raises":
+                raise FloatingPointError("critic loss is nan")
+            if self.how == "weights":
+                self.weights[0, 0] = np.inf
+        if self.updates >= 30 and self.how == "loss":
+            self.loss = math.nan
+
+
+@pytest.mark.parametrize(
+    "how, message, noticed",
+    [("raises", "critic loss is nan", 49), ("weights", "weights is not finite", 50), ("loss", "loss is nan", 50)],
+)
+def test_a_diverged_agent_stops_the_run_and_never_replaces_a_good_checkpoint(how, message, noticed):
+    run = training(agent=Diverging(how))
+    with pytest.raises(DivergedError, match=f"stand-in diverged in Drift by step {noticed} .*{message}"):
+        run.run(100)
+    assert sorted(run.recorder.checkpoints) == [40]
+
+
+def test_a_foreign_state_is_refused():
+    run = training()
+    run.run(10)
+    arrays, values = run.state()
+    with pytest.raises(ValueError, match="warm_up missing"):
+        training().load_state(arrays, {name: value for name, value in values.items() if name != "warm_up"})
+    with pytest.raises(ValueError, match="unknown array 'other/x'"):
+        training().load_state({**arrays, "other/x": np.zeros(1)}, values)
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("seed", -1),
+        ("total_timesteps", 0),
+        ("total_timesteps", 1e6),
+        ("eval_every", -1),
+        ("eval_episodes", 0),
+        ("checkpoint_every", -5),
+        ("keep_checkpoints", 0),
+        ("threads", 0),
+        ("threads", True),
+        ("agent", ""),
+        ("env_kwargs", [1]),
+    ],
+)
+def test_impossible_settings_are_refused_by_name(field, value):
+    with pytest.raises(ValueError, match=field):
+        TrainConfig(**{field: value})
