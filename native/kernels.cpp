@@ -1,0 +1,402 @@
+// The kernels, compiled once per instruction set (REWIRL_AVX512, REWIRL_AVX2 or neither). All loops are static templates
+// over vec.hpp's Vec; no standard header with inline functions is used, so nothing compiled for one set leaks to another.
+#include "kernels.hpp"
+#include "vec.hpp"
+
+namespace rewirl {
+namespace {
+
+constexpr int kPasses = kLane / kWidth;  // a row of a tile is processed in so many passes of `vectors` registers
+
+template <int T>
+void spmm_t(const SparseMatrix& a, const float* values, const float* x, float* y, int row_begin, int row_end,
+            const float* bias, Epilogue epilogue, const float* gates) {
+  constexpr int W = kLane * T;
+  for (int b = 0; b < a.blocks; ++b) {
+    const float* xb = x + static_cast<size_t>(b) * a.block * W;
+    const uint32_t* start = a.start + static_cast<size_t>(b) * a.rows;
+    const bool first = b == 0, last = b == a.blocks - 1;
+    for (int r = row_begin; r < row_end; ++r) {
+      const uint32_t begin = start[r], end = start[r + 1];
+      if (begin == end && !first && !last) continue;
+      for (int p = 0; p < kPasses; ++p) {
+        const int offset = p * T * kWidth;
+        float* out = y + static_cast<size_t>(r - row_begin) * W + offset;
+        const float* xp = xb + offset;
+        Vec acc[T];
+        if (first) {
+          const Vec init = set1(bias ? bias[r] : 0.0f);
+          for (int t = 0; t < T; ++t) acc[t] = init;
+        } else {
+          for (int t = 0; t < T; ++t) acc[t] = load(out + t * kWidth);
+        }
+        for (uint32_t k = begin; k < end; ++k) {
+          const Vec w = set1(values[k]);
+          const float* row = xp + static_cast<size_t>(a.column[k]) * W;
+          for (int t = 0; t < T; ++t) acc[t] = fma(w, load(row + t * kWidth), acc[t]);
+        }
+        if (last && epilogue == Epilogue::relu) {
+          for (int t = 0; t < T; ++t) acc[t] = relu(acc[t]);
+        } else if (last && epilogue == Epilogue::gate) {
+          const float* g = gates + static_cast<size_t>(r) * W + offset;
+          for (int t = 0; t < T; ++t) acc[t] = gate(load(g + t * kWidth), acc[t]);
+        }
+        for (int t = 0; t < T; ++t) store(out + t * kWidth, acc[t]);
+      }
+    }
+  }
+}
+
+// N dot products of the tile row held in `d` with N rows of x.
+template <int T, int N>
+REWIRL_INLINE V4 dots(const float* d, const float* x0, const float* x1, const float* x2, const float* x3) {
+  Vec a[4] = {set1(0), set1(0), set1(0), set1(0)};
+  const float* x[4] = {x0, x1, x2, x3};
+#pragma GCC unroll 32
+  for (int t = 0; t < T * kPasses; ++t) {
+    const Vec dt = load(d + t * kWidth);
+#pragma GCC unroll 4
+    for (int i = 0; i < N; ++i) a[i] = fma(dt, load(x[i] + t * kWidth), a[i]);
+  }
+  return sums(a[0], a[1], a[2], a[3]);
+}
+
+template <int T, bool Accumulate, class Row>
+REWIRL_INLINE void dots_of_row(const float* d, Row row, size_t begin, size_t end, float* gradient) {
+  size_t k = begin;
+  for (; k + 4 <= end; k += 4) {
+    V4 s = dots<T, 4>(d, row(k), row(k + 1), row(k + 2), row(k + 3));
+    if (Accumulate) s += load4(gradient + k);
+    store4(gradient + k, s);
+  }
+  if (k == end) return;
+  const size_t left = end - k;
+  V4 s;
+  if (left == 3) s = dots<T, 3>(d, row(k), row(k + 1), row(k + 2), nullptr);
+  else if (left == 2) s = dots<T, 2>(d, row(k), row(k + 1), nullptr, nullptr);
+  else s = dots<T, 1>(d, row(k), nullptr, nullptr, nullptr);
+  for (size_t i = 0; i < left; ++i) gradient[k + i] = Accumulate ? gradient[k + i] + s[i] : s[i];
+}
+
+template <int T, bool Accumulate>
+void sddmm_t(const SparseMatrix& a, const float* dy, const float* x, float* gradient) {
+  constexpr int W = kLane * T;
+  for (int b = 0; b < a.blocks; ++b) {
+    const float* xb = x + static_cast<size_t>(b) * a.block * W;
+    const uint32_t* start = a.start + static_cast<size_t>(b) * a.rows;
+    for (int r = 0; r < a.rows; ++r) {
+      const float* d = dy + static_cast<size_t>(r) * W;
+      auto row = [&](size_t k) __attribute__((always_inline)) { return xb + static_cast<size_t>(a.column[k]) * W; };
+      dots_of_row<T, Accumulate>(d, row, start[r], start[r + 1], gradient);
+    }
+  }
+}
+
+// c[i][0, NV) (+)= sum_k a[i, k] b[k][0, NV): M x NV accumulators in registers.
+template <int M, int NV>
+REWIRL_INLINE void micro(int depth, const float* a, ptrdiff_t row_stride, ptrdiff_t k_stride, const float* b,
+                         ptrdiff_t b_stride, Vec (&acc)[M][NV]) {
+  for (int k = 0; k < depth; ++k) {
+    Vec x[NV];
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) x[j] = load(b + k * b_stride + j * kWidth);
+#pragma GCC unroll 8
+    for (int i = 0; i < M; ++i) {
+      const Vec w = set1(a[i * row_stride + k * k_stride]);
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) acc[i][j] = fma(w, x[j], acc[i][j]);
+    }
+  }
+}
+
+struct Gemm {  // one block of depth of y = epilogue(bias + a x)
+  const float* a;
+  ptrdiff_t row_stride, k_stride;
+  const float* x;
+  float* y;
+  int width, depth;
+  const float* bias;
+  const float* gates;
+  bool first, last;
+  Epilogue epilogue;
+};
+
+template <int M, int NV>
+REWIRL_INLINE void gemm_tile(const Gemm& g, int row, int offset) {
+  Vec acc[M][NV];
+  float* y = g.y + static_cast<size_t>(row) * g.width + offset;
+  for (int i = 0; i < M; ++i)
+    for (int j = 0; j < NV; ++j)
+      acc[i][j] = g.first ? set1(g.bias ? g.bias[row + i] : 0.0f)
+                          : load(y + static_cast<size_t>(i) * g.width + j * kWidth);
+  micro<M, NV>(g.depth, g.a + row * g.row_stride, g.row_stride, g.k_stride, g.x + offset, g.width, acc);
+  if (g.last && g.epilogue == Epilogue::relu)
+    for (int i = 0; i < M; ++i)
+      for (int j = 0; j < NV; ++j) acc[i][j] = relu(acc[i][j]);
+  if (g.last && g.epilogue == Epilogue::gate)
+    for (int i = 0; i < M; ++i)
+      for (int j = 0; j < NV; ++j)
+        acc[i][j] = gate(load(g.gates + static_cast<size_t>(row + i) * g.width + offset + j * kWidth), acc[i][j]);
+  for (int i = 0; i < M; ++i)
+    for (int j = 0; j < NV; ++j) store(y + static_cast<size_t>(i) * g.width + j * kWidth, acc[i][j]);
+}
+
+template <int M, int NV>
+void gemm_rows(const Gemm& g, int rows, int offset) {
+  int row = 0;
+  for (; row + M <= rows; row += M) gemm_tile<M, NV>(g, row, offset);
+  for (; row < rows; ++row) gemm_tile<1, NV>(g, row, offset);
+}
+
+template <int NV>
+void gemm_strip(const Gemm& g, int rows, int offset) {
+  constexpr int M = kWidth == 16 ? (NV <= 4 ? 6 : 3) : 6;
+  gemm_rows<M, NV>(g, rows, offset);
+}
+
+void gemm(int rows, int depth, const float* a, ptrdiff_t row_stride, ptrdiff_t k_stride, const float* x, float* y,
+          int vectors, const float* bias, Epilogue epilogue, const float* gates) {
+  const int width = kLane * vectors;
+  // A block of x stays in the first-level cache; a strided operand touches a cache line per step, so fewer steps fit.
+  const int step = k_stride == 1 ? 64 : 32;
+  for (int k = 0; k < depth; k += step) {
+    const int here = depth - k < step ? depth - k : step;
+    const Gemm g{a + k * k_stride, row_stride, k_stride, x + static_cast<size_t>(k) * width, y, width, here,
+                 bias, gates, k == 0, k + here == depth, epilogue};
+    int left = width / kWidth, offset = 0;
+    while (left > 0) {
+      const int nv = left <= kGemmVectors ? left : (kWidth == 16 && left == 8 ? 4 : kGemmVectors);
+      switch (nv) {
+        case 1: gemm_strip<1>(g, rows, offset); break;
+        case 2: gemm_strip<2>(g, rows, offset); break;
+#if defined(REWIRL_AVX512)
+        case 3: gemm_strip<3>(g, rows, offset); break;
+        case 4: gemm_strip<4>(g, rows, offset); break;
+        case 5: gemm_strip<5>(g, rows, offset); break;
+        case 6: gemm_strip<6>(g, rows, offset); break;
+        default: gemm_strip<7>(g, rows, offset); break;
+#else
+        default: break;
+#endif
+      }
+      left -= nv;
+      offset += nv * kWidth;
+    }
+  }
+}
+
+// x [n_in][W] -> panels [ceil(n_in / kPanel)][W][kPanel], zero where n_in ends.
+void transpose_to_panels(int n_in, const float* x, int W, float* panels) {
+  for (int c = 0; c < n_in; c += 4) {
+    float* out = panels + static_cast<size_t>(c / kPanel) * kPanel * W + c % kPanel;
+    const float* rows[4];
+    for (int i = 0; i < 4; ++i) rows[i] = x + static_cast<size_t>(c + i < n_in ? c + i : n_in - 1) * W;
+    for (int s = 0; s < W; s += 4) {
+      const V4 r0 = load4(rows[0] + s), r1 = load4(rows[1] + s), r2 = load4(rows[2] + s), r3 = load4(rows[3] + s);
+      const V4 a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), b = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+      const V4 e = __builtin_shufflevector(r2, r3, 0, 4, 1, 5), f = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+      store4(out + static_cast<size_t>(s) * kPanel, __builtin_shufflevector(a, e, 0, 1, 4, 5));
+      store4(out + static_cast<size_t>(s + 1) * kPanel, __builtin_shufflevector(a, e, 2, 3, 6, 7));
+      store4(out + static_cast<size_t>(s + 2) * kPanel, __builtin_shufflevector(b, f, 0, 1, 4, 5));
+      store4(out + static_cast<size_t>(s + 3) * kPanel, __builtin_shufflevector(b, f, 2, 3, 6, 7));
+    }
+  }
+}
+
+template <int M, int NV>
+REWIRL_INLINE void gradient_tile(int W, int row, const float* dy, const float* panel, int offset, int valid,
+                                 float* gradient, ptrdiff_t stride, bool accumulate) {
+  Vec acc[M][NV];
+  for (int i = 0; i < M; ++i)
+    for (int j = 0; j < NV; ++j) acc[i][j] = set1(0.0f);
+  micro<M, NV>(W, dy + static_cast<size_t>(row) * W, W, 1, panel + offset, kPanel, acc);
+  for (int i = 0; i < M; ++i) {
+    float* out = gradient + (row + i) * stride + offset;
+    for (int j = 0; j < NV; ++j) {
+      const int here = valid - offset - j * kWidth;
+      if (here >= kWidth) {
+        store(out + j * kWidth, accumulate ? acc[i][j] + load(out + j * kWidth) : acc[i][j]);
+      } else if (here > 0) {
+        float last[kWidth];
+        store(last, acc[i][j]);
+        for (int e = 0; e < here; ++e) out[j * kWidth + e] = accumulate ? out[j * kWidth + e] + last[e] : last[e];
+      }
+    }
+  }
+}
+
+template <int T>
+void dense_gradient_by_dots(int n_out, int n_in, const float* dy, const float* x, float* gradient, bool accumulate) {
+  constexpr int W = kLane * T;
+  auto row = [&](size_t k) __attribute__((always_inline)) { return x + k * W; };
+  for (int r = 0; r < n_out; ++r) {
+    const float* d = dy + static_cast<size_t>(r) * W;
+    float* out = gradient + static_cast<size_t>(r) * n_in;
+    if (accumulate) dots_of_row<T, true>(d, row, 0, static_cast<size_t>(n_in), out);
+    else dots_of_row<T, false>(d, row, 0, static_cast<size_t>(n_in), out);
+  }
+}
+
+#define REWIRL_FOR_VECTORS(vectors, CALL) \
+  switch (vectors) {                      \
+    case 1: CALL(1); break;               \
+    case 2: CALL(2); break;               \
+    case 3: CALL(3); break;               \
+    case 4: CALL(4); break;               \
+    case 5: CALL(5); break;               \
+    case 6: CALL(6); break;               \
+    case 7: CALL(7); break;               \
+    default: CALL(8); break;              \
+  }
+
+void dense_gradient(int n_out, int n_in, const float* dy, const float* x, float* gradient, int vectors,
+                    bool accumulate, float* scratch) {
+  if (n_out <= 6) {  // too few rows to pay for the transpose
+#define CALL(T) dense_gradient_by_dots<T>(n_out, n_in, dy, x, gradient, accumulate)
+    REWIRL_FOR_VECTORS(vectors, CALL)
+#undef CALL
+    return;
+  }
+  const int W = kLane * vectors;
+  transpose_to_panels(n_in, x, W, scratch);
+  constexpr int NV = kWidth == 16 ? 4 : 2, M = 6;
+  for (int c = 0; c < n_in; c += kPanel) {
+    const float* panel = scratch + static_cast<size_t>(c) * W;
+    const int valid = n_in - c < kPanel ? n_in - c : kPanel;
+    for (int offset = 0; offset < valid; offset += NV * kWidth) {
+      int row = 0;
+      for (; row + M <= n_out; row += M)
+        gradient_tile<M, NV>(W, row, dy, panel, offset, valid, gradient + c, n_in, accumulate);
+      for (; row < n_out; ++row)
+        gradient_tile<1, NV>(W, row, dy, panel, offset, valid, gradient + c, n_in, accumulate);
+    }
+  }
+}
+
+void spmm(const SparseMatrix& a, const float* values, const float* x, float* y, int vectors, int row_begin,
+          int row_end, const float* bias, Epilogue epilogue, const float* gates) {
+#define CALL(T) spmm_t<T>(a, values, x, y, row_begin, row_end, bias, epilogue, gates)
+  REWIRL_FOR_VECTORS(vectors, CALL)
+#undef CALL
+}
+
+void sddmm(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int vectors, bool accumulate) {
+#define CALL(T) accumulate ? sddmm_t<T, true>(a, dy, x, gradient) : sddmm_t<T, false>(a, dy, x, gradient)
+  REWIRL_FOR_VECTORS(vectors, CALL)
+#undef CALL
+}
+
+REWIRL_INLINE float total(Vec x) { return sums(x, set1(0), set1(0), set1(0))[0]; }
+
+void row_sums(int rows, const float* dy, float* out, int vectors, bool accumulate) {
+  const int n = vectors * kPasses;
+  for (int r = 0; r < rows; ++r) {
+    const float* d = dy + static_cast<size_t>(r) * n * kWidth;
+    Vec s = load(d);
+    for (int t = 1; t < n; ++t) s += load(d + t * kWidth);
+    out[r] = accumulate ? out[r] + total(s) : total(s);
+  }
+}
+
+// Loads the last n < kWidth floats into a full vector and stores them back: the same arithmetic for every element.
+struct Tail {
+  float x[kWidth] = {};
+  Tail(const float* p, size_t n) {
+    for (size_t i = 0; i < n; ++i) x[i] = p[i];
+  }
+  void to(float* p, size_t n) const {
+    for (size_t i = 0; i < n; ++i) p[i] = x[i];
+  }
+};
+
+REWIRL_INLINE void adam_vector(float* w, const float* g, float* m, float* v, const AdamStep& s) {
+  const Vec weight = load(w);
+  const Vec gradient = fma(set1(s.weight_decay), weight, load(g));
+  const Vec first = fma(set1(1.0f - s.beta1), gradient, set1(s.beta1) * load(m));
+  const Vec second = fma(set1(1.0f - s.beta2), gradient * gradient, set1(s.beta2) * load(v));
+  store(m, first);
+  store(v, second);
+  store(w, weight - set1(s.step_size) * first / (sqrt(second) * set1(s.inverse_root_c2) + set1(s.epsilon)));
+}
+
+void adam(size_t n, float* w, const float* g, float* m, float* v, const AdamStep& step) {
+  size_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) adam_vector(w + i, g + i, m + i, v + i, step);
+  if (i == n) return;
+  Tail tw(w + i, n - i), tg(g + i, n - i), tm(m + i, n - i), tv(v + i, n - i);
+  adam_vector(tw.x, tg.x, tm.x, tv.x, step);
+  tw.to(w + i, n - i);
+  tm.to(m + i, n - i);
+  tv.to(v + i, n - i);
+}
+
+void interpolate(size_t n, float* target, const float* online, float tau) {
+  const Vec a = set1(tau), b = set1(1.0f - tau);
+  size_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) store(target + i, fma(a, load(online + i), b * load(target + i)));
+  if (i == n) return;
+  Tail t(target + i, n - i);
+  const Tail o(online + i, n - i);
+  store(t.x, fma(a, load(o.x), b * load(t.x)));
+  t.to(target + i, n - i);
+}
+
+void permute(size_t n, const float* values, const uint32_t* permutation, float* out) {
+  size_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) store(out + i, gather(values, permutation + i));
+  for (; i < n; ++i) out[i] = values[permutation[i]];
+}
+
+void finish4(V4 s, int row, int rows, float* y, const float* bias, bool relu) {
+  for (int i = 0; i < 4 && row + i < rows; ++i) {
+    const float z = s[i] + bias[row + i];
+    y[row + i] = relu && !(z > 0.0f) ? 0.0f : z;
+  }
+}
+
+void spmv(const SparseMatrix& a, const float* values, const float* x, float* y, const float* bias, bool relu) {
+  for (int r = 0; r < a.rows; r += 4) {
+    Vec acc[4] = {set1(0), set1(0), set1(0), set1(0)};
+    for (int b = 0; b < a.blocks; ++b) {
+      const uint32_t* start = a.start + static_cast<size_t>(b) * a.rows + r;
+      const float* xb = x + static_cast<size_t>(b) * a.block;
+      for (int i = 0; i < 4 && r + i < a.rows; ++i)
+        acc[i] = gather_dot(values + start[i], a.column + start[i], static_cast<int>(start[i + 1] - start[i]), xb, acc[i]);
+    }
+    finish4(sums(acc[0], acc[1], acc[2], acc[3]), r, a.rows, y, bias, relu);
+  }
+}
+
+void gemv(int rows, int columns, const float* a, const float* x, float* y, const float* bias, bool relu) {
+  for (int r = 0; r < rows; r += 4) {
+    V4 rest = {};
+    Vec acc[4] = {set1(0), set1(0), set1(0), set1(0)};
+    for (int i = 0; i < 4 && r + i < rows; ++i) {
+      const float* row = a + static_cast<size_t>(r + i) * columns;
+      int c = 0;
+      for (; c + kWidth <= columns; c += kWidth) acc[i] = fma(load(row + c), load(x + c), acc[i]);
+      for (; c < columns; ++c) rest[i] += row[c] * x[c];
+    }
+    finish4(sums(acc[0], acc[1], acc[2], acc[3]) + rest, r, rows, y, bias, relu);
+  }
+}
+
+}  // namespace
+
+#if defined(REWIRL_AVX512)
+#define REWIRL_TABLE kernels_avx512
+#define REWIRL_NAME "avx512"
+#elif defined(REWIRL_AVX2)
+#define REWIRL_TABLE kernels_avx2
+#define REWIRL_NAME "avx2"
+#else
+#define REWIRL_TABLE kernels_portable
+#define REWIRL_NAME "portable"
+#endif
+
+const Kernels& REWIRL_TABLE() {
+  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, interpolate, spmv, gemv, permute};
+  return table;
+}
+
+}  // namespace rewirl

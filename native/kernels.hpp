@@ -1,0 +1,72 @@
+// The arithmetic of sparse and dense layers on one tile of samples, as a table of functions per instruction set.
+//
+// A tile of activations is float[features][16 * vectors]: one row per feature, the samples side by side, so that one
+// connection (one weight) serves all samples of the tile with `vectors` fused multiply-adds and no transpose is
+// ever needed inside a network.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace rewirl {
+
+constexpr int kLane = 16;        // samples per unit of tile width: one AVX-512 vector
+constexpr int kMaxVectors = 8;   // a tile holds at most 128 samples
+constexpr int kPanel = 64;       // input features per panel of the dense gradient
+
+// Positions of a sparse matrix, sorted by (block of columns, row, column). The columns of a block stay in the first-level
+// cache while all rows use them. start has blocks * rows + 1 entries; column is relative to its block.
+struct SparseMatrix {
+  int32_t rows, columns, block, blocks;
+  const uint32_t* start;
+  const uint16_t* column;
+};
+
+enum class Epilogue { none, relu, gate };  // gate: keep the result where gate > 0, else 0 (the derivative of ReLU)
+
+struct AdamStep {
+  float step_size;        // learning rate / (1 - beta1^t)
+  float inverse_root_c2;  // 1 / sqrt(1 - beta2^t)
+  float beta1, beta2, epsilon, weight_decay;
+};
+
+struct Kernels {
+  const char* name;
+
+  // y[r - row_begin] = epilogue(bias[r] + sum_k a[r, k] x[k]) for rows in [row_begin, row_end); bias may be null (zero).
+  void (*spmm)(const SparseMatrix& a, const float* values, const float* x, float* y, int vectors, int row_begin,
+               int row_end, const float* bias, Epilogue epilogue, const float* gate);
+
+  // gradient[k] (+)= dy[row(k)] . x[column(k)] over the tile, for every connection k.
+  void (*sddmm)(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int vectors, bool accumulate);
+
+  // y[i] = epilogue(bias[i] + sum_k a[i * row_stride + k * k_stride] x[k]), i < rows, k < depth.
+  void (*gemm)(int rows, int depth, const float* a, ptrdiff_t row_stride, ptrdiff_t k_stride, const float* x, float* y,
+               int vectors, const float* bias, Epilogue epilogue, const float* gate);
+
+  // gradient[r * n_in + c] (+)= dy[r] . x[c] over the tile; scratch holds ceil(n_in / kPanel) * kPanel * 16 * vectors floats.
+  void (*dense_gradient)(int n_out, int n_in, const float* dy, const float* x, float* gradient, int vectors,
+                         bool accumulate, float* scratch);
+
+  // out[r] (+)= sum over the tile of dy[r].
+  void (*row_sums)(int rows, const float* dy, float* out, int vectors, bool accumulate);
+
+  void (*adam)(size_t n, float* w, const float* g, float* m, float* v, const AdamStep& step);
+
+  // target += tau * (online - target), written as tau * online + (1 - tau) * target.
+  void (*interpolate)(size_t n, float* target, const float* online, float tau);
+
+  // y[r] = epilogue(bias[r] + a[r] . x) for a single sample; relu or none.
+  void (*spmv)(const SparseMatrix& a, const float* values, const float* x, float* y, const float* bias, bool relu);
+  void (*gemv)(int rows, int columns, const float* a, const float* x, float* y, const float* bias, bool relu);
+
+  // out[i] = values[permutation[i]]
+  void (*permute)(size_t n, const float* values, const uint32_t* permutation, float* out);
+};
+
+const Kernels& kernels_portable();
+#if defined(__x86_64__)
+const Kernels& kernels_avx2();
+const Kernels& kernels_avx512();
+#endif
+
+}  // namespace rewirl

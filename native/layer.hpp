@@ -1,0 +1,65 @@
+// One layer: its topology, its values, and what training keeps beside them. Memory grows with the connections.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "buffer.hpp"
+#include "kernels.hpp"
+
+namespace rewirl {
+
+// Columns per block: small enough that a block of a tile stays in the first-level cache, large enough that a row has
+// several connections in it. A fixed function of the layer's shape and connections, never of a timing.
+int block_size(int64_t rows, int64_t columns, int64_t connections);
+
+// The owner of what a SparseMatrix points to.
+struct Index {
+  int32_t rows = 0, columns = 0, block = 0, blocks = 0;
+  Buffer<uint32_t> start;
+  Buffer<uint16_t> column;
+
+  // The index of these positions, and in `order` the place of each sorted position in the given arrays.
+  static Index build(int32_t rows, int32_t columns, const std::vector<int32_t>& row, const std::vector<int32_t>& column,
+                     std::vector<uint32_t>& order);
+  SparseMatrix view() const { return {rows, columns, block, blocks, start.data(), column.data()}; }
+};
+
+class Layer {
+ public:
+  // places: row * n_in + column, distinct, any order; values in the same order. Dense layers have places == nullptr and
+  // their values row by row. A layer that is not trainable (of a target network) has no gradient, moments or transpose.
+  Layer(int32_t n_in, int32_t n_out, const int64_t* places, size_t connections, const float* values, bool trainable);
+
+  int32_t n_in() const { return n_in_; }
+  int32_t n_out() const { return n_out_; }
+  bool dense() const { return dense_; }
+  bool trainable() const { return trainable_; }
+  size_t connections() const { return values.size(); }
+  std::vector<int64_t> places() const;         // in the order of values
+  std::vector<uint32_t> row_major() const;     // positions in values of the places sorted by row and column
+
+  void forward(const float* x, float* y, int vectors, bool relu) const;
+  // dx rows [from, n_in); gates (or null) are the outputs of the ReLU that made x. Call refresh_transpose() first.
+  void input_gradient(const float* dy, float* dx, int vectors, int32_t from, const float* gates) const;
+  void refresh_transpose() const;
+  void connection_gradient(const float* dy, const float* x, int vectors, bool accumulate, float* scratch) const;
+  void act(const float* x, float* y, bool relu) const;
+
+  // Removes the connections at these positions of `values` and adds `grown` places with zero value and zero moments.
+  void rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown);
+
+  uint64_t version = 0;  // counts the rewirings
+  Buffer<float> values, gradient, m, v;
+  Buffer<float> bias, bias_gradient, bias_m, bias_v;
+
+ private:
+  void build(const int64_t* places, size_t n, std::vector<uint32_t>& order);
+
+  int32_t n_in_, n_out_;
+  bool dense_, trainable_;
+  Index index_, transposed_;
+  Buffer<uint32_t> permutation_;  // of values into the order of transposed_
+  Buffer<float> mirrored_;        // values in the order of transposed_
+};
+
+}  // namespace rewirl

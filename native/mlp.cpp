@@ -1,0 +1,229 @@
+#include "mlp.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "cpu.hpp"
+
+namespace rewirl {
+
+Mlp::Mlp(std::vector<Layer> given) : layers(std::move(given)) {
+  int32_t widest = 0;
+  for (size_t l = 0; l < layers.size(); ++l) {
+    if (l > 0 && layers[l].n_in() != layers[l - 1].n_out()) throw std::invalid_argument("layer sizes do not fit together");
+    widest = std::max({widest, layers[l].n_out(), layers[l].n_in()});
+  }
+  activations_.resize(layers.size());
+  for (Buffer<float>& buffer : single_) buffer = Buffer<float>(static_cast<size_t>(widest) + kLane);
+}
+
+void Mlp::resize(int new_tiles, int new_vectors) {
+  if (new_tiles == tiles && new_vectors == vectors) return;
+  tiles = new_tiles;
+  vectors = new_vectors;
+  const size_t width = static_cast<size_t>(kLane) * vectors;
+  size_t widest = 0, panels = 0;
+  for (size_t l = 0; l < layers.size(); ++l) {
+    const size_t n_out = static_cast<size_t>(layers[l].n_out()), n_in = static_cast<size_t>(layers[l].n_in());
+    activations_[l] = Buffer<float>(static_cast<size_t>(tiles) * n_out * width);
+    widest = std::max(widest, n_in);
+    if (layers[l].dense()) panels = std::max(panels, (n_in + kPanel - 1) / kPanel * kPanel);
+  }
+  if (!layers.front().trainable()) return;
+  for (Buffer<float>& delta : delta_) delta = Buffer<float>(widest * width);
+  scratch_ = Buffer<float>(panels * width);
+}
+
+void Mlp::forward(const Batch& x) {
+  resize(x.tiles, x.vectors);
+  for (int t = 0; t < tiles; ++t) {
+    const float* in = x.tile(t);
+    for (size_t l = 0; l < layers.size(); ++l) {
+      float* out = activations_[l].data() + static_cast<size_t>(t) * layers[l].n_out() * x.width();
+      layers[l].forward(in, out, vectors, l + 1 < layers.size());
+      in = out;
+    }
+  }
+}
+
+void Mlp::backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from) {
+  const bool inputs = inputs_from >= 0;
+  const size_t width = static_cast<size_t>(x.width());
+  if (inputs) {
+    const size_t n = static_cast<size_t>(tiles) * (layers[0].n_in() - inputs_from) * width;
+    if (input_gradient.size() != n) input_gradient = Buffer<float>(n);
+    input_gradient_from = inputs_from;
+  }
+  for (size_t l = inputs ? 0 : 1; l < layers.size(); ++l) layers[l].refresh_transpose();
+  for (int t = 0; t < tiles; ++t) {
+    const float* delta = gradient_out + static_cast<size_t>(t) * layers.back().n_out() * width;
+    for (size_t l = layers.size(); l-- > 0;) {
+      const float* in =
+          l == 0 ? x.tile(t) : activations_[l - 1].data() + static_cast<size_t>(t) * layers[l].n_in() * width;
+      if (parameters) layers[l].connection_gradient(delta, in, vectors, t > 0, scratch_.data());
+      if (l > 0) {
+        float* next = delta_[l % 2].data();
+        layers[l].input_gradient(delta, next, vectors, 0, in);
+        delta = next;
+      } else if (inputs) {
+        float* out = input_gradient.data() + static_cast<size_t>(t) * (layers[0].n_in() - inputs_from) * width;
+        layers[0].input_gradient(delta, out, vectors, inputs_from, nullptr);
+      }
+    }
+  }
+}
+
+void Mlp::adam(const Adam& s) {
+  ++steps;
+  const double t = static_cast<double>(steps);
+  const AdamStep step{static_cast<float>(s.learning_rate / (1.0 - std::pow(static_cast<double>(s.beta1), t))),
+                      static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(static_cast<double>(s.beta2), t))),
+                      s.beta1, s.beta2, s.epsilon, s.weight_decay};
+  for (Layer& l : layers) {
+    kernels().adam(l.connections(), l.values.data(), l.gradient.data(), l.m.data(), l.v.data(), step);
+    kernels().adam(l.bias.size(), l.bias.data(), l.bias_gradient.data(), l.bias_m.data(), l.bias_v.data(), step);
+  }
+}
+
+void Mlp::act(const float* x, float* y) {
+  const float* in = x;
+  for (size_t l = 0; l < layers.size(); ++l) {
+    float* out = l + 1 == layers.size() ? y : single_[l % 2].data();
+    layers[l].act(in, out, l + 1 < layers.size());
+    in = out;
+  }
+}
+
+TargetUpdate::TargetUpdate(Mlp& target, const Mlp& online) : target_(target), online_(online) {
+  if (target.layers.size() != online.layers.size()) throw std::invalid_argument("target and online networks differ");
+  links_.resize(online.layers.size());
+  for (size_t l = 0; l < links_.size(); ++l) {
+    const Layer &a = target.layers[l], &b = online.layers[l];
+    if (a.n_in() != b.n_in() || a.n_out() != b.n_out() || a.dense() != b.dense())
+      throw std::invalid_argument("target and online layers differ");
+    connect(l, false);
+  }
+}
+
+// Finds the online source of each place of the target. With renew, or if the target lacks an online place, the target is first
+// rebuilt over the union of the online places and its own non-zero ones.
+void TargetUpdate::connect(size_t l, bool renew) {
+  Layer& target = target_.layers[l];
+  const Layer& online = online_.layers[l];
+  Link& link = links_[l];
+  link.version = online.version;
+  if (online.dense()) return;
+  const std::vector<int64_t> online_places = online.places(), target_places = target.places();
+  const std::vector<uint32_t> online_order = online.row_major();
+  std::vector<uint32_t> target_order = target.row_major();
+  constexpr uint32_t kNone = ~0u;
+  struct Place {
+    int64_t place;
+    uint32_t online, target;
+  };
+  std::vector<Place> all;
+  bool missing = false;
+  size_t o = 0, t = 0;
+  while (o < online_order.size() || t < target_order.size()) {
+    const int64_t po = o < online_order.size() ? online_places[online_order[o]] : INT64_MAX;
+    const int64_t pt = t < target_order.size() ? target_places[target_order[t]] : INT64_MAX;
+    all.push_back({std::min(po, pt), po <= pt ? online_order[o++] : kNone, pt <= po ? target_order[t++] : kNone});
+    missing |= all.back().target == kNone;
+  }
+  std::vector<uint32_t> source;
+  if (renew || missing) {
+    std::vector<int64_t> places;
+    std::vector<float> values;
+    std::vector<uint32_t> from;
+    for (const Place& p : all) {
+      const float value = p.target == kNone ? 0.0f : target.values[p.target];
+      if (p.online == kNone && value == 0.0f) continue;
+      places.push_back(p.place);
+      values.push_back(value);
+      from.push_back(p.online);
+    }
+    Layer next(target.n_in(), target.n_out(), places.data(), places.size(), values.data(), false);
+    std::copy(target.bias.begin(), target.bias.end(), next.bias.begin());
+    next.version = target.version + 1;
+    target = std::move(next);
+    target_order = target.row_major();
+    source.resize(places.size());
+    for (size_t k = 0; k < places.size(); ++k) source[target_order[k]] = from[k];
+  } else {
+    source.resize(target.connections());
+    for (const Place& p : all) source[p.target] = p.online;
+  }
+  link.stale.clear();
+  link.same = source.size() == online.connections();
+  for (uint32_t k = 0; k < source.size(); ++k) {
+    if (source[k] == kNone) {
+      link.stale.push_back(k);
+      source[k] = 0;
+    }
+    link.same &= source[k] == k;
+  }
+  link.same &= link.stale.empty();
+  link.source = Buffer<uint32_t>(link.same ? 0 : source.size());
+  if (!link.same) std::copy(source.begin(), source.end(), link.source.begin());
+}
+
+void TargetUpdate::update(float tau) {
+  for (size_t l = 0; l < links_.size(); ++l) {
+    Layer& target = target_.layers[l];
+    const Layer& online = online_.layers[l];
+    if (links_[l].version != online.version) connect(l, true);
+    Link& link = links_[l];
+    kernels().interpolate(online.bias.size(), target.bias.data(), online.bias.data(), tau);
+    if (link.same) {
+      kernels().interpolate(online.connections(), target.values.data(), online.values.data(), tau);
+      continue;
+    }
+    const size_t n = target.connections();
+    if (gathered_.size() < n) gathered_ = Buffer<float>(n);
+    if (online.connections() > 0)
+      kernels().permute(n, online.values.data(), link.source.data(), gathered_.data());
+    for (uint32_t k : link.stale) gathered_[k] = 0.0f;
+    kernels().interpolate(n, target.values.data(), gathered_.data(), tau);
+    maintain_sparsity(l);
+  }
+}
+
+// Keeps the k largest magnitudes; equal ones are kept in the order of their positions.
+void TargetUpdate::maintain_sparsity(size_t l) {
+  Link& link = links_[l];
+  float* w = target_.layers[l].values.data();
+  const size_t n = target_.layers[l].connections(), k = online_.layers[l].connections();
+  size_t alive = 0;
+  for (size_t i = 0; i < n; ++i) alive += w[i] != 0.0f;
+  if (alive <= k) return;
+  const size_t excess = alive - k;
+  if (!(link.guess > 0.0f)) {
+    double sum = 0.0;
+    for (size_t i = 0; i < n; ++i) sum += std::fabs(w[i]);
+    link.guess = static_cast<float>(sum / static_cast<double>(alive)) * static_cast<float>(excess) / static_cast<float>(n);
+  }
+  while (true) {  // the smallest magnitudes, found by a threshold that is about right from the last time
+    candidates_.clear();
+    constexpr size_t kChunk = 16;
+    for (size_t i = 0; i < n; i += kChunk) {
+      const size_t end = std::min(n, i + kChunk);
+      int any = 0;
+      for (size_t j = i; j < end; ++j) any |= std::fabs(w[j]) <= link.guess;
+      if (!any) continue;
+      for (size_t j = i; j < end; ++j)
+        if (std::fabs(w[j]) <= link.guess && w[j] != 0.0f) candidates_.emplace_back(std::fabs(w[j]), static_cast<uint32_t>(j));
+    }
+    if (candidates_.size() >= excess) break;
+    link.guess = std::max(link.guess * 2.0f, 1e-30f);
+    if (!std::isfinite(link.guess)) return;  // weights that are not finite have no order; the caller's checks report them
+  }
+  // position decides between equal magnitudes: the last of them go first
+  auto before = [](const auto& a, const auto& b) { return a.first < b.first || (a.first == b.first && a.second > b.second); };
+  const auto cut = candidates_.begin() + static_cast<ptrdiff_t>(excess);
+  std::nth_element(candidates_.begin(), cut - 1, candidates_.end(), before);
+  link.guess = (cut - 1)->first * 1.1f;
+  for (auto c = candidates_.begin(); c != cut; ++c) w[c->second] = 0.0f;
+}
+
+}  // namespace rewirl

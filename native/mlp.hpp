@@ -1,0 +1,78 @@
+// A multilayer perceptron: ReLU after every layer but the last, with the activations of its last batch.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "layer.hpp"
+
+namespace rewirl {
+
+// A batch of samples as tiles; `stride` floats lie between two tiles (features may be a slice of wider tiles).
+struct Batch {
+  const float* data;
+  ptrdiff_t stride;
+  int tiles, vectors;
+  int width() const { return kLane * vectors; }
+  const float* tile(int t) const { return data + t * stride; }
+};
+
+struct Adam {
+  float learning_rate, beta1, beta2, epsilon, weight_decay;
+};
+
+class Mlp {
+ public:
+  explicit Mlp(std::vector<Layer> layers);
+
+  void forward(const Batch& x);
+  // Gradients of a loss for the batch of the last forward(); gradient_out is [tiles][n_out][width], contiguous.
+  // inputs_from < 0: no gradient of the inputs, else that of inputs [inputs_from, n_in).
+  void backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from);
+  void adam(const Adam& settings);
+  void act(const float* x, float* y);
+
+  std::vector<Layer> layers;
+  int64_t steps = 0;  // of Adam
+  int tiles = 0, vectors = 0;
+  const Buffer<float>& output() const { return activations_.back(); }
+  const Buffer<float>& hidden(size_t layer) const { return activations_[layer]; }
+  Buffer<float> input_gradient;
+  int32_t input_gradient_from = 0;
+
+ private:
+  void resize(int tiles, int vectors);
+
+  std::vector<Buffer<float>> activations_;  // of each layer, [tiles][n_out][width]
+  Buffer<float> delta_[2];                  // of one tile, [widest][width]
+  Buffer<float> scratch_;                   // for the gradient of dense layers
+  Buffer<float> single_[2];                 // for act()
+};
+
+// The soft update of a target network and MaintainSparsity (Sokar et al. 2022, Algorithm 3).
+//
+// A target layer is stored over the union of the online topology and its own; of these places at most k are not zero,
+// k being the number of online connections. The union is renewed when the online network has been rewired.
+class TargetUpdate {
+ public:
+  TargetUpdate(Mlp& target, const Mlp& online);
+  void update(float tau);
+
+ private:
+  struct Link {
+    uint64_t version = 0;
+    bool same = true;              // target and online have one topology
+    Buffer<uint32_t> source;       // position in the online values for each place of the union
+    std::vector<uint32_t> stale;   // places of the union that are not online; their source is meaningless
+    float guess = 0.0f;            // of the magnitude below which places will be zeroed
+  };
+  void connect(size_t layer, bool renew);
+  void maintain_sparsity(size_t layer);
+
+  Mlp& target_;
+  const Mlp& online_;
+  std::vector<Link> links_;
+  Buffer<float> gathered_;
+  std::vector<std::pair<float, uint32_t>> candidates_;
+};
+
+}  // namespace rewirl

@@ -1,0 +1,83 @@
+#include "pool.hpp"
+
+#include <chrono>
+
+#include "cpu.hpp"
+
+namespace rewirl {
+namespace {
+
+inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+constexpr auto kSpin = std::chrono::microseconds(200);
+
+}  // namespace
+
+Pool::Pool(int threads) {
+  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+}
+
+Pool::~Pool() { close(); }
+
+void Pool::close() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+  workers_.clear();
+}
+
+void Pool::share(int index) {
+  const int stride = threads();
+  for (int i = index; i < tasks_; i += stride) (*task_)(i);
+}
+
+void Pool::run(int tasks, const std::function<void(int)>& task) {
+  std::lock_guard<std::mutex> one_at_a_time(run_mutex_);
+  const FlushSubnormals flush;
+  if (workers_.empty() || tasks <= 1) {
+    for (int i = 0; i < tasks; ++i) task(i);
+    return;
+  }
+  task_ = &task;
+  tasks_ = tasks;
+  pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    generation_.fetch_add(1, std::memory_order_release);
+  }
+  wake_.notify_all();
+  share(0);
+  for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
+    relax();
+    if (spins % 4096 == 4095) std::this_thread::yield();
+  }
+}
+
+void Pool::work(int index) {
+  const FlushSubnormals flush;
+  unsigned seen = 0;
+  while (true) {
+    const auto deadline = std::chrono::steady_clock::now() + kSpin;
+    for (int spins = 0; generation_.load(std::memory_order_acquire) == seen && !stop_; ++spins) {
+      relax();
+      if (spins % 64 != 63 || std::chrono::steady_clock::now() < deadline) continue;
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen || stop_; });
+    }
+    if (stop_) return;
+    seen = generation_.load(std::memory_order_acquire);
+    share(index);
+    pending_.fetch_sub(1, std::memory_order_acq_rel);
+  }
+}
+
+}  // namespace rewirl

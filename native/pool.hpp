@@ -1,0 +1,40 @@
+// A few worker threads beside the caller, for tasks of tens to hundreds of microseconds.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace rewirl {
+
+// Task i of a run is done by thread i % threads (thread 0 is the caller), so results never depend on timing.
+// A waiting worker spins briefly, because the next task of an update usually comes within microseconds, then sleeps.
+class Pool {
+ public:
+  explicit Pool(int threads);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  void run(int tasks, const std::function<void(int)>& task);
+  void close();  // joins the workers; afterwards run() does everything in the caller
+
+ private:
+  void work(int index);
+  void share(int index);
+
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::mutex run_mutex_;  // one run at a time, whoever calls
+  std::condition_variable wake_;
+  std::atomic<unsigned> generation_{0};
+  std::atomic<int> pending_{0};
+  std::atomic<bool> stop_{false};
+  const std::function<void(int)>* task_ = nullptr;
+  int tasks_ = 0;
+};
+
+}  // namespace rewirl

@@ -1,0 +1,61 @@
+"""A policy: an actor network without what training keeps beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.nn import Group, Pool, SparseMLP, pack, unpack
+
+
+class Policy:
+    """A deterministic policy, a = tanh(actor(s)).
+
+    Args:
+        actor: the network; it is shared, not copied.
+    """
+
+    def __init__(self, actor: SparseMLP) -> None:
+        """See the class."""
+        self.actor = actor
+        self._group = Group([actor], Pool(1))
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the actions for a batch of observations.
+
+        Args:
+            observations: float32 [batch, observation].
+
+        Returns:
+            float32 [batch, action], each in [-1, 1].
+
+        Raises:
+            ValueError: the observations have another number of features.
+        """
+        if observations.ndim != 2 or observations.shape[1] != self.actor.sizes[0]:
+            raise ValueError(f"observations must be [batch, {self.actor.sizes[0]}], got {list(observations.shape)}")
+        if len(observations) == 1:
+            return self.predict_one(observations[0])[np.newaxis]
+        return np.tanh(unpack(self._group.forward(pack(observations))[0], len(observations)))
+
+    def predict_one(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the action for one observation, float32 [action] for float32 [observation]."""
+        return np.tanh(self.actor.act(observation))
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return what `from_state` needs."""
+        arrays, values = self.actor.state()
+        kept = {name: a for name, a in arrays.items() if name.rpartition(".")[2] in ("places", "values", "bias")}
+        return kept, {"sizes": values["sizes"]}
+
+    @classmethod
+    def from_state(cls, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> Policy:
+        """Return the policy that `state` described.
+
+        Raises:
+            ValueError: an array is missing or impossible; the message names it.
+        """
+        return cls(SparseMLP.from_state(arrays, values, trainable=False))

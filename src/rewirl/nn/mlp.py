@@ -1,0 +1,306 @@
+"""Sparse multilayer perceptrons on the native core, and groups of them that are computed side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl import _core
+from rewirl.nn.tiles import Tiles
+
+Places = NDArray[np.int64] | None
+"""The places of a layer's connections, row * n_in + column; None is a dense layer."""
+
+
+class Layer:
+    """A view of one layer of a network.
+
+    Arrays are views of the network's own memory; a rewiring replaces them, so do not keep them across one.
+    """
+
+    def __init__(self, core: _core.Mlp, index: int, shape: tuple[int, int]) -> None:
+        """See the class."""
+        self._core = core
+        self._index = index
+        self.shape = shape
+        """(n_out, n_in)."""
+
+    @property
+    def dense(self) -> bool:
+        """Whether every place is a connection by construction; such a layer is never rewired."""
+        return self._core.dense(self._index)
+
+    @property
+    def connections(self) -> int:
+        """Number of connections."""
+        return self._core.connections(self._index)
+
+    @property
+    def density(self) -> float:
+        """Connections divided by places."""
+        return self.connections / (self.shape[0] * self.shape[1])
+
+    def places(self) -> NDArray[np.int64]:
+        """Return the place of every connection, int64 [connections], in the order of `values`."""
+        return self._core.places(self._index)
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The weight of every connection, float32 [connections]."""
+        return self._core.values(self._index)
+
+    @property
+    def gradient(self) -> NDArray[np.float32]:
+        """The gradient of every connection from the last `backward`, float32 [connections]."""
+        return self._core.gradient(self._index)
+
+    @property
+    def moments(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Adam's first and second moment of every connection, float32 [connections] each."""
+        return self._core.first_moment(self._index), self._core.second_moment(self._index)
+
+    @property
+    def bias(self) -> NDArray[np.float32]:
+        """The biases, float32 [n_out]."""
+        return self._core.bias(self._index)
+
+    @property
+    def bias_gradient(self) -> NDArray[np.float32]:
+        """The gradient of the biases from the last `backward`, float32 [n_out]."""
+        return self._core.bias_gradient(self._index)
+
+    @property
+    def bias_moments(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Adam's first and second moment of the biases, float32 [n_out] each."""
+        return self._core.bias_first_moment(self._index), self._core.bias_second_moment(self._index)
+
+    def weights(self) -> NDArray[np.float32]:
+        """Return the weight matrix as a dense array of its own, float32 [n_out, n_in]; for looking, not for computing."""
+        matrix = np.zeros(self.shape[0] * self.shape[1], dtype=np.float32)
+        matrix[self.places()] = self.values
+        return matrix.reshape(self.shape)
+
+
+class SparseMLP:
+    """A multilayer perceptron: ReLU after every layer but the last, connections only where its topology has them.
+
+    Args:
+        sizes: number of units of each layer, inputs first.
+        places: for each layer the places of its connections, or None for a dense layer.
+        values: for each layer the weights, float32 [connections], in the order of `places` (row by row when dense).
+        biases: for each layer, float32 [n_out].
+        trainable: whether it has gradients and an optimiser; target networks do not.
+
+    Raises:
+        ValueError: sizes, places and values do not fit together.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        places: Sequence[Places],
+        values: Sequence[NDArray[np.float32]],
+        biases: Sequence[NDArray[np.float32]],
+        trainable: bool = True,
+    ) -> None:
+        """See the class."""
+        self.sizes = tuple(int(size) for size in sizes)
+        self.trainable = trainable
+        self.core = _core.Mlp(list(self.sizes), list(places), list(values), trainable)
+        shapes = zip(self.sizes[1:], self.sizes[:-1], strict=True)
+        self.layers = tuple(Layer(self.core, index, shape) for index, shape in enumerate(shapes))
+        for layer, bias in zip(self.layers, biases, strict=True):
+            if bias.shape != layer.bias.shape:
+                raise ValueError(f"a layer of {layer.shape[0]} outputs needs as many biases, got shape {bias.shape}")
+            layer.bias[:] = bias
+
+    @classmethod
+    def initialised(cls, sizes: Sequence[int], places: Sequence[Places], rng: np.random.Generator) -> SparseMLP:
+        """Return a network with random weights, uniform within 1/sqrt(n_in) of the dense layer, biases too.
+
+        That is what the paper's code has: PyTorch's default, masked afterwards.
+
+        Args:
+            sizes: number of units of each layer, inputs first.
+            places: for each layer the places of its connections, or None for a dense layer.
+            rng: the stream the weights are drawn from.
+        """
+        values, biases = [], []
+        for n_in, n_out, chosen in zip(sizes[:-1], sizes[1:], places, strict=True):
+            bound = 1.0 / np.sqrt(n_in)
+            count = n_in * n_out if chosen is None else len(chosen)
+            values.append(rng.uniform(-bound, bound, count).astype(np.float32))
+            biases.append(rng.uniform(-bound, bound, n_out).astype(np.float32))
+        return cls(sizes, places, values, biases)
+
+    @property
+    def connections(self) -> int:
+        """Number of connections of all layers."""
+        return sum(layer.connections for layer in self.layers)
+
+    @property
+    def output(self) -> Tiles:
+        """The output of the last forward, float32 [tiles, n_out, width]; valid until the next one."""
+        return self.core.output()
+
+    @property
+    def input_gradient(self) -> Tiles:
+        """The gradient of the inputs from the last `backward` that asked for them, float32 [tiles, inputs, width]."""
+        return self.core.input_gradient()
+
+    def act(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run a single sample through the network.
+
+        Args:
+            x: float32 [n_in].
+
+        Returns:
+            float32 [n_out], an array of its own.
+        """
+        return self.core.act(x)
+
+    def rewire(self, layer: int, dropped: NDArray[np.int64], grown: NDArray[np.int64]) -> None:
+        """Drop connections and grow others; survivors keep their weights and moments, grown ones start from zero in all.
+
+        Args:
+            layer: which layer.
+            dropped: connections to drop, as indices into its `values`, int64.
+            grown: places to grow, int64.
+
+        Raises:
+            ValueError: the layer is dense, an index or place is out of range, or a place is occupied. Nothing has
+                changed then.
+        """
+        self.core.rewire(layer, dropped, grown)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return everything an exact continuation needs, as arrays (copies) and JSON values."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for index, layer in enumerate(self.layers):
+            if not layer.dense:
+                arrays[f"{index}.places"] = layer.places()
+            arrays[f"{index}.values"] = layer.values.copy()
+            arrays[f"{index}.bias"] = layer.bias.copy()
+            if self.trainable:
+                for name, array in self._moments(layer).items():
+                    arrays[f"{index}.{name}"] = array.copy()
+        return arrays, {"sizes": list(self.sizes), "steps": self.core.steps}
+
+    @classmethod
+    def from_state(
+        cls, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any], trainable: bool = True
+    ) -> SparseMLP:
+        """Return the network that `state` described.
+
+        Args:
+            arrays: as returned by `state`.
+            values: as returned by `state`.
+            trainable: whether it has gradients and an optimiser; needs the moments among the arrays.
+
+        Raises:
+            ValueError: an array is missing, or its shape, dtype or numbers are impossible; the message names it.
+        """
+        sizes = _sizes(values.get("sizes"))
+        steps = values.get("steps", 0)
+        if not isinstance(steps, int) or isinstance(steps, bool) or not 0 <= steps < 2**63:
+            raise ValueError(f"the step count of a network must be a whole number, got {steps!r}")
+        depth = len(sizes) - 1
+        places: list[Places] = []
+        for index in range(depth):
+            name = f"{index}.places"
+            places.append(_array(arrays, name, None, np.int64) if name in arrays else None)
+        counts = [sizes[i] * sizes[i + 1] if p is None else len(p) for i, p in enumerate(places)]
+        weights = [_array(arrays, f"{i}.values", counts[i], np.float32) for i in range(depth)]
+        biases = [_array(arrays, f"{i}.bias", sizes[i + 1], np.float32) for i in range(depth)]
+        network = cls(sizes, places, weights, biases, trainable)
+        network.core.steps = steps
+        for index, layer in enumerate(network.layers):
+            if layer.dense or np.array_equal(layer.places(), places[index]):  # type: ignore[arg-type]
+                continue
+            raise ValueError(f"the array {index}.places is not in the order this version stores connections")
+        if trainable:
+            for index, layer in enumerate(network.layers):
+                for name, array in cls._moments(layer).items():
+                    array[:] = _array(arrays, f"{index}.{name}", len(array), np.float32)
+        return network
+
+    @staticmethod
+    def _moments(layer: Layer) -> dict[str, NDArray[np.float32]]:
+        return dict(zip(("m", "v", "bias_m", "bias_v"), (*layer.moments, *layer.bias_moments), strict=True))
+
+
+class Group:
+    """Networks of one kind that take the same input, such as twin critics; each is computed by a thread of its own.
+
+    Args:
+        networks: at least one, with equal input sizes.
+        pool: the threads.
+    """
+
+    def __init__(self, networks: Sequence[SparseMLP], pool: _core.Pool) -> None:
+        """See the class."""
+        self.networks = tuple(networks)
+        self._cores = [network.core for network in networks]
+        self._pool = pool
+
+    def forward(self, x: Tiles) -> tuple[Tiles, ...]:
+        """Run every network on the same batch.
+
+        Args:
+            x: float32 [tiles, n_in, width]; may be a slice of the features of larger tiles.
+
+        Returns:
+            The output of each network, float32 [tiles, n_out, width]; valid until its next forward.
+        """
+        _core.forward(self._pool, self._cores, x)
+        return tuple(core.output() for core in self._cores)
+
+    def backward(
+        self, x: Tiles, output_gradients: Sequence[Tiles], parameters: bool = True, inputs_from: int = -1
+    ) -> None:
+        """Compute the gradients of a loss for the batch of the last `forward`.
+
+        Args:
+            x: that batch.
+            output_gradients: of the loss with respect to each network's output, float32 [tiles, n_out, width]; must be zero
+                for padding.
+            parameters: whether the gradients of connections and biases are wanted.
+            inputs_from: if not negative, the gradient of the inputs from this one on is computed too.
+
+        Raises:
+            ValueError: shapes are not those of the last forward.
+        """
+        _core.backward(self._pool, self._cores, x, list(output_gradients), parameters, inputs_from)
+
+    def adam(self, learning_rate: float, weight_decay: float) -> None:
+        """Take one step of Adam with L2 weight decay (Kingma and Ba 2015; beta 0.9 and 0.999, epsilon 1e-8).
+
+        A grown connection starts with zero moments, while the bias correction goes by the number of steps of the network.
+
+        Args:
+            learning_rate: step size.
+            weight_decay: this times the weight is added to the gradient; biases and dense layers too.
+        """
+        _core.adam(self._pool, self._cores, learning_rate, 0.9, 0.999, 1e-8, weight_decay)
+
+
+def _sizes(given: Any) -> list[int]:
+    fine = isinstance(given, list) and len(given) >= 2
+    if not fine or not all(isinstance(n, int) and not isinstance(n, bool) and 0 < n < 2**24 for n in given):
+        raise ValueError(f"the sizes of a network must be a list of at least two positive numbers, got {given!r}")
+    return list(given)
+
+
+def _array(arrays: Mapping[str, NDArray[Any]], name: str, length: int | None, dtype: type) -> NDArray[Any]:
+    if name not in arrays:
+        raise ValueError(f"the array {name} of a network is missing")
+    array = arrays[name]
+    if array.dtype != dtype or array.ndim != 1 or (length is not None and len(array) != length):
+        expected = "any length" if length is None else f"length {length}"
+        raise ValueError(f"the array {name} must be {np.dtype(dtype)} of {expected}, got {array.dtype} {array.shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"the array {name} of a network has numbers that are not finite")
+    return np.ascontiguousarray(array)
