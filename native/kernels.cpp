@@ -367,6 +367,33 @@ void spmv(const SparseMatrix& a, const float* values, const float* x, float* y, 
   }
 }
 
+#if defined(REWIRL_AVX512)
+// Values are stored densely one after the other; expanding them under the bits puts them beside their inputs.
+void spmv_bits(const SparseMatrix& a, const uint64_t* bits, const float* values, const float* x, float* y,
+               const float* bias, bool relu) {
+  for (int r = 0; r < a.rows; r += 4) {
+    Vec acc[4] = {set1(0), set1(0), set1(0), set1(0)};
+    const int rows = a.rows - r < 4 ? a.rows - r : 4;
+    for (int b = 0; b < a.blocks; ++b) {
+      const size_t segment = static_cast<size_t>(b) * a.rows + r;
+      const float* v = values + a.start[segment];
+      const float* xb = x + static_cast<size_t>(b) * 64;
+      for (int i = 0; i < rows; ++i) {  // the segments of neighbouring rows follow each other
+        const uint64_t m = bits[segment + i];
+        for (int q = 0; q < 4; ++q) {
+          const __mmask16 here = static_cast<__mmask16>(m >> (16 * q));
+          acc[i] = fma(_mm512_maskz_expandloadu_ps(here, v), load(xb + 16 * q), acc[i]);
+          v += __builtin_popcount(here);
+        }
+      }
+    }
+    finish4(sums(acc[0], acc[1], acc[2], acc[3]), r, a.rows, y, bias, relu);
+  }
+}
+#else
+constexpr decltype(Kernels::spmv_bits) spmv_bits = nullptr;
+#endif
+
 void gemv(int rows, int columns, const float* a, const float* x, float* y, const float* bias, bool relu) {
   for (int r = 0; r < rows; r += 4) {
     V4 rest = {};
@@ -395,7 +422,7 @@ void gemv(int rows, int columns, const float* a, const float* x, float* y, const
 #endif
 
 const Kernels& REWIRL_TABLE() {
-  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, interpolate, spmv, gemv, permute};
+  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, interpolate, spmv, spmv_bits, gemv, permute};
   return table;
 }
 

@@ -57,6 +57,10 @@ struct Kernels {
 
   // y[r] = epilogue(bias[r] + a[r] . x) for a single sample; relu or none.
   void (*spmv)(const SparseMatrix& a, const float* values, const float* x, float* y, const float* bias, bool relu);
+  // The same for blocks of 64 columns whose connections are given as bits (bit c of bits[block * rows + row]); x is padded to
+  // whole blocks. Null where the instruction set has nothing faster than spmv.
+  void (*spmv_bits)(const SparseMatrix& a, const uint64_t* bits, const float* values, const float* x, float* y,
+                    const float* bias, bool relu);
   void (*gemv)(int rows, int columns, const float* a, const float* x, float* y, const float* bias, bool relu);
 
   // out[i] = values[permutation[i]]

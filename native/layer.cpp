@@ -85,6 +85,12 @@ void Layer::build(const int64_t* places, size_t n, std::vector<uint32_t>& order)
     for (uint32_t k = index_.start[s] + 1; k < index_.start[s + 1]; ++k)
       if (index_.column[k] == index_.column[k - 1])
         throw std::invalid_argument("place " + std::to_string(places[order[k]]) + " is given twice");
+  bits_ = Buffer<uint64_t>();
+  if (index_.block == 64 && n * 4 >= static_cast<uint64_t>(total)) {  // at most half a byte per connection
+    bits_ = Buffer<uint64_t>(index_.start.size() - 1);
+    for (size_t s = 0; s < bits_.size(); ++s)
+      for (uint32_t k = index_.start[s]; k < index_.start[s + 1]; ++k) bits_[s] |= uint64_t{1} << index_.column[k];
+  }
   if (!trainable_) return;
   std::vector<uint32_t> position(n), transposed_order;
   for (size_t k = 0; k < n; ++k) position[order[k]] = static_cast<uint32_t>(k);
@@ -156,6 +162,8 @@ void Layer::connection_gradient(const float* dy, const float* x, int vectors, bo
 void Layer::act(const float* x, float* y, bool relu) const {
   if (dense_)
     kernels().gemv(n_out_, n_in_, values.data(), x, y, bias.data(), relu);
+  else if (bits_.size() > 0 && kernels().spmv_bits)
+    kernels().spmv_bits(index_.view(), bits_.data(), values.data(), x, y, bias.data(), relu);
   else
     kernels().spmv(index_.view(), values.data(), x, y, bias.data(), relu);
 }

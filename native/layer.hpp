@@ -43,6 +43,7 @@ class Layer {
   void input_gradient(const float* dy, float* dx, int vectors, int32_t from, const float* gates) const;
   void refresh_transpose() const;
   void connection_gradient(const float* dy, const float* x, int vectors, bool accumulate, float* scratch) const;
+  // A single sample; x has room for whole blocks of 64, zero beyond n_in.
   void act(const float* x, float* y, bool relu) const;
 
   // Removes the connections at these positions of `values` and adds `grown` places with zero value and zero moments.
@@ -58,6 +59,7 @@ class Layer {
   int32_t n_in_, n_out_;
   bool dense_, trainable_;
   Index index_, transposed_;
+  Buffer<uint64_t> bits_;         // of index_, for act(); empty unless its blocks are of 64 columns and well filled
   Buffer<uint32_t> permutation_;  // of values into the order of transposed_
   Buffer<float> mirrored_;        // values in the order of transposed_
 };

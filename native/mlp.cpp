@@ -15,7 +15,7 @@ Mlp::Mlp(std::vector<Layer> given) : layers(std::move(given)) {
     widest = std::max({widest, layers[l].n_out(), layers[l].n_in()});
   }
   activations_.resize(layers.size());
-  for (Buffer<float>& buffer : single_) buffer = Buffer<float>(static_cast<size_t>(widest) + kLane);
+  for (Buffer<float>& buffer : single_) buffer = Buffer<float>((static_cast<size_t>(widest) + 63) / 64 * 64);
 }
 
 void Mlp::resize(int new_tiles, int new_vectors) {
@@ -87,10 +87,13 @@ void Mlp::adam(const Adam& s) {
 }
 
 void Mlp::act(const float* x, float* y) {
-  const float* in = x;
+  float* in = single_[1].data();
+  std::copy(x, x + layers.front().n_in(), in);
   for (size_t l = 0; l < layers.size(); ++l) {
-    float* out = l + 1 == layers.size() ? y : single_[l % 2].data();
-    layers[l].act(in, out, l + 1 < layers.size());
+    const bool last = l + 1 == layers.size();
+    for (int32_t i = layers[l].n_in(); i % 64 != 0; ++i) in[i] = 0.0f;  // blocks of 64 are read whole
+    float* out = last ? y : single_[l % 2].data();
+    layers[l].act(in, out, !last);
     in = out;
   }
 }
