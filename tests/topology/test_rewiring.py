@@ -322,3 +322,17 @@ def test_rules_are_found_by_name():
 def test_a_rule_that_cannot_be_is_refused_with_the_reason(name, message):
     with pytest.raises(ValueError, match=message):
         rule(name, TopologyConfig())
+
+
+def test_a_rule_that_does_not_adapt_is_not_even_asked():
+    class Frozen(Faulty):
+        adapts = False
+
+    frozen = Frozen(TopologyConfig())
+    frozen.scores = [np.nan]
+    assert len(rewire(frozen, layer((3, 4), [1, -1]), 0.5, generator(0, "t")).dropped) == 0
+
+
+def test_static_would_keep_every_connection_if_it_were_asked():
+    static = rule("static", TopologyConfig())
+    assert static.drop_score(layer((3, 4), [1, -1]), 1.0).tolist() == [np.inf, np.inf]
