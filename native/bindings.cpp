@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -113,25 +114,40 @@ NB_MODULE(_core, m) {
   m.def(
       "gather_rows",
       [](const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>& rows, const Vector<int64_t>& index,
-         const nb::ndarray<float, nb::ndim<3>, nb::device::cpu>& out, size_t first) {
-        const size_t n = rows.shape(0), features = rows.shape(1), width = out.shape(2), batch = index.shape(0);
-        require(first + features <= out.shape(1) && batch <= out.shape(0) * width, "the rows do not fit into the tiles");
-        require(out.stride(2) == 1 && (out.shape(1) <= 1 || out.stride(1) == static_cast<int64_t>(width)), "tiles must be contiguous");
+         const std::vector<nb::ndarray<float, nb::ndim<3>, nb::device::cpu>>& outs) {
+        const size_t n = rows.shape(0), columns = rows.shape(1), batch = index.shape(0);
+        size_t needed = 0;
+        for (const auto& out : outs) {
+          needed += out.shape(1);
+          require(batch <= out.shape(0) * out.shape(2), "the batch does not fit into the tiles");
+          require(out.stride(2) == 1 && (out.shape(1) <= 1 || out.stride(1) == static_cast<int64_t>(out.shape(2))),
+                  "the features of a tile must be contiguous");
+        }
+        require(needed == columns, "rows have " + std::to_string(columns) + " columns, the tiles " + std::to_string(needed) + " features");
         for (size_t i = 0; i < batch; ++i)
-          require(index.data()[i] >= 0 && static_cast<size_t>(index.data()[i]) < n, "row " + std::to_string(index.data()[i]) + " of " + std::to_string(n));
+          require(index.data()[i] >= 0 && static_cast<size_t>(index.data()[i]) < n,
+                  "row " + std::to_string(index.data()[i]) + " of " + std::to_string(n));
         const nb::gil_scoped_release release;
+        const auto row_at = [&](size_t i) { return rows.data() + static_cast<size_t>(index.data()[i]) * columns; };
+        const auto prefetch = [&](size_t i) {  // the memory is far larger than any cache
+          const char* ahead = reinterpret_cast<const char*>(row_at(i));
+          for (size_t byte = 0; byte < columns * sizeof(float); byte += 64) __builtin_prefetch(ahead + byte);
+        };
+        constexpr size_t kAhead = 8;
+        for (size_t i = 0; i < std::min(kAhead, batch); ++i) prefetch(i);
         for (size_t i = 0; i < batch; ++i) {
-          const float* row = rows.data() + static_cast<size_t>(index.data()[i]) * features;
-          if (i + 4 < batch) {  // the replay is far larger than any cache
-            const char* ahead = reinterpret_cast<const char*>(rows.data() + static_cast<size_t>(index.data()[i + 4]) * features);
-            for (size_t byte = 0; byte < features * sizeof(float); byte += 64) __builtin_prefetch(ahead + byte);
+          if (i + kAhead < batch) prefetch(i + kAhead);
+          const float* row = row_at(i);
+          for (const auto& out : outs) {
+            const size_t width = out.shape(2), features = out.shape(1);
+            float* sample = out.data() + static_cast<ptrdiff_t>(i / width) * out.stride(0) + static_cast<ptrdiff_t>(i % width);
+            for (size_t f = 0; f < features; ++f) sample[f * width] = row[f];
+            row += features;
           }
-          float* column = out.data() + static_cast<ptrdiff_t>(i / width) * out.stride(0) + static_cast<ptrdiff_t>(first * width + i % width);
-          for (size_t f = 0; f < features; ++f) column[f * width] = row[f];
         }
       },
-      "rows"_a, "index"_a, "out"_a, "first"_a = 0,
-      "Write rows[index[i]] into sample i of the tiles, as features first, first + 1, ...");
+      "rows"_a, "index"_a, "outs"_a,
+      "Write rows[index[i]] into sample i of the tiles: its first columns as the features of the first, and so on.");
 
   nb::class_<Pool>(m, "Pool", "Worker threads beside the caller.")
       .def("__init__",

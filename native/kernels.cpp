@@ -347,6 +347,30 @@ void permute(size_t n, const float* values, const uint32_t* permutation, float* 
   for (; i < n; ++i) out[i] = values[permutation[i]];
 }
 
+size_t small(size_t n, const float* w, float limit, uint32_t* index, size_t* zeros) {
+  size_t found = 0, zero = 0, i = 0;
+#if defined(REWIRL_AVX512)
+  const __m512 most = set1(limit), none = set1(0.0f);
+  __m512i at = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  for (; i + 16 <= n; i += 16, at = _mm512_add_epi32(at, _mm512_set1_epi32(16))) {
+    const __m512 x = load(w + i);
+    const __mmask16 dead = _mm512_cmp_ps_mask(x, none, _CMP_EQ_OQ);
+    const __mmask16 here = _mm512_cmp_ps_mask(_mm512_abs_ps(x), most, _CMP_LE_OQ) & static_cast<__mmask16>(~dead);
+    zero += static_cast<size_t>(__builtin_popcount(dead));
+    _mm512_storeu_si512(index + found, _mm512_maskz_compress_epi32(here, at));
+    found += static_cast<size_t>(__builtin_popcount(here));
+  }
+#endif
+  for (; i < n; ++i) {  // without branches: the condition is hard to predict
+    const float magnitude = __builtin_fabsf(w[i]);
+    index[found] = static_cast<uint32_t>(i);
+    found += magnitude <= limit && magnitude > 0.0f;
+    zero += magnitude == 0.0f;
+  }
+  *zeros = zero;
+  return found;
+}
+
 void finish4(V4 s, int row, int rows, float* y, const float* bias, bool relu) {
   for (int i = 0; i < 4 && row + i < rows; ++i) {
     const float z = s[i] + bias[row + i];
@@ -422,7 +446,7 @@ void gemv(int rows, int columns, const float* a, const float* x, float* y, const
 #endif
 
 const Kernels& REWIRL_TABLE() {
-  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, interpolate, spmv, spmv_bits, gemv, permute};
+  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, interpolate, spmv, spmv_bits, gemv, small, permute};
   return table;
 }
 

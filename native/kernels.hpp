@@ -63,6 +63,10 @@ struct Kernels {
                     const float* bias, bool relu);
   void (*gemv)(int rows, int columns, const float* a, const float* x, float* y, const float* bias, bool relu);
 
+  // Writes the indices of all w with 0 < |w| <= limit, ascending, to index (room for n + 16) and returns how many;
+  // *zeros is the number of w that are zero.
+  size_t (*small)(size_t n, const float* w, float limit, uint32_t* index, size_t* zeros);
+
   // out[i] = values[permutation[i]]
   void (*permute)(size_t n, const float* values, const uint32_t* permutation, float* out);
 };

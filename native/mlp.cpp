@@ -197,36 +197,36 @@ void TargetUpdate::maintain_sparsity(size_t l) {
   Link& link = links_[l];
   float* w = target_.layers[l].values.data();
   const size_t n = target_.layers[l].connections(), k = online_.layers[l].connections();
-  size_t alive = 0;
-  for (size_t i = 0; i < n; ++i) alive += w[i] != 0.0f;
-  if (alive <= k) return;
-  const size_t excess = alive - k;
+  if (candidates_.size() < n + kLane) candidates_ = Buffer<uint32_t>(n + kLane);
   if (!(link.guess > 0.0f)) {
     double sum = 0.0;
     for (size_t i = 0; i < n; ++i) sum += std::fabs(w[i]);
-    link.guess = static_cast<float>(sum / static_cast<double>(alive)) * static_cast<float>(excess) / static_cast<float>(n);
+    link.guess = static_cast<float>(sum / static_cast<double>(n)) * static_cast<float>(n - k) / static_cast<float>(n);
   }
-  while (true) {  // the smallest magnitudes, found by a threshold that is about right from the last time
-    candidates_.clear();
-    constexpr size_t kChunk = 16;
-    for (size_t i = 0; i < n; i += kChunk) {
-      const size_t end = std::min(n, i + kChunk);
-      int any = 0;
-      for (size_t j = i; j < end; ++j) any |= std::fabs(w[j]) <= link.guess;
-      if (!any) continue;
-      for (size_t j = i; j < end; ++j)
-        if (std::fabs(w[j]) <= link.guess && w[j] != 0.0f) candidates_.emplace_back(std::fabs(w[j]), static_cast<uint32_t>(j));
-    }
-    if (candidates_.size() >= excess) break;
+  size_t excess = 0, found = 0;
+  while (true) {  // the smallest magnitudes, by a threshold that is about right from the last time
+    size_t zeros = 0;
+    found = kernels().small(n, w, link.guess, candidates_.data(), &zeros);
+    if (n - zeros <= k) return;
+    excess = n - zeros - k;
+    if (found >= excess) break;
     link.guess = std::max(link.guess * 2.0f, 1e-30f);
     if (!std::isfinite(link.guess)) return;  // weights that are not finite have no order; the caller's checks report them
   }
-  // position decides between equal magnitudes: the last of them go first
-  auto before = [](const auto& a, const auto& b) { return a.first < b.first || (a.first == b.first && a.second > b.second); };
-  const auto cut = candidates_.begin() + static_cast<ptrdiff_t>(excess);
-  std::nth_element(candidates_.begin(), cut - 1, candidates_.end(), before);
-  link.guess = (cut - 1)->first * 1.1f;
-  for (auto c = candidates_.begin(); c != cut; ++c) w[c->second] = 0.0f;
+  magnitudes_.resize(found);
+  for (size_t c = 0; c < found; ++c) magnitudes_[c] = std::fabs(w[candidates_[c]]);
+  const auto cut = magnitudes_.begin() + static_cast<ptrdiff_t>(excess) - 1;
+  std::nth_element(magnitudes_.begin(), cut, magnitudes_.end());
+  const float limit = *cut;
+  link.guess = limit * 1.1f;
+  size_t kept = found - excess;  // how many candidates stay: all above the limit, and the first of those equal to it
+  for (size_t c = 0; c < found; ++c) kept -= std::fabs(w[candidates_[c]]) > limit;
+  for (size_t c = 0; c < found; ++c) {
+    float& weight = w[candidates_[c]];
+    if (std::fabs(weight) > limit) continue;
+    if (std::fabs(weight) == limit && kept > 0) --kept;
+    else weight = 0.0f;
+  }
 }
 
 }  // namespace rewirl

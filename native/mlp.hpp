@@ -72,7 +72,8 @@ class TargetUpdate {
   const Mlp& online_;
   std::vector<Link> links_;
   Buffer<float> gathered_;
-  std::vector<std::pair<float, uint32_t>> candidates_;
+  Buffer<uint32_t> candidates_;
+  std::vector<float> magnitudes_;
 };
 
 }  // namespace rewirl

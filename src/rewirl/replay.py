@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import _core, seeding
-from rewirl.nn import empty_tiles, mean_weights, tile_shape
+from rewirl.nn import empty_tiles, mean_weights
 
 
 class Batch:
@@ -34,9 +34,10 @@ class Batch:
         self.actions = self.states_actions[:, observation_size:]
         self.next_states = self.next_states_actions[:, :observation_size]
         self.next_actions = self.next_states_actions[:, observation_size:]
-        self.rewards = empty_tiles(batch_size, 1)
+        self.outcomes = empty_tiles(batch_size, 2)
+        self.rewards = self.outcomes[:, :1]
         """float32 [tiles, 1, width]."""
-        self.continues = empty_tiles(batch_size, 1)
+        self.continues = self.outcomes[:, 1:]
         """0 where the episode terminated, else 1; float32 [tiles, 1, width]."""
         self.weights = mean_weights(batch_size)
         """1 / batch_size, and 0 for padding; float32 [tiles, 1, width]."""
@@ -62,10 +63,11 @@ class Replay:
                 f"capacity, observation and action size must be at least 1, got {capacity}, {observation_size}, {action_size}"
             )
         self.capacity = capacity
-        self.observations = np.empty((capacity, observation_size), dtype=np.float32)
-        self.actions = np.empty((capacity, action_size), dtype=np.float32)
-        self.next_observations = np.empty((capacity, observation_size), dtype=np.float32)
-        self.outcomes = np.empty((capacity, 2), dtype=np.float32)  # reward, continues
+        # One row per transition, so that a sample costs one stretch of memory: s, a, s', reward, continues.
+        widths = [observation_size, action_size, observation_size, 1, 1]
+        self.transitions = np.empty((capacity, sum(widths)), dtype=np.float32)
+        columns = np.split(self.transitions, np.cumsum(widths)[:-1], axis=1)
+        self.observations, self.actions, self.next_observations, self.rewards, self.continues = columns
         self._size = 0
         self._cursor = 0
         self._rng = seeding.generator(seed, "replay")
@@ -95,7 +97,8 @@ class Replay:
         self.observations[at] = observation
         self.actions[at] = action
         self.next_observations[at] = next_observation
-        self.outcomes[at] = reward, not terminated
+        self.rewards[at] = reward
+        self.continues[at] = not terminated
         self._cursor = (at + 1) % self.capacity
         self._size = min(self._size + 1, self.capacity)
 
@@ -114,20 +117,13 @@ class Replay:
         if self._size == 0:
             raise ValueError("the replay memory is empty: store a transition before sampling")
         index = self._rng.integers(self._size, size=batch.size)
-        _core.gather_rows(self.observations, index, batch.states_actions, 0)
-        _core.gather_rows(self.actions, index, batch.states_actions, self.observations.shape[1])
-        _core.gather_rows(self.next_observations, index, batch.next_states_actions, 0)
-        tiles, width = tile_shape(batch.size)
-        outcomes = np.zeros((tiles * width, 2), dtype=np.float32)
-        outcomes[: batch.size] = self.outcomes[index]
-        batch.rewards[:, 0], batch.continues[:, 0] = outcomes.T.reshape(2, tiles, width)
+        _core.gather_rows(self.transitions, index, (batch.states_actions, batch.next_states, batch.outcomes))
         return batch
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything an exact continuation needs; the arrays are views of the filled part, not copies."""
-        filled = slice(0, self._size)
-        arrays: dict[str, NDArray[Any]] = {name: array[filled] for name, array in self._arrays().items()}
-        return arrays, {"capacity": self.capacity, "cursor": self._cursor, "rng": seeding.state(self._rng)}
+        values = {"capacity": self.capacity, "cursor": self._cursor, "rng": seeding.state(self._rng)}
+        return {"transitions": self.transitions[: self._size]}, values
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
         """Put back what `state` returned.
@@ -137,32 +133,21 @@ class Replay:
         """
         if values.get("capacity") != self.capacity:
             raise ValueError(f"the saved replay memory holds {values.get('capacity')} transitions, this one {self.capacity}")
-        own = self._arrays()
-        missing = sorted(set(own) - set(arrays))
-        if missing:
-            raise ValueError(f"the saved replay memory lacks {', '.join(missing)}")
-        size = len(arrays["observations"])
-        for name, array in own.items():
-            saved = arrays[name]
-            if saved.dtype != np.float32 or saved.ndim != 2 or saved.shape != (size, array.shape[1]) or size > self.capacity:
-                raise ValueError(
-                    f"the saved {name} of the replay memory are {saved.dtype} {saved.shape}, "
-                    f"expected float32 of at most {self.capacity} rows and {array.shape[1]} columns, as many as the others"
-                )
-            if not np.isfinite(saved).all():
-                raise ValueError(f"the saved {name} of the replay memory have numbers that are not finite")
-        cursor = values.get("cursor")
-        if not isinstance(cursor, int) or cursor != (size if size < self.capacity else cursor) % self.capacity or cursor < 0:
+        saved = arrays.get("transitions")
+        if saved is None:
+            raise ValueError("the saved replay memory lacks its transitions")
+        columns = self.transitions.shape[1]
+        if saved.dtype != np.float32 or saved.ndim != 2 or saved.shape[1] != columns or len(saved) > self.capacity:
+            raise ValueError(
+                f"the saved transitions are {saved.dtype} {list(saved.shape)}, "
+                f"expected float32 of at most {self.capacity} rows and {columns} columns"
+            )
+        if not np.isfinite(saved).all():
+            raise ValueError("the saved transitions have numbers that are not finite")
+        size, cursor = len(saved), values.get("cursor")
+        fits = isinstance(cursor, int) and (0 <= cursor < size if size == self.capacity else cursor == size)
+        if not fits:
             raise ValueError(f"the cursor {cursor!r} of the saved replay memory does not fit its {size} transitions")
         seeding.restore(self._rng, values.get("rng", {}))
-        for name, array in own.items():
-            array[:size] = arrays[name]
-        self._size, self._cursor = size, cursor
-
-    def _arrays(self) -> dict[str, NDArray[np.float32]]:
-        return {
-            "observations": self.observations,
-            "actions": self.actions,
-            "next_observations": self.next_observations,
-            "outcomes": self.outcomes,
-        }
+        self.transitions[:size] = saved
+        self._size, self._cursor = size, int(cursor)  # type: ignore[arg-type]
