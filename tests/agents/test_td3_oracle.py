@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from td3_oracle import Oracle
+
+from rewirl.agents import TD3, TD3Config
+from rewirl.replay import Replay
+from rewirl.topology import TopologyConfig
+
+SEED = 3
+
+
+def random_transitions(observation_size, action_size, count=500):
+    rng = np.random.default_rng(SEED)
+    return (
+        rng.normal(size=(count, observation_size)),
+        rng.uniform(-1, 1, (count, action_size)),
+        rng.normal(size=(count, 1)),
+        rng.normal(size=(count, observation_size)),
+        rng.random((count, 1)) < 0.1,
+    )
+
+
+PAPER = {"hidden_sizes": (256, 256), "observation_size": 17, "action_size": 6, "batch_size": 100}
+ODD = {"hidden_sizes": (37, 130, 5), "observation_size": 3, "action_size": 1, "batch_size": 133}
+
+
+def make(shape, sparsity, **config):
+    shape = dict(shape)
+    observation_size, action_size = shape.pop("observation_size"), shape.pop("action_size")
+    topology = TopologyConfig(sparsity=sparsity, rule="static")
+    agent = TD3("td3", TD3Config(topology=topology, **shape, **config), observation_size, action_size, SEED)
+    transitions = random_transitions(observation_size, action_size)
+    replay = Replay(1000, observation_size, action_size, SEED)
+    for observation, action, (reward,), next_observation, (terminated,) in zip(*transitions, strict=True):
+        replay.add(observation, action, reward, next_observation, terminated)
+    return agent, replay, transitions
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """PyTorch's threads cost more than they save on networks of this size."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def total(agent):
+    return sum(np.prod(layer.shape) for layer in agent.networks()["critic1"].layers)
+
+
+def relative(found, expected):
+    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("shape", [PAPER, ODD], ids=["paper", "odd"])
+@pytest.mark.parametrize("sparsity", [0.0, 0.5])
+def test_an_update_has_the_losses_and_gradients_of_autograd(shape, sparsity):
+    agent, replay, transitions = make(shape, sparsity, policy_delay=1)
+    assert (agent.networks()["critic1"].connections < 0.6 * total(agent)) == (sparsity > 0)
+    oracle = Oracle(agent, transitions, SEED, torch.float64)
+    agent.update(replay)
+    oracle.update()
+    told = agent.diagnostics()
+    assert [told["critic1_loss"], told["critic2_loss"]] == pytest.approx(oracle.critic_losses, rel=2e-6)
+    assert told["target_mean"] == pytest.approx(oracle.target_mean, rel=2e-6)
+    assert told["policy_value"] == pytest.approx(oracle.policy_value, rel=2e-6)
+    networks = agent.networks()
+    for name, layers in oracle.gradients.items():
+        for layer, (weights, bias) in zip(networks[name].layers, layers, strict=True):
+            assert relative(layer.gradient, weights.reshape(-1)[layer.places()]) < 2e-6, name
+            assert relative(layer.bias_gradient, bias) < 2e-6, name
+
+
+@pytest.mark.parametrize("shape", [PAPER, ODD], ids=["paper", "odd"])
+@pytest.mark.parametrize("sparsity", [0.0, 0.5])
+@pytest.mark.parametrize("weight_decay", [0.0, 2e-4])
+def test_fifty_updates_end_in_the_weights_of_pytorch(shape, sparsity, weight_decay):
+    """But for rounding, which Adam turns into more where a gradient is tiny or a ReLU is just at zero."""
+    agent, replay, transitions = make(shape, sparsity, weight_decay=weight_decay)
+    oracle = Oracle(agent, transitions, SEED, torch.float64)
+    start = {name: network.state()[0] for name, network in agent.networks().items()}
+    for _ in range(50):
+        agent.update(replay)
+        oracle.update()
+    for name, network in agent.networks().items():
+        for index, layer in enumerate(network.layers):
+            weights, biases = oracle.parameters(name, index)
+            pairs = {"values": (layer.values, weights.reshape(-1)[layer.places()]), "bias": (layer.bias, biases)}
+            for what, (found, expected) in pairs.items():
+                error = np.abs(found - expected) / np.abs(expected - start[name][f"{index}.{what}"]).mean()
+                assert np.quantile(error, 0.75) < 1e-3, (name, index, what)
+                assert error.max() < 0.5, (name, index, what)
