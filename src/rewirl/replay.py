@@ -60,7 +60,8 @@ class Replay:
         """See the class."""
         if min(capacity, observation_size, action_size) < 1:
             raise ValueError(
-                f"capacity, observation and action size must be at least 1, got {capacity}, {observation_size}, {action_size}"
+                "capacity, observation size and action size must be at least 1, "
+                f"got {capacity}, {observation_size}, {action_size}"
             )
         self.capacity = capacity
         # One row per transition, so that a sample costs one stretch of memory: s, a, s', reward, continues.
@@ -132,7 +133,9 @@ class Replay:
             ValueError: an array is missing or does not fit, or the capacity differs; the message says which.
         """
         if values.get("capacity") != self.capacity:
-            raise ValueError(f"the saved replay memory holds {values.get('capacity')} transitions, this one {self.capacity}")
+            raise ValueError(
+                f"the saved replay memory holds {values.get('capacity')} transitions, this one {self.capacity}"
+            )
         saved = arrays.get("transitions")
         if saved is None:
             raise ValueError("the saved replay memory lacks its transitions")

@@ -1,4 +1,4 @@
-"""TD3, Static-TD3 and DS-TD3 (Fujimoto et al. 2018; Sokar et al. 2022, Algorithm 1), which differ by their topology alone."""
+"""TD3, Static-TD3 and DS-TD3 (Fujimoto et al. 2018; Sokar et al. 2022, Algorithm 1): they differ by topology alone."""
 
 from __future__ import annotations
 
@@ -62,7 +62,12 @@ class TD3Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        _require(len(self.hidden_sizes) >= 1 and min(self.hidden_sizes) >= 1, "hidden_sizes", "at least one size, each at least 1", self.hidden_sizes)
+        _require(
+            len(self.hidden_sizes) >= 1 and min(self.hidden_sizes) >= 1,
+            "hidden_sizes",
+            "at least one size, each at least 1",
+            self.hidden_sizes,
+        )
         _require(self.learning_rate > 0, "learning_rate", "positive", self.learning_rate)
         _require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
         _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
@@ -72,7 +77,12 @@ class TD3Config:
         _require(self.policy_noise >= 0, "policy_noise", "0 or more", self.policy_noise)
         _require(self.noise_clip >= 0, "noise_clip", "0 or more", self.noise_clip)
         _require(self.exploration_noise >= 0, "exploration_noise", "0 or more", self.exploration_noise)
-        _require(self.learning_starts >= 1, "learning_starts", "at least 1 (the first update needs a transition)", self.learning_starts)
+        _require(
+            self.learning_starts >= 1,
+            "learning_starts",
+            "at least 1 (the first update needs a transition)",
+            self.learning_starts,
+        )
         _require(self.buffer_size >= 1, "buffer_size", "at least 1", self.buffer_size)
 
 
@@ -239,7 +249,9 @@ class TD3:
             own_arrays = {k.partition(".")[2]: a for k, a in arrays.items() if k.partition(".")[0] == name}
             own_values = values.get("networks", {}).get(name, {})
             if own_values.get("sizes") != list(own.sizes):
-                raise ValueError(f"the saved {name} has the sizes {own_values.get('sizes')}, this agent's {list(own.sizes)}")
+                raise ValueError(
+                    f"the saved {name} has the sizes {own_values.get('sizes')}, this agent's {list(own.sizes)}"
+                )
             try:
                 if own.trainable:
                     restored.append(SparseMLP.from_state(own_arrays, own_values))

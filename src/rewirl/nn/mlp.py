@@ -78,7 +78,7 @@ class Layer:
         return self._core.bias_first_moment(self._index), self._core.bias_second_moment(self._index)
 
     def weights(self) -> NDArray[np.float32]:
-        """Return the weight matrix as a dense array of its own, float32 [n_out, n_in]; for looking, not for computing."""
+        """Return the weight matrix as a dense array of its own, float32 [n_out, n_in]; for looking, not computing."""
         matrix = np.zeros(self.shape[0] * self.shape[1], dtype=np.float32)
         matrix[self.places()] = self.values
         return matrix.reshape(self.shape)
@@ -163,7 +163,7 @@ class SparseMLP:
         return self.core.act(x)
 
     def rewire(self, layer: int, dropped: NDArray[np.int64], grown: NDArray[np.int64]) -> None:
-        """Drop connections and grow others; survivors keep their weights and moments, grown ones start from zero in all.
+        """Drop connections and grow others; survivors keep weight and moments, grown ones start from zero in all.
 
         Args:
             layer: which layer.
@@ -265,8 +265,8 @@ class Group:
 
         Args:
             x: that batch.
-            output_gradients: of the loss with respect to each network's output, float32 [tiles, n_out, width]; must be zero
-                for padding.
+            output_gradients: of the loss with respect to each network's output, float32 [tiles, n_out, width]; must be
+                zero for padding.
             parameters: whether the gradients of connections and biases are wanted.
             inputs_from: if not negative, the gradient of the inputs from this one on is computed too.
 
@@ -278,7 +278,7 @@ class Group:
     def adam(self, learning_rate: float, weight_decay: float) -> None:
         """Take one step of Adam with L2 weight decay (Kingma and Ba 2015; beta 0.9 and 0.999, epsilon 1e-8).
 
-        A grown connection starts with zero moments, while the bias correction goes by the number of steps of the network.
+        A grown connection starts with zero moments, while the bias correction goes by the steps of the network.
 
         Args:
             learning_rate: step size.

@@ -15,9 +15,9 @@ from rewirl.nn.mlp import Layer, SparseMLP
 class TargetNetwork(SparseMLP):
     """The target of an online network, with a topology of its own (Sokar et al. 2022, Algorithm 1, MaintainSparsity).
 
-    After a rewiring of the online network its topology differs for a while: connections that were dropped online decay by
-    (1 - tau) per update until a grown one outweighs them. It is stored over the union of both topologies, where a weight
-    of zero is no connection; never more weights are non-zero than the online network has connections.
+    After a rewiring of the online network its topology differs for a while: connections that were dropped online decay
+    by (1 - tau) per update until a grown one outweighs them. It is stored over the union of both topologies, where a
+    weight of zero is no connection; never more weights are non-zero than the online network has connections.
 
     Args:
         online: the network to follow; the target starts as its copy.
@@ -29,7 +29,9 @@ class TargetNetwork(SparseMLP):
         self._build(online, arrays)
 
     @classmethod
-    def restored(cls, online: SparseMLP, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> TargetNetwork:
+    def restored(
+        cls, online: SparseMLP, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]
+    ) -> TargetNetwork:
         """Return the target that `state` described, following this online network.
 
         Raises:
@@ -67,8 +69,8 @@ class _TargetLayer(Layer):
 def update_targets(targets: Sequence[TargetNetwork], tau: float, pool: _core.Pool) -> None:
     """Move every target towards its online network, then let MaintainSparsity cut it back.
 
-    For each weight, target <- tau * online + (1 - tau) * target; then, if a layer has more non-zero weights than its online
-    layer has connections, only as many of the largest magnitude stay (Sokar et al. 2022, Algorithm 1).
+    For each weight, target <- tau * online + (1 - tau) * target; then, if a layer has more non-zero weights than its
+    online layer has connections, only as many of the largest magnitude stay (Sokar et al. 2022, Algorithm 1).
 
     Args:
         targets: the targets, each done by a thread of its own.
