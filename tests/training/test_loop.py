@@ -67,12 +67,12 @@ def training(make=probes.Drift, learning_starts=20, capacity=1000, agent=None, *
         agent or StandInAgent(environment.observation_size, environment.action_size, config.seed),
         StandInReplay(capacity, environment.observation_size, environment.action_size),
         environment,
-        evaluator,
         config,
         learning_starts,
         lambda: ({}, {}),
         Quiet(),
     )
+    made.evaluator = evaluator
     made.recorder = Memory()
     return made
 
@@ -287,7 +287,7 @@ def test_a_foreign_state_is_refused():
     run = training()
     run.run(10)
     arrays, values = run.state()
-    with pytest.raises(ValueError, match="warm_up missing"):
+    with pytest.raises(ValueError, match="warm_up"):
         training().load_state(arrays, {name: value for name, value in values.items() if name != "warm_up"})
     with pytest.raises(ValueError, match="unknown array 'other/x'"):
         training().load_state({**arrays, "other/x": np.zeros(1)}, values)

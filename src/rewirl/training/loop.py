@@ -52,7 +52,6 @@ class Training:
         agent: any agent.
         replay: its replay memory.
         environment: where it acts.
-        evaluator: evaluates it; None never does.
         config: the run's settings.
         learning_starts: steps with uniformly random actions before the first update.
         policy: returns what a policy file holds.
@@ -64,7 +63,6 @@ class Training:
         agent: Agent,
         replay: Replay,
         environment: Environment,
-        evaluator: Evaluator | None,
         config: TrainConfig,
         learning_starts: int,
         policy: Callable[[], State],
@@ -74,7 +72,8 @@ class Training:
         self.agent = agent
         self.replay = replay
         self.environment = environment
-        self.evaluator = evaluator
+        self.evaluator: Evaluator | None = None
+        """Evaluates the agent; None never does."""
         self.config = config
         self.progress = progress
         self.recorder: Recorder = NoRecord()
@@ -89,6 +88,7 @@ class Training:
         self._evaluated: int | None = None
         self._saved: int | None = None
         self._latest: Evaluation | None = None
+        self._diagnostics: dict[str, float] = {}  # of the checkpoint: an agent has its own again after an update
         environment.where = self._where
 
     def run(self, total: int, stop: Callable[[], bool] = lambda: False) -> Outcome:
@@ -137,9 +137,10 @@ class Training:
             "seconds": self._seconds,
             "evaluated": self._evaluated,
             "warm_up": seeding.state(self._warm_up),
+            "diagnostics": self._all_diagnostics(),
         }
         for name, part in (("agent", self.agent), ("replay", self.replay), ("episode", self._episode)):
-            part_arrays, values[name] = part.state()  # type: ignore[attr-defined]
+            part_arrays, values[name] = part.state()
             arrays.update({f"{name}/{key}": array for key, array in part_arrays.items()})
         return arrays, values
 
@@ -152,7 +153,7 @@ class Training:
         """
         missing = [
             name
-            for name in ("step", "total_timesteps", "seconds", "warm_up", "agent", "replay", "episode")
+            for name in ("step", "total_timesteps", "seconds", "warm_up", "diagnostics", "agent", "replay", "episode")
             if name not in values
         ]
         if missing:
@@ -170,6 +171,7 @@ class Training:
         self.total = int(values["total_timesteps"])
         self._seconds = float(values["seconds"])
         self._evaluated = None if values["evaluated"] is None else int(values["evaluated"])
+        self._diagnostics = dict(values["diagnostics"])
         problem = self._episode.load_state(parts["episode"], values["episode"])
         if problem:
             self.progress.message(
@@ -227,8 +229,11 @@ class Training:
             connections=connections(self.agent),
         )
         if self.agent.updates > 0:
-            self._event("diagnostics", updates=self.agent.updates, **self.agent.diagnostics())
+            self._event("diagnostics", updates=self.agent.updates, **self._all_diagnostics())
         self.progress.evaluated(self.step, found, density(self.agent))
+
+    def _all_diagnostics(self) -> dict[str, float]:
+        return {**self._diagnostics, **self.agent.diagnostics()}
 
     def _checkpoint(self) -> bool:
         self._refuse_diverged()

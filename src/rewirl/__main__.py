@@ -1,0 +1,6 @@
+"""`python -m rewirl` is the command `rewirl`."""
+
+from rewirl.cli import main
+
+if __name__ == "__main__":
+    main()

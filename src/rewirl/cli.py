@@ -1,0 +1,511 @@
+"""The command line: one function per command, with options from the same dataclasses that configure everything."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
+
+if TYPE_CHECKING:
+    from rewirl.topology import TopologyConfig
+    from rewirl.training.run import Run
+    from rewirl.training.trained_policy import TrainedPolicy
+
+_ABOUT = """Rewirl trains deep RL agents with sparse networks that rewire themselves.
+
+usage: rewirl COMMAND ...   (rewirl COMMAND --help explains its options)
+
+{commands}
+
+example: rewirl train --agent ds-td3 --env HalfCheetah-v5 --seed 0"""
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the message says why and what to do instead."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 if all went well, 2 if it was used wrongly, 1 if something failed on the way.
+
+    A run that is asked to stop by a signal is saved and exits with 128 plus the signal's number.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.exit(_run(given))
+    except UsageError as error:
+        print(f"rewirl: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away, as `rewirl inspect | head` does; nobody is left to read a traceback.
+        sys.stdout = None
+        sys.exit(141)
+
+
+def _run(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help"):
+        width = max(map(len, COMMANDS))
+        lines = [f"  {name:<{width}}  {_summary(command)}" for name, command in COMMANDS.items()]
+        print(_ABOUT.format(commands="\n".join(lines)))
+        return 0
+    if given[0] in ("-V", "--version"):
+        from rewirl import __version__
+
+        print(f"rewirl {__version__}")
+        return 0
+    name, *rest = given
+    if name not in COMMANDS:
+        raise UsageError(f"no command {name!r}; {_did_you_mean(name, COMMANDS)}There are {', '.join(COMMANDS)}")
+    return COMMANDS[name](rest)
+
+
+def train(given: list[str]) -> int:
+    """Train an agent, keeping metrics, checkpoints and the policy in a run directory."""
+    options = _agent_options(
+        "train",
+        given,
+        run_dir=(
+            Path | None,
+            None,
+            "Directory of the run, new or empty. None is runs/ENVIRONMENT-AGENT-SEED.",
+        ),
+        dry_run=(bool, False, "Print layers, connections, cost of training and memory, and stop there."),
+    )
+    from rewirl.training import progress, run
+
+    config = options.run
+    if options.dry_run:
+        _describe(lambda: run.Run(_without_evaluation(config), options.agent, progress.Silent()), False)
+        return 0
+    path = options.run_dir or Path("runs") / f"{config.env}-{config.agent}-{config.seed}".replace("/", "-").replace(
+        ":", "-"
+    )
+    return _train_to_the_end(lambda shown: run.start(config, options.agent, path, shown), path)
+
+
+def resume(given: list[str]) -> int:
+    """Continue a run from its newest checkpoint, to the bit; a finished run is left as it is."""
+    options = _options(
+        "resume",
+        given,
+        resume,
+        run=(Path, dataclasses.MISSING, "Directory of the run."),
+        total_timesteps=(
+            int | None,
+            None,
+            "Steps of the whole run, to go on for longer than it was started for. None is as it was started, or as "
+            "its newest checkpoint says.",
+        ),
+    )
+    if options.total_timesteps is not None and options.total_timesteps < 1:
+        raise UsageError(f"--total-timesteps must be at least 1, got {options.total_timesteps}")
+    from rewirl.training import run
+
+    return _train_to_the_end(lambda shown: run.resume(options.run, shown, options.total_timesteps), options.run)
+
+
+def evaluate(given: list[str]) -> int:
+    """Play episodes with the saved policy of a run and print their returns."""
+    options = _options(
+        "evaluate",
+        given,
+        evaluate,
+        run=(Path, dataclasses.MISSING, "Directory of a run, or of a saved policy."),
+        episodes=(int, 10, "How many episodes. Typical: 10 to 100."),
+        seed=(int | None, None, "Decides the episodes. None is those of the run's own evaluations."),
+        json=(bool, False, "Print one JSON object instead of lines for people."),
+    )
+    _at_least_one("--episodes", options.episodes)
+    from rewirl.training.environments import FaultyEnvironmentError
+    from rewirl.training.evaluation import Evaluator
+
+    with _user_errors():
+        policy = _policy(options.run)
+        source = policy.source()
+        assert source.make_another is not None
+        policy.fits(source.make_training())
+        seed = policy.about["seed"] if options.seed is None else options.seed
+        evaluator = Evaluator(source.make_another, options.episodes, seed)
+    try:
+        found = evaluator.evaluate(policy.act, "evaluation")
+    except FaultyEnvironmentError as error:
+        return _failed(error)
+    finally:
+        evaluator.close()
+    assert found is not None
+    if options.json:
+        print(
+            json.dumps(
+                {
+                    "environment": source.name,
+                    "agent": policy.about["agent"],
+                    "step": policy.about["step"],
+                    "seed": seed,
+                    "return_mean": found.mean,
+                    "return_std": found.std,
+                    "returns": list(found.returns),
+                    "lengths": list(found.lengths),
+                }
+            )
+        )
+        return 0
+    print(f"{policy.about['agent']} on {source.name}, trained for {policy.about['step']:,} steps")
+    print(f"return  {found.mean:,.2f} +- {found.std:,.2f} over {options.episodes} episodes")
+    print("returns " + " ".join(f"{value:.2f}" for value in found.returns))
+    return 0
+
+
+def inspect(given: list[str]) -> int:
+    """Show layers, connections, cost of training and memory of a run or of an agent, without training."""
+    as_json = (bool, False, "Print one JSON object instead of a table.")
+    from rewirl.training import progress, run
+
+    if any(not argument.startswith("-") for argument in given[:1]):
+        options = _options(
+            "inspect",
+            given,
+            inspect,
+            run=(Path, dataclasses.MISSING, "Directory of the run."),
+            json=as_json,
+        )
+        from rewirl.training.run_directory import RunDirectory
+
+        def of_run() -> Run:
+            with RunDirectory.open(options.run, lock=False) as directory:
+                return run.at_latest_checkpoint(directory, progress.Silent())
+
+        _describe(of_run, options.json)
+        return 0
+    options = _agent_options("inspect", given, json=as_json)
+    _describe(lambda: run.Run(_without_evaluation(options.run), options.agent, progress.Silent()), options.json)
+    return 0
+
+
+def watch(given: list[str]) -> int:
+    """Watch the saved policy of a run act, in a window or as a video."""
+    options = _options(
+        "watch",
+        given,
+        watch,
+        run=(Path, dataclasses.MISSING, "Directory of a run, or of a saved policy."),
+        video=(Path | None, None, "File to write, such as out.mp4, rendered off-screen. None opens a window."),
+        episodes=(int, 1, "How many episodes. Typical: 1 to 3."),
+        seed=(int | None, None, "Decides the episodes. None is those of the run's own evaluations."),
+    )
+    _at_least_one("--episodes", options.episodes)
+    from rewirl.training.environments import FaultyEnvironmentError
+    from rewirl.training.watch import watch as show
+
+    with _user_errors():
+        policy = _policy(options.run)
+        seed = policy.about["seed"] if options.seed is None else options.seed
+        try:
+            returns = show(policy, options.episodes, seed, options.video)
+        except FaultyEnvironmentError as error:
+            return _failed(error)
+    for episode, value in enumerate(returns):
+        print(f"episode {episode}: return {value:,.2f}")
+    if options.video is not None:
+        print(f"video: {options.video}")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": train,
+    "resume": resume,
+    "evaluate": evaluate,
+    "inspect": inspect,
+    "watch": watch,
+}
+
+
+def _train_to_the_end(prepare: Callable[[Any], Run | None], path: Path) -> int:
+    from rewirl.training.environments import FaultyEnvironmentError
+    from rewirl.training.loop import DivergedError, density
+    from rewirl.training.progress import for_this_terminal
+    from rewirl.training.signals import StopRequest
+
+    shown = for_this_terminal()
+    with StopRequest() as stop:
+        try:
+            with _user_errors():
+                run = prepare(shown)
+            if run is None:
+                print(f"{path} is finished. To train on: rewirl resume {path} --total-timesteps STEPS")
+                return 0
+            with run:
+                shown.message(
+                    f"{run.agent.name} on {run.source.name}, seed {run.config.seed}: density {density(run.agent):.3f}, "
+                    f"steps {run.training.step:,} to {run.total:,}, in {path}"
+                )
+                outcome = run.train(lambda: bool(stop))
+        except (FaultyEnvironmentError, DivergedError) as error:
+            return _failed(error, f"What was saved before is in {path}")
+        if not outcome.saved:
+            return _failed(f"the run is at step {outcome.step:,}, but not saved there; see the warning above")
+        if not outcome.finished:
+            assert stop.signal is not None
+            shown.message(
+                f"stopped by {stop.signal.name} and saved at step {outcome.step:,}; go on with: rewirl resume {path}"
+            )
+            return 128 + stop.signal
+    result = "" if outcome.evaluation is None else f", return {outcome.evaluation.mean:,.1f}"
+    shown.message(f"finished {outcome.step:,} steps{result}. See it act: rewirl watch {path} --video out.mp4")
+    return 0
+
+
+def _describe(make: Callable[[], Run], as_json: bool) -> None:
+    from rewirl.inspect import describe, table
+
+    with _user_errors():
+        run = make()
+    with run:
+        description = {"env": run.source.name, **describe(run.agent, run.total)}
+    print(json.dumps(description) if as_json else table(description))
+
+
+def _policy(path: Path) -> TrainedPolicy:
+    from rewirl.training.trained_policy import TrainedPolicy
+
+    return TrainedPolicy.load(path)
+
+
+def _without_evaluation(config: Any) -> Any:
+    return dataclasses.replace(config, eval_every=0)
+
+
+# --- Options ------------------------------------------------------------
+
+
+def _agent_options(command: str, given: list[str], **more: tuple[Any, Any, str]) -> Any:
+    """Parse the options of a run and its agent, whose defaults depend on agent, environment and preset."""
+    from rewirl.training.config import TrainConfig
+    from rewirl.training.run import agent_config_class
+
+    with _user_errors():
+        agent, env, topology = _resolved(given)
+        settings_class = agent_config_class(agent)
+        defaults = settings_class(topology=topology)
+    return _options(
+        command,
+        given,
+        COMMANDS[command],
+        preset=(
+            str | None,
+            None,
+            "A paper's setting of agent, environment and topology, such as ds-drl/ds-td3/HalfCheetah-v5. None is the "
+            "paper's own for its environments, 50% sparsity for any other.",
+        ),
+        run=(TrainConfig, TrainConfig(agent=agent, env=env), ""),
+        agent=(settings_class, defaults, ""),
+        **more,
+    )
+
+
+def _resolved(given: list[str]) -> tuple[str, str, TopologyConfig]:
+    """Find agent, environment and default topology, before the other options are parsed."""
+    from rewirl.experiments.presets import preset, td3_topology
+    from rewirl.training.config import TrainConfig
+    from rewirl.training.run import agent_config_class
+
+    asked = {name: _value_of(name, given) for name in ("--agent", "--env", "--preset")}
+    if asked["--preset"] is not None:
+        agent, env, topology = preset(asked["--preset"])
+        for option, meant in (("--agent", agent), ("--env", env)):
+            if asked[option] not in (None, meant):
+                raise UsageError(
+                    f"--preset {asked['--preset']} is for {option} {meant}, not {asked[option]}; leave one out"
+                )
+    else:
+        agent, env = asked["--agent"] or TrainConfig.agent, asked["--env"] or TrainConfig.env
+        agent_config_class(agent)
+        topology = td3_topology(agent, env)
+    sparsity_asked = _value_of("--sparsity", given) is not None
+    lambdas_asked = _value_of("--lambdas", given) is not None
+    if (
+        sparsity_asked
+        and lambdas_asked
+        and "None" not in (_value_of("--sparsity", given), _value_of("--lambdas", given))
+    ):
+        raise UsageError("--sparsity and --lambdas both say how many connections there are; give one of them")
+    if sparsity_asked:
+        topology = dataclasses.replace(topology, lambdas=None)
+    elif not lambdas_asked and topology.lambdas is not None and _value_of("--distribution", given) is not None:
+        raise UsageError(
+            f"--distribution spreads a --sparsity over the layers, but {agent} on {env} has lambdas by default; "
+            "give --sparsity too"
+        )
+    return agent, env, topology
+
+
+def _value_of(option: str, given: list[str]) -> str | None:
+    """Return the last value given for an option, or None."""
+    value = None
+    for index, argument in enumerate(given):
+        name, equals, _ = argument.replace("_", "-").partition("=")
+        if name == option:
+            value = argument.partition("=")[2] if equals else next(iter(given[index + 1 : index + 2]), None)
+    return value
+
+
+def _options(command: str, given: list[str], function: Callable[..., Any], **fields: tuple[Any, Any, str]) -> Any:
+    """Parse options with tyro.
+
+    Args:
+        command: its name.
+        given: the arguments after it.
+        function: its docstring says what the command does.
+        **fields: for each option its type, default and help. Without a default (MISSING) it is given by its place. A
+            settings dataclass stands for one option per field; the field's docstring is the help.
+
+    Returns:
+        An object with an attribute per field.
+    """
+    import tyro
+
+    positional: Any = tyro.conf.Positional
+    made = dataclasses.make_dataclass(
+        "Options",
+        [
+            (name, positional[Annotated[_mirror(kind), tyro.conf.arg(help=text or None)]])
+            if default is dataclasses.MISSING
+            else (
+                name,
+                Annotated[_mirror(kind), tyro.conf.arg(help=text or None)],
+                dataclasses.field(default_factory=functools.partial(_mirrored, default)),
+            )
+            for name, (kind, default, text) in fields.items()
+        ],
+    )
+    parsed: Any = tyro.cli(
+        made,
+        prog=f"rewirl {command}",
+        description=function.__doc__,
+        args=given,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        registry=_registry(),
+    )
+    with _user_errors():
+        return SimpleNamespace(
+            **{name: _original(kind, getattr(parsed, name)) for name, (kind, _, _) in fields.items()}
+        )
+
+
+@functools.cache
+def _mirror(kind: Any) -> Any:
+    """Return a dataclass of the same fields for tyro to fill in; any other type is returned as it is.
+
+    It checks nothing, so that an impossible setting is reported by us, the same way everywhere. Line breaks of field
+    docstrings are taken out, because tyro would keep some of them.
+    """
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        return kind
+    import docstring_parser
+    import tyro
+
+    hints = get_type_hints(kind)
+    texts = {entry.arg_name: entry.description or "" for entry in docstring_parser.parse_from_object(kind).params}
+    made = dataclasses.make_dataclass(
+        kind.__name__,
+        [
+            (field.name, Annotated[_mirror(hints[field.name]), tyro.conf.arg(help=" ".join(text.split()) or None)])
+            for field in dataclasses.fields(kind)
+            for text in [texts.get(field.name, "")]
+        ],
+    )
+    made.__doc__ = (kind.__doc__ or "").partition("\n")[0]
+    return made
+
+
+def _mirrored(settings: Any) -> Any:
+    if not dataclasses.is_dataclass(settings) or isinstance(settings, type):
+        return settings
+    values = {field.name: _mirrored(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+    return _mirror(type(settings))(**values)
+
+
+def _original(kind: Any, mirrored: Any) -> Any:
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        return mirrored
+    hints = get_type_hints(kind)
+    return kind(
+        **{
+            field.name: _original(hints[field.name], getattr(mirrored, field.name))
+            for field in dataclasses.fields(kind)
+        }
+    )
+
+
+def _registry() -> Any:
+    """Return tyro's registry with JSON objects for dictionaries."""
+    import tyro
+
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+        if info.type_origin is not dict:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="JSON",
+            instance_from_str=lambda words: _json_object(words[0]),
+            is_instance=lambda value: isinstance(value, dict),
+            str_from_instance=lambda value: [json.dumps(value)],
+        )
+
+    return registry
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError("must be a JSON object such as '{\"name\": 1}'")
+    return value
+
+
+# --- Errors ------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _user_errors() -> Iterator[None]:
+    """Turn what is refused at the door, before anything runs, into one clear message."""
+    from rewirl.training.checkpoint import CheckpointError
+    from rewirl.training.policy import PolicyError
+    from rewirl.training.run_directory import RunDirectoryError
+    from rewirl.training.watch import WatchError
+
+    try:
+        yield
+    except (ValueError, CheckpointError, PolicyError, RunDirectoryError, WatchError) as error:
+        raise UsageError(str(error)) from error
+
+
+def _failed(problem: object, more: str = "") -> int:
+    print(f"rewirl: {problem}" + (f"\n{more}" if more else ""), file=sys.stderr)
+    return 1
+
+
+def _at_least_one(option: str, value: int) -> None:
+    if value < 1:
+        raise UsageError(f"{option} must be at least 1, got {value}")
+
+
+def _did_you_mean(name: str, known: Any) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}? " if near else ""
+
+
+def _summary(function: Callable[..., Any]) -> str:
+    return (function.__doc__ or "").strip()

@@ -1,0 +1,1 @@
+"""Training agents: the loop, evaluation, checkpoints, the run directory. Does not know which agent it trains."""

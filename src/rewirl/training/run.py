@@ -1,0 +1,233 @@
+"""A training run from its settings to its directory: put together, started, and continued."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from rewirl import _core, agents
+from rewirl.replay import Replay
+from rewirl.training.checkpoint import load_latest
+from rewirl.training.config import TrainConfig
+from rewirl.training.environments import EnvironmentSource, UnsuitableEnvironmentError, environment_source
+from rewirl.training.evaluation import Evaluator
+from rewirl.training.loop import Outcome, Training
+from rewirl.training.progress import Progress
+from rewirl.training.recorder import RunRecord
+from rewirl.training.run_directory import RunDirectory, RunDirectoryError
+from rewirl.training.settings import from_values, to_values
+from rewirl.training.trained_policy import policy_state
+
+
+class Run:
+    """Everything one training run needs, put together; use it as a context manager or call `close`.
+
+    Args:
+        config: the run's settings.
+        agent_config: the agent's settings.
+        source: where its environments come from; None is the id of `config`.
+        progress: is told how far the run is.
+
+    Raises:
+        UnsuitableEnvironmentError: the environment cannot be found or has unsuitable spaces.
+        ValueError: the agent cannot be built with these settings and sizes.
+    """
+
+    def __init__(
+        self, config: TrainConfig, agent_config: Any, progress: Progress, source: EnvironmentSource | None = None
+    ) -> None:
+        """See the class."""
+        self.source = source or environment_source(config.env, config.env_kwargs, config.env_module)
+        self.environment = self.source.make_training()
+        sizes = self.environment.observation_size, self.environment.action_size
+        try:
+            self.agent = agents.make_agent(config.agent, agent_config, *sizes, config.seed, config.threads)
+        except BaseException:
+            self.environment.close()
+            raise
+        self.training = Training(
+            self.agent,
+            Replay(agent_config.buffer_size, *sizes, config.seed),
+            self.environment,
+            config,
+            agent_config.learning_starts,
+            self.policy_state,
+            progress,
+        )
+        self._progress = progress
+        self.configure(config)
+
+    def configure(self, config: TrainConfig) -> None:
+        """Take on settings that change nothing of what is learnt: how long, how often to evaluate and to save.
+
+        Raises:
+            UnsuitableEnvironmentError: it is to be evaluated, but its environment cannot be made a second time.
+        """
+        if self.training.evaluator is not None:
+            self.training.evaluator.close()
+        self.config = self.training.config = config
+        self.training.evaluator = self.evaluator(config.eval_episodes) if config.eval_every else None
+        self.total = config.total_timesteps
+        """Steps of the whole run."""
+
+    def evaluator(self, episodes: int) -> Evaluator:
+        """Return an evaluator in environments of its own, with the run's evaluation seeds.
+
+        Raises:
+            UnsuitableEnvironmentError: the environment cannot be made a second time.
+        """
+        if self.source.make_another is None:
+            raise UnsuitableEnvironmentError(
+                f"{self.source.name} cannot be made a second time for evaluation: give a function that makes it "
+                "instead, register it with Gymnasium, or do not evaluate (eval_every=0)"
+            )
+        return Evaluator(self.source.make_another, episodes, self.config.seed)
+
+    def train(self, stop: Callable[[], bool] = lambda: False) -> Outcome:
+        """Train to the end, or until `stop`, asked after every step, is true; see Training.run."""
+        return self.training.run(self.total, stop)
+
+    def policy_state(self) -> tuple[Any, Any]:
+        """Return the arrays and JSON values of the policy as it is now."""
+        return policy_state(self.agent, self.environment, self.source, self.config.seed, self.training.step)
+
+    def record_in(self, path: Path) -> None:
+        """Write the record from now on into a new run directory.
+
+        Raises:
+            RunDirectoryError: the directory cannot be used for this run.
+        """
+        settings = {"train": to_values(self.config), "agent": to_values(self.agent.config)}
+        directory = RunDirectory.create(path, settings, instruction_set=_core.instruction_set())
+        self.training.recorder.close()
+        self.training.recorder = RunRecord(directory, self.config.keep_checkpoints, self._progress.message)
+
+    def close(self) -> None:
+        """Release directory, environments and threads; idempotent."""
+        self.training.recorder.close()
+        if self.training.evaluator is not None:
+            self.training.evaluator.close()
+        self.environment.close()
+        self.agent.close()
+
+    def __enter__(self) -> Run:
+        """Return self."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+
+def start(config: TrainConfig, agent_config: Any, path: Path, progress: Progress) -> Run:
+    """Put a new run together, with its record in a new run directory.
+
+    Raises:
+        RunDirectoryError: the directory cannot be used for this run.
+        UnsuitableEnvironmentError: the environment cannot be found or has unsuitable spaces.
+        ValueError: the agent cannot be built.
+    """
+    run = Run(config, agent_config, progress)
+    try:
+        run.record_in(path)
+    except BaseException:
+        run.close()
+        raise
+    return run
+
+
+def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -> Run | None:
+    """Put a run together as its newest sound checkpoint has it, to continue it to the bit.
+
+    Args:
+        path: the run's directory.
+        progress: is told how far the run is.
+        total_timesteps: steps of the whole run, if it is to go on longer than was said when it started.
+
+    Returns:
+        The run, or None if no step is left to do; nothing is written then.
+
+    Raises:
+        RunDirectoryError: there is no run, another process owns it, or its configuration is damaged.
+        CheckpointError: there are checkpoints, but none is sound.
+        UnsuitableEnvironmentError: the environment cannot be found any more.
+        FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
+        ValueError: the checkpoint does not fit the run.
+    """
+    directory = RunDirectory.open(path)
+    run: Run | None = None
+    try:
+        config, agent_config = settings_of(directory)
+        saved = load_latest(directory.checkpoints, progress.message)
+        total = total_timesteps or (config.total_timesteps if saved is None else int(saved.values["total_timesteps"]))
+        if saved is not None and saved.step >= total:
+            directory.close()
+            return None
+        run = Run(config, agent_config, progress)
+        run.total = total
+        if saved is None:
+            progress.message(f"{path} has no checkpoint yet, so it starts over")
+        else:
+            run.training.load_state(saved.arrays, saved.values)
+        position = None if saved is None else (saved.step, saved.values)
+        run.training.recorder = RunRecord(directory, config.keep_checkpoints, progress.message, position)
+        return run
+    except BaseException:
+        if run is not None:
+            run.close()
+        directory.close()
+        raise
+
+
+def settings_of(directory: RunDirectory) -> tuple[TrainConfig, Any]:
+    """Return the settings of a run and of its agent.
+
+    Raises:
+        RunDirectoryError: they are not those of a run of this version.
+    """
+    try:
+        config = from_values(TrainConfig, directory.config["train"])
+        return config, from_values(agent_config_class(config.agent), directory.config["agent"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunDirectoryError(
+            f"{directory.path}/config.json is not the configuration of a run of this version: {error}"
+        ) from error
+
+
+def agent_config_class(agent: str) -> type[Any]:
+    """Return the dataclass of an agent's settings.
+
+    Raises:
+        ValueError: there is no such agent; the nearest one is named.
+    """
+    if agent not in agents.AGENTS:
+        near = get_close_matches(agent, agents.AGENTS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"unknown agent {agent!r}; {hint}There are {', '.join(agents.AGENTS)}")
+    kind: type[Any] = get_type_hints(agents.AGENTS[agent].__init__)["config"]
+    return kind
+
+
+def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Run:
+    """Put a run together for looking at its agent, as its newest sound checkpoint has it; nothing is written.
+
+    Raises:
+        RunDirectoryError: the configuration is damaged.
+        UnsuitableEnvironmentError: the environment cannot be found any more.
+        ValueError: the checkpoint does not fit the run.
+    """
+    config, agent_config = settings_of(directory)
+    run = Run(config, agent_config, progress)
+    try:
+        saved = load_latest(directory.checkpoints, progress.message)
+        if saved is not None:
+            prefix = "agent/"
+            arrays = {name.removeprefix(prefix): a for name, a in saved.arrays.items() if name.startswith(prefix)}
+            run.agent.load_state(arrays, saved.values["agent"])
+            run.total = int(saved.values["total_timesteps"])
+    except BaseException:
+        run.close()
+        raise
+    return run
