@@ -183,6 +183,13 @@ NB_MODULE(_core, m) {
       .def("bias_gradient", [](Mlp& s, int l) { Layer& a = layer_at(s, l); return view(a.bias_gradient, {a.bias_gradient.size()}); }, "layer"_a)
       .def("bias_first_moment", [](Mlp& s, int l) { Layer& a = layer_at(s, l); return view(a.bias_m, {a.bias_m.size()}); }, "layer"_a)
       .def("bias_second_moment", [](Mlp& s, int l) { Layer& a = layer_at(s, l); return view(a.bias_v, {a.bias_v.size()}); }, "layer"_a)
+      .def("count_ages",
+           [](Mlp& s) {
+             require(s.layers[0].trainable(), "a target network has no optimiser");
+             s.count_ages();
+           },
+           "From now on Adam's bias correction goes by the age of each connection of a sparse layer.")
+      .def("born", [](Mlp& s, int l) { Layer& a = layer_at(s, l); return view(a.born, {a.born.size()}); }, "layer"_a)
       .def("output",
            [](Mlp& s) {
              require(s.tiles > 0, "no output before the first forward");
@@ -215,7 +222,7 @@ NB_MODULE(_core, m) {
            "x"_a)
       .def("rewire",
            [](Mlp& s, int l, const Vector<int64_t>& dropped, const Vector<int64_t>& grown) {
-             layer_at(s, l).rewire(dropped.data(), dropped.shape(0), grown.data(), grown.shape(0));
+             layer_at(s, l).rewire(dropped.data(), dropped.shape(0), grown.data(), grown.shape(0), static_cast<uint32_t>(s.steps));
            },
            "layer"_a, "dropped"_a, "grown"_a);
 

@@ -309,25 +309,49 @@ struct Tail {
   }
 };
 
-REWIRL_INLINE void adam_vector(float* w, const float* g, float* m, float* v, const AdamStep& s) {
+REWIRL_INLINE void adam_vector(float* w, const float* g, float* m, float* v, const AdamStep& s, Vec step_size,
+                               Vec inverse_root_c2) {
   const Vec weight = load(w);
   const Vec gradient = fma(set1(s.weight_decay), weight, load(g));
   const Vec first = fma(set1(1.0f - s.beta1), gradient, set1(s.beta1) * load(m));
   const Vec second = fma(set1(1.0f - s.beta2), gradient * gradient, set1(s.beta2) * load(v));
   store(m, first);
   store(v, second);
-  store(w, weight - set1(s.step_size) * first / (sqrt(second) * set1(s.inverse_root_c2) + set1(s.epsilon)));
+  store(w, weight - step_size * first / (sqrt(second) * inverse_root_c2 + set1(s.epsilon)));
 }
 
 void adam(size_t n, float* w, const float* g, float* m, float* v, const AdamStep& step) {
+  const Vec step_size = set1(step.step_size), inverse_root_c2 = set1(step.inverse_root_c2);
   size_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) adam_vector(w + i, g + i, m + i, v + i, step);
+  for (; i + kWidth <= n; i += kWidth) adam_vector(w + i, g + i, m + i, v + i, step, step_size, inverse_root_c2);
   if (i == n) return;
   Tail tw(w + i, n - i), tg(g + i, n - i), tm(m + i, n - i), tv(v + i, n - i);
-  adam_vector(tw.x, tg.x, tm.x, tv.x, step);
+  adam_vector(tw.x, tg.x, tm.x, tv.x, step, step_size, inverse_root_c2);
   tw.to(w + i, n - i);
   tm.to(m + i, n - i);
   tv.to(v + i, n - i);
+}
+
+void adam_by_age(size_t n, float* w, const float* g, float* m, float* v, const AdamStep& step, const uint32_t* born,
+                 uint32_t steps, const float* step_size, const float* inverse_root_c2, uint32_t entries) {
+  for (size_t i = 0; i < n; i += kWidth) {
+    const size_t here = n - i < kWidth ? n - i : kWidth;
+    float sizes[kWidth] = {}, roots[kWidth] = {};
+    for (size_t j = 0; j < here; ++j) {
+      const uint32_t age = steps - born[i + j], entry = age < entries ? age : entries - 1;
+      sizes[j] = step_size[entry];
+      roots[j] = inverse_root_c2[entry];
+    }
+    if (here == kWidth) {
+      adam_vector(w + i, g + i, m + i, v + i, step, load(sizes), load(roots));
+      continue;
+    }
+    Tail tw(w + i, here), tg(g + i, here), tm(m + i, here), tv(v + i, here);
+    adam_vector(tw.x, tg.x, tm.x, tv.x, step, load(sizes), load(roots));
+    tw.to(w + i, here);
+    tm.to(m + i, here);
+    tv.to(v + i, here);
+  }
 }
 
 void interpolate(size_t n, float* target, const float* online, float tau) {
@@ -446,7 +470,7 @@ void gemv(int rows, int columns, const float* a, const float* x, float* y, const
 #endif
 
 const Kernels& REWIRL_TABLE() {
-  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, interpolate, spmv, spmv_bits, gemv, small, permute};
+  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, adam_by_age, interpolate, spmv, spmv_bits, gemv, small, permute};
   return table;
 }
 

@@ -52,6 +52,11 @@ struct Kernels {
 
   void (*adam)(size_t n, float* w, const float* g, float* m, float* v, const AdamStep& step);
 
+  // The same with the bias correction of each weight by its own age, steps - born[i]: step_size[age], inverse_root_c2[age],
+  // and the last entries of these tables for all older ones.
+  void (*adam_by_age)(size_t n, float* w, const float* g, float* m, float* v, const AdamStep& step, const uint32_t* born,
+                      uint32_t steps, const float* step_size, const float* inverse_root_c2, uint32_t entries);
+
   // target += tau * (online - target), written as tau * online + (1 - tau) * target.
   void (*interpolate)(size_t n, float* target, const float* online, float tau);
 

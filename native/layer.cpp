@@ -168,7 +168,8 @@ void Layer::act(const float* x, float* y, bool relu) const {
     kernels().spmv(index_.view(), values.data(), x, y, bias.data(), relu);
 }
 
-void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown) {
+void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown,
+                   uint32_t step) {
   if (dense_) {
     if (n_dropped || n_grown) throw std::invalid_argument("a dense layer cannot be rewired");
     return;
@@ -202,15 +203,16 @@ void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grow
     index_ = old_index;  // nothing else has changed yet: build() checks before it assigns the rest
     throw;
   }
-  auto move = [&](Buffer<float>& array) {
-    Buffer<float> moved(order.size());
-    for (size_t k = 0; k < order.size(); ++k) moved[k] = source[order[k]] == n ? 0.0f : array[source[order[k]]];
+  auto move = [&](auto& array, auto initial) {
+    std::decay_t<decltype(array)> moved(order.size());
+    for (size_t k = 0; k < order.size(); ++k) moved[k] = source[order[k]] == n ? initial : array[source[order[k]]];
     array = moved;
   };
-  move(values);
+  move(values, 0.0f);
   if (trainable_) {
-    move(m);
-    move(v);
+    move(m, 0.0f);
+    move(v, 0.0f);
+    if (born.size() > 0) move(born, step);
     gradient = Buffer<float>(order.size());
   }
   ++version;

@@ -47,10 +47,12 @@ class Layer {
   void act(const float* x, float* y, bool relu) const;
 
   // Removes the connections at these positions of `values` and adds `grown` places with zero value and zero moments.
-  void rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown);
+  // With ages they are born at this step of the optimiser.
+  void rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown, uint32_t step);
 
   uint64_t version = 0;  // counts the rewirings
   Buffer<float> values, gradient, m, v;
+  Buffer<uint32_t> born;  // the step of the optimiser after which a connection was grown; empty when ages do not count
   Buffer<float> bias, bias_gradient, bias_m, bias_v;
 
  private:

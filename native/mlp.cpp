@@ -74,14 +74,49 @@ void Mlp::backward(const Batch& x, const float* gradient_out, bool parameters, i
   }
 }
 
+namespace {
+
+constexpr uint32_t kOldest = 16384;  // beyond this age the bias correction of beta2 = 0.999 is below float precision
+
+float corrected_step_size(const Adam& s, double t) {
+  return static_cast<float>(s.learning_rate / (1.0 - std::pow(static_cast<double>(s.beta1), t)));
+}
+float inverse_root(const Adam& s, double t) {
+  return static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(static_cast<double>(s.beta2), t)));
+}
+
+}  // namespace
+
+void Mlp::count_ages() {
+  ages_ = true;
+  for (Layer& l : layers)
+    if (!l.dense() && l.born.size() == 0) l.born = Buffer<uint32_t>(l.connections());
+}
+
+void Mlp::tabulate(const Adam& s) {
+  if (step_size_.size() > 0 && s.learning_rate == tabulated_.learning_rate && s.beta1 == tabulated_.beta1 &&
+      s.beta2 == tabulated_.beta2)
+    return;
+  tabulated_ = s;
+  step_size_ = Buffer<float>(kOldest + 1);
+  inverse_root_c2_ = Buffer<float>(kOldest + 1);
+  for (uint32_t age = 1; age <= kOldest; ++age) {
+    step_size_[age] = corrected_step_size(s, age);
+    inverse_root_c2_[age] = inverse_root(s, age);
+  }
+}
+
 void Mlp::adam(const Adam& s) {
   ++steps;
   const double t = static_cast<double>(steps);
-  const AdamStep step{static_cast<float>(s.learning_rate / (1.0 - std::pow(static_cast<double>(s.beta1), t))),
-                      static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(static_cast<double>(s.beta2), t))),
-                      s.beta1, s.beta2, s.epsilon, s.weight_decay};
+  const AdamStep step{corrected_step_size(s, t), inverse_root(s, t), s.beta1, s.beta2, s.epsilon, s.weight_decay};
+  if (ages_) tabulate(s);
   for (Layer& l : layers) {
-    kernels().adam(l.connections(), l.values.data(), l.gradient.data(), l.m.data(), l.v.data(), step);
+    if (l.born.size() > 0)
+      kernels().adam_by_age(l.connections(), l.values.data(), l.gradient.data(), l.m.data(), l.v.data(), step, l.born.data(),
+                            static_cast<uint32_t>(steps), step_size_.data(), inverse_root_c2_.data(), kOldest + 1);
+    else
+      kernels().adam(l.connections(), l.values.data(), l.gradient.data(), l.m.data(), l.v.data(), step);
     kernels().adam(l.bias.size(), l.bias.data(), l.bias_gradient.data(), l.bias_m.data(), l.bias_v.data(), step);
   }
 }

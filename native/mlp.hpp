@@ -29,6 +29,7 @@ class Mlp {
   // inputs_from < 0: no gradient of the inputs, else that of inputs [inputs_from, n_in).
   void backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from);
   void adam(const Adam& settings);
+  void count_ages();  // from now on Adam's bias correction goes by the age of each connection of a sparse layer
   void act(const float* x, float* y);
 
   std::vector<Layer> layers;
@@ -41,11 +42,15 @@ class Mlp {
 
  private:
   void resize(int tiles, int vectors);
+  void tabulate(const Adam& settings);
 
   std::vector<Buffer<float>> activations_;  // of each layer, [tiles][n_out][width]
   Buffer<float> delta_[2];                  // of one tile, [widest][width]
   Buffer<float> scratch_;                   // for the gradient of dense layers
   Buffer<float> single_[2];                 // for act()
+  bool ages_ = false;
+  Adam tabulated_{};                        // the settings of these tables over the age:
+  Buffer<float> step_size_, inverse_root_c2_;
 };
 
 // The soft update of a target network and MaintainSparsity (Sokar et al. 2022, Algorithm 3).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,10 @@ class TD3Config:
 
     weight_decay: float = 2e-4
     """L2 penalty added to Adam's gradients, biases included; 0 is none. Typical: 0 to 1e-3."""
+
+    bias_correction: Literal["network", "connection"] = "network"
+    """What Adam's bias correction counts: the steps of the network, which gives grown connections long first steps, or
+    those of each connection since it was grown."""
 
     batch_size: int = 100
     """Transitions per update. Typical: 100 to 256."""
@@ -70,6 +74,12 @@ class TD3Config:
         )
         _require(self.learning_rate > 0, "learning_rate", "positive", self.learning_rate)
         _require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
+        _require(
+            self.bias_correction in ("network", "connection"),
+            "bias_correction",
+            "network or connection",
+            self.bias_correction,
+        )
         _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
         _require(0 <= self.gamma <= 1, "gamma", "between 0 and 1", self.gamma)
         _require(0 < self.tau <= 1, "tau", "above 0 and at most 1", self.tau)
@@ -124,6 +134,9 @@ class TD3:
             sparse_network([observation_size + action_size, *hidden, 1], config.topology, seed, f"critic{i}")
             for i in (1, 2)
         ]
+        if config.bias_correction == "connection":
+            for network in (actor, *critics):
+                network.count_ages()
         self._assemble([actor, *critics], [TargetNetwork(network) for network in (actor, *critics)])
 
     def _assemble(self, online: list[SparseMLP], targets: list[TargetNetwork]) -> None:

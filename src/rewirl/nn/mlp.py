@@ -63,6 +63,11 @@ class Layer:
         return self._core.first_moment(self._index), self._core.second_moment(self._index)
 
     @property
+    def born(self) -> NDArray[np.uint32]:
+        """The step of Adam after which each connection was grown, uint32; empty where ages do not count."""
+        return self._core.born(self._index)
+
+    @property
     def bias(self) -> NDArray[np.float32]:
         """The biases, float32 [n_out]."""
         return self._core.bias(self._index)
@@ -162,6 +167,17 @@ class SparseMLP:
         """
         return self.core.act(x)
 
+    def count_ages(self) -> None:
+        """Let Adam's bias correction go by the age of each connection of a sparse layer from now on.
+
+        Otherwise it goes by the steps of the network, and a grown connection, whose moments start from zero, takes
+        first steps that are up to six times as long as usual.
+
+        Raises:
+            ValueError: the network is not trainable.
+        """
+        self.core.count_ages()
+
     def rewire(self, layer: int, dropped: NDArray[np.int64], grown: NDArray[np.int64]) -> None:
         """Drop connections and grow others; survivors keep weight and moments, grown ones start from zero in all.
 
@@ -187,6 +203,8 @@ class SparseMLP:
             if self.trainable:
                 for name, array in self._moments(layer).items():
                     arrays[f"{index}.{name}"] = array.copy()
+                if len(layer.born):
+                    arrays[f"{index}.born"] = layer.born.copy()
         return arrays, {"sizes": list(self.sizes), "steps": self.core.steps}
 
     @classmethod
@@ -225,6 +243,9 @@ class SparseMLP:
             for index, layer in enumerate(network.layers):
                 for name, array in cls._moments(layer).items():
                     array[:] = _array(arrays, f"{index}.{name}", len(array), np.float32)
+                if f"{index}.born" in arrays:
+                    network.count_ages()
+                    layer.born[:] = _array(arrays, f"{index}.born", len(layer.born), np.uint32)
         return network
 
     @staticmethod
@@ -278,7 +299,8 @@ class Group:
     def adam(self, learning_rate: float, weight_decay: float) -> None:
         """Take one step of Adam with L2 weight decay (Kingma and Ba 2015; beta 0.9 and 0.999, epsilon 1e-8).
 
-        A grown connection starts with zero moments, while the bias correction goes by the steps of the network.
+        A grown connection starts with zero moments, while the bias correction goes by the steps of the network, unless
+        `count_ages` was called.
 
         Args:
             learning_rate: step size.
