@@ -59,7 +59,7 @@ def relative(found, expected):
 @pytest.mark.parametrize("shape", [PAPER, ODD], ids=["paper", "odd"])
 @pytest.mark.parametrize("sparsity", [0.0, 0.5])
 def test_an_update_has_the_losses_and_gradients_of_autograd(shape, sparsity):
-    agent, replay, transitions = make(shape, sparsity, policy_delay=1)
+    agent, replay, transitions = make(shape, sparsity, policy_delay=1, policy_noise=0.9, noise_clip=1.2)
     assert (agent.networks()["critic1"].connections < 0.6 * total(agent)) == (sparsity > 0)
     oracle = Oracle(agent, transitions, SEED, torch.float64)
     agent.update(replay)
@@ -70,9 +70,10 @@ def test_an_update_has_the_losses_and_gradients_of_autograd(shape, sparsity):
     assert told["policy_value"] == pytest.approx(oracle.policy_value, rel=2e-6)
     networks = agent.networks()
     for name, layers in oracle.gradients.items():
+        tolerance = 2e-6 if name != "actor" else 1e-5  # the actor's follow a step of Adam on the critic
         for layer, (weights, bias) in zip(networks[name].layers, layers, strict=True):
-            assert relative(layer.gradient, weights.reshape(-1)[layer.places()]) < 2e-6, name
-            assert relative(layer.bias_gradient, bias) < 2e-6, name
+            assert relative(layer.gradient, weights.reshape(-1)[layer.places()]) < tolerance, name
+            assert relative(layer.bias_gradient, bias) < tolerance, name
 
 
 @pytest.mark.parametrize("shape", [PAPER, ODD], ids=["paper", "odd"])

@@ -1,0 +1,189 @@
+"""What the native core computes, in float64 NumPy: for reading, and for the tests that hold the core against it.
+
+Networks are lists of dense matrices here, with a mask that says where connections exist, and batches are plain
+[batch, features]. Nothing in training uses this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def matrix(shape: tuple[int, int], places: NDArray[np.int64], values: NDArray[np.floating]) -> Array:
+    """Return the dense matrix of a sparse layer.
+
+    Args:
+        shape: (n_out, n_in).
+        places: of the connections, row * n_in + column, int64 [connections].
+        values: one per connection, [connections].
+
+    Returns:
+        float64 [n_out, n_in], zero where there is no connection.
+    """
+    dense = np.zeros(shape[0] * shape[1])
+    dense[places] = values
+    return dense.reshape(shape)
+
+
+def mask(shape: tuple[int, int], places: NDArray[np.int64]) -> Mask:
+    """Return where a layer has connections, bool [n_out, n_in]; arguments as of `matrix`."""
+    return matrix(shape, places, np.ones(len(places))) > 0
+
+
+def pack(rows: NDArray[np.floating], width: int) -> Array:
+    """Return samples as tiles: sample i is column i % width of tile i // width.
+
+    Args:
+        rows: [batch, features].
+        width: of a tile.
+
+    Returns:
+        float64 [tiles, features, width], padded with zeros.
+    """
+    batch, features = rows.shape
+    tiles = np.zeros((-(-batch // width), features, width))
+    for i, row in enumerate(rows):
+        tiles[i // width, :, i % width] = row
+    return tiles
+
+
+def unpack(tiles: NDArray[np.floating], batch: int) -> Array:
+    """Return the samples of tiles [tiles, features, width] as float64 [batch, features]."""
+    width = tiles.shape[2]
+    return np.array([tiles[i // width, :, i % width] for i in range(batch)], dtype=np.float64)
+
+
+def forward(weights: Sequence[Array], biases: Sequence[Array], x: Array) -> list[Array]:
+    """Run a batch, or a single sample as a batch of one, through a network: ReLU after every layer but the last.
+
+    Args:
+        weights: of each layer, [n_out, n_in].
+        biases: of each layer, [n_out].
+        x: [batch, n_in of the first layer].
+
+    Returns:
+        The activations, [batch, features] each: the inputs, the hidden layers', the outputs.
+    """
+    activations = [x]
+    for layer, (w, b) in enumerate(zip(weights, biases, strict=True)):
+        z = activations[-1] @ w.T + b
+        last = layer == len(weights) - 1
+        activations.append(z if last else np.maximum(z, 0.0))
+    return activations
+
+
+def backward(
+    weights: Sequence[Array], masks: Sequence[Mask], activations: Sequence[Array], output_gradient: Array
+) -> tuple[list[Array], list[Array], Array]:
+    """Compute the gradients of a loss.
+
+    Args:
+        weights: of each layer, [n_out, n_in].
+        masks: where each layer has connections, bool [n_out, n_in].
+        activations: as returned by `forward`.
+        output_gradient: of the loss with respect to the outputs, [batch, n_out of the last layer].
+
+    Returns:
+        The gradients of the connections of each layer ([n_out, n_in], zero where there is none), of the biases of each
+        layer ([n_out]) and of the inputs ([batch, n_in]).
+    """
+    connections: list[Array] = []
+    biases: list[Array] = []
+    delta = output_gradient
+    for layer in reversed(range(len(weights))):
+        connections.insert(0, (delta.T @ activations[layer]) * masks[layer])
+        biases.insert(0, delta.sum(axis=0))
+        delta = delta @ weights[layer]
+        if layer > 0:
+            delta = delta * (activations[layer] > 0)  # the derivative of ReLU
+    return connections, biases, delta
+
+
+def adam(
+    w: Array,
+    gradient: Array,
+    m: Array,
+    v: Array,
+    step: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> tuple[Array, Array, Array]:
+    """Take one step of Adam with L2 weight decay, as PyTorch's `Adam(weight_decay=...)` does.
+
+    Args:
+        w: parameters, of any shape.
+        gradient: of the loss, shaped like them.
+        m: first moments before the step.
+        v: second moments before the step.
+        step: number of this step, from 1, for all parameters alike.
+        learning_rate: step size.
+        beta1: decay of the first moments.
+        beta2: decay of the second moments.
+        epsilon: added to the root of the second moments.
+        weight_decay: this times the parameter is added to the gradient.
+
+    Returns:
+        Parameters, first and second moments after the step.
+    """
+    g = gradient + weight_decay * w
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    m_hat = m / (1 - beta1**step)
+    v_hat = v / (1 - beta2**step)
+    return w - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v
+
+
+def rewire(
+    arrays: Sequence[Array], existing: Mask, dropped: NDArray[np.int64], grown: NDArray[np.int64]
+) -> tuple[list[Array], Mask]:
+    """Drop connections and grow others, with zeros in everything that is kept per connection.
+
+    Args:
+        arrays: weights, moments and so on, [n_out, n_in] each.
+        existing: where there are connections, bool [n_out, n_in].
+        dropped: places of connections to drop, int64.
+        grown: places to grow, int64; they may be among those just dropped.
+
+    Returns:
+        The arrays and the mask after it.
+    """
+    changed = np.concatenate([dropped, grown])
+    results = [array.copy() for array in arrays]
+    for result in results:
+        result.reshape(-1)[changed] = 0.0
+    exists = existing.copy()
+    exists.reshape(-1)[dropped] = False
+    exists.reshape(-1)[grown] = True
+    return results, exists
+
+
+def update_target(target: Array, online: Array, tau: float, connections: int) -> Array:
+    """Move a target's weights towards the online ones, then maintain sparsity (Sokar et al. 2022, Algorithm 1).
+
+    Args:
+        target: the target's weights, [n_out, n_in].
+        online: the online weights, zero where there is no connection, [n_out, n_in].
+        tau: share taken over from the online network.
+        connections: number of connections of the online layer.
+
+    Returns:
+        The target's weights after it, [n_out, n_in].
+    """
+    return maintain_sparsity(tau * online + (1 - tau) * target, connections)
+
+
+def maintain_sparsity(weights: Array, k: int) -> Array:
+    """Keep the k largest magnitudes and make the others zero; of equal ones the first in row-major order stay."""
+    largest = np.argsort(-np.abs(weights), axis=None, kind="stable")[:k]
+    kept = np.zeros(weights.size)
+    kept[largest] = weights.reshape(-1)[largest]
+    return kept.reshape(weights.shape)
