@@ -68,11 +68,11 @@ class RunRecord:
         self._log = MetricsLog(directory.metrics, warn)
         if resumed is None:
             self._log.truncate_to(0)  # a run that is started over, killed before its first checkpoint
-            self._board = TensorBoardWriter(directory.tensorboard)
+            self._board = TensorBoardWriter(directory.tensorboard, warn=warn)
         else:
             step, values = resumed
             self._log.truncate_to(int(values["metrics_offset"]))
-            self._board = TensorBoardWriter(directory.tensorboard, purge_step=step + 1)
+            self._board = TensorBoardWriter(directory.tensorboard, purge_step=step + 1, warn=warn)
             self.event("checkpoint", step)  # it was logged after it was saved, so it has just been cut off
 
     def event(self, event: str, step: int, **fields: Any) -> None:

@@ -1,0 +1,178 @@
+"""Promises of the Python face: what users of Stable-Baselines3 would guess works."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+
+import rewirl
+from rewirl.training.environments import UnsuitableEnvironmentError
+from rewirl.training.policy import PolicyError
+
+SMALL = {"hidden_sizes": [16, 16], "learning_starts": 50, "batch_size": 10, "buffer_size": 500, "threads": 1}
+
+
+def wide():
+    """Pendulum with actions in [-2, 2] shifted to [0, 1]."""
+    return gymnasium.wrappers.RescaleAction(gymnasium.make("Pendulum-v1"), np.float32(0), np.float32(1))
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    path = tmp_path_factory.mktemp("api") / "run"
+    with rewirl.DSTD3("Pendulum-v1", seed=1, sparsity=0.6, **SMALL) as agent:
+        yield agent.learn(200, run_dir=path, eval_every=100, eval_episodes=2), path
+
+
+def test_actions_are_float32_in_the_environments_own_bounds():
+    with rewirl.DSTD3(wide, **SMALL) as agent:
+        observations = np.random.default_rng(0).normal(size=(50, 3))
+        actions = agent.predict(observations)
+        assert actions.dtype == np.float32 and actions.shape == (50, 1)
+        assert (actions >= 0).all() and (actions <= 1).all()
+        np.testing.assert_allclose(agent.predict(observations[3]), actions[3], rtol=1e-5)
+        assert agent.predict(observations[:0]).shape == (0, 1)
+        with pytest.raises(ValueError, match=r"shape \(3,\) and a batch \(batch, 3\), got \(4,\)"):
+            agent.predict(np.zeros(4))
+
+
+def test_learning_in_two_calls_is_learning_in_one():
+    with rewirl.DSTD3("Pendulum-v1", **SMALL) as once, rewirl.DSTD3("Pendulum-v1", **SMALL) as twice:
+        once.learn(150)
+        twice.learn(70).learn(80)
+        assert once.steps == twice.steps == 150
+        observation = np.ones((4, 3))
+        np.testing.assert_array_equal(once.predict(observation), twice.predict(observation))
+
+
+def test_id_instance_and_factory_learn_the_same():
+    observation = np.ones((4, 3))
+    actions = []
+    for env in ("Pendulum-v1", gymnasium.make("Pendulum-v1"), lambda: gymnasium.make("Pendulum-v1")):
+        with rewirl.StaticTD3(env, **SMALL) as agent:
+            actions.append(agent.learn(80).predict(observation))
+    np.testing.assert_array_equal(actions[0], actions[1])
+    np.testing.assert_array_equal(actions[0], actions[2])
+
+
+def test_the_run_directory_has_everything_and_a_second_call_goes_on_in_it(learnt):
+    agent, path = learnt
+    assert {"config.json", "metrics.jsonl", "checkpoints", "policy", "tensorboard"} <= {p.name for p in path.iterdir()}
+    agent.learn(100, eval_every=100, eval_episodes=2)
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["event"] == "evaluation"] == [0, 100, 200, 300]
+
+
+def test_without_a_run_directory_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with rewirl.DSTD3("Pendulum-v1", **SMALL) as agent:
+        agent.learn(60)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_saved_policy_acts_the_same(learnt, tmp_path):
+    agent, path = learnt
+    agent.save(tmp_path / "policy")
+    loaded = rewirl.load(tmp_path / "policy")
+    observations = np.random.default_rng(1).normal(size=(20, 3))
+    np.testing.assert_array_equal(loaded.predict(observations), agent.predict(observations))
+    assert loaded.about["environment"]["id"] == "Pendulum-v1" and loaded.about["step"] == agent.steps
+    assert loaded.evaluate(2).returns == agent.evaluate(2).returns
+    assert [layer.connections for layer in loaded.topology["actor"]] == [
+        layer.connections for layer in agent.topology["actor"]
+    ]
+    np.testing.assert_array_equal(rewirl.load(path).predict(observations), loaded.predict(observations))
+    with pytest.raises(PolicyError):
+        rewirl.load(tmp_path / "nothing")
+
+
+def test_loading_needs_no_gymnasium(learnt, tmp_path):
+    agent, _ = learnt
+    agent.save(tmp_path / "policy")
+    program = (
+        "import sys; sys.modules['gymnasium'] = sys.modules['mujoco'] = None\n"
+        f"import rewirl; print(rewirl.load({str(tmp_path / 'policy')!r}).predict([0, 1, 2]).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(1,)"
+
+
+def test_the_topology_is_what_the_networks_have(learnt):
+    agent, _ = learnt
+    assert set(agent.topology) == {"actor", "critic1", "critic2", "target_actor", "target_critic1", "target_critic2"}
+    places = 0
+    connections = 0
+    for layer in agent.topology["critic1"]:
+        mask = layer.mask
+        assert mask.dtype == np.bool_ and mask.shape == layer.shape and mask.nnz == layer.connections
+        assert layer.density == layer.connections / np.prod(layer.shape)
+        places += np.prod(layer.shape)
+        connections += layer.connections
+    assert 1 - connections / places == pytest.approx(0.6, abs=0.1)
+
+
+def test_masks_and_weights_are_the_network_that_acts(learnt, tmp_path):
+    """The masks put the weights of the file in the right places: a dense NumPy forward pass gives the same actions."""
+    from safetensors.numpy import load_file
+
+    agent, _ = learnt
+    agent.save(tmp_path / "policy")
+    arrays = load_file(tmp_path / "policy" / "policy.safetensors")
+    x = np.random.default_rng(2).normal(size=(5, 3)).astype(np.float32)
+    h = x
+    for index, layer in enumerate(agent.topology["actor"]):
+        weights = np.zeros(layer.shape, np.float32)
+        weights[layer.mask.nonzero()] = arrays[f"{index}.values"]
+        h = h @ weights.T + arrays[f"{index}.bias"]
+        h = np.maximum(h, 0) if index < 2 else np.tanh(h)
+    np.testing.assert_allclose(agent.predict(x), 2 * h, rtol=1e-4, atol=1e-5)
+
+
+def test_dense_is_dense_and_defaults_are_the_papers():
+    with rewirl.TD3("Pendulum-v1", **SMALL) as agent:
+        assert all(layer.density == 1 for layers in agent.topology.values() for layer in layers)
+    with rewirl.DSTD3("HalfCheetah-v5", buffer_size=10) as agent:
+        counts = [layer.connections for layer in agent.topology["actor"]]
+        # lambda (n_out + n_in) connections are expected: 7 (256 + 17) and 64 (256 + 256); the last layer is dense
+        assert counts[0] == pytest.approx(1911, abs=150)
+        assert counts[1] == pytest.approx(32768, abs=600)
+        assert counts[2] == 6 * 256
+
+
+def test_wrong_options_are_named():
+    with pytest.raises(ValueError, match="ds-td3 has no option 'sparsty'; did you mean sparsity"):
+        rewirl.DSTD3("Pendulum-v1", sparsty=0.5)
+    with pytest.raises(ValueError, match="sparsity and lambdas both"):
+        rewirl.DSTD3("Pendulum-v1", sparsity=0.5, lambdas=(7, 64))
+    with pytest.raises(ValueError, match="gamma must be"):
+        rewirl.DSTD3("Pendulum-v1", gamma=3)
+    with pytest.raises(UnsuitableEnvironmentError, match="did you mean Pendulum-v1"):
+        rewirl.DSTD3("Pendulum-v")
+    with rewirl.DSTD3("Pendulum-v1", **SMALL) as agent, pytest.raises(ValueError, match="total_timesteps"):
+        agent.learn(0)
+
+
+def test_an_environment_that_cannot_be_made_again_learns_without_evaluation(tmp_path):
+    sys.path.insert(0, str(Path(__file__).parent / "training"))
+    try:
+        import probe_environments as probes
+    finally:
+        sys.path.pop(0)
+    env = probes.Drift()
+    with rewirl.DSTD3(env, **SMALL) as agent:
+        agent.learn(60, run_dir=tmp_path / "run")
+        with pytest.raises(UnsuitableEnvironmentError, match="cannot be made a second time"):
+            agent.evaluate()
+    assert "evaluation" not in (tmp_path / "run" / "metrics.jsonl").read_text()
+
+
+def test_the_name_of_a_class_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'DSSAC2'"):
+        rewirl.DSSAC2  # noqa: B018
+    assert {"DSTD3", "TD3", "StaticTD3", "load"} <= set(dir(rewirl))

@@ -1,0 +1,240 @@
+"""Promises of the command line: what a person types, reads, and gets as exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rewirl.cli import COMMANDS, main
+
+PROBES = str(Path(__file__).parent / "training")
+SMALL = shlex.split(
+    "--env Pendulum-v1 --hidden-sizes 16 16 --learning-starts 50 --batch-size 10 --eval-episodes 2 --threads 1"
+)
+
+
+class Result:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def rewirl(capsys):
+    def call(*arguments: object) -> Result:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        code = exit_.value.code
+        assert isinstance(code, int)
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "run"
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", *SMALL, "--total-timesteps", "300", "--eval-every", "150", "--run-dir", str(path)])
+    assert exit_.value.code == 0
+    return path
+
+
+def test_help_lists_every_command_and_each_explains_itself(rewirl):
+    overview = rewirl("--help")
+    assert overview.code == 0
+    for name in COMMANDS:
+        assert f"\n  {name} " in overview.out
+        one = rewirl(name, "--help")
+        assert one.code == 0 and f"usage: rewirl {name}" in one.out
+
+
+def test_train_help_has_every_option_flat_with_the_resolved_defaults(rewirl):
+    text = rewirl("train", "--agent", "ds-td3", "--env", "Ant-v5", "--help").out
+    for option in shlex.split(
+        "agent env total-timesteps learning-starts batch-size buffer-size learning-rate gamma tau sparsity lambdas "
+        "rule adapt-every adapt-fraction eval-every eval-episodes checkpoint-every threads hidden-sizes env-module "
+        "env-kwargs preset run-dir seed dry-run"
+    ):
+        assert f"--{option} " in text, option
+    words = " ".join(text.replace("│", " ").split())
+    assert "Typical: 7 64. (default: 40.0 64.0)" in words
+    assert "(default: Ant-v5)" in words
+    other = " ".join(rewirl("train", "--env=Pendulum-v1", "--help").out.replace("│", " ").split())
+    assert "Typical: 0.5 to 0.95. (default: 0.5)" in other
+
+
+def test_inspect_has_the_papers_numbers(rewirl):
+    dense = json.loads(rewirl("inspect", "--agent", "td3", "--env", "HalfCheetah-v5", "--json").out)
+    assert dense["params"] == 214_784
+    assert f"{dense['flops']:.3g}" == "1.07e+14"
+    assert dense["sparsity"] == 0
+    assert dense["networks"]["actor"]["layers"][0] == {"shape": [256, 17], "connections": 4352, "density": 1.0}
+    sparse = json.loads(rewirl("inspect", "--agent", "ds-td3", "--env", "HalfCheetah-v5", "--json").out)
+    assert sparse["params"] / dense["params"] == pytest.approx(0.49, abs=0.005)
+    assert sparse["flops"] / dense["flops"] == pytest.approx(0.49, abs=0.006)
+
+
+def test_dry_run_prints_and_writes_nothing(rewirl, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = rewirl("train", *SMALL, "--dry-run")
+    assert shown.code == 0
+    for word in ("critic2", "connections", "flops", "memory"):
+        assert word in shown.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_sparsity_asked_for_replaces_the_papers_lambdas(rewirl):
+    shown = json.loads(rewirl("inspect", "--env", "HalfCheetah-v5", "--sparsity", "0.8", "--json").out)
+    assert shown["sparsity"] == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_preset_sets_agent_environment_and_topology(rewirl):
+    shown = json.loads(rewirl("inspect", "--preset", "ds-drl/static-td3/Hopper-v5", "--json").out)
+    assert (shown["agent"], shown["env"]) == ("static-td3", "Hopper-v5")
+
+
+def test_evaluate_repeats_the_runs_own_last_evaluation(rewirl, run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    last = [line for line in lines if line["event"] == "evaluation"][-1]
+    found = json.loads(rewirl("evaluate", run, "--episodes", "2", "--json").out)
+    assert found["returns"] == last["returns"] and found["step"] == 300
+    people = rewirl("evaluate", run, "--episodes", "2").out
+    assert "over 2 episodes" in people and f"{last['returns'][1]:.2f}" in people
+    assert (
+        json.loads(rewirl("evaluate", run / "policy", "--episodes", "2", "--seed", "9", "--json").out)["returns"]
+        != last["returns"]
+    )
+
+
+def test_inspect_of_a_run_shows_its_networks(rewirl, run):
+    shown = json.loads(rewirl("inspect", run, "--json").out)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for name, count in [line for line in lines if line["event"] == "evaluation"][-1]["connections"].items():
+        assert sum(layer["connections"] for layer in shown["networks"][name]["layers"]) == count
+    assert shown["flops"] > 0
+
+
+def test_a_finished_run_says_so_and_can_be_extended(rewirl, run, tmp_path):
+    finished = rewirl("resume", run)
+    assert finished.code == 0 and "is finished" in finished.out
+    path = tmp_path / "short"
+    assert rewirl("train", *SMALL, "--total-timesteps", "80", "--eval-every", "0", "--run-dir", path).code == 0
+    longer = rewirl("resume", path, "--total-timesteps", "120")
+    assert longer.code == 0 and "steps 80 to 120" in longer.out and "finished 120 steps" in longer.out
+
+
+def test_the_run_directory_is_named_after_the_run(rewirl, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(PROBES)
+    small = [*SMALL, "--env", "rewirl-tests/Drift-v0", "--env-module", "probe_environments"]
+    assert rewirl("train", *small, "--total-timesteps", "60", "--eval-every", "0", "--seed", "2").code == 0
+    assert (tmp_path / "runs" / "rewirl-tests-Drift-v0-ds-td3-2" / "policy").is_dir()
+
+
+def test_watch_writes_a_video(rewirl, tmp_path):
+    path = tmp_path / "run"
+    small = [*SMALL, "--env", "InvertedPendulum-v5", "--total-timesteps", "60", "--eval-every", "0"]
+    assert rewirl("train", *small, "--run-dir", path).code == 0
+    shown = rewirl("watch", path, "--video", tmp_path / "films" / "out.mp4")
+    assert shown.code == 0, shown.err
+    assert (tmp_path / "films" / "out.mp4").read_bytes()[4:8] == b"ftyp"
+    assert "episode 0: return" in shown.out
+
+
+REFUSED = {
+    "command": (["trian"], r"no command 'trian'; did you mean train\?"),
+    "agent": (["train", "--agent", "ds-td4"], r"unknown agent 'ds-td4'; did you mean ds-td3\?"),
+    "environment": (
+        ["train", "--env", "HalfCheeta-v5"],
+        r"unknown environment 'HalfCheeta-v5': did you mean HalfCheetah-v5\?",
+    ),
+    "preset": (["train", "--preset", "ds-drl/td3/Ant"], r"no preset .*did you mean ds-drl/td3/Ant-v5\?"),
+    "preset of another agent": (
+        ["train", "--preset", "ds-drl/td3/Ant-v5", "--agent", "ds-td3"],
+        "is for --agent td3, not ds-td3",
+    ),
+    "sparsity": (["train", "--sparsity", "1.5"], "sparsity must be .* got 1.5"),
+    "impossible sparsity": (
+        ["train", "--env", "Pendulum-v1", "--sparsity", "0.9999"],
+        r"layer +shape +density +connections",
+    ),
+    "both": (["train", "--sparsity", "0.5", "--lambdas", "7", "64"], "--sparsity and --lambdas both"),
+    "distribution": (["train", "--distribution", "uniform"], "give --sparsity too"),
+    "gamma": (["train", "--gamma", "2"], "gamma must be between 0 and 1, got 2.0"),
+    "steps": (["train", "--total-timesteps", "0"], "total_timesteps must be at least 1"),
+    "space": (["train", "--env", "CartPole-v1"], "CartPole-v1 has the action space Discrete"),
+    "arguments": (
+        ["train", "--env", "Pendulum-v1", "--env-kwargs", '{"colour": 1}'],
+        "could not be made with env_kwargs",
+    ),
+    "module": (["train", "--env-module", "no_such_module"], "cannot import env_module 'no_such_module'"),
+    "no run": (["resume", "nowhere"], "nowhere holds no run"),
+    "no policy": (["evaluate", "nowhere"], "nowhere does not exist"),
+    "no run to inspect": (["inspect", "nowhere"], "nowhere holds no run"),
+    "nothing to watch": (["watch", "nowhere"], "nowhere does not exist"),
+    "episodes": (["evaluate", "nowhere", "--episodes", "0"], "--episodes must be at least 1"),
+}
+
+
+@pytest.mark.parametrize("arguments, message", REFUSED.values(), ids=REFUSED.keys())
+def test_wrong_use_gets_one_message_and_exit_code_2(rewirl, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    refused = rewirl(*arguments)
+    assert refused.code == 2
+    assert refused.err.startswith("rewirl: ")
+
+    assert re.search(message, refused.err), refused.err
+    assert "Traceback" not in refused.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["train", "--gama", "1"], ["train", "--env-kwargs", "[1]"], ["train", "--seed", "x"]]
+)
+def test_options_that_do_not_parse_exit_with_2(rewirl, arguments):
+    assert rewirl(*arguments).code == 2
+
+
+def test_a_fault_on_the_way_is_one_message_and_exit_code_1(rewirl, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(PROBES)
+    options = [
+        *SMALL,
+        "--env",
+        "rewirl-tests/Nan-v0",
+        "--env-module",
+        "probe_environments",
+        "--env-kwargs",
+        '{"at": 20}',
+    ]
+    failed = rewirl("train", *options, "--eval-every", "0", "--run-dir", tmp_path / "run")
+    assert failed.code == 1
+    assert "rewirl-tests/Nan-v0: the reward is nan" in failed.err and "training step 20" in failed.err
+    assert "Traceback" not in failed.err
+
+
+def test_a_run_before_its_first_checkpoint_has_no_policy_yet(rewirl, tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / "config.json").write_text("{}")
+    assert "no policy yet" in rewirl("evaluate", path).err
+
+
+HEAVY = ("torch", "mujoco", "matplotlib", "tensorboardX", "imageio", "scipy", "pygame")
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["import rewirl", "from rewirl.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass"],
+    ids=["import", "help"],
+)
+def test_starting_up_imports_nothing_heavy(program):
+    check = f"{program}\nimport sys\nprint([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

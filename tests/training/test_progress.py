@@ -1,0 +1,86 @@
+"""Promises of what a person sees while an agent learns."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from rewirl.training import progress
+from rewirl.training.evaluation import Evaluation
+
+FOUND = Evaluation(returns=(90.0, 110.0), lengths=(5, 5), seconds=1.0)
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(progress.time, "perf_counter", lambda: self.now)
+
+
+def test_plain_lines_tell_return_density_speed_and_time_left(monkeypatch):
+    clock, out = Clock(monkeypatch), io.StringIO()
+    lines = progress.PlainLines(out)
+    lines.begin(0, 100_000)
+    clock.now += 10
+    lines.step(5000)
+    lines.evaluated(5000, FOUND, 0.49)
+    # 500 steps/s, and 95,000 steps are left: 190 s
+    expected = "step 5,000 of 100,000: return 100.0 +- 10.0, density 0.490, 500 steps/s, 0:03:10 left\n"
+    assert out.getvalue() == expected
+    assert "\x1b" not in out.getvalue()
+
+
+def test_a_resumed_run_counts_only_its_own_steps(monkeypatch):
+    clock, out = Clock(monkeypatch), io.StringIO()
+    lines = progress.PlainLines(out)
+    lines.begin(90_000, 100_000)
+    clock.now += 10
+    lines.evaluated(95_000, FOUND, 0.49)
+    assert "500 steps/s, 0:00:10 left" in out.getvalue()
+
+
+def test_the_speed_is_that_of_the_last_half_minute(monkeypatch):
+    clock, out = Clock(monkeypatch), io.StringIO()
+    lines = progress.PlainLines(out)
+    lines.begin(0, 1_000_000)
+    for step in range(10_000, 110_000, 10_000):  # 1,000 steps/s at first
+        clock.now += 10
+        lines.mark(step)
+    for step in range(110_000 - 9_000, 110_000, 1_000):  # then 100
+        clock.now += 10
+        lines.mark(step)
+    assert lines.speed() == pytest.approx(100, rel=0.01)
+
+
+def test_the_live_line_moves_and_evaluations_stay(monkeypatch):
+    from rich.console import Console
+
+    clock, out = Clock(monkeypatch), io.StringIO()
+    live = progress.LiveLine()
+    live._console = Console(file=out, force_terminal=True, width=120, highlight=False)
+    live.begin(0, 1000)
+    clock.now += 1
+    live.step(250)
+    live.step(251)  # too soon to draw again
+    clock.now += 1
+    live.evaluated(500, FOUND, 0.49)
+    live.end()
+    live.end()
+    text = out.getvalue()
+    assert "25.0%  step 250" in text and "step 251" not in text
+    assert "50.0%  step 500  return 100.0  density 0.490  250 steps/s, 0:00:02 left" in text
+    assert "return      100.0 +- 10.0\n" in text.replace("\r\n", "\n")
+    assert text.rstrip().endswith("\x1b[?25h") or text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l")
+
+
+@pytest.mark.parametrize(
+    "seconds, words", [(0, "0:00:00"), (59.6, "0:01:00"), (3661, "1:01:01"), (360_000, "100:00:00")]
+)
+def test_durations(seconds, words):
+    assert progress.duration(seconds) == words
+
+
+def test_no_terminal_no_live_line(monkeypatch):
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert isinstance(progress.for_this_terminal(), progress.PlainLines)

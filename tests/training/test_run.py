@@ -1,0 +1,314 @@
+"""Promises of whole runs with the real DS-TD3: killed and resumed, one is the uninterrupted run to the bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import probe_environments as probes
+import pytest
+
+from rewirl.agents import TD3Config
+from rewirl.topology import TopologyConfig
+from rewirl.training import run as runs
+from rewirl.training.checkpoint import CheckpointError, load_latest
+from rewirl.training.config import TrainConfig
+from rewirl.training.environments import FaultyEnvironmentError, UnsuitableEnvironmentError
+from rewirl.training.metrics_log import read_metrics
+from rewirl.training.progress import Silent
+from rewirl.training.run_directory import RunDirectoryError
+from rewirl.training.trained_policy import TrainedPolicy
+
+# Rewired on every fifth update, so that a resumed run meets topologies that have moved apart from their targets.
+AGENT = TD3Config(
+    hidden_sizes=(24, 16),
+    topology=TopologyConfig(sparsity=0.5, adapt_every=5, adapt_fraction=0.2),
+    batch_size=20,
+    learning_starts=60,
+    buffer_size=150,
+)
+OPTIONS = shlex.split(
+    "--env rewirl-tests/Drift-v0 --env-module probe_environments --seed 3 --hidden-sizes 24 16 --sparsity 0.5 "
+    "--adapt-every 5 --adapt-fraction 0.2 --batch-size 20 --learning-starts 60 --buffer-size 150 "
+    "--eval-every 100 --eval-episodes 2 --checkpoint-every 70 --total-timesteps 400 --threads 1"
+)
+
+
+def config(**settings: Any) -> TrainConfig:
+    return TrainConfig(
+        **{
+            "env": "rewirl-tests/Drift-v0",
+            "env_module": "probe_environments",
+            "seed": 3,
+            "total_timesteps": 400,
+            "eval_every": 100,
+            "eval_episodes": 2,
+            "checkpoint_every": 70,
+            "threads": 1,
+            **settings,
+        }
+    )
+
+
+def trained(path: Path, settings: TrainConfig | None = None, agent: TD3Config = AGENT) -> Path:
+    with runs.start(settings or config(), agent, path, Silent()) as run:
+        assert run.train().finished
+    return path
+
+
+def metrics(path: Path) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(path / "metrics.jsonl")
+    ]
+
+
+def same_to_the_bit(one: Path, other: Path) -> None:
+    first, second = (load_latest(path / "checkpoints", pytest.fail) for path in (one, other))
+    assert first is not None and second is not None
+    assert first.step == second.step
+    assert first.arrays.keys() == second.arrays.keys()
+    for name, array in first.arrays.items():
+        assert array.dtype == second.arrays[name].dtype and array.tobytes() == second.arrays[name].tobytes(), name
+    aside = {"seconds": None, "metrics_offset": None}
+    assert {**first.values, **aside} == {**second.values, **aside}
+    assert (one / "policy" / "policy.safetensors").read_bytes() == (
+        other / "policy" / "policy.safetensors"
+    ).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("whole") / "run")
+
+
+# Ends a process without any clean-up at a chosen step, as kill -9 or a power cut would.
+# Without torch, which a run does not need, but tensorboardX would import if it is there, for seconds.
+KILL_AT = """
+import os, sys
+sys.modules["torch"] = None
+from rewirl.training.loop import Training
+advance = Training._advance
+def advance_or_die(self):
+    if self.step == int(sys.argv[1]):
+        os.kill(os.getpid(), int(sys.argv[2]))
+    advance(self)
+Training._advance = advance_or_die
+from rewirl.cli import main
+main(sys.argv[3:])
+"""
+
+
+def train_and_kill(path: Path, at: int, by: int, program: str = KILL_AT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, str(at), str(int(by)), "train", *OPTIONS, "--run-dir", str(path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        timeout=60,
+        check=False,
+    )
+
+
+# Before the first checkpoint, in the warm-up, in mid-episode with a full replay memory, and just after a checkpoint.
+@pytest.mark.parametrize("at", [30, 97, 215, 350])
+def test_killed_and_resumed_is_the_uninterrupted_run_to_the_bit(tmp_path, uninterrupted, at):
+    path = tmp_path / "run"
+    killed = train_and_kill(path, at, signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    with runs.resume(path, Silent()) as run:
+        assert run.train().finished
+    same_to_the_bit(path, uninterrupted)
+    assert metrics(path) == metrics(uninterrupted)
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_the_run_and_resuming_it_is_exact_and_idempotent(tmp_path, uninterrupted, by):
+    path = tmp_path / "run"
+    stopped = train_and_kill(path, 187, by)
+    assert stopped.returncode == 128 + by, stopped.stderr
+    assert f"stopped by {by.name} and saved at step 188; go on with: rewirl resume {path}" in stopped.stdout
+    with runs.resume(path, Silent()) as run:
+        assert run.train().finished
+    same_to_the_bit(path, uninterrupted)
+    saved = [line for line in metrics(path) if not (line["event"] == "checkpoint" and line["step"] == 188)]
+    assert saved == metrics(uninterrupted)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    assert runs.resume(path, Silent()) is None
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+
+
+def test_a_second_signal_ends_at_once_and_leaves_the_checkpoint_before(tmp_path):
+    twice = KILL_AT.replace("int(sys.argv[2]))", "int(sys.argv[2])); os.kill(os.getpid(), int(sys.argv[2]))", 1)
+    ended = train_and_kill(tmp_path / "run", 100, signal.SIGTERM, twice)
+    assert ended.returncode == -signal.SIGTERM
+    assert sorted(entry.name for entry in (tmp_path / "run" / "checkpoints").iterdir()) == ["step-000000070"]
+
+
+def test_two_threads_compute_what_one_does_to_the_bit(tmp_path, uninterrupted):
+    same_to_the_bit(trained(tmp_path / "run", config(threads=2)), uninterrupted)
+
+
+def test_evaluating_and_saving_change_nothing_that_is_learnt(tmp_path, uninterrupted):
+    with runs.start(config(eval_every=0, checkpoint_every=0), AGENT, tmp_path / "run", Silent()) as run:
+        run.train()
+    one, other = (load_latest(path / "checkpoints", pytest.fail) for path in (tmp_path / "run", uninterrupted))
+    for name, array in one.arrays.items():
+        assert array.tobytes() == other.arrays[name].tobytes(), name
+    assert one.values["agent"] == other.values["agent"] and one.values["replay"] == other.values["replay"]
+
+
+def test_another_seed_learns_something_else(tmp_path, uninterrupted):
+    other = trained(tmp_path / "run", config(seed=4))
+    with pytest.raises(AssertionError):
+        same_to_the_bit(other, uninterrupted)
+
+
+def test_the_topology_moves_but_keeps_its_size(uninterrupted):
+    evaluations = [line for line in metrics(uninterrupted) if line["event"] == "evaluation"]
+    for line in evaluations:
+        for name in ("actor", "critic1", "critic2"):
+            assert line["connections"][name] == evaluations[0]["connections"][name]
+    assert [line for line in metrics(uninterrupted) if line["event"] == "diagnostics"][-1]["rewired"] > 100
+
+
+def test_a_finished_run_can_go_on_and_equals_the_longer_run(tmp_path, uninterrupted):
+    path = trained(tmp_path / "run", config(total_timesteps=250))
+    assert runs.resume(path, Silent()) is None
+    with runs.resume(path, Silent(), total_timesteps=400) as run:
+        assert run.train().finished
+    same_to_the_bit(path, uninterrupted)
+    assert runs.resume(path, Silent()) is None
+
+
+def test_a_corrupt_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path, uninterrupted, capsys):
+    path = trained(tmp_path / "run")
+    newest = path / "checkpoints" / "step-000000400" / "agent.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-5] ^= 1
+    newest.write_bytes(content)
+    with runs.resume(path, Silent()) as run:
+        assert run.training.step == 350
+        run.train()
+    assert "agent.safetensors" in capsys.readouterr().err
+    same_to_the_bit(path, uninterrupted)
+    assert metrics(path) == metrics(uninterrupted)
+
+
+def test_no_sound_checkpoint_at_all_is_refused_rather_than_started_over(tmp_path):
+    path = trained(tmp_path / "run", config(total_timesteps=100))
+    for file in path.rglob("*.safetensors"):
+        file.write_bytes(b"")
+    with pytest.raises(CheckpointError):
+        runs.resume(path, Silent())
+
+
+def test_a_run_in_use_or_of_another_configuration_is_refused(tmp_path):
+    path = tmp_path / "run"
+    with runs.start(config(), AGENT, path, Silent()):
+        with pytest.raises(RunDirectoryError, match="in use"):
+            runs.resume(path, Silent())
+        with pytest.raises(RunDirectoryError, match="in use"):
+            runs.start(config(), AGENT, path, Silent())
+    with pytest.raises(RunDirectoryError, match=r"train.seed: 3 there, 4 here"):
+        runs.start(config(seed=4), AGENT, path, Silent())
+    with pytest.raises(RunDirectoryError, match="rewirl resume"):
+        runs.start(config(), AGENT, path, Silent())
+
+
+def test_the_first_nan_stops_the_run_and_the_last_good_checkpoint_stays(tmp_path):
+    settings = config(env="rewirl-tests/Nan-v0", eval_every=0, env_kwargs={"at": 25}, checkpoint_every=10)
+    message = r"rewirl-tests/Nan-v0: the reward is nan.*training step 25 "
+    with (
+        runs.start(settings, AGENT, tmp_path / "run", Silent()) as run,
+        pytest.raises(FaultyEnvironmentError, match=message),
+    ):
+        run.train()
+    assert load_latest(tmp_path / "run" / "checkpoints", pytest.fail).step == 20
+
+
+def test_a_full_disk_does_not_end_the_run(tmp_path, monkeypatch, capsys):
+    from rewirl.training import recorder
+
+    real = recorder.save_checkpoint
+
+    def full(root: Path, step: int, *more: Any) -> Path:
+        if step == 70:
+            raise CheckpointError("no space left on device")
+        return real(root, step, *more)
+
+    monkeypatch.setattr(recorder, "save_checkpoint", full)
+    path = trained(tmp_path / "run", config(total_timesteps=150))
+    assert "no checkpoint at step 70, training goes on: no space left" in capsys.readouterr().err
+    assert [line["step"] for line in metrics(path) if line["event"] == "checkpoint"] == [140, 150]
+
+
+def test_the_policy_file_is_enough_to_act_and_to_find_the_environment_again(uninterrupted):
+    policy = TrainedPolicy.load(uninterrupted)
+    observations = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    with runs.resume(uninterrupted, Silent(), total_timesteps=401) as run:
+        np.testing.assert_array_equal(policy.act(observations), run.agent.predict(observations))
+    assert policy.source().id == "rewirl-tests/Drift-v0"
+    actions = policy.predict(observations)
+    assert actions.dtype == np.float32 and actions.shape == (7, 2)
+    np.testing.assert_allclose(actions, policy.act(observations) * [1, 4] + [0, 2], rtol=1e-6)
+    assert policy.predict([0.0, 1.0, 2.0]).shape == (2,)
+    with pytest.raises(ValueError, match=r"shape \(3,\)"):
+        policy.predict(np.zeros(4))
+
+
+def test_a_policy_that_does_not_fit_together_is_refused(tmp_path, uninterrupted):
+    from rewirl.training.policy import PolicyError, load_policy, save_policy
+
+    arrays, values = load_policy(uninterrupted / "policy")
+    for name, wrong in [
+        ("observation_size", 4),
+        ("observation_size", None),
+        ("bounds", {"low": [0], "high": [1], "dtype": "float32"}),
+        ("bounds", {"low": [0, 0], "high": [1, 1], "dtype": "object"}),
+        ("actor", {"sizes": [3, 24, 16]}),
+        ("agent", None),
+    ]:
+        broken = {key: value for key, value in values.items() if key != name or wrong is not None}
+        save_policy(tmp_path / "policy", arrays, {**broken, **({name: wrong} if wrong is not None else {})})
+        with pytest.raises(PolicyError, match="not a policy of Rewirl"):
+            TrainedPolicy.load(tmp_path / "policy")
+
+
+def test_an_environment_that_cannot_be_made_again_is_not_evaluated():
+    from rewirl.training.environments import environment_source
+
+    source = environment_source(probes.Drift())
+    with pytest.raises(UnsuitableEnvironmentError, match="cannot be made a second time"):
+        runs.Run(config(), AGENT, Silent(), source)
+    with runs.Run(config(eval_every=0), AGENT, Silent(), source) as run:
+        run.train()
+
+
+def test_the_record_says_how_the_run_was_made(uninterrupted):
+    record = json.loads((uninterrupted / "config.json").read_text())
+    assert record["config"]["train"]["env"] == "rewirl-tests/Drift-v0"
+    assert record["config"]["agent"]["topology"]["adapt_every"] == 5
+    assert list((uninterrupted / "tensorboard").iterdir())
+
+
+def test_the_real_thing_on_mujoco_resumes_to_the_bit(tmp_path):
+    settings = TrainConfig(env="HalfCheetah-v5", total_timesteps=330, eval_every=0, checkpoint_every=0, threads=2)
+    agent = TD3Config(
+        hidden_sizes=(32, 32),
+        topology=TopologyConfig(sparsity=0.6, adapt_every=20),
+        learning_starts=200,
+        buffer_size=1000,
+    )
+    trained(tmp_path / "whole", settings, agent)
+    with runs.start(settings, agent, tmp_path / "parts", Silent()) as run:
+        run.train(lambda: run.training.step >= 271)
+    with runs.resume(tmp_path / "parts", Silent()) as run:
+        run.train()
+    same_to_the_bit(tmp_path / "whole", tmp_path / "parts")
