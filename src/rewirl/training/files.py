@@ -120,7 +120,7 @@ def read_json(file: BinaryIO) -> object:
     if size > strict_json.LARGEST_FILE:
         raise ValueError(f"has {size} bytes, more than the {strict_json.LARGEST_FILE} allowed for JSON")
     try:
-        return strict_json.decode(file.read(strict_json.LARGEST_FILE))
+        return strict_json.decode(file.read(size))
     except ValueError as error:
         raise ValueError(f"is not strict JSON: {error}") from error
 
