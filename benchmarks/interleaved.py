@@ -1,0 +1,135 @@
+"""Times contestants in turn, slice by slice, each in a process of its own and only one at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+IDLE_LOAD_ALLOWED = 0.02
+"""Share of the time of others that a waiting contestant may compute, as a spinning thread would."""
+
+PROCESSOR_SHARE_EXPECTED = 0.9
+"""A contestant that computes all the time has all of a core's time, unless the machine is busy."""
+
+
+@dataclass
+class Contestant:
+    """One row of the table: what it is, the rates measured so far, and the process that measures them."""
+
+    name: str
+    specification: dict[str, Any]
+    connections: int | None = None
+    rates: dict[str, list[float]] = field(default_factory=dict)
+    processor_shares: list[float] = field(default_factory=list)
+    idle_seconds: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def threads(self) -> int:
+        return int(self.specification["threads"])
+
+    @property
+    def sparsity(self) -> float | None:
+        sparsity: float | None = self.specification.get("sparsity")
+        return sparsity
+
+    def __str__(self) -> str:
+        sparse = "" if self.sparsity is None else f" {self.sparsity:.0%} sparse,"
+        return f"{self.name},{sparse} {self.threads} threads"
+
+    def start(self) -> None:
+        """Start the process and wait until it has warmed up."""
+        count = str(self.threads)
+        environment = os.environ | {f"{name}_NUM_THREADS": count for name in ("OMP", "MKL", "OPENBLAS")}
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # the reference would take a GPU if it saw one
+        program = str(Path(__file__).with_name("contestant.py"))
+        self.process = subprocess.Popen(
+            [sys.executable, program, json.dumps(self.specification)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+        ready = self._answer()
+        self.rates = {task: [] for task in ready["tasks"]}
+        self.connections = ready["connections"]
+        self.versions = ready["versions"]
+
+    def time(self, task: str, seconds: float) -> None:
+        """Let the process time one slice of a task and keep the rate."""
+        assert self.process is not None and self.process.stdin is not None
+        self.process.stdin.write(f"{task} {seconds}\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        self.rates[task].append(answer["rate"])
+        self.processor_shares.append(answer["processor_share"])
+        self.idle_seconds += answer["idle_seconds"]
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process is not None and self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self} ended before it answered; its error is above")
+        return dict(json.loads(line))
+
+
+def measure(taking_part: list[Contestant], rounds: int, seconds: float) -> None:
+    """Start everyone, then go round: one slice each, one at a time, another one first in every round."""
+    try:
+        for number, contestant in enumerate(taking_part, 1):
+            say(f"warm-up {number}/{len(taking_part)}: {contestant}")
+            contestant.start()
+        for number in range(rounds):
+            say(f"round {number + 1}/{rounds}")
+            first = number % len(taking_part)
+            for contestant in taking_part[first:] + taking_part[:first]:
+                for task in contestant.rates:
+                    contestant.time(task, seconds if task == "update" else seconds / 4)
+    finally:
+        for contestant in taking_part:
+            contestant.stop()
+    for doubt in doubts(taking_part, rounds * seconds * len(taking_part)):
+        say(f"warning: {doubt}")
+
+
+def doubts(taking_part: list[Contestant], seconds: float) -> list[str]:
+    """Return what speaks against the rates measured, given for how long everybody together was timed."""
+    found = [
+        f"{contestant} computed for {contestant.idle_seconds:.1f} s while others were timed; all rates may be too low"
+        for contestant in taking_part
+        if contestant.idle_seconds > IDLE_LOAD_ALLOWED * seconds
+    ]
+    share = median(share for contestant in taking_part for share in contestant.processor_shares)
+    if share < PROCESSOR_SHARE_EXPECTED:
+        found.append(
+            f"the machine was busy with something else, contestants had {share:.0%} of a core; rates are too low and "
+            "ratios doubtful"
+        )
+    return found
+
+
+def ratio(one: Contestant, other: Contestant, task: str) -> float:
+    """Return the median over the rounds of how much faster one is than the other in the same round."""
+    return median(a / b for a, b in zip(one.rates[task], other.rates[task], strict=True))
+
+
+def spread(rates: list[float]) -> float:
+    """Return the interquartile range as a share of the median: how restless the machine was."""
+    if len(rates) < 2:
+        return 0.0
+    lower, middle, upper = quantiles(rates, n=4, method="inclusive")
+    return (upper - lower) / middle
+
+
+def say(text: str) -> None:
+    """Print progress or a warning where it does not disturb the result."""
+    print(text, file=sys.stderr, flush=True)

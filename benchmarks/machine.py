@@ -1,0 +1,55 @@
+"""What a measurement was made on: processor, cores, instruction set, and versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+INSTRUCTION_SETS = ("sse4_2", "avx", "f16c", "fma", "avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
+
+
+def describe() -> dict[str, str | int | list[str]]:
+    """Return the processor's name, the cores this process may use, its vector instructions and the system."""
+    fields = _cpuinfo()
+    flags = (fields.get("flags") or fields.get("Features") or "").split()
+    return {
+        "cpu": fields.get("model name") or platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "instructions": [name for name in INSTRUCTION_SETS if name in flags],
+        "system": platform.platform(terse=True),
+    }
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return Python's version and that of each installed package among these."""
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def markdown(described: dict[str, str | int | list[str]], used_versions: dict[str, str]) -> str:
+    """Return both as two lines of Markdown."""
+    instructions = described["instructions"]
+    assert isinstance(instructions, list)
+    return "\n".join(
+        [
+            f"Machine: {described['cpu']}, {described['cores']} cores ({' '.join(instructions)}), "
+            f"{described['system']}.  ",
+            "Versions: " + ", ".join(f"{name} {number}" for name, number in used_versions.items()) + ".",
+        ]
+    )
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Return the fields of the first processor in Linux's /proc/cpuinfo; nothing elsewhere."""
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        return {}
+    first = path.read_text().split("\n\n")[0]
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}

@@ -1,0 +1,37 @@
+"""The process that memory.py measures: builds one agent, updates and rewires it, and prints its peak memory as JSON."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from typing import Any
+
+from rewirl_agent import agent_of, connections_of, random_transitions, replay_of
+
+from rewirl.topology import TopologyConfig
+
+TRANSITIONS = 1000
+UPDATES = 8
+ADAPT_EVERY = 2
+"""So that every network is rewired four times, and the targets' topologies differ from theirs."""
+
+
+def train(width: int, sparsity: float, batch_size: int) -> dict[str, Any]:
+    """Update and rewire a new agent; return its connections, the shapes of its layers and the peak in bytes."""
+    topology = TopologyConfig(sparsity=sparsity, adapt_every=ADAPT_EVERY)
+    agent = agent_of(topology, batch_size, threads=1, hidden_sizes=(width, width))
+    replay = replay_of(random_transitions(TRANSITIONS))
+    for _ in range(UPDATES):
+        agent.update(replay)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "connections": connections_of(agent),
+        "rewired": agent.diagnostics()["rewired"],
+        "shapes": {name: [layer.shape for layer in network.layers] for name, network in agent.networks().items()},
+        "peak_bytes": peak,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(train(**json.loads(sys.argv[1]))))

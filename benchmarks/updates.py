@@ -1,0 +1,193 @@
+"""How many updates a second Rewirl does, beside the paper's published code and beside dense matrix products alone.
+
+Contestants are timed in turn, slice by slice, so that whatever else slows the machine down hits all alike; what counts
+is the median of the ratios within a round. README.md tells how to read the tables.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import machine
+import tyro
+from interleaved import Contestant, measure, ratio, say, spread
+
+REFERENCE_FILES = ("DS_TD3.py", "TD3.py", "utils.py", "sparse_utils.py")
+REFERENCE_NAME = "GhadaSokar/Dynamic-Sparse-Training-for-Deep-Reinforcement-Learning"
+
+HEADINGS = AS_SPARSE, REFERENCE_DENSE, DENSE, PRODUCTS = (
+    "x reference DS-TD3, as sparse",
+    "x reference TD3",
+    "x Rewirl TD3, same threads",
+    "x dense products alone",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Time updates and acting, interleaved, and print a Markdown table of ratios."""
+
+    batch_size: int = 100
+    """Samples per update, for every contestant. The paper's TD3 has 100."""
+
+    threads: tuple[int, ...] = (1, 2)
+    """Thread counts to time every agent with. Typical: 1 2."""
+
+    sparsities: tuple[float, ...] = (0.51, 0.8, 0.9)
+    """Sparsities to time DS-TD3 with; 0.51 is the paper's HalfCheetah setting, lambdas 7 64."""
+
+    reference: Path | None = None
+    """A checkout of GhadaSokar/Dynamic-Sparse-Training-for-Deep-Reinforcement-Learning to compare with; needs torch."""
+
+    rounds: int = 15
+    """How often every contestant gets its turn. Typical: 10 to 30."""
+
+    seconds: float = 0.7
+    """Length of one slice of updates; a slice of acting is a quarter of it. Typical: 0.5 to 1."""
+
+    json: Path | None = None
+    """File for everything measured, every round included."""
+
+    def __post_init__(self) -> None:
+        if not self.threads or min(self.batch_size, self.rounds, *self.threads) < 1 or self.seconds <= 0:
+            raise SystemExit("--batch-size, --rounds and --threads must be at least 1, --seconds more than 0")
+        if not all(0 < sparsity < 1 for sparsity in self.sparsities):
+            raise SystemExit(f"--sparsities must lie between 0 and 1, got {self.sparsities}; dense is always timed")
+        missing = [name for name in REFERENCE_FILES if self.reference and not (self.reference / name).is_file()]
+        if missing:
+            lacking = ", ".join(missing)
+            raise SystemExit(f"--reference {self.reference} lacks {lacking}: give a checkout of {REFERENCE_NAME}")
+        if self.reference and not _has_torch():
+            raise SystemExit("--reference needs torch: pip install 'rewirl[oracle]'")
+        if self.json and not self.json.parent.is_dir():
+            raise SystemExit(f"--json {self.json}: there is no folder {self.json.parent}")
+
+
+def contestants(options: Options) -> list[Contestant]:
+    """Return everyone who takes part, not yet started."""
+    found = []
+    for threads in options.threads:
+        common = {"threads": threads, "batch_size": options.batch_size}
+        kinds = [("Rewirl", {"kind": "rewirl", **common})]
+        if options.reference:
+            directory = str(options.reference.resolve())
+            kinds.append(("reference", {"kind": "reference", "directory": directory, **common}))
+        for name, specification in kinds:
+            found.append(Contestant(f"{name} TD3", {**specification, "agent": "td3"}))
+            for sparsity in options.sparsities:
+                sparse = {**specification, "agent": "ds-td3", "sparsity": sparsity}
+                found.append(Contestant(f"{name} DS-TD3", sparse))
+    if _has_torch():
+        found.append(Contestant("dense products", {"kind": "products", "threads": 1, "batch_size": options.batch_size}))
+    return found
+
+
+def best(candidates: list[Contestant], name: str, task: str) -> Contestant | None:
+    """Return the fastest of the contestants of this name: each may choose its number of threads."""
+    named = [c for c in candidates if c.name == name and task in c.rates]
+    return max(named, key=lambda c: median(c.rates[task]), default=None)
+
+
+def opponents(taking_part: list[Contestant], row: Contestant, task: str) -> dict[str, Contestant]:
+    """Return whom a row is compared with, by column heading."""
+    as_sparse = [c for c in taking_part if c.sparsity == row.sparsity]
+    same_threads = [c for c in taking_part if c.threads == row.threads]
+    columns = {
+        AS_SPARSE: best(as_sparse, "reference DS-TD3", task),
+        REFERENCE_DENSE: best(taking_part, "reference TD3", task),
+        DENSE: best(same_threads, "Rewirl TD3", task),
+        PRODUCTS: best(taking_part, "dense products", task),
+    }
+    return {heading: contestant for heading, contestant in columns.items() if contestant is not None}
+
+
+def table(taking_part: list[Contestant], task: str, unit: str) -> str:
+    """Return one task's Markdown table, ratios first."""
+    rows = [c for c in taking_part if task in c.rates]
+    found = {heading for row in rows for heading in opponents(taking_part, row, task)}
+    headings = [heading for heading in HEADINGS if heading in found]
+    lines = [
+        "| agent | sparse | threads | connections | "
+        + "".join(f"{heading} | " for heading in headings)
+        + f"{unit} | spread |",
+        "|---|" + "---:|" * (len(headings) + 5),
+    ]
+    for row in rows:
+        against = opponents(taking_part, row, task)
+        ratios = [f"{ratio(row, against[heading], task):.2f}" if heading in against else "" for heading in headings]
+        sparse = "" if row.sparsity is None else f"{row.sparsity:.0%}"
+        connections = "" if row.connections is None else f"{row.connections:,}"
+        measured = [f"{median(row.rates[task]):,.0f}", f"{spread(row.rates[task]):.0%}"]
+        cells = [row.name, sparse, str(row.threads), connections, *ratios, *measured]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def report(taking_part: list[Contestant], options: Options) -> str:
+    """Return the Markdown that the command prints."""
+    return "\n\n".join(
+        [
+            f"## Updates, batch {options.batch_size}\n\n" + table(taking_part, "update", "updates/s"),
+            "## Acting: one exploring action for one observation\n\n" + table(taking_part, "explore", "actions/s"),
+            f"x = times as fast, median over {options.rounds} interleaved rounds of {options.seconds:g} s; of the "
+            "reference the faster thread count. Dense products: those of one TD3 update, one thread, nothing else.",
+            machine.markdown(machine.describe(), _versions(taking_part)),
+        ]
+    )
+
+
+def record(taking_part: list[Contestant], options: Options) -> dict[str, Any]:
+    """Return everything measured as JSON values."""
+    return {
+        "batch_size": options.batch_size,
+        "seconds": options.seconds,
+        "machine": machine.describe(),
+        "versions": _versions(taking_part),
+        "contestants": [
+            {
+                "name": row.name,
+                "sparsity": row.sparsity,
+                "threads": row.threads,
+                "connections": row.connections,
+                "rates": row.rates,
+                "median_rates": {task: median(rates) for task, rates in row.rates.items()},
+                "ratios": {
+                    task: {
+                        heading: ratio(row, other, task) for heading, other in opponents(taking_part, row, task).items()
+                    }
+                    for task in row.rates
+                },
+            }
+            for row in taking_part
+        ],
+    }
+
+
+def _versions(taking_part: list[Contestant]) -> dict[str, str]:
+    found = machine.versions("numpy")
+    for contestant in taking_part:
+        found |= contestant.versions
+    return found
+
+
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
+
+
+def main(options: Options) -> None:
+    taking_part = contestants(options)
+    if not _has_torch():
+        say("torch is not installed (pip install 'rewirl[oracle]'): no column for dense products alone")
+    measure(taking_part, options.rounds, options.seconds)
+    print(report(taking_part, options))
+    if options.json:
+        options.json.write_text(json.dumps(record(taking_part, options), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))

@@ -1,0 +1,231 @@
+"""The benchmarks measure what they say: products counted, ratios within rounds, honest comparisons."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+STAND_IN = {
+    "sparse_utils.py": "",
+    "utils.py": """
+import numpy as np
+
+class ReplayBuffer:
+    def __init__(self, state_dim, action_dim, max_size):
+        self.state = np.zeros((max_size, state_dim))
+        self.action = np.zeros((max_size, action_dim))
+        self.next_state = np.zeros((max_size, state_dim))
+        self.reward = np.zeros((max_size, 1))
+        self.not_done = np.zeros((max_size, 1))
+        self.size = 0
+""",
+    "TD3.py": """
+import numpy as np
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l1 = torch.nn.Linear(3, 2)
+
+class TD3:
+    def __init__(self, state_dim, action_dim, max_action, noHidNeurons):
+        print("chatter that must not reach the protocol")
+        self.actor, self.critic, self.action_dim = Net(), Net(), action_dim
+
+    def train(self, replay, batch_size):
+        assert replay.size == len(replay.state) and replay.not_done.all() and replay.next_state.any(), "not filled"
+        assert batch_size == 32
+
+    def select_action(self, state):
+        return np.zeros(self.action_dim)
+""",
+    "DS_TD3.py": """
+import TD3
+
+class SETSparseTD3(TD3.TD3):
+    def __init__(self, epsilonHid1, epsilonHid2, **sizes):
+        super().__init__(**sizes)
+        assert (epsilonHid1, epsilonHid2) == (7, 64)
+""",
+}
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Path:
+    for name, text in STAND_IN.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def row(name: str, threads: int, rates: list[float], sparsity: float | None = None) -> Any:
+    from interleaved import Contestant
+
+    specification = {"threads": threads, "sparsity": sparsity}
+    return Contestant(name, specification, connections=1000, rates={"update": rates})
+
+
+def test_products_of_an_update_are_nine_large_ones_and_five_in_every_second() -> None:
+    import contestant
+
+    critic, actor = list(contestant.products_of_critic_update()), list(contestant.products_of_actor_update())
+    assert sum(n_in == n_out == 256 for _, n_in, n_out, _ in critic) == 9
+    assert sum(n_in == n_out == 256 for _, n_in, n_out, _ in actor) == 5
+    # By hand, weights multiplied per sample: forward, gradients of parameters, gradients of hidden units.
+    actor_weights, critic_weights = 17 * 256 + 256 * 256 + 256 * 6, 23 * 256 + 256 * 256 + 256
+    by_hand = actor_weights + 4 * critic_weights + 2 * critic_weights + 2 * (256 * 256 + 256)
+    assert sum(n_in * n_out for _, n_in, n_out, _ in critic) == by_hand
+    by_hand = 2 * actor_weights + (256 * 256 + 256 * 6) + critic_weights + (6 * 256 + 256 * 256 + 256)
+    assert sum(n_in * n_out for _, n_in, n_out, _ in actor) == by_hand
+
+
+def test_ratio_is_the_median_within_rounds() -> None:
+    from interleaved import ratio
+
+    # The machine was ten times as fast in the last round: the ratio of medians would be 30 / 4.
+    assert ratio(row("a", 1, [2.0, 30.0, 60.0]), row("b", 1, [1.0, 4.0, 30.0]), "update") == 2.0
+
+
+def test_reference_is_compared_at_its_best_and_as_sparse() -> None:
+    import updates
+
+    rows = [
+        row("Rewirl TD3", 1, [200.0, 200.0]),
+        row("Rewirl DS-TD3", 1, [400.0, 400.0], 0.8),
+        row("Rewirl TD3", 2, [300.0, 300.0]),
+        row("reference TD3", 1, [100.0, 100.0]),
+        row("reference TD3", 2, [160.0, 160.0]),
+        row("reference DS-TD3", 1, [50.0, 50.0], 0.8),
+        row("reference DS-TD3", 2, [40.0, 40.0], 0.8),
+        row("reference DS-TD3", 1, [10.0, 10.0], 0.51),
+        row("dense products", 1, [500.0, 500.0]),
+    ]
+    lines = updates.table(rows, "update", "updates/s").splitlines()
+    assert lines[0] == (
+        "| agent | sparse | threads | connections | x reference DS-TD3, as sparse | x reference TD3 "
+        "| x Rewirl TD3, same threads | x dense products alone | updates/s | spread |"
+    )
+    assert lines[3] == "| Rewirl DS-TD3 | 80% | 1 | 1,000 | 8.00 | 2.50 | 2.00 | 0.80 | 400 | 0% |"
+    assert lines[4] == "| Rewirl TD3 |  | 2 | 1,000 |  | 1.88 | 1.00 | 0.60 | 300 | 0% |"
+
+
+def test_a_busy_machine_and_a_restless_contestant_are_told() -> None:
+    from interleaved import doubts
+
+    quiet, restless = row("quiet", 1, []), row("restless", 2, [])
+    quiet.processor_shares, restless.processor_shares = [1.0, 0.99], [1.9, 1.8]
+    assert doubts([quiet, restless], seconds=10.0) == []
+    restless.idle_seconds = 1.0
+    assert "restless, 2 threads computed for 1.0 s while others" in doubts([quiet, restless], seconds=10.0)[0]
+    quiet.processor_shares, restless.processor_shares = [0.5, 0.5], [0.6, 0.6]
+    assert "busy" in doubts([quiet, restless], seconds=100.0)[0]
+
+
+def test_reference_gets_the_lambdas_of_the_sparsity() -> None:
+    import contestant
+
+    assert contestant.lambdas(0.51) == (7.0, 64.0)
+    first, second = contestant.lambdas(0.9)
+    assert first == pytest.approx(second)
+    critic = first * (23 + 256) + second * (256 + 256) + 256
+    assert critic == pytest.approx(0.1 * (23 * 256 + 256 * 256 + 256))
+
+
+def test_contestants_answer_from_processes_of_their_own(stand_in: Path) -> None:
+    import updates
+    from interleaved import measure
+
+    options = updates.Options(
+        batch_size=32, threads=(1,), sparsities=(0.51,), reference=stand_in, rounds=2, seconds=0.05
+    )
+    rows = {str(c): c for c in updates.contestants(options)}
+    assert list(rows) == [
+        "Rewirl TD3, 1 threads",
+        "Rewirl DS-TD3, 51% sparse, 1 threads",
+        "reference TD3, 1 threads",
+        "reference DS-TD3, 51% sparse, 1 threads",
+        "dense products, 1 threads",
+    ]
+    rewirl, reference = (c for c in rows.values() if c.sparsity)
+    measure([rewirl, reference], options.rounds, options.seconds)
+    assert abs(rewirl.connections - 106_000) < 2_000
+    assert reference.connections == 12
+    for contestant in (rewirl, reference):
+        assert all(len(contestant.rates[task]) == 2 for task in ("update", "explore"))
+        assert contestant.process.poll() is not None
+    json.dumps(updates.record([rewirl, reference], options))
+    assert "| Rewirl DS-TD3 | 51% | 1 |" in updates.report([rewirl, reference], options)
+
+
+def test_rate_counts_calls_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    import contestant
+
+    now = 0.0
+
+    def task() -> None:
+        nonlocal now
+        now += 0.01
+
+    monkeypatch.setattr(contestant.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(contestant.time, "process_time", lambda: now / 2)
+    rate, processor_share = contestant.calls_per_second(task, 1.0)
+    assert rate == pytest.approx(100)
+    assert processor_share == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--reference", "."], "lacks DS_TD3.py, TD3.py, utils.py, sparse_utils.py: give a checkout of GhadaSokar/"),
+        (["--threads", "0"], "must be at least 1"),
+        (["--sparsities", "1.5"], "must lie between 0 and 1"),
+        (["--json", "nowhere/out.json"], "there is no folder nowhere"),
+    ],
+)
+def test_impossible_options_are_refused_before_anything_starts(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, str(BENCHMARKS / "updates.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_memory_table_by_hand() -> None:
+    import memory
+
+    shapes = {"actor": [(4, 2), (1, 4)], "target_actor": [(4, 2), (1, 4)]}
+    assert memory.dense_bytes(shapes) == 4 * 12 * (4 + 1)
+    mib = 2**20
+    tiny = {"peak_bytes": 10 * mib}
+    agents = [
+        {"sparsity": 0.99, "connections": 1000, "peak_bytes": 11 * mib, "shapes": {"actor": [(1024, 1024)]}},
+        {"sparsity": 0.98, "connections": 2000, "peak_bytes": 11 * mib + 50_000, "shapes": {"actor": [(1024, 1024)]}},
+    ]
+    lines = memory.table(agents, tiny).splitlines()
+    assert lines[2] == "| 99.0% | 1,000 | 1.0 MiB | 1049 |  | 16 MiB | 6.2% |"
+    assert lines[3] == "| 98.0% | 2,000 | 1.0 MiB | 549 | 50 | 16 MiB | 6.5% |"
+
+
+def test_memory_is_that_of_an_agent_that_was_updated_and_rewired() -> None:
+    import memory
+
+    agent = memory.measure(width=64, sparsity=0.8, batch_size=16)
+    places = (17 + 64 + 6) * 64 + 2 * (23 + 64 + 1) * 64
+    assert agent["connections"] == pytest.approx(0.2 * places, rel=0.1)
+    assert agent["rewired"] > 0
+    assert agent["shapes"]["target_critic1"] == [[64, 23], [64, 64], [1, 64]]
+    assert 1e7 < agent["peak_bytes"] < 1e9
