@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import itertools
 import os
+import socket
+import struct
 import time
 import warnings
 from collections.abc import Callable
@@ -14,9 +18,9 @@ from typing import Any
 class TensorBoardWriter:
     """Writer of TensorBoard event files.
 
-    It writes each event at once. tensorboardX's own SummaryWriter hands them to a thread through a queue, and when the
-    disk is full that thread dies and the training loop waits for it for ever; here a full disk ends the event file with
-    a warning.
+    It writes each event at once, without waiting for the disk, and leaves out what a full disk does not take.
+    tensorboardX's own SummaryWriter hands events to a thread through a queue; on a full disk that thread dies, and the
+    training loop waits for it for ever.
     """
 
     def __init__(
@@ -27,21 +31,24 @@ class TensorBoardWriter:
         Args:
             directory: where the event files are; created if missing.
             purge_step: on resume, the first step to be written again; TensorBoard hides older events from there on.
-            warn: called once if events can no longer be written.
+            warn: called once if events cannot be written.
         """
-        from tensorboardX.event_file_writer import EventsWriter  # type: ignore[import-untyped]
         from tensorboardX.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
         from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+        from tensorboardX.record_writer import masked_crc32c  # type: ignore[import-untyped]
 
-        self._event, self._summary = Event, Summary
-        self._warn = warn
+        self._event, self._summary, self._checksum = Event, Summary, masked_crc32c
         self._directory = directory
-        self._events: Any = None
+        self._warn = warn
+        self._warned = False
+        self._descriptor = -1
+        self._size = 0
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._events = EventsWriter(str(directory / "events"), _unused_suffix(directory))
+            self._descriptor = _create(directory)
         except OSError as error:
-            self._give_up(error)
+            self._failed(error)
+        self._write(Event(file_version="brain.Event:2"))
         if purge_step is not None:
             self._write(Event(step=purge_step, session_log=SessionLog(status=SessionLog.START)))
 
@@ -56,33 +63,42 @@ class TensorBoardWriter:
         self._write(self._event(step=step, summary=self._summary(value=[{"tag": name, "simple_value": float(value)}])))
 
     def close(self) -> None:
-        """Close the file; idempotent."""
-        events, self._events = self._events, None
-        if events is not None:
-            try:
-                events.close()
-            except OSError as error:
-                self._give_up(error)
+        """Close the file; idempotent. What is written afterwards is dropped."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def _write(self, event: Any) -> None:
-        if self._events is None:
+        if self._descriptor < 0:
             return
         event.wall_time = time.time()
+        data = event.SerializeToString()
+        length = struct.pack("<Q", len(data))
+        record = b"".join(
+            (length, struct.pack("<I", self._checksum(length)), data, struct.pack("<I", self._checksum(data)))
+        )
         try:
-            self._events.write_event(event)
-            self._events.flush()
+            if os.write(self._descriptor, record) != len(record):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._size += len(record)
         except OSError as error:
-            self._give_up(error)
+            with contextlib.suppress(OSError):  # half a record would hide everything after it
+                os.ftruncate(self._descriptor, self._size)
+            self._failed(error)
 
-    def _give_up(self, error: OSError) -> None:
-        self._events = None
-        self._warn(f"TensorBoard events in {self._directory} cannot be written ({error.strerror}); going on without")
+    def _failed(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            self._warn(
+                f"TensorBoard events in {self._directory} cannot be written ({error.strerror}); some are left out"
+            )
 
 
-def _unused_suffix(directory: Path) -> str:
-    # tensorboardX names files by the second and overwrites: a run resumed at once would lose its events.
+def _create(directory: Path) -> int:
+    """Create an event file with a name that TensorBoard knows, sorts by time, and that no other file has."""
     for number in itertools.count():
-        suffix = f".{os.getpid()}.{number}"
-        if not any(directory.glob(f"*{suffix}")):
-            return suffix
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{number}"
+        with contextlib.suppress(FileExistsError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+            return os.open(directory / name, flags, 0o666)
     raise AssertionError
