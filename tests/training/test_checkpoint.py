@@ -354,6 +354,25 @@ def test_a_root_that_is_no_directory_is_refused(tmp_path: Path) -> None:
         load_latest(tmp_path / "file", fail)
 
 
+def test_everything_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    rename = os.rename
+
+    def recorded_rename(source: Path, target: Path) -> None:
+        calls.append(f"rename to {target.name}")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", lambda fd: calls.append(Path(f"/proc/self/fd/{fd}").readlink().name))
+    monkeypatch.setattr(os, "rename", recorded_rename)
+    save_checkpoint(tmp_path, 1, SMALL, {})
+    *files, manifest, directory, renamed, parent = calls
+    assert sorted(files) == ["agent.safetensors", "replay.safetensors", "state.json"]
+    assert manifest == "manifest.json"
+    assert directory == ".tmp-step-000000001"
+    assert renamed == "rename to step-000000001"
+    assert parent == tmp_path.name
+
+
 # --- damaged and hostile ---
 
 
