@@ -110,7 +110,7 @@ def adam(
     gradient: Array,
     m: Array,
     v: Array,
-    step: int,
+    step: int | NDArray[np.integer],
     learning_rate: float,
     beta1: float,
     beta2: float,
@@ -124,7 +124,7 @@ def adam(
         gradient: of the loss, shaped like them.
         m: first moments before the step.
         v: second moments before the step.
-        step: number of this step, from 1, for all parameters alike.
+        step: number of this step, from 1, for the bias correction; an array of the parameters' shape is their ages.
         learning_rate: step size.
         beta1: decay of the first moments.
         beta2: decay of the second moments.

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import UNIT, random_network, random_places
+
+from rewirl.nn import Group, pack, reference
+
+SETTINGS = tuple(float(np.float32(x)) for x in (0.9, 0.999, 1e-8))  # beta1, beta2 and epsilon as the core has them
+
+
+def bits(network, layer):
+    """By place: the bits of the weight and of both moments."""
+    view = network.layers[layer]
+    columns = np.stack([view.values, *view.moments], axis=1).view(np.uint32)
+    return dict(zip(view.places().tolist(), map(tuple, columns.tolist()), strict=True))
+
+
+def everything(network):
+    return {name: array.tobytes() for name, array in network.state()[0].items()}
+
+
+def random_event(layer, share, rng):
+    """Indices of connections to drop, and as many places to grow."""
+    count = min(int(share * layer.connections), layer.shape[0] * layer.shape[1] - layer.connections)
+    dropped = rng.permutation(layer.connections)[:count].astype(np.int64)
+    free = np.setdiff1d(np.arange(layer.shape[0] * layer.shape[1]), layer.places())
+    return dropped, rng.permutation(free)[:count].astype(np.int64)
+
+
+class Follower:
+    """Weights and moments of a layer in float64, as dense arrays, following what is done to the layer."""
+
+    def __init__(self, layer, weight_decay, by_age):
+        self.layer, self.weight_decay, self.by_age = layer, weight_decay, by_age
+        self.exists = reference.mask(layer.shape, layer.places())
+        self.w = reference.matrix(layer.shape, layer.places(), layer.values)
+        self.m, self.v = np.zeros_like(self.w), np.zeros_like(self.w)
+        self.ages = np.zeros(layer.shape, dtype=np.int64)
+        self.steps = 0
+        self.moved = np.zeros_like(self.w)
+
+    def adam(self, gradient, learning_rate):
+        self.steps += 1
+        self.ages += 1
+        step = self.ages if self.by_age else self.steps
+        before = self.w
+        w, m, v = reference.adam(self.w, gradient, self.m, self.v, step, learning_rate, *SETTINGS, self.weight_decay)
+        self.w, self.m, self.v = w * self.exists, m * self.exists, v * self.exists
+        self.moved += np.abs(self.w - before)
+
+    def rewire(self, dropped, grown):
+        places = self.layer.places()[dropped]
+        (self.w, self.m, self.v, self.moved), self.exists = reference.rewire(
+            [self.w, self.m, self.v, self.moved], self.exists, places, grown
+        )
+        self.ages.reshape(-1)[grown] = 0
+
+    def check(self):
+        places = self.layer.places()
+        assert np.array_equal(np.sort(places), np.flatnonzero(self.exists))
+        m, v = self.layer.moments
+        # A moment is a sum that forgets: each step errs by a few units, and 1 / (1 - 0.9) or at most 20 of them count.
+        magnitude = np.abs(self.m).max() + 1
+        assert np.abs(m - self.m.reshape(-1)[places]).max(initial=0) < 10 * 4 * UNIT * magnitude
+        assert np.abs(v - self.v.reshape(-1)[places]).max(initial=0) <= 20 * 4 * UNIT * np.abs(self.v).max()
+        # A step of Adam errs by as many units of its length as m and v do, and adding it by one of the weight.
+        bound = self.steps * UNIT * np.abs(self.w) + 100 * UNIT * (self.moved + 0.01)
+        assert (np.abs(self.layer.values - self.w.reshape(-1)[places]) <= bound.reshape(-1)[places]).all()
+
+
+@pytest.mark.parametrize("by_age", [False, True])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.02])
+@pytest.mark.parametrize(
+    ("shape", "density"),
+    [((200, 150), 0.5), ((7, 5), 0.4), ((33, 300), 0.03), ((1, 3), 0.7), ((19, 21), 1.0), ((31, 9), None)],
+)
+def test_twenty_steps_with_rewirings_in_between(instruction_set, pool, shape, density, weight_decay, by_age):
+    rng = np.random.default_rng(3)
+    network = random_network([shape[1], shape[0]], [density], rng)
+    if by_age:
+        network.count_ages()
+    (layer,) = network.layers
+    follower = Follower(layer, float(np.float32(weight_decay)), by_age and density is not None)
+    bias, bias_m, bias_v = layer.bias.astype(np.float64), np.zeros(shape[0]), np.zeros(shape[0])
+    group = Group([network], pool)
+    for step in range(1, 21):
+        gradient, bias_gradient = (rng.normal(size=size).astype(np.float32) for size in (shape, shape[0]))
+        layer.gradient[:] = gradient.reshape(-1)[layer.places()]
+        layer.bias_gradient[:] = bias_gradient
+        group.adam(0.01, weight_decay)
+        follower.adam(gradient.astype(np.float64), float(np.float32(0.01)))
+        bias, bias_m, bias_v = reference.adam(
+            bias, bias_gradient.astype(np.float64), bias_m, bias_v, step, 0.01, *SETTINGS, weight_decay
+        )
+        if step % 5 == 0 and density is not None:
+            dropped, grown = random_event(layer, 0.3, rng)
+            follower.rewire(dropped, grown)
+            before = bits(network, 0)
+            lost = layer.places()[dropped].tolist()
+            network.rewire(0, dropped, grown)
+            after = bits(network, 0)
+            assert set(after) == (set(before) - set(lost)) | set(grown.tolist())
+            assert all(after[place] == before.get(place, (0, 0, 0)) for place in after)
+        follower.check()
+    assert network.core.steps == 20
+    assert layer.bias == pytest.approx(bias, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("count", range(1, 36))
+def test_adam_treats_every_connection_alike_wherever_it_is_stored(instruction_set, pool, count):
+    network = random_network([count, 1], [1.0], np.random.default_rng(0))
+    (layer,) = network.layers
+    layer.values[:], layer.gradient[:] = 0.5, 0.25
+    for _ in range(3):
+        Group([network], pool).adam(1e-3, 1e-2)
+    for array in (layer.values, *layer.moments):
+        assert len(set(array.tolist())) == 1
+    assert layer.values[0] == pytest.approx(0.497, abs=1e-6)  # three steps of 0.001 down a constant slope
+
+
+def test_adam_leaves_weights_alone_that_have_never_had_a_gradient(instruction_set, pool):
+    network = random_network([50, 7], [0.5], np.random.default_rng(0))
+    before = everything(network)
+    for _ in range(5):
+        Group([network], pool).adam(1e-3, 0.0)
+    assert everything(network) == before
+
+
+def test_a_grown_connections_first_step_has_the_length_that_its_bias_correction_says(pool):
+    for by_age, length in ((False, 0.1 / np.sqrt(0.001)), (True, 1.0)):
+        network = random_network([4, 1], [1.0], np.random.default_rng(0))
+        network.core.steps = 100_000
+        if by_age:
+            network.count_ages()
+        (layer,) = network.layers
+        network.rewire(0, np.array([2]), np.array([2]))
+        layer.gradient[:] = 1.0
+        Group([network], pool).adam(1e-3, 0.0)
+        assert layer.values[2] == pytest.approx(-1e-3 * length, rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_rewired_network_computes_what_one_built_that_way_computes(instruction_set, pool, seed):
+    """So no index is left of the old topology: forward, backward and acting, to the bit."""
+    rng = np.random.default_rng(seed)
+    sizes = [int(n) for n in rng.choice([3, 20, 64, 65, 130, 300], 3)]
+    network = random_network(sizes, [0.5, 0.1], rng)
+    for _ in range(3):
+        for index, layer in enumerate(network.layers):
+            network.rewire(index, *random_event(layer, float(rng.random()), rng))
+    for layer in network.layers:
+        layer.values[:] = rng.normal(size=layer.connections)
+    fresh = type(network)(
+        sizes,
+        [x.places() for x in network.layers],
+        [x.values for x in network.layers],
+        [x.bias for x in network.layers],
+    )
+    rows, pull = (rng.normal(size=(130, n)).astype(np.float32) for n in (sizes[0], sizes[-1]))
+    tiles = pack(rows)
+    for each in (network, fresh):
+        group = Group([each], pool)
+        group.forward(tiles)
+        group.backward(tiles, [pack(pull)], inputs_from=0)
+    assert np.array_equal(network.output, fresh.output)
+    assert np.array_equal(network.input_gradient, fresh.input_gradient)
+    assert np.array_equal(network.act(rows[0]), fresh.act(rows[0]))
+    for old, new in zip(network.layers, fresh.layers, strict=True):
+        assert np.array_equal(old.places(), new.places())
+        assert np.array_equal(old.gradient, new.gradient)
+
+
+def test_a_dropped_connection_may_be_grown_again_in_the_same_event(pool):
+    network = random_network([6, 4], [0.5], np.random.default_rng(0))
+    (layer,) = network.layers
+    layer.moments[0][:] = 1.0
+    places = layer.places()
+    network.rewire(0, np.array([2]), places[2:3])
+    assert np.array_equal(layer.places(), places)
+    assert layer.values[2] == 0 and layer.moments[0][2] == 0
+    assert (layer.values != 0).sum() == len(places) - 1
+
+
+def test_a_layer_may_lose_and_regain_all_connections(instruction_set, pool):
+    network = random_network([40, 30, 2], [0.2, 1.0], np.random.default_rng(0))
+    (layer, _), x = network.layers, pack(np.ones((20, 40), dtype=np.float32))
+    places = layer.places()
+    network.rewire(0, np.arange(len(places)), np.empty(0, dtype=np.int64))
+    assert layer.connections == 0
+    (empty,) = Group([network], pool).forward(x)
+    Group([network], pool).backward(x, [empty.copy()], inputs_from=0)
+    assert not network.input_gradient.any()
+    assert network.core.hidden(0)[0, :, 0] == pytest.approx(np.maximum(layer.bias, 0))
+    network.rewire(0, np.empty(0, dtype=np.int64), places)
+    assert np.array_equal(layer.places(), places)
+
+
+@pytest.mark.parametrize(
+    ("dropped", "grown", "message"),
+    [
+        ([10**6], [], "dropped connection 1000000"),
+        ([-1], [], "dropped connection -1"),
+        ([3, 3], [], "dropped connection 3"),
+        ([0], [300], "place 300 is outside a layer of 300 places"),
+        ([0], [-1], "place -1 is outside"),
+        ([0], ["occupied"], "is given twice"),
+        ([0], ["free", "free"], "is given twice"),
+    ],
+)
+def test_a_refused_rewiring_changes_nothing(pool, dropped, grown, message):
+    network = random_network([20, 15, 2], [0.5, None], np.random.default_rng(0))
+    layer = network.layers[0]
+    named = {"occupied": int(layer.places()[1]), "free": int(np.setdiff1d(np.arange(300), layer.places())[0])}
+    x = pack(np.random.default_rng(1).normal(size=(9, 20)).astype(np.float32))
+    group = Group([network], pool)
+    pull = np.ones_like(group.forward(x)[0])
+    group.backward(x, [pull], inputs_from=0)
+    before = everything(network), network.output.copy(), network.input_gradient.copy(), network.core.version(0)
+    with pytest.raises(ValueError, match=message):
+        network.rewire(0, np.array(dropped), np.array([named.get(g, g) for g in grown], dtype=np.int64))
+    group.forward(x)
+    group.backward(x, [pull], inputs_from=0)
+    assert everything(network) == before[0]
+    assert np.array_equal(network.output, before[1])
+    assert np.array_equal(network.input_gradient, before[2])
+    assert network.core.version(0) == before[3]
+
+
+def test_a_dense_layer_is_not_rewired():
+    network = random_network([4, 3], [None], np.random.default_rng(0))
+    with pytest.raises(ValueError, match="a dense layer cannot be rewired"):
+        network.rewire(0, np.array([0]), np.array([1]))
+
+
+def test_places_come_in_the_order_of_values_whatever_order_they_were_given_in():
+    rng = np.random.default_rng(4)
+    places = random_places((9, 200), 0.3, rng)
+    values = rng.normal(size=len(places)).astype(np.float32)
+    network = random_network([200, 9], [0.0], rng)
+    network = type(network)([200, 9], [places], [values], [np.zeros(9, dtype=np.float32)])
+    given = dict(zip(places.tolist(), values.tolist(), strict=True))
+    (layer,) = network.layers
+    assert dict(zip(layer.places().tolist(), layer.values.tolist(), strict=True)) == given

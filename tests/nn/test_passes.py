@@ -1,0 +1,140 @@
+"""Forward, backward and acting against the float64 reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import (
+    assert_within,
+    backward_bounds,
+    forward_bounds,
+    matrices,
+    random_case,
+    random_network,
+    slice_of_wider,
+    tiles_with_rubbish,
+)
+
+from rewirl.nn import Group, pack, reference, tile_shape, unpack
+
+SEEDS = range(24)
+
+
+def core_activations(network, x, batch):
+    """The inputs, and what the core has kept of its last forward, as the reference has them."""
+    depth = len(network.layers)
+    return [x.astype(np.float64)] + [unpack(network.core.hidden(i), batch).astype(np.float64) for i in range(depth)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_forward(instruction_set, pool, seed):
+    network, batch, rng = random_case(seed)
+    rows = rng.normal(size=(batch, network.sizes[0])).astype(np.float32)
+    tiles = tiles_with_rubbish(rows, rng)
+    (output,) = Group([network], pool).forward(tiles)
+    assert output.shape == (*tile_shape(batch)[:1], network.sizes[-1], tile_shape(batch)[1])
+    weights, _, biases = matrices(network)
+    expected = reference.forward(weights, biases, rows.astype(np.float64))
+    bounds = forward_bounds(weights, biases, expected)
+    for found, goal, bound in zip(core_activations(network, rows, batch), expected, bounds, strict=True):
+        assert_within(found, goal, bound)
+
+    kept = output.copy()
+    Group([network], pool).forward(slice_of_wider(tiles, rng))
+    assert np.array_equal(network.output, kept)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_backward(instruction_set, pool, seed):
+    network, batch, rng = random_case(seed)
+    rows = rng.normal(size=(batch, network.sizes[0])).astype(np.float32)
+    gradient = rng.normal(size=(batch, network.sizes[-1])).astype(np.float32)
+    inputs_from = int(rng.integers(network.sizes[0]))
+    tiles = slice_of_wider(tiles_with_rubbish(rows, rng), rng)
+    group = Group([network], pool)
+    group.forward(tiles)
+    group.backward(tiles, [pack(gradient)], inputs_from=inputs_from)
+
+    weights, masks, _ = matrices(network)
+    activations = core_activations(network, rows, batch)  # so that a ReLU just at zero is on the same side in both
+    goals = reference.backward(weights, masks, activations, gradient.astype(np.float64))
+    bounds = backward_bounds(weights, activations, gradient)
+    for index, layer in enumerate(network.layers):
+        places = layer.places()
+        assert_within(layer.gradient, goals[0][index].reshape(-1)[places], bounds[0][index].reshape(-1)[places])
+        assert_within(layer.bias_gradient, goals[1][index], bounds[1][index])
+    inputs = unpack(network.input_gradient, batch)
+    assert_within(inputs, goals[2][:, inputs_from:], bounds[2][:, inputs_from:])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_acting_on_one_sample(instruction_set, seed):
+    network, _, rng = random_case(seed)
+    x = rng.normal(size=network.sizes[0]).astype(np.float32)
+    weights, _, biases = matrices(network)
+    expected = reference.forward(weights, biases, x[np.newaxis].astype(np.float64))
+    for _ in range(2):  # nothing is left behind by the first
+        assert_within(network.act(x)[np.newaxis], expected[-1], forward_bounds(weights, biases, expected)[-1])
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_acting_on_sizes_around_the_blocks_of_64_inputs(instruction_set, wide):
+    """A network that was used with larger numbers leaves nothing beyond the end of a narrower layer."""
+    rng = np.random.default_rng(5)
+    for n_in in [64, 65, 127, 128, 129, 190]:
+        sizes = [n_in, 150, n_in, 3] if wide else [n_in, 3]
+        network = random_network(sizes, [0.6] * (len(sizes) - 1), rng)
+        weights, _, biases = matrices(network)
+        for scale in (1e6, 1.0):
+            x = (scale * rng.normal(size=n_in)).astype(np.float32)
+            expected = reference.forward(weights, biases, x[np.newaxis].astype(np.float64))
+            assert_within(network.act(x)[np.newaxis], expected[-1], forward_bounds(weights, biases, expected)[-1])
+
+
+@pytest.mark.parametrize("density", [None, 1.0, 0.5, 0.05])
+def test_backward_without_parameters_leaves_their_gradients_alone(instruction_set, pool, density):
+    rng = np.random.default_rng(1)
+    network = random_network([40, 30, 2], [density, density], rng)
+    group = Group([network], pool)
+    tiles = pack(rng.normal(size=(70, 40)).astype(np.float32))
+    gradient = pack(rng.normal(size=(70, 2)).astype(np.float32))
+    group.forward(tiles)
+    group.backward(tiles, [gradient], inputs_from=0)
+    everything = network.input_gradient.copy()
+    before = [(layer.gradient.copy(), layer.bias_gradient.copy()) for layer in network.layers]
+    group.forward(2 * tiles)
+    group.backward(2 * tiles, [3 * gradient], parameters=False)
+    for layer, (connections, biases) in zip(network.layers, before, strict=True):
+        assert np.array_equal(layer.gradient, connections)
+        assert np.array_equal(layer.bias_gradient, biases)
+    group.forward(tiles)
+    group.backward(tiles, [gradient], parameters=False, inputs_from=33)
+    assert network.input_gradient.shape == (1, 7, 80)
+    assert np.array_equal(network.input_gradient, everything[:, 33:])
+
+
+def test_a_gradient_does_not_remember_the_one_before(instruction_set, pool):
+    rng = np.random.default_rng(2)
+    network = random_network([20, 30, 2], [0.5, None], rng)
+    group = Group([network], pool)
+    results = []
+    for batch in (300, 50, 300):  # growing and shrinking what is kept of a batch
+        batch_rng = np.random.default_rng(batch)
+        tiles = pack(batch_rng.normal(size=(batch, 20)).astype(np.float32))
+        group.forward(tiles)
+        group.backward(tiles, [pack(batch_rng.normal(size=(batch, 2)).astype(np.float32))])
+        results.append([np.array(a) for layer in network.layers for a in (layer.gradient, layer.bias_gradient)])
+    assert all(np.array_equal(a, b) for a, b in zip(results[0], results[2], strict=True))
+
+
+def test_every_instruction_set_gives_the_same_bits_every_time(instruction_set, pool):
+    def run():
+        network, batch, rng = random_case(11)
+        tiles = pack(rng.normal(size=(batch, network.sizes[0])).astype(np.float32))
+        group = Group([network], pool)
+        group.forward(tiles)
+        group.backward(tiles, [pack(rng.normal(size=(batch, network.sizes[-1])).astype(np.float32))], inputs_from=0)
+        group.adam(1e-3, 1e-4)
+        return [a.copy() for layer in network.layers for a in (layer.values, layer.gradient, *layer.moments)]
+
+    assert all(np.array_equal(a, b) for a, b in zip(run(), run(), strict=True))
