@@ -227,7 +227,9 @@ NB_MODULE(_core, m) {
            "layer"_a, "dropped"_a, "grown"_a);
 
   nb::class_<TargetUpdate>(m, "TargetUpdate", "The soft update and MaintainSparsity of one target network.")
-      .def(nb::init<Mlp&, const Mlp&>(), "target"_a, "online"_a, nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>());
+      .def(nb::init<Mlp&, const Mlp&, const std::vector<bool>&>(), "target"_a, "online"_a, "behind"_a = std::vector<bool>{},
+           nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>())
+      .def("behind", &TargetUpdate::behind, "Which layers of the online network have been rewired since the last update.");
 
   m.def(
       "forward",

@@ -133,19 +133,28 @@ void Mlp::act(const float* x, float* y) {
   }
 }
 
-TargetUpdate::TargetUpdate(Mlp& target, const Mlp& online) : target_(target), online_(online) {
+TargetUpdate::TargetUpdate(Mlp& target, const Mlp& online, const std::vector<bool>& behind)
+    : target_(target), online_(online) {
+  if (!behind.empty() && behind.size() != online.layers.size()) throw std::invalid_argument("behind needs an entry per layer");
   if (target.layers.size() != online.layers.size()) throw std::invalid_argument("target and online networks differ");
   links_.resize(online.layers.size());
   for (size_t l = 0; l < links_.size(); ++l) {
     const Layer &a = target.layers[l], &b = online.layers[l];
     if (a.n_in() != b.n_in() || a.n_out() != b.n_out() || a.dense() != b.dense())
       throw std::invalid_argument("target and online layers differ");
-    connect(l, false);
+    if (!behind.empty() && behind[l]) links_[l].version = b.version - 1;  // not the online one, nor any it will have
+    else connect(l, false);
   }
 }
 
-// Finds the online source of each place of the target. With renew, or if the target lacks an online place, the target is first
-// rebuilt over the union of the online places and its own non-zero ones.
+std::vector<bool> TargetUpdate::behind() const {
+  std::vector<bool> result;
+  for (size_t l = 0; l < links_.size(); ++l) result.push_back(links_[l].version != online_.layers[l].version);
+  return result;
+}
+
+// Finds the online source of each place of the target. With renew the target is first rebuilt over the union of the online
+// places and its own non-zero ones; without, it has to have all online places.
 void TargetUpdate::connect(size_t l, bool renew) {
   Layer& target = target_.layers[l];
   const Layer& online = online_.layers[l];
@@ -170,7 +179,8 @@ void TargetUpdate::connect(size_t l, bool renew) {
     missing |= all.back().target == kNone;
   }
   std::vector<uint32_t> source;
-  if (renew || missing) {
+  if (missing && !renew) throw std::invalid_argument("the target lacks connections of its online network");
+  if (renew) {
     std::vector<int64_t> places;
     std::vector<float> values;
     std::vector<uint32_t> from;

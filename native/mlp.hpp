@@ -59,12 +59,15 @@ class Mlp {
 // k being the number of online connections. The union is renewed when the online network has been rewired.
 class TargetUpdate {
  public:
-  TargetUpdate(Mlp& target, const Mlp& online);
+  // behind[l]: the online layer l has been rewired since the last update, so the union of layer l is to be renewed at the next.
+  // Empty: a new target, a copy of the online network.
+  TargetUpdate(Mlp& target, const Mlp& online, const std::vector<bool>& behind);
   void update(float tau);
+  std::vector<bool> behind() const;
 
  private:
   struct Link {
-    uint64_t version = 0;
+    uint64_t version = 0;          // of the online topology that the union is of
     bool same = true;              // target and online have one topology
     Buffer<uint32_t> source;       // position in the online values for each place of the union
     std::vector<uint32_t> stale;   // places of the union that are not online; their source is meaningless

@@ -26,7 +26,12 @@ class TargetNetwork(SparseMLP):
     def __init__(self, online: SparseMLP) -> None:
         """See the class."""
         arrays, _ = online.state()
-        self._build(online, arrays)
+        self._build(online, arrays, [])
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return everything an exact continuation needs, as arrays (copies) and JSON values."""
+        arrays, values = super().state()
+        return arrays, {**values, "behind": self.link.behind()}
 
     @classmethod
     def restored(
@@ -40,11 +45,15 @@ class TargetNetwork(SparseMLP):
         SparseMLP.from_state(arrays, values, trainable=False)  # for its checks
         if values["sizes"] != list(online.sizes):
             raise ValueError(f"the target has the sizes {values['sizes']}, its online network {list(online.sizes)}")
+        behind = values.get("behind", [])
+        fits = isinstance(behind, list) and len(behind) in (0, len(online.layers))
+        if not fits or not all(isinstance(layer, bool) for layer in behind):
+            raise ValueError(f"behind must be a list of one truth value per layer, got {behind!r}")
         target = cls.__new__(cls)
-        target._build(online, arrays)
+        target._build(online, arrays, behind)
         return target
 
-    def _build(self, online: SparseMLP, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def _build(self, online: SparseMLP, arrays: Mapping[str, NDArray[Any]], behind: list[bool]) -> None:
         depth = len(online.layers)
         super().__init__(
             online.sizes,
@@ -53,7 +62,7 @@ class TargetNetwork(SparseMLP):
             [arrays[f"{i}.bias"] for i in range(depth)],
             trainable=False,
         )
-        self.link = _core.TargetUpdate(self.core, online.core)
+        self.link = _core.TargetUpdate(self.core, online.core, behind)
         self.layers = tuple(_TargetLayer(self.core, index, layer.shape) for index, layer in enumerate(self.layers))
 
 
