@@ -40,11 +40,12 @@ def test_symmetric_bounds_leave_actions_as_they_are_to_the_bit():
     assert bounds.to_environment(action).tobytes() == action.tobytes()
 
 
-def test_observations_are_copies_of_what_the_environment_writes_to_again():
-    environment = Environment(probes.Drift(), "Drift")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_observations_are_copies_of_what_the_environment_writes_to_again(dtype):
+    environment = Environment(probes.Drift(dtype=dtype), "Drift")
     first = environment.reset(seed=0)
     kept = first.copy()
-    second = environment.step(np.zeros(2)).observation
+    second = environment.step(np.zeros(2, dtype)).observation
     assert first.dtype == np.float32
     np.testing.assert_array_equal(first, kept)
     assert not np.array_equal(first, second)

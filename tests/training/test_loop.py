@@ -173,6 +173,16 @@ def test_a_run_resumed_at_any_step_is_the_uninterrupted_run_to_the_bit(at, capac
     assert second.progress.messages == []
 
 
+def test_what_was_evaluated_before_a_checkpoint_is_not_evaluated_again():
+    whole = training(checkpoint_every=50)
+    whole.run(100)
+    second = training(checkpoint_every=50)
+    second.load_state(*whole.recorder.checkpoints[50])
+    second.run(100)
+    assert [line["step"] for line in second.recorder.named("evaluation")] == [75, 100]
+    same_state(whole, second)
+
+
 def test_resuming_a_finished_run_further_equals_the_longer_run():
     whole, parts = training(), training(checkpoint_every=0)
     whole.run(100)
@@ -279,6 +289,13 @@ class Diverging(StandInAgent):
 def test_a_diverged_agent_stops_the_run_and_never_replaces_a_good_checkpoint(how, message, noticed):
     run = training(agent=Diverging(how))
     with pytest.raises(DivergedError, match=f"stand-in diverged in Drift by step {noticed} .*{message}"):
+        run.run(100)
+    assert sorted(run.recorder.checkpoints) == [40]
+
+
+def test_a_diverged_agent_is_noticed_before_a_checkpoint_without_evaluations_too():
+    run = training(agent=Diverging("weights"), eval_every=0)
+    with pytest.raises(DivergedError, match="by step 80"):
         run.run(100)
     assert sorted(run.recorder.checkpoints) == [40]
 
