@@ -143,6 +143,9 @@ def test_watch_writes_a_video(rewirl, tmp_path):
     small = [*SMALL, "--env", "InvertedPendulum-v5", "--total-timesteps", "60", "--eval-every", "0"]
     assert rewirl("train", *small, "--run-dir", path).code == 0
     shown = rewirl("watch", path, "--video", tmp_path / "films" / "out.mp4")
+    if shown.code == 2:  # a machine without rendering libraries: the message says which
+        assert "apt-get install libegl1" in shown.err
+        return
     assert shown.code == 0, shown.err
     assert (tmp_path / "films" / "out.mp4").read_bytes()[4:8] == b"ftyp"
     assert "episode 0: return" in shown.out

@@ -207,7 +207,7 @@ class TD3:
         action = np.tanh(self._actors.forward(batch.states)[0])
         batch.actions[...] = action
         (q,) = self._first_critic.forward(batch.states_actions)
-        self._losses["policy_values"] = q
+        self._losses["policy_values"] = q.copy()  # the next forward of Q_1 writes over q
         # dL/da = -(1/batch) dQ_1/da; only the action columns of the first layer are needed, no parameter of Q_1 is
         self._first_critic.backward(
             batch.states_actions, [-batch.weights], parameters=False, inputs_from=self.observation_size

@@ -21,7 +21,7 @@ class TopologyConfig:
 
     sparsity: float | None = 0.5
     """Share of absent connections in a whole network, spread over its layers by `distribution`; 0 is dense.
-    Ignored when `lambdas` is given. Typical: 0.5 to 0.95."""
+    Given instead of `lambdas`. Typical: 0.5 to 0.95."""
 
     lambdas: tuple[float, ...] | None = None
     """The paper's lambda_l per layer: a connection of layer l exists with probability
