@@ -34,13 +34,14 @@ def test_scalars_are_in_the_file_at_once(tmp_path: Path) -> None:
     writer = TensorBoardWriter(tmp_path / "tensorboard", warn=fail)
     writer.scalar("evaluation/return_mean", 12.5, 5000)
     writer.scalar("loss", float("nan"), 5001)
+    writer.scalar("loss", 1e300, 123_456_789)
     (written,) = events(tmp_path / "tensorboard")
     writer.close()
     writer.close()
     assert [(event.step, event.summary.value[0].tag) for event in written[1:]] == [
-        (5000, "evaluation/return_mean"), (5001, "loss"),
+        (5000, "evaluation/return_mean"), (5001, "loss"), (123_456_789, "loss"),
     ]  # fmt: skip
-    assert written[1].summary.value[0].simple_value == 12.5
+    assert [event.summary.value[0].simple_value for event in (written[1], written[3])] == [12.5, float("inf")]
 
 
 def test_a_resumed_run_purges_in_a_file_of_its_own_even_within_a_second(tmp_path: Path) -> None:

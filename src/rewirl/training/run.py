@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from rewirl import _core, agents
 from rewirl.replay import Replay
-from rewirl.training.checkpoint import load_latest
+from rewirl.training.checkpoint import load_latest, sweep
 from rewirl.training.config import TrainConfig
 from rewirl.training.environments import EnvironmentSource, UnsuitableEnvironmentError, environment_source
 from rewirl.training.evaluation import Evaluator
@@ -160,6 +160,7 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
     run: Run | None = None
     try:
         config, agent_config = settings_of(directory)
+        sweep(directory.checkpoints)
         saved = load_latest(directory.checkpoints, progress.message)
         total = total_timesteps or (config.total_timesteps if saved is None else int(saved.values["total_timesteps"]))
         if saved is not None and saved.step >= total:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import itertools
 import os
 import socket
@@ -12,15 +13,22 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+
+# Field numbers of the protocol buffers Event, Summary, Summary.Value and SessionLog.
+_WALL_TIME, _STEP, _FILE_VERSION, _SUMMARY, _SESSION_LOG = 1, 2, 3, 5, 7
+_VALUE = 1
+_TAG, _SIMPLE_VALUE = 1, 2
+_STATUS, _START = 1, 1
 
 
 class TensorBoardWriter:
     """Writer of TensorBoard event files.
 
-    It writes each event at once, without waiting for the disk, and leaves out what a full disk does not take.
-    tensorboardX's own SummaryWriter hands events to a thread through a queue; on a full disk that thread dies, and the
-    training loop waits for it for ever.
+    It writes each event at once, without waiting for the disk, and leaves out what a full disk does not take. The
+    format is small enough to be written here: the writers of other packages bring a thread that hangs on a full disk,
+    and import PyTorch where it is installed.
     """
 
     def __init__(
@@ -33,11 +41,6 @@ class TensorBoardWriter:
             purge_step: on resume, the first step to be written again; TensorBoard hides older events from there on.
             warn: called once if events cannot be written.
         """
-        from tensorboardX.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
-        from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
-        from tensorboardX.record_writer import masked_crc32c  # type: ignore[import-untyped]
-
-        self._event, self._summary, self._checksum = Event, Summary, masked_crc32c
         self._directory = directory
         self._warn = warn
         self._warned = False
@@ -48,9 +51,9 @@ class TensorBoardWriter:
             self._descriptor = _create(directory)
         except OSError as error:
             self._failed(error)
-        self._write(Event(file_version="brain.Event:2"))
+        self._write(_bytes(_FILE_VERSION, b"brain.Event:2"))
         if purge_step is not None:
-            self._write(Event(step=purge_step, session_log=SessionLog(status=SessionLog.START)))
+            self._write(_varint(_STEP, purge_step) + _bytes(_SESSION_LOG, _varint(_STATUS, _START)))
 
     def scalar(self, name: str, value: float, step: int) -> None:
         """Write one value.
@@ -60,7 +63,10 @@ class TensorBoardWriter:
             value: any float; TensorBoard marks those that are not finite.
             step: environment steps done so far.
         """
-        self._write(self._event(step=step, summary=self._summary(value=[{"tag": name, "simple_value": float(value)}])))
+        with np.errstate(over="ignore"):  # beyond float32 is infinity
+            number = np.array(value).astype("<f4").tobytes()
+        entry = _bytes(_TAG, name.encode()) + _key(_SIMPLE_VALUE, 5) + number
+        self._write(_varint(_STEP, step) + _bytes(_SUMMARY, _bytes(_VALUE, entry)))
 
     def close(self) -> None:
         """Close the file; idempotent. What is written afterwards is dropped."""
@@ -68,15 +74,12 @@ class TensorBoardWriter:
         if descriptor >= 0:
             os.close(descriptor)
 
-    def _write(self, event: Any) -> None:
+    def _write(self, event: bytes) -> None:
         if self._descriptor < 0:
             return
-        event.wall_time = time.time()
-        data = event.SerializeToString()
+        data = _key(_WALL_TIME, 1) + struct.pack("<d", time.time()) + event
         length = struct.pack("<Q", len(data))
-        record = b"".join(
-            (length, struct.pack("<I", self._checksum(length)), data, struct.pack("<I", self._checksum(data)))
-        )
+        record = length + _masked_crc32c(length) + data + _masked_crc32c(data)
         try:
             if os.write(self._descriptor, record) != len(record):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -102,3 +105,43 @@ def _create(directory: Path) -> int:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
             return os.open(directory / name, flags, 0o666)
     raise AssertionError
+
+
+def _key(field: int, wire_type: int) -> bytes:
+    return bytes([field << 3 | wire_type])
+
+
+def _number(value: int) -> bytes:
+    """Return a non-negative integer as a protocol buffer's varint: seven bits per byte, the lowest first."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _varint(field: int, value: int) -> bytes:
+    return _key(field, 0) + _number(value)
+
+
+def _bytes(field: int, data: bytes) -> bytes:
+    return _key(field, 2) + _number(len(data)) + data
+
+
+@functools.cache
+def _crc_table() -> list[int]:
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)  # Castagnoli's polynomial
+        table.append(byte)
+    return table
+
+
+def _masked_crc32c(data: bytes) -> bytes:
+    """Return the checksum of a TFRecord: a CRC-32C, rotated and shifted so that checksums of checksums stay sound."""
+    table, crc = _crc_table(), 0xFFFFFFFF
+    for byte in data:
+        crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
+    crc ^= 0xFFFFFFFF
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
