@@ -146,7 +146,7 @@ NB_MODULE(_core, m) {
           }
         }
       },
-      "rows"_a, "index"_a, "outs"_a,
+      "rows"_a, "index"_a, "outs"_a.noconvert(),  // into a converted copy nobody would look
       "Write rows[index[i]] into sample i of the tiles: its first columns as the features of the first, and so on.");
 
   nb::class_<Pool>(m, "Pool", "Worker threads beside the caller.")

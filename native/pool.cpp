@@ -1,6 +1,7 @@
 #include "pool.hpp"
 
 #include <chrono>
+#include <utility>
 
 #include "cpu.hpp"
 
@@ -26,6 +27,7 @@ Pool::Pool(int threads) {
 Pool::~Pool() { close(); }
 
 void Pool::close() {
+  const std::lock_guard<std::mutex> after_the_run_under_way(run_mutex_);
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
@@ -37,7 +39,12 @@ void Pool::close() {
 
 void Pool::share(int index) {
   const int stride = threads();
-  for (int i = index; i < tasks_; i += stride) (*task_)(i);
+  try {
+    for (int i = index; i < tasks_; i += stride) (*task_)(i);
+  } catch (...) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!error_) error_ = std::current_exception();
+  }
 }
 
 void Pool::run(int tasks, const std::function<void(int)>& task) {
@@ -60,6 +67,7 @@ void Pool::run(int tasks, const std::function<void(int)>& task) {
     relax();
     if (spins % 4096 == 4095) std::this_thread::yield();
   }
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
 void Pool::work(int index) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -19,8 +20,8 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
-  void run(int tasks, const std::function<void(int)>& task);
-  void close();  // joins the workers; afterwards run() does everything in the caller
+  void run(int tasks, const std::function<void(int)>& task);  // throws what a task has thrown, once all are done
+  void close();  // joins the workers after a run under way; afterwards run() does everything in the caller
 
  private:
   void work(int index);
@@ -35,6 +36,7 @@ class Pool {
   std::atomic<bool> stop_{false};
   const std::function<void(int)>* task_ = nullptr;
   int tasks_ = 0;
+  std::exception_ptr error_;  // the first that a task has thrown
 };
 
 }  // namespace rewirl
