@@ -1,0 +1,336 @@
+"""What the core refuses, and that it says why. Past its door everything is trusted."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+from cases import random_network
+
+from rewirl import _core
+from rewirl.nn import Group, SparseMLP, TargetNetwork, empty_tiles, pack, reference, tile_shape, update_targets
+
+NOTHING = np.empty(0, dtype=np.int64)
+
+
+@pytest.fixture
+def network():
+    return random_network([6, 5, 2], [0.5, None], np.random.default_rng(0))
+
+
+def zeros(*shape):
+    return np.zeros(shape, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (zeros(1, 7, 16), "the input has 7 features, the network takes 6"),
+        (zeros(1, 5, 16), "the input has 5 features, the network takes 6"),
+        (zeros(1, 6, 8), "width a multiple of 16"),
+        (zeros(1, 6, 20), "width a multiple of 16"),
+        (zeros(1, 6, 144), "at most 128"),
+        (zeros(1, 6, 0), "width a multiple of 16"),
+        (zeros(0, 6, 16), "tiles must be"),
+        (zeros(1, 6, 32)[:, :, ::2], "contiguous"),
+        (zeros(1, 12, 16)[:, ::2], "contiguous"),
+        (zeros(1, 6, 32)[:, :, :16], "contiguous"),
+        (zeros(2, 6, 16)[::-1], "tiles must not overlap"),
+        (np.broadcast_to(zeros(1, 6, 16), (2, 6, 16)), "tiles must not overlap"),
+    ],
+)
+def test_forward_and_backward_refuse_such_tiles(network, pool, x, message):
+    group = Group([network], pool)
+    with pytest.raises(ValueError, match=message):
+        group.forward(x)
+    group.forward(zeros(1, 6, 16))
+    with pytest.raises(ValueError, match=message):
+        group.backward(x, [zeros(1, 2, 16)])
+
+
+@pytest.mark.parametrize("x", [zeros(6, 16), None, "tiles", zeros(1, 6, 16).astype(complex)])
+def test_forward_refuses_what_is_no_tiles(network, pool, x):
+    with pytest.raises(TypeError):
+        Group([network], pool).forward(x)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "message"),
+    [
+        (zeros(1, 3, 32), r"the output gradient must be contiguous \[2, 2, 32\], got \[1, 3, 32\]"),
+        (zeros(1, 2, 32), r"\[2, 2, 32\]"),
+        (zeros(2, 2, 16), r"\[2, 2, 32\]"),
+        (zeros(2, 3, 32)[:, :2], r"contiguous \[2, 2, 32\]"),
+        (zeros(2, 2, 64)[:, :, ::2], r"contiguous \[2, 2, 32\]"),
+        (zeros(2, 2, 32)[::-1], r"contiguous \[2, 2, 32\]"),
+    ],
+)
+def test_backward_refuses_such_gradients(network, pool, gradient, message):
+    group, x = Group([network], pool), zeros(2, 6, 32)
+    group.forward(x)
+    with pytest.raises(ValueError, match=message):
+        group.backward(x, [gradient])
+
+
+def test_backward_needs_the_batch_of_the_last_forward(network, pool):
+    group = Group([network], pool)
+    with pytest.raises(ValueError, match="backward needs the batch of the last forward"):
+        group.backward(zeros(1, 6, 16), [zeros(1, 2, 16)])
+    group.forward(zeros(1, 6, 16))
+    with pytest.raises(ValueError, match="backward needs the batch of the last forward"):
+        group.backward(zeros(2, 6, 16), [zeros(2, 2, 16)])
+
+
+def test_backward_refuses_inputs_that_are_not_there(network, pool):
+    group = Group([network], pool)
+    group.forward(zeros(1, 6, 16))
+    with pytest.raises(ValueError, match="inputs_from is beyond the inputs"):
+        group.backward(zeros(1, 6, 16), [zeros(1, 2, 16)], inputs_from=6)
+    with pytest.raises(ValueError, match="one output gradient per network"):
+        group.backward(zeros(1, 6, 16), [])
+
+
+def test_a_target_has_no_gradient_and_no_optimiser(network, pool):
+    group = Group([TargetNetwork(network)], pool)
+    group.forward(zeros(1, 6, 16))
+    with pytest.raises(ValueError, match="a target network has no gradient"):
+        group.backward(zeros(1, 6, 16), [zeros(1, 2, 16)])
+    with pytest.raises(ValueError, match="a target network has no optimiser"):
+        group.adam(1e-3, 0.0)
+    with pytest.raises(ValueError, match="a target network has no optimiser"):
+        group.networks[0].count_ages()
+
+
+def test_none_is_no_network(network, pool):
+    x = zeros(1, 6, 16)
+    for call in (
+        lambda: _core.forward(pool, [network.core, None], x),
+        lambda: _core.backward(pool, [None], x, [x]),
+        lambda: _core.adam(pool, [None], 1e-3, 0.9, 0.999, 1e-8, 0.0),
+        lambda: _core.update_targets(pool, [None], 0.5),
+    ):
+        with pytest.raises((ValueError, TypeError)):
+            call()
+    with pytest.raises(TypeError):
+        _core.forward(None, [network.core], x)
+
+
+def test_no_network_is_nothing_to_do(pool):
+    assert Group([], pool).forward(zeros(1, 6, 16)) == ()
+    Group([], pool).backward(zeros(1, 6, 16), [])
+    update_targets([], 0.5, pool)
+
+
+def test_networks_of_a_group_that_take_other_inputs_are_refused(network, pool):
+    other = random_network([7, 2], [None], np.random.default_rng(0))
+    with pytest.raises(ValueError, match="the input has 6 features, the network takes 7"):
+        Group([network, other], pool).forward(zeros(1, 6, 16))
+
+
+def test_there_is_no_output_before_the_first_forward_nor_an_input_gradient_nobody_asked_for(network, pool):
+    with pytest.raises(ValueError, match="no output before the first forward"):
+        _ = network.output
+    with pytest.raises(ValueError, match="no activations before the first forward"):
+        network.core.hidden(0)
+    group = Group([network], pool)
+    group.forward(zeros(1, 6, 16))
+    group.backward(zeros(1, 6, 16), [zeros(1, 2, 16)])
+    with pytest.raises(ValueError, match="no input gradient before"):
+        _ = network.input_gradient
+    group.backward(zeros(1, 6, 16), [zeros(1, 2, 16)], inputs_from=0)
+    group.forward(zeros(1, 6, 32))
+    with pytest.raises(ValueError, match="the input gradient is of another batch"):
+        _ = network.input_gradient
+
+
+@pytest.mark.parametrize("size", [5, 7, 0])
+def test_acting_needs_a_whole_observation(network, size):
+    with pytest.raises(ValueError, match=f"the observation has {size} features, the network takes 6"):
+        network.act(zeros(size))
+
+
+@pytest.mark.parametrize("layer", [-1, 2, 1000])
+def test_there_are_only_so_many_layers(network, layer):
+    for name in ("dense", "connections", "version", "places", "values", "gradient", "first_moment", "bias", "born"):
+        with pytest.raises(ValueError, match=f"no layer {layer}"):
+            getattr(network.core, name)(layer)
+    with pytest.raises(ValueError, match=f"no layer {layer}"):
+        network.rewire(layer, NOTHING, NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "places", "values", "message"),
+    [
+        ([4], [], [], "one entry per layer"),
+        ([4, 2], [], [zeros(8)], "one entry per layer"),
+        ([4, 2], [None], [], "one entry per layer"),
+        ([4, 0], [None], [zeros(0)], "at least one input and one output"),
+        ([-4, 2], [None], [zeros(0)], "at least one input and one output"),
+        ([4, 2], [None], [zeros(7)], "a dense layer of 4 inputs and 2 outputs needs 8 values, got 7"),
+        ([4, 2], [np.array([1, 2])], [zeros(3)], "places and values must have one length"),
+        ([4, 2], [np.array([1, 8])], [zeros(2)], "place 8 is outside a layer of 8 places"),
+        ([4, 2], [np.array([-1, 0])], [zeros(2)], "place -1 is outside"),
+        ([4, 2], [np.array([5, 1, 5])], [zeros(3)], "place 5 is given twice"),
+        ([2**24, 2**24], [np.array([2**48])], [zeros(1)], f"place {2**48} is outside"),
+    ],
+)
+def test_impossible_networks_are_refused(sizes, places, values, message):
+    with pytest.raises(ValueError, match=message):
+        _core.Mlp(sizes, places, values)
+
+
+def test_biases_must_fit():
+    with pytest.raises(ValueError, match="a layer of 2 outputs needs as many biases"):
+        SparseMLP([4, 2], [None], [zeros(8)], [zeros(3)])
+
+
+def test_instruction_sets_are_named_when_one_is_not_there():
+    before = _core.instruction_set()
+    with pytest.raises(ValueError, match=r"'sse9' is not available here; this machine runs: .*portable"):
+        _core.use_instruction_set("sse9")
+    assert _core.instruction_set() == before
+    assert "portable" in _core.available_instruction_sets()
+
+
+@pytest.mark.parametrize("width", [0, 8, 129, 144])
+def test_tiles_have_certain_widths(width):
+    with pytest.raises(ValueError, match="width must be a multiple of 16"):
+        _core.empty_tiles(1, 1, width)
+
+
+@pytest.mark.parametrize("batch", [0, -1])
+def test_a_batch_has_a_sample(batch):
+    with pytest.raises(ValueError, match="at least one sample"):
+        tile_shape(batch)
+
+
+# gather_rows
+
+
+@pytest.mark.parametrize("batch", [1, 16, 100, 129, 300])
+def test_gather_rows_deals_the_columns_out(batch):
+    rng = np.random.default_rng(batch)
+    rows, index = rng.normal(size=(50, 7)).astype(np.float32), rng.integers(50, size=batch)
+    wide, narrow = empty_tiles(batch, 5), empty_tiles(batch, 3)
+    wide[...] = narrow[...] = -1.0
+    _core.gather_rows(rows, index, [wide[:, :4], narrow])
+    width = wide.shape[2]
+    samples = reference.pack(np.arange(batch)[:, np.newaxis] + 1, width)[:, 0] > 0
+    for out, columns in ((wide[:, :4], rows[index, :4]), (narrow, rows[index, 4:])):
+        assert np.array_equal(np.where(samples[:, np.newaxis], out, 0), reference.pack(columns, width))
+        assert (out.transpose(1, 0, 2)[:, ~samples] == -1).all(), "padding was written"
+    assert (wide[:, 4] == -1).all(), "a feature that is not its own was written"
+
+
+@pytest.mark.parametrize(
+    ("index", "outs", "message"),
+    [
+        ([0, 5], [zeros(1, 3, 16)], "row 5 of 5"),
+        ([-1], [zeros(1, 3, 16)], "row -1 of 5"),
+        ([0], [zeros(1, 4, 16)], "rows have 3 columns, the tiles 4 features"),
+        ([0], [zeros(1, 2, 16)], "rows have 3 columns, the tiles 2 features"),
+        ([0], [], "rows have 3 columns, the tiles 0 features"),
+        ([0] * 17, [zeros(1, 3, 16)], "the batch does not fit into the tiles"),
+        ([0], [zeros(1, 3, 32)[:, :, ::2]], "contiguous"),
+    ],
+)
+def test_gather_rows_refuses(index, outs, message):
+    with pytest.raises(ValueError, match=message):
+        _core.gather_rows(zeros(5, 3), np.array(index), outs)
+
+
+@pytest.mark.parametrize("out", [np.zeros((1, 3, 16)), np.zeros((1, 3, 16), dtype=np.int32)])
+def test_gather_rows_does_not_write_into_a_copy(out):
+    """An array of another type would be converted, filled and thrown away."""
+    with pytest.raises(TypeError):
+        _core.gather_rows(zeros(5, 3), np.array([0]), [out])
+
+
+def test_gather_rows_does_not_write_what_is_read_only():
+    out = zeros(1, 3, 16)
+    out.flags.writeable = False
+    with pytest.raises(TypeError):
+        _core.gather_rows(zeros(5, 3), np.array([0]), [out])
+
+
+# Views
+
+
+def churn():
+    """Reuse freed memory, if there is any."""
+    gc.collect()
+    return [np.full(4000, 7.0, dtype=np.float32) for _ in range(200)]
+
+
+def views(network):
+    layer = network.layers[0]
+    return [layer.values, layer.gradient, *layer.moments, layer.bias, layer.bias_gradient, *layer.bias_moments]
+
+
+def used_network(pool):
+    rng = np.random.default_rng(0)
+    network = random_network([60, 50, 2], [0.5, None], rng)
+    group, x = Group([network], pool), pack(rng.normal(size=(100, 60)).astype(np.float32))
+    group.forward(x)
+    group.backward(x, [np.ones_like(network.output)], inputs_from=0)
+    group.adam(1e-3, 1e-3)
+    return network
+
+
+def test_views_outlive_a_rewiring(pool):
+    network = used_network(pool)
+    kept = views(network)
+    copies = [view.copy() for view in kept]
+    free = np.setdiff1d(np.arange(3000), network.layers[0].places())
+    network.rewire(0, np.arange(500), free[:500])
+    rubbish = churn()
+    assert all(np.array_equal(view, copy) for view, copy in zip(kept, copies, strict=True))
+    assert len(rubbish) == 200
+
+
+def test_views_outlive_their_network(pool):
+    network = used_network(pool)
+    kept = [*views(network), network.output, network.core.hidden(0), network.input_gradient]
+    copies = [view.copy() for view in kept]
+    del network
+    rubbish = churn()
+    assert all(np.array_equal(view, copy) for view, copy in zip(kept, copies, strict=True))
+    assert len(rubbish) == 200
+
+
+def test_the_output_outlives_a_batch_of_another_size(pool):
+    network = used_network(pool)
+    kept, copy = network.output, network.output.copy()
+    Group([network], pool).forward(zeros(3, 60, 128))
+    rubbish = churn()
+    assert np.array_equal(kept, copy)
+    assert len(rubbish) == 200
+
+
+def test_a_target_outlives_the_name_of_its_online_network(pool):
+    online = used_network(pool)
+    target = TargetNetwork(online)
+    values = online.layers[0].values
+    values[:] += 1
+    places, copy = online.layers[0].places(), values.copy()
+    del online, values
+    rubbish = churn()
+    update_targets([target], 1.0, pool)
+    assert np.array_equal(target.layers[0].places(), places)
+    assert np.array_equal(target.layers[0].values, copy)
+    assert len(rubbish) == 200
+
+
+def test_writing_into_a_view_is_writing_into_the_network(network):
+    network.layers[0].bias[:] = 100.0
+    network.layers[1].values[:] = 1.0
+    network.layers[1].bias[:] = 0.5
+    assert network.act(zeros(6)).tolist() == [500.5, 500.5]
+
+
+def test_results_of_acting_are_arrays_of_their_own(network):
+    first = network.act(zeros(6))
+    copy = first.copy()
+    network.act(np.ones(6, dtype=np.float32))
+    assert np.array_equal(first, copy)

@@ -1,0 +1,166 @@
+"""Saving and restoring networks, to the bit."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from cases import random_network
+from test_adam_and_rewiring import random_event
+
+from rewirl.nn import Group, SparseMLP, TargetNetwork, pack, update_targets
+
+SIZES, DENSITIES = [20, 40, 130, 2], [0.5, 0.1, None]
+
+
+def same(a, b):
+    """Whether two states are the same to the bit."""
+    arrays = a[0].keys() == b[0].keys() and all(
+        a[0][name].dtype == b[0][name].dtype and a[0][name].tobytes() == b[0][name].tobytes() for name in a[0]
+    )
+    return arrays and a[1] == b[1]
+
+
+def copied(state):
+    """As it comes back from a file: copies, and values through JSON."""
+    return {name: array.copy() for name, array in state[0].items()}, json.loads(json.dumps(state[1]))
+
+
+class Run:
+    """A made-up training: gradients, Adam, rewirings, target updates at other times, all random."""
+
+    def __init__(self, pool, seed=0, by_age=False):
+        self.pool, self.rng, self.step = pool, np.random.default_rng(seed), 0
+        self.online = random_network(SIZES, DENSITIES, self.rng)
+        if by_age:
+            self.online.count_ages()
+        self.target = TargetNetwork(self.online)
+
+    def advance(self, steps):
+        outputs = []
+        for _ in range(steps):
+            self.step += 1
+            group, x = Group([self.online], self.pool), pack(self.rng.normal(size=(30, SIZES[0])).astype(np.float32))
+            outputs += [group.forward(x)[0].copy(), Group([self.target], self.pool).forward(x)[0].copy()]
+            group.backward(x, [outputs[-2] - outputs[-1]])
+            group.adam(1e-2, 1e-3)
+            if self.step % 2 == 0:
+                for index in (0, 1):
+                    self.online.rewire(index, *random_event(self.online.layers[index], 0.2, self.rng))
+            if self.step % 5 == 0:
+                update_targets([self.target], 0.05, self.pool)
+        return outputs
+
+    def states(self):
+        return self.online.state(), self.target.state()
+
+    def restore(self, states):
+        self.online = SparseMLP.from_state(*copied(states[0]))
+        self.target = TargetNetwork.restored(self.online, *copied(states[1]))
+
+
+@pytest.mark.parametrize("by_age", [False, True])
+@pytest.mark.parametrize("at", range(5, 11))
+def test_a_restored_network_goes_on_as_if_it_had_never_been_saved(instruction_set, pool, at, by_age):
+    """Saved before and after rewirings and target updates, with stale connections in the target."""
+    through, stopped = Run(pool, by_age=by_age), Run(pool, by_age=by_age)
+    through.advance(at)
+    stopped.advance(at)
+    saved = stopped.states()
+    assert all(map(same, saved, through.states()))
+    stopped.restore(saved)
+    assert all(map(same, stopped.states(), saved)), "restoring and saving again gives another state"
+    for a, b in zip(through.advance(7), stopped.advance(7), strict=True):
+        assert np.array_equal(a, b)
+    assert all(map(same, through.states(), stopped.states()))
+
+
+def test_the_saved_target_had_stale_connections(pool):
+    """Else the test above would say little."""
+    run = Run(pool)
+    run.advance(5)
+    for index in (0, 1):
+        online, target = run.online.layers[index], run.target.layers[index]
+        alive = target.places()[target.values != 0]
+        assert len(np.setdiff1d(alive, online.places())) > 10
+
+
+def test_the_state_is_a_copy(pool):
+    run = Run(pool)
+    saved = run.states()
+    before = [copied(state) for state in saved]
+    run.advance(6)
+    assert all(map(same, saved, before))
+
+
+def damaged(state, **changes):
+    arrays, values = copied(state)
+    for name, change in changes.items():
+        if name in ("sizes", "steps"):
+            values[name] = change
+            continue
+        name = name[1:].replace("_", ".", 1)
+        if change is None:
+            del arrays[name]
+        else:
+            arrays[name] = change(arrays[name])
+    return arrays, values
+
+
+def with_first(value):
+    def change(array):
+        array[0] = value
+        return array
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"_0_values": None}, "0.values of a network is missing"),
+        ({"_1_bias": None}, "1.bias of a network is missing"),
+        ({"_0_m": None}, "0.m of a network is missing"),
+        ({"_2_bias_v": None}, "2.bias_v of a network is missing"),
+        ({"_0_places": None}, "0.values must be float32 of length 800"),
+        ({"_0_values": lambda a: a[:-1]}, "0.values must be float32 of length"),
+        ({"_0_values": lambda a: a.astype(np.float64)}, "0.values must be float32 of length .* got float64"),
+        ({"_0_values": lambda a: a[:, np.newaxis]}, "0.values must be float32"),
+        ({"_0_places": lambda a: a.astype(np.int32)}, "0.places must be int64"),
+        ({"_0_v": with_first(np.nan)}, "0.v of a network has numbers that are not finite"),
+        ({"_1_values": with_first(np.inf)}, "1.values of a network has numbers that are not finite"),
+        ({"_0_places": with_first(-1)}, "place -1 is outside"),
+        ({"_0_places": with_first(800)}, "place 800 is outside"),
+        ({"_0_places": with_first(2**40)}, f"place {2**40} is outside"),
+        ({"_0_places": lambda a: np.concatenate([a[1:2], a[1:]])}, "is given twice"),
+        ({"_0_places": lambda a: a[::-1].copy()}, "0.places is not in the order"),
+        ({"sizes": None}, "sizes of a network"),
+        ({"sizes": [20]}, "sizes of a network"),
+        ({"sizes": [20, 0, 130, 2]}, "sizes of a network"),
+        ({"sizes": [20, -40, 130, 2]}, "sizes of a network"),
+        ({"sizes": [20, 40.0, 130, 2]}, "sizes of a network"),
+        ({"sizes": [20, True, 130, 2]}, "sizes of a network"),
+        ({"sizes": [2**30, 2**30]}, "sizes of a network"),
+        ({"sizes": "20 40"}, "sizes of a network"),
+        ({"steps": -1}, "step count"),
+        ({"steps": 1.5}, "step count"),
+        ({"steps": "many"}, "step count"),
+    ],
+)
+def test_an_impossible_state_is_refused_by_name(pool, changes, message):
+    run = Run(pool)
+    run.advance(3)
+    with pytest.raises(ValueError, match=message):
+        SparseMLP.from_state(*damaged(run.online.state(), **changes))
+
+
+def test_places_that_are_sorted_otherwise_are_not_silently_moved(pool):
+    """Values, moments and places belong together; a state of another order would mix them up."""
+    arrays, values = copied(Run(pool).online.state())
+    order = np.argsort(arrays["1.places"])
+    if np.array_equal(order, np.arange(len(order))):
+        order[:2] = 1, 0
+    arrays["1.places"] = arrays["1.places"][order]
+    with pytest.raises(ValueError, match=r"1\.places is not in the order"):
+        SparseMLP.from_state(arrays, values)

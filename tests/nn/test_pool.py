@@ -1,0 +1,122 @@
+"""Worker threads: the same results, and none left behind."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import random_network
+
+from rewirl.nn import Group, Pool, pack
+
+
+def thread_count():
+    """Of this process, whoever made them."""
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
+
+
+def train(threads, networks=3, steps=5):
+    """The bits that a few networks end with."""
+    rng = np.random.default_rng(0)
+    pool = Pool(threads)
+    members = [random_network([30, 70, 40, 2], [0.5, 0.1, None], rng) for _ in range(networks)]
+    group = Group(members, pool)
+    for _ in range(steps):
+        x = pack(rng.normal(size=(150, 30)).astype(np.float32))
+        outputs = group.forward(x)
+        group.backward(x, [output.copy() for output in outputs], inputs_from=0)
+        group.adam(1e-2, 1e-3)
+    pool.close()
+    return [array.tobytes() for member in members for array in member.state()[0].values()]
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_results_do_not_depend_on_the_number_of_threads(instruction_set, threads):
+    assert train(threads) == train(1)
+
+
+def test_a_closed_pool_has_no_threads_and_still_works():
+    before = thread_count()
+    pool = Pool(4)
+    assert pool.threads == 4
+    assert thread_count() == before + 3
+    pool.close()
+    assert thread_count() == before
+    assert pool.threads == 1
+    pool.close()
+    network = random_network([3, 2], [None], np.random.default_rng(0))
+    Group([network, network], pool).forward(pack(np.ones((5, 3), dtype=np.float32)))
+    assert np.isfinite(network.output).all()
+
+
+def test_a_pool_that_is_forgotten_leaves_no_threads():
+    before = thread_count()
+    for _ in range(100):
+        Pool(3)
+    assert thread_count() == before
+
+
+def test_pools_come_and_go_in_use():
+    before = thread_count()
+    networks = [random_network([3, 2], [None], np.random.default_rng(i)) for i in range(4)]
+    x = pack(np.ones((5, 3), dtype=np.float32))
+    for threads in (2, 3, 4, 8) * 10:
+        pool = Pool(threads)
+        Group(networks, pool).forward(x)
+        pool.close()
+    assert thread_count() == before
+
+
+def test_one_pool_serves_several_python_threads():
+    """Each gets what it would get alone."""
+    pool = Pool(3)
+    results = {}
+
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        group = Group([random_network([20, 30, 2], [0.5, None], rng) for _ in range(2)], pool)
+        x = pack(rng.normal(size=(40, 20)).astype(np.float32))
+        results[seed] = [[output.copy() for output in group.forward(x)] for _ in range(30)]
+
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    together = dict(results)
+    pool.close()
+    for seed in range(4):
+        work(seed)
+        for a, b in zip(together[seed], results[seed], strict=True):
+            assert all(np.array_equal(p, q) for p, q in zip(a, b, strict=True))
+
+
+def test_a_pool_may_be_closed_while_another_thread_uses_it():
+    rng = np.random.default_rng(0)
+    group_networks = [random_network([30, 200, 2], [0.5, None], rng) for _ in range(4)]
+    x = pack(rng.normal(size=(256, 30)).astype(np.float32))
+    expected = [output.copy() for output in Group(group_networks, Pool(1)).forward(x)]
+    for _ in range(20):
+        pool = Pool(4)
+        group = Group(group_networks, pool)
+        started = threading.Event()
+
+        def work(group=group, started=started):
+            for _ in range(10):
+                group.forward(x)
+                started.set()
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        started.wait()
+        pool.close()
+        worker.join()
+        assert all(np.array_equal(n.output, goal) for n, goal in zip(group_networks, expected, strict=True))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 257])
+def test_impossible_numbers_of_threads_are_refused(threads):
+    with pytest.raises(ValueError, match=f"threads must be between 1 and 256, got {threads}"):
+        Pool(threads)
