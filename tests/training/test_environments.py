@@ -99,7 +99,8 @@ def test_faults_name_the_environment_the_field_and_the_step(fault, message):
 REFUSED = {
     "dict": (spaces.Dict(a=spaces.Box(0, 1, (2,))), None, "FlattenObservation"),
     "discrete observation": (spaces.Discrete(4), None, "FlattenObservation"),
-    "matrix": (spaces.Box(0.0, 1.0, (2, 3)), None, "FlattenObservation"),
+    "empty": (spaces.Box(0.0, 1.0, (0,)), None, "empty observation space"),
+    "grey image": (spaces.Box(0, 255, (84, 84), np.uint8), None, "images of shape"),
     "image": (spaces.Box(0, 255, (84, 84, 3), np.uint8), None, "images of shape"),
     "discrete action": (None, spaces.Discrete(4), "real numbers.*Box"),
     "unbounded action": (
@@ -108,7 +109,7 @@ REFUSED = {
         "dimension 1.*TransformAction",
     ),
     "integer action": (None, spaces.Box(0, 3, (2,), np.int64), "integer actions"),
-    "matrix action": (None, spaces.Box(-1.0, 1.0, (2, 2)), "must be one-dimensional"),
+    "empty action": (None, spaces.Box(-1.0, 1.0, (0,)), "empty action space"),
 }
 
 
@@ -202,3 +203,33 @@ def test_mujoco_leaves_no_log_in_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     environment_source("HalfCheetah-v5").make_training().close()
     assert list(tmp_path.iterdir()) == []
+
+
+class Matrices(gymnasium.Env):
+    """Observes and takes 2 x 3 matrices."""
+
+    observation_space = spaces.Box(-9.0, 9.0, (2, 3), np.float64)
+    action_space = spaces.Box(np.array([[-1.0, -2.0, -3.0]] * 2), np.array([[1.0, 2.0, 4.0]] * 2), dtype=np.float64)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.arange(6.0).reshape(2, 3), {}
+
+    def step(self, action):
+        self.taken = action
+        return np.array([[0.0, 1.0, 2.0], [3.0, 4.0, self.fifth]]), 0.0, False, False, {}
+
+    fifth = 5.0
+
+
+def test_matrices_are_flattened_row_by_row():
+    matrices = Matrices()
+    environment = Environment(matrices, "Matrices")
+    assert (environment.observation_size, environment.action_size) == (6, 6)
+    np.testing.assert_array_equal(environment.reset(seed=0), np.arange(6.0))
+    action = environment.bounds.to_environment(np.array([1, 1, 1, -1, -1, -1], np.float32))
+    np.testing.assert_array_equal(environment.step(action).observation, np.arange(6.0))
+    np.testing.assert_array_equal(matrices.taken, [[1.0, 2.0, 4.0], [-1.0, -2.0, -3.0]])
+    matrices.fifth = np.nan
+    with pytest.raises(FaultyEnvironmentError, match=r"observation\[1, 2\] is nan"):
+        environment.step(action)

@@ -21,7 +21,7 @@ class TrainConfig:
     """Which agent learns: td3 (dense), static-td3 (sparse, never rewired) or ds-td3 (sparse, rewired as it learns)."""
 
     env: str = "HalfCheetah-v5"
-    """Gymnasium id of the environment. Its observations and actions must be one-dimensional Box spaces."""
+    """Gymnasium id of the environment. Its observations and actions must be Box spaces; they are flattened."""
 
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Arguments for the environment as a JSON object, for instance '{"forward_reward_weight": 2}'."""

@@ -45,7 +45,7 @@ class Step(NamedTuple):
 
 
 class Environment:
-    """One environment behind the door.
+    """One environment behind the door. Matrices and other shapes of observations and actions are flattened, row by row.
 
     Args:
         env: the Gymnasium environment.
@@ -53,7 +53,7 @@ class Environment:
         owned: whether `close` closes it.
 
     Raises:
-        UnsuitableEnvironmentError: the spaces are not one-dimensional Boxes with bounded actions; the message names the
+        UnsuitableEnvironmentError: the spaces are not Boxes of numbers with bounded actions; the message names the
             wrapper that helps.
     """
 
@@ -63,6 +63,7 @@ class Environment:
         self.name = name
         self.observation_size = _observation_size(env, name)
         self.bounds = _action_bounds(env, name)
+        self._shapes = env.observation_space.shape, env.action_space.shape
         self.where: Callable[[], str] = lambda: "the first reset"
         """Says in which step of what the environment is; whoever steps it puts its own in place."""
         self._owned = owned
@@ -105,7 +106,7 @@ class Environment:
         """
         try:
             # A copy: some environments clip the action in place, and the caller keeps it.
-            observation, reward, terminated, truncated, _ = self.env.step(action.copy())
+            observation, reward, terminated, truncated, _ = self.env.step(action.reshape(self._shapes[1]).copy())
         except Exception as error:
             raise self._raised("step", error) from error
         return Step(self._observation(observation), self._reward(reward), bool(terminated), bool(truncated))
@@ -125,15 +126,17 @@ class Environment:
                 observation = np.array(raw, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise self.fault(f"the observation is not an array of numbers ({type(raw).__name__}: {error})") from error
-        if observation.shape != (self.observation_size,):
+        if observation.shape != self._shapes[0]:
             raise self.fault(
-                f"the observation has shape {observation.shape} but the observation space says "
-                f"({self.observation_size},)"
+                f"the observation has shape {observation.shape} but the observation space says {self._shapes[0]}"
             )
         if not np.isfinite(observation).all():
-            index = int(np.flatnonzero(~np.isfinite(observation))[0])
-            raise self.fault(f"observation[{index}] is {np.asarray(raw)[index]}, which is not a finite float32 number")
-        return observation
+            place = np.argwhere(~np.isfinite(observation))[0].tolist()
+            value = np.asarray(raw)[tuple(place)]
+            raise self.fault(
+                f"observation[{', '.join(map(str, place))}] is {value}, which is not a finite float32 number"
+            )
+        return observation.reshape(-1)
 
     def _reward(self, raw: Any) -> float:
         if isinstance(raw, float):
@@ -353,17 +356,16 @@ def _observation_size(env: gymnasium.Env[Any, Any], name: str) -> int:
 
     space = env.observation_space
     if isinstance(space, spaces.Box):
-        if len(space.shape) == 1 and space.shape[0] > 0:
-            return int(space.shape[0])
-        if len(space.shape) >= 3 or space.dtype == np.uint8:
+        if len(space.shape) == 3 or (len(space.shape) > 1 and space.dtype == np.uint8):
             raise UnsuitableEnvironmentError(
                 f"{name} observes images of shape {space.shape}; Rewirl's networks take vectors, so reduce the "
                 "image to a feature vector in an ObservationWrapper of your own"
             )
         if math.prod(space.shape) == 0:
             raise UnsuitableEnvironmentError(f"{name} has an empty observation space, {space}")
+        return math.prod(space.shape)
     raise UnsuitableEnvironmentError(
-        f"{name} has the observation space {space}; Rewirl needs a one-dimensional Box. Wrap it: "
+        f"{name} has the observation space {space}; Rewirl needs a Box. Wrap it: "
         "gymnasium.wrappers.FlattenObservation(env)"
     )
 
@@ -374,14 +376,11 @@ def _action_bounds(env: gymnasium.Env[Any, Any], name: str) -> ActionBounds:
     space = env.action_space
     if not isinstance(space, spaces.Box):
         raise UnsuitableEnvironmentError(
-            f"{name} has the action space {space}; Rewirl's agents act with real numbers, so it must be a "
-            "one-dimensional Box with bounds"
+            f"{name} has the action space {space}; Rewirl's agents act with real numbers, so it must be a Box with "
+            "bounds"
         )
-    if len(space.shape) != 1 or space.shape[0] == 0:
-        raise UnsuitableEnvironmentError(
-            f"{name} has an action space of shape {space.shape}; it must be one-dimensional. Wrap it: "
-            "gymnasium.wrappers.TransformAction(env, lambda action: action.reshape(env.action_space.shape), flat_box)"
-        )
+    if math.prod(space.shape) == 0:
+        raise UnsuitableEnvironmentError(f"{name} has an empty action space, {space}")
     if not np.issubdtype(space.dtype, np.floating):
         raise UnsuitableEnvironmentError(
             f"{name} takes integer actions ({space}); Rewirl's agents act with real numbers"
@@ -390,8 +389,9 @@ def _action_bounds(env: gymnasium.Env[Any, Any], name: str) -> ActionBounds:
     if not bounded.all():
         index = int(np.flatnonzero(~bounded)[0])
         raise UnsuitableEnvironmentError(
-            f"{name} has unbounded actions: dimension {index} is in [{space.low[index]}, {space.high[index]}]. "
+            f"{name} has unbounded actions: dimension {index} is in [{space.low.flat[index]}, "
+            f"{space.high.flat[index]}]. "
             "State bounds with gymnasium.wrappers.TransformAction(env, lambda action: action, Box(low, high)), and "
             "leave out ClipAction, which hides them"
         )
-    return ActionBounds(space.low, space.high, space.dtype)
+    return ActionBounds(space.low.reshape(-1), space.high.reshape(-1), space.dtype)
