@@ -40,7 +40,7 @@ def state(rng: np.random.Generator) -> dict[str, Any]:
     return dict(rng.bit_generator.state)
 
 
-def restore(rng: np.random.Generator, saved: dict[str, Any]) -> None:
+def restore(rng: np.random.Generator, saved: Any) -> None:
     """Put a stream back into a state returned by `state`.
 
     Raises:
@@ -48,7 +48,7 @@ def restore(rng: np.random.Generator, saved: dict[str, Any]) -> None:
     """
     try:
         rng.bit_generator.state = saved
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise ValueError(f"not the state of a {type(rng.bit_generator).__name__} stream: {error}") from error
 
 

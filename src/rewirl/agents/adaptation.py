@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from rewirl import seeding
 from rewirl.nn import SparseMLP
@@ -69,11 +66,16 @@ class Adaptation:
         """Return everything an exact continuation needs, as JSON values."""
         return {"rng": seeding.state(self._rng), "rewired": self.rewired}
 
-    def load_state(self, values: Mapping[str, Any]) -> None:
+    def load_state(self, values: Any) -> None:
         """Put back what `state` returned.
 
         Raises:
             ValueError: the values are not such a state.
         """
-        seeding.restore(self._rng, values.get("rng", {}))
-        self.rewired = int(np.int64(values.get("rewired", 0)))
+        if not isinstance(values, dict):
+            raise ValueError(f"the saved adaptation is {values!r}, expected an object")
+        rewired = values.get("rewired")
+        if not isinstance(rewired, int) or isinstance(rewired, bool) or rewired < 0:
+            raise ValueError(f"the saved number of connections rewired is {rewired!r}")
+        seeding.restore(self._rng, values.get("rng"))
+        self.rewired = rewired

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal
 
 import numpy as np
@@ -72,8 +73,8 @@ class TD3Config:
             "at least one size, each at least 1",
             self.hidden_sizes,
         )
-        _require(self.learning_rate > 0, "learning_rate", "positive", self.learning_rate)
-        _require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
+        _require(0 < self.learning_rate < inf, "learning_rate", "finite and positive", self.learning_rate)
+        _require(0 <= self.weight_decay < inf, "weight_decay", "finite, 0 or more", self.weight_decay)
         _require(
             self.bias_correction in ("network", "connection"),
             "bias_correction",
@@ -84,9 +85,9 @@ class TD3Config:
         _require(0 <= self.gamma <= 1, "gamma", "between 0 and 1", self.gamma)
         _require(0 < self.tau <= 1, "tau", "above 0 and at most 1", self.tau)
         _require(self.policy_delay >= 1, "policy_delay", "at least 1", self.policy_delay)
-        _require(self.policy_noise >= 0, "policy_noise", "0 or more", self.policy_noise)
+        _require(0 <= self.policy_noise < inf, "policy_noise", "finite, 0 or more", self.policy_noise)
         _require(self.noise_clip >= 0, "noise_clip", "0 or more", self.noise_clip)
-        _require(self.exploration_noise >= 0, "exploration_noise", "0 or more", self.exploration_noise)
+        _require(0 <= self.exploration_noise < inf, "exploration_noise", "finite, 0 or more", self.exploration_noise)
         _require(
             self.learning_starts >= 1,
             "learning_starts",
@@ -254,17 +255,17 @@ class TD3:
         """Put back what `state` returned.
 
         Raises:
-            ValueError: an array or value is missing or does not fit this agent; the message names it.
+            ValueError: an array or value is missing or does not fit this agent; the message names it. Nothing has
+                changed then.
         """
         restored: list[SparseMLP] = []
-        names = list(self.networks())
+        names, saved = list(self.networks()), values.get("networks")
         for name, own in self.networks().items():
             own_arrays = {k.partition(".")[2]: a for k, a in arrays.items() if k.partition(".")[0] == name}
-            own_values = values.get("networks", {}).get(name, {})
-            if own_values.get("sizes") != list(own.sizes):
-                raise ValueError(
-                    f"the saved {name} has the sizes {own_values.get('sizes')}, this agent's {list(own.sizes)}"
-                )
+            own_values = saved.get(name) if isinstance(saved, dict) else None
+            sizes = own_values.get("sizes") if isinstance(own_values, dict) else None
+            if not isinstance(own_values, dict) or sizes != list(own.sizes):
+                raise ValueError(f"the saved {name} has the sizes {sizes}, this agent's {list(own.sizes)}")
             try:
                 if own.trainable:
                     restored.append(SparseMLP.from_state(own_arrays, own_values))
@@ -274,11 +275,14 @@ class TD3:
             except ValueError as error:
                 raise ValueError(f"the saved {name}: {error}") from error
         updates = values.get("updates")
-        if not isinstance(updates, int) or updates < 0:
+        if not isinstance(updates, int) or isinstance(updates, bool) or updates < 0:
             raise ValueError(f"the saved number of updates is {updates!r}")
-        self._adaptation.load_state(values.get("adaptation", {}))
-        seeding.restore(self._exploration, values.get("exploration", {}))
-        seeding.restore(self._smoothing, values.get("smoothing", {}))
+        adaptation = Adaptation(self.config.topology, 0)
+        adaptation.load_state(values.get("adaptation"))
+        exploration, smoothing = seeding.generator(0, "exploration noise"), seeding.generator(0, "policy noise")
+        seeding.restore(exploration, values.get("exploration"))
+        seeding.restore(smoothing, values.get("smoothing"))
+        self._adaptation, self._exploration, self._smoothing = adaptation, exploration, smoothing
         self.updates = updates
         self._losses = {}
         self._assemble(restored[:3], [t for t in restored[3:] if isinstance(t, TargetNetwork)])
