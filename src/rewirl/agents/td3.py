@@ -67,12 +67,8 @@ class TD3Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        _require(
-            len(self.hidden_sizes) >= 1 and min(self.hidden_sizes) >= 1,
-            "hidden_sizes",
-            "at least one size, each at least 1",
-            self.hidden_sizes,
-        )
+        sizes = self.hidden_sizes
+        _require(len(sizes) >= 1 and min(sizes) >= 1, "hidden_sizes", "at least one size, each at least 1", sizes)
         _require(0 < self.learning_rate < inf, "learning_rate", "finite and positive", self.learning_rate)
         _require(0 <= self.weight_decay < inf, "weight_decay", "finite, 0 or more", self.weight_decay)
         _require(

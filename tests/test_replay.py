@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from rewirl import seeding
+from rewirl.nn import reference, unpack
+from rewirl.replay import Batch, Replay
+
+OBSERVATION, ACTION = 3, 2
+
+
+def row(number):
+    """A transition whose every number says which one it is."""
+    return (
+        number + np.array([0.1, 0.2, 0.3]),
+        np.array([number, -number]) / 1000,
+        number + 0.5,
+        number + np.array([0.6, 0.7, 0.8]),
+        number % 3 == 0,
+    )
+
+
+def filled(count, capacity=10, seed=0):
+    replay = Replay(capacity, OBSERVATION, ACTION, seed)
+    for number in range(count):
+        replay.add(*row(number))
+    return replay
+
+
+def sampled(replay, size=200):
+    """The numbers of the transitions in a batch, after seeing that no transition is mixed with another."""
+    batch = replay.sample(Batch(size, OBSERVATION, ACTION))
+    numbers = np.floor(unpack(batch.rewards, size)[:, 0]).astype(int)
+    parts = (batch.states, batch.actions, batch.rewards, batch.next_states)
+    for part, expected in enumerate(zip(*[row(number)[:4] for number in numbers], strict=True)):
+        expected = np.array(expected, dtype=np.float32).reshape(size, -1)
+        assert np.array_equal(unpack(parts[part], size), expected)
+    assert np.array_equal(unpack(batch.continues, size)[:, 0], numbers % 3 != 0)
+    return numbers
+
+
+def test_transitions_come_back_whole_into_the_right_places():
+    assert set(sampled(filled(7))) == set(range(7))
+
+
+def test_the_latest_replace_the_oldest():
+    for count in (9, 10, 11, 15, 20, 37):
+        replay = filled(count)
+        assert len(replay) == min(count, 10)
+        assert set(sampled(replay)) == set(range(max(0, count - 10), count))
+
+
+def test_sampling_is_uniform():
+    replay = filled(10)
+    counts = np.bincount(np.concatenate([sampled(replay, 500) for _ in range(20)]), minlength=10)
+    assert chisquare(counts).pvalue > 1e-3
+
+
+def test_sampling_follows_the_stream_of_its_own():
+    expected = seeding.generator(7, "replay").integers(9, size=50)
+    assert np.array_equal(sampled(filled(9, seed=7), 50), expected)
+    assert not np.array_equal(sampled(filled(9, seed=8), 50), expected)
+
+
+@pytest.mark.parametrize("size", [1, 16, 100, 129, 300])
+def test_a_batch_is_states_and_actions_side_by_side_with_a_mean(size):
+    batch = Batch(size, OBSERVATION, ACTION)
+    batch.next_actions[...] = 7.0
+    filled(10).sample(batch)
+    assert np.array_equal(batch.states_actions[:, :3], batch.states)
+    assert np.array_equal(batch.states_actions[:, 3:], batch.actions)
+    assert np.array_equal(batch.next_states_actions[:, :3], batch.next_states)
+    assert (batch.next_actions == 7.0).all()
+    width = batch.weights.shape[2]
+    assert np.array_equal(batch.weights, reference.pack(np.full((size, 1), np.float32(1 / size)), width))
+    for tiles in (batch.states, batch.actions, batch.next_states, batch.rewards, batch.continues):
+        assert np.isfinite(tiles).all()
+
+
+def test_observations_of_other_types_are_stored_as_float32_copies():
+    replay = Replay(3, 2, 1, 0)
+    observation = np.array([1, 2], dtype=np.int64)
+    replay.add(observation, np.array([0.5]), np.float64(1.25), np.array([3.0, 4.0], dtype=np.float64), np.True_)
+    observation[:] = 9
+    batch = replay.sample(Batch(1, 2, 1))
+    assert batch.states[0, :, 0].tolist() == [1, 2]
+    assert batch.next_states[0, :, 0].tolist() == [3, 4]
+    assert batch.rewards[0, 0, 0] == 1.25
+    assert batch.continues[0, 0, 0] == 0
+
+
+def test_an_empty_memory_has_nothing_to_sample():
+    with pytest.raises(ValueError, match="the replay memory is empty"):
+        Replay(3, 2, 1, 0).sample(Batch(4, 2, 1))
+
+
+@pytest.mark.parametrize("sizes", [(0, 2, 1), (3, 0, 1), (3, 2, 0), (-1, 2, 1)])
+def test_sizes_are_at_least_one(sizes):
+    with pytest.raises(ValueError, match="must be at least 1"):
+        Replay(*sizes, seed=0)
+
+
+# State
+
+
+def through_a_file(replay):
+    arrays, values = replay.state()
+    return {name: array.copy() for name, array in arrays.items()}, json.loads(json.dumps(values))
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 13, 20])
+def test_a_restored_memory_goes_on_to_the_bit(count):
+    replay, restored = filled(count), Replay(10, OBSERVATION, ACTION, seed=99)
+    if count:
+        sampled(replay)
+    restored.load_state(*through_a_file(replay))
+    assert len(restored) == len(replay)
+    for number in range(count, count + 6):
+        replay.add(*row(number))
+        restored.add(*row(number))
+        assert np.array_equal(sampled(replay), sampled(restored))
+    assert replay.state()[1] == restored.state()[1]
+
+
+def changed(replay, transitions=None, **values):
+    arrays, saved = through_a_file(replay)
+    if transitions is not None:
+        arrays["transitions"] = transitions(arrays["transitions"])
+    return arrays, {**saved, **values}
+
+
+def with_nan(array):
+    array[1, 1] = np.nan
+    return array
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"capacity": 11}, "holds 11 transitions, this one 10"),
+        ({"capacity": None}, "holds None transitions, this one 10"),
+        ({"transitions": with_nan}, "not finite"),
+        ({"transitions": lambda a: a[:, :-1]}, r"float32 \[6, 9\], expected float32 of at most 10 rows and 10 columns"),
+        ({"transitions": lambda a: a.astype(np.float64)}, "are float64"),
+        ({"transitions": lambda a: a[0]}, r"\[10\]"),
+        ({"transitions": lambda a: np.concatenate([a, a])}, r"\[12, 10\]"),
+        ({"cursor": 5}, "the cursor 5 .* does not fit its 6 transitions"),
+        ({"cursor": -1}, "the cursor -1"),
+        ({"cursor": None}, "the cursor None"),
+        ({"cursor": 6.0}, "the cursor 6.0"),
+        ({"rng": {}}, "not the state of a PCG64DXSM stream"),
+        ({"rng": None}, "not the state of a PCG64DXSM stream"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(change, message):
+    replay = filled(3)
+    before = through_a_file(replay)
+    with pytest.raises(ValueError, match=message):
+        replay.load_state(*changed(filled(6), **change))
+    after = through_a_file(replay)
+    assert before[1] == after[1]
+    assert before[0]["transitions"].tobytes() == after[0]["transitions"].tobytes()
+
+
+def test_a_full_memory_has_its_cursor_inside():
+    with pytest.raises(ValueError, match="the cursor 10"):
+        filled(3).load_state(*changed(filled(13), cursor=10))
+    _, values = through_a_file(filled(3))
+    with pytest.raises(ValueError, match="lacks its transitions"):
+        filled(3).load_state({}, values)
