@@ -26,9 +26,9 @@ using Vector = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Tiles = nb::ndarray<const float, nb::ndim<3>, nb::device::cpu>;
 using View = nb::ndarray<nb::numpy, float>;
 
-void require(bool condition, const std::string& message) {
-  if (!condition) throw std::invalid_argument(message);
-}
+// The message is put together only if it is needed: checks stand in paths of microseconds.
+#define REQUIRE(condition, message) \
+  if (!(condition)) throw std::invalid_argument(message)
 
 template <class T>
 nb::ndarray<nb::numpy, T> view(const Buffer<T>& buffer, std::initializer_list<size_t> shape) {
@@ -49,13 +49,13 @@ std::string shape_text(const Tiles& x) {
 }
 
 Batch batch_of(const Tiles& x, int32_t features) {
-  require(x.shape(1) == static_cast<size_t>(features),
+  REQUIRE(x.shape(1) == static_cast<size_t>(features),
           "the input has " + std::to_string(x.shape(1)) + " features, the network takes " + std::to_string(features));
-  require(x.shape(0) > 0 && x.shape(2) > 0 && x.shape(2) % kLane == 0 && x.shape(2) <= kLane * kMaxVectors,
+  REQUIRE(x.shape(0) > 0 && x.shape(2) > 0 && x.shape(2) % kLane == 0 && x.shape(2) <= kLane * kMaxVectors,
           "tiles must be [tiles, features, width] with width a multiple of 16, at most 128; got " + shape_text(x));
-  require(x.stride(2) == 1 && (x.shape(1) <= 1 || x.stride(1) == static_cast<int64_t>(x.shape(2))),
+  REQUIRE(x.stride(2) == 1 && (x.shape(1) <= 1 || x.stride(1) == static_cast<int64_t>(x.shape(2))),
           "the features of a tile must be contiguous");
-  require(x.shape(0) == 1 || x.stride(0) >= static_cast<int64_t>(x.shape(1) * x.shape(2)), "tiles must not overlap");
+  REQUIRE(x.shape(0) == 1 || x.stride(0) >= static_cast<int64_t>(x.shape(1) * x.shape(2)), "tiles must not overlap");
   return {x.data(), static_cast<ptrdiff_t>(x.stride(0)), static_cast<int>(x.shape(0)), static_cast<int>(x.shape(2)) / kLane};
 }
 
@@ -63,31 +63,31 @@ void require_tiles(const Tiles& x, int tiles, size_t features, int vectors, cons
   const size_t width = static_cast<size_t>(kLane) * vectors;
   const bool contiguous = x.stride(2) == 1 && (x.shape(1) == 1 || x.stride(1) == static_cast<int64_t>(width)) &&
                           (x.shape(0) == 1 || x.stride(0) == static_cast<int64_t>(features * width));
-  require(x.shape(0) == static_cast<size_t>(tiles) && x.shape(1) == features && x.shape(2) == width && contiguous,
+  REQUIRE(x.shape(0) == static_cast<size_t>(tiles) && x.shape(1) == features && x.shape(2) == width && contiguous,
           std::string(what) + " must be contiguous [" + std::to_string(tiles) + ", " + std::to_string(features) + ", " +
               std::to_string(width) + "], got " + shape_text(x));
 }
 
 template <class T>
 void require_networks(const std::vector<T*>& networks) {
-  for (const T* network : networks) require(network != nullptr, "a network is None");
+  for (const T* network : networks) REQUIRE(network != nullptr, "a network is None");
 }
 
 Layer& layer_at(Mlp& mlp, int index) {
-  require(index >= 0 && static_cast<size_t>(index) < mlp.layers.size(), "no layer " + std::to_string(index));
+  REQUIRE(index >= 0 && static_cast<size_t>(index) < mlp.layers.size(), "no layer " + std::to_string(index));
   return mlp.layers[static_cast<size_t>(index)];
 }
 
 Layer make_layer(int32_t n_in, int32_t n_out, const nb::object& places, const Vector<float>& values, bool trainable) {
-  require(n_in > 0 && n_out > 0, "a layer needs at least one input and one output");
+  REQUIRE(n_in > 0 && n_out > 0, "a layer needs at least one input and one output");
   if (places.is_none()) {
-    require(values.shape(0) == static_cast<size_t>(n_in) * static_cast<size_t>(n_out),
+    REQUIRE(values.shape(0) == static_cast<size_t>(n_in) * static_cast<size_t>(n_out),
             "a dense layer of " + std::to_string(n_in) + " inputs and " + std::to_string(n_out) + " outputs needs " +
                 std::to_string(static_cast<int64_t>(n_in) * n_out) + " values, got " + std::to_string(values.shape(0)));
     return Layer(n_in, n_out, nullptr, values.shape(0), values.data(), trainable);
   }
   const auto given = nb::cast<Vector<int64_t>>(places);
-  require(given.shape(0) == values.shape(0), "places and values must have one length");
+  REQUIRE(given.shape(0) == values.shape(0), "places and values must have one length");
   static const int64_t none = 0;  // an empty array may have a null pointer, which would mean dense
   return Layer(n_in, n_out, given.shape(0) ? given.data() : &none, given.shape(0), values.data(), trainable);
 }
@@ -106,7 +106,7 @@ NB_MODULE(_core, m) {
   m.def(
       "empty_tiles",
       [](size_t tiles, size_t features, size_t width) {
-        require(width > 0 && width % kLane == 0 && width <= static_cast<size_t>(kLane * kMaxVectors), "width must be a multiple of 16, at most 128");
+        REQUIRE(width > 0 && width % kLane == 0 && width <= static_cast<size_t>(kLane * kMaxVectors), "width must be a multiple of 16, at most 128");
         return view(Buffer<float>(tiles * features * width), {tiles, features, width});
       },
       "tiles"_a, "features"_a, "width"_a, "A float32 array [tiles, features, width] of zeros, aligned to cache lines.");
@@ -119,13 +119,13 @@ NB_MODULE(_core, m) {
         size_t needed = 0;
         for (const auto& out : outs) {
           needed += out.shape(1);
-          require(batch <= out.shape(0) * out.shape(2), "the batch does not fit into the tiles");
-          require(out.stride(2) == 1 && (out.shape(1) <= 1 || out.stride(1) == static_cast<int64_t>(out.shape(2))),
+          REQUIRE(batch <= out.shape(0) * out.shape(2), "the batch does not fit into the tiles");
+          REQUIRE(out.stride(2) == 1 && (out.shape(1) <= 1 || out.stride(1) == static_cast<int64_t>(out.shape(2))),
                   "the features of a tile must be contiguous");
         }
-        require(needed == columns, "rows have " + std::to_string(columns) + " columns, the tiles " + std::to_string(needed) + " features");
+        REQUIRE(needed == columns, "rows have " + std::to_string(columns) + " columns, the tiles " + std::to_string(needed) + " features");
         for (size_t i = 0; i < batch; ++i)
-          require(index.data()[i] >= 0 && static_cast<size_t>(index.data()[i]) < n,
+          REQUIRE(index.data()[i] >= 0 && static_cast<size_t>(index.data()[i]) < n,
                   "row " + std::to_string(index.data()[i]) + " of " + std::to_string(n));
         const nb::gil_scoped_release release;
         const auto row_at = [&](size_t i) { return rows.data() + static_cast<size_t>(index.data()[i]) * columns; };
@@ -152,7 +152,7 @@ NB_MODULE(_core, m) {
   nb::class_<Pool>(m, "Pool", "Worker threads beside the caller.")
       .def("__init__",
            [](Pool* self, int threads) {
-             require(threads >= 1 && threads <= 256, "threads must be between 1 and 256, got " + std::to_string(threads));
+             REQUIRE(threads >= 1 && threads <= 256, "threads must be between 1 and 256, got " + std::to_string(threads));
              new (self) Pool(threads);
            },
            "threads"_a)
@@ -162,7 +162,7 @@ NB_MODULE(_core, m) {
   nb::class_<Mlp>(m, "Mlp", "A multilayer perceptron over given places.")
       .def("__init__",
            [](Mlp* self, const std::vector<int32_t>& sizes, const nb::list& places, const nb::list& values, bool trainable) {
-             require(sizes.size() >= 2 && places.size() + 1 == sizes.size() && values.size() + 1 == sizes.size(),
+             REQUIRE(sizes.size() >= 2 && places.size() + 1 == sizes.size() && values.size() + 1 == sizes.size(),
                      "places and values need one entry per layer");
              std::vector<Layer> layers;
              for (size_t l = 0; l + 1 < sizes.size(); ++l)
@@ -185,34 +185,34 @@ NB_MODULE(_core, m) {
       .def("bias_second_moment", [](Mlp& s, int l) { Layer& a = layer_at(s, l); return view(a.bias_v, {a.bias_v.size()}); }, "layer"_a)
       .def("count_ages",
            [](Mlp& s) {
-             require(s.layers[0].trainable(), "a target network has no optimiser");
+             REQUIRE(s.layers[0].trainable(), "a target network has no optimiser");
              s.count_ages();
            },
            "From now on Adam's bias correction goes by the age of each connection of a sparse layer.")
       .def("born", [](Mlp& s, int l) { Layer& a = layer_at(s, l); return view(a.born, {a.born.size()}); }, "layer"_a)
       .def("output",
            [](Mlp& s) {
-             require(s.tiles > 0, "no output before the first forward");
+             REQUIRE(s.tiles > 0, "no output before the first forward");
              return view(s.output(), {static_cast<size_t>(s.tiles), static_cast<size_t>(s.layers.back().n_out()), static_cast<size_t>(kLane * s.vectors)});
            })
       .def("hidden",
            [](Mlp& s, int l) {
-             require(s.tiles > 0, "no activations before the first forward");
+             REQUIRE(s.tiles > 0, "no activations before the first forward");
              const Layer& a = layer_at(s, l);
              return view(s.hidden(static_cast<size_t>(l)), {static_cast<size_t>(s.tiles), static_cast<size_t>(a.n_out()), static_cast<size_t>(kLane * s.vectors)});
            },
            "layer"_a)
       .def("input_gradient",
            [](Mlp& s) {
-             require(s.input_gradient.size() > 0, "no input gradient before a backward with inputs");
+             REQUIRE(s.input_gradient.size() > 0, "no input gradient before a backward with inputs");
              const size_t features = static_cast<size_t>(s.layers[0].n_in() - s.input_gradient_from);
              const size_t width = static_cast<size_t>(kLane) * s.vectors;
-             require(s.input_gradient.size() == s.tiles * features * width, "the input gradient is of another batch");
+             REQUIRE(s.input_gradient.size() == s.tiles * features * width, "the input gradient is of another batch");
              return view(s.input_gradient, {static_cast<size_t>(s.tiles), features, width});
            })
       .def("act",
            [](Mlp& s, const Vector<float>& x) {
-             require(x.shape(0) == static_cast<size_t>(s.layers[0].n_in()),
+             REQUIRE(x.shape(0) == static_cast<size_t>(s.layers[0].n_in()),
                      "the observation has " + std::to_string(x.shape(0)) + " features, the network takes " + std::to_string(s.layers[0].n_in()));
              const FlushSubnormals flush;
              Buffer<float> y(static_cast<size_t>(s.layers.back().n_out()));
@@ -239,27 +239,31 @@ NB_MODULE(_core, m) {
         if (networks.empty()) return;
         const Batch batch = batch_of(x, networks[0]->layers[0].n_in());
         const nb::gil_scoped_release release;
-        pool.run(static_cast<int>(networks.size()), [&](int i) { networks[static_cast<size_t>(i)]->forward(batch); });
+        const FlushSubnormals flush;
+        if (networks.size() == 1) networks[0]->forward(batch, &pool);
+        else pool.run(static_cast<int>(networks.size()), [&](int i) { networks[static_cast<size_t>(i)]->forward(batch); });
       },
-      "pool"_a, "networks"_a, "x"_a, "Run each network on the tiles x [tiles, n_in, width], one network per thread.");
+      "pool"_a, "networks"_a, "x"_a, "Run each network on the tiles x [tiles, n_in, width]; threads share networks, or the layers of a single one.");
 
   m.def(
       "backward",
       [](Pool& pool, const std::vector<Mlp*>& networks, const Tiles& x, const std::vector<Tiles>& gradients, bool parameters, int32_t inputs_from) {
         require_networks(networks);
-        require(networks.size() == gradients.size(), "one output gradient per network is needed");
+        REQUIRE(networks.size() == gradients.size(), "one output gradient per network is needed");
         for (size_t i = 0; i < networks.size(); ++i) {
           const Mlp& network = *networks[i];
           const Batch batch = batch_of(x, network.layers[0].n_in());
-          require(network.layers[0].trainable(), "a target network has no gradient");
-          require(batch.tiles == network.tiles && batch.vectors == network.vectors, "backward needs the batch of the last forward");
-          require(inputs_from < network.layers[0].n_in(), "inputs_from is beyond the inputs");
+          REQUIRE(network.layers[0].trainable(), "a target network has no gradient");
+          REQUIRE(batch.tiles == network.tiles && batch.vectors == network.vectors, "backward needs the batch of the last forward");
+          REQUIRE(inputs_from < network.layers[0].n_in(), "inputs_from is beyond the inputs");
           require_tiles(gradients[i], network.tiles, static_cast<size_t>(network.layers.back().n_out()), network.vectors, "the output gradient");
         }
         if (networks.empty()) return;
         const Batch batch = batch_of(x, networks[0]->layers[0].n_in());
         const nb::gil_scoped_release release;
-        pool.run(static_cast<int>(networks.size()), [&](int i) {
+        const FlushSubnormals flush;
+        if (networks.size() == 1) networks[0]->backward(batch, gradients[0].data(), parameters, inputs_from, &pool);
+        else pool.run(static_cast<int>(networks.size()), [&](int i) {
           const size_t n = static_cast<size_t>(i);
           networks[n]->backward(batch, gradients[n].data(), parameters, inputs_from);
         });
@@ -271,7 +275,7 @@ NB_MODULE(_core, m) {
       "adam",
       [](Pool& pool, const std::vector<Mlp*>& networks, float learning_rate, float beta1, float beta2, float epsilon, float weight_decay) {
         require_networks(networks);
-        for (const Mlp* network : networks) require(network->layers[0].trainable(), "a target network has no optimiser");
+        for (const Mlp* network : networks) REQUIRE(network->layers[0].trainable(), "a target network has no optimiser");
         const nb::gil_scoped_release release;
         const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay};
         pool.run(static_cast<int>(networks.size()), [&](int i) { networks[static_cast<size_t>(i)]->adam(settings); });

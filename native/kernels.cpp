@@ -79,12 +79,12 @@ REWIRL_INLINE void dots_of_row(const float* d, Row row, size_t begin, size_t end
 }
 
 template <int T, bool Accumulate>
-void sddmm_t(const SparseMatrix& a, const float* dy, const float* x, float* gradient) {
+void sddmm_t(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int row_begin, int row_end) {
   constexpr int W = kLane * T;
   for (int b = 0; b < a.blocks; ++b) {
     const float* xb = x + static_cast<size_t>(b) * a.block * W;
     const uint32_t* start = a.start + static_cast<size_t>(b) * a.rows;
-    for (int r = 0; r < a.rows; ++r) {
+    for (int r = row_begin; r < row_end; ++r) {
       const float* d = dy + static_cast<size_t>(r) * W;
       auto row = [&](size_t k) __attribute__((always_inline)) { return xb + static_cast<size_t>(a.column[k]) * W; };
       dots_of_row<T, Accumulate>(d, row, start[r], start[r + 1], gradient);
@@ -186,8 +186,8 @@ void gemm(int rows, int depth, const float* a, ptrdiff_t row_stride, ptrdiff_t k
 }
 
 // x [n_in][W] -> panels [ceil(n_in / kPanel)][W][kPanel], zero where n_in ends.
-void transpose_to_panels(int n_in, const float* x, int W, float* panels) {
-  for (int c = 0; c < n_in; c += 4) {
+void transpose_to_panels(int n_in, const float* x, int W, float* panels, int begin, int end) {
+  for (int c = begin; c < end; c += 4) {
     float* out = panels + static_cast<size_t>(c / kPanel) * kPanel * W + c % kPanel;
     const float* rows[4];
     for (int i = 0; i < 4; ++i) rows[i] = x + static_cast<size_t>(c + i < n_in ? c + i : n_in - 1) * W;
@@ -226,14 +226,15 @@ REWIRL_INLINE void gradient_tile(int W, int row, const float* dy, const float* p
 }
 
 template <int T>
-void dense_gradient_by_dots(int n_out, int n_in, const float* dy, const float* x, float* gradient, bool accumulate) {
+void dense_gradient_by_dots(int n_out, int n_in, const float* dy, const float* x, float* gradient, int begin, int end,
+                            bool accumulate) {
   constexpr int W = kLane * T;
   auto row = [&](size_t k) __attribute__((always_inline)) { return x + k * W; };
   for (int r = 0; r < n_out; ++r) {
     const float* d = dy + static_cast<size_t>(r) * W;
     float* out = gradient + static_cast<size_t>(r) * n_in;
-    if (accumulate) dots_of_row<T, true>(d, row, 0, static_cast<size_t>(n_in), out);
-    else dots_of_row<T, false>(d, row, 0, static_cast<size_t>(n_in), out);
+    if (accumulate) dots_of_row<T, true>(d, row, static_cast<size_t>(begin), static_cast<size_t>(end), out);
+    else dots_of_row<T, false>(d, row, static_cast<size_t>(begin), static_cast<size_t>(end), out);
   }
 }
 
@@ -250,19 +251,19 @@ void dense_gradient_by_dots(int n_out, int n_in, const float* dy, const float* x
   }
 
 void dense_gradient(int n_out, int n_in, const float* dy, const float* x, float* gradient, int vectors,
-                    bool accumulate, float* scratch) {
+                    int column_begin, int column_end, bool accumulate, float* scratch) {
   if (n_out <= 6) {  // too few rows to pay for the transpose
-#define CALL(T) dense_gradient_by_dots<T>(n_out, n_in, dy, x, gradient, accumulate)
+#define CALL(T) dense_gradient_by_dots<T>(n_out, n_in, dy, x, gradient, column_begin, column_end, accumulate)
     REWIRL_FOR_VECTORS(vectors, CALL)
 #undef CALL
     return;
   }
   const int W = kLane * vectors;
-  transpose_to_panels(n_in, x, W, scratch);
+  transpose_to_panels(n_in, x, W, scratch, column_begin, column_end);
   constexpr int NV = kWidth == 16 ? 4 : 2, M = 6;
-  for (int c = 0; c < n_in; c += kPanel) {
+  for (int c = column_begin; c < column_end; c += kPanel) {
     const float* panel = scratch + static_cast<size_t>(c) * W;
-    const int valid = n_in - c < kPanel ? n_in - c : kPanel;
+    const int valid = column_end - c < kPanel ? column_end - c : kPanel;
     for (int offset = 0; offset < valid; offset += NV * kWidth) {
       int row = 0;
       for (; row + M <= n_out; row += M)
@@ -280,8 +281,11 @@ void spmm(const SparseMatrix& a, const float* values, const float* x, float* y, 
 #undef CALL
 }
 
-void sddmm(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int vectors, bool accumulate) {
-#define CALL(T) accumulate ? sddmm_t<T, true>(a, dy, x, gradient) : sddmm_t<T, false>(a, dy, x, gradient)
+void sddmm(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int vectors, int row_begin,
+           int row_end, bool accumulate) {
+#define CALL(T)                                                             \
+  accumulate ? sddmm_t<T, true>(a, dy, x, gradient, row_begin, row_end)     \
+             : sddmm_t<T, false>(a, dy, x, gradient, row_begin, row_end)
   REWIRL_FOR_VECTORS(vectors, CALL)
 #undef CALL
 }

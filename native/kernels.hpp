@@ -36,16 +36,18 @@ struct Kernels {
   void (*spmm)(const SparseMatrix& a, const float* values, const float* x, float* y, int vectors, int row_begin,
                int row_end, const float* bias, Epilogue epilogue, const float* gate);
 
-  // gradient[k] (+)= dy[row(k)] . x[column(k)] over the tile, for every connection k.
-  void (*sddmm)(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int vectors, bool accumulate);
+  // gradient[k] (+)= dy[row(k)] . x[column(k)] over the tile, for every connection k of rows [row_begin, row_end).
+  void (*sddmm)(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int vectors, int row_begin,
+                int row_end, bool accumulate);
 
   // y[i] = epilogue(bias[i] + sum_k a[i * row_stride + k * k_stride] x[k]), i < rows, k < depth.
   void (*gemm)(int rows, int depth, const float* a, ptrdiff_t row_stride, ptrdiff_t k_stride, const float* x, float* y,
                int vectors, const float* bias, Epilogue epilogue, const float* gate);
 
-  // gradient[r * n_in + c] (+)= dy[r] . x[c] over the tile; scratch holds ceil(n_in / kPanel) * kPanel * 16 * vectors floats.
+  // gradient[r * n_in + c] (+)= dy[r] . x[c] over the tile, for columns c in [column_begin, column_end), the first of them a
+  // multiple of kPanel; scratch holds ceil(n_in / kPanel) * kPanel * 16 * vectors floats.
   void (*dense_gradient)(int n_out, int n_in, const float* dy, const float* x, float* gradient, int vectors,
-                         bool accumulate, float* scratch);
+                         int column_begin, int column_end, bool accumulate, float* scratch);
 
   // out[r] (+)= sum over the tile of dy[r].
   void (*row_sums)(int rows, const float* dy, float* out, int vectors, bool accumulate);

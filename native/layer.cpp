@@ -130,33 +130,47 @@ std::vector<uint32_t> Layer::row_major() const {
   return result;
 }
 
-void Layer::forward(const float* x, float* y, int vectors, bool relu) const {
+void Layer::forward(const float* x, float* y, int vectors, bool relu, Part part) const {
   const Epilogue epilogue = relu ? Epilogue::relu : Epilogue::none;
+  const int begin = static_cast<int>(part.begin(n_out_)), end = static_cast<int>(part.end(n_out_));
+  float* out = y + static_cast<size_t>(begin) * kLane * vectors;
   if (dense_)
-    kernels().gemm(n_out_, n_in_, values.data(), n_in_, 1, x, y, vectors, bias.data(), epilogue, nullptr);
+    kernels().gemm(end - begin, n_in_, values.data() + static_cast<size_t>(begin) * n_in_, n_in_, 1, x, out, vectors,
+                   bias.data() + begin, epilogue, nullptr);
   else
-    kernels().spmm(index_.view(), values.data(), x, y, vectors, 0, n_out_, bias.data(), epilogue, nullptr);
+    kernels().spmm(index_.view(), values.data(), x, out, vectors, begin, end, bias.data(), epilogue, nullptr);
 }
 
-void Layer::refresh_transpose() const {
-  if (!dense_) kernels().permute(connections(), values.data(), permutation_.data(), mirrored_.data());
+void Layer::refresh_transpose(Part part) const {
+  if (dense_) return;
+  const size_t begin = static_cast<size_t>(part.begin(static_cast<int64_t>(connections()), kLane));
+  const size_t end = static_cast<size_t>(part.end(static_cast<int64_t>(connections()), kLane));
+  kernels().permute(end - begin, values.data(), permutation_.data() + begin, mirrored_.data() + begin);
 }
 
-void Layer::input_gradient(const float* dy, float* dx, int vectors, int32_t from, const float* gates) const {
+void Layer::input_gradient(const float* dy, float* dx, int vectors, int32_t from, const float* gates, Part part) const {
   const Epilogue epilogue = gates ? Epilogue::gate : Epilogue::none;
+  const size_t width = static_cast<size_t>(kLane) * vectors;
+  const int begin = from + static_cast<int>(part.begin(n_in_ - from)), end = from + static_cast<int>(part.end(n_in_ - from));
+  float* out = dx + static_cast<size_t>(begin - from) * width;
   if (dense_)
-    kernels().gemm(n_in_ - from, n_out_, values.data() + from, 1, n_in_, dy, dx, vectors, nullptr, epilogue,
-                   gates ? gates + static_cast<size_t>(from) * kLane * vectors : nullptr);
+    kernels().gemm(end - begin, n_out_, values.data() + begin, 1, n_in_, dy, out, vectors, nullptr, epilogue,
+                   gates ? gates + static_cast<size_t>(begin) * width : nullptr);
   else
-    kernels().spmm(transposed_.view(), mirrored_.data(), dy, dx, vectors, from, n_in_, nullptr, epilogue, gates);
+    kernels().spmm(transposed_.view(), mirrored_.data(), dy, out, vectors, begin, end, nullptr, epilogue, gates);
 }
 
-void Layer::connection_gradient(const float* dy, const float* x, int vectors, bool accumulate, float* scratch) const {
-  if (dense_)
-    kernels().dense_gradient(n_out_, n_in_, dy, x, gradient.data(), vectors, accumulate, scratch);
-  else
-    kernels().sddmm(index_.view(), dy, x, gradient.data(), vectors, accumulate);
-  kernels().row_sums(n_out_, dy, bias_gradient.data(), vectors, accumulate);
+void Layer::connection_gradient(const float* dy, const float* x, int vectors, bool accumulate, float* scratch,
+                                Part part) const {
+  const int begin = static_cast<int>(part.begin(n_out_)), end = static_cast<int>(part.end(n_out_));
+  if (dense_) {
+    const int first = static_cast<int>(part.begin(n_in_, kPanel)), last = static_cast<int>(part.end(n_in_, kPanel));
+    kernels().dense_gradient(n_out_, n_in_, dy, x, gradient.data(), vectors, first, last, accumulate, scratch);
+  } else {
+    kernels().sddmm(index_.view(), dy, x, gradient.data(), vectors, begin, end, accumulate);
+  }
+  kernels().row_sums(end - begin, dy + static_cast<size_t>(begin) * kLane * vectors, bias_gradient.data() + begin, vectors,
+                     accumulate);
 }
 
 void Layer::act(const float* x, float* y, bool relu) const {

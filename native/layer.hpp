@@ -1,5 +1,6 @@
 // One layer: its topology, its values, and what training keeps beside them. Memory grows with the connections.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -11,6 +12,15 @@ namespace rewirl {
 // Columns per block: small enough that a block of a tile stays in the first-level cache, large enough that a row has
 // several connections in it. A fixed function of the layer's shape and connections, never of a timing.
 int block_size(int64_t rows, int64_t columns, int64_t connections);
+
+// A share of the work in a layer, for one of several threads. The parts of an operation write to different places, and every
+// number is computed as without parts, so results do not depend on how many there are.
+struct Part {
+  int index = 0, count = 1;
+  // The share of [0, n), cut at multiples of `unit`.
+  int64_t begin(int64_t n, int64_t unit = 1) const { return std::min(n, (n + unit - 1) / unit * index / count * unit); }
+  int64_t end(int64_t n, int64_t unit = 1) const { return Part{index + 1, count}.begin(n, unit); }
+};
 
 // The owner of what a SparseMatrix points to.
 struct Index {
@@ -38,11 +48,11 @@ class Layer {
   std::vector<int64_t> places() const;         // in the order of values
   std::vector<uint32_t> row_major() const;     // positions in values of the places sorted by row and column
 
-  void forward(const float* x, float* y, int vectors, bool relu) const;
+  void forward(const float* x, float* y, int vectors, bool relu, Part part = {}) const;
   // dx rows [from, n_in); gates (or null) are the outputs of the ReLU that made x. Call refresh_transpose() first.
-  void input_gradient(const float* dy, float* dx, int vectors, int32_t from, const float* gates) const;
-  void refresh_transpose() const;
-  void connection_gradient(const float* dy, const float* x, int vectors, bool accumulate, float* scratch) const;
+  void input_gradient(const float* dy, float* dx, int vectors, int32_t from, const float* gates, Part part = {}) const;
+  void refresh_transpose(Part part = {}) const;
+  void connection_gradient(const float* dy, const float* x, int vectors, bool accumulate, float* scratch, Part part = {}) const;
   // A single sample; x has room for whole blocks of 64, zero beyond n_in.
   void act(const float* x, float* y, bool relu) const;
 

@@ -35,19 +35,31 @@ void Mlp::resize(int new_tiles, int new_vectors) {
   scratch_ = Buffer<float>(panels * width);
 }
 
-void Mlp::forward(const Batch& x) {
+// Calls operation(Part) once per thread of the pool; for layers that take only microseconds, once.
+template <class Operation>
+void Mlp::share(const Layer& layer, Pool* pool, const Operation& operation) const {
+  constexpr size_t kWorthSharing = 4096 * 112;  // multiplications: a hand-over takes about a microsecond
+  if (!pool || layer.connections() * static_cast<size_t>(kLane) * vectors < kWorthSharing) {
+    operation(Part{});
+    return;
+  }
+  const int threads = pool->threads();
+  pool->run(threads, [&](int i) { operation(Part{i, threads}); });
+}
+
+void Mlp::forward(const Batch& x, Pool* pool) {
   resize(x.tiles, x.vectors);
   for (int t = 0; t < tiles; ++t) {
     const float* in = x.tile(t);
     for (size_t l = 0; l < layers.size(); ++l) {
       float* out = activations_[l].data() + static_cast<size_t>(t) * layers[l].n_out() * x.width();
-      layers[l].forward(in, out, vectors, l + 1 < layers.size());
+      share(layers[l], pool, [&](Part part) { layers[l].forward(in, out, vectors, l + 1 < layers.size(), part); });
       in = out;
     }
   }
 }
 
-void Mlp::backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from) {
+void Mlp::backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from, Pool* pool) {
   const bool inputs = inputs_from >= 0;
   const size_t width = static_cast<size_t>(x.width());
   if (inputs) {
@@ -55,21 +67,22 @@ void Mlp::backward(const Batch& x, const float* gradient_out, bool parameters, i
     if (input_gradient.size() != n) input_gradient = Buffer<float>(n);
     input_gradient_from = inputs_from;
   }
-  for (size_t l = inputs ? 0 : 1; l < layers.size(); ++l) layers[l].refresh_transpose();
+  for (size_t l = inputs ? 0 : 1; l < layers.size(); ++l)
+    share(layers[l], pool, [&](Part part) { layers[l].refresh_transpose(part); });
   for (int t = 0; t < tiles; ++t) {
     const float* delta = gradient_out + static_cast<size_t>(t) * layers.back().n_out() * width;
     for (size_t l = layers.size(); l-- > 0;) {
       const float* in =
           l == 0 ? x.tile(t) : activations_[l - 1].data() + static_cast<size_t>(t) * layers[l].n_in() * width;
-      if (parameters) layers[l].connection_gradient(delta, in, vectors, t > 0, scratch_.data());
-      if (l > 0) {
-        float* next = delta_[l % 2].data();
-        layers[l].input_gradient(delta, next, vectors, 0, in);
-        delta = next;
-      } else if (inputs) {
-        float* out = input_gradient.data() + static_cast<size_t>(t) * (layers[0].n_in() - inputs_from) * width;
-        layers[0].input_gradient(delta, out, vectors, inputs_from, nullptr);
-      }
+      float* next = delta_[l % 2].data();
+      if (l == 0 && inputs)
+        next = input_gradient.data() + static_cast<size_t>(t) * (layers[0].n_in() - inputs_from) * width;
+      share(layers[l], pool, [&](Part part) {
+        if (parameters) layers[l].connection_gradient(delta, in, vectors, t > 0, scratch_.data(), part);
+        if (l > 0) layers[l].input_gradient(delta, next, vectors, 0, in, part);
+        else if (inputs) layers[l].input_gradient(delta, next, vectors, inputs_from, nullptr, part);
+      });
+      delta = next;
     }
   }
 }

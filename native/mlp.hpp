@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "layer.hpp"
+#include "pool.hpp"
 
 namespace rewirl {
 
@@ -24,10 +25,11 @@ class Mlp {
  public:
   explicit Mlp(std::vector<Layer> layers);
 
-  void forward(const Batch& x);
+  // With a pool, its threads share the work of large layers; without, all is done by the caller.
+  void forward(const Batch& x, Pool* pool = nullptr);
   // Gradients of a loss for the batch of the last forward(); gradient_out is [tiles][n_out][width], contiguous.
   // inputs_from < 0: no gradient of the inputs, else that of inputs [inputs_from, n_in).
-  void backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from);
+  void backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from, Pool* pool = nullptr);
   void adam(const Adam& settings);
   void count_ages();  // from now on Adam's bias correction goes by the age of each connection of a sparse layer
   void act(const float* x, float* y);
@@ -41,6 +43,8 @@ class Mlp {
   int32_t input_gradient_from = 0;
 
  private:
+  template <class Operation>
+  void share(const Layer& layer, Pool* pool, const Operation& operation) const;
   void resize(int tiles, int vectors);
   void tabulate(const Adam& settings);
 

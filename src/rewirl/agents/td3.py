@@ -67,30 +67,23 @@ class TD3Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        sizes = self.hidden_sizes
-        _require(len(sizes) >= 1 and min(sizes) >= 1, "hidden_sizes", "at least one size, each at least 1", sizes)
-        _require(0 < self.learning_rate < inf, "learning_rate", "finite and positive", self.learning_rate)
-        _require(0 <= self.weight_decay < inf, "weight_decay", "finite, 0 or more", self.weight_decay)
-        _require(
-            self.bias_correction in ("network", "connection"),
-            "bias_correction",
-            "network or connection",
-            self.bias_correction,
-        )
-        _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
-        _require(0 <= self.gamma <= 1, "gamma", "between 0 and 1", self.gamma)
-        _require(0 < self.tau <= 1, "tau", "above 0 and at most 1", self.tau)
-        _require(self.policy_delay >= 1, "policy_delay", "at least 1", self.policy_delay)
-        _require(0 <= self.policy_noise < inf, "policy_noise", "finite, 0 or more", self.policy_noise)
-        _require(self.noise_clip >= 0, "noise_clip", "0 or more", self.noise_clip)
-        _require(0 <= self.exploration_noise < inf, "exploration_noise", "finite, 0 or more", self.exploration_noise)
-        _require(
-            self.learning_starts >= 1,
-            "learning_starts",
-            "at least 1 (the first update needs a transition)",
-            self.learning_starts,
-        )
-        _require(self.buffer_size >= 1, "buffer_size", "at least 1", self.buffer_size)
+        for name, fine, rule in (
+            ("hidden_sizes", min(self.hidden_sizes, default=0) >= 1, "at least one size, each at least 1"),
+            ("learning_rate", 0 < self.learning_rate < inf, "finite and positive"),
+            ("weight_decay", 0 <= self.weight_decay < inf, "finite, 0 or more"),
+            ("bias_correction", self.bias_correction in ("network", "connection"), "network or connection"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("gamma", 0 <= self.gamma <= 1, "between 0 and 1"),
+            ("tau", 0 < self.tau <= 1, "above 0 and at most 1"),
+            ("policy_delay", self.policy_delay >= 1, "at least 1"),
+            ("policy_noise", 0 <= self.policy_noise < inf, "finite, 0 or more"),
+            ("noise_clip", self.noise_clip >= 0, "0 or more"),
+            ("exploration_noise", 0 <= self.exploration_noise < inf, "finite, 0 or more"),
+            ("learning_starts", self.learning_starts >= 1, "at least 1 (the first update needs a transition)"),
+            ("buffer_size", self.buffer_size >= 1, "at least 1"),
+        ):
+            if not fine:
+                raise ValueError(f"{name} must be {rule}, got {getattr(self, name)}")
 
 
 class TD3:
@@ -122,6 +115,7 @@ class TD3:
         self._exploration = seeding.generator(seed, "exploration noise")
         self._smoothing = seeding.generator(seed, "policy noise")
         self._batch = Batch(config.batch_size, observation_size, action_size)
+        self._noise = np.empty_like(self._batch.next_actions)
         self._losses: dict[str, Any] = {}
 
         # Sparse initialisation: Erdos-Renyi topologies for pi, Q_1, Q_2; the targets are copies, topology included.
@@ -156,9 +150,9 @@ class TD3:
             float32 [action] in [-1, 1].
         """
         noise = self._exploration.standard_normal(self.action_size, dtype=np.float32)
-        noise *= np.float32(self.config.exploration_noise)
+        noise *= self.config.exploration_noise
         noise += self._policy.predict_one(observation)
-        return np.clip(noise, -1.0, 1.0, out=noise)
+        return _clip(noise, 1.0, out=noise)
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return pi(s) for a batch, float32 [batch, action] in [-1, 1] for float32 [batch, observation]."""
@@ -182,15 +176,15 @@ class TD3:
     def _update_critics(self, batch: Batch) -> None:
         c = self.config
         # a' = clip(pi'(s') + clip(N(0, policy_noise), -noise_clip, noise_clip), -1, 1)
-        noise = self._smoothing.standard_normal(batch.next_actions.shape, dtype=np.float32)
-        noise *= np.float32(c.policy_noise)
-        np.clip(noise, -c.noise_clip, c.noise_clip, out=noise)
+        noise = self._smoothing.standard_normal(out=self._noise, dtype=np.float32)
+        noise *= c.policy_noise
+        _clip(noise, c.noise_clip, out=noise)
         noise += np.tanh(self._target_actors.forward(batch.next_states)[0])
-        np.clip(noise, -1.0, 1.0, out=batch.next_actions)
+        _clip(noise, 1.0, out=batch.next_actions)
         # y = r + gamma (1 - terminated) min_i Q'_i(s', a')
         y = np.minimum(*self._target_critics.forward(batch.next_states_actions))
         y *= batch.continues
-        y *= np.float32(c.gamma)
+        y *= c.gamma
         y += batch.rewards
         # L_i = mean (Q_i - y)^2, so dL_i/dQ_i = 2 (Q_i - y) / batch
         errors = [q - y for q in self._critics.forward(batch.states_actions)]
@@ -292,6 +286,6 @@ class TD3:
         self._pool.close()
 
 
-def _require(condition: bool, field_name: str, rule: str, value: object) -> None:
-    if not condition:
-        raise ValueError(f"{field_name} must be {rule}, got {value}")
+def _clip(x: NDArray[np.float32], bound: float, out: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Write x, clipped to [-bound, bound], to out; for arrays this small np.clip takes thrice as long."""
+    return np.maximum(np.minimum(x, bound, out=out), -bound, out=out)
