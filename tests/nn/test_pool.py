@@ -17,24 +17,27 @@ def thread_count():
     return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
-def train(threads, networks=3, steps=5):
+def train(threads, networks, steps=5):
     """The bits that a few networks end with."""
     rng = np.random.default_rng(0)
     pool = Pool(threads)
-    members = [random_network([30, 70, 40, 2], [0.5, 0.1, None], rng) for _ in range(networks)]
+    members = [random_network([90, 130, 67, 109, 2], [0.5, None, 0.6, None], rng) for _ in range(networks)]
     group = Group(members, pool)
     for _ in range(steps):
-        x = pack(rng.normal(size=(150, 30)).astype(np.float32))
+        x = pack(rng.normal(size=(150, 90)).astype(np.float32))
         outputs = group.forward(x)
-        group.backward(x, [output.copy() for output in outputs], inputs_from=0)
+        group.backward(x, [output.copy() for output in outputs], inputs_from=17)
+        gradients = [member.input_gradient.tobytes() for member in members]
         group.adam(1e-2, 1e-3)
     pool.close()
-    return [array.tobytes() for member in members for array in member.state()[0].values()]
+    return gradients + [array.tobytes() for member in members for array in member.state()[0].values()]
 
 
+@pytest.mark.parametrize("networks", [1, 3])
 @pytest.mark.parametrize("threads", [2, 3, 5])
-def test_results_do_not_depend_on_the_number_of_threads(instruction_set, threads):
-    assert train(threads) == train(1)
+def test_results_do_not_depend_on_the_number_of_threads(instruction_set, threads, networks):
+    """Threads share the networks of a group, or the layers of a single one."""
+    assert train(threads, networks) == train(1, networks)
 
 
 def test_a_closed_pool_has_no_threads_and_still_works():

@@ -1,0 +1,47 @@
+"""The core's own tests (native/tests.cpp), built and run under sanitizers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def tool(name):
+    """The program of this name, that of the virtual environment first."""
+    found = shutil.which(name, path=os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]]))
+    assert found, f"{name} is not installed; it is part of rewirl[test]"
+    return found
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "unexpected memory mapping" in done.stderr:  # of older thread sanitizers, under randomised addresses
+        done = subprocess.run(("setarch", "-R", *command), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize(("sanitizers", "arguments"), [("address,undefined", []), ("thread", ["pool"])])
+def test_native_tests_pass_under(sanitizers, arguments, tmp_path):
+    settings = {
+        "CMAKE_BUILD_TYPE": "Debug",
+        "CMAKE_MAKE_PROGRAM": tool("ninja"),
+        "REWIRL_NATIVE_TESTS": "ON",
+        "REWIRL_SANITIZE": sanitizers,
+    }
+    run(
+        tool("cmake"), "-S", str(ROOT), "-B", str(tmp_path), "-G", "Ninja", *(f"-D{k}={v}" for k, v in settings.items())
+    )
+    run(tool("cmake"), "--build", str(tmp_path))
+    output = run(str(tmp_path / "native_tests"), *arguments)
+    passed, failed = map(int, re.fullmatch(r"(?s).*?(\d+) passed, (\d+) failed\n", output).groups())
+    assert failed == 0
+    assert passed > 10
