@@ -461,6 +461,34 @@ void test_networks_in_threads() {
   check(train(2) == alone && train(3) == alone, "networks in threads");
 }
 
+void test_layers_in_threads() {
+  const auto compute = [](int threads) {
+    rng.seed(8);
+    std::vector<Layer> layers;
+    layers.push_back(random_layer(90, 130, 0.5));
+    layers.push_back(random_layer(130, 67, -1));
+    layers.push_back(random_layer(67, 109, 0.8));
+    layers.push_back(random_layer(109, 3, -1));
+    Mlp mlp(std::move(layers));
+    const size_t width = kLane * kMaxVectors;
+    const std::vector<float> x = random_floats(2 * 90 * width), pull = random_floats(2 * 3 * width);
+    const Batch batch{x.data(), static_cast<ptrdiff_t>(90 * width), 2, kMaxVectors};
+    Pool pool(threads);
+    Pool* shared = threads > 1 ? &pool : nullptr;
+    mlp.forward(batch, shared);
+    mlp.backward(batch, pull.data(), true, 11, shared);
+    std::vector<float> result(mlp.output().begin(), mlp.output().end());
+    result.insert(result.end(), mlp.input_gradient.begin(), mlp.input_gradient.end());
+    for (const Layer& layer : mlp.layers) {
+      result.insert(result.end(), layer.gradient.begin(), layer.gradient.end());
+      result.insert(result.end(), layer.bias_gradient.begin(), layer.bias_gradient.end());
+    }
+    return result;
+  };
+  const std::vector<float> alone = compute(1);
+  for (const int threads : {2, 3, 7}) check(compute(threads) == alone, std::to_string(threads) + " threads in one layer");
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -471,6 +499,7 @@ int main(int count, char** arguments) {
   }
   test_pool();
   test_networks_in_threads();
+  test_layers_in_threads();
   if (!pool_only)
     for (const std::string& name : available_instruction_sets()) {
       use_instruction_set(name);
@@ -489,6 +518,7 @@ int main(int count, char** arguments) {
       test_rewiring();
       test_target();
       test_networks_in_threads();
+      test_layers_in_threads();
     }
   check_throws<std::invalid_argument>([] { use_instruction_set("none"); }, "an unknown instruction set");
   std::printf("%d passed, %d failed\n", passed, failed);
