@@ -63,9 +63,14 @@ void Pool::run(int tasks, const std::function<void(int)>& task) {
   }
   wake_.notify_all();
   share(0);
+  // The others are usually done within microseconds; on a machine with other work to do they may not be running at all, and
+  // a caller that spins would keep them from it.
+  const auto deadline = std::chrono::steady_clock::now() + kSpin;
   for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
     relax();
-    if (spins % 4096 == 4095) std::this_thread::yield();
+    if (spins % 64 != 63 || std::chrono::steady_clock::now() < deadline) continue;
+    std::unique_lock<std::mutex> lock(mutex_);
+    done_.wait(lock, [&] { return pending_.load(std::memory_order_acquire) == 0; });
   }
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
@@ -84,7 +89,10 @@ void Pool::work(int index) {
     if (stop_) return;
     seen = generation_.load(std::memory_order_acquire);
     share(index);
-    pending_.fetch_sub(1, std::memory_order_acq_rel);
+    if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      { const std::lock_guard<std::mutex> lock(mutex_); }  // a caller about to sleep has either seen this or sleeps by now
+      done_.notify_one();
+    }
   }
 }
 

@@ -30,7 +30,7 @@ class Pool {
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::mutex run_mutex_;  // one run at a time, whoever calls
-  std::condition_variable wake_;
+  std::condition_variable wake_, done_;
   std::atomic<unsigned> generation_{0};
   std::atomic<int> pending_{0};
   std::atomic<bool> stop_{false};
