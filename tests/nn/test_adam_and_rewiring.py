@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from cases import UNIT, random_network, random_places
 
-from rewirl.nn import Group, pack, reference
+from rewirl.nn import Group, Pool, pack, reference
 
 SETTINGS = tuple(float(np.float32(x)) for x in (0.9, 0.999, 1e-8))  # beta1, beta2 and epsilon as the core has them
 
@@ -242,3 +242,20 @@ def test_places_come_in_the_order_of_values_whatever_order_they_were_given_in():
     given = dict(zip(places.tolist(), values.tolist(), strict=True))
     (layer,) = network.layers
     assert dict(zip(layer.places().tolist(), layer.values.tolist(), strict=True)) == given
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_subnormal_numbers_are_zero_in_the_core_and_nowhere_else(instruction_set, threads):
+    """Moments of dead units would crawl otherwise; but what Python computes is Python's."""
+    networks = [random_network([40, 3], [0.5], np.random.default_rng(0)) for _ in range(threads)]
+    for network in networks:
+        for moment in network.layers[0].moments:
+            moment[:] = 1.2e-38
+    workers = Pool(threads)
+    Group(networks, workers).adam(1e-3, 0.0)
+    workers.close()
+    for network in networks:
+        assert not network.layers[0].moments[0].any()
+    smallest = np.full(3, 1e-40, dtype=np.float32)
+    network.act(np.ones(40, dtype=np.float32))
+    assert (smallest * np.float32(0.5) != 0).all()
