@@ -3,6 +3,8 @@
 //   native_tests          everything, on every instruction set of this machine
 //   native_tests pool     the threads only
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -382,6 +384,13 @@ void test_target() {
   check_throws<std::invalid_argument>([&] { TargetUpdate wrong(target, other, {}); }, "a target of another shape");
 }
 
+// Longer than anybody in the pool spins before sleeping.
+void spin_beyond_a_wait() {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
+  while (std::chrono::steady_clock::now() < end) {
+  }
+}
+
 void test_pool() {
   for (const int threads : {1, 2, 4}) {
     Pool pool(threads);
@@ -391,8 +400,15 @@ void test_pool() {
       std::vector<int> done(static_cast<size_t>(tasks), 0);
       pool.run(tasks, [&](int i) { ++done[static_cast<size_t>(i)]; });
       if (!std::all_of(done.begin(), done.end(), [](int n) { return n == 1; })) check(false, "a task was not done once");
-      if (round == 150) std::this_thread::sleep_for(std::chrono::milliseconds(3));  // let the workers fall asleep
+      if (round == 150) spin_beyond_a_wait();  // the workers fall asleep
     }
+    std::atomic<int> late{0};
+    for (int round = 0; round < 3; ++round)
+      pool.run(threads, [&](int i) {
+        if (i > 0) spin_beyond_a_wait();  // the caller falls asleep
+        ++late;
+      });
+    check(late == 3 * threads, "tasks that take longer than a caller spins");
     check(true, "tasks");
     for (const int bad : {0, threads - 1})
       check_throws<std::runtime_error>(
