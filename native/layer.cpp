@@ -70,7 +70,7 @@ Layer::Layer(int32_t n_in, int32_t n_out, const int64_t* places, size_t connecti
 
 // Builds both indices; order[k] is the position in `places` of the k-th connection.
 void Layer::build(const int64_t* places, size_t n, std::vector<uint32_t>& order) {
-  if (n >= (uint64_t{1} << 32)) throw std::invalid_argument("a layer holds at most 2^32 - 1 connections");
+  if (n >= (uint64_t{1} << 31)) throw std::invalid_argument("a layer holds fewer than 2^31 connections");
   const int64_t total = static_cast<int64_t>(n_in_) * n_out_;
   std::vector<int32_t> row(n), column(n);
   for (size_t k = 0; k < n; ++k) {
