@@ -89,8 +89,11 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # Ends a process without any clean-up at a chosen step, as kill -9 or a power cut would.
+# Signals that whoever runs the tests ignores, as nohup does, would be ignored by the run too, so they are reset.
 KILL_AT = """
-import os, sys
+import os, signal, sys
+for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(each, signal.SIG_DFL)
 from rewirl.training.loop import Training
 advance = Training._advance
 def advance_or_die(self):
