@@ -80,18 +80,43 @@ def test_an_update_has_the_losses_and_gradients_of_autograd(shape, sparsity):
 @pytest.mark.parametrize("sparsity", [0.0, 0.5])
 @pytest.mark.parametrize("weight_decay", [0.0, 2e-4])
 def test_fifty_updates_end_in_the_weights_of_pytorch(shape, sparsity, weight_decay):
-    """But for rounding, which Adam turns into more where a gradient is tiny or a ReLU is just at zero."""
+    """As close to float64 as PyTorch's own float32 is, measured against how far each network has moved.
+
+    Where the input of a ReLU is zero but for rounding, it may fall to either side, in PyTorch's float32 too; that
+    happens to one critic at most with these numbers, and shows in its target.
+    """
     agent, replay, transitions = make(shape, sparsity, weight_decay=weight_decay)
-    oracle = Oracle(agent, transitions, SEED, torch.float64)
-    start = {name: network.state()[0] for name, network in agent.networks().items()}
+    exact, single = (Oracle(agent, transitions, SEED, dtype) for dtype in (torch.float64, torch.float32))
+    start = {name: flat(network, lambda index, layer: (layer.values, layer.bias)) for name, network in networks(agent)}
     for _ in range(50):
         agent.update(replay)
-        oracle.update()
-    for name, network in agent.networks().items():
-        for index, layer in enumerate(network.layers):
-            weights, biases = oracle.parameters(name, index)
-            pairs = {"values": (layer.values, weights.reshape(-1)[layer.places()]), "bias": (layer.bias, biases)}
-            for what, (found, expected) in pairs.items():
-                error = np.abs(found - expected) / np.abs(expected - start[name][f"{index}.{what}"]).mean()
-                assert np.quantile(error, 0.75) < 1e-3, (name, index, what)
-                assert error.max() < 0.5, (name, index, what)
+        exact.update()
+        single.update()
+    errors, of_pytorch = [], []
+    for name, network in networks(agent):
+        found = flat(network, lambda index, layer: (layer.values, layer.bias))
+        expected, theirs = (flat(network, connections_of(oracle, name)) for oracle in (exact, single))
+        moved = np.linalg.norm(expected - start[name])
+        errors.append(np.linalg.norm(found - expected) / moved)
+        of_pytorch.append(np.linalg.norm(theirs - expected) / moved)
+    assert np.median(errors) < 2 * np.median(of_pytorch)
+    assert np.sort(errors)[-3] < 5e-5, errors
+    assert max(errors) < 5e-3, errors
+
+
+def networks(agent):
+    return list(agent.networks().items())
+
+
+def flat(network, parts):
+    """All weights of connections and biases of a network as one vector, float64."""
+    arrays = [array for index, layer in enumerate(network.layers) for array in parts(index, layer)]
+    return np.concatenate([np.array(array, dtype=np.float64) for array in arrays])
+
+
+def connections_of(oracle, name):
+    def parts(index, layer):
+        weights, biases = oracle.parameters(name, index)
+        return weights.reshape(-1)[layer.places()], biases
+
+    return parts
