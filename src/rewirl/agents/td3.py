@@ -20,7 +20,7 @@ from rewirl.topology import TopologyConfig
 
 @dataclass(frozen=True)
 class TD3Config:
-    """Hyper-parameters of TD3 as in Sokar et al. 2022, Table 3."""
+    """Hyper-parameters of TD3; the defaults are those of Sokar et al. 2022."""
 
     hidden_sizes: tuple[int, ...] = (256, 256)
     """Units of the hidden layers of actor and critics. Typical: 256 256."""
@@ -287,5 +287,5 @@ class TD3:
 
 
 def _clip(x: NDArray[np.float32], bound: float, out: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Write x, clipped to [-bound, bound], to out; for arrays this small np.clip takes thrice as long."""
+    """Write x, clipped to [-bound, bound], to out; for arrays this small np.clip is mostly overhead."""
     return np.maximum(np.minimum(x, bound, out=out), -bound, out=out)
