@@ -99,7 +99,10 @@ REWIRL_INLINE void micro(int depth, const float* a, ptrdiff_t row_stride, ptrdif
   for (int k = 0; k < depth; ++k) {
     Vec x[NV];
 #pragma GCC unroll 8
-    for (int j = 0; j < NV; ++j) x[j] = load(b + k * b_stride + j * kWidth);
+    for (int j = 0; j < NV; ++j) {
+      x[j] = load(b + k * b_stride + j * kWidth);
+      keep(x[j]);
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < M; ++i) {
       const Vec w = set1(a[i * row_stride + k * k_stride]);

@@ -127,5 +127,16 @@ REWIRL_INLINE Vec gather(const float* values, const uint32_t* index) {
 
 #endif
 
+// Keeps a value in a register: GCC otherwise loads it again for every use, and loads are what these kernels are short of.
+REWIRL_INLINE void keep(Vec& x) {
+#if defined(__x86_64__)
+  asm("" : "+v"(x));
+#elif defined(__aarch64__)
+  asm("" : "+w"(x));
+#else
+  (void)x;
+#endif
+}
+
 // [sum a, sum b, sum c, sum d]
 REWIRL_INLINE V4 sums(Vec a, Vec b, Vec c, Vec d) { return fold(quads(pairs(a, b), pairs(c, d))); }
