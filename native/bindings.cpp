@@ -38,6 +38,13 @@ nb::ndarray<nb::numpy, T> view(const Buffer<T>& buffer, std::initializer_list<si
 }
 
 template <class T>
+nb::ndarray<nb::numpy, const T> read_only(const Buffer<T>& buffer) {
+  using Share = std::shared_ptr<T>;
+  nb::capsule owner(new Share(buffer.share()), [](void* p) noexcept { delete static_cast<Share*>(p); });
+  return nb::ndarray<nb::numpy, const T>(buffer.data(), {buffer.size()}, owner);
+}
+
+template <class T>
 nb::ndarray<nb::numpy, T> copy(const std::vector<T>& data) {
   Buffer<T> buffer(data.size());
   std::copy(data.begin(), data.end(), buffer.begin());
@@ -175,7 +182,16 @@ NB_MODULE(_core, m) {
       .def("connections", [](Mlp& s, int l) { return layer_at(s, l).connections(); }, "layer"_a)
       .def("version", [](Mlp& s, int l) { return layer_at(s, l).version; }, "layer"_a)
       .def("places", [](Mlp& s, int l) { return copy(layer_at(s, l).places()); }, "layer"_a)
-      .def("values", [](Mlp& s, int l) { Layer& a = layer_at(s, l); return view(a.values, {a.values.size()}); }, "layer"_a)
+      .def("values", [](Mlp& s, int l) { const Layer& a = layer_at(s, l); return read_only(a.values); }, "layer"_a)
+      .def("set_values",
+           [](Mlp& s, int l, const Vector<float>& values) {
+             Layer& a = layer_at(s, l);
+             REQUIRE(values.shape(0) == a.connections(),
+                     "the layer has " + std::to_string(a.connections()) + " connections, got " + std::to_string(values.shape(0)) + " values");
+             std::copy(values.data(), values.data() + values.shape(0), a.values.begin());
+             a.changed();
+           },
+           "layer"_a, "values"_a)
       .def("gradient", [](Mlp& s, int l) { Layer& a = layer_at(s, l); return view(a.gradient, {a.gradient.size()}); }, "layer"_a)
       .def("first_moment", [](Mlp& s, int l) { Layer& a = layer_at(s, l); return view(a.m, {a.m.size()}); }, "layer"_a)
       .def("second_moment", [](Mlp& s, int l) { Layer& a = layer_at(s, l); return view(a.v, {a.v.size()}); }, "layer"_a)

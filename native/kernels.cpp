@@ -6,89 +6,183 @@
 namespace rewirl {
 namespace {
 
-constexpr int kPasses = kLane / kWidth;  // a row of a tile is processed in so many passes of `vectors` registers
+constexpr int kPasses = kLane / kWidth;  // vectors of this instruction set per 16 samples
 
-template <int T>
-void spmm_t(const SparseMatrix& a, const float* values, const float* x, float* y, int row_begin, int row_end,
-            const float* bias, Epilogue epilogue, const float* gates) {
-  constexpr int W = kLane * T;
-  for (int b = 0; b < a.blocks; ++b) {
-    const float* xb = x + static_cast<size_t>(b) * a.block * W;
-    const uint32_t* start = a.start + static_cast<size_t>(b) * a.rows;
-    const bool first = b == 0, last = b == a.blocks - 1;
-    for (int r = row_begin; r < row_end; ++r) {
-      const uint32_t begin = start[r], end = start[r + 1];
-      if (begin == end && !first && !last) continue;
-      for (int p = 0; p < kPasses; ++p) {
-        const int offset = p * T * kWidth;
-        float* out = y + static_cast<size_t>(r - row_begin) * W + offset;
-        const float* xp = xb + offset;
-        Vec acc[T];
-        if (first) {
-          const Vec init = set1(bias ? bias[r] : 0.0f);
-          for (int t = 0; t < T; ++t) acc[t] = init;
-        } else {
-          for (int t = 0; t < T; ++t) acc[t] = load(out + t * kWidth);
-        }
-        for (uint32_t k = begin; k < end; ++k) {
-          const Vec w = set1(values[k]);
-          const float* row = xp + static_cast<size_t>(a.column[k]) * W;
-          for (int t = 0; t < T; ++t) acc[t] = fma(w, load(row + t * kWidth), acc[t]);
-        }
-        if (last && epilogue == Epilogue::relu) {
-          for (int t = 0; t < T; ++t) acc[t] = relu(acc[t]);
-        } else if (last && epilogue == Epilogue::gate) {
-          const float* g = gates + static_cast<size_t>(r) * W + offset;
-          for (int t = 0; t < T; ++t) acc[t] = gate(load(g + t * kWidth), acc[t]);
-        }
-        for (int t = 0; t < T; ++t) store(out + t * kWidth, acc[t]);
-      }
+// Vectors of a tile that are processed at a time: as many accumulators as there are registers for, for R rows each.
+template <int R>
+constexpr int kVectors = kWidth == 16 || R == 1 ? 8 : 4;
+
+constexpr int bits(int pattern) { return pattern == 0 ? 0 : (pattern & 1) + bits(pattern >> 1); }
+
+// The connections [begin, end) of the columns with one pattern: each loads a row of x once, for all rows of the pattern.
+template <int W, bool Indirect, int R, int Pattern, int NV>
+REWIRL_INLINE void spmm_group(const SparseMatrix& a, const float* values, uint32_t begin, uint32_t end, const float* x,
+                              Vec (&acc)[R][NV]) {
+  constexpr int M = bits(Pattern);
+  for (size_t k = begin; k < end; k += M) {
+    const float* row = x + static_cast<size_t>(a.column[k]) * W;
+    Vec w[M];
+    for (size_t i = 0; i < M; ++i) w[i] = set1(values[Indirect ? a.source[k + i] : k + i]);
+#pragma GCC unroll 8
+    for (int t = 0; t < NV; ++t) {
+      Vec xt = load(row + t * kWidth);
+      if (M > 1) keep(xt);
+      int i = 0;
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r)
+        if (Pattern >> r & 1) acc[r][t] = fma(w[i++], xt, acc[r][t]);
     }
   }
 }
 
-// N dot products of the tile row held in `d` with N rows of x.
-template <int T, int N>
-REWIRL_INLINE V4 dots(const float* d, const float* x0, const float* x1, const float* x2, const float* x3) {
-  Vec a[4] = {set1(0), set1(0), set1(0), set1(0)};
-  const float* x[4] = {x0, x1, x2, x3};
+template <int W, bool Indirect, int R, int Pattern, int NV>
+REWIRL_INLINE void spmm_groups(const SparseMatrix& a, const float* values, const uint32_t* start, const float* x,
+                               Vec (&acc)[R][NV]) {
+  spmm_group<W, Indirect, R, Pattern, NV>(a, values, start[0], start[1], x, acc);
+  if constexpr (Pattern + 1 < 1 << R) spmm_groups<W, Indirect, R, Pattern + 1, NV>(a, values, start + 1, x, acc);
+}
+
+struct Spmm {
+  SparseMatrix a;
+  const float *values, *x;
+  float* y;  // of row_begin
+  int row_begin, row_end;
+  const float* bias;
+  Epilogue epilogue;
+  const float* gates;
+};
+
+// One panel of rows and one block of columns, for NV vectors of the tile.
+template <int W, bool Indirect, int R, int NV>
+REWIRL_INLINE void spmm_panel(const Spmm& s, const uint32_t* start, int block, int row, int offset) {
+  const bool first = block == 0, last = block == s.a.blocks - 1;
+  const auto inside = [&](int r) __attribute__((always_inline)) { return R == 1 || (row + r >= s.row_begin && row + r < s.row_end); };
+  float* out = s.y + static_cast<ptrdiff_t>(row - s.row_begin) * W + offset;
+  Vec acc[R][NV];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    if (first || !inside(r)) {
+      const Vec initial = set1(first && s.bias && inside(r) ? s.bias[row + r] : 0.0f);
+      for (int t = 0; t < NV; ++t) acc[r][t] = initial;
+    } else {
+      for (int t = 0; t < NV; ++t) acc[r][t] = load(out + r * W + t * kWidth);
+    }
+  }
+  spmm_groups<W, Indirect, R, 1, NV>(s.a, s.values, start, s.x + static_cast<size_t>(block) * s.a.block * W + offset, acc);
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    if (!inside(r)) continue;
+    if (last && s.epilogue == Epilogue::relu) {
+      for (int t = 0; t < NV; ++t) acc[r][t] = relu(acc[r][t]);
+    } else if (last && s.epilogue == Epilogue::gate) {
+      const float* g = s.gates + static_cast<size_t>(row + r) * W + offset;
+      for (int t = 0; t < NV; ++t) acc[r][t] = gate(load(g + t * kWidth), acc[r][t]);
+    }
+    for (int t = 0; t < NV; ++t) store(out + r * W + t * kWidth, acc[r][t]);
+  }
+}
+
+template <int T, int R, bool Indirect>
+void spmm_t(const Spmm s) {
+  constexpr int kAll = T * kPasses, NV = kAll < kVectors<R> ? kAll : kVectors<R>, patterns = (1 << R) - 1;
+  const int panels = s.a.panels();
+  const int panel_begin = s.row_begin / R, panel_end = (s.row_end + R - 1) / R;
+  for (int b = 0; b < s.a.blocks; ++b) {
+    for (int p = panel_begin; p < panel_end; ++p) {
+      const uint32_t* start = s.a.start + (static_cast<size_t>(b) * panels + p) * patterns;
+      if (start[0] == start[patterns] && b != 0 && b != s.a.blocks - 1) continue;
+      for (int v = 0; v + NV <= kAll; v += NV) spmm_panel<kLane * T, Indirect, R, NV>(s, start, b, p * R, v * kWidth);
+      if constexpr (kAll % NV > 0) spmm_panel<kLane * T, Indirect, R, kAll % NV>(s, start, b, p * R, (kAll - kAll % NV) * kWidth);
+    }
+  }
+}
+
+// R rows of a tile: in registers if there are enough of them, as all of the rows' connections need them.
+template <int R, int T>
+struct Rows {
+  static constexpr int kVectors = T * kPasses;
+  static constexpr bool kHeld = kWidth == 16;
+  const float* data;
+  Vec held[kHeld ? R : 1][kHeld ? kVectors : 1];
+  // The last panel may have fewer rows; what stands for the others is not used.
+  __attribute__((always_inline)) Rows(const float* rows, int count) : data(rows) {
+    if (!kHeld) return;
+    for (int r = 0; r < R; ++r)
+      for (int t = 0; t < kVectors; ++t)
+        held[kHeld ? r : 0][kHeld ? t : 0] = load(data + ((r < count ? r : 0) * kVectors + t) * kWidth);
+  }
+  __attribute__((always_inline)) Vec at(int r, int t) const {
+    return kHeld ? held[kHeld ? r : 0][kHeld ? t : 0] : load(data + (r * kVectors + t) * kWidth);
+  }
+};
+
+// out[c * M + i] (+)= dy[i-th row of the pattern] . x[c] over the tile, for C rows of x.
+template <int R, int T, int Pattern, int C, bool Accumulate>
+REWIRL_INLINE void dots(const Rows<R, T>& dy, const float* const (&x)[C], float* out) {
+  constexpr int M = bits(Pattern), N = M * C;
+  static_assert(N <= 8, "up to eight sums at a time");
+  Vec a[8];
+#pragma GCC unroll 8
+  for (int j = 0; j < 8; ++j) a[j] = set1(0.0f);
 #pragma GCC unroll 32
   for (int t = 0; t < T * kPasses; ++t) {
-    const Vec dt = load(d + t * kWidth);
 #pragma GCC unroll 4
-    for (int i = 0; i < N; ++i) a[i] = fma(dt, load(x[i] + t * kWidth), a[i]);
+    for (int c = 0; c < C; ++c) {
+      Vec xt = load(x[c] + t * kWidth);
+      if (M > 1) keep(xt);
+#pragma GCC unroll 4
+      for (int r = 0, i = 0; r < R; ++r)
+        if (Pattern >> r & 1) {
+          a[c * M + i] = fma(dy.at(r, t), xt, a[c * M + i]);
+          ++i;
+        }
+    }
   }
-  return sums(a[0], a[1], a[2], a[3]);
+#pragma GCC unroll 2
+  for (int j = 0; j < N; j += 4) {
+    V4 s = sums(a[j], a[j + 1], a[j + 2], a[j + 3]);
+    if (N - j >= 4) {
+      if (Accumulate) s += load4(out + j);
+      store4(out + j, s);
+    } else {
+      for (int i = 0; i < N - j; ++i) out[j + i] = Accumulate ? out[j + i] + s[i] : s[i];
+    }
+  }
 }
 
-template <int T, bool Accumulate, class Row>
-REWIRL_INLINE void dots_of_row(const float* d, Row row, size_t begin, size_t end, float* gradient) {
+// The gradients [begin, end) of the columns with one pattern; row(k) is the row of x of position k.
+template <int R, int T, int Pattern, bool Accumulate, class Row>
+REWIRL_INLINE void sddmm_group(const Rows<R, T>& dy, Row row, size_t begin, size_t end, float* gradient) {
+  constexpr int M = bits(Pattern), C = M == 1 ? 4 : 2;
   size_t k = begin;
-  for (; k + 4 <= end; k += 4) {
-    V4 s = dots<T, 4>(d, row(k), row(k + 1), row(k + 2), row(k + 3));
-    if (Accumulate) s += load4(gradient + k);
-    store4(gradient + k, s);
+  for (; k + C * M <= end; k += C * M) {
+    const float* x[C];
+    for (int c = 0; c < C; ++c) x[c] = row(k + static_cast<size_t>(c * M));
+    dots<R, T, Pattern, C, Accumulate>(dy, x, gradient + k);
   }
-  if (k == end) return;
-  const size_t left = end - k;
-  V4 s;
-  if (left == 3) s = dots<T, 3>(d, row(k), row(k + 1), row(k + 2), nullptr);
-  else if (left == 2) s = dots<T, 2>(d, row(k), row(k + 1), nullptr, nullptr);
-  else s = dots<T, 1>(d, row(k), nullptr, nullptr, nullptr);
-  for (size_t i = 0; i < left; ++i) gradient[k + i] = Accumulate ? gradient[k + i] + s[i] : s[i];
+  if constexpr (M == 1) {
+    if (k + 3 == end) dots<R, T, Pattern, 3, Accumulate>(dy, {row(k), row(k + 1), row(k + 2)}, gradient + k);
+    else if (k + 2 == end) dots<R, T, Pattern, 2, Accumulate>(dy, {row(k), row(k + 1)}, gradient + k);
+  }
+  if (k + M == end) dots<R, T, Pattern, 1, Accumulate>(dy, {row(k)}, gradient + k);
 }
 
-template <int T, bool Accumulate>
+template <int R, int T, int Pattern, bool Accumulate, class Row>
+REWIRL_INLINE void sddmm_groups(const Rows<R, T>& dy, Row row, const uint32_t* start, float* gradient) {
+  sddmm_group<R, T, Pattern, Accumulate>(dy, row, start[0], start[1], gradient);
+  if constexpr (Pattern + 1 < 1 << R) sddmm_groups<R, T, Pattern + 1, Accumulate>(dy, row, start + 1, gradient);
+}
+
+template <int T, int R, bool Accumulate>
 void sddmm_t(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int row_begin, int row_end) {
-  constexpr int W = kLane * T;
+  constexpr int W = kLane * T, patterns = (1 << R) - 1;
+  const int panels = a.panels();
   for (int b = 0; b < a.blocks; ++b) {
     const float* xb = x + static_cast<size_t>(b) * a.block * W;
-    const uint32_t* start = a.start + static_cast<size_t>(b) * a.rows;
-    for (int r = row_begin; r < row_end; ++r) {
-      const float* d = dy + static_cast<size_t>(r) * W;
-      auto row = [&](size_t k) __attribute__((always_inline)) { return xb + static_cast<size_t>(a.column[k]) * W; };
-      dots_of_row<T, Accumulate>(d, row, start[r], start[r + 1], gradient);
-    }
+    const auto row = [&](size_t k) __attribute__((always_inline)) { return xb + static_cast<size_t>(a.column[k]) * W; };
+    for (int p = row_begin / R; p < (row_end + R - 1) / R; ++p)
+      sddmm_groups<R, T, 1, Accumulate>(Rows<R, T>(dy + static_cast<size_t>(p) * R * W, a.rows - p * R), row,
+                                        a.start + (static_cast<size_t>(b) * panels + p) * patterns, gradient);
   }
 }
 
@@ -236,8 +330,8 @@ void dense_gradient_by_dots(int n_out, int n_in, const float* dy, const float* x
   for (int r = 0; r < n_out; ++r) {
     const float* d = dy + static_cast<size_t>(r) * W;
     float* out = gradient + static_cast<size_t>(r) * n_in;
-    if (accumulate) dots_of_row<T, true>(d, row, static_cast<size_t>(begin), static_cast<size_t>(end), out);
-    else dots_of_row<T, false>(d, row, static_cast<size_t>(begin), static_cast<size_t>(end), out);
+    if (accumulate) sddmm_group<1, T, 1, true>(Rows<1, T>(d, 1), row, static_cast<size_t>(begin), static_cast<size_t>(end), out);
+    else sddmm_group<1, T, 1, false>(Rows<1, T>(d, 1), row, static_cast<size_t>(begin), static_cast<size_t>(end), out);
   }
 }
 
@@ -279,16 +373,25 @@ void dense_gradient(int n_out, int n_in, const float* dy, const float* x, float*
 
 void spmm(const SparseMatrix& a, const float* values, const float* x, float* y, int vectors, int row_begin,
           int row_end, const float* bias, Epilogue epilogue, const float* gates) {
-#define CALL(T) spmm_t<T>(a, values, x, y, row_begin, row_end, bias, epilogue, gates)
+const Spmm s{a, values, x, y, row_begin, row_end, bias, epilogue, gates};
+#define CALL(T)                                                                           \
+  a.source ? a.panel == 1 ? spmm_t<T, 1, true>(s) : spmm_t<T, kPanelRows, true>(s)        \
+           : a.panel == 1 ? spmm_t<T, 1, false>(s) : spmm_t<T, kPanelRows, false>(s)
   REWIRL_FOR_VECTORS(vectors, CALL)
 #undef CALL
 }
 
+template <int T, int R>
+void sddmm_of(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int row_begin, int row_end, bool accumulate) {
+  accumulate ? sddmm_t<T, R, true>(a, dy, x, gradient, row_begin, row_end)
+             : sddmm_t<T, R, false>(a, dy, x, gradient, row_begin, row_end);
+}
+
 void sddmm(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int vectors, int row_begin,
            int row_end, bool accumulate) {
-#define CALL(T)                                                             \
-  accumulate ? sddmm_t<T, true>(a, dy, x, gradient, row_begin, row_end)     \
-             : sddmm_t<T, false>(a, dy, x, gradient, row_begin, row_end)
+#define CALL(T)                                                                                   \
+  a.panel == 1 ? sddmm_of<T, 1>(a, dy, x, gradient, row_begin, row_end, accumulate)               \
+               : sddmm_of<T, kPanelRows>(a, dy, x, gradient, row_begin, row_end, accumulate)
   REWIRL_FOR_VECTORS(vectors, CALL)
 #undef CALL
 }
@@ -422,33 +525,6 @@ void spmv(const SparseMatrix& a, const float* values, const float* x, float* y, 
   }
 }
 
-#if defined(REWIRL_AVX512)
-// Values are stored densely one after the other; expanding them under the bits puts them beside their inputs.
-void spmv_bits(const SparseMatrix& a, const uint64_t* bits, const float* values, const float* x, float* y,
-               const float* bias, bool relu) {
-  for (int r = 0; r < a.rows; r += 4) {
-    Vec acc[4] = {set1(0), set1(0), set1(0), set1(0)};
-    const int rows = a.rows - r < 4 ? a.rows - r : 4;
-    for (int b = 0; b < a.blocks; ++b) {
-      const size_t segment = static_cast<size_t>(b) * a.rows + r;
-      const float* v = values + a.start[segment];
-      const float* xb = x + static_cast<size_t>(b) * 64;
-      for (int i = 0; i < rows; ++i) {  // the segments of neighbouring rows follow each other
-        const uint64_t m = bits[segment + i];
-        for (int q = 0; q < 4; ++q) {
-          const __mmask16 here = static_cast<__mmask16>(m >> (16 * q));
-          acc[i] = fma(_mm512_maskz_expandloadu_ps(here, v), load(xb + 16 * q), acc[i]);
-          v += __builtin_popcount(here);
-        }
-      }
-    }
-    finish4(sums(acc[0], acc[1], acc[2], acc[3]), r, a.rows, y, bias, relu);
-  }
-}
-#else
-constexpr decltype(Kernels::spmv_bits) spmv_bits = nullptr;
-#endif
-
 void gemv(int rows, int columns, const float* a, const float* x, float* y, const float* bias, bool relu) {
   for (int r = 0; r < rows; r += 4) {
     V4 rest = {};
@@ -477,7 +553,7 @@ void gemv(int rows, int columns, const float* a, const float* x, float* y, const
 #endif
 
 const Kernels& REWIRL_TABLE() {
-  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, adam_by_age, interpolate, spmv, spmv_bits, gemv, small, permute};
+  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, adam_by_age, interpolate, spmv, gemv, small, permute};
   return table;
 }
 

@@ -13,12 +13,22 @@ constexpr int kLane = 16;        // samples per unit of tile width: one AVX-512 
 constexpr int kMaxVectors = 8;   // a tile holds at most 128 samples
 constexpr int kPanel = 64;       // input features per panel of the dense gradient
 
-// Positions of a sparse matrix, sorted by (block of columns, row, column). The columns of a block stay in the first-level
-// cache while all rows use them. start has blocks * rows + 1 entries; column is relative to its block.
+constexpr int kPanelRows = 3;     // rows that share their inputs where connections are dense enough
+
+// The positions of a sparse matrix, in the order of its values.
+//
+// Columns are cut into blocks, so that the columns of a block stay in the first-level cache while all rows use them, and rows
+// into panels of 1 or kPanelRows. The positions of a (block, panel) are grouped by pattern, the set of the panel's rows in which
+// a column has a connection (bit i: its row i): what a pattern's columns load serves all of its rows. Within a group
+// positions are sorted by column, then row; `column`, relative to its block, is given for each. start has an entry for each
+// (block, panel, pattern 1, 2, ...) and the end. A panel of one row has one pattern: sorted by (block, row, column).
 struct SparseMatrix {
-  int32_t rows, columns, block, blocks;
+  int32_t rows, columns, block, blocks, panel;
   const uint32_t* start;
   const uint16_t* column;
+  const uint32_t* source;  // where the value of a position is, if not in the order of positions; else null
+  int32_t panels() const { return (rows + panel - 1) / panel; }
+  int32_t patterns() const { return (1 << panel) - 1; }
 };
 
 enum class Epilogue { none, relu, gate };  // gate: keep the result where gate > 0, else 0 (the derivative of ReLU)
@@ -36,7 +46,8 @@ struct Kernels {
   void (*spmm)(const SparseMatrix& a, const float* values, const float* x, float* y, int vectors, int row_begin,
                int row_end, const float* bias, Epilogue epilogue, const float* gate);
 
-  // gradient[k] (+)= dy[row(k)] . x[column(k)] over the tile, for every connection k of rows [row_begin, row_end).
+  // gradient[k] (+)= dy[row(k)] . x[column(k)] over the tile, for every connection k of rows [row_begin, row_end), which
+  // starts and ends with a panel.
   void (*sddmm)(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int vectors, int row_begin,
                 int row_end, bool accumulate);
 
@@ -62,12 +73,8 @@ struct Kernels {
   // target += tau * (online - target), written as tau * online + (1 - tau) * target.
   void (*interpolate)(size_t n, float* target, const float* online, float tau);
 
-  // y[r] = epilogue(bias[r] + a[r] . x) for a single sample; relu or none.
+  // y[r] = epilogue(bias[r] + a[r] . x) for a single sample; relu or none; panels of one row.
   void (*spmv)(const SparseMatrix& a, const float* values, const float* x, float* y, const float* bias, bool relu);
-  // The same for blocks of 64 columns whose connections are given as bits (bit c of bits[block * rows + row]); x is padded to
-  // whole blocks. Null where the instruction set has nothing faster than spmv.
-  void (*spmv_bits)(const SparseMatrix& a, const uint64_t* bits, const float* values, const float* x, float* y,
-                    const float* bias, bool relu);
   void (*gemv)(int rows, int columns, const float* a, const float* x, float* y, const float* bias, bool relu);
 
   // Writes the indices of all w with 0 < |w| <= limit, ascending, to index (room for n + 16) and returns how many;

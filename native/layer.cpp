@@ -1,6 +1,7 @@
 #include "layer.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -8,42 +9,85 @@
 
 namespace rewirl {
 
-int block_size(int64_t rows, int64_t columns, int64_t connections) {
+Blocking blocking(int64_t rows, int64_t columns, int64_t connections) {
   constexpr int64_t kSmallest = 64, kLargest = 65536;  // column indices within a block are 16 bits
+  // Below this density the columns of a panel rarely have two connections, and small groups cost more than they share.
+  const bool panels = rows >= kPanelRows && connections * 100 >= 15 * rows * columns;
+  // Fewer connections per row and block, and loading and storing the accumulators dominates.
+  const int64_t enough = panels ? 16 : 8;
   int64_t block = kSmallest;
-  // at least 8 connections per row and block, else loading and storing the accumulators dominates
-  while (block < columns && block < kLargest && connections * block < 8 * rows * columns) block *= 2;
-  return static_cast<int>(std::min(block, std::max<int64_t>(columns, 1)));
+  while (block < columns && block < kLargest && connections * block < enough * rows * columns) block *= 2;
+  return {panels ? kPanelRows : 1, static_cast<int>(std::min(block, std::max<int64_t>(columns, 1)))};
+}
+
+namespace {
+
+// The positions in `order`, sorted by key[position] in [0, keys); equal ones stay in their order.
+std::vector<uint32_t> sorted_by(const std::vector<int32_t>& key, int32_t keys, const std::vector<uint32_t>& order) {
+  std::vector<uint32_t> cursor(static_cast<size_t>(keys) + 1, 0), sorted(order.size());
+  for (int32_t k : key) ++cursor[static_cast<size_t>(k) + 1];
+  for (size_t i = 0; i < static_cast<size_t>(keys); ++i) cursor[i + 1] += cursor[i];
+  for (uint32_t position : order) sorted[cursor[static_cast<size_t>(key[position])]++] = position;
+  return sorted;
+}
+
+std::vector<uint32_t> counted(size_t n) {
+  std::vector<uint32_t> order(n);
+  std::iota(order.begin(), order.end(), 0u);
+  return order;
+}
+
+}  // namespace
+
+template <class Visit>
+void Index::each(const Visit& visit) const {
+  const SparseMatrix m = view();
+  const uint32_t* begin = m.start;
+  for (int32_t b = 0; b < blocks; ++b)
+    for (int32_t p = 0; p < m.panels(); ++p)
+      for (int32_t pattern = 1; pattern <= m.patterns(); ++pattern, ++begin) {
+        int32_t rows_of[kPanelRows], count = 0;
+        for (int32_t r = 0; r < panel; ++r)
+          if (pattern >> r & 1) rows_of[count++] = p * panel + r;
+        for (uint32_t k = begin[0]; k < begin[1]; ++k)
+          visit(k, rows_of[(k - begin[0]) % static_cast<uint32_t>(count)], b * block + column[k]);
+      }
 }
 
 Index Index::build(int32_t rows, int32_t columns, const std::vector<int32_t>& row, const std::vector<int32_t>& column,
                    std::vector<uint32_t>& order) {
   const size_t n = row.size();
+  const Blocking chosen = blocking(rows, columns, static_cast<int64_t>(n));
   Index index;
   index.rows = rows;
   index.columns = columns;
-  index.block = block_size(rows, columns, static_cast<int64_t>(n));
+  index.panel = chosen.panel;
+  index.block = chosen.block;
   index.blocks = std::max(1, (columns + index.block - 1) / index.block);
-  const size_t segments = static_cast<size_t>(index.blocks) * rows;
-  index.start = Buffer<uint32_t>(segments + 1);
-  index.column = Buffer<uint16_t>(n);
-  // Two stable counting sorts: by column, then by (block, row).
-  std::vector<uint32_t> count(static_cast<size_t>(columns) + 1, 0), by_column(n);
-  for (size_t k = 0; k < n; ++k) ++count[static_cast<size_t>(column[k]) + 1];
-  for (size_t c = 0; c < static_cast<size_t>(columns); ++c) count[c + 1] += count[c];
-  for (size_t k = 0; k < n; ++k) by_column[count[static_cast<size_t>(column[k])]++] = static_cast<uint32_t>(k);
-  auto segment = [&](uint32_t k) {
-    return static_cast<size_t>(column[k] / index.block) * rows + static_cast<size_t>(row[k]);
-  };
-  for (size_t k = 0; k < n; ++k) ++index.start[segment(static_cast<uint32_t>(k)) + 1];
-  for (size_t s = 0; s < segments; ++s) index.start[s + 1] += index.start[s];
-  std::vector<uint32_t> cursor(index.start.begin(), index.start.end());
-  order.resize(n);
-  for (uint32_t k : by_column) {
-    const uint32_t at = cursor[segment(k)]++;
-    order[at] = k;
-    index.column[at] = static_cast<uint16_t>(column[k] % index.block);
+  const int32_t panels = index.view().panels(), patterns = index.view().patterns(), cells = index.blocks * panels;
+  std::vector<int32_t> cell(n);  // its (block, panel)
+  for (size_t k = 0; k < n; ++k) cell[k] = column[k] / index.block * panels + row[k] / index.panel;
+  order = sorted_by(cell, cells, sorted_by(column, columns, sorted_by(row, rows, counted(n))));
+  std::vector<int32_t> group(n);  // its (block, panel, pattern)
+  for (size_t begin = 0; begin < n;) {
+    const uint32_t first = order[begin];
+    size_t end = begin;
+    int32_t pattern = 0;
+    for (; end < n && cell[order[end]] == cell[first] && column[order[end]] == column[first]; ++end) {
+      const int32_t bit = 1 << row[order[end]] % index.panel;
+      if (pattern & bit)
+        throw std::invalid_argument("place " + std::to_string(static_cast<int64_t>(row[order[end]]) * columns + column[order[end]]) +
+                                    " is given twice");
+      pattern |= bit;
+    }
+    for (; begin < end; ++begin) group[order[begin]] = cell[first] * patterns + pattern - 1;
   }
+  order = sorted_by(group, cells * patterns, order);
+  index.start = Buffer<uint32_t>(static_cast<size_t>(cells) * patterns + 1);
+  for (int32_t g : group) ++index.start[static_cast<size_t>(g) + 1];
+  for (size_t s = 1; s < index.start.size(); ++s) index.start[s] += index.start[s - 1];
+  index.column = Buffer<uint16_t>(n);
+  for (size_t k = 0; k < n; ++k) index.column[k] = static_cast<uint16_t>(column[order[k]] % index.block);
   return index;
 }
 
@@ -81,53 +125,27 @@ void Layer::build(const int64_t* places, size_t n, std::vector<uint32_t>& order)
     column[k] = static_cast<int32_t>(places[k] % n_in_);
   }
   index_ = Index::build(n_out_, n_in_, row, column, order);
-  for (size_t s = 0; s + 1 < index_.start.size(); ++s)
-    for (uint32_t k = index_.start[s] + 1; k < index_.start[s + 1]; ++k)
-      if (index_.column[k] == index_.column[k - 1])
-        throw std::invalid_argument("place " + std::to_string(places[order[k]]) + " is given twice");
-  bits_ = Buffer<uint64_t>();
-  if (index_.block == 64 && n * 4 >= static_cast<uint64_t>(total)) {  // at most half a byte per connection
-    bits_ = Buffer<uint64_t>(index_.start.size() - 1);
-    for (size_t s = 0; s < bits_.size(); ++s)
-      for (uint32_t k = index_.start[s]; k < index_.start[s + 1]; ++k) bits_[s] |= uint64_t{1} << index_.column[k];
-  }
+  acting_ = Buffer<float>();
   if (!trainable_) return;
   std::vector<uint32_t> position(n), transposed_order;
   for (size_t k = 0; k < n; ++k) position[order[k]] = static_cast<uint32_t>(k);
   transposed_ = Index::build(n_in_, n_out_, column, row, transposed_order);
-  permutation_ = Buffer<uint32_t>(n);
-  for (size_t k = 0; k < n; ++k) permutation_[k] = position[transposed_order[k]];
-  mirrored_ = Buffer<float>(n);
+  transposed_.source = Buffer<uint32_t>(n);
+  for (size_t k = 0; k < n; ++k) transposed_.source[k] = position[transposed_order[k]];
 }
 
 std::vector<int64_t> Layer::places() const {
   std::vector<int64_t> result(connections());
-  if (dense_) {
-    for (size_t k = 0; k < result.size(); ++k) result[k] = static_cast<int64_t>(k);
-    return result;
-  }
-  for (int32_t b = 0; b < index_.blocks; ++b)
-    for (int32_t r = 0; r < n_out_; ++r) {
-      const uint32_t* start = index_.start.data() + static_cast<size_t>(b) * n_out_ + r;
-      for (uint32_t k = start[0]; k < start[1]; ++k)
-        result[k] = static_cast<int64_t>(r) * n_in_ + static_cast<int64_t>(b) * index_.block + index_.column[k];
-    }
+  if (dense_) std::iota(result.begin(), result.end(), int64_t{0});
+  else index_.each([&](uint32_t k, int32_t r, int32_t c) { result[k] = static_cast<int64_t>(r) * n_in_ + c; });
   return result;
 }
 
 std::vector<uint32_t> Layer::row_major() const {
-  std::vector<uint32_t> result;
-  result.reserve(connections());
-  if (dense_) {
-    for (size_t k = 0; k < connections(); ++k) result.push_back(static_cast<uint32_t>(k));
-    return result;
-  }
-  for (int32_t r = 0; r < n_out_; ++r)
-    for (int32_t b = 0; b < index_.blocks; ++b) {
-      const uint32_t* start = index_.start.data() + static_cast<size_t>(b) * n_out_ + r;
-      for (uint32_t k = start[0]; k < start[1]; ++k) result.push_back(k);
-    }
-  return result;
+  if (dense_) return counted(connections());
+  std::vector<int32_t> row(connections()), column(connections());
+  index_.each([&](uint32_t k, int32_t r, int32_t c) { row[k] = r, column[k] = c; });
+  return sorted_by(row, n_out_, sorted_by(column, n_in_, counted(connections())));
 }
 
 void Layer::forward(const float* x, float* y, int vectors, bool relu, Part part) const {
@@ -141,13 +159,6 @@ void Layer::forward(const float* x, float* y, int vectors, bool relu, Part part)
     kernels().spmm(index_.view(), values.data(), x, out, vectors, begin, end, bias.data(), epilogue, nullptr);
 }
 
-void Layer::refresh_transpose(Part part) const {
-  if (dense_) return;
-  const size_t begin = static_cast<size_t>(part.begin(static_cast<int64_t>(connections()), kLane));
-  const size_t end = static_cast<size_t>(part.end(static_cast<int64_t>(connections()), kLane));
-  kernels().permute(end - begin, values.data(), permutation_.data() + begin, mirrored_.data() + begin);
-}
-
 void Layer::input_gradient(const float* dy, float* dx, int vectors, int32_t from, const float* gates, Part part) const {
   const Epilogue epilogue = gates ? Epilogue::gate : Epilogue::none;
   const size_t width = static_cast<size_t>(kLane) * vectors;
@@ -157,12 +168,13 @@ void Layer::input_gradient(const float* dy, float* dx, int vectors, int32_t from
     kernels().gemm(end - begin, n_out_, values.data() + begin, 1, n_in_, dy, out, vectors, nullptr, epilogue,
                    gates ? gates + static_cast<size_t>(begin) * width : nullptr);
   else
-    kernels().spmm(transposed_.view(), mirrored_.data(), dy, out, vectors, begin, end, nullptr, epilogue, gates);
+    kernels().spmm(transposed_.view(), values.data(), dy, out, vectors, begin, end, nullptr, epilogue, gates);
 }
 
 void Layer::connection_gradient(const float* dy, const float* x, int vectors, bool accumulate, float* scratch,
                                 Part part) const {
-  const int begin = static_cast<int>(part.begin(n_out_)), end = static_cast<int>(part.end(n_out_));
+  const int64_t panel = dense_ ? 1 : index_.panel;
+  const int begin = static_cast<int>(part.begin(n_out_, panel)), end = static_cast<int>(part.end(n_out_, panel));
   if (dense_) {
     const int first = static_cast<int>(part.begin(n_in_, kPanel)), last = static_cast<int>(part.end(n_in_, kPanel));
     kernels().dense_gradient(n_out_, n_in_, dy, x, gradient.data(), vectors, first, last, accumulate, scratch);
@@ -173,13 +185,17 @@ void Layer::connection_gradient(const float* dy, const float* x, int vectors, bo
                      accumulate);
 }
 
-void Layer::act(const float* x, float* y, bool relu) const {
-  if (dense_)
-    kernels().gemv(n_out_, n_in_, values.data(), x, y, bias.data(), relu);
-  else if (bits_.size() > 0 && kernels().spmv_bits)
-    kernels().spmv_bits(index_.view(), bits_.data(), values.data(), x, y, bias.data(), relu);
-  else
+void Layer::act(const float* x, float* y, bool relu) {
+  if (!dense_ && index_.panel == 1) {
     kernels().spmv(index_.view(), values.data(), x, y, bias.data(), relu);
+    return;
+  }
+  if (!dense_ && !acting_current_) {
+    if (acting_.size() == 0) acting_ = Buffer<float>(static_cast<size_t>(n_in_) * n_out_);
+    index_.each([&](uint32_t k, int32_t r, int32_t c) { acting_[static_cast<size_t>(r) * n_in_ + c] = values[k]; });
+    acting_current_ = true;
+  }
+  kernels().gemv(n_out_, n_in_, dense_ ? values.data() : acting_.data(), x, y, bias.data(), relu);
 }
 
 void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown,
@@ -229,6 +245,7 @@ void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grow
     if (born.size() > 0) move(born, step);
     gradient = Buffer<float>(order.size());
   }
+  changed();
   ++version;
 }
 

@@ -9,9 +9,12 @@
 
 namespace rewirl {
 
-// Columns per block: small enough that a block of a tile stays in the first-level cache, large enough that a row has
-// several connections in it. A fixed function of the layer's shape and connections, never of a timing.
-int block_size(int64_t rows, int64_t columns, int64_t connections);
+// How a layer's connections are stored: rows per panel and columns per block (see SparseMatrix). A fixed function of the layer's
+// shape and connections, never of a timing; docs/benchmarks.md has the measurements behind it.
+struct Blocking {
+  int panel, block;
+};
+Blocking blocking(int64_t rows, int64_t columns, int64_t connections);
 
 // A share of the work in a layer, for one of several threads. The parts of an operation write to different places, and every
 // number is computed as without parts, so results do not depend on how many there are.
@@ -24,14 +27,18 @@ struct Part {
 
 // The owner of what a SparseMatrix points to.
 struct Index {
-  int32_t rows = 0, columns = 0, block = 0, blocks = 0;
+  int32_t rows = 0, columns = 0, block = 0, blocks = 0, panel = 1;
   Buffer<uint32_t> start;
   Buffer<uint16_t> column;
+  Buffer<uint32_t> source;
 
   // The index of these positions, and in `order` the place of each sorted position in the given arrays.
   static Index build(int32_t rows, int32_t columns, const std::vector<int32_t>& row, const std::vector<int32_t>& column,
                      std::vector<uint32_t>& order);
-  SparseMatrix view() const { return {rows, columns, block, blocks, start.data(), column.data()}; }
+  SparseMatrix view() const { return {rows, columns, block, blocks, panel, start.data(), column.data(), source.data()}; }
+  // Calls visit(k, row, column) for every position k in order.
+  template <class Visit>
+  void each(const Visit& visit) const;
 };
 
 class Layer {
@@ -49,12 +56,11 @@ class Layer {
   std::vector<uint32_t> row_major() const;     // positions in values of the places sorted by row and column
 
   void forward(const float* x, float* y, int vectors, bool relu, Part part = {}) const;
-  // dx rows [from, n_in); gates (or null) are the outputs of the ReLU that made x. Call refresh_transpose() first.
+  // dx rows [from, n_in); gates (or null) are the outputs of the ReLU that made x.
   void input_gradient(const float* dy, float* dx, int vectors, int32_t from, const float* gates, Part part = {}) const;
-  void refresh_transpose(Part part = {}) const;
   void connection_gradient(const float* dy, const float* x, int vectors, bool accumulate, float* scratch, Part part = {}) const;
-  // A single sample; x has room for whole blocks of 64, zero beyond n_in.
-  void act(const float* x, float* y, bool relu) const;
+  void act(const float* x, float* y, bool relu);  // a single sample
+  void changed() { acting_current_ = false; }     // to be called when `values` have been written to
 
   // Removes the connections at these positions of `values` and adds `grown` places with zero value and zero moments.
   // With ages they are born at this step of the optimiser.
@@ -70,10 +76,10 @@ class Layer {
 
   int32_t n_in_, n_out_;
   bool dense_, trainable_;
-  Index index_, transposed_;
-  Buffer<uint64_t> bits_;         // of index_, for act(); empty unless its blocks are of 64 columns and well filled
-  Buffer<uint32_t> permutation_;  // of values into the order of transposed_
-  Buffer<float> mirrored_;        // values in the order of transposed_
+  Index index_, transposed_;  // the transposed one has its values in the places of index_
+  // A single sample has nothing to share among the rows of a panel: act() uses a row-by-row copy, made when it is needed.
+  Buffer<float> acting_;
+  bool acting_current_ = false;
 };
 
 }  // namespace rewirl

@@ -15,7 +15,7 @@ Mlp::Mlp(std::vector<Layer> given) : layers(std::move(given)) {
     widest = std::max({widest, layers[l].n_out(), layers[l].n_in()});
   }
   activations_.resize(layers.size());
-  for (Buffer<float>& buffer : single_) buffer = Buffer<float>((static_cast<size_t>(widest) + 63) / 64 * 64);
+  for (Buffer<float>& buffer : single_) buffer = Buffer<float>(static_cast<size_t>(widest));
 }
 
 void Mlp::resize(int new_tiles, int new_vectors) {
@@ -67,8 +67,6 @@ void Mlp::backward(const Batch& x, const float* gradient_out, bool parameters, i
     if (input_gradient.size() != n) input_gradient = Buffer<float>(n);
     input_gradient_from = inputs_from;
   }
-  for (size_t l = inputs ? 0 : 1; l < layers.size(); ++l)
-    share(layers[l], pool, [&](Part part) { layers[l].refresh_transpose(part); });
   for (int t = 0; t < tiles; ++t) {
     const float* delta = gradient_out + static_cast<size_t>(t) * layers.back().n_out() * width;
     for (size_t l = layers.size(); l-- > 0;) {
@@ -131,6 +129,7 @@ void Mlp::adam(const Adam& s) {
     else
       kernels().adam(l.connections(), l.values.data(), l.gradient.data(), l.m.data(), l.v.data(), step);
     kernels().adam(l.bias.size(), l.bias.data(), l.bias_gradient.data(), l.bias_m.data(), l.bias_v.data(), step);
+    l.changed();
   }
 }
 
@@ -139,7 +138,6 @@ void Mlp::act(const float* x, float* y) {
   std::copy(x, x + layers.front().n_in(), in);
   for (size_t l = 0; l < layers.size(); ++l) {
     const bool last = l + 1 == layers.size();
-    for (int32_t i = layers[l].n_in(); i % 64 != 0; ++i) in[i] = 0.0f;  // blocks of 64 are read whole
     float* out = last ? y : single_[l % 2].data();
     layers[l].act(in, out, !last);
     in = out;
@@ -235,6 +233,7 @@ void TargetUpdate::update(float tau) {
     const Layer& online = online_.layers[l];
     if (links_[l].version != online.version) connect(l, true);
     Link& link = links_[l];
+    target.changed();
     kernels().interpolate(online.bias.size(), target.bias.data(), online.bias.data(), tau);
     if (link.same) {
       kernels().interpolate(online.connections(), target.values.data(), online.values.data(), tau);

@@ -112,7 +112,6 @@ void test_layer(int n_in, int n_out, double density, int vectors) {
     check(good, what + "forward");
   }
 
-  layer.refresh_transpose();
   for (const int from : {0, n_in / 2, n_in - 1})
     for (const bool gated : {false, true}) {
       std::vector<float> dx((ins - from) * width, NAN);
@@ -152,7 +151,7 @@ void test_layer(int n_in, int n_out, double density, int vectors) {
     check(good, what + "bias gradient");
   }
 
-  std::vector<float> single((ins + 63) / 64 * 64), y(outs, NAN);
+  std::vector<float> single(ins), y(outs, NAN);
   for (size_t c = 0; c < ins; ++c) single[c] = x[c * width];
   layer.act(single.data(), y.data(), true);
   bool good = true;
@@ -223,7 +222,7 @@ void test_elementwise() {
 void test_index() {
   for (const int64_t columns : {1, 63, 64, 65, 200, 1000, 200000})
     for (const int64_t connections : {int64_t{0}, int64_t{1}, columns * 3, columns * 30}) {
-      const int block = block_size(30, columns, std::min(connections, 30 * columns));
+      const int block = blocking(30, columns, std::min(connections, 30 * columns)).block;
       check(block >= 1 && block <= 65536 && block <= columns, "block of " + std::to_string(columns) + " columns");
     }
   const float value = 1.0f, two[] = {1.0f, 2.0f};
@@ -315,6 +314,8 @@ void test_mlp() {
 void test_rewiring() {
   Mlp mlp = random_mlp(40);
   Layer& layer = mlp.layers[0];
+  const std::vector<float> x = random_floats(40);
+  std::vector<float> y(70);
   for (size_t k = 0; k < layer.connections(); ++k) layer.m[k] = 2.0f * layer.values[k], layer.v[k] = 3.0f * layer.values[k];
   for (int event = 0; event < 5; ++event) {
     const std::vector<float> before = matrix(layer);
@@ -329,6 +330,16 @@ void test_rewiring() {
       zeros += layer.values[k] == 0.0f;
     }
     check(kept && zeros <= (event + 1) * connections / 10, "survivors keep weights and moments");
+    const std::vector<float> w = matrix(layer);
+    layer.act(x.data(), y.data(), false);
+    bool same = true;
+    for (size_t r = 0; r < 70; ++r) {
+      Sum sum;
+      sum.add(layer.bias[r]);
+      for (size_t c = 0; c < 40; ++c) sum.add(double{w[r * 40 + c]} * x[c]);
+      same &= sum.near(y[r]);
+    }
+    check(same, "acting uses the connections as they are now");
     const int64_t dropped = 0, occupied = places[1];
     check_throws<std::invalid_argument>([&] { layer.rewire(&dropped, 1, &occupied, 1, 0); }, "growing what is there");
     check(layer.places() == places, "a refused rewiring changes nothing");

@@ -111,7 +111,8 @@ def test_twenty_steps_with_rewirings_in_between(instruction_set, pool, shape, de
 def test_adam_treats_every_connection_alike_wherever_it_is_stored(instruction_set, pool, count):
     network = random_network([count, 1], [1.0], np.random.default_rng(0))
     (layer,) = network.layers
-    layer.values[:], layer.gradient[:] = 0.5, 0.25
+    layer.set_values(np.full(layer.connections, 0.5, dtype=np.float32))
+    layer.gradient[:] = 0.25
     for _ in range(3):
         Group([network], pool).adam(1e-3, 1e-2)
     for array in (layer.values, *layer.moments):
@@ -150,7 +151,7 @@ def test_a_rewired_network_computes_what_one_built_that_way_computes(instruction
         for index, layer in enumerate(network.layers):
             network.rewire(index, *random_event(layer, float(rng.random()), rng))
     for layer in network.layers:
-        layer.values[:] = rng.normal(size=layer.connections)
+        layer.set_values(rng.normal(size=layer.connections).astype(np.float32))
     fresh = type(network)(
         sizes,
         [x.places() for x in network.layers],

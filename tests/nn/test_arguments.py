@@ -312,7 +312,7 @@ def test_a_target_outlives_the_name_of_its_online_network(pool):
     online = used_network(pool)
     target = TargetNetwork(online)
     values = online.layers[0].values
-    values[:] += 1
+    online.layers[0].set_values(values + 1)
     places, copy = online.layers[0].places(), values.copy()
     del online, values
     rubbish = churn()
@@ -322,11 +322,18 @@ def test_a_target_outlives_the_name_of_its_online_network(pool):
     assert len(rubbish) == 200
 
 
-def test_writing_into_a_view_is_writing_into_the_network(network):
+def test_writing_into_the_network(network):
+    network.act(zeros(6))
     network.layers[0].bias[:] = 100.0
-    network.layers[1].values[:] = 1.0
+    network.layers[1].set_values(np.ones(network.layers[1].connections, dtype=np.float32))
     network.layers[1].bias[:] = 0.5
     assert network.act(zeros(6)).tolist() == [500.5, 500.5]
+    network.layers[1].set_values(np.full(network.layers[1].connections, 2.0, dtype=np.float32))
+    assert network.act(zeros(6)).tolist() == [1000.5, 1000.5]
+    with pytest.raises(ValueError, match="connections, got 1 values"):
+        network.layers[1].set_values(zeros(1))
+    with pytest.raises(ValueError, match="read-only"):
+        network.layers[1].values[0] = 1.0
 
 
 def test_results_of_acting_are_arrays_of_their_own(network):

@@ -22,7 +22,7 @@ def network_of_shares(rng, shapes_densities=((60, 0.5), (130, 0.1), (20, None), 
 def learn(network, rng):
     """Move the weights a little, as an optimiser would."""
     for layer in network.layers:
-        layer.values[:] += rng.normal(scale=0.05, size=layer.connections).astype(np.float32)
+        layer.set_values(layer.values + rng.normal(scale=0.05, size=layer.connections).astype(np.float32))
         layer.bias[:] += rng.normal(scale=0.05, size=len(layer.bias)).astype(np.float32)
 
 
@@ -75,7 +75,9 @@ def test_a_stale_connection_decays_until_a_grown_one_outweighs_it(instruction_se
     history = []
     for update in range(6):
         if update == 1:
-            online.layers[0].values[2] = 1.0
+            values = online.layers[0].values.copy()
+            values[2] = 1.0
+            online.layers[0].set_values(values)
         assert online.layers[0].places().tolist() == [2, 4, 5]
         update_targets([target], 0.25, pool)
         history.append(dense(target.layers[0])[0].tolist())
@@ -123,11 +125,11 @@ def test_equal_magnitudes_are_cut_to_the_number_of_connections(instruction_set, 
     rng = np.random.default_rng(2)
     online = random_network([40, 30], [density], rng)
     (layer,) = online.layers
-    layer.values[:] = rng.choice([-1.0, 1.0], layer.connections)
+    layer.set_values(rng.choice([-1.0, 1.0], layer.connections).astype(np.float32))
     target = TargetNetwork(online)
     for _ in range(4):
         rewire(online, 0.5, rng)
-        layer.values[:] = rng.choice([-1.0, 1.0], layer.connections)
+        layer.set_values(rng.choice([-1.0, 1.0], layer.connections).astype(np.float32))
         update_targets([target], 0.5, pool)
         assert target.layers[0].connections == layer.connections
 
@@ -182,7 +184,9 @@ def test_numbers_that_are_not_finite_do_not_hang_the_cut(instruction_set, pool, 
     rng = np.random.default_rng(6)
     online = random_network([40, 30], [0.4], rng)
     target = TargetNetwork(online)
-    online.layers[0].values[3] = broken
+    values = online.layers[0].values.copy()
+    values[3] = broken
+    online.layers[0].set_values(values)
     rewire(online, 0.2, rng)
     for _ in range(3):
         update_targets([target], 0.5, pool)

@@ -49,8 +49,19 @@ class Layer:
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """The weight of every connection, float32 [connections]."""
+        """The weight of every connection, float32 [connections], read only; `set_values` writes them."""
         return self._core.values(self._index)
+
+    def set_values(self, values: NDArray[np.float32]) -> None:
+        """Give every connection a weight.
+
+        Args:
+            values: float32 [connections], in the order of `places`.
+
+        Raises:
+            ValueError: their number is not that of the connections.
+        """
+        self._core.set_values(self._index, values)
 
     @property
     def gradient(self) -> NDArray[np.float32]:
@@ -235,17 +246,15 @@ class SparseMLP:
         biases = [_array(arrays, f"{i}.bias", sizes[i + 1], np.float32) for i in range(depth)]
         network = cls(sizes, places, weights, biases, trainable)
         network.core.steps = steps
-        for index, layer in enumerate(network.layers):
-            if layer.dense or np.array_equal(layer.places(), places[index]):  # type: ignore[arg-type]
-                continue
-            raise ValueError(f"the array {index}.places is not in the order this version stores connections")
         if trainable:
-            for index, layer in enumerate(network.layers):
+            for index, (layer, saved) in enumerate(zip(network.layers, places, strict=True)):
+                order = slice(None) if saved is None else _positions(saved, layer.places())
                 for name, array in cls._moments(layer).items():
-                    array[:] = _array(arrays, f"{index}.{name}", len(array), np.float32)
+                    given = _array(arrays, f"{index}.{name}", len(array), np.float32)
+                    array[:] = given if name.startswith("bias") else given[order]
                 if f"{index}.born" in arrays:
                     network.count_ages()
-                    layer.born[:] = _array(arrays, f"{index}.born", len(layer.born), np.uint32)
+                    layer.born[:] = _array(arrays, f"{index}.born", len(layer.born), np.uint32)[order]
         return network
 
     @staticmethod
@@ -307,6 +316,12 @@ class Group:
             weight_decay: this times the weight is added to the gradient; biases and dense layers too.
         """
         _core.adam(self._pool, self._cores, learning_rate, 0.9, 0.999, 1e-8, weight_decay)
+
+
+def _positions(saved: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where each place is among the saved ones: another version may have stored them in another order."""
+    order = np.argsort(saved)
+    return order[np.searchsorted(saved, places, sorter=order)]
 
 
 def _sizes(given: Any) -> list[int]:
