@@ -1,6 +1,7 @@
 // The Python face of the core. Every argument is checked here; the kernels trust what they get.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -8,12 +9,14 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
 #include "cpu.hpp"
 #include "mlp.hpp"
 #include "pool.hpp"
+#include "vec.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -80,6 +83,98 @@ void require_networks(const std::vector<T*>& networks) {
   for (const T* network : networks) REQUIRE(network != nullptr, "a network is None");
 }
 
+using Rows = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using WritableTiles = nb::ndarray<float, nb::ndim<3>, nb::device::cpu>;
+
+// What NumPy's bit generators put into their capsules: the documented interface for extending numpy.random.
+struct BitGenerator {
+  void* state;
+  uint64_t (*next_uint64)(void*);
+  uint32_t (*next_uint32)(void*);
+  double (*next_double)(void*);
+  uint64_t (*next_raw)(void*);
+};
+
+// Uniform in [0, n), without bias (Lemire 2019): the high half of a product, unless the low half falls into the part that
+// some results would have more of. The same numbers as Generator.integers(n).
+uint32_t below(const BitGenerator& bits, uint32_t n) {
+  if (n == 1) return 0;  // nothing is drawn
+  const uint32_t excess = (0u - n) % n;
+  while (true) {
+    const uint64_t product = static_cast<uint64_t>(bits.next_uint32(bits.state)) * n;
+    if (static_cast<uint32_t>(product) >= excess) return static_cast<uint32_t>(product >> 32);
+  }
+}
+
+void check_gather(const Rows& rows, size_t batch, const std::vector<WritableTiles>& outs) {
+  size_t needed = 0;
+  for (const WritableTiles& out : outs) {
+    needed += out.shape(1);
+    REQUIRE(batch <= out.shape(0) * out.shape(2), "the batch does not fit into the tiles");
+    REQUIRE(out.shape(0) == outs[0].shape(0) && out.shape(2) == outs[0].shape(2), "the tiles differ in number or width");
+    REQUIRE(out.stride(2) == 1 && (out.shape(1) <= 1 || out.stride(1) == static_cast<int64_t>(out.shape(2))),
+            "the features of a tile must be contiguous");
+  }
+  REQUIRE(needed == rows.shape(1),
+          "rows have " + std::to_string(rows.shape(1)) + " columns, the tiles " + std::to_string(needed) + " features");
+}
+
+void gather_rows(const Rows& rows, const int64_t* index, size_t batch, const std::vector<WritableTiles>& outs) {
+  const nb::gil_scoped_release release;
+  const size_t columns = rows.shape(1), width = outs.empty() ? 1 : outs[0].shape(2);
+  const auto row_at = [&](size_t i) { return rows.data() + static_cast<size_t>(index[i]) * columns; };
+  const auto prefetch = [&](size_t i) {  // the memory is far larger than any cache
+    const char* ahead = reinterpret_cast<const char*>(row_at(i));
+    for (size_t byte = 0; byte < columns * sizeof(float); byte += 64) __builtin_prefetch(ahead + byte);
+    __builtin_prefetch(ahead + columns * sizeof(float) - 1);
+  };
+  constexpr size_t kAhead = 16;
+  for (size_t i = 0; i < std::min(kAhead, batch); ++i) prefetch(i);
+  std::vector<float*> features(columns);  // of the current tile
+  for (size_t i = 0; i < batch; i += 4) {
+    if (i % width == 0) {
+      size_t f = 0;
+      for (const WritableTiles& out : outs)
+        for (size_t k = 0; k < out.shape(1); ++k)
+          features[f++] = out.data() + static_cast<ptrdiff_t>(i / width) * out.stride(0) + static_cast<ptrdiff_t>(k * width);
+    }
+    for (size_t j = i + kAhead; j < std::min(i + kAhead + 4, batch); ++j) prefetch(j);
+    const size_t lane = i % width, here = std::min<size_t>(4, batch - i);
+    size_t f = 0;
+    if (here == 4) {  // four samples by four features at a time
+      const float *a = row_at(i), *b = row_at(i + 1), *c = row_at(i + 2), *d = row_at(i + 3);
+      for (; f + 4 <= columns; f += 4) {
+        const Square out = transposed(load4(a + f), load4(b + f), load4(c + f), load4(d + f));
+        for (size_t k = 0; k < 4; ++k) store4(features[f + k] + lane, out.row[k]);
+      }
+    }
+    for (size_t j = 0; j < here; ++j)
+      for (size_t k = f; k < columns; ++k) features[k][lane + j] = row_at(i + j)[k];
+  }
+}
+
+// Writable float32 tiles of the sizes of a network's output.
+float* of_output(const WritableTiles& out, const Mlp& network, const char* what) {
+  REQUIRE(network.tiles > 0, "no output before the first forward");
+  const size_t width = static_cast<size_t>(kLane) * network.vectors, features = static_cast<size_t>(network.layers.back().n_out());
+  REQUIRE(out.shape(0) == static_cast<size_t>(network.tiles) && out.shape(1) == features && out.shape(2) == width &&
+              out.stride(2) == 1 && (features == 1 || out.stride(1) == static_cast<int64_t>(width)),
+          std::string(what) + " must have the shape of the output, with contiguous features");
+  return out.data();
+}
+
+void require_backward(const std::vector<Mlp*>& networks, const Tiles& x, const std::vector<Tiles>& gradients) {
+  require_networks(networks);
+  REQUIRE(networks.size() == gradients.size(), "one output gradient per network is needed");
+  for (size_t i = 0; i < networks.size(); ++i) {
+    const Mlp& network = *networks[i];
+    const Batch batch = batch_of(x, network.layers[0].n_in());
+    REQUIRE(network.layers[0].trainable(), "a target network has no gradient");
+    REQUIRE(batch.tiles == network.tiles && batch.vectors == network.vectors, "backward needs the batch of the last forward");
+    require_tiles(gradients[i], network.tiles, static_cast<size_t>(network.layers.back().n_out()), network.vectors, "the output gradient");
+  }
+}
+
 Layer& layer_at(Mlp& mlp, int index) {
   REQUIRE(index >= 0 && static_cast<size_t>(index) < mlp.layers.size(), "no layer " + std::to_string(index));
   return mlp.layers[static_cast<size_t>(index)];
@@ -120,41 +215,30 @@ NB_MODULE(_core, m) {
 
   m.def(
       "gather_rows",
-      [](const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>& rows, const Vector<int64_t>& index,
-         const std::vector<nb::ndarray<float, nb::ndim<3>, nb::device::cpu>>& outs) {
-        const size_t n = rows.shape(0), columns = rows.shape(1), batch = index.shape(0);
-        size_t needed = 0;
-        for (const auto& out : outs) {
-          needed += out.shape(1);
-          REQUIRE(batch <= out.shape(0) * out.shape(2), "the batch does not fit into the tiles");
-          REQUIRE(out.stride(2) == 1 && (out.shape(1) <= 1 || out.stride(1) == static_cast<int64_t>(out.shape(2))),
-                  "the features of a tile must be contiguous");
-        }
-        REQUIRE(needed == columns, "rows have " + std::to_string(columns) + " columns, the tiles " + std::to_string(needed) + " features");
-        for (size_t i = 0; i < batch; ++i)
-          REQUIRE(index.data()[i] >= 0 && static_cast<size_t>(index.data()[i]) < n,
-                  "row " + std::to_string(index.data()[i]) + " of " + std::to_string(n));
-        const nb::gil_scoped_release release;
-        const auto row_at = [&](size_t i) { return rows.data() + static_cast<size_t>(index.data()[i]) * columns; };
-        const auto prefetch = [&](size_t i) {  // the memory is far larger than any cache
-          const char* ahead = reinterpret_cast<const char*>(row_at(i));
-          for (size_t byte = 0; byte < columns * sizeof(float); byte += 64) __builtin_prefetch(ahead + byte);
-        };
-        constexpr size_t kAhead = 8;
-        for (size_t i = 0; i < std::min(kAhead, batch); ++i) prefetch(i);
-        for (size_t i = 0; i < batch; ++i) {
-          if (i + kAhead < batch) prefetch(i + kAhead);
-          const float* row = row_at(i);
-          for (const auto& out : outs) {
-            const size_t width = out.shape(2), features = out.shape(1);
-            float* sample = out.data() + static_cast<ptrdiff_t>(i / width) * out.stride(0) + static_cast<ptrdiff_t>(i % width);
-            for (size_t f = 0; f < features; ++f) sample[f * width] = row[f];
-            row += features;
-          }
-        }
+      [](const Rows& rows, const Vector<int64_t>& index, const std::vector<WritableTiles>& outs) {
+        check_gather(rows, index.shape(0), outs);
+        for (size_t i = 0; i < index.shape(0); ++i)
+          REQUIRE(index.data()[i] >= 0 && static_cast<size_t>(index.data()[i]) < rows.shape(0),
+                  "row " + std::to_string(index.data()[i]) + " of " + std::to_string(rows.shape(0)));
+        gather_rows(rows, index.data(), index.shape(0), outs);
       },
       "rows"_a, "index"_a, "outs"_a.noconvert(),  // into a converted copy nobody would look
       "Write rows[index[i]] into sample i of the tiles: its first columns as the features of the first, and so on.");
+
+  m.def(
+      "sample_rows",
+      [](const nb::capsule& bit_generator, const Rows& rows, size_t filled, size_t count, const std::vector<WritableTiles>& outs) {
+        check_gather(rows, count, outs);
+        REQUIRE(filled > 0 && filled <= rows.shape(0) && filled < uint64_t{1} << 32,
+                std::to_string(filled) + " of " + std::to_string(rows.shape(0)) + " rows cannot be filled");
+        REQUIRE(std::strcmp(bit_generator.name(), "BitGenerator") == 0, "the capsule is not that of a NumPy bit generator");
+        const auto* bits = static_cast<const BitGenerator*>(bit_generator.data());
+        std::vector<int64_t> index(count);
+        for (int64_t& i : index) i = below(*bits, static_cast<uint32_t>(filled));
+        gather_rows(rows, index.data(), count, outs);
+      },
+      "bit_generator"_a, "rows"_a, "filled"_a, "count"_a, "outs"_a.noconvert(),
+      "gather_rows of `count` indices drawn by a NumPy bit generator, the same as Generator.integers(filled, size=count).");
 
   nb::class_<Pool>(m, "Pool", "Worker threads beside the caller.")
       .def("__init__",
@@ -214,6 +298,7 @@ NB_MODULE(_core, m) {
       .def("hidden",
            [](Mlp& s, int l) {
              REQUIRE(s.tiles > 0, "no activations before the first forward");
+             REQUIRE(s.layers[0].trainable() || l + 1 == static_cast<int>(s.layers.size()), "a target network does not keep its hidden activations");
              const Layer& a = layer_at(s, l);
              return view(s.hidden(static_cast<size_t>(l)), {static_cast<size_t>(s.tiles), static_cast<size_t>(a.n_out()), static_cast<size_t>(kLane * s.vectors)});
            },
@@ -264,16 +349,8 @@ NB_MODULE(_core, m) {
   m.def(
       "backward",
       [](Pool& pool, const std::vector<Mlp*>& networks, const Tiles& x, const std::vector<Tiles>& gradients, bool parameters, int32_t inputs_from) {
-        require_networks(networks);
-        REQUIRE(networks.size() == gradients.size(), "one output gradient per network is needed");
-        for (size_t i = 0; i < networks.size(); ++i) {
-          const Mlp& network = *networks[i];
-          const Batch batch = batch_of(x, network.layers[0].n_in());
-          REQUIRE(network.layers[0].trainable(), "a target network has no gradient");
-          REQUIRE(batch.tiles == network.tiles && batch.vectors == network.vectors, "backward needs the batch of the last forward");
-          REQUIRE(inputs_from < network.layers[0].n_in(), "inputs_from is beyond the inputs");
-          require_tiles(gradients[i], network.tiles, static_cast<size_t>(network.layers.back().n_out()), network.vectors, "the output gradient");
-        }
+        require_backward(networks, x, gradients);
+        for (const Mlp* network : networks) REQUIRE(inputs_from < network->layers[0].n_in(), "inputs_from is beyond the inputs");
         if (networks.empty()) return;
         const Batch batch = batch_of(x, networks[0]->layers[0].n_in());
         const nb::gil_scoped_release release;
@@ -288,13 +365,123 @@ NB_MODULE(_core, m) {
       "Gradients of a loss, given those of the outputs; inputs_from >= 0 asks for those of inputs inputs_from, ...");
 
   m.def(
+      "descend",
+      [](Pool& pool, const std::vector<Mlp*>& networks, const Tiles& x, const std::vector<Tiles>& gradients, float learning_rate,
+         float beta1, float beta2, float epsilon, float weight_decay) {
+        require_backward(networks, x, gradients);
+        if (networks.empty()) return;
+        const Batch batch = batch_of(x, networks[0]->layers[0].n_in());
+        const Adam step{learning_rate, beta1, beta2, epsilon, weight_decay};
+        const nb::gil_scoped_release release;
+        const FlushSubnormals flush;
+        if (networks.size() == 1) networks[0]->backward(batch, gradients[0].data(), true, -1, &pool, &step);
+        else pool.run(static_cast<int>(networks.size()), [&](int i) {
+          const size_t n = static_cast<size_t>(i);
+          networks[n]->backward(batch, gradients[n].data(), true, -1, nullptr, &step);
+        });
+      },
+      "pool"_a, "networks"_a, "x"_a, "gradients"_a, "learning_rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a,
+      "backward and adam in one, layer by layer.");
+
+  m.def(
+      "regress",
+      [](Pool& pool, const std::vector<Mlp*>& networks, const Tiles& x, const Tiles& targets, const Tiles& weights,
+         const std::vector<WritableTiles>& errors, float learning_rate, float beta1, float beta2, float epsilon, float weight_decay) {
+        require_networks(networks);
+        REQUIRE(networks.size() == errors.size(), "one array of errors per network is needed");
+        if (networks.empty()) return;
+        const Batch batch = batch_of(x, networks[0]->layers[0].n_in());
+        require_tiles(targets, batch.tiles, 1, batch.vectors, "the targets");
+        require_tiles(weights, batch.tiles, 1, batch.vectors, "the weights");
+        for (size_t i = 0; i < networks.size(); ++i) {
+          batch_of(x, networks[i]->layers[0].n_in());
+          REQUIRE(networks[i]->layers[0].trainable(), "a target network has no optimiser");
+          REQUIRE(networks[i]->layers.back().n_out() == 1, "a network with one output is needed");
+          require_tiles(Tiles(errors[i]), batch.tiles, 1, batch.vectors, "the errors");
+        }
+        const Adam step{learning_rate, beta1, beta2, epsilon, weight_decay};
+        const nb::gil_scoped_release release;
+        const FlushSubnormals flush;
+        pool.run(static_cast<int>(networks.size()), [&](int i) {
+          const size_t n = static_cast<size_t>(i);
+          networks[n]->regress(batch, targets.data(), weights.data(), errors[n].data(), step);
+        });
+      },
+      "pool"_a, "networks"_a, "x"_a, "targets"_a, "weights"_a, "errors"_a.noconvert(), "learning_rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a,
+      "weight_decay"_a, "A step of Adam of each network down sum(weights * (output - targets)^2); errors = output - targets.");
+
+  m.def(
+      "minimum",
+      [](const std::vector<Mlp*>& networks, float factor, const Tiles& scale, const Tiles& offset, const WritableTiles& out) {
+        require_networks(networks);
+        REQUIRE(!networks.empty(), "a network is needed");
+        const Mlp& first = *networks[0];
+        of_output(out, first, "the array to write to");
+        const size_t features = out.shape(1), width = out.shape(2);
+        for (const Tiles* t : {&scale, &offset})
+          REQUIRE(t->shape(0) == out.shape(0) && t->shape(1) == features && t->shape(2) == width && t->stride(2) == 1 &&
+                      (features == 1 || t->stride(1) == static_cast<int64_t>(width)),
+                  "scale and offset must have the shape of the output");
+        for (const Mlp* network : networks)
+          REQUIRE(network->tiles == first.tiles && network->vectors == first.vectors && network->output().size() == first.output().size(),
+                  "the networks have outputs of different shapes");
+        const FlushSubnormals flush;
+        for (size_t t = 0; t < out.shape(0); ++t)
+          for (size_t i = 0; i < features * width; ++i) {
+            float least = first.output()[t * features * width + i];
+            for (const Mlp* network : networks) {
+              const float value = network->output()[t * features * width + i];
+              if (!(value >= least)) least = value;  // NaN included
+            }
+            const ptrdiff_t tile = static_cast<ptrdiff_t>(t), at = static_cast<ptrdiff_t>(i);
+            out.data()[tile * out.stride(0) + at] =
+                offset.data()[tile * offset.stride(0) + at] + factor * scale.data()[tile * scale.stride(0) + at] * least;
+          }
+      },
+      "networks"_a, "factor"_a, "scale"_a, "offset"_a, "out"_a.noconvert(),
+      "out = offset + factor * scale * (the least of the networks' last outputs).");
+
+  m.def(
+      "squash",
+      [](const Mlp& network, const WritableTiles& out, const std::optional<Tiles>& noise, float scale, float bound) {
+        float* to = of_output(out, network, "the array to write to");
+        if (noise) require_tiles(*noise, network.tiles, out.shape(1), network.vectors, "the noise");
+        const size_t floats = out.shape(1) * out.shape(2);
+        const FlushSubnormals flush;
+        for (size_t t = 0; t < out.shape(0); ++t)
+          kernels().squash(floats, network.output().data() + t * floats, noise ? noise->data() + t * floats : nullptr, scale, bound,
+                           to + static_cast<ptrdiff_t>(t) * out.stride(0));
+      },
+      "network"_a, "out"_a.noconvert(), "noise"_a = nb::none(), "scale"_a = 1.0f, "bound"_a = 1.0f,
+      "out = clip(tanh(the network's last output) + clip(scale * noise, -bound, bound), -1, 1).");
+
+  m.def(
+      "squash_gradient",
+      [](const Tiles& squashed, const WritableTiles& gradient) {
+        REQUIRE(squashed.shape(0) == gradient.shape(0) && squashed.shape(1) == gradient.shape(1) && squashed.shape(2) == gradient.shape(2),
+                "both must have one shape");
+        for (size_t t = 0; t < gradient.shape(0); ++t)
+          for (size_t f = 0; f < gradient.shape(1); ++f) {
+            const auto row = [&](const auto& tiles) {
+              return tiles.data() + static_cast<ptrdiff_t>(t) * tiles.stride(0) + static_cast<ptrdiff_t>(f) * tiles.stride(1);
+            };
+            const float* a = row(squashed);
+            float* g = row(gradient);
+            for (size_t i = 0; i < gradient.shape(2); ++i) g[i] *= 1.0f - a[i] * a[i];
+          }
+      },
+      "squashed"_a, "gradient"_a.noconvert(), "gradient *= 1 - squashed^2, the derivative of tanh.");
+
+  m.def(
       "adam",
       [](Pool& pool, const std::vector<Mlp*>& networks, float learning_rate, float beta1, float beta2, float epsilon, float weight_decay) {
         require_networks(networks);
         for (const Mlp* network : networks) REQUIRE(network->layers[0].trainable(), "a target network has no optimiser");
         const nb::gil_scoped_release release;
+        const FlushSubnormals flush;
         const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay};
-        pool.run(static_cast<int>(networks.size()), [&](int i) { networks[static_cast<size_t>(i)]->adam(settings); });
+        if (networks.size() == 1) networks[0]->adam(settings, &pool);
+        else pool.run(static_cast<int>(networks.size()), [&](int i) { networks[static_cast<size_t>(i)]->adam(settings); });
       },
       "pool"_a, "networks"_a, "learning_rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a);
 

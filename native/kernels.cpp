@@ -289,13 +289,8 @@ void transpose_to_panels(int n_in, const float* x, int W, float* panels, int beg
     const float* rows[4];
     for (int i = 0; i < 4; ++i) rows[i] = x + static_cast<size_t>(c + i < n_in ? c + i : n_in - 1) * W;
     for (int s = 0; s < W; s += 4) {
-      const V4 r0 = load4(rows[0] + s), r1 = load4(rows[1] + s), r2 = load4(rows[2] + s), r3 = load4(rows[3] + s);
-      const V4 a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), b = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
-      const V4 e = __builtin_shufflevector(r2, r3, 0, 4, 1, 5), f = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
-      store4(out + static_cast<size_t>(s) * kPanel, __builtin_shufflevector(a, e, 0, 1, 4, 5));
-      store4(out + static_cast<size_t>(s + 1) * kPanel, __builtin_shufflevector(a, e, 2, 3, 6, 7));
-      store4(out + static_cast<size_t>(s + 2) * kPanel, __builtin_shufflevector(b, f, 0, 1, 4, 5));
-      store4(out + static_cast<size_t>(s + 3) * kPanel, __builtin_shufflevector(b, f, 2, 3, 6, 7));
+      const Square square = transposed(load4(rows[0] + s), load4(rows[1] + s), load4(rows[2] + s), load4(rows[3] + s));
+      for (int i = 0; i < 4; ++i) store4(out + static_cast<size_t>(s + i) * kPanel, square.row[i]);
     }
   }
 }
@@ -427,7 +422,7 @@ REWIRL_INLINE void adam_vector(float* w, const float* g, float* m, float* v, con
   const Vec second = fma(set1(1.0f - s.beta2), gradient * gradient, set1(s.beta2) * load(v));
   store(m, first);
   store(v, second);
-  store(w, weight - step_size * first / (sqrt(second) * inverse_root_c2 + set1(s.epsilon)));
+  store(w, weight - divide(step_size * first, fma(sqrt(second), inverse_root_c2, set1(s.epsilon))));
 }
 
 void adam(size_t n, float* w, const float* g, float* m, float* v, const AdamStep& step) {
@@ -473,6 +468,31 @@ void interpolate(size_t n, float* target, const float* online, float tau) {
   const Tail o(online + i, n - i);
   store(t.x, fma(a, load(o.x), b * load(t.x)));
   t.to(target + i, n - i);
+}
+
+// tanh to 4e-7: an odd rational function fitted to [-9, 9], beyond which it is +-1 in single precision.
+REWIRL_INLINE Vec tanh_of(Vec given) {
+  const Vec x = clamp(given, set1(-9.0f), set1(9.0f)), z = x * x;
+  Vec p = fma(set1(-2.032916882e-14f), z, set1(9.060034727e-11f));
+  p = fma(p, z, set1(1.625328034e-07f));
+  p = fma(p, z, set1(4.954014894e-05f));
+  p = fma(p, z, set1(4.685793008e-03f));
+  p = fma(p, z, set1(1.428978290e-01f));
+  p = fma(p, z, set1(1.0f));
+  Vec q = fma(set1(5.269282667e-09f), z, set1(3.336244882e-06f));
+  q = fma(q, z, set1(5.523659370e-04f));
+  q = fma(q, z, set1(3.009618048e-02f));
+  q = fma(q, z, set1(4.762311623e-01f));
+  q = fma(q, z, set1(1.0f));
+  return clamp(divide(x * p, q), set1(-1.0f), set1(1.0f));
+}
+
+void squash(size_t n, const float* x, const float* noise, float scale, float bound, float* out) {
+  const Vec one = set1(1.0f), most = set1(bound), least = set1(-bound), factor = set1(scale);
+  for (size_t i = 0; i < n; i += kWidth) {
+    const Vec y = tanh_of(load(x + i));
+    store(out + i, noise ? clamp(y + clamp(factor * load(noise + i), least, most), set1(-1.0f), one) : y);
+  }
 }
 
 void permute(size_t n, const float* values, const uint32_t* permutation, float* out) {
@@ -553,7 +573,7 @@ void gemv(int rows, int columns, const float* a, const float* x, float* y, const
 #endif
 
 const Kernels& REWIRL_TABLE() {
-  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, adam_by_age, interpolate, spmv, gemv, small, permute};
+  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, adam_by_age, interpolate, squash, spmv, gemv, small, permute};
   return table;
 }
 

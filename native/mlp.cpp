@@ -23,16 +23,26 @@ void Mlp::resize(int new_tiles, int new_vectors) {
   tiles = new_tiles;
   vectors = new_vectors;
   const size_t width = static_cast<size_t>(kLane) * vectors;
+  const bool trainable = layers.front().trainable();
   size_t widest = 0, panels = 0;
   for (size_t l = 0; l < layers.size(); ++l) {
     const size_t n_out = static_cast<size_t>(layers[l].n_out()), n_in = static_cast<size_t>(layers[l].n_in());
-    activations_[l] = Buffer<float>(static_cast<size_t>(tiles) * n_out * width);
+    if (trainable || l + 1 == layers.size()) activations_[l] = Buffer<float>(static_cast<size_t>(tiles) * n_out * width);
     widest = std::max(widest, n_in);
     if (layers[l].dense()) panels = std::max(panels, (n_in + kPanel - 1) / kPanel * kPanel);
   }
-  if (!layers.front().trainable()) return;
-  for (Buffer<float>& delta : delta_) delta = Buffer<float>(widest * width);
+  if (!trainable) return;
+  for (Buffer<float>& delta : delta_) delta = Buffer<float>(static_cast<size_t>(tiles) * widest * width);
   scratch_ = Buffer<float>(panels * width);
+  pull_ = Buffer<float>(static_cast<size_t>(tiles) * width);
+}
+
+// Memory for the hidden activations of one tile of a network that is not trained, shared by all that a thread runs: what
+// nobody will ask for again should not push weights out of the cache.
+float* passing(size_t which, size_t floats) {
+  thread_local Buffer<float> memory[2];
+  if (memory[which].size() < floats) memory[which] = Buffer<float>(floats);
+  return memory[which].data();
 }
 
 // Calls operation(Part) once per thread of the pool; for layers that take only microseconds, once.
@@ -52,14 +62,17 @@ void Mlp::forward(const Batch& x, Pool* pool) {
   for (int t = 0; t < tiles; ++t) {
     const float* in = x.tile(t);
     for (size_t l = 0; l < layers.size(); ++l) {
-      float* out = activations_[l].data() + static_cast<size_t>(t) * layers[l].n_out() * x.width();
-      share(layers[l], pool, [&](Part part) { layers[l].forward(in, out, vectors, l + 1 < layers.size(), part); });
+      const bool last = l + 1 == layers.size();
+      const size_t floats = static_cast<size_t>(layers[l].n_out()) * x.width();
+      float* out = last || layers[l].trainable() ? activations_[l].data() + t * floats : passing(l % 2, floats);
+      share(layers[l], pool, [&](Part part) { layers[l].forward(in, out, vectors, !last, part); });
       in = out;
     }
   }
 }
 
-void Mlp::backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from, Pool* pool) {
+void Mlp::backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from, Pool* pool,
+                   const Adam* step) {
   const bool inputs = inputs_from >= 0;
   const size_t width = static_cast<size_t>(x.width());
   if (inputs) {
@@ -67,22 +80,35 @@ void Mlp::backward(const Batch& x, const float* gradient_out, bool parameters, i
     if (input_gradient.size() != n) input_gradient = Buffer<float>(n);
     input_gradient_from = inputs_from;
   }
-  for (int t = 0; t < tiles; ++t) {
-    const float* delta = gradient_out + static_cast<size_t>(t) * layers.back().n_out() * width;
-    for (size_t l = layers.size(); l-- > 0;) {
-      const float* in =
-          l == 0 ? x.tile(t) : activations_[l - 1].data() + static_cast<size_t>(t) * layers[l].n_in() * width;
-      float* next = delta_[l % 2].data();
-      if (l == 0 && inputs)
-        next = input_gradient.data() + static_cast<size_t>(t) * (layers[0].n_in() - inputs_from) * width;
-      share(layers[l], pool, [&](Part part) {
-        if (parameters) layers[l].connection_gradient(delta, in, vectors, t > 0, scratch_.data(), part);
-        if (l > 0) layers[l].input_gradient(delta, next, vectors, 0, in, part);
-        else if (inputs) layers[l].input_gradient(delta, next, vectors, inputs_from, nullptr, part);
+  if (step) ++steps;
+  const float* delta = gradient_out;
+  for (size_t l = layers.size(); l-- > 0;) {
+    Layer& layer = layers[l];
+    const size_t outs = static_cast<size_t>(layer.n_out()) * width, ins = static_cast<size_t>(layer.n_in()) * width;
+    const size_t wanted = l > 0 ? ins : inputs ? ins - static_cast<size_t>(inputs_from) * width : 0;
+    float* next = l > 0 ? delta_[l % 2].data() : input_gradient.data();
+    for (int t = 0; t < tiles; ++t) {
+      const float *in = l == 0 ? x.tile(t) : activations_[l - 1].data() + t * ins, *pull = delta + t * outs;
+      float* out = next + t * wanted;
+      share(layer, pool, [&](Part part) {
+        if (parameters) layer.connection_gradient(pull, in, vectors, t > 0, scratch_.data(), part);
+        if (l > 0) layer.input_gradient(pull, out, vectors, 0, in, part);
+        else if (inputs) layer.input_gradient(pull, out, vectors, inputs_from, nullptr, part);
       });
-      delta = next;
     }
+    if (step) step_layer(layer, *step, pool);
+    delta = next;
   }
+}
+
+void Mlp::regress(const Batch& x, const float* targets, const float* weights, float* errors, const Adam& step) {
+  forward(x);
+  const float* y = output().data();
+  for (size_t i = 0; i < pull_.size(); ++i) {
+    errors[i] = y[i] - targets[i];
+    pull_[i] = 2.0f * errors[i] * weights[i];
+  }
+  backward(x, pull_.data(), true, -1, nullptr, &step);
 }
 
 namespace {
@@ -117,20 +143,28 @@ void Mlp::tabulate(const Adam& s) {
   }
 }
 
-void Mlp::adam(const Adam& s) {
+void Mlp::adam(const Adam& s, Pool* pool) {
   ++steps;
+  for (Layer& l : layers) step_layer(l, s, pool);
+}
+
+void Mlp::step_layer(Layer& l, const Adam& s, Pool* pool) {
   const double t = static_cast<double>(steps);
   const AdamStep step{corrected_step_size(s, t), inverse_root(s, t), s.beta1, s.beta2, s.epsilon, s.weight_decay};
-  if (ages_) tabulate(s);
-  for (Layer& l : layers) {
+  if (l.born.size() > 0) tabulate(s);
+  share(l, pool, [&](Part part) {
+    const size_t n = l.connections();
+    const size_t begin = static_cast<size_t>(part.begin(static_cast<int64_t>(n), kLane));
+    const size_t count = static_cast<size_t>(part.end(static_cast<int64_t>(n), kLane)) - begin;
+    float *w = l.values.data() + begin, *g = l.gradient.data() + begin, *m = l.m.data() + begin, *v = l.v.data() + begin;
     if (l.born.size() > 0)
-      kernels().adam_by_age(l.connections(), l.values.data(), l.gradient.data(), l.m.data(), l.v.data(), step, l.born.data(),
-                            static_cast<uint32_t>(steps), step_size_.data(), inverse_root_c2_.data(), kOldest + 1);
+      kernels().adam_by_age(count, w, g, m, v, step, l.born.data() + begin, static_cast<uint32_t>(steps), step_size_.data(),
+                            inverse_root_c2_.data(), kOldest + 1);
     else
-      kernels().adam(l.connections(), l.values.data(), l.gradient.data(), l.m.data(), l.v.data(), step);
-    kernels().adam(l.bias.size(), l.bias.data(), l.bias_gradient.data(), l.bias_m.data(), l.bias_v.data(), step);
-    l.changed();
-  }
+      kernels().adam(count, w, g, m, v, step);
+  });
+  kernels().adam(l.bias.size(), l.bias.data(), l.bias_gradient.data(), l.bias_m.data(), l.bias_v.data(), step);
+  l.changed();
 }
 
 void Mlp::act(const float* x, float* y) {

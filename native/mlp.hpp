@@ -28,9 +28,14 @@ class Mlp {
   // With a pool, its threads share the work of large layers; without, all is done by the caller.
   void forward(const Batch& x, Pool* pool = nullptr);
   // Gradients of a loss for the batch of the last forward(); gradient_out is [tiles][n_out][width], contiguous.
-  // inputs_from < 0: no gradient of the inputs, else that of inputs [inputs_from, n_in).
-  void backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from, Pool* pool = nullptr);
-  void adam(const Adam& settings);
+  // inputs_from < 0: no gradient of the inputs, else that of inputs [inputs_from, n_in). With `step`, which needs the parameters,
+  // each layer takes its step of Adam as soon as nothing needs its values any more, while they are still in the cache.
+  void backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from, Pool* pool = nullptr,
+                const Adam* step = nullptr);
+  void adam(const Adam& settings, Pool* pool = nullptr);
+  // One step of Adam down the sum over the batch of weight * (output - target)^2, for a network of one output;
+  // errors = output - target. targets, weights and errors are [tiles][width].
+  void regress(const Batch& x, const float* targets, const float* weights, float* errors, const Adam& step);
   void count_ages();  // from now on Adam's bias correction goes by the age of each connection of a sparse layer
   void act(const float* x, float* y);
 
@@ -38,7 +43,7 @@ class Mlp {
   int64_t steps = 0;  // of Adam
   int tiles = 0, vectors = 0;
   const Buffer<float>& output() const { return activations_.back(); }
-  const Buffer<float>& hidden(size_t layer) const { return activations_[layer]; }
+  const Buffer<float>& hidden(size_t layer) const { return activations_[layer]; }  // only of a trainable network
   Buffer<float> input_gradient;
   int32_t input_gradient_from = 0;
 
@@ -47,10 +52,12 @@ class Mlp {
   void share(const Layer& layer, Pool* pool, const Operation& operation) const;
   void resize(int tiles, int vectors);
   void tabulate(const Adam& settings);
+  void step_layer(Layer& layer, const Adam& settings, Pool* pool);
 
   std::vector<Buffer<float>> activations_;  // of each layer, [tiles][n_out][width]
-  Buffer<float> delta_[2];                  // of one tile, [widest][width]
+  Buffer<float> delta_[2];                  // [tiles][widest][width]
   Buffer<float> scratch_;                   // for the gradient of dense layers
+  Buffer<float> pull_;                      // the gradient of the output in regress()
   Buffer<float> single_[2];                 // for act()
   bool ages_ = false;
   Adam tabulated_{};                        // the settings of these tables over the age:

@@ -11,6 +11,9 @@ def instruction_set() -> str: ...
 def use_instruction_set(name: str) -> None: ...
 def empty_tiles(tiles: int, features: int, width: int) -> NDArray[np.float32]: ...
 def gather_rows(rows: NDArray[np.float32], index: NDArray[np.int64], outs: Sequence[NDArray[np.float32]]) -> None: ...
+def sample_rows(
+    bit_generator: object, rows: NDArray[np.float32], filled: int, count: int, outs: Sequence[NDArray[np.float32]]
+) -> None: ...
 
 class Pool:
     def __init__(self, threads: int) -> None: ...
@@ -71,3 +74,42 @@ def adam(
     weight_decay: float,
 ) -> None: ...
 def update_targets(pool: Pool, updates: Sequence[TargetUpdate], tau: float) -> None: ...
+def descend(
+    pool: Pool,
+    networks: Sequence[Mlp],
+    x: NDArray[np.float32],
+    gradients: Sequence[NDArray[np.float32]],
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None: ...
+def regress(
+    pool: Pool,
+    networks: Sequence[Mlp],
+    x: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    errors: Sequence[NDArray[np.float32]],
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None: ...
+def minimum(
+    networks: Sequence[Mlp],
+    factor: float,
+    scale: NDArray[np.float32],
+    offset: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None: ...
+def squash(
+    network: Mlp,
+    out: NDArray[np.float32],
+    noise: NDArray[np.float32] | None = None,
+    scale: float = 1.0,
+    bound: float = 1.0,
+) -> None: ...
+def squash_gradient(squashed: NDArray[np.float32], gradient: NDArray[np.float32]) -> None: ...

@@ -39,6 +39,8 @@ class Batch:
         """float32 [tiles, 1, width]."""
         self.continues = self.outcomes[:, 1:]
         """0 where the episode terminated, else 1; float32 [tiles, 1, width]."""
+        self.parts = (self.states_actions, self.next_states, self.outcomes)
+        """Where the columns of a transition go, in their order."""
         self.weights = mean_weights(batch_size)
         """1 / batch_size, and 0 for padding; float32 [tiles, 1, width]."""
 
@@ -117,8 +119,7 @@ class Replay:
         """
         if self._size == 0:
             raise ValueError("the replay memory is empty: store a transition before sampling")
-        index = self._rng.integers(self._size, size=batch.size)
-        _core.gather_rows(self.transitions, index, (batch.states_actions, batch.next_states, batch.outcomes))
+        _core.sample_rows(self._rng.bit_generator.capsule, self.transitions, self._size, batch.size, batch.parts)
         return batch
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

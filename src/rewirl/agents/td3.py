@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.agents.policy import Policy
-from rewirl.nn import Group, Pool, SparseMLP, TargetNetwork, update_targets
+from rewirl.nn import Group, Pool, SparseMLP, TargetNetwork, empty_tiles, squash_gradient, update_targets
 from rewirl.replay import Batch, Replay
 from rewirl.topology import TopologyConfig
 
@@ -116,7 +116,10 @@ class TD3:
         self._smoothing = seeding.generator(seed, "policy noise")
         self._batch = Batch(config.batch_size, observation_size, action_size)
         self._noise = np.empty_like(self._batch.next_actions)
-        self._losses: dict[str, Any] = {}
+        # Of the last update: y, Q_i - y, and Q_1(s, pi(s)) of the last that was one of the actor.
+        self._y, *self._errors, self._policy_values = (empty_tiles(config.batch_size, 1) for _ in range(4))
+        self._learnt: set[str] = set()
+        self._ascent = [-self._batch.weights]
 
         # Sparse initialisation: Erdos-Renyi topologies for pi, Q_1, Q_2; the targets are copies, topology included.
         hidden = list(config.hidden_sizes)
@@ -152,7 +155,8 @@ class TD3:
         noise = self._exploration.standard_normal(self.action_size, dtype=np.float32)
         noise *= self.config.exploration_noise
         noise += self._policy.predict_one(observation)
-        return _clip(noise, 1.0, out=noise)
+        np.minimum(noise, 1.0, out=noise)  # for arrays this small np.clip is mostly overhead
+        return np.maximum(noise, -1.0, out=noise)
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return pi(s) for a batch, float32 [batch, action] in [-1, 1] for float32 [batch, observation]."""
@@ -175,49 +179,45 @@ class TD3:
 
     def _update_critics(self, batch: Batch) -> None:
         c = self.config
-        # a' = clip(pi'(s') + clip(N(0, policy_noise), -noise_clip, noise_clip), -1, 1)
+        # a' = clip(pi'(s') + clip(N(0, policy_noise), -noise_clip, noise_clip), -1, 1), with pi = tanh of the actor
         noise = self._smoothing.standard_normal(out=self._noise, dtype=np.float32)
-        noise *= c.policy_noise
-        _clip(noise, c.noise_clip, out=noise)
-        noise += np.tanh(self._target_actors.forward(batch.next_states)[0])
-        _clip(noise, 1.0, out=batch.next_actions)
+        self._target_actors.compute(batch.next_states)
+        self._targets[0].squash(batch.next_actions, noise, c.policy_noise, c.noise_clip)
         # y = r + gamma (1 - terminated) min_i Q'_i(s', a')
-        y = np.minimum(*self._target_critics.forward(batch.next_states_actions))
-        y *= batch.continues
-        y *= c.gamma
-        y += batch.rewards
-        # L_i = mean (Q_i - y)^2, so dL_i/dQ_i = 2 (Q_i - y) / batch
-        errors = [q - y for q in self._critics.forward(batch.states_actions)]
-        self._losses["targets"], self._losses["errors"] = y, errors
-        self._critics.backward(batch.states_actions, [2.0 * error * batch.weights for error in errors])
-        self._critics.adam(c.learning_rate, c.weight_decay)
+        self._target_critics.compute(batch.next_states_actions)
+        self._target_critics.minimum(c.gamma, batch.continues, batch.rewards, out=self._y)
+        # L_i = mean (Q_i(s, a) - y)^2
+        self._critics.regress(
+            batch.states_actions, self._y, batch.weights, self._errors, c.learning_rate, c.weight_decay
+        )
+        self._learnt.add("critics")
 
     def _update_actor(self, batch: Batch) -> None:
         c = self.config
         # L = -mean Q_1(s, pi(s)); the actions of the batch have served, so pi(s) takes their place
-        action = np.tanh(self._actors.forward(batch.states)[0])
-        batch.actions[...] = action
-        (q,) = self._first_critic.forward(batch.states_actions)
-        self._losses["policy_values"] = q.copy()  # the next forward of Q_1 writes over q
+        self._actors.compute(batch.states)
+        self._actor.squash(batch.actions)
+        self._first_critic.compute(batch.states_actions)
+        self._policy_values[...] = self._critic1.output
+        self._learnt.add("actor")
         # dL/da = -(1/batch) dQ_1/da; only the action columns of the first layer are needed, no parameter of Q_1 is
         self._first_critic.backward(
-            batch.states_actions, [-batch.weights], parameters=False, inputs_from=self.observation_size
+            batch.states_actions, self._ascent, parameters=False, inputs_from=self.observation_size
         )
         # through a = tanh(z): dL/dz = dL/da (1 - a^2)
         gradient = self._critic1.input_gradient
-        gradient *= 1.0 - action * action
-        self._actors.backward(batch.states, [gradient])
-        self._actors.adam(c.learning_rate, c.weight_decay)
+        squash_gradient(batch.actions, gradient)
+        self._actors.descend(batch.states, [gradient], c.learning_rate, c.weight_decay)
 
     def diagnostics(self) -> dict[str, float]:
         """Return the critics' losses, the mean target, the mean Q_1(s, pi(s)) and the connections rewired so far."""
-        if not self._losses:
+        if not self._learnt:
             return {}
         w = self._batch.weights.astype(np.float64)
-        result = {f"critic{i}_loss": float((e**2 * w).sum()) for i, e in enumerate(self._losses["errors"], 1)}
-        result["target_mean"] = float((self._losses["targets"] * w).sum())
-        if "policy_values" in self._losses:
-            result["policy_value"] = float((self._losses["policy_values"] * w).sum())
+        result = {f"critic{i}_loss": float((e**2 * w).sum()) for i, e in enumerate(self._errors, 1)}
+        result["target_mean"] = float((self._y * w).sum())
+        if "actor" in self._learnt:
+            result["policy_value"] = float((self._policy_values * w).sum())
         result["rewired"] = float(self._adaptation.rewired)
         return result
 
@@ -274,7 +274,7 @@ class TD3:
         seeding.restore(smoothing, values.get("smoothing"))
         self._adaptation, self._exploration, self._smoothing = adaptation, exploration, smoothing
         self.updates = updates
-        self._losses = {}
+        self._learnt.clear()
         self._assemble(restored[:3], [t for t in restored[3:] if isinstance(t, TargetNetwork)])
 
     def policy_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -284,8 +284,3 @@ class TD3:
     def close(self) -> None:
         """Join the worker threads; may be called again."""
         self._pool.close()
-
-
-def _clip(x: NDArray[np.float32], bound: float, out: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Write x, clipped to [-bound, bound], to out; for arrays this small np.clip is mostly overhead."""
-    return np.maximum(np.minimum(x, bound, out=out), -bound, out=out)

@@ -162,6 +162,17 @@ class SparseMLP:
         """The output of the last forward, float32 [tiles, n_out, width]; valid until the next one."""
         return self.core.output()
 
+    def squash(self, out: Tiles, noise: Tiles | None = None, scale: float = 1.0, bound: float = 1.0) -> None:
+        """Write clip(tanh(output) + clip(scale * noise, -bound, bound), -1, 1), with the output of the last forward.
+
+        Args:
+            out: float32 [tiles, n_out, width]; may be a slice of the features of larger tiles.
+            noise: float32 [tiles, n_out, width], or None for none.
+            scale: of the noise.
+            bound: of the scaled noise.
+        """
+        _core.squash(self.core, out, noise, scale, bound)
+
     @property
     def input_gradient(self) -> Tiles:
         """The gradient of the inputs from the last `backward` that asked for them, float32 [tiles, inputs, width]."""
@@ -262,6 +273,10 @@ class SparseMLP:
         return dict(zip(("m", "v", "bias_m", "bias_v"), (*layer.moments, *layer.bias_moments), strict=True))
 
 
+_ADAM = 0.9, 0.999, 1e-8
+"""beta1, beta2 and epsilon (Kingma and Ba 2015)."""
+
+
 class Group:
     """Networks of one kind that take the same input, such as twin critics; each is computed by a thread of its own.
 
@@ -276,16 +291,24 @@ class Group:
         self._cores = [network.core for network in networks]
         self._pool = pool
 
+    def compute(self, x: Tiles) -> None:
+        """Run every network on the same batch; the outputs stay in the networks.
+
+        Args:
+            x: float32 [tiles, n_in, width]; may be a slice of the features of larger tiles.
+        """
+        _core.forward(self._pool, self._cores, x)
+
     def forward(self, x: Tiles) -> tuple[Tiles, ...]:
         """Run every network on the same batch.
 
         Args:
-            x: float32 [tiles, n_in, width]; may be a slice of the features of larger tiles.
+            x: as for `compute`.
 
         Returns:
             The output of each network, float32 [tiles, n_out, width]; valid until its next forward.
         """
-        _core.forward(self._pool, self._cores, x)
+        self.compute(x)
         return tuple(core.output() for core in self._cores)
 
     def backward(
@@ -305,6 +328,49 @@ class Group:
         """
         _core.backward(self._pool, self._cores, x, list(output_gradients), parameters, inputs_from)
 
+    def minimum(self, factor: float, scale: Tiles, offset: Tiles, out: Tiles) -> None:
+        """Write offset + factor * scale * min_i output_i, with the outputs of the last forward.
+
+        Args:
+            factor: one number for all.
+            scale: float32, as the output of a network, [tiles, n_out, width]; may be a slice of larger tiles.
+            offset: the same.
+            out: the same; is written to.
+        """
+        _core.minimum(self._cores, factor, scale, offset, out)
+
+    def descend(self, x: Tiles, output_gradients: Sequence[Tiles], learning_rate: float, weight_decay: float) -> None:
+        """Do `backward` and `adam` in one, which is faster: each layer takes its step while it is in the cache.
+
+        Args:
+            x: the batch of the last forward.
+            output_gradients: as for `backward`.
+            learning_rate: as for `adam`.
+            weight_decay: as for `adam`.
+        """
+        _core.descend(self._pool, self._cores, x, output_gradients, learning_rate, *_ADAM, weight_decay)
+
+    def regress(
+        self,
+        x: Tiles,
+        targets: Tiles,
+        weights: Tiles,
+        errors: Sequence[Tiles],
+        learning_rate: float,
+        weight_decay: float,
+    ) -> None:
+        """Take one step of Adam down sum(weights * (output - targets)^2) with every network, each with one output.
+
+        Args:
+            x: a batch, as for `compute`.
+            targets: float32 [tiles, 1, width].
+            weights: of the samples, 0 for padding; float32 [tiles, 1, width].
+            errors: for each network what output - targets is written to, float32 [tiles, 1, width].
+            learning_rate: as for `adam`.
+            weight_decay: as for `adam`.
+        """
+        _core.regress(self._pool, self._cores, x, targets, weights, errors, learning_rate, *_ADAM, weight_decay)
+
     def adam(self, learning_rate: float, weight_decay: float) -> None:
         """Take one step of Adam with L2 weight decay (Kingma and Ba 2015; beta 0.9 and 0.999, epsilon 1e-8).
 
@@ -315,7 +381,7 @@ class Group:
             learning_rate: step size.
             weight_decay: this times the weight is added to the gradient; biases and dense layers too.
         """
-        _core.adam(self._pool, self._cores, learning_rate, 0.9, 0.999, 1e-8, weight_decay)
+        _core.adam(self._pool, self._cores, learning_rate, *_ADAM, weight_decay)
 
 
 def _positions(saved: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -341,3 +407,13 @@ def _array(arrays: Mapping[str, NDArray[Any]], name: str, length: int | None, dt
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"the array {name} of a network has numbers that are not finite")
     return np.ascontiguousarray(array)
+
+
+def squash_gradient(squashed: Tiles, gradient: Tiles) -> None:
+    """Turn the gradient of y = tanh(z) into that of z, in place: gradient *= 1 - y^2.
+
+    Args:
+        squashed: y, float32 [tiles, features, width].
+        gradient: with respect to y, of the same shape.
+    """
+    _core.squash_gradient(squashed, gradient)

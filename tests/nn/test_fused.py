@@ -1,0 +1,162 @@
+"""Operations that do in one call what smaller ones do in several, and what is computed from outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rewirl import _core
+from rewirl.nn import Group, Pool, SparseMLP, TargetNetwork, empty_tiles, pack, squash_gradient, unpack
+from tests.nn.cases import random_network
+
+RATE, DECAY = 1e-2, 1e-3
+
+
+def networks(count: int, density: float | None, outputs: int = 1) -> list[SparseMLP]:
+    return [
+        random_network([9, 40, 30, outputs], [density, density, None], np.random.default_rng(i)) for i in range(count)
+    ]
+
+
+def bits(group: Group) -> list[bytes]:
+    return [array.tobytes() for network in group.networks for array in network.state()[0].values()]
+
+
+@pytest.mark.parametrize("density", [None, 0.5, 0.1])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("count", [1, 2])
+def test_descending_is_backward_and_adam(instruction_set, density, threads, count):
+    rng = np.random.default_rng(0)
+    x = pack(rng.normal(size=(150, 9)).astype(np.float32))
+    pulls = [pack(rng.normal(size=(150, 2)).astype(np.float32)) for _ in range(count)]
+    ends = []
+    for fused in (False, True):
+        pool = Pool(threads)
+        group = Group(networks(count, density, 2), pool)
+        for _ in range(3):
+            group.compute(x)
+            if fused:
+                group.descend(x, pulls, RATE, DECAY)
+            else:
+                group.backward(x, pulls)
+                group.adam(RATE, DECAY)
+        ends.append(bits(group))
+        pool.close()
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("density", [None, 0.5, 0.1])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_regressing_is_descending_on_squared_errors(instruction_set, density, threads):
+    rng = np.random.default_rng(0)
+    x, targets = pack(rng.normal(size=(150, 9)).astype(np.float32)), pack(rng.normal(size=(150, 1)).astype(np.float32))
+    weights = pack(rng.uniform(size=(150, 1)).astype(np.float32))
+    pool = Pool(threads)
+    one, other = Group(networks(2, density), pool), Group(networks(2, density), pool)
+    errors = [empty_tiles(150, 1) for _ in range(2)]
+    for _ in range(3):
+        one.regress(x, targets, weights, errors, RATE, DECAY)
+        expected = [output - targets for output in other.forward(x)]
+        other.descend(x, [np.float32(2) * error * weights for error in expected], RATE, DECAY)
+        assert all(np.array_equal(e, f) for e, f in zip(errors, expected, strict=True))
+    assert bits(one) == bits(other)
+    pool.close()
+
+
+def test_regression_is_refused_where_it_makes_no_sense(pool):
+    x, y = empty_tiles(20, 9), empty_tiles(20, 1)
+    (single,) = networks(1, 0.5)
+    (double,) = networks(1, 0.5, outputs=2)
+    for network, targets, errors, message in (
+        (double, y, [y.copy()], "one output"),
+        (TargetNetwork(single), y, [y.copy()], "no optimiser"),
+        (single, empty_tiles(20, 2), [y.copy()], "the targets must be contiguous"),
+        (single, y, [empty_tiles(40, 1)], "the errors must be contiguous"),
+        (single, y, [], "one array of errors per network"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Group([network], pool).regress(x, targets, y, errors, RATE, DECAY)
+
+
+@pytest.mark.parametrize("batch", [5, 150])
+def test_the_minimum_is_over_the_networks(pool, batch):
+    rng = np.random.default_rng(0)
+    group = Group(networks(2, 0.5), pool)
+    outputs = group.forward(pack(rng.normal(size=(batch, 9)).astype(np.float32)))
+    wide = pack(rng.normal(size=(batch, 2)).astype(np.float32))
+    out = empty_tiles(batch, 1)
+    group.minimum(0.9, wide[:, 1:], wide[:, :1], out)
+    assert out == pytest.approx(wide[:, :1] + 0.9 * wide[:, 1:] * np.minimum(*outputs), abs=1e-6)
+    group.networks[1].layers[2].bias[:] = np.nan
+    group.compute(pack(rng.normal(size=(batch, 9)).astype(np.float32)))
+    group.minimum(0.9, wide[:, 1:], wide[:, :1], out)
+    assert np.isnan(unpack(out, batch)).all(), "an error must not be hidden by the other network"
+    with pytest.raises(ValueError, match="shape of the output"):
+        group.minimum(0.9, wide, wide[:, :1], out)
+    with pytest.raises(ValueError, match="shape of the output"):
+        group.minimum(0.9, wide[:, 1:], wide[:, :1], empty_tiles(batch, 2))
+
+
+@pytest.mark.parametrize("batch", [5, 150])
+def test_squashing_is_tanh_with_clipped_noise(instruction_set, pool, batch):
+    rng = np.random.default_rng(0)
+    (network,) = networks(1, 0.5, outputs=3)
+    (z,) = Group([network], pool).forward(pack(rng.normal(scale=4, size=(batch, 9)).astype(np.float32)))
+    noise = rng.normal(size=z.shape).astype(np.float32)
+    wide = np.full((z.shape[0], 5, z.shape[2]), 7, dtype=np.float32)
+    network.squash(wide[:, 2:])
+    assert wide[:, 2:] == pytest.approx(np.tanh(z.astype(np.float64)), abs=5e-7)
+    assert (wide[:, :2] == 7).all()
+    network.squash(wide[:, 2:], noise, 0.4, 0.5)
+    expected = np.clip(np.tanh(z.astype(np.float64)) + np.clip(0.4 * noise, -0.5, 0.5), -1, 1)
+    assert wide[:, 2:] == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ValueError, match="the noise"):
+        network.squash(wide[:, 2:], noise[:, :2].copy(), 0.4, 0.5)
+    with pytest.raises(ValueError, match="shape of the output"):
+        network.squash(wide)
+
+
+def test_tanh_is_right_over_its_whole_range(instruction_set, pool):
+    """A network of one input with weight 1 hands its input on."""
+    network = SparseMLP([1, 1], [None], [np.float32([1])], [np.float32([0])])
+    ends = np.float32([0, -0.0, 1e-30, -1e-30, 9, -9, 20, -20, 1e30, -1e30, np.inf, -np.inf])
+    x = np.concatenate([np.linspace(-10, 10, 5001, dtype=np.float32), ends])
+    out = empty_tiles(len(x), 1)
+    Group([network], pool).compute(pack(x[:, np.newaxis]))
+    network.squash(out)
+    y = unpack(out, len(x))[:, 0]
+    expected = np.tanh(x.astype(np.float64))
+    assert y == pytest.approx(expected, rel=5e-7, abs=0)
+    assert np.abs(y).max() == 1
+
+
+def test_the_gradient_of_squashing(pool):
+    rng = np.random.default_rng(0)
+    y, gradient = rng.uniform(-1, 1, size=(2, 7, 16)).astype(np.float32), rng.normal(size=(2, 3, 16)).astype(np.float32)
+    expected = gradient * (1 - y[:, 4:] ** 2)
+    squash_gradient(y[:, 4:], gradient)
+    assert gradient == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ValueError, match="one shape"):
+        squash_gradient(y, gradient)
+
+
+def test_a_target_network_keeps_no_hidden_activations(pool):
+    target = TargetNetwork(networks(1, 0.5)[0])
+    Group([target], pool).compute(empty_tiles(20, 9))
+    with pytest.raises(ValueError, match="does not keep its hidden"):
+        target.core.hidden(0)
+    assert target.core.hidden(2).shape == target.output.shape
+
+
+def test_sampled_rows_are_those_that_numpy_would_draw():
+    rows = np.arange(300, dtype=np.float32).reshape(100, 3)
+    one, other = np.random.default_rng(0), np.random.default_rng(0)
+    for filled, count in ((100, 37), (1, 4), (99, 150), (7, 16)):
+        out = empty_tiles(count, 3)
+        _core.sample_rows(one.bit_generator.capsule, rows, filled, count, [out])
+        assert np.array_equal(unpack(out, count), rows[other.integers(filled, size=count)])
+    for filled in (0, 101):
+        with pytest.raises(ValueError, match="of 100 rows"):
+            _core.sample_rows(one.bit_generator.capsule, rows, filled, 5, [empty_tiles(5, 3)])
+    with pytest.raises(ValueError, match="differ in number or width"):
+        _core.sample_rows(one.bit_generator.capsule, rows, 5, 5, [empty_tiles(5, 2), empty_tiles(20, 1)])
