@@ -6,6 +6,7 @@ may write to again.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib
 import math
@@ -220,6 +221,20 @@ def environment_source(
     raise UnsuitableEnvironmentError(
         f"an environment is given by its id, as a gymnasium.Env or as a function that makes one; got {env!r}"
     )
+
+
+def registration(identity: str) -> str:
+    """Return how an id is registered in this process; two processes that say the same make the same environment.
+
+    Args:
+        identity: a registered Gymnasium id, with or without its module.
+    """
+    import gymnasium
+
+    spec = gymnasium.registry[identity.rpartition(":")[2]]
+    entry = spec.entry_point
+    named = f"{entry.__module__}:{getattr(entry, '__qualname__', repr(entry))}" if callable(entry) else entry
+    return repr(dataclasses.replace(spec, entry_point=named))
 
 
 def make_gymnasium(identity: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
