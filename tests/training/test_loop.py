@@ -362,25 +362,23 @@ def test_a_training_fault_comes_after_the_evaluation_before_it(questions):
     assert runs[0].recorder.events == runs[1].recorder.events
 
 
-@pytest.mark.parametrize("questions", [0, 5, math.inf])
-def test_an_evaluations_fault_ends_the_run_and_the_record_as_a_serial_one_would(questions):
-    runs = []
-    for run in (training, lambda **settings: late(questions, **settings)):
-        # The training fault of step 28 is never heard of: the evaluation of step 25 comes first.
-        runs.append(run(make=lambda: probes.Faulty(lambda o, r: (o, np.nan), at=28), checkpoint_every=0))
-        evaluate = runs[-1].evaluations.collect
+@pytest.mark.parametrize("questions", [1, 4, math.inf])
+def test_an_evaluations_fault_ends_the_run_and_loses_nothing_of_the_record(questions):
+    run = late(questions, make=lambda: probes.Drift(26), checkpoint_every=0)
+    collect = run.evaluations.collect
 
-        def faulty(stop: Any = lambda: False, evaluate: Any = evaluate, run: Training = runs[-1]) -> Any:
-            found = evaluate(stop)
-            if run._evaluated == 0:
-                raise FaultyEnvironmentError("no ground under the feet")
-            return found
+    def faulty(stop: Any = lambda: False) -> Any:
+        found = collect(stop)
+        if run.evaluations.collected[-1] == "evaluation after step 25":
+            raise FaultyEnvironmentError("no ground under the feet")
+        return found
 
-        runs[-1].evaluations.collect = faulty
-        with pytest.raises(FaultyEnvironmentError, match="no ground"):
-            runs[-1].run(100)
-    assert runs[0].recorder.events == runs[1].recorder.events
-    assert [line["step"] for line in runs[1].recorder.named("evaluation")] == [0]
+    run.evaluations.collect = faulty
+    with pytest.raises(FaultyEnvironmentError, match="no ground"):
+        run.run(30)
+    assert [line["step"] for line in run.recorder.named("evaluation")] == [0]
+    assert [line["step"] for line in run.recorder.named("episode")] == ([26] if run.step >= 26 else [])
+    assert run.step == min(25 + questions, 30)
 
 
 def test_a_fault_names_the_training_step_and_nothing_of_it_is_stored():

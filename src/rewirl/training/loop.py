@@ -264,31 +264,31 @@ class Training:
         if begun is None:
             return
         assert self.evaluations is not None
+        self._set_in_flight(None)
         try:
             found = self.evaluations.collect(stop if begun.step == self.step else lambda: False)
-        except Exception:
-            self._held.clear()  # what came after a faulty evaluation would not have happened
-            raise
+            if found is not None:
+                self._record_evaluation(begun, found)
         finally:
-            self._set_in_flight(None)
-        if found is not None:
-            self._evaluated, self._latest = begun.step, found
-            self.recorder.event(
-                "evaluation",
-                begun.step,
-                return_mean=found.mean,
-                return_std=found.std,
-                returns=list(found.returns),
-                lengths=list(found.lengths),
-                seconds=begun.seconds + found.seconds,
-                **begun.fields,
-            )
-            if begun.diagnostics:
-                self.recorder.event("diagnostics", begun.step, **begun.diagnostics)
-            self.progress.evaluated(begun.step, found, begun.density)
-        held, self._held = self._held, []
-        for event, step, fields in held:
-            self.recorder.event(event, step, **fields)
+            held, self._held = self._held, []
+            for event, step, fields in held:
+                self.recorder.event(event, step, **fields)
+
+    def _record_evaluation(self, begun: _InFlight, found: Evaluation) -> None:
+        self._evaluated, self._latest = begun.step, found
+        self.recorder.event(
+            "evaluation",
+            begun.step,
+            return_mean=found.mean,
+            return_std=found.std,
+            returns=list(found.returns),
+            lengths=list(found.lengths),
+            seconds=begun.seconds + found.seconds,
+            **begun.fields,
+        )
+        if begun.diagnostics:
+            self.recorder.event("diagnostics", begun.step, **begun.diagnostics)
+        self.progress.evaluated(begun.step, found, begun.density)
 
     def _set_in_flight(self, evaluation: _InFlight | None) -> None:
         # HOOK: while an evaluation is in flight, another process uses a core. This is the one place where that begins
