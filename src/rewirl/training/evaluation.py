@@ -87,23 +87,20 @@ class Evaluator:
         observations = np.stack(
             [environment.reset(seed) for environment, seed in zip(self._environments, self._seeds, strict=True)]
         )
+        bounds = self._environments[0].bounds
         while running:
             if stop():
                 return None
-            actions = predict(observations)
+            actions = bounds.to_environment(predict(observations[: len(running)]))
             still: list[int] = []
-            rows: list[NDArray[np.float32]] = []
             for row, episode in enumerate(running):
-                environment = self._environments[episode]
-                step = environment.step(environment.bounds.to_environment(actions[row]))
+                step = self._environments[episode].step(actions[row])
                 returns[episode] += step.reward
                 lengths[episode] += 1
                 if not (step.terminated or step.truncated):
+                    observations[len(still)] = step.observation  # all rows have been acted on
                     still.append(episode)
-                    rows.append(step.observation)
             running = still
-            if running:
-                observations = np.stack(rows)
         return Evaluation(tuple(returns), tuple(lengths), time.perf_counter() - started)
 
     def close(self) -> None:
