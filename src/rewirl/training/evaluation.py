@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rewirl.agents.agent import Agent
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Observations [batch, observation_size] to actions [batch, action_size] in [-1, 1]."""
+"""Observations [batch, observation_size], not to be kept, to actions [batch, action_size] in [-1, 1]."""
 
 
 @dataclass(frozen=True)
