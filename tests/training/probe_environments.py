@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -77,6 +78,22 @@ class Restless(Drift):
         return self._observation, {}
 
 
+class Endless(Drift):
+    """Drift without end that announces the first step of a process by opening and closing a named pipe."""
+
+    announced = False
+
+    def __init__(self, pipe: str) -> None:
+        super().__init__(length=10**12)
+        self.pipe = Path(pipe)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        if not Endless.announced:
+            Endless.announced = True
+            self.pipe.open("w").close()
+        return super().step(action)
+
+
 class Spaces(gymnasium.Env[Any, Any]):
     """Has any spaces one likes; never played."""
 
@@ -87,4 +104,5 @@ class Spaces(gymnasium.Env[Any, Any]):
 
 gymnasium.register("rewirl-tests/Drift-v0", entry_point=Drift, kwargs={})
 gymnasium.register("rewirl-tests/Restless-v0", entry_point=Restless)
+gymnasium.register("rewirl-tests/Endless-v0", entry_point=Endless)
 gymnasium.register("rewirl-tests/Nan-v0", entry_point=lambda at=70: Faulty(lambda o, r: (o, float("nan")), at))

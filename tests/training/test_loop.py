@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -11,10 +12,10 @@ import pytest
 from stand_in import StandInAgent, StandInReplay
 
 from rewirl import seeding
-from rewirl.training import episode
+from rewirl.training import episode, loop
 from rewirl.training.config import TrainConfig
 from rewirl.training.environments import Environment, FaultyEnvironmentError
-from rewirl.training.evaluation import Evaluator
+from rewirl.training.evaluation import Evaluator, SerialEvaluations
 from rewirl.training.loop import DivergedError, Training
 
 
@@ -40,6 +41,30 @@ class Memory:
 
     def named(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.events if line["event"] == event]
+
+
+class Late:
+    """Evaluates as a process of its own would, with a result that is there after so many questions."""
+
+    def __init__(self, evaluator: Evaluator, questions: float) -> None:
+        self.evaluator, self.questions = evaluator, questions
+        self.begun: Any = None
+        self.collected: list[str] = []
+
+    def begin(self, agent: StandInAgent, when: str) -> None:
+        assert self.begun is None, "two evaluations at a time"
+        self.begun, self.asked = (copy.deepcopy(agent).predict, when), 0
+
+    def ready(self) -> bool:
+        self.asked += 1
+        return self.asked > self.questions
+
+    def collect(self, stop: Any = lambda: False) -> Any:
+        (predict, when), self.begun = self.begun, None
+        self.collected.append(when)
+        return None if stop() else self.evaluator.evaluate(predict, when)
+
+    def close(self) -> None: ...
 
 
 class Quiet:
@@ -72,8 +97,15 @@ def training(make=probes.Drift, learning_starts=20, capacity=1000, agent=None, *
         lambda: ({}, {}),
         Quiet(),
     )
-    made.evaluator = evaluator
+    made.evaluations = SerialEvaluations(evaluator)
     made.recorder = Memory()
+    return made
+
+
+def late(questions: float, **settings: Any) -> Training:
+    made = training(**settings)
+    assert isinstance(made.evaluations, SerialEvaluations)
+    made.evaluations = Late(made.evaluations._evaluator, questions)
     return made
 
 
@@ -248,6 +280,105 @@ def test_a_stop_during_evaluation_leaves_it_to_the_resumed_run():
         "evaluation"
     )
     same_state(whole, second)
+
+
+@pytest.mark.parametrize("questions", [0, 1, 3, 7, 24, 25, math.inf])
+@pytest.mark.parametrize("settings", [{}, {"checkpoint_every": 50}, {"eval_every": 7, "checkpoint_every": 0}])
+def test_an_evaluation_that_comes_late_leaves_the_record_and_the_state_as_they_are(questions, settings):
+    serial, beside = (
+        training(lambda: probes.Drift(6), **settings),
+        late(questions, make=lambda: probes.Drift(6), **settings),
+    )
+    outcomes = serial.run(110), beside.run(110)
+    same_state(serial, beside)
+    assert beside.recorder.events == serial.recorder.events
+    assert outcomes[0].evaluation.returns == outcomes[1].evaluation.returns
+    assert beside.recorder.checkpoints.keys() == serial.recorder.checkpoints.keys()
+    for step, (arrays, values) in serial.recorder.checkpoints.items():
+        other_arrays, other_values = beside.recorder.checkpoints[step]
+        assert {**values, "seconds": 0} == {**other_values, "seconds": 0}
+        assert all(np.array_equal(array, other_arrays[name]) for name, array in arrays.items())
+
+
+def test_training_goes_on_while_an_evaluation_is_in_flight():
+    run = late(10, checkpoint_every=0)
+    steps = []
+    run.progress.evaluated = lambda step, found, density: steps.append((step, run.step))
+    run.run(60)
+    assert steps == [(0, 10), (25, 35), (50, 60), (60, 60)]
+
+
+def test_its_time_is_that_of_its_own_step(monkeypatch):
+    run = late(10, checkpoint_every=0)
+    found, times = [], []
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: 1000.0 + run.step)
+    run.progress.evaluated = lambda step, evaluation, density: found.append(evaluation.seconds)
+    run.recorder.event = lambda event, step, **fields: (
+        times.append(fields["seconds"]) if event == "evaluation" else None
+    )
+    run.run(40)
+    assert [time - seconds for time, seconds in zip(times, found, strict=True)] == pytest.approx([0, 25, 40])
+
+
+@pytest.mark.parametrize("at", [26, 30, 39, 41, 55])
+@pytest.mark.parametrize("questions", [3, math.inf])
+def test_a_run_stopped_with_an_evaluation_in_flight_waits_for_it_and_resumes_to_the_bit(at, questions):
+    whole = training()
+    whole.run(100)
+    first = late(questions)
+    assert not first.run(100, lambda: first.step >= at).finished
+    second = late(questions)
+    second.load_state(*first.recorder.checkpoints[at])
+    assert second.run(100).finished
+    same_state(whole, second)
+    assert first.recorder.events + second.recorder.events == whole.recorder.events
+
+
+def test_a_stop_at_the_step_of_the_evaluation_leaves_it_to_the_resumed_run():
+    whole, first, second = training(), late(math.inf), late(math.inf)
+    whole.run(60)
+    asked = []
+
+    def stop() -> bool:
+        asked.append(first.step)
+        return asked.count(25) > 1  # after it has begun
+
+    first.run(60, stop)
+    assert first.evaluations.collected[-1] == "evaluation after step 25"
+    assert [line["step"] for line in first.recorder.named("evaluation")] == [0]
+    second.load_state(*first.recorder.checkpoints[25])
+    second.run(60)
+    assert first.recorder.events + second.recorder.events == whole.recorder.events
+
+
+@pytest.mark.parametrize("questions", [0, math.inf])
+def test_a_training_fault_comes_after_the_evaluation_before_it(questions):
+    runs = []
+    for run in (training, lambda **settings: late(questions, **settings)):
+        runs.append(run(make=lambda: probes.Faulty(lambda o, r: (o, np.nan), at=28)))
+        with pytest.raises(FaultyEnvironmentError, match="training step 28"):
+            runs[-1].run(100)
+    assert [line["step"] for line in runs[1].recorder.named("evaluation")] == [0, 25]
+    assert runs[0].recorder.events == runs[1].recorder.events
+
+
+@pytest.mark.parametrize("questions", [1, 4, math.inf])
+def test_an_evaluations_fault_ends_the_run_and_loses_nothing_of_the_record(questions):
+    run = late(questions, make=lambda: probes.Drift(26), checkpoint_every=0)
+    collect = run.evaluations.collect
+
+    def faulty(stop: Any = lambda: False) -> Any:
+        found = collect(stop)
+        if run.evaluations.collected[-1] == "evaluation after step 25":
+            raise FaultyEnvironmentError("no ground under the feet")
+        return found
+
+    run.evaluations.collect = faulty
+    with pytest.raises(FaultyEnvironmentError, match="no ground"):
+        run.run(30)
+    assert [line["step"] for line in run.recorder.named("evaluation")] == [0]
+    assert [line["step"] for line in run.recorder.named("episode")] == ([26] if run.step >= 26 else [])
+    assert run.step == min(25 + questions, 30)
 
 
 def test_a_fault_names_the_training_step_and_nothing_of_it_is_stored():

@@ -53,6 +53,16 @@ def test_the_speed_is_that_of_the_last_half_minute(monkeypatch):
     assert lines.speed() == pytest.approx(100, rel=0.01)
 
 
+def test_an_evaluation_that_comes_late_does_not_move_the_run_back(monkeypatch):
+    clock = Clock(monkeypatch)
+    lines = progress.PlainLines(io.StringIO())
+    lines.begin(0, 10_000)
+    clock.now += 10
+    lines.mark(5300)
+    lines.evaluated(5000, FOUND, 0.49)
+    assert lines.done == 5300 and lines.speed() == 530
+
+
 def test_the_live_line_moves_and_evaluations_stay(monkeypatch):
     from rich.console import Console
 

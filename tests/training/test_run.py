@@ -20,7 +20,8 @@ from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
 from rewirl.training.checkpoint import CheckpointError, load_latest
 from rewirl.training.config import TrainConfig
-from rewirl.training.environments import FaultyEnvironmentError, UnsuitableEnvironmentError
+from rewirl.training.environments import FaultyEnvironmentError, UnsuitableEnvironmentError, environment_source
+from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.metrics_log import read_metrics
 from rewirl.training.progress import Silent
 from rewirl.training.run_directory import RunDirectoryError
@@ -106,9 +107,18 @@ main(sys.argv[3:])
 """
 
 
-def train_and_kill(path: Path, at: int, by: int, program: str = KILL_AT) -> subprocess.CompletedProcess[str]:
+# Evaluations are collected as late as they may be, so there is always one in flight.
+IN_FLIGHT = """
+from rewirl.training.evaluation_process import ParallelEvaluations
+ParallelEvaluations.ready = lambda self: False
+"""
+
+
+def train_and_kill(
+    path: Path, at: int, by: int, program: str = KILL_AT, *options: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", program, str(at), str(int(by)), "train", *OPTIONS, "--run-dir", str(path)],
+        [sys.executable, "-c", program, str(at), str(int(by)), "train", *OPTIONS, *options, "--run-dir", str(path)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
@@ -156,8 +166,57 @@ def test_a_second_signal_ends_at_once_and_leaves_the_checkpoint_before(tmp_path)
     assert sorted(entry.name for entry in (tmp_path / "run" / "checkpoints").iterdir()) == ["step-000000070"]
 
 
-def test_two_threads_compute_what_one_does_to_the_bit(tmp_path, uninterrupted):
+@pytest.mark.parametrize("ready", [None, lambda self: True, lambda self: False])
+def test_two_threads_and_evaluation_beside_training_give_the_same_to_the_bit(
+    tmp_path, uninterrupted, monkeypatch, capfd, ready
+):
+    if ready is not None:
+        monkeypatch.setattr(ParallelEvaluations, "ready", ready)
+    processes = []
+    start = ParallelEvaluations._start
+    monkeypatch.setattr(ParallelEvaluations, "_start", lambda self: processes.append(self) or start(self))
     same_to_the_bit(trained(tmp_path / "run", config(threads=2)), uninterrupted)
+    assert metrics(tmp_path / "run") == metrics(uninterrupted)
+    assert len(processes) == 1 and capfd.readouterr() == ("", "")
+    assert processes[0]._process is None
+
+
+def test_one_thread_stays_one_process(uninterrupted, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", pytest.fail)
+    with runs.Run(config(total_timesteps=110), AGENT, Silent()) as run:
+        assert run.train().evaluation is not None
+
+
+def test_an_environment_of_the_programs_own_is_evaluated_in_it(monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", pytest.fail)
+    source = environment_source(probes.Drift)
+    with runs.Run(config(total_timesteps=110, threads=2), AGENT, Silent(), source) as run:
+        assert run.train().evaluation is not None
+
+
+@pytest.mark.parametrize("at", [0, 1, 105, 210])
+def test_killed_with_an_evaluation_in_flight_and_resumed_is_the_uninterrupted_run(tmp_path, uninterrupted, at):
+    path = tmp_path / "run"
+    killed = train_and_kill(path, at, signal.SIGKILL, IN_FLIGHT + KILL_AT, "--threads", "2")
+    assert (killed.returncode, killed.stderr) == (-signal.SIGKILL, "")  # and no other process holds its output open
+    with runs.resume(path, Silent()) as run:  # nor its directory
+        assert run.train().finished
+    same_to_the_bit(path, uninterrupted)
+    assert metrics(path) == metrics(uninterrupted)
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_with_an_evaluation_in_flight_waits_for_it(tmp_path, uninterrupted, by):
+    path = tmp_path / "run"
+    to_the_group = (IN_FLIGHT + KILL_AT).replace("os.kill(os.getpid(),", "os.setpgid(0, 0) or os.killpg(0,")
+    stopped = train_and_kill(path, 105, by, to_the_group, "--threads", "2")
+    assert (stopped.returncode, stopped.stderr) == (128 + by, "")
+    assert f"stopped by {by.name} and saved at step 106" in stopped.stdout
+    assert metrics(path)[-2]["event"] == "diagnostics" and metrics(path)[-2]["step"] == 100
+    with runs.resume(path, Silent()) as run:
+        assert run.train().finished
+    same_to_the_bit(path, uninterrupted)
+    assert [line for line in metrics(path) if line["step"] != 106] == metrics(uninterrupted)
 
 
 def test_evaluating_and_saving_change_nothing_that_is_learnt(tmp_path, uninterrupted):
@@ -287,8 +346,6 @@ def test_a_policy_that_does_not_fit_together_is_refused(tmp_path, uninterrupted)
 
 
 def test_an_environment_that_cannot_be_made_again_is_not_evaluated():
-    from rewirl.training.environments import environment_source
-
     source = environment_source(probes.Drift())
     with pytest.raises(UnsuitableEnvironmentError, match="cannot be made a second time"):
         runs.Run(config(), AGENT, Silent(), source)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
 
 class ActionBounds:
     """The affine map from [-1, 1] to the bounds of each action dimension.
@@ -32,7 +34,8 @@ class ActionBounds:
             raise ValueError(f"actions must be floating-point numbers, got {self.dtype}")
         self.low, self.high = lower, upper
         self._centre, self._half = upper / 2 + lower / 2, upper / 2 - lower / 2
-        self._limits = {kind: self._rounded_inward(kind) for kind in {self.dtype, np.dtype(np.float32)}}
+        self._limits = {kind: self._rounded_inward(kind) for kind in {self.dtype, _FLOAT32}}
+        self._own_limits = self._limits[self.dtype]
 
     @property
     def size(self) -> int:
@@ -48,7 +51,7 @@ class ActionBounds:
         Returns:
             A new array of the same shape, never outside the bounds, whatever the rounding.
         """
-        return self._map(actions, self.dtype)
+        return self._map(actions, self.dtype, self._own_limits)
 
     def to_float32(self, actions: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map actions from [-1, 1] to the bounds, in float32 whatever the environment's own type.
@@ -59,12 +62,16 @@ class ActionBounds:
         Returns:
             A new float32 array of the same shape, never outside the bounds, whatever the rounding.
         """
-        return self._map(actions, np.dtype(np.float32))
+        return self._map(actions, _FLOAT32, self._limits[_FLOAT32])
 
-    def _map(self, actions: NDArray[np.float32], kind: np.dtype[Any]) -> NDArray[Any]:
-        low, high = self._limits[kind]
-        exact = self._centre + actions * self._half
-        mapped: NDArray[Any] = np.minimum(np.maximum(exact.astype(kind), low), high)
+    def _map(
+        self, actions: NDArray[np.float32], kind: np.dtype[Any], limits: tuple[NDArray[Any], NDArray[Any]]
+    ) -> NDArray[Any]:
+        exact = actions * self._half
+        exact += self._centre
+        mapped: NDArray[Any] = exact if kind is _FLOAT64 else exact.astype(kind)
+        np.maximum(mapped, limits[0], out=mapped)
+        np.minimum(mapped, limits[1], out=mapped)
         return mapped
 
     def _rounded_inward(self, kind: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def default_threads() -> int:
-    """Return 2 when this process may run on two or more cores, so that both critics update at once, else 1."""
+    """Return 2 when this process may run on two or more cores, else 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return 2 if cores >= 2 else 1
 
@@ -49,7 +49,8 @@ class TrainConfig:
     """How many checkpoints stay on disk, the newest ones; a damaged one falls back to the one before. Typical: 2."""
 
     threads: int = field(default_factory=default_threads)
-    """Threads of an update; with 2 both critics are updated at once. The result is the same. Typical: 1 or 2."""
+    """Cores to use: with 2 both critics are updated at once, and evaluations run in a process beside training; with 1
+    the run is a single process on one core, best for several runs at once. The result is the same. Typical: 1 or 2."""
 
     def __post_init__(self) -> None:
         """Refuse impossible settings."""

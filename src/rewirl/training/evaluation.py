@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.training.environments import Environment
 
+if TYPE_CHECKING:
+    from rewirl.agents.agent import Agent
+
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Observations [batch, observation_size] to actions [batch, action_size] in [-1, 1]."""
+"""Observations [batch, observation_size], not to be kept, to actions [batch, action_size] in [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Evaluator:
 
     def __init__(self, make_environment: Callable[[], Environment], episodes: int, seed: int) -> None:
         """See the class."""
+        self.episodes, self.seed = episodes, seed
         self._make = make_environment
         self._seeds = [seeding.episode_seed(seed, "evaluation", episode) for episode in range(episodes)]
         self._environments: list[Environment] = []
@@ -82,26 +87,69 @@ class Evaluator:
         observations = np.stack(
             [environment.reset(seed) for environment, seed in zip(self._environments, self._seeds, strict=True)]
         )
+        bounds = self._environments[0].bounds
         while running:
             if stop():
                 return None
-            actions = predict(observations)
+            actions = bounds.to_environment(predict(observations[: len(running)]))
             still: list[int] = []
-            rows: list[NDArray[np.float32]] = []
             for row, episode in enumerate(running):
-                environment = self._environments[episode]
-                step = environment.step(environment.bounds.to_environment(actions[row]))
+                step = self._environments[episode].step(actions[row])
                 returns[episode] += step.reward
                 lengths[episode] += 1
                 if not (step.terminated or step.truncated):
+                    observations[len(still)] = step.observation  # all rows have been acted on
                     still.append(episode)
-                    rows.append(step.observation)
             running = still
-            if running:
-                observations = np.stack(rows)
         return Evaluation(tuple(returns), tuple(lengths), time.perf_counter() - started)
 
     def close(self) -> None:
         """Close the environments; idempotent."""
         while self._environments:
             self._environments.pop().close()
+
+
+class Evaluations(Protocol):
+    """What the training loop asks of whoever evaluates for it: one evaluation at a time, begun now, collected later."""
+
+    def begin(self, agent: Agent, when: str) -> None:
+        """Begin to evaluate the agent as it is now; `when` is as for `Evaluator.evaluate`."""
+
+    def ready(self) -> bool:
+        """Tell whether `collect` has nothing to wait for but its own work; cheap enough to be asked at every step."""
+
+    def collect(self, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
+        """Return what was begun, or None if `stop` came true before it was done; see `Evaluator.evaluate`."""
+
+    def close(self) -> None:
+        """Release what is held; idempotent."""
+
+
+class SerialEvaluations:
+    """Evaluates in this process, when asked for the result; the agent must not learn in between.
+
+    Args:
+        evaluator: plays the episodes.
+    """
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        """See the class."""
+        self._evaluator = evaluator
+        self._begun: tuple[Predict, str] | None = None
+
+    def begin(self, agent: Agent, when: str) -> None:
+        """See Evaluations."""
+        self._begun = agent.predict, when
+
+    def ready(self) -> bool:
+        """See Evaluations."""
+        return True
+
+    def collect(self, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
+        """See Evaluations."""
+        assert self._begun is not None, "nothing was begun"
+        return self._evaluator.evaluate(*self._begun, stop)
+
+    def close(self) -> None:
+        """See Evaluations."""
+        self._evaluator.close()

@@ -15,7 +15,7 @@ from rewirl import seeding
 from rewirl.training.config import TrainConfig
 from rewirl.training.environments import Environment
 from rewirl.training.episode import Episode
-from rewirl.training.evaluation import Evaluation, Evaluator
+from rewirl.training.evaluation import Evaluation, Evaluations
 from rewirl.training.progress import Progress
 from rewirl.training.recorder import NoRecord, Recorder, State
 
@@ -45,6 +45,17 @@ class Outcome:
     """The latest evaluation, if there was one."""
 
 
+@dataclass(frozen=True)
+class _InFlight:
+    """An evaluation that has begun, with what was true of the agent then."""
+
+    step: int
+    seconds: float
+    density: float
+    fields: dict[str, Any]
+    diagnostics: dict[str, float]
+
+
 class Training:
     """One agent learning in one environment.
 
@@ -72,7 +83,7 @@ class Training:
         self.agent = agent
         self.replay = replay
         self.environment = environment
-        self.evaluator: Evaluator | None = None
+        self.evaluations: Evaluations | None = None
         """Evaluates the agent; None never does."""
         self.config = config
         self.progress = progress
@@ -88,6 +99,8 @@ class Training:
         self._evaluated: int | None = None
         self._saved: int | None = None
         self._latest: Evaluation | None = None
+        self._in_flight: _InFlight | None = None
+        self._held: list[tuple[str, int, dict[str, Any]]] = []  # events after the one in flight, which goes first
         self._diagnostics: dict[str, float] = {}  # of the checkpoint: an agent has its own again after an update
         environment.where = self._where
 
@@ -112,16 +125,25 @@ class Training:
             while True:
                 self._seconds = time.perf_counter() - began
                 ended = self.step >= total
+                self._collect_if_ready(stop)
                 if self._evaluation_is_due(ended) and not stop():
-                    self._evaluate(stop)
+                    self._collect_evaluation(stop)  # one at a time
+                    self._begin_evaluation()
+                    self._collect_if_ready(stop)
                     self._seconds = time.perf_counter() - began
                 stopped = stop()
-                if self._saved != self.step and (ended or stopped or self._is_due(self.config.checkpoint_every)):
-                    saved = self._checkpoint()
+                if ended or stopped or self._is_due(self.config.checkpoint_every):
+                    self._collect_evaluation(stop)  # a checkpoint has all that came before it, its evaluation too
+                    stopped = stop()
+                    if self._saved != self.step:
+                        saved = self._checkpoint()
                 if ended or stopped:
                     break
                 self._advance()
                 self.progress.step(self.step)
+        except Exception:
+            self._collect_evaluation()  # it comes first, with its own fault if it has one
+            raise
         finally:
             self.progress.end()
         if ended:
@@ -207,30 +229,71 @@ class Training:
         return period > 0 and self.step > 0 and self.step % period == 0
 
     def _evaluation_is_due(self, ended: bool) -> bool:
-        if self.evaluator is None or self.config.eval_every == 0 or self._evaluated == self.step:
+        if self.evaluations is None or self.config.eval_every == 0 or self._evaluated == self.step:
+            return False
+        if self._in_flight is not None and self._in_flight.step == self.step:
             return False
         return self.step == 0 or ended or self._is_due(self.config.eval_every)
 
-    def _evaluate(self, stop: Callable[[], bool]) -> None:
-        assert self.evaluator is not None
+    def _begin_evaluation(self) -> None:
+        assert self.evaluations is not None
         self._refuse_diverged()
-        found = self.evaluator.evaluate(self.agent.predict, f"evaluation after step {self.step}", stop)
-        if found is None:  # asked to stop in the middle; a resumed run evaluates again, from the start
+        self.evaluations.begin(self.agent, f"evaluation after step {self.step}")
+        updates = self.agent.updates
+        self._set_in_flight(
+            _InFlight(
+                self.step,
+                self._seconds,
+                density(self.agent),
+                {"updates": updates, "connections": connections(self.agent)},
+                {"updates": updates, **self._all_diagnostics()} if updates > 0 else {},
+            )
+        )
+
+    def _collect_if_ready(self, stop: Callable[[], bool]) -> None:
+        if self._in_flight is not None and self.evaluations is not None and self.evaluations.ready():
+            self._collect_evaluation(stop)
+
+    def _collect_evaluation(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Wait for the evaluation in flight, if there is one, and record it.
+
+        Only one of the current step is given up when `stop` comes true: a resumed run evaluates again, from the start.
+        Of an earlier step, the agent of then is gone; it is waited for.
+        """
+        begun = self._in_flight
+        if begun is None:
             return
-        self._evaluated, self._latest = self.step, found
-        self._event(
+        assert self.evaluations is not None
+        self._set_in_flight(None)
+        try:
+            found = self.evaluations.collect(stop if begun.step == self.step else lambda: False)
+            if found is not None:
+                self._record_evaluation(begun, found)
+        finally:
+            held, self._held = self._held, []
+            for event, step, fields in held:
+                self.recorder.event(event, step, **fields)
+
+    def _record_evaluation(self, begun: _InFlight, found: Evaluation) -> None:
+        self._evaluated, self._latest = begun.step, found
+        self.recorder.event(
             "evaluation",
+            begun.step,
             return_mean=found.mean,
             return_std=found.std,
             returns=list(found.returns),
             lengths=list(found.lengths),
-            seconds=self._seconds + found.seconds,
-            updates=self.agent.updates,
-            connections=connections(self.agent),
+            seconds=begun.seconds + found.seconds,
+            **begun.fields,
         )
-        if self.agent.updates > 0:
-            self._event("diagnostics", updates=self.agent.updates, **self._all_diagnostics())
-        self.progress.evaluated(self.step, found, density(self.agent))
+        if begun.diagnostics:
+            self.recorder.event("diagnostics", begun.step, **begun.diagnostics)
+        self.progress.evaluated(begun.step, found, begun.density)
+
+    def _set_in_flight(self, evaluation: _InFlight | None) -> None:
+        # HOOK: while an evaluation is in flight, another process uses a core. This is the one place where that begins
+        # and ends, so here an agent is to be told how many threads to use; its results do not depend on them.
+        self._in_flight = evaluation
 
     def _all_diagnostics(self) -> dict[str, float]:
         return {**self._diagnostics, **self.agent.diagnostics()}
@@ -258,7 +321,11 @@ class Training:
         )
 
     def _event(self, event: str, **fields: Any) -> None:
-        self.recorder.event(event, self.step, **fields)
+        """Record an event of this step, after the evaluation in flight: the log has the order of the steps."""
+        if self._in_flight is None:
+            self.recorder.event(event, self.step, **fields)
+        else:
+            self._held.append((event, self.step, fields))
 
     def _where(self) -> str:
         episode = self._episode

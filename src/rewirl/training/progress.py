@@ -26,7 +26,10 @@ class Progress(Protocol):
         """Step `step` is done."""
 
     def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
-        """An evaluation after step `step` found this; `density` is that of the trained networks together."""
+        """An evaluation after step `step` found this; `density` was that of the trained networks together.
+
+        Training may have gone on meanwhile.
+        """
 
     def message(self, text: str) -> None:
         """Show a line that stays: a warning, a checkpoint."""
@@ -70,10 +73,10 @@ class _Timed:
         self._marks.append((time.perf_counter(), step))
 
     def mark(self, step: int) -> None:
-        """Note how far the run is."""
+        """Note that the run is at this step at least: an evaluation tells of an earlier one."""
         now = time.perf_counter()
-        self.done = step
-        self._marks.append((now, step))
+        self.done = max(step, self.done)
+        self._marks.append((now, self.done))
         while len(self._marks) > 2 and now - self._marks[1][0] > _SPEED_WINDOW_SECONDS:
             self._marks.popleft()
 

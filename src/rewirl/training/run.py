@@ -12,7 +12,8 @@ from rewirl.replay import Replay
 from rewirl.training.checkpoint import load_latest, sweep
 from rewirl.training.config import TrainConfig
 from rewirl.training.environments import EnvironmentSource, UnsuitableEnvironmentError, environment_source
-from rewirl.training.evaluation import Evaluator
+from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
+from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import Outcome, Training
 from rewirl.training.progress import Progress
 from rewirl.training.recorder import RunRecord
@@ -65,10 +66,10 @@ class Run:
         Raises:
             UnsuitableEnvironmentError: it is to be evaluated, but its environment cannot be made a second time.
         """
-        if self.training.evaluator is not None:
-            self.training.evaluator.close()
+        if self.training.evaluations is not None:
+            self.training.evaluations.close()
         self.config = self.training.config = config
-        self.training.evaluator = self.evaluator(config.eval_episodes) if config.eval_every else None
+        self.training.evaluations = self._evaluations() if config.eval_every else None
         self.total = config.total_timesteps
         """Steps of the whole run."""
 
@@ -85,9 +86,20 @@ class Run:
             )
         return Evaluator(self.source.make_another, episodes, self.config.seed)
 
+    def _evaluations(self) -> Evaluations:
+        """Return what evaluates while training: a process of its own where there are two threads and it can be."""
+        evaluator = self.evaluator(self.config.eval_episodes)
+        if self.config.threads > 1 and ParallelEvaluations.possible(self.source):
+            return ParallelEvaluations(evaluator, self.source, self._progress.message)
+        return SerialEvaluations(evaluator)
+
     def train(self, stop: Callable[[], bool] = lambda: False) -> Outcome:
         """Train to the end, or until `stop`, asked after every step, is true; see Training.run."""
-        return self.training.run(self.total, stop)
+        try:
+            return self.training.run(self.total, stop)
+        finally:
+            if self.training.evaluations is not None:
+                self.training.evaluations.close()  # no process stays behind between two calls
 
     def policy_state(self) -> tuple[Any, Any]:
         """Return the arrays and JSON values of the policy as it is now."""
@@ -107,8 +119,8 @@ class Run:
     def close(self) -> None:
         """Release directory, environments and threads; idempotent."""
         self.training.recorder.close()
-        if self.training.evaluator is not None:
-            self.training.evaluator.close()
+        if self.training.evaluations is not None:
+            self.training.evaluations.close()
         self.environment.close()
         self.agent.close()
 

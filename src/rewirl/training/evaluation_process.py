@@ -1,0 +1,222 @@
+"""Evaluation beside training, in a process of its own: environments are Python, and two of them need two interpreters.
+
+The process runs `serve` in a fresh interpreter: it neither copies this one's threads nor imports the user's script. It
+makes its environments from their id and gets every policy as JSON and safetensors over a socket. It ends when the
+socket closes, so it outlives nobody; the signals of a terminal go to its parent alone, who decides.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from rewirl import _core, agents
+from rewirl.training import strict_json
+from rewirl.training.environments import (
+    EnvironmentSource,
+    FaultyEnvironmentError,
+    environment_source,
+    registration,
+)
+from rewirl.training.evaluation import Evaluation, Evaluator
+from rewirl.training.tensors import TensorWriter, read_tensors
+
+if TYPE_CHECKING:
+    from rewirl.agents.agent import Agent
+
+_BOOT = "import sys, json; sys.path[:] = json.loads(sys.argv[2]); from rewirl.training import evaluation_process as e; "
+_BOOT += "e.serve(int(sys.argv[1]))"
+_PATIENCE_SECONDS = 2.0
+_SLICE_MILLISECONDS = 50
+
+
+class ParallelEvaluations:
+    """Evaluates in a process of its own while the agent learns on, with the result that this process would have had.
+
+    If the process cannot make the environment or dies, this process evaluates the same policy instead, and all later
+    ones.
+
+    Args:
+        evaluator: plays the episodes if this process has to.
+        source: where the environments come from, one for which `possible` is true.
+        warn: told why this process evaluates after all.
+    """
+
+    def __init__(self, evaluator: Evaluator, source: EnvironmentSource, warn: Callable[[str], None]) -> None:
+        """See the class; the process starts with the first evaluation."""
+        self._evaluator = evaluator
+        self._source = source
+        self._warn = warn
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection[Any, Any] | None = None
+        self._poll = select.poll()
+        self._begun: tuple[bytes, bytes] | None = None
+        self._alone = False
+
+    @staticmethod
+    def possible(source: EnvironmentSource) -> bool:
+        """Tell whether another process can make these environments: they have an id, and arguments that JSON keeps."""
+        if source.id is None or not sys.executable:
+            return False
+        try:
+            return bool(json.loads(json.dumps(dict(source.kwargs), allow_nan=False)) == dict(source.kwargs))
+        except (TypeError, ValueError):
+            return False
+
+    def begin(self, agent: Agent, when: str) -> None:
+        """See Evaluations."""
+        arrays, values = agent.policy_state()
+        self._begun = json.dumps({"when": when, "policy": values}).encode(), _to_bytes(arrays)
+        if self._alone:
+            return
+        try:
+            pipe = self._pipe or self._start()
+            for part in self._begun:
+                pipe.send_bytes(part)
+        except OSError as error:
+            self._give_up_process(str(error))
+
+    def ready(self) -> bool:
+        """See Evaluations."""
+        return self._pipe is None or bool(self._poll.poll(0))
+
+    def collect(self, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
+        """See Evaluations."""
+        assert self._begun is not None, "nothing was begun"
+        begun, self._begun = self._begun, None
+        if self._pipe is not None:
+            while not self._poll.poll(_SLICE_MILLISECONDS):
+                if stop():
+                    self._end_process()
+                    return None
+            try:
+                answer = strict_json.decode(self._pipe.recv_bytes())
+            except (OSError, EOFError):
+                answer = {"unable": "that process ended unexpectedly"}
+            if "fault" in answer:
+                raise FaultyEnvironmentError(answer["fault"])
+            if "unable" not in answer:
+                return Evaluation(tuple(answer["returns"]), tuple(answer["lengths"]), answer["seconds"])
+            self._give_up_process(answer["unable"])
+        return _evaluate(self._evaluator, begun, stop)
+
+    def close(self) -> None:
+        """See Evaluations; what has begun can still be collected, this process evaluates then."""
+        self._end_process()
+        self._evaluator.close()
+
+    def _start(self) -> Connection[Any, Any]:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            path = json.dumps([entry for entry in sys.path if isinstance(entry, str)])
+            command = [sys.executable, "-P", "-c", _BOOT, str(theirs.fileno()), path]
+            # A session of its own: Ctrl-C of the terminal does not reach it.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+            )
+            self._pipe = Connection(ours.detach())
+        self._poll.register(self._pipe.fileno(), select.POLLIN)
+        assert self._source.id is not None
+        settings = {
+            "id": self._source.id,
+            "kwargs": dict(self._source.kwargs),
+            "module": self._source.module,
+            "registration": registration(self._source.id),
+            "episodes": self._evaluator.episodes,
+            "seed": self._evaluator.seed,
+            "instruction_set": _core.instruction_set(),
+        }
+        self._pipe.send_bytes(json.dumps(settings).encode())
+        return self._pipe
+
+    def _give_up_process(self, reason: str) -> None:
+        self._end_process()
+        self._alone = True
+        self._warn(f"evaluating between training steps from now on, not in a process beside training: {reason}")
+
+    def _end_process(self) -> None:
+        if self._pipe is not None:
+            self._poll.unregister(self._pipe.fileno())
+            self._pipe.close()
+            self._pipe = None
+        if self._process is not None:
+            try:
+                self._process.wait(_PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+
+def serve(descriptor: int) -> None:
+    """Evaluate whatever policies come through a socket until it closes; what the process beside training runs.
+
+    Args:
+        descriptor: of the socket. First come settings as JSON; then for each evaluation JSON (`when`, and the values of
+            the policy) and safetensors. The answer is JSON: returns, lengths and seconds; or `fault`, what is wrong
+            with the environment; or `unable`, why there is no environment to evaluate in.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    with Connection(descriptor) as pipe:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+
+        def closed() -> bool:
+            return bool(poll.poll(0))  # nothing is sent while an evaluation is in flight
+
+        evaluator: Evaluator | None = None
+        try:
+            settings = strict_json.decode(pipe.recv_bytes())
+            while True:
+                begun = pipe.recv_bytes(), pipe.recv_bytes()
+                answer: dict[str, Any]
+                try:
+                    if evaluator is None:
+                        evaluator = _evaluator(settings)
+                    found = _evaluate(evaluator, begun, closed)
+                    if found is None:
+                        break
+                    answer = {"returns": found.returns, "lengths": found.lengths, "seconds": found.seconds}
+                except FaultyEnvironmentError as error:
+                    answer = {"fault": str(error)}
+                except Exception as error:
+                    answer = {"unable": f"{settings['id']} cannot be played there ({type(error).__name__}: {error})"}
+                pipe.send_bytes(json.dumps(answer).encode())
+        except (EOFError, OSError):
+            pass  # the parent is gone, or wants no more
+        finally:
+            if evaluator is not None:
+                evaluator.close()
+
+
+def _evaluator(settings: Mapping[str, Any]) -> Evaluator:
+    _core.use_instruction_set(settings["instruction_set"])
+    source = environment_source(settings["id"], settings["kwargs"], settings["module"])
+    here = registration(settings["id"])
+    if here != settings["registration"]:
+        raise ValueError(f"the training process knows it as {settings['registration']}, the other one as {here}")
+    assert source.make_another is not None
+    return Evaluator(source.make_another, settings["episodes"], settings["seed"])
+
+
+def _evaluate(evaluator: Evaluator, begun: tuple[bytes, bytes], stop: Callable[[], bool]) -> Evaluation | None:
+    about, tensors = strict_json.decode(begun[0]), begun[1]
+    policy = agents.load_policy(read_tensors(io.BytesIO(tensors), len(tensors)), about["policy"])
+    return evaluator.evaluate(policy.predict, about["when"], stop)
+
+
+def _to_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    buffer = io.BytesIO()
+    TensorWriter(arrays)(buffer)
+    return buffer.getvalue()
