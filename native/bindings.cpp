@@ -248,6 +248,7 @@ NB_MODULE(_core, m) {
            },
            "threads"_a)
       .def_prop_ro("threads", &Pool::threads)
+      .def("use", &Pool::use, "threads"_a, nb::call_guard<nb::gil_scoped_release>(), "Leave so many threads in use; the others sleep.")
       .def("close", &Pool::close, nb::call_guard<nb::gil_scoped_release>(), "Join the workers; later work is done by the caller.");
 
   nb::class_<Mlp>(m, "Mlp", "A multilayer perceptron over given places.")

@@ -1,6 +1,8 @@
 #include "pool.hpp"
 
 #include <chrono>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "cpu.hpp"
@@ -20,7 +22,7 @@ constexpr auto kSpin = std::chrono::microseconds(200);
 
 }  // namespace
 
-Pool::Pool(int threads) {
+Pool::Pool(int threads) : threads_(threads) {
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
@@ -35,6 +37,14 @@ void Pool::close() {
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
   workers_.clear();
+  threads_ = 1;
+}
+
+void Pool::use(int threads) {
+  const std::lock_guard<std::mutex> after_the_run_under_way(run_mutex_);
+  if (threads < 1 || threads > static_cast<int>(workers_.size()) + 1)
+    throw std::invalid_argument("the pool has " + std::to_string(workers_.size() + 1) + " threads, it cannot use " + std::to_string(threads));
+  threads_ = threads;
 }
 
 void Pool::share(int index) {
@@ -50,16 +60,16 @@ void Pool::share(int index) {
 void Pool::run(int tasks, const std::function<void(int)>& task) {
   std::lock_guard<std::mutex> one_at_a_time(run_mutex_);
   const FlushSubnormals flush;
-  if (workers_.empty() || tasks <= 1) {
+  if (threads() == 1 || tasks <= 1) {
     for (int i = 0; i < tasks; ++i) task(i);
     return;
   }
   task_ = &task;
   tasks_ = tasks;
-  pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  pending_.store(threads() - 1, std::memory_order_relaxed);
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    generation_.fetch_add(1, std::memory_order_release);
+    turn_.store(((turn_.load(std::memory_order_relaxed) >> 16) + 1) << 16 | static_cast<uint64_t>(threads()), std::memory_order_release);
   }
   wake_.notify_all();
   share(0);
@@ -77,17 +87,19 @@ void Pool::run(int tasks, const std::function<void(int)>& task) {
 
 void Pool::work(int index) {
   const FlushSubnormals flush;
-  unsigned seen = 0;
+  uint64_t seen = 0;
   while (true) {
     const auto deadline = std::chrono::steady_clock::now() + kSpin;
-    for (int spins = 0; generation_.load(std::memory_order_acquire) == seen && !stop_; ++spins) {
+    for (int spins = 0; turn_.load(std::memory_order_acquire) == seen && !stop_; ++spins) {
       relax();
-      if (spins % 64 != 63 || std::chrono::steady_clock::now() < deadline) continue;
+      const bool in_use = index < threads();
+      if (in_use && (spins % 64 != 63 || std::chrono::steady_clock::now() < deadline)) continue;
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen || stop_; });
+      wake_.wait(lock, [&] { return turn_.load(std::memory_order_acquire) != seen || stop_; });
     }
     if (stop_) return;
-    seen = generation_.load(std::memory_order_acquire);
+    seen = turn_.load(std::memory_order_acquire);
+    if (index >= static_cast<int>(seen & 0xffff)) continue;
     share(index);
     if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
       { const std::lock_guard<std::mutex> lock(mutex_); }  // a caller about to sleep has either seen this or sleeps by now

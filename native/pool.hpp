@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -10,7 +11,7 @@
 
 namespace rewirl {
 
-// Task i of a run is done by thread i % threads (thread 0 is the caller), so results never depend on timing.
+// Task i of a run is done by thread i % threads in use (thread 0 is the caller), so results never depend on timing.
 // A waiting worker spins briefly, because the next task of an update usually comes within microseconds, then sleeps.
 class Pool {
  public:
@@ -19,7 +20,8 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  int threads() const { return threads_; }
+  void use(int threads);  // leaves so many in use, from 1 to as many as there are; the others sleep
   void run(int tasks, const std::function<void(int)>& task);  // throws what a task has thrown, once all are done
   void close();  // joins the workers after a run under way; afterwards run() does everything in the caller
 
@@ -28,10 +30,11 @@ class Pool {
   void share(int index);
 
   std::vector<std::thread> workers_;
+  std::atomic<int> threads_;  // in use
   std::mutex mutex_;
   std::mutex run_mutex_;  // one run at a time, whoever calls
   std::condition_variable wake_, done_;
-  std::atomic<unsigned> generation_{0};
+  std::atomic<uint64_t> turn_{0};  // counts the runs; the low 16 bits are the threads that take part in the last
   std::atomic<int> pending_{0};
   std::atomic<bool> stop_{false};
   const std::function<void(int)>* task_ = nullptr;

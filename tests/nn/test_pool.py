@@ -61,6 +61,26 @@ def test_a_pool_that_is_forgotten_leaves_no_threads():
     assert thread_count() == before
 
 
+def test_fewer_threads_may_be_used_for_a_while():
+    rng = np.random.default_rng(0)
+    networks = [random_network([30, 40, 2], [0.5, None], rng) for _ in range(5)]
+    x = pack(rng.normal(size=(50, 30)).astype(np.float32))
+    pool = Pool(4)
+    group = Group(networks, pool)
+    expected = [output.copy() for output in group.forward(x)]
+    for threads in (1, 4, 2, 3, 1, 2, 4) * 20:
+        pool.use(threads)
+        assert pool.threads == threads
+        for network in networks:
+            network.output[...] = 0
+        assert all(np.array_equal(a, b) for a, b in zip(group.forward(x), expected, strict=True))
+    for threads in (0, -1, 5):
+        with pytest.raises(ValueError, match="the pool has 4 threads"):
+            pool.use(threads)
+    pool.close()
+    assert pool.threads == 1
+
+
 def test_pools_come_and_go_in_use():
     before = thread_count()
     networks = [random_network([3, 2], [None], np.random.default_rng(i)) for i in range(4)]

@@ -91,5 +91,8 @@ class StandInAgent:
         self.updates, self.loss = values["updates"], values["loss"]
         seeding.restore(self.rng, values["rng"])
 
+    def use_threads(self, threads: int) -> None:
+        self.threads = threads
+
     def close(self) -> None:
         pass

@@ -308,6 +308,17 @@ def test_training_goes_on_while_an_evaluation_is_in_flight():
     assert steps == [(0, 10), (25, 35), (50, 60), (60, 60)]
 
 
+def test_the_agent_leaves_an_evaluation_in_flight_a_core():
+    run = late(10, checkpoint_every=0, threads=2)
+    used = {}
+    update = run.agent.update
+    run.agent.update = lambda replay: (used.setdefault(run.step, run.agent.threads), update(replay))
+    run.run(60)
+    begun = [step for step in used if used[step] == 1]
+    assert begun == [step for step in used if step < 10 or 25 <= step < 35 or 50 <= step < 60]
+    assert {2} == {used[step] for step in used if step not in begun}
+
+
 def test_its_time_is_that_of_its_own_step(monkeypatch):
     run = late(10, checkpoint_every=0)
     found, times = [], []

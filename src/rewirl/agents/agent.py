@@ -45,5 +45,8 @@ class Agent(Protocol):
     def policy_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `load_policy` needs: the actor alone."""
 
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many of the threads it was made with from now on; the results do not depend on it."""
+
     def close(self) -> None:
         """Join the worker threads; may be called again."""

@@ -281,6 +281,14 @@ class TD3:
         """Return what `Policy.from_state` needs: the actor alone."""
         return self._policy.state()
 
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many of the threads it was made with from now on; the results do not depend on it.
+
+        Raises:
+            ValueError: there are not so many.
+        """
+        self._pool.use(threads)
+
     def close(self) -> None:
         """Join the worker threads; may be called again."""
         self._pool.close()

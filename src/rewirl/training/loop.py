@@ -291,8 +291,8 @@ class Training:
         self.progress.evaluated(begun.step, found, begun.density)
 
     def _set_in_flight(self, evaluation: _InFlight | None) -> None:
-        # HOOK: while an evaluation is in flight, another process uses a core. This is the one place where that begins
-        # and ends, so here an agent is to be told how many threads to use; its results do not depend on them.
+        # An evaluation in flight has a core of its own.
+        self.agent.use_threads(1 if evaluation else self.config.threads)
         self._in_flight = evaluation
 
     def _all_diagnostics(self) -> dict[str, float]:
