@@ -403,38 +403,32 @@ void row_sums(int rows, const float* dy, float* out, int vectors, bool accumulat
   }
 }
 
-// Loads the last n < kWidth floats into a full vector and stores them back: the same arithmetic for every element.
-struct Tail {
-  float x[kWidth] = {};
-  Tail(const float* p, size_t n) {
-    for (size_t i = 0; i < n; ++i) x[i] = p[i];
-  }
-  void to(float* p, size_t n) const {
-    for (size_t i = 0; i < n; ++i) p[i] = x[i];
-  }
+struct Moved {
+  Vec weight, first, second;
 };
 
-REWIRL_INLINE void adam_vector(float* w, const float* g, float* m, float* v, const AdamStep& s, Vec step_size,
-                               Vec inverse_root_c2) {
-  const Vec weight = load(w);
-  const Vec gradient = fma(set1(s.weight_decay), weight, load(g));
-  const Vec first = fma(set1(1.0f - s.beta1), gradient, set1(s.beta1) * load(m));
-  const Vec second = fma(set1(1.0f - s.beta2), gradient * gradient, set1(s.beta2) * load(v));
-  store(m, first);
-  store(v, second);
-  store(w, weight - divide(step_size * first, fma(sqrt(second), inverse_root_c2, set1(s.epsilon))));
+REWIRL_INLINE Moved adam_vector(Vec weight, Vec g, Vec m, Vec v, const AdamStep& s, Vec step_size, Vec inverse_root_c2) {
+  const Vec gradient = fma(set1(s.weight_decay), weight, g);
+  const Vec first = fma(set1(1.0f - s.beta1), gradient, set1(s.beta1) * m);
+  const Vec second = fma(set1(1.0f - s.beta2), gradient * gradient, set1(s.beta2) * v);
+  return {weight - divide(step_size * first, fma(sqrt(second), inverse_root_c2, set1(s.epsilon))), first, second};
 }
 
 void adam(size_t n, float* w, const float* g, float* m, float* v, const AdamStep& step) {
   const Vec step_size = set1(step.step_size), inverse_root_c2 = set1(step.inverse_root_c2);
   size_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) adam_vector(w + i, g + i, m + i, v + i, step, step_size, inverse_root_c2);
+  for (; i + kWidth <= n; i += kWidth) {
+    const Moved moved = adam_vector(load(w + i), load(g + i), load(m + i), load(v + i), step, step_size, inverse_root_c2);
+    store(w + i, moved.weight);
+    store(m + i, moved.first);
+    store(v + i, moved.second);
+  }
   if (i == n) return;
-  Tail tw(w + i, n - i), tg(g + i, n - i), tm(m + i, n - i), tv(v + i, n - i);
-  adam_vector(tw.x, tg.x, tm.x, tv.x, step, step_size, inverse_root_c2);
-  tw.to(w + i, n - i);
-  tm.to(m + i, n - i);
-  tv.to(v + i, n - i);
+  const size_t rest = n - i;
+  const Moved moved = adam_vector(load(w + i, rest), load(g + i, rest), load(m + i, rest), load(v + i, rest), step, step_size, inverse_root_c2);
+  store(w + i, moved.weight, rest);
+  store(m + i, moved.first, rest);
+  store(v + i, moved.second, rest);
 }
 
 void adam_by_age(size_t n, float* w, const float* g, float* m, float* v, const AdamStep& step, const uint32_t* born,
@@ -448,26 +442,33 @@ void adam_by_age(size_t n, float* w, const float* g, float* m, float* v, const A
       roots[j] = inverse_root_c2[entry];
     }
     if (here == kWidth) {
-      adam_vector(w + i, g + i, m + i, v + i, step, load(sizes), load(roots));
-      continue;
+      const Moved moved = adam_vector(load(w + i), load(g + i), load(m + i), load(v + i), step, load(sizes), load(roots));
+      store(w + i, moved.weight);
+      store(m + i, moved.first);
+      store(v + i, moved.second);
+    } else {
+      const Moved moved = adam_vector(load(w + i, here), load(g + i, here), load(m + i, here), load(v + i, here), step, load(sizes), load(roots));
+      store(w + i, moved.weight, here);
+      store(m + i, moved.first, here);
+      store(v + i, moved.second, here);
     }
-    Tail tw(w + i, here), tg(g + i, here), tm(m + i, here), tv(v + i, here);
-    adam_vector(tw.x, tg.x, tm.x, tv.x, step, load(sizes), load(roots));
-    tw.to(w + i, here);
-    tm.to(m + i, here);
-    tv.to(v + i, here);
   }
 }
 
-void interpolate(size_t n, float* target, const float* online, float tau) {
+void interpolate(size_t runs, const Run* run, float* target, const float* online, float tau) {
   const Vec a = set1(tau), b = set1(1.0f - tau);
-  size_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) store(target + i, fma(a, load(online + i), b * load(target + i)));
-  if (i == n) return;
-  Tail t(target + i, n - i);
-  const Tail o(online + i, n - i);
-  store(t.x, fma(a, load(o.x), b * load(t.x)));
-  t.to(target + i, n - i);
+  for (const Run* end = run + runs; run < end; target += run->length, ++run) {
+    const size_t n = run->length;
+    size_t i = 0;
+    if (run->source == Run::kNone) {
+      for (; i + kWidth <= n; i += kWidth) store(target + i, b * load(target + i));
+      if (i < n) store(target + i, b * load(target + i, n - i), n - i);
+    } else {
+      const float* from = online + run->source;
+      for (; i + kWidth <= n; i += kWidth) store(target + i, fma(a, load(from + i), b * load(target + i)));
+      if (i < n) store(target + i, fma(a, load(from + i, n - i), b * load(target + i, n - i)), n - i);
+    }
+  }
 }
 
 // tanh to 4e-7: an odd rational function fitted to [-9, 9], beyond which it is +-1 in single precision.
@@ -495,34 +496,38 @@ void squash(size_t n, const float* x, const float* noise, float scale, float bou
   }
 }
 
-void permute(size_t n, const float* values, const uint32_t* permutation, float* out) {
-  size_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) store(out + i, gather(values, permutation + i));
-  for (; i < n; ++i) out[i] = values[permutation[i]];
-}
-
-size_t small(size_t n, const float* w, float limit, uint32_t* index, size_t* zeros) {
-  size_t found = 0, zero = 0, i = 0;
+Small small(size_t n, const float* w, float low, float high, uint32_t* index) {
+  size_t found = 0, below = 0, zeros = 0, i = 0;
 #if defined(REWIRL_AVX512)
-  const __m512 most = set1(limit), none = set1(0.0f);
+  const __m512 least = set1(low), most = set1(high), none = set1(0.0f);
   __m512i at = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
   for (; i + 16 <= n; i += 16, at = _mm512_add_epi32(at, _mm512_set1_epi32(16))) {
-    const __m512 x = load(w + i);
-    const __mmask16 dead = _mm512_cmp_ps_mask(x, none, _CMP_EQ_OQ);
-    const __mmask16 here = _mm512_cmp_ps_mask(_mm512_abs_ps(x), most, _CMP_LE_OQ) & static_cast<__mmask16>(~dead);
-    zero += static_cast<size_t>(__builtin_popcount(dead));
+    const __m512 x = _mm512_abs_ps(load(w + i));
+    const __mmask16 zero = _mm512_cmp_ps_mask(x, none, _CMP_EQ_OQ), under = _mm512_cmp_ps_mask(x, least, _CMP_LT_OQ);
+    const __mmask16 here = _mm512_cmp_ps_mask(x, most, _CMP_LE_OQ) & static_cast<__mmask16>(~(zero | under));
+    zeros += static_cast<size_t>(__builtin_popcount(zero));
+    below += static_cast<size_t>(__builtin_popcount(under & static_cast<__mmask16>(~zero)));
+    if (!here) continue;
     _mm512_storeu_si512(index + found, _mm512_maskz_compress_epi32(here, at));
     found += static_cast<size_t>(__builtin_popcount(here));
   }
 #endif
-  for (; i < n; ++i) {  // without branches: the condition is hard to predict
+  for (; i < n; ++i) {  // without branches: the conditions are hard to predict
     const float magnitude = __builtin_fabsf(w[i]);
+    const bool zero = magnitude == 0.0f, under = magnitude < low;
     index[found] = static_cast<uint32_t>(i);
-    found += magnitude <= limit && magnitude > 0.0f;
-    zero += magnitude == 0.0f;
+    found += !zero & !under & (magnitude <= high);
+    zeros += zero;
+    below += under & !zero;
   }
-  *zeros = zero;
-  return found;
+  return {found, below, zeros};
+}
+
+void cut(size_t n, float* w, float limit) {
+  const Vec least = set1(limit);
+  size_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) store(w + i, at_least(load(w + i), least));
+  if (i < n) store(w + i, at_least(load(w + i, n - i), least), n - i);
 }
 
 void finish4(V4 s, int row, int rows, float* y, const float* bias, bool relu) {
@@ -573,7 +578,7 @@ void gemv(int rows, int columns, const float* a, const float* x, float* y, const
 #endif
 
 const Kernels& REWIRL_TABLE() {
-  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, adam_by_age, interpolate, squash, spmv, gemv, small, permute};
+  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, adam_by_age, interpolate, squash, spmv, gemv, small, cut};
   return table;
 }
 

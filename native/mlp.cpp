@@ -205,11 +205,15 @@ void TargetUpdate::connect(size_t l, bool renew) {
   const Layer& online = online_.layers[l];
   Link& link = links_[l];
   link.version = online.version;
-  if (online.dense()) return;
+  const auto whole = [&] {
+    link.runs = Buffer<Run>(1);
+    link.runs[0] = {0, static_cast<uint32_t>(online.connections())};
+  };
+  if (online.dense()) return whole();
   const std::vector<int64_t> online_places = online.places(), target_places = target.places();
   const std::vector<uint32_t> online_order = online.row_major();
   std::vector<uint32_t> target_order = target.row_major();
-  constexpr uint32_t kNone = ~0u;
+  constexpr uint32_t kNone = Run::kNone;
   struct Place {
     int64_t place;
     uint32_t online, target;
@@ -247,18 +251,16 @@ void TargetUpdate::connect(size_t l, bool renew) {
     source.resize(target.connections());
     for (const Place& p : all) source[p.target] = p.online;
   }
-  link.stale.clear();
-  link.same = source.size() == online.connections();
-  for (uint32_t k = 0; k < source.size(); ++k) {
-    if (source[k] == kNone) {
-      link.stale.push_back(k);
-      source[k] = 0;
-    }
-    link.same &= source[k] == k;
+  std::vector<Run> runs;
+  for (uint32_t from : source) {
+    if (!runs.empty() && (from == kNone ? runs.back().source == kNone
+                                        : runs.back().source != kNone && runs.back().source + runs.back().length == from))
+      ++runs.back().length;
+    else
+      runs.push_back({from, 1});
   }
-  link.same &= link.stale.empty();
-  link.source = Buffer<uint32_t>(link.same ? 0 : source.size());
-  if (!link.same) std::copy(source.begin(), source.end(), link.source.begin());
+  link.runs = Buffer<Run>(runs.size());
+  std::copy(runs.begin(), runs.end(), link.runs.begin());
 }
 
 void TargetUpdate::update(float tau) {
@@ -266,58 +268,47 @@ void TargetUpdate::update(float tau) {
     Layer& target = target_.layers[l];
     const Layer& online = online_.layers[l];
     if (links_[l].version != online.version) connect(l, true);
-    Link& link = links_[l];
+    const Run all{0, static_cast<uint32_t>(online.bias.size())};
+    kernels().interpolate(1, &all, target.bias.data(), online.bias.data(), tau);
+    kernels().interpolate(links_[l].runs.size(), links_[l].runs.data(), target.values.data(), online.values.data(), tau);
+    if (target.connections() > online.connections()) maintain_sparsity(l);
     target.changed();
-    kernels().interpolate(online.bias.size(), target.bias.data(), online.bias.data(), tau);
-    if (link.same) {
-      kernels().interpolate(online.connections(), target.values.data(), online.values.data(), tau);
-      continue;
-    }
-    const size_t n = target.connections();
-    if (gathered_.size() < n) gathered_ = Buffer<float>(n);
-    if (online.connections() > 0)
-      kernels().permute(n, online.values.data(), link.source.data(), gathered_.data());
-    for (uint32_t k : link.stale) gathered_[k] = 0.0f;
-    kernels().interpolate(n, target.values.data(), gathered_.data(), tau);
-    maintain_sparsity(l);
   }
 }
 
 // Keeps the k largest magnitudes; equal ones are kept in the order of their positions.
 void TargetUpdate::maintain_sparsity(size_t l) {
-  Link& link = links_[l];
+  float& limit = links_[l].limit;
   float* w = target_.layers[l].values.data();
   const size_t n = target_.layers[l].connections(), k = online_.layers[l].connections();
   if (candidates_.size() < n + kLane) candidates_ = Buffer<uint32_t>(n + kLane);
-  if (!(link.guess > 0.0f)) {
-    double sum = 0.0;
-    for (size_t i = 0; i < n; ++i) sum += std::fabs(w[i]);
-    link.guess = static_cast<float>(sum / static_cast<double>(n)) * static_cast<float>(n - k) / static_cast<float>(n);
+  // The limit moves little from one update to the next, so that few weights are near enough to be compared.
+  float low = limit * 0.95f, high = limit * 1.05f;
+  size_t excess = 0;
+  Small small{};
+  while (true) {
+    small = kernels().small(n, w, low, high, candidates_.data());
+    if (n - small.zeros <= k) return;
+    excess = n - small.zeros - k;
+    if (small.below < excess && excess <= small.below + small.found) break;
+    if (small.below >= excess) {
+      low = 0.0f;
+    } else {
+      high = std::max(high * 4.0f, 1e-30f);
+      if (!std::isfinite(high)) return;  // weights that are not finite have no order; the caller's checks report them
+    }
   }
-  size_t excess = 0, found = 0;
-  while (true) {  // the smallest magnitudes, by a threshold that is about right from the last time
-    size_t zeros = 0;
-    found = kernels().small(n, w, link.guess, candidates_.data(), &zeros);
-    if (n - zeros <= k) return;
-    excess = n - zeros - k;
-    if (found >= excess) break;
-    link.guess = std::max(link.guess * 2.0f, 1e-30f);
-    if (!std::isfinite(link.guess)) return;  // weights that are not finite have no order; the caller's checks report them
-  }
-  magnitudes_.resize(found);
-  for (size_t c = 0; c < found; ++c) magnitudes_[c] = std::fabs(w[candidates_[c]]);
-  const auto cut = magnitudes_.begin() + static_cast<ptrdiff_t>(excess) - 1;
-  std::nth_element(magnitudes_.begin(), cut, magnitudes_.end());
-  const float limit = *cut;
-  link.guess = limit * 1.1f;
-  size_t kept = found - excess;  // how many candidates stay: all above the limit, and the first of those equal to it
-  for (size_t c = 0; c < found; ++c) kept -= std::fabs(w[candidates_[c]]) > limit;
-  for (size_t c = 0; c < found; ++c) {
-    float& weight = w[candidates_[c]];
-    if (std::fabs(weight) > limit) continue;
-    if (std::fabs(weight) == limit && kept > 0) --kept;
-    else weight = 0.0f;
-  }
+  const size_t rank = excess - small.below - 1;  // of the largest to go, among the candidates
+  magnitudes_.resize(small.found);
+  for (size_t c = 0; c < small.found; ++c) magnitudes_[c] = std::fabs(w[candidates_[c]]);
+  const auto last = magnitudes_.begin() + static_cast<ptrdiff_t>(rank);
+  std::nth_element(magnitudes_.begin(), last, magnitudes_.end());
+  limit = *last;
+  size_t equal = rank + 1;  // of those equal to the limit so many go, the last ones
+  for (size_t c = 0; c < small.found; ++c) equal -= std::fabs(w[candidates_[c]]) < limit;
+  for (size_t c = small.found; c-- > 0 && equal > 0;)
+    if (std::fabs(w[candidates_[c]]) == limit) w[candidates_[c]] = 0.0f, --equal;
+  kernels().cut(n, w, limit);
 }
 
 }  // namespace rewirl

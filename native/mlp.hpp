@@ -79,10 +79,8 @@ class TargetUpdate {
  private:
   struct Link {
     uint64_t version = 0;          // of the online topology that the union is of
-    bool same = true;              // target and online have one topology
-    Buffer<uint32_t> source;       // position in the online values for each place of the union
-    std::vector<uint32_t> stale;   // places of the union that are not online; their source is meaningless
-    float guess = 0.0f;            // of the magnitude below which places will be zeroed
+    Buffer<Run> runs;              // where the places of the union are in the online values
+    float limit = 0.0f;            // of the magnitudes that the last cut zeroed
   };
   void connect(size_t layer, bool renew);
   void maintain_sparsity(size_t layer);
@@ -90,7 +88,6 @@ class TargetUpdate {
   Mlp& target_;
   const Mlp& online_;
   std::vector<Link> links_;
-  Buffer<float> gathered_;
   Buffer<uint32_t> candidates_;
   std::vector<float> magnitudes_;
 };

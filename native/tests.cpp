@@ -187,35 +187,49 @@ void test_elementwise() {
     kernels().adam_by_age(n, w2.data(), g.data(), m2.data(), v2.data(), step, old.data(), 9, sizes.data(), roots.data(), 3);
     check(w1 == w2 && m1 == m2 && v1 == v2, "adam by age of " + std::to_string(n));
 
-    w = before;
-    kernels().interpolate(n, w.data(), online.data(), 0.25f);
-    good = true;
-    for (size_t i = 0; i < n; ++i) good &= std::fabs(w[i] - (0.25 * online[i] + 0.75 * before[i])) < 1e-6;
-    check(good, "interpolate " + std::to_string(n));
-
-    std::vector<uint32_t> permutation(n);
-    for (size_t i = 0; i < n; ++i) permutation[i] = static_cast<uint32_t>(i);
-    std::shuffle(permutation.begin(), permutation.end(), rng);
-    std::vector<float> out(n, NAN);
-    kernels().permute(n, before.data(), permutation.data(), out.data());
-    good = true;
-    for (size_t i = 0; i < n; ++i) good &= out[i] == before[permutation[i]];
-    check(good, "permute " + std::to_string(n));
+    for (const size_t length : {n, size_t{1}, size_t{5}, size_t{17}}) {  // runs of the online values, backwards, and of none
+      std::vector<Run> runs;
+      std::vector<double> expected;
+      for (size_t at = 0; at < n; at += length) {
+        const size_t here = std::min(length, n - at);
+        const bool none = runs.size() % 3 == 2;
+        runs.push_back({none ? Run::kNone : static_cast<uint32_t>(n - at - here), static_cast<uint32_t>(here)});
+        for (size_t i = 0; i < here; ++i)
+          expected.push_back((none ? 0.0 : 0.25 * online[n - at - here + i]) + 0.75 * before[at + i]);
+      }
+      w = before;
+      kernels().interpolate(runs.size(), runs.data(), w.data(), online.data(), 0.25f);
+      good = true;
+      for (size_t i = 0; i < n; ++i) good &= std::fabs(w[i] - expected[i]) < 1e-6;
+      check(good, "interpolate " + std::to_string(n) + " in runs of " + std::to_string(length));
+      if (n == 0) break;
+    }
 
     w = before;
     for (size_t i = 0; i < n; i += 3) w[i] = i % 2 ? -0.0f : 0.0f;
     if (n > 4) w[4] = 0.5f;
-    std::vector<uint32_t> index(n + kLane);
-    size_t zeros = 0;
-    const size_t found = kernels().small(n, w.data(), 0.5f, index.data(), &zeros);
-    std::vector<uint32_t> expected;
-    size_t expected_zeros = 0;
-    for (size_t i = 0; i < n; ++i) {
-      if (w[i] != 0 && std::fabs(w[i]) <= 0.5f) expected.push_back(static_cast<uint32_t>(i));
-      expected_zeros += w[i] == 0;
+    if (n > 7) w[7] = -0.25f;
+    for (const float low : {0.0f, 0.25f}) {
+      std::vector<uint32_t> index(n + kLane), expected;
+      const Small found = kernels().small(n, w.data(), low, 0.5f, index.data());
+      size_t zeros = 0, below = 0;
+      for (size_t i = 0; i < n; ++i) {
+        const float magnitude = std::fabs(w[i]);
+        if (magnitude != 0 && magnitude >= low && magnitude <= 0.5f) expected.push_back(static_cast<uint32_t>(i));
+        below += magnitude != 0 && magnitude < low;
+        zeros += magnitude == 0;
+      }
+      index.resize(found.found);
+      check(index == expected && found.zeros == zeros && found.below == below, "small magnitudes of " + std::to_string(n));
     }
-    index.resize(found);
-    check(index == expected && zeros == expected_zeros, "small magnitudes of " + std::to_string(n));
+    std::vector<float> expected_cut = w, found_cut = w;
+    if (n > 0) expected_cut[n - 1] = found_cut[n - 1] = NAN;
+    for (float& x : expected_cut)
+      if (std::fabs(x) < 0.25f) x = 0.0f;
+    kernels().cut(n, found_cut.data(), 0.25f);
+    good = true;
+    for (size_t i = 0; i < n; ++i) good &= found_cut[i] == expected_cut[i] || (std::isnan(found_cut[i]) && std::isnan(expected_cut[i]));
+    check(good, "cut of " + std::to_string(n));
   }
 }
 

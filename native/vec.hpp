@@ -4,6 +4,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+#include <cstddef>
 #include <cstdint>
 
 #define REWIRL_INLINE static inline __attribute__((always_inline))
@@ -44,6 +45,9 @@ REWIRL_INLINE Vec divide(Vec a, Vec b) {
 }
 REWIRL_INLINE Vec clamp(Vec x, Vec low, Vec high) { return _mm512_min_ps(_mm512_max_ps(x, low), high); }
 REWIRL_INLINE Vec relu(Vec x) { return _mm512_max_ps(x, _mm512_setzero_ps()); }
+REWIRL_INLINE Vec at_least(Vec x, Vec limit) {  // x where |x| >= limit, else 0; NaN stays
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(x), limit, _CMP_NLT_UQ), x);
+}
 REWIRL_INLINE Vec gate(Vec h, Vec x) {
   return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(h, _mm512_setzero_ps(), _CMP_GT_OQ), x);
 }
@@ -73,9 +77,9 @@ REWIRL_INLINE Vec gather_dot(const float* values, const uint16_t* column, int n,
   }
   return acc;
 }
-REWIRL_INLINE Vec gather(const float* values, const uint32_t* index) {
-  return _mm512_i32gather_ps(_mm512_loadu_si512(index), values, 4);
-}
+// The first n < kWidth elements; the others are zero, or left alone.
+REWIRL_INLINE Vec load(const float* p, size_t n) { return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1u), p); }
+REWIRL_INLINE void store(float* p, Vec x, size_t n) { _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1u), x); }
 
 #elif defined(REWIRL_AVX2)
 
@@ -90,6 +94,9 @@ REWIRL_INLINE Vec sqrt(Vec x) { return _mm256_sqrt_ps(x); }
 REWIRL_INLINE Vec divide(Vec a, Vec b) { return a / b; }
 REWIRL_INLINE Vec clamp(Vec x, Vec low, Vec high) { return _mm256_min_ps(_mm256_max_ps(x, low), high); }
 REWIRL_INLINE Vec relu(Vec x) { return _mm256_max_ps(x, _mm256_setzero_ps()); }
+REWIRL_INLINE Vec at_least(Vec x, Vec limit) {  // x where |x| >= limit, else 0; NaN stays
+  return _mm256_and_ps(_mm256_cmp_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), x), limit, _CMP_NLT_UQ), x);
+}
 REWIRL_INLINE Vec gate(Vec h, Vec x) {
   return _mm256_and_ps(_mm256_cmp_ps(h, _mm256_setzero_ps(), _CMP_GT_OQ), x);
 }
@@ -109,9 +116,11 @@ REWIRL_INLINE Vec gather_dot(const float* values, const uint16_t* column, int n,
   for (; k < n; ++k) rest += values[k] * x[column[k]];
   return acc + _mm256_set_ps(0, 0, 0, 0, 0, 0, 0, rest);
 }
-REWIRL_INLINE Vec gather(const float* values, const uint32_t* index) {
-  return _mm256_i32gather_ps(values, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)), 4);
+REWIRL_INLINE __m256i first_of_8(size_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
 }
+REWIRL_INLINE Vec load(const float* p, size_t n) { return _mm256_maskload_ps(p, first_of_8(n)); }
+REWIRL_INLINE void store(float* p, Vec x, size_t n) { _mm256_maskstore_ps(p, first_of_8(n), x); }
 
 #else  // portable: four floats; SSE2 on x86-64, NEON on AArch64
 
@@ -131,6 +140,10 @@ REWIRL_INLINE Vec clamp(Vec x, Vec low, Vec high) {
   const I4 below = (I4)(x < low), above = (I4)(x > high);
   return (Vec)((below & (I4)low) | (above & (I4)high) | (~(below | above) & (I4)x));
 }
+REWIRL_INLINE Vec at_least(Vec x, Vec limit) {  // x where |x| >= limit, else 0; NaN stays
+  const Vec magnitude = (Vec)((I4)x & 0x7fffffff);
+  return (Vec)(~(I4)(magnitude < limit) & (I4)x);
+}
 REWIRL_INLINE Vec gate(Vec h, Vec x) { return (Vec)((I4)(h > Vec{}) & (I4)x); }
 REWIRL_INLINE Vec relu(Vec x) { return gate(x, x); }
 REWIRL_INLINE Vec pairs(Vec a, Vec b) {
@@ -147,8 +160,9 @@ REWIRL_INLINE Vec gather_dot(const float* values, const uint16_t* column, int n,
   for (; k < n; ++k) acc[0] += values[k] * x[column[k]];
   return acc;
 }
-REWIRL_INLINE Vec gather(const float* values, const uint32_t* index) {
-  return Vec{values[index[0]], values[index[1]], values[index[2]], values[index[3]]};
+REWIRL_INLINE Vec load(const float* p, size_t n) { return Vec{n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0}; }
+REWIRL_INLINE void store(float* p, Vec x, size_t n) {
+  for (size_t i = 0; i < n; ++i) p[i] = x[i];
 }
 
 #endif
