@@ -17,8 +17,7 @@ import tyro
 
 from rewirl.bench import machine
 from rewirl.bench import updates as rewirl_updates
-from rewirl.bench.interleaved import Contestant, measure, ratio, say, spread
-from rewirl.bench.serve import versions
+from rewirl.bench.interleaved import Contestant, measure, merged_versions, ratio, say, spread
 
 CONTESTANTS = Path(__file__).parent / "contestants"
 
@@ -161,7 +160,7 @@ def report(taking_part: list[Contestant], options: Options) -> str:
             "## Acting: one exploring action for one observation\n\n" + table(taking_part, "explore", "actions/s"),
             f"x = times as fast, median over {options.rounds} interleaved rounds of {options.seconds:g} s; of the "
             "reference the faster thread count. Dense products: those of one TD3 update, one thread, nothing else.",
-            machine.markdown(machine.describe(), _versions(taking_part)),
+            machine.markdown(machine.describe(), merged_versions(taking_part)),
         ]
     )
 
@@ -172,7 +171,7 @@ def record(taking_part: list[Contestant], options: Options) -> dict[str, Any]:
         "batch_size": options.batch_size,
         "seconds": options.seconds,
         "machine": machine.describe(),
-        "versions": _versions(taking_part),
+        "versions": merged_versions(taking_part),
         "contestants": [
             {
                 "name": row.name,
@@ -192,13 +191,6 @@ def record(taking_part: list[Contestant], options: Options) -> dict[str, Any]:
             for row in taking_part
         ],
     }
-
-
-def _versions(taking_part: list[Contestant]) -> dict[str, str]:
-    found = versions("numpy")
-    for contestant in taking_part:
-        found |= contestant.versions
-    return found
 
 
 def _has_torch() -> bool:

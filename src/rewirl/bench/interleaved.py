@@ -169,6 +169,17 @@ def doubts(taking_part: Sequence[Contestant], seconds: float) -> list[str]:
     return found
 
 
+def merged_versions(taking_part: Sequence[Contestant]) -> dict[str, str]:
+    """Return the versions that contestants use; where they differ, all of them."""
+    found: dict[str, list[str]] = {}
+    for contestant in taking_part:
+        for name, number in contestant.versions.items():
+            numbers = found.setdefault(name, [])
+            if number not in numbers:
+                numbers.append(number)
+    return {name: " / ".join(numbers) for name, numbers in found.items()}
+
+
 def ratio(one: Sequence[float], other: Sequence[float]) -> float:
     """Return the median over the rounds of how much higher one rate is than the other in the same round."""
     return median(a / b for a, b in zip(one, other, strict=True))

@@ -9,7 +9,7 @@ from typing import Any
 
 from rewirl.agents import AGENTS
 from rewirl.bench import machine, phases
-from rewirl.bench.interleaved import Contestant, measure, ratio, spread
+from rewirl.bench.interleaved import Contestant, measure, merged_versions, ratio, spread
 from rewirl.bench.made_up import (
     HIDDEN_SIZES,
     agent_of,
@@ -131,7 +131,7 @@ def run(options: Options) -> dict[str, Any]:
         "rounds": options.rounds,
         "seconds": options.seconds,
         "machine": machine.describe(),
-        "versions": {name: number for row in taking_part for name, number in row.versions.items()},
+        "versions": merged_versions(taking_part),
         "agents": [
             {
                 "name": row.name,
