@@ -96,7 +96,8 @@ def contestants(options: Options) -> list[Contestant]:
             absent = environments.missing(options.environments, list(options.peers))
             for peer in [peer for peer in options.peers if peer not in absent]:
                 python = str(environments.python_of(options.environments, peer).absolute())
-                found.append(Contestant(PEERS[peer], {"kind": peer, **common}, CONTESTANTS / f"{peer}.py", python))
+                specification = {"kind": peer, "environment": str(options.environments.absolute() / peer), **common}
+                found.append(Contestant(PEERS[peer], specification, CONTESTANTS / f"{peer}.py", python))
         rewirl, script = {"kind": "rewirl", **common}, CONTESTANTS / "rewirl_steps.py"
         found.append(Contestant("Rewirl TD3", {**rewirl, "agent": "td3"}, script))
         for sparsity in options.sparsities:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ class RLtools:
 
     def __init__(self, specification: dict[str, Any]) -> None:
         # Its compiled programs stay in the virtual environment instead of a folder that all users share.
-        cache = Path(sys.prefix) / "compiled"
+        cache = Path(specification["environment"]) / "compiled"
         cache.mkdir(exist_ok=True)
         os.environ["TMPDIR"] = str(cache)
         os.environ["RL_TOOLS_FORCE_MKL"] = "1"  # rather fail than fall back to plain loops
