@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -32,6 +33,8 @@ class Counting:
         print("chatter that must not reach the protocol")
         os.write(1, b"nor this")
         self.facts = {"connections": specification["connections"], "threads": os.environ.get("MKL_NUM_THREADS")}
+        if hasattr(os, "sched_getaffinity"):
+            self.facts["cores"] = sorted(os.sched_getaffinity(0))
         self.warm = False
         self.tasks = {"count": self.count, "count slowly": self.count}
         self.reports = {"warm": lambda seconds: [self.warm, seconds]}
@@ -79,6 +82,23 @@ def test_a_contestant_is_warmed_up_timed_in_every_round_and_asked(script: Path) 
         assert (contestant.connections, contestant.facts["threads"]) == (7, "3")
         assert contestant.versions["beads"] == "9" and "no-such-package" not in contestant.versions
         assert contestant.process is not None and contestant.process.poll() is not None
+
+
+def test_another_one_is_first_in_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[str] = []
+    monkeypatch.setattr(Contestant, "start", lambda self: self.processor_shares.append(1.0))
+    monkeypatch.setattr(Contestant, "time", lambda self, task, seconds: timed.append(self.name))
+    rows = [Contestant(name, {"threads": 1}, rates={"count": []}) for name in "abc"]
+    interleaved.measure(rows, rounds=4, seconds=1.0)
+    assert "".join(timed) == "abc" + "bca" + "cab" + "abc"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot hold a process to cores")
+def test_a_contestant_keeps_to_its_cores(script: Path) -> None:
+    core = max(os.sched_getaffinity(0))
+    held = Contestant("held", {"kind": "counting", "threads": 1, "connections": 1, "cores": [core]}, script)
+    interleaved.measure([held], rounds=1, seconds=0.001)
+    assert held.facts["cores"] == [core]
 
 
 def test_a_contestant_needs_nothing_but_a_python(script: Path) -> None:
