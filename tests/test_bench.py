@@ -152,14 +152,27 @@ def test_kernels_ask_the_layer_for_what_they_are_called(monkeypatch: pytest.Monk
         assert calls == wanted
 
 
+@pytest.fixture
+def torch_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return what torch was told to use, instead of telling it, which would outlast the test."""
+    import torch
+
+    told: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    return told
+
+
 @pytest.mark.parametrize("torch", [True, False])
-def test_dense_products_multiply_matrices_of_the_layers_shape(torch: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dense_products_multiply_matrices_of_the_layers_shape(
+    torch: bool, monkeypatch: pytest.MonkeyPatch, torch_threads: list[int]
+) -> None:
     if not torch:
         monkeypatch.setattr(kernels.importlib.util, "find_spec", lambda name: None)
     shapes: list[Any] = []
     dot = np.dot
     monkeypatch.setattr(np, "dot", lambda a, b, out: shapes.append((a.shape, b.shape)) or dot(a, b, out=out))
-    products, name = kernels.dense_products(32, 20, threads=1)
+    products, name = kernels.dense_products(32, 20, threads=2)
+    assert torch_threads == ([2] if torch else [])
     assert name.startswith("sgemm of torch" if torch else "sgemm of NumPy (")
     assert all(product() == 1 for product in products.values()) and list(products) == list(kernels.KERNELS)
     if not torch:
@@ -169,7 +182,7 @@ def test_dense_products_multiply_matrices_of_the_layers_shape(torch: bool, monke
     assert list(acting) == ["forward"] and acting["forward"]() == 10
 
 
-def test_a_single_sample_is_acting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_sample_is_acting(monkeypatch: pytest.MonkeyPatch, torch_threads: list[int]) -> None:
     acted: list[Any] = []
     monkeypatch.setattr(nn.SparseMLP, "act", lambda self, x: acted.append(x.shape))
     timed = layers(1)
