@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import machine
 import tyro
+
+from rewirl.bench import machine
+from rewirl.bench.serve import versions
 
 TINY_WIDTH = 16
 TINY_SPARSITY = 0.5
@@ -103,7 +105,7 @@ def main(options: Options) -> None:
         "Connections: actor and both critics; their three targets are in the peak too.\n"
         f"The tiny agent's peak is {tiny['peak_bytes'] / MIB:.0f} MiB. "
         f"One {matrix} is {4 * options.width**2 / MIB:,.0f} MiB.\n\n"
-        + machine.markdown(machine.describe(), machine.versions("numpy", "rewirl"))
+        + machine.markdown(machine.describe(), versions("numpy", "rewirl"))
     )
     if options.json:
         measured = {"machine": machine.describe(), "tiny": tiny, "agents": agents}

@@ -7,8 +7,8 @@ import resource
 import sys
 from typing import Any
 
-from rewirl_agent import agent_of, connections_of, random_transitions, replay_of
-
+from rewirl.agents import TD3Config
+from rewirl.bench.made_up import agent_of, connections_of, random_transitions, replay_of
 from rewirl.topology import TopologyConfig
 
 TRANSITIONS = 1000
@@ -20,7 +20,8 @@ ADAPT_EVERY = 2
 def train(width: int, sparsity: float, batch_size: int) -> dict[str, Any]:
     """Update and rewire a new agent; return its connections, the shapes of its layers and the peak in bytes."""
     topology = TopologyConfig(sparsity=sparsity, adapt_every=ADAPT_EVERY)
-    agent = agent_of(topology, batch_size, threads=1, hidden_sizes=(width, width))
+    config = TD3Config(hidden_sizes=(width, width), topology=topology, batch_size=batch_size)
+    agent = agent_of("ds-td3", config, threads=1)
     replay = replay_of(random_transitions(TRANSITIONS))
     for _ in range(UPDATES):
         agent.update(replay)

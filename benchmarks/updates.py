@@ -13,16 +13,22 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import machine
 import tyro
-from interleaved import Contestant, measure, ratio, say, spread
+
+from rewirl.bench import machine
+from rewirl.bench import updates as rewirl_updates
+from rewirl.bench.interleaved import Contestant, measure, merged_versions, ratio, say, spread
+
+CONTESTANTS = Path(__file__).parent / "contestants"
 
 REFERENCE_FILES = ("DS_TD3.py", "TD3.py", "utils.py", "sparse_utils.py")
 REFERENCE_NAME = "GhadaSokar/Dynamic-Sparse-Training-for-Deep-Reinforcement-Learning"
+PUBLISHED = "as-published reference"
 
-HEADINGS = AS_SPARSE, REFERENCE_DENSE, DENSE, PRODUCTS = (
+HEADINGS = AS_SPARSE, REFERENCE_DENSE, AS_SPARSE_PUBLISHED, DENSE, PRODUCTS = (
     "x reference DS-TD3, as sparse",
     "x reference TD3",
+    "x reference DS-TD3, as sparse, as published",
     "x Rewirl TD3, same threads",
     "x dense products alone",
 )
@@ -44,6 +50,10 @@ class Options:
     reference: Path | None = None
     """A checkout of GhadaSokar/Dynamic-Sparse-Training-for-Deep-Reinforcement-Learning to compare with; needs torch."""
 
+    as_published_after: int = 0
+    """Time the reference exactly as it was published too, denormal numbers and all, after so many updates which let its
+    weights decay; 0 does not. Typical: 5000, which takes minutes."""
+
     rounds: int = 15
     """How often every contestant gets its turn. Typical: 10 to 30."""
 
@@ -64,6 +74,10 @@ class Options:
             raise SystemExit(f"--reference {self.reference} lacks {lacking}: give a checkout of {REFERENCE_NAME}")
         if self.reference and not _has_torch():
             raise SystemExit("--reference needs torch: pip install 'rewirl[oracle]'")
+        if self.as_published_after and not self.reference:
+            raise SystemExit("--as-published-after needs --reference DIR")
+        if self.as_published_after < 0:
+            raise SystemExit(f"--as-published-after must be 0 or more updates, got {self.as_published_after}")
         if self.json and not self.json.parent.is_dir():
             raise SystemExit(f"--json {self.json}: there is no folder {self.json.parent}")
 
@@ -73,17 +87,23 @@ def contestants(options: Options) -> list[Contestant]:
     found = []
     for threads in options.threads:
         common = {"threads": threads, "batch_size": options.batch_size}
-        kinds = [("Rewirl", {"kind": "rewirl", **common})]
+        kinds: list[tuple[str, Path, dict[str, Any]]] = [
+            ("Rewirl", Path(rewirl_updates.__file__), {"kind": "rewirl", **common})
+        ]
         if options.reference:
-            directory = str(options.reference.resolve())
-            kinds.append(("reference", {"kind": "reference", "directory": directory, **common}))
-        for name, specification in kinds:
-            found.append(Contestant(f"{name} TD3", {**specification, "agent": "td3"}))
+            reference = {"kind": "reference", "directory": str(options.reference.resolve()), **common}
+            script, after = CONTESTANTS / "reference.py", options.as_published_after
+            kinds.append(("reference", script, {**reference, "as_published": False, "warm_up": 200}))
+            if after:
+                kinds.append((PUBLISHED, script, {**reference, "as_published": True, "warm_up": after}))
+        for name, script, specification in kinds:
+            found.append(Contestant(f"{name} TD3", {**specification, "agent": "td3"}, script))
             for sparsity in options.sparsities:
                 sparse = {**specification, "agent": "ds-td3", "sparsity": sparsity}
-                found.append(Contestant(f"{name} DS-TD3", sparse))
+                found.append(Contestant(f"{name} DS-TD3", sparse, script))
     if _has_torch():
-        found.append(Contestant("dense products", {"kind": "products", "threads": 1, "batch_size": options.batch_size}))
+        products = {"kind": "products", "threads": 1, "batch_size": options.batch_size}
+        found.append(Contestant("dense products", products, CONTESTANTS / "products.py"))
     return found
 
 
@@ -100,6 +120,7 @@ def opponents(taking_part: list[Contestant], row: Contestant, task: str) -> dict
     columns = {
         AS_SPARSE: best(as_sparse, "reference DS-TD3", task),
         REFERENCE_DENSE: best(taking_part, "reference TD3", task),
+        AS_SPARSE_PUBLISHED: best(as_sparse, f"{PUBLISHED} DS-TD3", task),
         DENSE: best(same_threads, "Rewirl TD3", task),
         PRODUCTS: best(taking_part, "dense products", task),
     }
@@ -119,7 +140,10 @@ def table(taking_part: list[Contestant], task: str, unit: str) -> str:
     ]
     for row in rows:
         against = opponents(taking_part, row, task)
-        ratios = [f"{ratio(row, against[heading], task):.2f}" if heading in against else "" for heading in headings]
+        ratios = [
+            f"{ratio(row.rates[task], against[heading].rates[task]):.2f}" if heading in against else ""
+            for heading in headings
+        ]
         sparse = "" if row.sparsity is None else f"{row.sparsity:.0%}"
         connections = "" if row.connections is None else f"{row.connections:,}"
         measured = [f"{median(row.rates[task]):,.0f}", f"{spread(row.rates[task]):.0%}"]
@@ -136,7 +160,7 @@ def report(taking_part: list[Contestant], options: Options) -> str:
             "## Acting: one exploring action for one observation\n\n" + table(taking_part, "explore", "actions/s"),
             f"x = times as fast, median over {options.rounds} interleaved rounds of {options.seconds:g} s; of the "
             "reference the faster thread count. Dense products: those of one TD3 update, one thread, nothing else.",
-            machine.markdown(machine.describe(), _versions(taking_part)),
+            machine.markdown(machine.describe(), merged_versions(taking_part)),
         ]
     )
 
@@ -147,7 +171,7 @@ def record(taking_part: list[Contestant], options: Options) -> dict[str, Any]:
         "batch_size": options.batch_size,
         "seconds": options.seconds,
         "machine": machine.describe(),
-        "versions": _versions(taking_part),
+        "versions": merged_versions(taking_part),
         "contestants": [
             {
                 "name": row.name,
@@ -158,7 +182,8 @@ def record(taking_part: list[Contestant], options: Options) -> dict[str, Any]:
                 "median_rates": {task: median(rates) for task, rates in row.rates.items()},
                 "ratios": {
                     task: {
-                        heading: ratio(row, other, task) for heading, other in opponents(taking_part, row, task).items()
+                        heading: ratio(row.rates[task], other.rates[task])
+                        for heading, other in opponents(taking_part, row, task).items()
                     }
                     for task in row.rates
                 },
@@ -166,13 +191,6 @@ def record(taking_part: list[Contestant], options: Options) -> dict[str, Any]:
             for row in taking_part
         ],
     }
-
-
-def _versions(taking_part: list[Contestant]) -> dict[str, str]:
-    found = machine.versions("numpy")
-    for contestant in taking_part:
-        found |= contestant.versions
-    return found
 
 
 def _has_torch() -> bool:
@@ -183,7 +201,7 @@ def main(options: Options) -> None:
     taking_part = contestants(options)
     if not _has_torch():
         say("torch is not installed (pip install 'rewirl[oracle]'): no column for dense products alone")
-    measure(taking_part, options.rounds, options.seconds)
+    measure(taking_part, options.rounds, options.seconds, shares={"explore": 0.25})
     print(report(taking_part, options))
     if options.json:
         options.json.write_text(json.dumps(record(taking_part, options), indent=1) + "\n")

@@ -455,20 +455,16 @@ void adam_by_age(size_t n, float* w, const float* g, float* m, float* v, const A
   }
 }
 
-void interpolate(size_t runs, const Run* run, float* target, const float* online, float tau) {
+void interpolate(size_t n, float* target, const float* online, float tau) {
   const Vec a = set1(tau), b = set1(1.0f - tau);
-  for (const Run* end = run + runs; run < end; target += run->length, ++run) {
-    const size_t n = run->length;
-    size_t i = 0;
-    if (run->source == Run::kNone) {
-      for (; i + kWidth <= n; i += kWidth) store(target + i, b * load(target + i));
-      if (i < n) store(target + i, b * load(target + i, n - i), n - i);
-    } else {
-      const float* from = online + run->source;
-      for (; i + kWidth <= n; i += kWidth) store(target + i, fma(a, load(from + i), b * load(target + i)));
-      if (i < n) store(target + i, fma(a, load(from + i, n - i), b * load(target + i, n - i)), n - i);
-    }
+  size_t i = 0;
+  if (!online) {
+    for (; i + kWidth <= n; i += kWidth) store(target + i, b * load(target + i));
+    if (i < n) store(target + i, b * load(target + i, n - i), n - i);
+    return;
   }
+  for (; i + kWidth <= n; i += kWidth) store(target + i, fma(a, load(online + i), b * load(target + i)));
+  if (i < n) store(target + i, fma(a, load(online + i, n - i), b * load(target + i, n - i)), n - i);
 }
 
 // tanh to 4e-7: an odd rational function fitted to [-9, 9], beyond which it is +-1 in single precision.

@@ -39,12 +39,6 @@ struct AdamStep {
   float beta1, beta2, epsilon, weight_decay;
 };
 
-// A stretch of a target's values: `length` of them follow the online values from `source` on, or none.
-struct Run {
-  static constexpr uint32_t kNone = ~0u;
-  uint32_t source, length;
-};
-
 struct Small {
   size_t found, below, zeros;  // how many indices were written, and how many w have 0 < |w| < low, or are 0
 };
@@ -80,8 +74,8 @@ struct Kernels {
   void (*adam_by_age)(size_t n, float* w, const float* g, float* m, float* v, const AdamStep& step, const uint32_t* born,
                       uint32_t steps, const float* step_size, const float* inverse_root_c2, uint32_t entries);
 
-  // target += tau * (online - target), written as tau * online + (1 - tau) * target, run by run.
-  void (*interpolate)(size_t runs, const Run* run, float* target, const float* online, float tau);
+  // target += tau * (online - target), written as tau * online + (1 - tau) * target; online may be null (zero).
+  void (*interpolate)(size_t n, float* target, const float* online, float tau);
 
   // out[i] = clip(tanh(x[i]) + clip(scale * noise[i], -bound, bound), -1, 1); noise may be null (zero). n is a multiple of kLane.
   void (*squash)(size_t n, const float* x, const float* noise, float scale, float bound, float* out);

@@ -50,7 +50,7 @@ void Index::each(const Visit& visit) const {
         for (int32_t r = 0; r < panel; ++r)
           if (pattern >> r & 1) rows_of[count++] = p * panel + r;
         for (uint32_t k = begin[0]; k < begin[1]; ++k)
-          visit(k, rows_of[(k - begin[0]) % static_cast<uint32_t>(count)], b * block + column[k]);
+          visit(source.size() ? source[k] : k, rows_of[(k - begin[0]) % static_cast<uint32_t>(count)], b * block + column[k]);
       }
 }
 
@@ -100,7 +100,12 @@ Layer::Layer(int32_t n_in, int32_t n_out, const int64_t* places, size_t connecti
   } else {
     std::vector<uint32_t> order;
     build(places, connections, order);
-    for (size_t k = 0; k < connections; ++k) values[k] = initial[order[k]];
+    const bool sorted = std::is_sorted(order.begin(), order.end());
+    if (!trainable && !sorted) {
+      index_.source = Buffer<uint32_t>(connections);
+      std::copy(order.begin(), order.end(), index_.source.begin());
+    }
+    for (size_t k = 0; k < connections; ++k) values[k] = initial[trainable ? order[k] : k];
   }
   bias = Buffer<float>(n_out);
   if (!trainable_) return;
@@ -186,16 +191,16 @@ void Layer::connection_gradient(const float* dy, const float* x, int vectors, bo
 }
 
 void Layer::act(const float* x, float* y, bool relu) {
-  if (!dense_ && index_.panel == 1) {
-    kernels().spmv(index_.view(), values.data(), x, y, bias.data(), relu);
-    return;
-  }
-  if (!dense_ && !acting_current_) {
-    if (acting_.size() == 0) acting_ = Buffer<float>(static_cast<size_t>(n_in_) * n_out_);
-    index_.each([&](uint32_t k, int32_t r, int32_t c) { acting_[static_cast<size_t>(r) * n_in_ + c] = values[k]; });
+  const bool panels = !dense_ && index_.panel > 1, reordered = !dense_ && index_.source.size() > 0;
+  if ((panels || reordered) && !acting_current_) {
+    if (acting_.size() == 0) acting_ = Buffer<float>(panels ? static_cast<size_t>(n_in_) * n_out_ : connections());
+    if (panels) index_.each([&](uint32_t k, int32_t r, int32_t c) { acting_[static_cast<size_t>(r) * n_in_ + c] = values[k]; });
+    else for (size_t k = 0; k < connections(); ++k) acting_[k] = values[index_.source[k]];
     acting_current_ = true;
   }
-  kernels().gemv(n_out_, n_in_, dense_ ? values.data() : acting_.data(), x, y, bias.data(), relu);
+  const float* w = panels || reordered ? acting_.data() : values.data();
+  if (dense_ || panels) kernels().gemv(n_out_, n_in_, w, x, y, bias.data(), relu);
+  else kernels().spmv(index_.view(), w, x, y, bias.data(), relu);
 }
 
 void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown,
@@ -204,6 +209,7 @@ void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grow
     if (n_dropped || n_grown) throw std::invalid_argument("a dense layer cannot be rewired");
     return;
   }
+  if (!trainable_) throw std::invalid_argument("a layer of a target network follows its online layer; it is not rewired");
   const size_t n = connections();
   std::vector<char> keep(n, 1);
   for (size_t i = 0; i < n_dropped; ++i) {

@@ -36,7 +36,7 @@ struct Index {
   static Index build(int32_t rows, int32_t columns, const std::vector<int32_t>& row, const std::vector<int32_t>& column,
                      std::vector<uint32_t>& order);
   SparseMatrix view() const { return {rows, columns, block, blocks, panel, start.data(), column.data(), source.data()}; }
-  // Calls visit(k, row, column) for every position k in order.
+  // Calls visit(k, row, column) for every position in order, k being where its value is.
   template <class Visit>
   void each(const Visit& visit) const;
 };
@@ -44,7 +44,8 @@ struct Index {
 class Layer {
  public:
   // places: row * n_in + column, distinct, any order; values in the same order. Dense layers have places == nullptr and
-  // their values row by row. A layer that is not trainable (of a target network) has no gradient, moments or transpose.
+  // their values row by row. A trainable layer sorts them. One that is not has no gradient, moments or transpose, and keeps
+  // the order: a target is updated from values in the order of another topology.
   Layer(int32_t n_in, int32_t n_out, const int64_t* places, size_t connections, const float* values, bool trainable);
 
   int32_t n_in() const { return n_in_; }
@@ -78,6 +79,7 @@ class Layer {
   bool dense_, trainable_;
   Index index_, transposed_;  // the transposed one has its values in the places of index_
   // A single sample has nothing to share among the rows of a panel: act() uses a row-by-row copy, made when it is needed.
+  // So does one whose values are in another order.
   Buffer<float> acting_;
   bool acting_current_ = false;
 };

@@ -198,69 +198,38 @@ std::vector<bool> TargetUpdate::behind() const {
   return result;
 }
 
-// Finds the online source of each place of the target. With renew the target is first rebuilt over the union of the online
-// places and its own non-zero ones; without, it has to have all online places.
+// Rebuilds a target layer over the union of the online places and its own: those that are not zero if it is renewed, because the
+// online layer was rewired; else all, of which the online ones have to be there.
 void TargetUpdate::connect(size_t l, bool renew) {
   Layer& target = target_.layers[l];
   const Layer& online = online_.layers[l];
-  Link& link = links_[l];
-  link.version = online.version;
-  const auto whole = [&] {
-    link.runs = Buffer<Run>(1);
-    link.runs[0] = {0, static_cast<uint32_t>(online.connections())};
-  };
-  if (online.dense()) return whole();
-  const std::vector<int64_t> online_places = online.places(), target_places = target.places();
-  const std::vector<uint32_t> online_order = online.row_major();
-  std::vector<uint32_t> target_order = target.row_major();
-  constexpr uint32_t kNone = Run::kNone;
-  struct Place {
-    int64_t place;
-    uint32_t online, target;
-  };
-  std::vector<Place> all;
-  bool missing = false;
-  size_t o = 0, t = 0;
-  while (o < online_order.size() || t < target_order.size()) {
-    const int64_t po = o < online_order.size() ? online_places[online_order[o]] : INT64_MAX;
-    const int64_t pt = t < target_order.size() ? target_places[target_order[t]] : INT64_MAX;
-    all.push_back({std::min(po, pt), po <= pt ? online_order[o++] : kNone, pt <= po ? target_order[t++] : kNone});
-    missing |= all.back().target == kNone;
-  }
-  std::vector<uint32_t> source;
-  if (missing && !renew) throw std::invalid_argument("the target lacks connections of its online network");
-  if (renew) {
-    std::vector<int64_t> places;
-    std::vector<float> values;
-    std::vector<uint32_t> from;
-    for (const Place& p : all) {
-      const float value = p.target == kNone ? 0.0f : target.values[p.target];
-      if (p.online == kNone && value == 0.0f) continue;
-      places.push_back(p.place);
-      values.push_back(value);
-      from.push_back(p.online);
+  links_[l].version = online.version;
+  if (online.dense()) return;
+  std::vector<int64_t> places = online.places();
+  const std::vector<int64_t> target_places = target.places();
+  const std::vector<uint32_t> online_order = online.row_major(), target_order = target.row_major();
+  std::vector<float> values(places.size(), 0.0f);
+  std::vector<uint32_t> stale;  // positions in the target
+  size_t found = 0, o = 0;
+  for (const uint32_t t : target_order) {
+    while (o < online_order.size() && places[online_order[o]] < target_places[t]) ++o;
+    if (o < online_order.size() && places[online_order[o]] == target_places[t]) {
+      values[online_order[o]] = target.values[t];
+      ++found;
+    } else if (!renew || target.values[t] != 0.0f) {
+      stale.push_back(t);
     }
-    Layer next(target.n_in(), target.n_out(), places.data(), places.size(), values.data(), false);
-    std::copy(target.bias.begin(), target.bias.end(), next.bias.begin());
-    next.version = target.version + 1;
-    target = std::move(next);
-    target_order = target.row_major();
-    source.resize(places.size());
-    for (size_t k = 0; k < places.size(); ++k) source[target_order[k]] = from[k];
-  } else {
-    source.resize(target.connections());
-    for (const Place& p : all) source[p.target] = p.online;
   }
-  std::vector<Run> runs;
-  for (uint32_t from : source) {
-    if (!runs.empty() && (from == kNone ? runs.back().source == kNone
-                                        : runs.back().source != kNone && runs.back().source + runs.back().length == from))
-      ++runs.back().length;
-    else
-      runs.push_back({from, 1});
+  if (!renew && found < places.size()) throw std::invalid_argument("the target lacks connections of its online network");
+  for (const uint32_t t : stale) {
+    places.push_back(target_places[t]);
+    values.push_back(target.values[t]);
   }
-  link.runs = Buffer<Run>(runs.size());
-  std::copy(runs.begin(), runs.end(), link.runs.begin());
+  const int64_t none = 0;  // an empty vector may have a null pointer, which would mean dense
+  Layer next(target.n_in(), target.n_out(), places.empty() ? &none : places.data(), places.size(), values.data(), false);
+  std::copy(target.bias.begin(), target.bias.end(), next.bias.begin());
+  next.version = target.version + 1;
+  target = std::move(next);
 }
 
 void TargetUpdate::update(float tau) {
@@ -268,10 +237,13 @@ void TargetUpdate::update(float tau) {
     Layer& target = target_.layers[l];
     const Layer& online = online_.layers[l];
     if (links_[l].version != online.version) connect(l, true);
-    const Run all{0, static_cast<uint32_t>(online.bias.size())};
-    kernels().interpolate(1, &all, target.bias.data(), online.bias.data(), tau);
-    kernels().interpolate(links_[l].runs.size(), links_[l].runs.data(), target.values.data(), online.values.data(), tau);
-    if (target.connections() > online.connections()) maintain_sparsity(l);
+    const size_t k = online.connections(), n = target.connections();
+    kernels().interpolate(online.bias.size(), target.bias.data(), online.bias.data(), tau);
+    kernels().interpolate(k, target.values.data(), online.values.data(), tau);
+    if (n > k) {
+      kernels().interpolate(n - k, target.values.data() + k, nullptr, tau);
+      maintain_sparsity(l);
+    }
     target.changed();
   }
 }

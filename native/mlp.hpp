@@ -66,8 +66,9 @@ class Mlp {
 
 // The soft update of a target network and MaintainSparsity (Sokar et al. 2022, Algorithm 3).
 //
-// A target layer is stored over the union of the online topology and its own; of these places at most k are not zero,
-// k being the number of online connections. The union is renewed when the online network has been rewired.
+// A target layer is stored over the union of the online topology and its own: first the online places in the online order,
+// so that the soft update is a straight line, then the stale ones, dropped online but not yet outweighed. At most k places are
+// not zero, k being the number of online connections. The union is renewed when the online network has been rewired.
 class TargetUpdate {
  public:
   // behind[l]: the online layer l has been rewired since the last update, so the union of layer l is to be renewed at the next.
@@ -79,7 +80,6 @@ class TargetUpdate {
  private:
   struct Link {
     uint64_t version = 0;          // of the online topology that the union is of
-    Buffer<Run> runs;              // where the places of the union are in the online values
     float limit = 0.0f;            // of the magnitudes that the last cut zeroed
   };
   void connect(size_t layer, bool renew);

@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from rewirl.bench import serve
+from rewirl.bench.interleaved import Contestant, doubts, measure, ratio
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -61,6 +63,7 @@ class SETSparseTD3(TD3.TD3):
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "contestants"))
 
 
 @pytest.fixture
@@ -70,17 +73,15 @@ def stand_in(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def row(name: str, threads: int, rates: list[float], sparsity: float | None = None) -> Any:
-    from interleaved import Contestant
-
+def row(name: str, threads: int, rates: list[float], sparsity: float | None = None) -> Contestant:
     specification = {"threads": threads, "sparsity": sparsity}
-    return Contestant(name, specification, connections=1000, rates={"update": rates})
+    return Contestant(name, specification, facts={"connections": 1000}, rates={"update": rates})
 
 
 def test_products_of_an_update_are_nine_large_ones_and_five_in_every_second() -> None:
-    import contestant
+    import products
 
-    critic, actor = list(contestant.products_of_critic_update()), list(contestant.products_of_actor_update())
+    critic, actor = list(products.products_of_critic_update()), list(products.products_of_actor_update())
     assert sum(n_in == n_out == 256 for _, n_in, n_out, _ in critic) == 9
     assert sum(n_in == n_out == 256 for _, n_in, n_out, _ in actor) == 5
     # By hand, weights multiplied per sample: forward, gradients of parameters, gradients of hidden units.
@@ -92,10 +93,8 @@ def test_products_of_an_update_are_nine_large_ones_and_five_in_every_second() ->
 
 
 def test_ratio_is_the_median_within_rounds() -> None:
-    from interleaved import ratio
-
     # The machine was ten times as fast in the last round: the ratio of medians would be 30 / 4.
-    assert ratio(row("a", 1, [2.0, 30.0, 60.0]), row("b", 1, [1.0, 4.0, 30.0]), "update") == 2.0
+    assert ratio([2.0, 30.0, 60.0], [1.0, 4.0, 30.0]) == 2.0
 
 
 def test_reference_is_compared_at_its_best_and_as_sparse() -> None:
@@ -122,8 +121,6 @@ def test_reference_is_compared_at_its_best_and_as_sparse() -> None:
 
 
 def test_a_busy_machine_and_a_restless_contestant_are_told() -> None:
-    from interleaved import doubts
-
     quiet, restless = row("quiet", 1, []), row("restless", 2, [])
     quiet.processor_shares, restless.processor_shares = [1.0, 0.99], [1.9, 1.8]
     assert doubts([quiet, restless], seconds=10.0) == []
@@ -131,13 +128,15 @@ def test_a_busy_machine_and_a_restless_contestant_are_told() -> None:
     assert "restless, 2 threads computed for 1.0 s while others" in doubts([quiet, restless], seconds=10.0)[0]
     quiet.processor_shares, restless.processor_shares = [0.5, 0.5], [0.6, 0.6]
     assert "busy" in doubts([quiet, restless], seconds=100.0)[0]
+    quiet.idle_seconds, quiet.processor_shares = 1.0, [1.0]
+    assert doubts([quiet], seconds=1.0) == []  # there is nobody whom it could have disturbed
 
 
 def test_reference_gets_the_lambdas_of_the_sparsity() -> None:
-    import contestant
+    import reference
 
-    assert contestant.lambdas(0.51) == (7.0, 64.0)
-    first, second = contestant.lambdas(0.9)
+    assert reference.lambdas(0.51) == (7.0, 64.0)
+    first, second = reference.lambdas(0.9)
     assert first == pytest.approx(second)
     critic = first * (23 + 256) + second * (256 + 256) + 256
     assert critic == pytest.approx(0.1 * (23 * 256 + 256 * 256 + 256))
@@ -145,10 +144,15 @@ def test_reference_gets_the_lambdas_of_the_sparsity() -> None:
 
 def test_contestants_answer_from_processes_of_their_own(stand_in: Path) -> None:
     import updates
-    from interleaved import measure
 
     options = updates.Options(
-        batch_size=32, threads=(1,), sparsities=(0.51,), reference=stand_in, rounds=2, seconds=0.05
+        batch_size=32,
+        threads=(1,),
+        sparsities=(0.51,),
+        reference=stand_in,
+        as_published_after=4,
+        rounds=2,
+        seconds=0.05,
     )
     rows = {str(c): c for c in updates.contestants(options)}
     assert list(rows) == [
@@ -156,13 +160,16 @@ def test_contestants_answer_from_processes_of_their_own(stand_in: Path) -> None:
         "Rewirl DS-TD3, 51% sparse, 1 threads",
         "reference TD3, 1 threads",
         "reference DS-TD3, 51% sparse, 1 threads",
+        "as-published reference TD3, 1 threads",
+        "as-published reference DS-TD3, 51% sparse, 1 threads",
         "dense products, 1 threads",
     ]
-    rewirl, reference = (c for c in rows.values() if c.sparsity)
-    measure([rewirl, reference], options.rounds, options.seconds)
+    rewirl, reference, published = (c for c in rows.values() if c.sparsity)
+    measure([rewirl, reference, published], options.rounds, options.seconds)
     assert abs(rewirl.connections - 106_000) < 2_000
     assert reference.connections == 12
-    for contestant in (rewirl, reference):
+    assert (reference.facts["denormals"], published.facts["denormals"]) == (0.0, pytest.approx(1.0, rel=1e-3))
+    for contestant in (rewirl, reference, published):
         assert all(len(contestant.rates[task]) == 2 for task in ("update", "explore"))
         assert contestant.process.poll() is not None
     json.dumps(updates.record([rewirl, reference], options))
@@ -170,18 +177,17 @@ def test_contestants_answer_from_processes_of_their_own(stand_in: Path) -> None:
 
 
 def test_rate_counts_calls_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    import contestant
-
     now = 0.0
 
-    def task() -> None:
+    def task() -> int:
         nonlocal now
-        now += 0.01
+        now += 0.03
+        return 3
 
-    monkeypatch.setattr(contestant.time, "perf_counter", lambda: now)
-    monkeypatch.setattr(contestant.time, "process_time", lambda: now / 2)
-    rate, processor_share = contestant.calls_per_second(task, 1.0)
-    assert rate == pytest.approx(100)
+    monkeypatch.setattr(serve.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(serve.time, "process_time", lambda: now / 2)
+    per_second, processor_share = serve.rate(task, 1.0)
+    assert per_second == pytest.approx(100)
     assert processor_share == pytest.approx(0.5)
 
 
@@ -190,6 +196,7 @@ def test_rate_counts_calls_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None
     [
         (["--reference", "."], "lacks DS_TD3.py, TD3.py, utils.py, sparse_utils.py: give a checkout of GhadaSokar/"),
         (["--threads", "0"], "must be at least 1"),
+        (["--as-published-after", "100"], "--as-published-after needs --reference DIR"),
         (["--sparsities", "1.5"], "must lie between 0 and 1"),
         (["--json", "nowhere/out.json"], "there is no folder nowhere"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,14 @@ usage: rewirl COMMAND ...   (rewirl COMMAND --help explains its options)
 {commands}
 
 example: rewirl train --agent ds-td3 --env HalfCheetah-v5 --seed 0"""
+
+_ABOUT_BENCH = """{about}
+
+usage: rewirl bench BENCHMARK ...   (rewirl bench BENCHMARK --help explains its options)
+
+{benchmarks}
+
+Each prints Markdown. Run them on a machine that does nothing else."""
 
 
 class UsageError(Exception):
@@ -218,12 +227,53 @@ def watch(given: list[str]) -> int:
     return 0
 
 
+def bench(given: list[str]) -> int:
+    """Measure how fast this machine runs Rewirl: single layers, updates, or whole runs."""
+    if not given or given[0] in ("-h", "--help"):
+        width = max(map(len, BENCHMARKS))
+        lines = [f"  {name:<{width}}  {text}" for name, (_, text) in BENCHMARKS.items()]
+        print(_ABOUT_BENCH.format(about=_summary(bench), benchmarks="\n".join(lines)))
+        return 0
+    name, *rest = given
+    if name not in BENCHMARKS:
+        raise UsageError(f"no benchmark {name!r}; {_did_you_mean(name, BENCHMARKS)}There are {', '.join(BENCHMARKS)}")
+    module = importlib.import_module(f"rewirl.bench.{BENCHMARKS[name][0]}")
+    options = _options(
+        f"bench {name}",
+        rest,
+        module,
+        benchmark=(module.Options, module.Options(), ""),
+        json=(Path | None, None, "File for everything measured, every round included."),
+    )
+    if options.json is not None and not options.json.parent.is_dir():
+        raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
+    from rewirl.training.environments import FaultyEnvironmentError
+
+    try:
+        with _user_errors():
+            result = module.run(options.benchmark)
+    except FaultyEnvironmentError as error:
+        return _failed(error)
+    print(module.markdown(result))
+    if options.json is not None:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+BENCHMARKS = {
+    "kernels": ("kernels", "One layer by density, width and batch, beside the machine's own dense matrix product."),
+    "updates": ("updates", "Whole updates per second of every agent, and where their time goes."),
+    "end-to-end": ("end_to_end", "Environment steps per second of whole runs, evaluations included."),
+}
+"""The module in rewirl.bench, and what it measures, by name."""
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "resume": resume,
     "evaluate": evaluate,
     "inspect": inspect,
     "watch": watch,
+    "bench": bench,
 }
 
 
@@ -356,13 +406,13 @@ def _value_of(option: str, given: list[str]) -> str | None:
     return value
 
 
-def _options(command: str, given: list[str], function: Callable[..., Any], **fields: tuple[Any, Any, str]) -> Any:
+def _options(command: str, given: list[str], about: Any, **fields: tuple[Any, Any, str]) -> Any:
     """Parse options with tyro.
 
     Args:
         command: its name.
         given: the arguments after it.
-        function: its docstring says what the command does.
+        about: its docstring says what the command does.
         **fields: for each option its type, default and help. Without a default (MISSING) it is given by its place. A
             settings dataclass stands for one option per field; the field's docstring is the help.
 
@@ -388,7 +438,7 @@ def _options(command: str, given: list[str], function: Callable[..., Any], **fie
     parsed: Any = tyro.cli(
         made,
         prog=f"rewirl {command}",
-        description=function.__doc__,
+        description=about.__doc__,
         args=given,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         registry=_registry(),

@@ -1,16 +1,17 @@
-"""What a measurement was made on: processor, cores, instruction set, and versions."""
+"""What a measurement was made on: processor, cores, instruction set and system."""
 
 from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+Description = dict[str, str | int | list[str]]
 
 INSTRUCTION_SETS = ("sse4_2", "avx", "f16c", "fma", "avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
 
 
-def describe() -> dict[str, str | int | list[str]]:
+def describe() -> Description:
     """Return the processor's name, the cores this process may use, its vector instructions and the system."""
     fields = _cpuinfo()
     flags = (fields.get("flags") or fields.get("Features") or "").split()
@@ -22,19 +23,8 @@ def describe() -> dict[str, str | int | list[str]]:
     }
 
 
-def versions(*packages: str) -> dict[str, str]:
-    """Return Python's version and that of each installed package among these."""
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def markdown(described: dict[str, str | int | list[str]], used_versions: dict[str, str]) -> str:
-    """Return both as two lines of Markdown."""
+def markdown(described: Description, used_versions: dict[str, str]) -> str:
+    """Return a machine and versions as two lines of Markdown."""
     instructions = described["instructions"]
     assert isinstance(instructions, list)
     return "\n".join(

@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
+
+from rewirl.bench import serve
 
 IDLE_LOAD_ALLOWED = 0.02
 """Share of the time of others that a waiting contestant may compute, as a spinning thread would."""
@@ -24,7 +27,15 @@ class Contestant:
 
     name: str
     specification: dict[str, Any]
-    connections: int | None = None
+    """What the process builds it from, as JSON values: its `kind` and `threads`; `cores` are those it may run on."""
+
+    script: Path = field(default_factory=Path)
+    """The file that defines this kind, see `rewirl.bench.serve`."""
+
+    python: str = sys.executable
+    """The Python that runs it."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
     rates: dict[str, list[float]] = field(default_factory=dict)
     processor_shares: list[float] = field(default_factory=list)
     idle_seconds: float = 0.0
@@ -33,46 +44,66 @@ class Contestant:
 
     @property
     def threads(self) -> int:
+        """How many threads it may use."""
         return int(self.specification["threads"])
 
     @property
     def sparsity(self) -> float | None:
+        """Share of absent connections; None is dense."""
         sparsity: float | None = self.specification.get("sparsity")
         return sparsity
 
+    @property
+    def connections(self) -> int | None:
+        """Connections of its networks, if it has networks."""
+        connections: int | None = self.facts.get("connections")
+        return connections
+
     def __str__(self) -> str:
+        """Return name, sparsity and threads."""
         sparse = "" if self.sparsity is None else f" {self.sparsity:.0%} sparse,"
         return f"{self.name},{sparse} {self.threads} threads"
 
     def start(self) -> None:
-        """Start the process and wait until it has warmed up."""
+        """Start the process and wait until it has warmed up.
+
+        Raises:
+            SystemExit: it ended before.
+        """
         count = str(self.threads)
         environment = os.environ | {f"{name}_NUM_THREADS": count for name in ("OMP", "MKL", "OPENBLAS")}
-        environment["CUDA_VISIBLE_DEVICES"] = ""  # the reference would take a GPU if it saw one
-        program = str(Path(__file__).with_name("contestant.py"))
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # peers would take a GPU if they saw one
         self.process = subprocess.Popen(
-            [sys.executable, program, json.dumps(self.specification)],
+            [self.python, "-P", serve.__file__, str(self.script), json.dumps(self.specification)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
         ready = self._answer()
         self.rates = {task: [] for task in ready["tasks"]}
-        self.connections = ready["connections"]
-        self.versions = ready["versions"]
+        self.facts, self.versions = ready["facts"], ready["versions"]
 
     def time(self, task: str, seconds: float) -> None:
         """Let the process time one slice of a task and keep the rate."""
-        assert self.process is not None and self.process.stdin is not None
-        self.process.stdin.write(f"{task} {seconds}\n")
-        self.process.stdin.flush()
+        self._ask("time", task, seconds)
         answer = self._answer()
         self.rates[task].append(answer["rate"])
         self.processor_shares.append(answer["processor_share"])
         self.idle_seconds += answer["idle_seconds"]
 
+    def report(self, name: str, seconds: float) -> Any:
+        """Return one of its reports, which takes about so many seconds."""
+        self._ask("report", name, seconds)
+        return self._answer()["report"]
+
     def stop(self) -> None:
+        """End the process; idempotent."""
         if self.process is not None:
             self.process.kill()
             self.process.communicate()
+
+    def _ask(self, verb: str, name: str, seconds: float) -> None:
+        assert self.process is not None and self.process.stdin is not None
+        self.process.stdin.write(f"{verb} {name} {seconds}\n")
+        self.process.stdin.flush()
 
     def _answer(self) -> dict[str, Any]:
         assert self.process is not None and self.process.stdout is not None
@@ -82,8 +113,26 @@ class Contestant:
         return dict(json.loads(line))
 
 
-def measure(taking_part: list[Contestant], rounds: int, seconds: float) -> None:
-    """Start everyone, then go round: one slice each, one at a time, another one first in every round."""
+def measure(
+    taking_part: Sequence[Contestant],
+    rounds: int,
+    seconds: float,
+    shares: Mapping[str, float] | None = None,
+    report: str | None = None,
+) -> list[Any]:
+    """Start everyone, then go round: one slice each, one at a time, another one first in every round.
+
+    Args:
+        taking_part: the contestants; their rates are filled.
+        rounds: how often everyone gets a turn.
+        seconds: length of a slice.
+        shares: tasks whose slice is this share of it.
+        report: what to ask each of them at the end, for as long as a slice.
+
+    Returns:
+        The reports, in the order of the contestants; empty without `report`.
+    """
+    shares = shares or {}
     try:
         for number, contestant in enumerate(taking_part, 1):
             say(f"warm-up {number}/{len(taking_part)}: {contestant}")
@@ -91,22 +140,25 @@ def measure(taking_part: list[Contestant], rounds: int, seconds: float) -> None:
         for number in range(rounds):
             say(f"round {number + 1}/{rounds}")
             first = number % len(taking_part)
-            for contestant in taking_part[first:] + taking_part[:first]:
+            for contestant in [*taking_part[first:], *taking_part[:first]]:
                 for task in contestant.rates:
-                    contestant.time(task, seconds if task == "update" else seconds / 4)
+                    contestant.time(task, seconds * shares.get(task, 1.0))
+        reports = [contestant.report(report, seconds) for contestant in taking_part] if report else []
     finally:
         for contestant in taking_part:
             contestant.stop()
-    for doubt in doubts(taking_part, rounds * seconds * len(taking_part)):
+    timed = rounds * seconds * sum(shares.get(task, 1.0) for contestant in taking_part for task in contestant.rates)
+    for doubt in doubts(taking_part, timed):
         say(f"warning: {doubt}")
+    return reports
 
 
-def doubts(taking_part: list[Contestant], seconds: float) -> list[str]:
+def doubts(taking_part: Sequence[Contestant], seconds: float) -> list[str]:
     """Return what speaks against the rates measured, given for how long everybody together was timed."""
     found = [
         f"{contestant} computed for {contestant.idle_seconds:.1f} s while others were timed; all rates may be too low"
         for contestant in taking_part
-        if contestant.idle_seconds > IDLE_LOAD_ALLOWED * seconds
+        if len(taking_part) > 1 and contestant.idle_seconds > IDLE_LOAD_ALLOWED * seconds
     ]
     share = median(share for contestant in taking_part for share in contestant.processor_shares)
     if share < PROCESSOR_SHARE_EXPECTED:
@@ -117,12 +169,23 @@ def doubts(taking_part: list[Contestant], seconds: float) -> list[str]:
     return found
 
 
-def ratio(one: Contestant, other: Contestant, task: str) -> float:
-    """Return the median over the rounds of how much faster one is than the other in the same round."""
-    return median(a / b for a, b in zip(one.rates[task], other.rates[task], strict=True))
+def merged_versions(taking_part: Sequence[Contestant]) -> dict[str, str]:
+    """Return the versions that contestants use; where they differ, all of them."""
+    found: dict[str, list[str]] = {}
+    for contestant in taking_part:
+        for name, number in contestant.versions.items():
+            numbers = found.setdefault(name, [])
+            if number not in numbers:
+                numbers.append(number)
+    return {name: " / ".join(numbers) for name, numbers in found.items()}
 
 
-def spread(rates: list[float]) -> float:
+def ratio(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the median over the rounds of how much higher one rate is than the other in the same round."""
+    return median(a / b for a, b in zip(one, other, strict=True))
+
+
+def spread(rates: Sequence[float]) -> float:
     """Return the interquartile range as a share of the median: how restless the machine was."""
     if len(rates) < 2:
         return 0.0

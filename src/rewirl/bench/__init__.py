@@ -1,0 +1,1 @@
+"""Benchmarks: what is timed, in turns, on which machine. For `rewirl bench` and for the commands in benchmarks/."""

@@ -1,0 +1,196 @@
+"""How many environment steps a second a whole run makes, evaluations and all, and how long the paper's would take."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rewirl.agents import AGENTS
+from rewirl.bench import machine
+from rewirl.bench.interleaved import say
+from rewirl.bench.serve import versions
+from rewirl.bench.tables import table
+from rewirl.experiments.presets import td3_topology
+from rewirl.training import run as training_run
+from rewirl.training.config import TrainConfig
+from rewirl.training.evaluation import Evaluation
+from rewirl.training.progress import Silent
+
+PROTOCOL_STEPS = 1_000_000
+PROTOCOL_EVALUATIONS = 200
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which runs are made, and how long they are."""
+
+    agents: tuple[str, ...] = ("td3", "ds-td3")
+    """Agents to run, each with its default topology for the environment."""
+
+    sparsity: float | None = None
+    """Share of absent connections of the sparse agents; None is their default. Typical: 0.5 to 0.95."""
+
+    env: str = "HalfCheetah-v5"
+    """Gymnasium id of the environment."""
+
+    env_module: str | None = None
+    """Module imported first, so that it can register environments of your own."""
+
+    threads: tuple[int, ...] = (1, 2)
+    """Thread counts to run every agent with. Typical: 1 2."""
+
+    steps: int = 10_000
+    """Steps with an update each that are timed. Typical: 5000 to 100000."""
+
+    learning_starts: int = 1_000
+    """Steps with random actions before them, which are not timed. Typical: 1000."""
+
+    eval_every: int = 5_000
+    """Steps between two evaluations; an evaluation falls into the timed steps at least once. Typical: 5000."""
+
+    eval_episodes: int = 10
+    """Episodes per evaluation. Typical: 10."""
+
+    batch_size: int = 100
+    """Samples per update. Typical: 100 to 256."""
+
+    hidden_sizes: tuple[int, ...] = (256, 256)
+    """Units of the hidden layers. Typical: 256 256."""
+
+    rounds: int = 3
+    """How often every run is made, in turns. Typical: 3 to 5."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        unknown = [agent for agent in self.agents if agent not in AGENTS]
+        if unknown or not self.agents:
+            raise ValueError(f"agents must be among {', '.join(AGENTS)}; got {', '.join(unknown) or 'none'}")
+        for name in ("steps", "learning_starts", "eval_every", "eval_episodes", "batch_size", "rounds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.threads or min(self.threads) < 1:
+            raise ValueError(f"threads must be at least 1, got {self.threads}")
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Make every run in a temporary directory, one after the other, as often as there are rounds.
+
+    Returns:
+        JSON values: `runs` with `step_seconds` and `evaluation_seconds` of every round, machine, versions, options.
+
+    Raises:
+        UnsuitableEnvironmentError: the environment cannot be found or has unsuitable spaces.
+        ValueError: the agent cannot be built.
+    """
+    runs: list[dict[str, Any]] = [
+        {"agent": agent, "threads": threads, "step_seconds": [], "evaluation_seconds": []}
+        for threads in options.threads
+        for agent in options.agents
+    ]
+    for number in range(options.rounds):
+        for one in runs:
+            say(f"round {number + 1}/{options.rounds}: {one['agent']}, {one['threads']} threads")
+            watched = _run_once(options, one["agent"], one["threads"])
+            one["step_seconds"].append(watched.step_seconds(options.steps))
+            one["evaluation_seconds"].append(watched.evaluation_seconds())
+    return {
+        **dataclasses.asdict(options),
+        "machine": machine.describe(),
+        "versions": versions("rewirl", "numpy", "gymnasium", "mujoco"),
+        "runs": runs,
+    }
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """Return what `run` found as Markdown."""
+    rows = []
+    for one in result["runs"]:
+        step, evaluation = median(one["step_seconds"]), median(one["evaluation_seconds"])
+        with_evaluation = step + evaluation / result["eval_every"]
+        hours = (PROTOCOL_STEPS * step + PROTOCOL_EVALUATIONS * evaluation) / 3600
+        cells = (f"{1 / step:,.0f}", f"{1 / with_evaluation:,.0f}", f"{evaluation:.2f}", f"{hours:.2f}")
+        rows.append([one["agent"], str(one["threads"]), *cells])
+    return "\n\n".join(
+        [
+            f"## Whole runs on {result['env']}, batch {result['batch_size']}",
+            table(
+                [
+                    "agent",
+                    "threads",
+                    "steps/s",
+                    "with evaluations",
+                    "seconds per evaluation",
+                    "hours for a million steps",
+                ],
+                rows,
+            ),
+            f"Environment steps with an update each, over {result['steps']:,} steps of a run after "
+            f"{result['learning_starts']:,} random ones; with {result['eval_episodes']} evaluation episodes every "
+            f"{result['eval_every']:,} steps. The last column: {PROTOCOL_STEPS:,} such steps and "
+            f"{PROTOCOL_EVALUATIONS} such evaluations, checkpoints not counted. "
+            f"Medians of {result['rounds']} runs each, in turns.",
+            machine.markdown(result["machine"], result["versions"]),
+        ]
+    )
+
+
+class Watch(Silent):
+    """Notes the time at the first and at the last step that learns, and what evaluations take."""
+
+    def __init__(self, first: int, last: int) -> None:
+        """Steps `first` (excluded) to `last` are timed."""
+        self._first, self._last = first, last
+        self._times: dict[int, float] = {}
+        self._evaluations: list[tuple[int, float]] = []
+
+    def step(self, step: int) -> None:
+        """See Progress."""
+        if step == self._first or step == self._last:
+            self._times[step] = time.perf_counter()
+
+    def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
+        """See Progress."""
+        self._evaluations.append((step, evaluation.seconds))
+
+    def step_seconds(self, steps: int) -> float:
+        """Return the seconds per step, without those of the evaluations in between."""
+        between = sum(seconds for step, seconds in self._evaluations if self._first <= step < self._last)
+        return (self._times[self._last] - self._times[self._first] - between) / steps
+
+    def evaluation_seconds(self) -> float:
+        """Return the median seconds of an evaluation after the first, which also makes the environments."""
+        return median(seconds for _, seconds in self._evaluations[1:])
+
+
+def _run_once(options: Options, agent: str, threads: int) -> Watch:
+    last = options.learning_starts + options.steps
+    topology = td3_topology(agent, options.env)
+    if options.sparsity is not None and topology.sparsity != 0:
+        topology = dataclasses.replace(topology, sparsity=options.sparsity, lambdas=None)
+    config = TrainConfig(
+        agent=agent,
+        env=options.env,
+        env_module=options.env_module,
+        total_timesteps=last,
+        eval_every=options.eval_every,
+        eval_episodes=options.eval_episodes,
+        checkpoint_every=0,
+        threads=threads,
+    )
+    agent_config = training_run.agent_config_class(agent)(
+        topology=topology,
+        batch_size=options.batch_size,
+        hidden_sizes=options.hidden_sizes,
+        learning_starts=options.learning_starts,
+    )
+    watched = Watch(options.learning_starts, last)
+    with tempfile.TemporaryDirectory(prefix="rewirl-bench-") as directory:
+        run = training_run.start(config, agent_config, Path(directory) / "run", watched)
+        with run:
+            run.train()
+    return watched

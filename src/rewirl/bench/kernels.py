@@ -1,0 +1,265 @@
+"""How fast one layer computes, by density, width and batch, beside the machine's own dense matrix product.
+
+Each (width, batch) is a process of its own, in which all densities and the dense product take turns.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from rewirl.bench import machine
+from rewirl.bench.interleaved import Contestant, measure, ratio, say
+from rewirl.bench.serve import Task
+from rewirl.bench.tables import table
+
+KERNELS = {"forward": 1, "input gradient": 1, "weight gradient": 1, "all three": 3}
+"""What is timed, with the dense matrix products it stands for."""
+
+DENSE = "dense product"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which layers are timed, and for how long."""
+
+    densities: tuple[float, ...] = (1.0, 0.5, 0.35, 0.2, 0.1, 0.05, 0.02, 0.01)
+    """Shares of the places that are connections; 1 is a dense layer."""
+
+    widths: tuple[int, ...] = (256, 512, 1024, 2048)
+    """Inputs of the layer, and as many outputs."""
+
+    batches: tuple[int, ...] = (1, 100, 256)
+    """Samples per batch; 1 is acting, which only runs forward."""
+
+    threads: int = 1
+    """Threads that the layer and the dense product may use. Typical: 1 or 2."""
+
+    rounds: int = 9
+    """How often everything gets its turn. Typical: 5 to 30."""
+
+    seconds: float = 0.05
+    """Length of a turn. Typical: 0.02 to 0.2."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be timed."""
+        if not self.densities or not all(0 < density <= 1 for density in self.densities):
+            raise ValueError(f"densities must be above 0 and at most 1, got {self.densities}")
+        if not self.widths or not self.batches:
+            raise ValueError("widths and batches need at least one number each")
+        if min(*self.widths, *self.batches, self.threads, self.rounds) < 1 or self.seconds <= 0:
+            raise ValueError("widths, batches, threads and rounds must be at least 1, seconds more than 0")
+        few = [f"{d:g} of {w} x {w}" for d in self.densities for w in self.widths if connections_of(w, d) < 1]
+        if few:
+            raise ValueError(f"no connection would be left of density {few[0]}")
+
+
+def connections_of(width: int, density: float) -> int:
+    """Return how many connections a layer has at this density."""
+    return round(density * width * width)
+
+
+class Kernels:
+    """The layers of one width and batch, each with the tasks `KERNEL DENSITY`, and the dense products.
+
+    Args:
+        specification: `width`, `batch_size`, `densities` and `threads`; `dense` is whether the dense products are timed
+            too.
+    """
+
+    packages = ("rewirl", "numpy", "torch")
+
+    def __init__(self, specification: dict[str, Any]) -> None:
+        """See the class."""
+        width, batch_size = specification["width"], specification["batch_size"]
+        self._rng = np.random.default_rng(0)
+        self.tasks: dict[str, Task] = {}
+        for density in specification["densities"]:
+            for kernel, task in self._layer(width, batch_size, density, specification["threads"]).items():
+                self.tasks[f"{kernel} {density:g}"] = task
+        self.facts: dict[str, Any] = {"connections": None}
+        if specification.get("dense", True):
+            products, self.facts["blas"] = dense_products(width, batch_size, specification["threads"])
+            self.tasks |= {f"{kernel} {DENSE}": task for kernel, task in products.items()}
+
+    def warm_up(self) -> None:
+        """Do everything a few times."""
+        for task in self.tasks.values():
+            task()
+            task()
+
+    def _layer(self, width: int, batch_size: int, density: float, threads: int) -> dict[str, Task]:
+        from rewirl.nn import Group, Pool, SparseMLP, pack
+
+        count = connections_of(width, density)
+        places = None if density == 1 else np.sort(self._rng.choice(width * width, count, replace=False))
+        network = SparseMLP.initialised([width, width], [places], self._rng)
+        if batch_size == 1:
+            sample = self._random(width)
+            return {"forward": repeated(10, lambda: network.act(sample))}
+        group = Group([network], Pool(threads))
+        inputs, gradients = pack(self._random(batch_size, width)), [pack(self._random(batch_size, width))]
+        group.forward(inputs)
+
+        def forward() -> int:
+            group.forward(inputs)
+            return 1
+
+        def input_gradient() -> int:
+            group.backward(inputs, gradients, parameters=False, inputs_from=0)
+            return 1
+
+        def weight_gradient() -> int:
+            group.backward(inputs, gradients)
+            return 1
+
+        def all_three() -> int:
+            group.forward(inputs)
+            group.backward(inputs, gradients, inputs_from=0)
+            return 1
+
+        return dict(zip(KERNELS, (forward, input_gradient, weight_gradient, all_three), strict=True))
+
+    def _random(self, *shape: int) -> Any:
+        return self._rng.standard_normal(shape, dtype=np.float32)
+
+
+def dense_products(width: int, batch_size: int, threads: int) -> tuple[dict[str, Task], str]:
+    """Return the dense matrix products that the kernels stand for, and whose they are.
+
+    By the BLAS of torch if it is installed (MKL on x86), else by NumPy's; environment variables limit its threads.
+    """
+    multiply: Callable[[Any, Any, Any], object]
+    array: Callable[[Any], Any]
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(threads)
+        array = torch.from_numpy
+        name = f"sgemm of torch ({'MKL' if torch.backends.mkl.is_available() else 'no MKL'})"  # type: ignore[no-untyped-call]
+
+        def multiply(left: Any, right: Any, out: Any) -> object:
+            return (torch.mv if right.ndim == 1 else torch.mm)(left, right, out=out)
+    else:
+        blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
+        array, name = np.asarray, f"sgemm of NumPy ({blas})"
+
+        def multiply(left: Any, right: Any, out: Any) -> object:
+            return np.dot(left, right, out=out)
+
+    rng = np.random.default_rng(0)
+
+    def matrix(*shape: int) -> Any:
+        return array(rng.standard_normal(shape, dtype=np.float32))
+
+    weights = matrix(width, width)
+    if batch_size == 1:
+        sample, result = matrix(width), matrix(width)
+        return {"forward": repeated(10, lambda: multiply(weights, sample, result))}, name
+    inputs, outputs, result, gradient = (matrix(*s) for s in [(batch_size, width)] * 3 + [(width, width)])
+
+    def forward() -> int:
+        multiply(inputs, weights.T, result)
+        return 1
+
+    def input_gradient() -> int:
+        multiply(outputs, weights, result)
+        return 1
+
+    def weight_gradient() -> int:
+        multiply(outputs.T, inputs, gradient)
+        return 1
+
+    def all_three() -> int:
+        forward()
+        input_gradient()
+        return weight_gradient()
+
+    return dict(zip(KERNELS, (forward, input_gradient, weight_gradient, all_three), strict=True)), name
+
+
+def repeated(times: int, function: Callable[[], object]) -> Task:
+    """Return a task that calls a function so often; for what is not much longer than reading a clock."""
+
+    def task() -> int:
+        for _ in range(times):
+            function()
+        return times
+
+    return task
+
+
+KINDS = {"kernels": Kernels}
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Time everything.
+
+    Returns:
+        JSON values: `groups` with the rates of every round in calls per second, machine, versions and the options.
+    """
+    groups: list[dict[str, Any]] = []
+    versions: dict[str, str] = {}
+    for width, batch_size in itertools.product(options.widths, options.batches):
+        specification = {
+            "kind": "kernels", "width": width, "batch_size": batch_size, "threads": options.threads,
+            "densities": options.densities,
+        }  # fmt: skip
+        layers = Contestant(f"layers of {width} x {width}, batch {batch_size}", specification, Path(__file__))
+        say(layers.name)
+        measure([layers], options.rounds, options.seconds)
+        versions |= layers.versions
+        groups.append({"width": width, "batch": batch_size, "blas": layers.facts["blas"], "rates": layers.rates})
+    return {
+        "densities": list(options.densities),
+        "threads": options.threads,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "machine": machine.describe(),
+        "versions": versions,
+        "groups": groups,
+    }
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """Return what `run` found as Markdown."""
+    parts = [f"## One layer, {result['threads']} thread{'s' * (result['threads'] > 1)}"]
+    for group in result["groups"]:
+        parts += [
+            f"### {group['width']} x {group['width']}, "
+            + ("one sample (acting)" if group["batch"] == 1 else f"batch {group['batch']}"),
+            _table(group, result["densities"]),
+        ]
+    parts += [
+        "GFLOP/s, effective / dense-equivalent (times as fast as the dense product): 2 x connections x batch, and "
+        f"2 x width x width x batch, by the time of a product; medians of {result['rounds']} interleaved rounds of "
+        f"{result['seconds']:g} s. Dense product: {result['groups'][0]['blas']}.",
+        machine.markdown(result["machine"], result["versions"]),
+    ]
+    return "\n\n".join(parts)
+
+
+def _table(group: dict[str, Any], densities: Sequence[float]) -> str:
+    rates, batch, width = group["rates"], group["batch"], group["width"]
+    kernels = [kernel for kernel in KERNELS if f"{kernel} {DENSE}" in rates]
+
+    def gflops(kernel: str, name: str, weights: int) -> float:
+        calls: float = median(rates[f"{kernel} {name}"])
+        return 2e-9 * KERNELS[kernel] * weights * int(batch) * calls
+
+    def cell(kernel: str, density: float) -> str:
+        name = f"{density:g}"
+        faster = ratio(rates[f"{kernel} {name}"], rates[f"{kernel} {DENSE}"])
+        effective = gflops(kernel, name, connections_of(width, density))
+        return f"{effective:.3g} / {gflops(kernel, name, width * width):.3g} (x {faster:.2f})"
+
+    rows = [[f"{density:g}", *(cell(kernel, density) for kernel in kernels)] for density in densities]
+    rows.append([DENSE, *(f"{gflops(kernel, DENSE, width * width):.3g}" for kernel in kernels)])
+    return table(["density", *kernels], rows)

@@ -1,0 +1,392 @@
+"""What `rewirl bench` measures is what it says, and what it prints is what it measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rewirl import _core, nn
+from rewirl.bench import end_to_end, interleaved, kernels, phases, serve, updates
+from rewirl.bench.interleaved import Contestant
+from rewirl.cli import BENCHMARKS, main
+from rewirl.training.evaluation import Evaluation
+
+MACHINE = {"cpu": "abacus", "cores": 1, "instructions": [], "system": "none"}
+
+SCRIPT = """
+import os
+
+class Counting:
+    packages = ("no-such-package",)
+    versions = {"beads": "9"}
+
+    def __init__(self, specification):
+        print("chatter that must not reach the protocol")
+        os.write(1, b"nor this")
+        self.facts = {"connections": specification["connections"], "threads": os.environ.get("MKL_NUM_THREADS")}
+        if hasattr(os, "sched_getaffinity"):
+            self.facts["cores"] = sorted(os.sched_getaffinity(0))
+        self.warm = False
+        self.tasks = {"count": self.count, "count slowly": self.count}
+        self.reports = {"warm": lambda seconds: [self.warm, seconds]}
+
+    def warm_up(self):
+        self.warm = True
+
+    def count(self):
+        return sum(1 for _ in range(1000))
+
+KINDS = {"counting": Counting}
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "counting.py"
+    path.write_text(SCRIPT)
+    return path
+
+
+@pytest.fixture
+def rewirl(capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        assert isinstance(exit_.value.code, int)
+        return exit_.value.code, *capsys.readouterr()
+
+    return call
+
+
+# --- Contestants -------------------------------------------------------
+
+
+def test_a_contestant_is_warmed_up_timed_in_every_round_and_asked(script: Path) -> None:
+    specification = {"kind": "counting", "threads": 3, "connections": 7}
+    one, other = (Contestant(name, specification, script) for name in ("one", "other"))
+    reports = interleaved.measure([one, other], rounds=3, seconds=0.002, shares={"count slowly": 0.5}, report="warm")
+    assert reports == [[True, 0.002]] * 2
+    for contestant in (one, other):
+        assert list(contestant.rates) == ["count", "count slowly"]
+        assert all(len(rates) == 3 and min(rates) > 1000 for rates in contestant.rates.values())
+        assert (contestant.connections, contestant.facts["threads"]) == (7, "3")
+        assert contestant.versions["beads"] == "9" and "no-such-package" not in contestant.versions
+        assert contestant.process is not None and contestant.process.poll() is not None
+
+
+def test_another_one_is_first_in_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[str] = []
+    monkeypatch.setattr(Contestant, "start", lambda self: self.processor_shares.append(1.0))
+    monkeypatch.setattr(Contestant, "time", lambda self, task, seconds: timed.append(self.name))
+    rows = [Contestant(name, {"threads": 1}, rates={"count": []}) for name in "abc"]
+    interleaved.measure(rows, rounds=4, seconds=1.0)
+    assert "".join(timed) == "abc" + "bca" + "cab" + "abc"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot hold a process to cores")
+def test_a_contestant_keeps_to_its_cores(script: Path) -> None:
+    core = max(os.sched_getaffinity(0))
+    held = Contestant("held", {"kind": "counting", "threads": 1, "connections": 1, "cores": [core]}, script)
+    interleaved.measure([held], rounds=1, seconds=0.001)
+    assert held.facts["cores"] == [core]
+
+
+def test_a_contestant_needs_nothing_but_a_python(script: Path) -> None:
+    specification = json.dumps({"kind": "counting", "threads": 1, "connections": 1})
+    bare = [sys.executable, "-I", "-S", serve.__file__, str(script), specification]
+    done = subprocess.run(bare, input="time count slowly 0.001\n", capture_output=True, text=True, check=True)
+    ready, answer = map(json.loads, done.stdout.splitlines())
+    assert ready["tasks"] == ["count", "count slowly"] and answer["rate"] > 0
+
+
+def test_a_contestant_that_fails_to_start_is_named(script: Path) -> None:
+    broken = Contestant("broken", {"kind": "counting", "threads": 1}, script)
+    with pytest.raises(SystemExit, match="broken, 1 threads ended before it answered"):
+        interleaved.measure([broken], rounds=1, seconds=0.001)
+
+
+def test_a_slow_task_is_done_once_at_least() -> None:
+    assert serve.rate(lambda: 5, 0.0)[0] > 0
+
+
+def test_versions_that_differ_are_all_told() -> None:
+    rows = [Contestant("a", {}, versions={"x": "1", "y": "1"}), Contestant("b", {}, versions={"x": "2", "y": "1"})]
+    assert interleaved.merged_versions(rows) == {"x": "1 / 2", "y": "1"}
+
+
+# --- Kernels -----------------------------------------------------------
+
+
+def layers(batch_size: int, **others: Any) -> kernels.Kernels:
+    return kernels.Kernels({"width": 32, "batch_size": batch_size, "densities": [1.0, 0.25], "threads": 1, **others})
+
+
+def test_kernels_ask_the_layer_for_what_they_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(nn.Group, "forward", lambda self, x: calls.append(("forward", self.networks[0].connections)))
+    monkeypatch.setattr(
+        nn.Group, "backward",
+        lambda self, x, gradients, parameters=True, inputs_from=-1: calls.append((parameters, inputs_from)),
+    )  # fmt: skip
+    timed = layers(20, dense=False)
+    assert list(timed.tasks) == [f"{kernel} {density}" for density in ("1", "0.25") for kernel in kernels.KERNELS]
+    expected = {
+        "forward": [("forward", 256)],
+        "input gradient": [(False, 0)],
+        "weight gradient": [(True, -1)],
+        "all three": [("forward", 256), (True, 0)],
+    }
+    for kernel, wanted in expected.items():
+        calls.clear()
+        assert timed.tasks[f"{kernel} 0.25"]() == 1
+        assert calls == wanted
+
+
+@pytest.fixture
+def torch_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return what torch was told to use, instead of telling it, which would outlast the test."""
+    import torch
+
+    told: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    return told
+
+
+@pytest.mark.parametrize("torch", [True, False])
+def test_dense_products_multiply_matrices_of_the_layers_shape(
+    torch: bool, monkeypatch: pytest.MonkeyPatch, torch_threads: list[int]
+) -> None:
+    if not torch:
+        monkeypatch.setattr(kernels.importlib.util, "find_spec", lambda name: None)
+    shapes: list[Any] = []
+    dot = np.dot
+    monkeypatch.setattr(np, "dot", lambda a, b, out: shapes.append((a.shape, b.shape)) or dot(a, b, out=out))
+    products, name = kernels.dense_products(32, 20, threads=2)
+    assert torch_threads == ([2] if torch else [])
+    assert name.startswith("sgemm of torch" if torch else "sgemm of NumPy (")
+    assert all(product() == 1 for product in products.values()) and list(products) == list(kernels.KERNELS)
+    if not torch:
+        forward, inputs, weights = ((20, 32), (32, 32)), ((20, 32), (32, 32)), ((32, 20), (20, 32))
+        assert shapes == [forward, inputs, weights, forward, inputs, weights]
+    acting, _ = kernels.dense_products(32, 1, threads=1)
+    assert list(acting) == ["forward"] and acting["forward"]() == 10
+
+
+def test_a_single_sample_is_acting(monkeypatch: pytest.MonkeyPatch, torch_threads: list[int]) -> None:
+    acted: list[Any] = []
+    monkeypatch.setattr(nn.SparseMLP, "act", lambda self, x: acted.append(x.shape))
+    timed = layers(1)
+    assert list(timed.tasks) == ["forward 1", "forward 0.25", "forward dense product"]
+    assert timed.tasks["forward 0.25"]() == 10 and acted == [(32,)] * 10
+
+
+def test_the_kernel_table_by_hand() -> None:
+    tasks = {
+        "forward": (4e6, 1e6),
+        "input gradient": (2e6, 1e6),
+        "weight gradient": (1e6, 1e6),
+        "all three": (1e6, 5e5),
+    }
+    rates = {f"{kernel} {name}": [1.0, rate, rate] for kernel, (sparse, dense) in tasks.items()
+             for name, rate in (("0.25", sparse), ("dense product", dense))}  # fmt: skip
+    found = {"width": 10, "batch": 50, "blas": "an abacus", "rates": rates}
+    result = {"densities": [0.25], "threads": 1, "rounds": 3, "seconds": 1.0, "machine": MACHINE, "versions": {}}
+    lines = kernels.markdown({**result, "groups": [found]}).splitlines()
+    # forward: 2 x 25 connections x 50 samples x 4e6 calls a second are 10 GFLOP/s, 40 if it were dense.
+    assert "| 0.25 | 10 / 40 (x 4.00) | 5 / 20 (x 2.00) | 2.5 / 10 (x 1.00) | 7.5 / 30 (x 2.00) |" in lines
+    assert "| dense product | 10 | 10 | 10 | 15 |" in lines
+
+
+def test_bench_kernels(rewirl: Any, tmp_path: Path) -> None:
+    small = shlex.split("--widths 32 --batches 1 20 --densities 1 0.25 --rounds 2 --seconds 0.001")
+    code, out, err = rewirl("bench", "kernels", *small, "--json", tmp_path / "out.json")
+    assert code == 0, err
+    assert "### 32 x 32, one sample (acting)" in out and "### 32 x 32, batch 20" in out
+    acting, training = json.loads((tmp_path / "out.json").read_text())["groups"]
+    assert len(acting["rates"]) == 3 and len(training["rates"]) == 12
+    assert all(len(rates) == 2 for rates in training["rates"].values())
+
+
+# --- Updates -----------------------------------------------------------
+
+
+def test_every_native_call_is_timed_and_nothing_else() -> None:
+    imported_by_name = sys.modules["rewirl.nn.tiles"].__dict__
+    imported_by_name["a_name_of_its_own"] = _core.empty_tiles
+    network = nn.SparseMLP.initialised([4, 3], [None], np.random.default_rng(0))
+    before = {name: getattr(_core, name) for name in dir(_core)}
+    try:
+        with phases.native_calls_timed() as seconds:
+            imported_by_name["a_name_of_its_own"](1, 4, 16)
+            network.act(np.ones(4, dtype=np.float32))
+            with pytest.raises(ValueError, match="features"):
+                network.act(np.ones(5, dtype=np.float32))
+        assert set(seconds) == {"empty_tiles", "Mlp.act"} and min(seconds.values()) > 0
+        assert imported_by_name["a_name_of_its_own"] is before["empty_tiles"]
+    finally:
+        del imported_by_name["a_name_of_its_own"]
+    assert {name: getattr(_core, name) for name in dir(_core)} == before
+    network.act(np.ones(4, dtype=np.float32))
+    assert set(seconds) == {"empty_tiles", "Mlp.act"}
+
+
+def test_phases_add_up_to_the_time_that_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def native(took: float) -> None:
+        nonlocal now
+        now += took
+
+    def work() -> int:
+        nonlocal now
+        _core.adam(0.03)  # type: ignore[call-arg, arg-type]
+        _core.forward(0.01)  # type: ignore[call-arg, arg-type]
+        _core.forward(0.01)  # type: ignore[call-arg, arg-type]
+        now += 0.05
+        return 2
+
+    monkeypatch.setattr(_core, "adam", native)
+    monkeypatch.setattr(_core, "forward", lambda took: native(took))
+    monkeypatch.setattr(phases.time, "perf_counter", lambda: now)
+    found = phases.profile(work, 0.95)
+    assert found == {"adam": pytest.approx(0.015), "forward": pytest.approx(0.01), phases.REST: pytest.approx(0.025)}
+    assert list(found) == ["adam", "forward", phases.REST]
+
+
+def test_dense_agents_are_timed_once_and_sparse_ones_at_every_sparsity() -> None:
+    options = updates.Options(sparsities=(0.51, 0.9), threads=(1, 2))
+    found = [(row.name, row.sparsity) for row in updates.contestants(options) if row.threads == 2]
+    assert found[:3] == [("td3", None), ("static-td3", 0.51), ("static-td3", 0.9)]
+    assert {name for name, _ in found} == set(updates.AGENTS)
+
+
+def test_the_update_tables_by_hand() -> None:
+    one = {"name": "td3", "sparsity": None, "threads": 1, "connections": 2000,
+           "rates": {"update": [100.0, 200.0], "explore": [7.0, 7.0]},
+           "phases": {"forward": 5e-3, "Mlp.output": 1e-5, phases.REST: 1e-3}}  # fmt: skip
+    other = {"name": "ds-td3", "sparsity": 0.9, "threads": 1, "connections": 200,
+             "rates": {"update": [400.0, 800.0], "explore": [9.0, 9.0]},
+             "phases": {"forward": 1e-3, "update_targets": 2e-3, phases.REST: 5e-4}}  # fmt: skip
+    result = {
+        "batch_size": 100,
+        "rounds": 2,
+        "seconds": 1.0,
+        "machine": MACHINE,
+        "versions": {},
+        "agents": [one, other],
+    }
+    lines = updates.markdown(result).splitlines()
+    assert "| ds-td3 | 90% | 1 | 200 | 4.00 | 600 | 33% | 9 |" in lines
+    assert (
+        "| agent | sparse | threads | update | `forward` | `update_targets` | other native calls | Python and NumPy |"
+        in lines
+    )
+    assert "| td3 |  | 1 | 6,010 | 5,000 | 0 | 10 | 1,000 |" in lines
+    assert "| ds-td3 | 90% | 1 | 3,500 | 1,000 | 2,000 | 0 | 500 |" in lines
+
+
+def test_bench_updates(rewirl: Any, tmp_path: Path) -> None:
+    small = shlex.split("--agents td3 ds-td3 --sparsities 0.9 --threads 1 --batch-size 8 --rounds 2 --seconds 0.02")
+    code, out, err = rewirl("bench", "updates", *small, "--json", tmp_path / "out.json")
+    assert code == 0, err
+    assert "| ds-td3 | 90% | 1 | 21," in out
+    for agent in json.loads((tmp_path / "out.json").read_text())["agents"]:
+        assert len(agent["rates"]["update"]) == len(agent["rates"]["explore"]) == 2
+        assert {"forward", "backward", "adam", phases.REST} <= set(agent["phases"])
+        assert 1 / sum(agent["phases"].values()) < 5 * max(agent["rates"]["update"])
+
+
+# --- End to end --------------------------------------------------------
+
+
+def test_evaluations_are_taken_out_of_the_steps_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = end_to_end.Watch(10, 30)
+    for step, now, evaluation_seconds in [
+        (0, 0.0, 100.0), (5, 1.0, None), (10, 2.0, 4.0), (20, 7.0, 6.0), (29, 14.0, None), (30, 16.0, 5.0)
+    ]:  # fmt: skip
+        monkeypatch.setattr(end_to_end.time, "perf_counter", lambda now=now: now)
+        if step:
+            watch.step(step)
+        if evaluation_seconds is not None:
+            watch.evaluated(step, Evaluation((1.0,), (1,), evaluation_seconds), 1.0)
+    assert watch.step_seconds(20) == pytest.approx(
+        (16 - 2 - 4 - 6) / 20
+    )  # the one after the last step is not in between
+    assert watch.evaluation_seconds() == 5.0  # nor is the first one counted, which makes the environments
+
+
+def test_the_table_of_whole_runs_by_hand() -> None:
+    run = {"agent": "td3", "threads": 2, "step_seconds": [9.0, 0.002, 0.001], "evaluation_seconds": [3.0, 2.0, 1.0]}
+    options = end_to_end.Options(eval_every=1000)
+    result = {**vars(options), "machine": MACHINE, "versions": {}, "runs": [run]}
+    # a million steps are 2,000 s and 200 evaluations 400 s
+    assert "| td3 | 2 | 500 | 250 | 2.00 | 0.67 |" in end_to_end.markdown(result)
+
+
+def test_bench_end_to_end_leaves_nothing_behind(rewirl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    seen: list[bool] = []
+    start = end_to_end.training_run.start
+    monkeypatch.setattr(
+        end_to_end.training_run, "start",
+        lambda config, agent, path, shown: seen.append(tmp_path in path.parents) or start(config, agent, path, shown),
+    )  # fmt: skip
+    small = shlex.split(
+        "--env Pendulum-v1 --agents ds-td3 --sparsity 0.8 --hidden-sizes 16 16 --batch-size 8 --threads 1 --steps 40 "
+        "--learning-starts 10 --eval-every 25 --eval-episodes 2 --rounds 2"
+    )
+    code, out, err = rewirl("bench", "end-to-end", *small, "--json", "out.json")
+    assert code == 0, err
+    assert seen == [True, True] and [path.name for path in tmp_path.iterdir()] == ["out.json"]
+    assert "## Whole runs on Pendulum-v1, batch 8" in out
+    (run,) = json.loads(Path("out.json").read_text())["runs"]
+    assert len(run["step_seconds"]) == len(run["evaluation_seconds"]) == 2
+    assert min(*run["step_seconds"], *run["evaluation_seconds"]) > 0
+
+
+# --- The command line --------------------------------------------------
+
+
+def test_every_benchmark_is_listed_and_explains_its_options(rewirl: Any) -> None:
+    _, overview, _ = rewirl("bench", "--help")
+    for name in BENCHMARKS:
+        assert f"\n  {name} " in overview
+        code, text, _ = rewirl("bench", name, "--help")
+        assert code == 0 and f"usage: rewirl bench {name}" in text and "--threads" in text and "--json" in text
+
+
+REFUSED = {
+    "benchmark": ("kernel", "no benchmark 'kernel'; did you mean kernels?"),
+    "density": ("kernels --densities 0", "densities must be above 0 and at most 1"),
+    "nothing left": ("kernels --widths 4 --densities 0.01", "no connection would be left of density 0.01 of 4 x 4"),
+    "width": ("kernels --widths 0", "widths, batches, threads and rounds must be at least 1"),
+    "no width": ("kernels --widths", "at least one number"),
+    "agent": ("updates --agents ds-td4", "agents must be among td3, "),
+    "sparsity": ("updates --sparsities 1", "sparsities must lie between 0 and 1"),
+    "no sparsity": ("updates --agents ds-td3 --sparsities", "ds-td3 need at least one of sparsities"),
+    "rounds": ("updates --rounds 0", "must be at least 1"),
+    "steps": ("end-to-end --steps 0", "steps must be at least 1"),
+    "threads": ("end-to-end --threads 0", "threads must be at least 1"),
+    "environment": ("end-to-end --env HalfCheeta-v5", "did you mean HalfCheetah-v5?"),
+    "folder": ("kernels --json nowhere/out.json", "there is no folder nowhere"),
+}
+
+
+@pytest.mark.parametrize("arguments, message", REFUSED.values(), ids=REFUSED.keys())
+def test_impossible_benchmarks_are_refused_before_anything_starts(
+    rewirl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = rewirl("bench", *arguments.split())
+    assert code == 2 and message in err, err
