@@ -302,7 +302,7 @@ def test_bench_updates(rewirl: Any, tmp_path: Path) -> None:
     assert "| ds-td3 | 90% | 1 | 21," in out
     for agent in json.loads((tmp_path / "out.json").read_text())["agents"]:
         assert len(agent["rates"]["update"]) == len(agent["rates"]["explore"]) == 2
-        assert {"forward", "backward", "adam", phases.REST} <= set(agent["phases"])
+        assert {"forward", "backward", "regress", phases.REST} <= set(agent["phases"])
         assert 1 / sum(agent["phases"].values()) < 5 * max(agent["rates"]["update"])
 
 
