@@ -178,8 +178,7 @@ void Layer::input_gradient(const float* dy, float* dx, int vectors, int32_t from
 
 void Layer::connection_gradient(const float* dy, const float* x, int vectors, bool accumulate, float* scratch,
                                 Part part) const {
-  const int64_t panel = dense_ ? 1 : index_.panel;
-  const int begin = static_cast<int>(part.begin(n_out_, panel)), end = static_cast<int>(part.end(n_out_, panel));
+  const int begin = static_cast<int>(part.begin(n_out_, panel())), end = static_cast<int>(part.end(n_out_, panel()));
   if (dense_) {
     const int first = static_cast<int>(part.begin(n_in_, kPanel)), last = static_cast<int>(part.end(n_in_, kPanel));
     kernels().dense_gradient(n_out_, n_in_, dy, x, gradient.data(), vectors, first, last, accumulate, scratch);

@@ -52,6 +52,7 @@ class Layer {
   int32_t n_out() const { return n_out_; }
   bool dense() const { return dense_; }
   bool trainable() const { return trainable_; }
+  int64_t panel() const { return dense_ ? 1 : index_.panel; }  // outputs that a part never divides
   size_t connections() const { return values.size(); }
   std::vector<int64_t> places() const;         // in the order of values
   std::vector<uint32_t> row_major() const;     // positions in values of the places sorted by row and column
@@ -60,6 +61,24 @@ class Layer {
   // dx rows [from, n_in); gates (or null) are the outputs of the ReLU that made x.
   void input_gradient(const float* dy, float* dx, int vectors, int32_t from, const float* gates, Part part = {}) const;
   void connection_gradient(const float* dy, const float* x, int vectors, bool accumulate, float* scratch, Part part = {}) const;
+  // Calls visit(begin, end) for the stretches of `values` whose gradients connection_gradient() computes in this part.
+  template <class Visit>
+  void stretches(Part part, const Visit& visit) const {
+    if (dense_ && part.count == 1) return visit(size_t{0}, values.size());
+    if (dense_) {  // parts are columns
+      for (int32_t r = 0; r < n_out_; ++r) {
+        const size_t row = static_cast<size_t>(r) * static_cast<size_t>(n_in_);
+        visit(row + static_cast<size_t>(part.begin(n_in_, kPanel)), row + static_cast<size_t>(part.end(n_in_, kPanel)));
+      }
+      return;
+    }
+    const SparseMatrix a = index_.view();
+    const size_t panels = static_cast<size_t>(a.panels()), patterns = static_cast<size_t>(a.patterns());
+    const size_t begin = static_cast<size_t>(part.begin(n_out_, a.panel)) / static_cast<size_t>(a.panel);
+    const size_t end = (static_cast<size_t>(part.end(n_out_, a.panel)) + static_cast<size_t>(a.panel) - 1) / static_cast<size_t>(a.panel);
+    for (size_t b = 0; b < static_cast<size_t>(a.blocks); ++b)
+      visit(a.start[(b * panels + begin) * patterns], a.start[(b * panels + end) * patterns]);
+  }
   void act(const float* x, float* y, bool relu);  // a single sample
   void changed() { acting_current_ = false; }     // to be called when `values` have been written to
 

@@ -15,6 +15,7 @@ Mlp::Mlp(std::vector<Layer> given) : layers(std::move(given)) {
     widest = std::max({widest, layers[l].n_out(), layers[l].n_in()});
   }
   activations_.resize(layers.size());
+  deltas_.resize(layers.size() - 1);
   for (Buffer<float>& buffer : single_) buffer = Buffer<float>(static_cast<size_t>(widest));
 }
 
@@ -24,16 +25,16 @@ void Mlp::resize(int new_tiles, int new_vectors) {
   vectors = new_vectors;
   const size_t width = static_cast<size_t>(kLane) * vectors;
   const bool trainable = layers.front().trainable();
-  size_t widest = 0, panels = 0;
+  size_t panels = 0;
   for (size_t l = 0; l < layers.size(); ++l) {
     const size_t n_out = static_cast<size_t>(layers[l].n_out()), n_in = static_cast<size_t>(layers[l].n_in());
     if (trainable || l + 1 == layers.size()) activations_[l] = Buffer<float>(static_cast<size_t>(tiles) * n_out * width);
-    widest = std::max(widest, n_in);
     if (layers[l].dense()) panels = std::max(panels, (n_in + kPanel - 1) / kPanel * kPanel);
   }
   if (!trainable) return;
-  for (Buffer<float>& delta : delta_) delta = Buffer<float>(static_cast<size_t>(tiles) * widest * width);
-  scratch_ = Buffer<float>(panels * width);
+  for (size_t l = 0; l + 1 < layers.size(); ++l) deltas_[l] = Buffer<float>(activations_[l].size());
+  scratch_floats_ = panels * width;
+  scratch_ = Buffer<float>();
   pull_ = Buffer<float>(static_cast<size_t>(tiles) * width);
 }
 
@@ -45,11 +46,11 @@ float* passing(size_t which, size_t floats) {
   return memory[which].data();
 }
 
-// Calls operation(Part) once per thread of the pool; for layers that take only microseconds, once.
+// Calls operation(Part) once per thread of the pool; for what takes only microseconds, once.
 template <class Operation>
-void Mlp::share(const Layer& layer, Pool* pool, const Operation& operation) const {
-  constexpr size_t kWorthSharing = 4096 * 112;  // multiplications: a hand-over takes about a microsecond
-  if (!pool || layer.connections() * static_cast<size_t>(kLane) * vectors < kWorthSharing) {
+void Mlp::share(size_t multiplications, Pool* pool, const Operation& operation) const {
+  constexpr size_t kWorthSharing = 2048 * 112;  // a hand-over takes a microsecond or two
+  if (!pool || pool->threads() == 1 || multiplications < kWorthSharing) {
     operation(Part{});
     return;
   }
@@ -57,47 +58,97 @@ void Mlp::share(const Layer& layer, Pool* pool, const Operation& operation) cons
   pool->run(threads, [&](int i) { operation(Part{i, threads}); });
 }
 
+size_t Mlp::multiplications() const {
+  size_t connections = 0;
+  for (const Layer& layer : layers) connections += layer.connections();
+  return connections * static_cast<size_t>(tiles) * static_cast<size_t>(kLane) * static_cast<size_t>(vectors);
+}
+
+// Threads take whole tiles, through all layers, if there are as many for each; otherwise they share every layer of a tile.
 void Mlp::forward(const Batch& x, Pool* pool) {
   resize(x.tiles, x.vectors);
-  for (int t = 0; t < tiles; ++t) {
-    const float* in = x.tile(t);
-    for (size_t l = 0; l < layers.size(); ++l) {
-      const bool last = l + 1 == layers.size();
-      const size_t floats = static_cast<size_t>(layers[l].n_out()) * x.width();
-      float* out = last || layers[l].trainable() ? activations_[l].data() + t * floats : passing(l % 2, floats);
-      share(layers[l], pool, [&](Part part) { layers[l].forward(in, out, vectors, !last, part); });
-      in = out;
-    }
+  if (pool && tiles % pool->threads() == 0) {
+    share(multiplications(), pool, [&](Part part) {
+      for (int t = part.index; t < tiles; t += part.count) forward_tile(x, t, nullptr);
+    });
+  } else {
+    for (int t = 0; t < tiles; ++t) forward_tile(x, t, pool);
+  }
+}
+
+void Mlp::forward_tile(const Batch& x, int t, Pool* pool) {
+  const float* in = x.tile(t);
+  for (size_t l = 0; l < layers.size(); ++l) {
+    const bool last = l + 1 == layers.size();
+    const size_t floats = static_cast<size_t>(layers[l].n_out()) * x.width();
+    float* out = last || layers[l].trainable() ? activations_[l].data() + t * floats : passing(l % 2, floats);
+    share(layers[l].connections() * x.width(), pool, [&](Part part) { layers[l].forward(in, out, vectors, !last, part); });
+    in = out;
   }
 }
 
 void Mlp::backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from, Pool* pool,
-                   const Adam* step) {
-  const bool inputs = inputs_from >= 0;
+                   const Adam* settings) {
   const size_t width = static_cast<size_t>(x.width());
-  if (inputs) {
+  const size_t first = inputs_from >= 0 ? 0 : 1;  // layer whose inputs need a gradient
+  if (inputs_from >= 0) {
     const size_t n = static_cast<size_t>(tiles) * (layers[0].n_in() - inputs_from) * width;
     if (input_gradient.size() != n) input_gradient = Buffer<float>(n);
     input_gradient_from = inputs_from;
   }
-  if (step) ++steps;
-  const float* delta = gradient_out;
-  for (size_t l = layers.size(); l-- > 0;) {
-    Layer& layer = layers[l];
-    const size_t outs = static_cast<size_t>(layer.n_out()) * width, ins = static_cast<size_t>(layer.n_in()) * width;
-    const size_t wanted = l > 0 ? ins : inputs ? ins - static_cast<size_t>(inputs_from) * width : 0;
-    float* next = l > 0 ? delta_[l % 2].data() : input_gradient.data();
-    for (int t = 0; t < tiles; ++t) {
-      const float *in = l == 0 ? x.tile(t) : activations_[l - 1].data() + t * ins, *pull = delta + t * outs;
-      float* out = next + t * wanted;
-      share(layer, pool, [&](Part part) {
-        if (parameters) layer.connection_gradient(pull, in, vectors, t > 0, scratch_.data(), part);
-        if (l > 0) layer.input_gradient(pull, out, vectors, 0, in, part);
-        else if (inputs) layer.input_gradient(pull, out, vectors, inputs_from, nullptr, part);
-      });
+  delta_out_ = gradient_out;
+  const size_t scratch = scratch_floats_ * static_cast<size_t>(pool ? pool->threads() : 1);
+  if (scratch_.size() < scratch) scratch_ = Buffer<float>(scratch);
+  AdamStep step{};
+  if (settings) step = next_step(*settings);
+  const auto update = [&](size_t l, Part part) {
+    if (parameters) connection_gradient(x, l, part);
+    if (settings) step_layer(layers[l], step, part);
+  };
+  if (!pool || pool->threads() == 1) {  // one layer after the other, while it is in the cache
+    for (size_t l = layers.size(); l-- > 0;) {
+      for (int t = 0; t < tiles && l >= first; ++t) input_gradient_tile(x, l, t, inputs_from, nullptr);
+      update(l, Part{});
     }
-    if (step) step_layer(layer, *step, pool);
-    delta = next;
+  } else {  // first what depends on each other, then the rest, for which a thread never waits for another
+    const auto tile = [&](int t, Pool* within) {
+      for (size_t l = layers.size(); l-- > first;) input_gradient_tile(x, l, t, inputs_from, within);
+    };
+    if (tiles % pool->threads() == 0) {
+      share(multiplications(), pool, [&](Part part) {
+        for (int t = part.index; t < tiles; t += part.count) tile(t, nullptr);
+      });
+    } else {
+      for (int t = 0; t < tiles; ++t) tile(t, pool);
+    }
+    if (parameters)
+      share(multiplications(), pool, [&](Part part) {
+        for (size_t l = layers.size(); l-- > 0;) update(l, part);
+      });
+  }
+  if (settings)
+    for (Layer& layer : layers) layer.changed();
+}
+
+void Mlp::input_gradient_tile(const Batch& x, size_t l, int t, int32_t inputs_from, Pool* pool) {
+  const Layer& layer = layers[l];
+  const int32_t from = l > 0 ? 0 : inputs_from;
+  const size_t width = static_cast<size_t>(x.width()), outs = static_cast<size_t>(layer.n_out()) * width;
+  const size_t wanted = static_cast<size_t>(layer.n_in() - from) * width;
+  const float* delta = (l + 1 == layers.size() ? delta_out_ : deltas_[l].data()) + t * outs;
+  float* out = (l > 0 ? deltas_[l - 1].data() : input_gradient.data()) + t * wanted;
+  const float* gates = l > 0 ? activations_[l - 1].data() + t * wanted : nullptr;
+  share(layer.connections() * width, pool, [&](Part part) { layer.input_gradient(delta, out, vectors, from, gates, part); });
+}
+
+void Mlp::connection_gradient(const Batch& x, size_t l, Part part) {
+  const Layer& layer = layers[l];
+  const size_t width = static_cast<size_t>(x.width()), outs = static_cast<size_t>(layer.n_out()) * width;
+  const size_t ins = static_cast<size_t>(layer.n_in()) * width;
+  for (int t = 0; t < tiles; ++t) {
+    const float* in = l == 0 ? x.tile(t) : activations_[l - 1].data() + t * ins;
+    const float* delta = (l + 1 == layers.size() ? delta_out_ : deltas_[l].data()) + t * outs;
+    layer.connection_gradient(delta, in, vectors, t > 0, scratch_.data() + scratch_floats_ * static_cast<size_t>(part.index), part);
   }
 }
 
@@ -143,28 +194,32 @@ void Mlp::tabulate(const Adam& s) {
   }
 }
 
-void Mlp::adam(const Adam& s, Pool* pool) {
+AdamStep Mlp::next_step(const Adam& s) {
   ++steps;
-  for (Layer& l : layers) step_layer(l, s, pool);
+  if (ages_) tabulate(s);
+  const double t = static_cast<double>(steps);
+  return {corrected_step_size(s, t), inverse_root(s, t), s.beta1, s.beta2, s.epsilon, s.weight_decay};
 }
 
-void Mlp::step_layer(Layer& l, const Adam& s, Pool* pool) {
-  const double t = static_cast<double>(steps);
-  const AdamStep step{corrected_step_size(s, t), inverse_root(s, t), s.beta1, s.beta2, s.epsilon, s.weight_decay};
-  if (l.born.size() > 0) tabulate(s);
-  share(l, pool, [&](Part part) {
-    const size_t n = l.connections();
-    const size_t begin = static_cast<size_t>(part.begin(static_cast<int64_t>(n), kLane));
-    const size_t count = static_cast<size_t>(part.end(static_cast<int64_t>(n), kLane)) - begin;
+void Mlp::adam(const Adam& settings, Pool* pool) {
+  const AdamStep step = next_step(settings);
+  share(multiplications() / 16, pool, [&](Part part) {  // about as long as so many multiplications
+    for (Layer& layer : layers) step_layer(layer, step, part);
+  });
+  for (Layer& layer : layers) layer.changed();
+}
+
+void Mlp::step_layer(Layer& l, const AdamStep& step, Part part) {
+  l.stretches(part, [&](size_t begin, size_t end) {
     float *w = l.values.data() + begin, *g = l.gradient.data() + begin, *m = l.m.data() + begin, *v = l.v.data() + begin;
     if (l.born.size() > 0)
-      kernels().adam_by_age(count, w, g, m, v, step, l.born.data() + begin, static_cast<uint32_t>(steps), step_size_.data(),
+      kernels().adam_by_age(end - begin, w, g, m, v, step, l.born.data() + begin, static_cast<uint32_t>(steps), step_size_.data(),
                             inverse_root_c2_.data(), kOldest + 1);
     else
-      kernels().adam(count, w, g, m, v, step);
+      kernels().adam(end - begin, w, g, m, v, step);
   });
-  kernels().adam(l.bias.size(), l.bias.data(), l.bias_gradient.data(), l.bias_m.data(), l.bias_v.data(), step);
-  l.changed();
+  const size_t panel = l.panel(), begin = static_cast<size_t>(part.begin(l.n_out(), panel)), end = static_cast<size_t>(part.end(l.n_out(), panel));
+  kernels().adam(end - begin, l.bias.data() + begin, l.bias_gradient.data() + begin, l.bias_m.data() + begin, l.bias_v.data() + begin, step);
 }
 
 void Mlp::act(const float* x, float* y) {

@@ -29,7 +29,7 @@ class Mlp {
   void forward(const Batch& x, Pool* pool = nullptr);
   // Gradients of a loss for the batch of the last forward(); gradient_out is [tiles][n_out][width], contiguous.
   // inputs_from < 0: no gradient of the inputs, else that of inputs [inputs_from, n_in). With `step`, which needs the parameters,
-  // each layer takes its step of Adam as soon as nothing needs its values any more, while they are still in the cache.
+  // each layer takes its step of Adam while its gradients are still in the cache.
   void backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from, Pool* pool = nullptr,
                 const Adam* step = nullptr);
   void adam(const Adam& settings, Pool* pool = nullptr);
@@ -49,14 +49,21 @@ class Mlp {
 
  private:
   template <class Operation>
-  void share(const Layer& layer, Pool* pool, const Operation& operation) const;
+  void share(size_t multiplications, Pool* pool, const Operation& operation) const;
+  size_t multiplications() const;  // of a forward pass
+  void forward_tile(const Batch& x, int tile, Pool* pool);
+  void input_gradient_tile(const Batch& x, size_t layer, int tile, int32_t inputs_from, Pool* pool);
+  void connection_gradient(const Batch& x, size_t layer, Part part);
   void resize(int tiles, int vectors);
   void tabulate(const Adam& settings);
-  void step_layer(Layer& layer, const Adam& settings, Pool* pool);
+  AdamStep next_step(const Adam& settings);
+  void step_layer(Layer& layer, const AdamStep& step, Part part);
 
   std::vector<Buffer<float>> activations_;  // of each layer, [tiles][n_out][width]
-  Buffer<float> delta_[2];                  // [tiles][widest][width]
-  Buffer<float> scratch_;                   // for the gradient of dense layers
+  std::vector<Buffer<float>> deltas_;       // the gradients of the activations, of the same shapes but for the output
+  const float* delta_out_ = nullptr;        // that of the output, the caller's
+  Buffer<float> scratch_;                   // of each thread, for the gradient of dense layers
+  size_t scratch_floats_ = 0;               // of one thread
   Buffer<float> pull_;                      // the gradient of the output in regress()
   Buffer<float> single_[2];                 // for act()
   bool ages_ = false;
