@@ -106,6 +106,25 @@ uint32_t below(const BitGenerator& bits, uint32_t n) {
   }
 }
 
+const BitGenerator& bits_of(const nb::capsule& capsule) {
+  REQUIRE(capsule.name() && std::strcmp(capsule.name(), "BitGenerator") == 0, "the capsule is not that of a NumPy bit generator");
+  return *static_cast<const BitGenerator*>(capsule.data());
+}
+
+// Has room for whole groups of 32.
+Buffer<float> normals(const BitGenerator& bits, size_t count) {
+  const size_t whole = (count + 31) / 32 * 32;
+  Buffer<uint32_t> random(whole);
+  for (size_t i = 0; i < whole; i += 2) {
+    const uint64_t next = bits.next_uint64(bits.state);
+    random[i] = static_cast<uint32_t>(next);
+    random[i + 1] = static_cast<uint32_t>(next >> 32);
+  }
+  Buffer<float> out(whole);
+  kernels().normals(whole, random.data(), out.data());
+  return out;
+}
+
 void check_gather(const Rows& rows, size_t batch, const std::vector<WritableTiles>& outs) {
   size_t needed = 0;
   for (const WritableTiles& out : outs) {
@@ -125,11 +144,11 @@ void gather_rows(const Rows& rows, const int64_t* index, size_t batch, const std
   const auto row_at = [&](size_t i) { return rows.data() + static_cast<size_t>(index[i]) * columns; };
   const auto prefetch = [&](size_t i) {  // the memory is far larger than any cache
     const char* ahead = reinterpret_cast<const char*>(row_at(i));
-    for (size_t byte = 0; byte < columns * sizeof(float); byte += 64) __builtin_prefetch(ahead + byte);
-    __builtin_prefetch(ahead + columns * sizeof(float) - 1);
+    for (size_t byte = 0; byte < columns * sizeof(float); byte += 64) __builtin_prefetch(ahead + byte, 0, 2);
+    __builtin_prefetch(ahead + columns * sizeof(float) - 1, 0, 2);
   };
-  constexpr size_t kAhead = 16;
-  for (size_t i = 0; i < std::min(kAhead, batch); ++i) prefetch(i);
+  const size_t in_flight = std::min<size_t>(batch, 256 * 1024 / (columns * sizeof(float)) + 1);  // as much as the second-level cache has room for
+  for (size_t i = 0; i < in_flight; ++i) prefetch(i);
   std::vector<float*> features(columns);  // of the current tile
   for (size_t i = 0; i < batch; i += 4) {
     if (i % width == 0) {
@@ -138,7 +157,7 @@ void gather_rows(const Rows& rows, const int64_t* index, size_t batch, const std
         for (size_t k = 0; k < out.shape(1); ++k)
           features[f++] = out.data() + static_cast<ptrdiff_t>(i / width) * out.stride(0) + static_cast<ptrdiff_t>(k * width);
     }
-    for (size_t j = i + kAhead; j < std::min(i + kAhead + 4, batch); ++j) prefetch(j);
+    for (size_t j = i + in_flight; j < std::min(i + in_flight + 4, batch); ++j) prefetch(j);
     const size_t lane = i % width, here = std::min<size_t>(4, batch - i);
     size_t f = 0;
     if (here == 4) {  // four samples by four features at a time
@@ -231,10 +250,9 @@ NB_MODULE(_core, m) {
         check_gather(rows, count, outs);
         REQUIRE(filled > 0 && filled <= rows.shape(0) && filled < uint64_t{1} << 32,
                 std::to_string(filled) + " of " + std::to_string(rows.shape(0)) + " rows cannot be filled");
-        REQUIRE(std::strcmp(bit_generator.name(), "BitGenerator") == 0, "the capsule is not that of a NumPy bit generator");
-        const auto* bits = static_cast<const BitGenerator*>(bit_generator.data());
+        const BitGenerator& bits = bits_of(bit_generator);
         std::vector<int64_t> index(count);
-        for (int64_t& i : index) i = below(*bits, static_cast<uint32_t>(filled));
+        for (int64_t& i : index) i = below(bits, static_cast<uint32_t>(filled));
         gather_rows(rows, index.data(), count, outs);
       },
       "bit_generator"_a, "rows"_a, "filled"_a, "count"_a, "outs"_a.noconvert(),
@@ -444,17 +462,26 @@ NB_MODULE(_core, m) {
 
   m.def(
       "squash",
-      [](const Mlp& network, const WritableTiles& out, const std::optional<Tiles>& noise, float scale, float bound) {
+      [](const Mlp& network, const WritableTiles& out, const std::optional<nb::capsule>& bit_generator, float scale, float bound) {
         float* to = of_output(out, network, "the array to write to");
-        if (noise) require_tiles(*noise, network.tiles, out.shape(1), network.vectors, "the noise");
         const size_t floats = out.shape(1) * out.shape(2);
         const FlushSubnormals flush;
+        Buffer<float> noise;
+        if (bit_generator) noise = normals(bits_of(*bit_generator), out.shape(0) * floats);
         for (size_t t = 0; t < out.shape(0); ++t)
-          kernels().squash(floats, network.output().data() + t * floats, noise ? noise->data() + t * floats : nullptr, scale, bound,
-                           to + static_cast<ptrdiff_t>(t) * out.stride(0));
+          kernels().squash(floats, network.output().data() + t * floats, bit_generator ? noise.data() + t * floats : nullptr, scale,
+                           bound, to + static_cast<ptrdiff_t>(t) * out.stride(0));
       },
-      "network"_a, "out"_a.noconvert(), "noise"_a = nb::none(), "scale"_a = 1.0f, "bound"_a = 1.0f,
-      "out = clip(tanh(the network's last output) + clip(scale * noise, -bound, bound), -1, 1).");
+      "network"_a, "out"_a.noconvert(), "bit_generator"_a = nb::none(), "scale"_a = 1.0f, "bound"_a = 1.0f,
+      "out = clip(tanh(the network's last output) + clip(scale * normal(...), -bound, bound), -1, 1), without noise if there is no generator.");
+
+  m.def(
+      "normal",
+      [](const nb::capsule& bit_generator, size_t count) {
+        const Buffer<float> numbers = normals(bits_of(bit_generator), count);
+        return view(numbers, {count});
+      },
+      "bit_generator"_a, "count"_a, "Independent standard normal numbers, float32 [count], from a NumPy bit generator.");
 
   m.def(
       "squash_gradient",

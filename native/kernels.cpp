@@ -492,6 +492,37 @@ void squash(size_t n, const float* x, const float* noise, float scale, float bou
   }
 }
 
+// Box and Muller: of 32 numbers, the first 16 are the cosines of 16 points in the plane, the others the sines.
+void normals(size_t n, const uint32_t* bits, float* out) {
+  for (size_t i = 0; i < n; i += i % kLane + kWidth == kLane ? kLane + kWidth : kWidth) {
+    // -2 ln u, with u in (0, 1) from 24 bits: u = 2^e m, and ln m = ln a + 2 atanh((m - a) / (m + a)) about a = sqrt(1/2)
+    const Vec u = fma(to_float((load_bits(bits + i) >> 8) & 0xffffff), set1(0x1p-24f), set1(0x1p-25f));
+    const IVec representation = (IVec)u;
+    const Vec e = to_float((representation >> 23) - 126), m = (Vec)((representation & 0x7fffff) | 0x3f000000);
+    const Vec a = set1(0.70710678f), s = divide(m - a, m + a), z = s * s;
+    const Vec series = fma(fma(fma(z, set1(2.0f / 7.0f), set1(2.0f / 5.0f)), z, set1(2.0f / 3.0f)), z, set1(2.0f));
+    const Vec log = fma(e - set1(0.5f), set1(0.69314718f), s * series);
+    const Vec radius = sqrt(relu(set1(-2.0f) * log));
+    // cos and sin of pi x, with x in [-1, 1): polynomials fitted to 3e-9
+    const Vec x = to_float(load_bits(bits + i + kLane)) * set1(0x1p-31f), q = x * x;
+    Vec cosine = fma(q, set1(-8.869093714e-05f), set1(1.904328964e-03f));
+    cosine = fma(cosine, q, set1(-2.578580878e-02f));
+    cosine = fma(cosine, q, set1(2.353208255e-01f));
+    cosine = fma(cosine, q, set1(-1.335260286e+00f));
+    cosine = fma(cosine, q, set1(4.058711817e+00f));
+    cosine = fma(cosine, q, set1(-4.934802186e+00f));
+    cosine = fma(cosine, q, set1(1.0f));
+    Vec sine = fma(q, set1(3.952804576e-04f), set1(-7.275315755e-03f));
+    sine = fma(sine, q, set1(8.208188864e-02f));
+    sine = fma(sine, q, set1(-5.992423075e-01f));
+    sine = fma(sine, q, set1(2.550160356e+00f));
+    sine = fma(sine, q, set1(-5.167712551e+00f));
+    sine = fma(sine, q, set1(3.141592651e+00f));
+    store(out + i, radius * cosine);
+    store(out + i + kLane, radius * (x * sine));
+  }
+}
+
 Small small(size_t n, const float* w, float low, float high, uint32_t* index) {
   size_t found = 0, below = 0, zeros = 0, i = 0;
 #if defined(REWIRL_AVX512)
@@ -574,7 +605,7 @@ void gemv(int rows, int columns, const float* a, const float* x, float* y, const
 #endif
 
 const Kernels& REWIRL_TABLE() {
-  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, adam_by_age, interpolate, squash, spmv, gemv, small, cut};
+  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, adam_by_age, interpolate, squash, normals, spmv, gemv, small, cut};
   return table;
 }
 

@@ -80,6 +80,9 @@ struct Kernels {
   // out[i] = clip(tanh(x[i]) + clip(scale * noise[i], -bound, bound), -1, 1); noise may be null (zero). n is a multiple of kLane.
   void (*squash)(size_t n, const float* x, const float* noise, float scale, float bound, float* out);
 
+  // Independent standard normal numbers from uniform bits; n is a multiple of 32.
+  void (*normals)(size_t n, const uint32_t* bits, float* out);
+
   // y[r] = epilogue(bias[r] + a[r] . x) for a single sample; relu or none; panels of one row.
   void (*spmv)(const SparseMatrix& a, const float* values, const float* x, float* y, const float* bias, bool relu);
   void (*gemv)(int rows, int columns, const float* a, const float* x, float* y, const float* bias, bool relu);

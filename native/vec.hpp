@@ -178,5 +178,10 @@ REWIRL_INLINE void keep(Vec& x) {
 #endif
 }
 
+typedef int32_t IVec __attribute__((vector_size(4 * kWidth)));
+typedef int32_t IVecU __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
+REWIRL_INLINE IVec load_bits(const uint32_t* p) { return *reinterpret_cast<const IVecU*>(p); }
+REWIRL_INLINE Vec to_float(IVec x) { return __builtin_convertvector(x, Vec); }
+
 // [sum a, sum b, sum c, sum d]
 REWIRL_INLINE V4 sums(Vec a, Vec b, Vec c, Vec d) { return fold(quads(pairs(a, b), pairs(c, d))); }

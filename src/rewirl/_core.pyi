@@ -109,8 +109,9 @@ def minimum(
 def squash(
     network: Mlp,
     out: NDArray[np.float32],
-    noise: NDArray[np.float32] | None = None,
+    bit_generator: object | None = None,
     scale: float = 1.0,
     bound: float = 1.0,
 ) -> None: ...
+def normal(bit_generator: object, count: int) -> NDArray[np.float32]: ...
 def squash_gradient(squashed: NDArray[np.float32], gradient: NDArray[np.float32]) -> None: ...

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from rewirl import seeding
-from rewirl.nn import tile_shape
+from rewirl.nn import normal, tile_shape
 
 
 class MaskedMLP(torch.nn.Module):
@@ -62,7 +62,7 @@ class Oracle:
         """The agent draws its noise as tiles [tiles, action, width], padding included."""
         batch = self.config.batch_size
         tiles, width = tile_shape(batch)
-        noise = self.noise.standard_normal((tiles, self.action_size, width), dtype=np.float32)
+        noise = normal(self.noise, tiles * self.action_size * width).reshape(tiles, self.action_size, width)
         noise = noise.transpose(0, 2, 1).reshape(tiles * width, self.action_size)[:batch]
         return torch.tensor(noise, dtype=self.dtype) * self.config.policy_noise
 

@@ -7,7 +7,7 @@ import pytest
 
 from rewirl import seeding
 from rewirl.agents import TD3, TD3Config
-from rewirl.nn import reference, tile_shape
+from rewirl.nn import normal, reference, tile_shape
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 
@@ -47,7 +47,7 @@ def problem():
     index = seeding.generator(SEED, "replay").integers(50, size=BATCH)
     batch = [np.array([rows[i][part] for i in index]) for part in range(5)]
     tiles, width = tile_shape(BATCH)
-    noise = seeding.generator(SEED, "policy noise").standard_normal((tiles, ACTION, width), dtype=np.float32)
+    noise = normal(seeding.generator(SEED, "policy noise"), tiles * ACTION * width).reshape(tiles, ACTION, width)
     agent.update(replay)
     return agent, batch, reference.unpack(noise, BATCH)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import kstest
 
 from rewirl import _core
-from rewirl.nn import Group, Pool, SparseMLP, TargetNetwork, empty_tiles, pack, squash_gradient, unpack
+from rewirl.nn import Group, Pool, SparseMLP, TargetNetwork, empty_tiles, normal, pack, squash_gradient, unpack
 from tests.nn.cases import random_network
 
 RATE, DECAY = 1e-2, 1e-3
@@ -102,18 +103,35 @@ def test_squashing_is_tanh_with_clipped_noise(instruction_set, pool, batch):
     rng = np.random.default_rng(0)
     (network,) = networks(1, 0.5, outputs=3)
     (z,) = Group([network], pool).forward(pack(rng.normal(scale=4, size=(batch, 9)).astype(np.float32)))
-    noise = rng.normal(size=z.shape).astype(np.float32)
+    noise = normal(np.random.default_rng(7), z.size).reshape(z.shape)
     wide = np.full((z.shape[0], 5, z.shape[2]), 7, dtype=np.float32)
     network.squash(wide[:, 2:])
     assert wide[:, 2:] == pytest.approx(np.tanh(z.astype(np.float64)), abs=5e-7)
     assert (wide[:, :2] == 7).all()
-    network.squash(wide[:, 2:], noise, 0.4, 0.5)
+    network.squash(wide[:, 2:], np.random.default_rng(7), 0.4, 0.5)
     expected = np.clip(np.tanh(z.astype(np.float64)) + np.clip(0.4 * noise, -0.5, 0.5), -1, 1)
     assert wide[:, 2:] == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(ValueError, match="the noise"):
-        network.squash(wide[:, 2:], noise[:, :2].copy(), 0.4, 0.5)
     with pytest.raises(ValueError, match="shape of the output"):
         network.squash(wide)
+
+
+def test_normal_numbers_are_those_of_box_and_muller(instruction_set):
+    """Of 32 numbers the first 16 are cosines: points in the plane, from pairs of 32 random bits."""
+    found = normal(np.random.default_rng(5), 100_000).astype(np.float64)
+    raw = np.random.default_rng(5).bit_generator.random_raw(50_000)
+    bits = np.stack([raw & 0xFFFFFFFF, raw >> 32], axis=1).reshape(-1, 2, 16)
+    u = (bits[:, 0] >> 8) * 2.0**-24 + 2.0**-25
+    angle = np.pi * bits[:, 1].astype(np.uint32).view(np.int32) * 2.0**-31
+    radius = np.sqrt(-2 * np.log(u))
+    expected = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)
+    assert found == pytest.approx(expected, abs=2e-5)
+    assert kstest(found, "norm").pvalue > 1e-3
+    assert np.abs(np.corrcoef(found[:-1], found[1:])[0, 1]) < 0.02
+
+
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 100])
+def test_fewer_normal_numbers_are_the_first_of_more(count):
+    assert np.array_equal(normal(np.random.default_rng(5), count), normal(np.random.default_rng(5), 128)[:count])
 
 
 def test_tanh_is_right_over_its_whole_range(instruction_set, pool):

@@ -115,9 +115,9 @@ class TD3:
         self._exploration = seeding.generator(seed, "exploration noise")
         self._smoothing = seeding.generator(seed, "policy noise")
         self._batch = Batch(config.batch_size, observation_size, action_size)
-        self._noise = np.empty_like(self._batch.next_actions)
-        # Of the last update: y, Q_i - y, and Q_1(s, pi(s)) of the last that was one of the actor.
+        # Of the last update: y, Q_i - y, and Q_1(s, pi(s)) / batch of the last that was one of the actor.
         self._y, *self._errors, self._policy_values = (empty_tiles(config.batch_size, 1) for _ in range(4))
+        self._nothing = empty_tiles(config.batch_size, 1)
         self._learnt: set[str] = set()
         self._ascent = [-self._batch.weights]
 
@@ -180,9 +180,8 @@ class TD3:
     def _update_critics(self, batch: Batch) -> None:
         c = self.config
         # a' = clip(pi'(s') + clip(N(0, policy_noise), -noise_clip, noise_clip), -1, 1), with pi = tanh of the actor
-        noise = self._smoothing.standard_normal(out=self._noise, dtype=np.float32)
         self._target_actors.compute(batch.next_states)
-        self._targets[0].squash(batch.next_actions, noise, c.policy_noise, c.noise_clip)
+        self._targets[0].squash(batch.next_actions, self._smoothing, c.policy_noise, c.noise_clip)
         # y = r + gamma (1 - terminated) min_i Q'_i(s', a')
         self._target_critics.compute(batch.next_states_actions)
         self._target_critics.minimum(c.gamma, batch.continues, batch.rewards, out=self._y)
@@ -198,7 +197,7 @@ class TD3:
         self._actors.compute(batch.states)
         self._actor.squash(batch.actions)
         self._first_critic.compute(batch.states_actions)
-        self._policy_values[...] = self._critic1.output
+        self._first_critic.minimum(1.0, batch.weights, self._nothing, out=self._policy_values)  # of one: its output
         self._learnt.add("actor")
         # dL/da = -(1/batch) dQ_1/da; only the action columns of the first layer are needed, no parameter of Q_1 is
         self._first_critic.backward(
@@ -217,7 +216,7 @@ class TD3:
         result = {f"critic{i}_loss": float((e**2 * w).sum()) for i, e in enumerate(self._errors, 1)}
         result["target_mean"] = float((self._y * w).sum())
         if "actor" in self._learnt:
-            result["policy_value"] = float((self._policy_values * w).sum())
+            result["policy_value"] = float(self._policy_values.sum(dtype=np.float64))
         result["rewired"] = float(self._adaptation.rewired)
         return result
 

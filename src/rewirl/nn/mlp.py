@@ -162,16 +162,18 @@ class SparseMLP:
         """The output of the last forward, float32 [tiles, n_out, width]; valid until the next one."""
         return self.core.output()
 
-    def squash(self, out: Tiles, noise: Tiles | None = None, scale: float = 1.0, bound: float = 1.0) -> None:
-        """Write clip(tanh(output) + clip(scale * noise, -bound, bound), -1, 1), with the output of the last forward.
+    def squash(
+        self, out: Tiles, noise: np.random.Generator | None = None, scale: float = 1.0, bound: float = 1.0
+    ) -> None:
+        """Write clip(tanh(output) + clip(scale * N(0, 1), -bound, bound), -1, 1), with the output of the last forward.
 
         Args:
             out: float32 [tiles, n_out, width]; may be a slice of the features of larger tiles.
-            noise: float32 [tiles, n_out, width], or None for none.
+            noise: the stream to draw the normal numbers from, as `normal` does; None for no noise.
             scale: of the noise.
             bound: of the scaled noise.
         """
-        _core.squash(self.core, out, noise, scale, bound)
+        _core.squash(self.core, out, None if noise is None else noise.bit_generator.capsule, scale, bound)
 
     @property
     def input_gradient(self) -> Tiles:
@@ -417,3 +419,16 @@ def squash_gradient(squashed: Tiles, gradient: Tiles) -> None:
         gradient: with respect to y, of the same shape.
     """
     _core.squash_gradient(squashed, gradient)
+
+
+def normal(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
+    """Draw independent standard normal numbers, several times as fast as NumPy.
+
+    Args:
+        rng: the stream to draw from.
+        count: how many.
+
+    Returns:
+        float32 [count].
+    """
+    return _core.normal(rng.bit_generator.capsule, count)
