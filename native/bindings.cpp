@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -123,6 +124,16 @@ Buffer<float> normals(const BitGenerator& bits, size_t count) {
   Buffer<float> out(whole);
   kernels().normals(whole, random.data(), out.data());
   return out;
+}
+
+// The output for a single sample, with room for whole vectors.
+Buffer<float> act(Mlp& network, const Vector<float>& x) {
+  REQUIRE(x.shape(0) == static_cast<size_t>(network.layers[0].n_in()),
+          "the observation has " + std::to_string(x.shape(0)) + " features, the network takes " + std::to_string(network.layers[0].n_in()));
+  const FlushSubnormals flush;
+  Buffer<float> y((static_cast<size_t>(network.layers.back().n_out()) + kLane - 1) / kLane * kLane);
+  network.act(x.data(), y.data());
+  return y;
 }
 
 void check_gather(const Rows& rows, size_t batch, const std::vector<WritableTiles>& outs) {
@@ -332,14 +343,19 @@ NB_MODULE(_core, m) {
            })
       .def("act",
            [](Mlp& s, const Vector<float>& x) {
-             REQUIRE(x.shape(0) == static_cast<size_t>(s.layers[0].n_in()),
-                     "the observation has " + std::to_string(x.shape(0)) + " features, the network takes " + std::to_string(s.layers[0].n_in()));
-             const FlushSubnormals flush;
-             Buffer<float> y(static_cast<size_t>(s.layers.back().n_out()));
-             s.act(x.data(), y.data());
-             return view(y, {y.size()});
+             Buffer<float> y = act(s, x);
+             return view(y, {static_cast<size_t>(s.layers.back().n_out())});
            },
            "x"_a)
+      .def("act_squashed",
+           [](Mlp& s, const Vector<float>& x, const std::optional<nb::capsule>& bit_generator, float scale) {
+             const FlushSubnormals flush;
+             Buffer<float> y = act(s, x);
+             const Buffer<float> noise = bit_generator ? normals(bits_of(*bit_generator), y.size()) : Buffer<float>();
+             kernels().squash(y.size(), y.data(), noise.data(), scale, std::numeric_limits<float>::infinity(), y.data());
+             return view(y, {static_cast<size_t>(s.layers.back().n_out())});
+           },
+           "x"_a, "bit_generator"_a = nb::none(), "scale"_a = 1.0f, "clip(tanh(act(x)) + scale * normal(...), -1, 1).")
       .def("rewire",
            [](Mlp& s, int l, const Vector<int64_t>& dropped, const Vector<int64_t>& grown) {
              layer_at(s, l).rewire(dropped.data(), dropped.shape(0), grown.data(), grown.shape(0), static_cast<uint32_t>(s.steps));

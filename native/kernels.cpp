@@ -578,16 +578,24 @@ void spmv(const SparseMatrix& a, const float* values, const float* x, float* y, 
 }
 
 void gemv(int rows, int columns, const float* a, const float* x, float* y, const float* bias, bool relu) {
-  for (int r = 0; r < rows; r += 4) {
-    V4 rest = {};
-    Vec acc[4] = {set1(0), set1(0), set1(0), set1(0)};
-    for (int i = 0; i < 4 && r + i < rows; ++i) {
-      const float* row = a + static_cast<size_t>(r + i) * columns;
-      int c = 0;
-      for (; c + kWidth <= columns; c += kWidth) acc[i] = fma(load(row + c), load(x + c), acc[i]);
-      for (; c < columns; ++c) rest[i] += row[c] * x[c];
+  constexpr int M = 4;
+  for (int r = 0; r < rows; r += M) {
+    const float* row[M];  // beyond the last row the last again, whose sum is then not used
+    for (int i = 0; i < M; ++i) row[i] = a + static_cast<size_t>(r + i < rows ? r + i : rows - 1) * columns;
+    Vec acc[M] = {set1(0), set1(0), set1(0), set1(0)};
+    int c = 0;
+    for (; c + kWidth <= columns; c += kWidth) {
+      Vec xc = load(x + c);
+      keep(xc);
+#pragma GCC unroll 4
+      for (int i = 0; i < M; ++i) acc[i] = fma(load(row[i] + c), xc, acc[i]);
     }
-    finish4(sums(acc[0], acc[1], acc[2], acc[3]) + rest, r, rows, y, bias, relu);
+    if (c < columns) {
+      const size_t rest = static_cast<size_t>(columns - c);
+      const Vec xc = load(x + c, rest);
+      for (int i = 0; i < M; ++i) acc[i] = fma(load(row[i] + c, rest), xc, acc[i]);
+    }
+    finish4(sums(acc[0], acc[1], acc[2], acc[3]), r, rows, y, bias, relu);
   }
 }
 

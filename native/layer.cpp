@@ -49,8 +49,8 @@ void Index::each(const Visit& visit) const {
         int32_t rows_of[kPanelRows], count = 0;
         for (int32_t r = 0; r < panel; ++r)
           if (pattern >> r & 1) rows_of[count++] = p * panel + r;
-        for (uint32_t k = begin[0]; k < begin[1]; ++k)
-          visit(source.size() ? source[k] : k, rows_of[(k - begin[0]) % static_cast<uint32_t>(count)], b * block + column[k]);
+        for (uint32_t k = begin[0]; k < begin[1];)
+          for (int32_t i = 0; i < count; ++i, ++k) visit(source.size() ? source[k] : k, rows_of[i], b * block + column[k]);
       }
 }
 
@@ -190,16 +190,26 @@ void Layer::connection_gradient(const float* dy, const float* x, int vectors, bo
 }
 
 void Layer::act(const float* x, float* y, bool relu) {
-  const bool panels = !dense_ && index_.panel > 1, reordered = !dense_ && index_.source.size() > 0;
-  if ((panels || reordered) && !acting_current_) {
-    if (acting_.size() == 0) acting_ = Buffer<float>(panels ? static_cast<size_t>(n_in_) * n_out_ : connections());
-    if (panels) index_.each([&](uint32_t k, int32_t r, int32_t c) { acting_[static_cast<size_t>(r) * n_in_ + c] = values[k]; });
-    else for (size_t k = 0; k < connections(); ++k) acting_[k] = values[index_.source[k]];
+  const bool reordered = !dense_ && index_.source.size() > 0;
+  if ((acts_densely() || reordered) && !acting_current_) {
+    if (acting_.size() == 0) acting_ = Buffer<float>(acts_densely() ? static_cast<size_t>(n_in_) * n_out_ : connections());
+    if (acts_densely())
+      index_.each([&](uint32_t k, int32_t r, int32_t c) { acting_[static_cast<size_t>(r) * n_in_ + c] = values[k]; });
+    else
+      for (size_t k = 0; k < connections(); ++k) acting_[k] = values[index_.source[k]];
     acting_current_ = true;
   }
-  const float* w = panels || reordered ? acting_.data() : values.data();
-  if (dense_ || panels) kernels().gemv(n_out_, n_in_, w, x, y, bias.data(), relu);
+  const float* w = acts_densely() || reordered ? acting_.data() : values.data();
+  if (dense_ || acts_densely()) kernels().gemv(n_out_, n_in_, w, x, y, bias.data(), relu);
   else kernels().spmv(index_.view(), w, x, y, bias.data(), relu);
+}
+
+// Whether a single sample is computed with a dense copy: for panels there is no other way, and in the second-level cache reading
+// zeros is faster than gathering.
+bool Layer::acts_densely() const {
+  if (dense_) return false;
+  const size_t total = static_cast<size_t>(n_in_) * static_cast<size_t>(n_out_);
+  return index_.panel > 1 || (total <= size_t{1} << 18 && total <= 16 * connections());
 }
 
 void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown,

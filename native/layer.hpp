@@ -92,6 +92,7 @@ class Layer {
   Buffer<float> bias, bias_gradient, bias_m, bias_v;
 
  private:
+  bool acts_densely() const;
   void build(const int64_t* places, size_t n, std::vector<uint32_t>& order);
 
   int32_t n_in_, n_out_;

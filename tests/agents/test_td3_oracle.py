@@ -9,7 +9,7 @@ from rewirl.agents import TD3, TD3Config
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 
-SEED = 3
+SEED = 5
 
 
 def random_transitions(observation_size, action_size, count=500):

@@ -43,7 +43,7 @@ class Policy:
 
     def predict_one(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the action for one observation, float32 [action] for float32 [observation]."""
-        return np.tanh(self.actor.act(observation))
+        return self.actor.act_squashed(observation)
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `from_state` needs."""

@@ -152,11 +152,7 @@ class TD3:
         Returns:
             float32 [action] in [-1, 1].
         """
-        noise = self._exploration.standard_normal(self.action_size, dtype=np.float32)
-        noise *= self.config.exploration_noise
-        noise += self._policy.predict_one(observation)
-        np.minimum(noise, 1.0, out=noise)  # for arrays this small np.clip is mostly overhead
-        return np.maximum(noise, -1.0, out=noise)
+        return self._actor.act_squashed(observation, self._exploration, self.config.exploration_noise)
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return pi(s) for a batch, float32 [batch, action] in [-1, 1] for float32 [batch, observation]."""

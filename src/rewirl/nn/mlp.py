@@ -191,6 +191,21 @@ class SparseMLP:
         """
         return self.core.act(x)
 
+    def act_squashed(
+        self, x: NDArray[np.float32], noise: np.random.Generator | None = None, scale: float = 1.0
+    ) -> NDArray[np.float32]:
+        """Run a single sample through the network and return clip(tanh(output) + scale * N(0, 1), -1, 1).
+
+        Args:
+            x: float32 [n_in].
+            noise: the stream to draw the normal numbers from, as `normal` does; None for no noise.
+            scale: of the noise.
+
+        Returns:
+            float32 [n_out], an array of its own.
+        """
+        return self.core.act_squashed(x, None if noise is None else noise.bit_generator.capsule, scale)
+
     def count_ages(self) -> None:
         """Let Adam's bias correction go by the age of each connection of a sparse layer from now on.
 

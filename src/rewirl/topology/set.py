@@ -80,4 +80,8 @@ def magnitude(weights: NDArray[np.float32]) -> NDArray[np.float64]:
 def _outwards(weights: NDArray[np.float32], chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the indices of the chosen weights from zero outwards, equal ones in their order."""
     indices: NDArray[np.int64] = np.flatnonzero(chosen)
-    return indices[np.argsort(np.abs(weights[indices]), kind="stable")]
+    magnitudes = np.abs(weights[indices])
+    order = np.argsort(magnitudes)  # several times as fast as a stable sort, which only equal ones need
+    if (np.diff(magnitudes[order]) == 0).any():
+        order = np.argsort(magnitudes, kind="stable")
+    return indices[order]
