@@ -125,7 +125,7 @@ def test_targets_move_only_with_the_actor():
         before = {name: network.state()[0]["0.values"] for name, network in agent.networks().items()}
         agent.update(replay)
         moved = {
-            name: not np.array_equal(network.layers[0].values, before[name])
+            name: not np.array_equal(network.state()[0]["0.values"], before[name])
             for name, network in agent.networks().items()
         }
         assert moved["critic1"] and moved["critic2"]

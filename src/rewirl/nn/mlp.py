@@ -232,18 +232,24 @@ class SparseMLP:
         self.core.rewire(layer, dropped, grown)
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return everything an exact continuation needs, as arrays (copies) and JSON values."""
+        """Return everything an exact continuation needs, as arrays (copies) and JSON values.
+
+        Connections are in the order of their places, whatever order the core computes in.
+        """
         arrays: dict[str, NDArray[Any]] = {}
         for index, layer in enumerate(self.layers):
+            order: Any = slice(None)
             if not layer.dense:
-                arrays[f"{index}.places"] = layer.places()
-            arrays[f"{index}.values"] = layer.values.copy()
+                places = layer.places()
+                order = np.argsort(places)
+                arrays[f"{index}.places"] = places[order]
+            arrays[f"{index}.values"] = layer.values[order].copy()
             arrays[f"{index}.bias"] = layer.bias.copy()
             if self.trainable:
                 for name, array in self._moments(layer).items():
-                    arrays[f"{index}.{name}"] = array.copy()
+                    arrays[f"{index}.{name}"] = (array if name.startswith("bias") else array[order]).copy()
                 if len(layer.born):
-                    arrays[f"{index}.born"] = layer.born.copy()
+                    arrays[f"{index}.born"] = layer.born[order].copy()
         return arrays, {"sizes": list(self.sizes), "steps": self.core.steps}
 
     @classmethod
@@ -402,7 +408,7 @@ class Group:
 
 
 def _positions(saved: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where each place is among the saved ones: another version may have stored them in another order."""
+    """Return where each place is among the saved ones, which are in another order."""
     order = np.argsort(saved)
     return order[np.searchsorted(saved, places, sorter=order)]
 
