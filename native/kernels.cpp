@@ -21,6 +21,7 @@ REWIRL_INLINE void spmm_group(const SparseMatrix& a, const float* values, uint32
   constexpr int M = bits(Pattern);
   for (size_t k = begin; k < end; k += M) {
     const float* row = x + static_cast<size_t>(a.column[k]) * W;
+    keep(row);
     Vec w[M];
     for (size_t i = 0; i < M; ++i) w[i] = set1(values[Indirect ? a.source[k + i] : k + i]);
 #pragma GCC unroll 8
@@ -157,7 +158,10 @@ REWIRL_INLINE void sddmm_group(const Rows<R, T>& dy, Row row, size_t begin, size
   size_t k = begin;
   for (; k + C * M <= end; k += C * M) {
     const float* x[C];
-    for (int c = 0; c < C; ++c) x[c] = row(k + static_cast<size_t>(c * M));
+    for (int c = 0; c < C; ++c) {
+      x[c] = row(k + static_cast<size_t>(c * M));
+      keep(x[c]);
+    }
     dots<R, T, Pattern, C, Accumulate>(dy, x, gradient + k);
   }
   if constexpr (M == 1) {

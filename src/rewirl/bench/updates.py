@@ -69,7 +69,8 @@ class Updates:
     """One agent whose updates, and actions with exploration noise for one observation, are timed.
 
     Args:
-        specification: `agent`, `sparsity` (missing: the agent's own), `batch_size` and `threads`.
+        specification: `agent`, `sparsity` (missing: the agent's own), `hidden_sizes` (missing: 256 256), `batch_size`
+            and `threads`.
     """
 
     packages = ("rewirl", "numpy")
@@ -77,7 +78,8 @@ class Updates:
     def __init__(self, specification: dict[str, Any]) -> None:
         """See the class."""
         name, sparsity = specification["agent"], specification.get("sparsity")
-        config = settings(name, sparsity, hidden_sizes=HIDDEN_SIZES, batch_size=specification["batch_size"])
+        hidden_sizes = tuple(specification.get("hidden_sizes", HIDDEN_SIZES))
+        config = settings(name, sparsity, hidden_sizes=hidden_sizes, batch_size=specification["batch_size"])
         agent = agent_of(name, config, specification["threads"])
         transitions = random_transitions(TRANSITIONS)
         replay, observation = replay_of(transitions), transitions.observations[0]
