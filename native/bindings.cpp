@@ -149,8 +149,8 @@ void check_gather(const Rows& rows, size_t batch, const std::vector<WritableTile
           "rows have " + std::to_string(rows.shape(1)) + " columns, the tiles " + std::to_string(needed) + " features");
 }
 
-void gather_rows(const Rows& rows, const int64_t* index, size_t batch, const std::vector<WritableTiles>& outs) {
-  const nb::gil_scoped_release release;
+// Samples [begin, end) of the batch; begin is a multiple of 4.
+void gather_rows(const Rows& rows, const int64_t* index, size_t begin, size_t end, const std::vector<WritableTiles>& outs) {
   const size_t columns = rows.shape(1), width = outs.empty() ? 1 : outs[0].shape(2);
   const auto row_at = [&](size_t i) { return rows.data() + static_cast<size_t>(index[i]) * columns; };
   const auto prefetch = [&](size_t i) {  // the memory is far larger than any cache
@@ -158,18 +158,18 @@ void gather_rows(const Rows& rows, const int64_t* index, size_t batch, const std
     for (size_t byte = 0; byte < columns * sizeof(float); byte += 64) __builtin_prefetch(ahead + byte, 0, 2);
     __builtin_prefetch(ahead + columns * sizeof(float) - 1, 0, 2);
   };
-  const size_t in_flight = std::min<size_t>(batch, 256 * 1024 / (columns * sizeof(float)) + 1);  // as much as the second-level cache has room for
-  for (size_t i = 0; i < in_flight; ++i) prefetch(i);
+  const size_t in_flight = 256 * 1024 / (columns * sizeof(float)) + 1;  // as much as the second-level cache has room for
+  for (size_t i = begin; i < std::min(begin + in_flight, end); ++i) prefetch(i);
   std::vector<float*> features(columns);  // of the current tile
-  for (size_t i = 0; i < batch; i += 4) {
-    if (i % width == 0) {
+  for (size_t i = begin; i < end; i += 4) {
+    if (i == begin || i % width == 0) {
       size_t f = 0;
       for (const WritableTiles& out : outs)
         for (size_t k = 0; k < out.shape(1); ++k)
           features[f++] = out.data() + static_cast<ptrdiff_t>(i / width) * out.stride(0) + static_cast<ptrdiff_t>(k * width);
     }
-    for (size_t j = i + in_flight; j < std::min(i + in_flight + 4, batch); ++j) prefetch(j);
-    const size_t lane = i % width, here = std::min<size_t>(4, batch - i);
+    for (size_t j = i + in_flight; j < std::min(i + in_flight + 4, end); ++j) prefetch(j);
+    const size_t lane = i % width, here = std::min<size_t>(4, end - i);
     size_t f = 0;
     if (here == 4) {  // four samples by four features at a time
       const float *a = row_at(i), *b = row_at(i + 1), *c = row_at(i + 2), *d = row_at(i + 3);
@@ -250,23 +250,30 @@ NB_MODULE(_core, m) {
         for (size_t i = 0; i < index.shape(0); ++i)
           REQUIRE(index.data()[i] >= 0 && static_cast<size_t>(index.data()[i]) < rows.shape(0),
                   "row " + std::to_string(index.data()[i]) + " of " + std::to_string(rows.shape(0)));
-        gather_rows(rows, index.data(), index.shape(0), outs);
+        const nb::gil_scoped_release release;
+        gather_rows(rows, index.data(), 0, index.shape(0), outs);
       },
       "rows"_a, "index"_a, "outs"_a.noconvert(),  // into a converted copy nobody would look
       "Write rows[index[i]] into sample i of the tiles: its first columns as the features of the first, and so on.");
 
   m.def(
       "sample_rows",
-      [](const nb::capsule& bit_generator, const Rows& rows, size_t filled, size_t count, const std::vector<WritableTiles>& outs) {
+      [](Pool& pool, const nb::capsule& bit_generator, const Rows& rows, size_t filled, size_t count,
+         const std::vector<WritableTiles>& outs) {
         check_gather(rows, count, outs);
         REQUIRE(filled > 0 && filled <= rows.shape(0) && filled < uint64_t{1} << 32,
                 std::to_string(filled) + " of " + std::to_string(rows.shape(0)) + " rows cannot be filled");
         const BitGenerator& bits = bits_of(bit_generator);
         std::vector<int64_t> index(count);
         for (int64_t& i : index) i = below(bits, static_cast<uint32_t>(filled));
-        gather_rows(rows, index.data(), count, outs);
+        const nb::gil_scoped_release release;
+        const int threads = count * rows.shape(1) >= 4096 ? pool.threads() : 1;  // fewer numbers are not worth a hand-over
+        pool.run(threads, [&](int i) {
+          const auto part = [&](int k) { return std::min(count, (count + kLane - 1) / kLane * static_cast<size_t>(k) / static_cast<size_t>(threads) * kLane); };
+          gather_rows(rows, index.data(), part(i), part(i + 1), outs);
+        });
       },
-      "bit_generator"_a, "rows"_a, "filled"_a, "count"_a, "outs"_a.noconvert(),
+      "pool"_a, "bit_generator"_a, "rows"_a, "filled"_a, "count"_a, "outs"_a.noconvert(),
       "gather_rows of `count` indices drawn by a NumPy bit generator, the same as Generator.integers(filled, size=count).");
 
   nb::class_<Pool>(m, "Pool", "Worker threads beside the caller.")

@@ -19,6 +19,8 @@ inline void relax() {
 }
 
 constexpr auto kSpin = std::chrono::microseconds(200);
+// Between two updates lies a step of the environment; waking a sleeping thread after it takes longer than the hand-over saves.
+constexpr auto kSpinForWork = std::chrono::microseconds(1000);
 
 }  // namespace
 
@@ -89,7 +91,7 @@ void Pool::work(int index) {
   const FlushSubnormals flush;
   uint64_t seen = 0;
   while (true) {
-    const auto deadline = std::chrono::steady_clock::now() + kSpin;
+    const auto deadline = std::chrono::steady_clock::now() + kSpinForWork;
     for (int spins = 0; turn_.load(std::memory_order_acquire) == seen && !stop_; ++spins) {
       relax();
       const bool in_use = index < threads();

@@ -309,7 +309,7 @@ def test_bench_updates(rewirl: Any, tmp_path: Path) -> None:
 # --- End to end --------------------------------------------------------
 
 
-def test_evaluations_are_taken_out_of_the_steps_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_periods_are_timed_and_the_first_evaluation_is_not_typical(monkeypatch: pytest.MonkeyPatch) -> None:
     watch = end_to_end.Watch(10, 30)
     for step, now, evaluation_seconds in [
         (0, 0.0, 100.0), (5, 1.0, None), (10, 2.0, 4.0), (20, 7.0, 6.0), (29, 14.0, None), (30, 16.0, 5.0)
@@ -319,18 +319,41 @@ def test_evaluations_are_taken_out_of_the_steps_time(monkeypatch: pytest.MonkeyP
             watch.step(step)
         if evaluation_seconds is not None:
             watch.evaluated(step, Evaluation((1.0,), (1,), evaluation_seconds), 1.0)
-    assert watch.step_seconds(20) == pytest.approx(
-        (16 - 2 - 4 - 6) / 20
-    )  # the one after the last step is not in between
-    assert watch.evaluation_seconds() == 5.0  # nor is the first one counted, which makes the environments
+    assert watch.step_seconds() == pytest.approx((16 - 2) / 20)
+    assert watch.evaluation_seconds() == 5.0  # the first one makes the environments
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_evaluation_per_period_is_within_what_is_timed(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    seen: list[tuple[str, int]] = []
+
+    class Order(end_to_end.Watch):
+        def step(self, step: int) -> None:
+            seen.append(("step", step))
+            super().step(step)
+
+        def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
+            seen.append(("evaluation", step))
+            super().evaluated(step, evaluation, density)
+
+    monkeypatch.setattr(end_to_end, "Watch", Order)
+    options = end_to_end.Options(
+        agents=("td3",), env="Pendulum-v1", threads=(threads,), steps=35, learning_starts=15, eval_every=20,
+        eval_episodes=1, batch_size=8, hidden_sizes=(8,), rounds=1,
+    )  # fmt: skip
+    end_to_end.run(options)
+    begin, end = seen.index(("step", 20)), seen.index(("step", 60))
+    if threads == 1:
+        assert [what for what in seen[begin:end] if what[0] == "evaluation"] == [("evaluation", 20), ("evaluation", 40)]
+    assert seen[-1] == ("evaluation", 60)
 
 
 def test_the_table_of_whole_runs_by_hand() -> None:
     run = {"agent": "td3", "threads": 2, "step_seconds": [9.0, 0.002, 0.001], "evaluation_seconds": [3.0, 2.0, 1.0]}
     options = end_to_end.Options(eval_every=1000)
     result = {**vars(options), "machine": MACHINE, "versions": {}, "runs": [run]}
-    # a million steps are 2,000 s and 200 evaluations 400 s
-    assert "| td3 | 2 | 500 | 250 | 2.00 | 0.67 |" in end_to_end.markdown(result)
+    # a million steps are 2,000 s
+    assert "| td3 | 2 | 500 | 2.00 | 33.3 |" in end_to_end.markdown(result)
 
 
 def test_bench_end_to_end_leaves_nothing_behind(rewirl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

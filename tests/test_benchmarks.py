@@ -236,3 +236,22 @@ def test_memory_is_that_of_an_agent_that_was_updated_and_rewired() -> None:
     assert agent["rewired"] > 0
     assert agent["shapes"]["target_critic1"] == [[64, 23], [64, 64], [1, 64]]
     assert 1e7 < agent["peak_bytes"] < 1e9
+
+
+def test_scale_holds_the_connections_while_the_width_grows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    import scale
+
+    options = scale.Options(
+        widths=(256, 320), width=64, sparsities=(0.8,), batch_size=8, rounds=2, seconds=0.01, json=tmp_path / "out.json"
+    )
+    scale.main(options)
+    out = capsys.readouterr().out
+    rows = json.loads((tmp_path / "out.json").read_text())["contestants"]
+    assert [row["name"] for row in rows] == ["td3, 256 wide", "ds-td3, 256 wide", "ds-td3, 320 wide", "ds-td3, 64 wide"]
+    dense, paper, wide, other = (row["facts"]["connections"] for row in rows)
+    assert dense == scale.places(256) and paper == pytest.approx(0.49 * dense, rel=0.02)
+    assert wide == pytest.approx(0.49 * dense, rel=0.02) and other == pytest.approx(0.2 * scale.places(64), rel=0.05)
+    assert "| td3, 256 wide |  | 214,784 | 1.00 |" in out
+    for impossible in ({"widths": (0,)}, {"sparsities": (1.0,)}, {"seconds": 0.0}, {"json": tmp_path / "no" / "x"}):
+        with pytest.raises(SystemExit):
+            scale.Options(**impossible)

@@ -12,7 +12,12 @@ def use_instruction_set(name: str) -> None: ...
 def empty_tiles(tiles: int, features: int, width: int) -> NDArray[np.float32]: ...
 def gather_rows(rows: NDArray[np.float32], index: NDArray[np.int64], outs: Sequence[NDArray[np.float32]]) -> None: ...
 def sample_rows(
-    bit_generator: object, rows: NDArray[np.float32], filled: int, count: int, outs: Sequence[NDArray[np.float32]]
+    pool: Pool,
+    bit_generator: object,
+    rows: NDArray[np.float32],
+    filled: int,
+    count: int,
+    outs: Sequence[NDArray[np.float32]],
 ) -> None: ...
 
 class Pool:

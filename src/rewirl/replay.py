@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import _core, seeding
-from rewirl.nn import empty_tiles, mean_weights
+from rewirl.nn import Pool, empty_tiles, mean_weights
 
 
 class Batch:
@@ -21,11 +21,13 @@ class Batch:
         batch_size: number of transitions.
         observation_size: features of an observation.
         action_size: features of an action.
+        pool: the threads that fill it; None for the caller alone.
     """
 
-    def __init__(self, batch_size: int, observation_size: int, action_size: int) -> None:
+    def __init__(self, batch_size: int, observation_size: int, action_size: int, pool: Pool | None = None) -> None:
         """See the class."""
         self.size = batch_size
+        self.pool = pool or Pool(1)
         self.states_actions = empty_tiles(batch_size, observation_size + action_size)
         """float32 [tiles, observation + action, width]."""
         self.next_states_actions = empty_tiles(batch_size, observation_size + action_size)
@@ -119,7 +121,9 @@ class Replay:
         """
         if self._size == 0:
             raise ValueError("the replay memory is empty: store a transition before sampling")
-        _core.sample_rows(self._rng.bit_generator.capsule, self.transitions, self._size, batch.size, batch.parts)
+        _core.sample_rows(
+            batch.pool, self._rng.bit_generator.capsule, self.transitions, self._size, batch.size, batch.parts
+        )
         return batch
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

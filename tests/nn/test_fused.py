@@ -166,15 +166,18 @@ def test_a_target_network_keeps_no_hidden_activations(pool):
     assert target.core.hidden(2).shape == target.output.shape
 
 
-def test_sampled_rows_are_those_that_numpy_would_draw():
-    rows = np.arange(300, dtype=np.float32).reshape(100, 3)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_sampled_rows_are_those_that_numpy_would_draw(threads):
+    pool = Pool(threads)
+    rows = np.arange(4100, dtype=np.float32).reshape(100, 41)
     one, other = np.random.default_rng(0), np.random.default_rng(0)
-    for filled, count in ((100, 37), (1, 4), (99, 150), (7, 16)):
-        out = empty_tiles(count, 3)
-        _core.sample_rows(one.bit_generator.capsule, rows, filled, count, [out])
+    for filled, count in ((100, 37), (1, 4), (99, 150), (7, 16), (100, 501), (50, 256), (50, 112)):
+        out = empty_tiles(count, 41)
+        _core.sample_rows(pool, one.bit_generator.capsule, rows, filled, count, [out])
         assert np.array_equal(unpack(out, count), rows[other.integers(filled, size=count)])
     for filled in (0, 101):
         with pytest.raises(ValueError, match="of 100 rows"):
-            _core.sample_rows(one.bit_generator.capsule, rows, filled, 5, [empty_tiles(5, 3)])
+            _core.sample_rows(pool, one.bit_generator.capsule, rows, filled, 5, [empty_tiles(5, 41)])
     with pytest.raises(ValueError, match="differ in number or width"):
-        _core.sample_rows(one.bit_generator.capsule, rows, 5, 5, [empty_tiles(5, 2), empty_tiles(20, 1)])
+        _core.sample_rows(pool, one.bit_generator.capsule, rows, 5, 5, [empty_tiles(5, 40), empty_tiles(20, 1)])
+    pool.close()

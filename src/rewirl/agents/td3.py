@@ -114,7 +114,7 @@ class TD3:
         self._adaptation = Adaptation(config.topology, seed)
         self._exploration = seeding.generator(seed, "exploration noise")
         self._smoothing = seeding.generator(seed, "policy noise")
-        self._batch = Batch(config.batch_size, observation_size, action_size)
+        self._batch = Batch(config.batch_size, observation_size, action_size, self._pool)
         # Of the last update: y, Q_i - y, and Q_1(s, pi(s)) / batch of the last that was one of the actor.
         self._y, *self._errors, self._policy_values = (empty_tiles(config.batch_size, 1) for _ in range(4))
         self._nothing = empty_tiles(config.batch_size, 1)

@@ -22,7 +22,6 @@ from rewirl.training.evaluation import Evaluation
 from rewirl.training.progress import Silent
 
 PROTOCOL_STEPS = 1_000_000
-PROTOCOL_EVALUATIONS = 200
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,13 @@ class Options:
     """Thread counts to run every agent with. Typical: 1 2."""
 
     steps: int = 10_000
-    """Steps with an update each that are timed. Typical: 5000 to 100000."""
+    """Steps with an update each that are timed, rounded up to whole evaluation periods. Typical: 10000 to 100000."""
 
     learning_starts: int = 1_000
     """Steps with random actions before them, which are not timed. Typical: 1000."""
 
     eval_every: int = 5_000
-    """Steps between two evaluations; an evaluation falls into the timed steps at least once. Typical: 5000."""
+    """Steps between two evaluations. Typical: 5000."""
 
     eval_episodes: int = 10
     """Episodes per evaluation. Typical: 10."""
@@ -96,7 +95,7 @@ def run(options: Options) -> dict[str, Any]:
         for one in runs:
             say(f"round {number + 1}/{options.rounds}: {one['agent']}, {one['threads']} threads")
             watched = _run_once(options, one["agent"], one["threads"])
-            one["step_seconds"].append(watched.step_seconds(options.steps))
+            one["step_seconds"].append(watched.step_seconds())
             one["evaluation_seconds"].append(watched.evaluation_seconds())
     return {
         **dataclasses.asdict(options),
@@ -108,45 +107,49 @@ def run(options: Options) -> dict[str, Any]:
 
 def markdown(result: dict[str, Any]) -> str:
     """Return what `run` found as Markdown."""
+    first, timed = (
+        _first(result["learning_starts"], result["eval_every"]),
+        _timed(result["steps"], result["eval_every"]),
+    )
     rows = []
     for one in result["runs"]:
         step, evaluation = median(one["step_seconds"]), median(one["evaluation_seconds"])
-        with_evaluation = step + evaluation / result["eval_every"]
-        hours = (PROTOCOL_STEPS * step + PROTOCOL_EVALUATIONS * evaluation) / 3600
-        cells = (f"{1 / step:,.0f}", f"{1 / with_evaluation:,.0f}", f"{evaluation:.2f}", f"{hours:.2f}")
+        cells = (f"{1 / step:,.0f}", f"{evaluation:.2f}", f"{PROTOCOL_STEPS * step / 60:.1f}")
         rows.append([one["agent"], str(one["threads"]), *cells])
     return "\n\n".join(
         [
             f"## Whole runs on {result['env']}, batch {result['batch_size']}",
             table(
-                [
-                    "agent",
-                    "threads",
-                    "steps/s",
-                    "with evaluations",
-                    "seconds per evaluation",
-                    "hours for a million steps",
-                ],
+                ["agent", "threads", "steps/s", "seconds per evaluation", "minutes for a million steps"],
                 rows,
             ),
-            f"Environment steps with an update each, over {result['steps']:,} steps of a run after "
-            f"{result['learning_starts']:,} random ones; with {result['eval_episodes']} evaluation episodes every "
-            f"{result['eval_every']:,} steps. The last column: {PROTOCOL_STEPS:,} such steps and "
-            f"{PROTOCOL_EVALUATIONS} such evaluations, checkpoints not counted. "
+            f"Environment steps with an update each, over {timed:,} steps of a run after the first {first:,}, with "
+            f"{result['eval_episodes']} evaluation episodes every {result['eval_every']:,} steps, which with two "
+            "threads run beside training. Checkpoints not counted. "
             f"Medians of {result['rounds']} runs each, in turns.",
             machine.markdown(result["machine"], result["versions"]),
         ]
     )
 
 
+def _first(learning_starts: int, eval_every: int) -> int:
+    """Return the first step with an evaluation that learns: timed from there, every evaluation is timed once."""
+    return -(-learning_starts // eval_every) * eval_every
+
+
+def _timed(steps: int, eval_every: int) -> int:
+    """Return how many steps are timed: as many as asked for, or a few more, so that whole periods are."""
+    return -(-steps // eval_every) * eval_every
+
+
 class Watch(Silent):
-    """Notes the time at the first and at the last step that learns, and what evaluations take."""
+    """Notes the time at the first and at the last step that is timed, and what evaluations take."""
 
     def __init__(self, first: int, last: int) -> None:
         """Steps `first` (excluded) to `last` are timed."""
         self._first, self._last = first, last
         self._times: dict[int, float] = {}
-        self._evaluations: list[tuple[int, float]] = []
+        self._evaluations: list[float] = []
 
     def step(self, step: int) -> None:
         """See Progress."""
@@ -155,20 +158,20 @@ class Watch(Silent):
 
     def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
         """See Progress."""
-        self._evaluations.append((step, evaluation.seconds))
+        self._evaluations.append(evaluation.seconds)
 
-    def step_seconds(self, steps: int) -> float:
-        """Return the seconds per step, without those of the evaluations in between."""
-        between = sum(seconds for step, seconds in self._evaluations if self._first <= step < self._last)
-        return (self._times[self._last] - self._times[self._first] - between) / steps
+    def step_seconds(self) -> float:
+        """Return the seconds per step, with what it waits for evaluations."""
+        return (self._times[self._last] - self._times[self._first]) / (self._last - self._first)
 
     def evaluation_seconds(self) -> float:
         """Return the median seconds of an evaluation after the first, which also makes the environments."""
-        return median(seconds for _, seconds in self._evaluations[1:])
+        return median(self._evaluations[1:])
 
 
 def _run_once(options: Options, agent: str, threads: int) -> Watch:
-    last = options.learning_starts + options.steps
+    first = _first(options.learning_starts, options.eval_every)
+    last = first + _timed(options.steps, options.eval_every)
     topology = td3_topology(agent, options.env)
     if options.sparsity is not None and topology.sparsity != 0:
         topology = dataclasses.replace(topology, sparsity=options.sparsity, lambdas=None)
@@ -188,7 +191,7 @@ def _run_once(options: Options, agent: str, threads: int) -> Watch:
         hidden_sizes=options.hidden_sizes,
         learning_starts=options.learning_starts,
     )
-    watched = Watch(options.learning_starts, last)
+    watched = Watch(first, last)
     with tempfile.TemporaryDirectory(prefix="rewirl-bench-") as directory:
         run = training_run.start(config, agent_config, Path(directory) / "run", watched)
         with run:
