@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cases import random_network
 from scipy.stats import kstest
 
 from rewirl import _core
 from rewirl.nn import Group, Pool, SparseMLP, TargetNetwork, empty_tiles, normal, pack, squash_gradient, unpack
-from tests.nn.cases import random_network
 
 RATE, DECAY = 1e-2, 1e-3
 

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 from cases import random_network
 
 from rewirl.nn import Group, Pool, pack
-
-
-def thread_count():
-    """Of this process, whoever made them."""
-    return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
 def train(threads, networks, steps=5):
@@ -40,13 +34,13 @@ def test_results_do_not_depend_on_the_number_of_threads(instruction_set, threads
     assert train(threads, networks) == train(1, networks)
 
 
-def test_a_closed_pool_has_no_threads_and_still_works():
-    before = thread_count()
+def test_a_closed_pool_has_no_threads_and_still_works(process_threads):
+    before = process_threads.count()
     pool = Pool(4)
     assert pool.threads == 4
-    assert thread_count() == before + 3
+    assert process_threads.count() == before + 3
     pool.close()
-    assert thread_count() == before
+    assert process_threads.come_to(before)
     assert pool.threads == 1
     pool.close()
     network = random_network([3, 2], [None], np.random.default_rng(0))
@@ -54,11 +48,11 @@ def test_a_closed_pool_has_no_threads_and_still_works():
     assert np.isfinite(network.output).all()
 
 
-def test_a_pool_that_is_forgotten_leaves_no_threads():
-    before = thread_count()
+def test_a_pool_that_is_forgotten_leaves_no_threads(process_threads):
+    before = process_threads.count()
     for _ in range(100):
         Pool(3)
-    assert thread_count() == before
+    assert process_threads.come_to(before)
 
 
 def test_fewer_threads_may_be_used_for_a_while():
@@ -81,15 +75,15 @@ def test_fewer_threads_may_be_used_for_a_while():
     assert pool.threads == 1
 
 
-def test_pools_come_and_go_in_use():
-    before = thread_count()
+def test_pools_come_and_go_in_use(process_threads):
+    before = process_threads.count()
     networks = [random_network([3, 2], [None], np.random.default_rng(i)) for i in range(4)]
     x = pack(np.ones((5, 3), dtype=np.float32))
     for threads in (2, 3, 4, 8) * 10:
         pool = Pool(threads)
         Group(networks, pool).forward(x)
         pool.close()
-    assert thread_count() == before
+    assert process_threads.come_to(before)
 
 
 def test_one_pool_serves_several_python_threads():
