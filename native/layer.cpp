@@ -131,6 +131,7 @@ void Layer::build(const int64_t* places, size_t n, std::vector<uint32_t>& order)
   }
   index_ = Index::build(n_out_, n_in_, row, column, order);
   acting_ = Buffer<float>();
+  acting_place_ = Buffer<uint32_t>();
   if (!trainable_) return;
   std::vector<uint32_t> position(n), transposed_order;
   for (size_t k = 0; k < n; ++k) position[order[k]] = static_cast<uint32_t>(k);
@@ -193,10 +194,18 @@ void Layer::act(const float* x, float* y, bool relu) {
   const bool reordered = !dense_ && index_.source.size() > 0;
   if ((acts_densely() || reordered) && !acting_current_) {
     if (acting_.size() == 0) acting_ = Buffer<float>(acts_densely() ? static_cast<size_t>(n_in_) * n_out_ : connections());
-    if (acts_densely())
-      index_.each([&](uint32_t k, int32_t r, int32_t c) { acting_[static_cast<size_t>(r) * n_in_ + c] = values[k]; });
-    else
+    const auto place = [&](int32_t r, int32_t c) { return static_cast<size_t>(r) * static_cast<size_t>(n_in_) + static_cast<size_t>(c); };
+    if (!acts_densely()) {
       for (size_t k = 0; k < connections(); ++k) acting_[k] = values[index_.source[k]];
+    } else if (acting_.size() > ~uint32_t{0}) {
+      index_.each([&](uint32_t k, int32_t r, int32_t c) { acting_[place(r, c)] = values[k]; });
+    } else {
+      if (acting_place_.size() == 0) {
+        acting_place_ = Buffer<uint32_t>(connections());
+        index_.each([&](uint32_t k, int32_t r, int32_t c) { acting_place_[k] = static_cast<uint32_t>(place(r, c)); });
+      }
+      for (size_t k = 0; k < connections(); ++k) acting_[acting_place_[k]] = values[k];
+    }
     acting_current_ = true;
   }
   const float* w = acts_densely() || reordered ? acting_.data() : values.data();

@@ -101,6 +101,7 @@ class Layer {
   // A single sample has nothing to share among the rows of a panel: act() uses a row-by-row copy, made when it is needed.
   // So does one whose values are in another order.
   Buffer<float> acting_;
+  Buffer<uint32_t> acting_place_;  // of every value in a dense copy
   bool acting_current_ = false;
 };
 
