@@ -359,6 +359,9 @@ class Group:
             scale: float32, as the output of a network, [tiles, n_out, width]; may be a slice of larger tiles.
             offset: the same.
             out: the same; is written to.
+
+        Raises:
+            ValueError: there was no forward, or a shape is not that of the outputs.
         """
         _core.minimum(self._cores, factor, scale, offset, out)
 
@@ -370,6 +373,9 @@ class Group:
             output_gradients: as for `backward`.
             learning_rate: as for `adam`.
             weight_decay: as for `adam`.
+
+        Raises:
+            ValueError: shapes are not those of the last forward, or a network is not trainable.
         """
         _core.descend(self._pool, self._cores, x, output_gradients, learning_rate, *_ADAM, weight_decay)
 
@@ -391,6 +397,9 @@ class Group:
             errors: for each network what output - targets is written to, float32 [tiles, 1, width].
             learning_rate: as for `adam`.
             weight_decay: as for `adam`.
+
+        Raises:
+            ValueError: shapes do not fit, or a network is not trainable or has more than one output.
         """
         _core.regress(self._pool, self._cores, x, targets, weights, errors, learning_rate, *_ADAM, weight_decay)
 
