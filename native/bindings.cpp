@@ -373,6 +373,20 @@ NB_MODULE(_core, m) {
              return view(y, {static_cast<size_t>(s.layers.back().n_out())});
            },
            "x"_a, "bit_generator"_a = nb::none(), "scale"_a = 1.0f, "clip(tanh(act(x)) + scale * normal(...), -1, 1).")
+      .def("dense_gradient",
+           [](Mlp& s, int l, const Tiles& x) {
+             const Layer& layer = layer_at(s, l);
+             REQUIRE(layer.trainable(), "a target network has no gradient");
+             REQUIRE(s.tiles > 0, "no gradient before the first backward");
+             const Batch batch = batch_of(x, s.layers[0].n_in());
+             REQUIRE(batch.tiles == s.tiles && batch.vectors == s.vectors, "the dense gradient needs the batch of the last backward");
+             const FlushSubnormals flush;
+             const size_t rows = static_cast<size_t>(layer.n_out()), columns = static_cast<size_t>(layer.n_in());
+             Buffer<float> out(rows * columns);
+             s.dense_gradient(batch, static_cast<size_t>(l), out.data());
+             return view(out, {rows, columns});
+           },
+           "layer"_a, "x"_a, "The gradient of the last backward for every place of a layer, connection or not.")
       .def("rewire",
            [](Mlp& s, int l, const Vector<int64_t>& dropped, const Vector<int64_t>& grown) {
              layer_at(s, l).rewire(dropped.data(), dropped.shape(0), grown.data(), grown.shape(0), static_cast<uint32_t>(s.steps));

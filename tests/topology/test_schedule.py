@@ -24,9 +24,23 @@ def test_the_fraction_is_constant():
     assert {Schedule(10, 0.3).fraction_at(update) for update in (1, 10, 10**6)} == {0.3}
 
 
+def test_cosine_annealing_ends_at_zero():
+    schedule = Schedule(100, 0.4, end=1000, anneal="cosine")
+    assert schedule.fraction_at(0) == 0.4
+    assert schedule.fraction_at(500) == pytest.approx(0.2)
+    assert schedule.fraction_at(250) == pytest.approx(0.2 * (1 + 2**-0.5))
+    assert schedule.fraction_at(1000) == schedule.fraction_at(5000) == pytest.approx(0)
+
+
 def test_it_comes_from_the_configuration():
-    config = TopologyConfig(adapt_every=500, adapt_fraction=0.1, adapt_offset=2, adapt_end=900_000)
-    assert Schedule.from_config(config) == Schedule(500, 0.1, 2, 900_000)
+    config = TopologyConfig(adapt_every=500, adapt_fraction=0.1, adapt_offset=2, adapt_end=900_000, anneal="cosine")
+    assert Schedule.from_config(config) == Schedule(500, 0.1, 2, 900_000, "cosine")
+
+
+@pytest.mark.parametrize("end", [None, 0])
+def test_cosine_annealing_needs_an_end(end):
+    with pytest.raises(ValueError, match="anneal cosine needs adapt_end"):
+        TopologyConfig(anneal="cosine", adapt_end=end)
 
 
 @pytest.mark.parametrize("arguments", [(0, 0.1), (10, -0.1), (10, 1.1), (10, 0.1, 10), (10, 0.1, -1)])

@@ -88,12 +88,12 @@ class ActorCritic:
         """Return the policy's actions without noise, float32 [batch, action] for float32 [batch, observation]."""
         return self._policy.predict(observations)
 
-    def _adapt_critics(self) -> None:
-        self._adaptation.adapt(self._critic1, self.updates)
-        self._adaptation.adapt(self._critic2, self.updates)
+    def _adapt_critics(self, batch: Batch) -> None:
+        for critic in self._critics.networks:
+            self._adaptation.adapt(critic, self.updates, batch.states_actions)
 
-    def _adapt_actor(self) -> None:
-        self._adaptation.adapt(self._actor, self.updates)
+    def _adapt_actor(self, batch: Batch) -> None:
+        self._adaptation.adapt(self._actor, self.updates, batch.states)
 
     def diagnostics(self) -> dict[str, float]:
         """Return the critics' losses, the mean target, and the connections rewired so far; empty before an update."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from rewirl import seeding
-from rewirl.nn import Initialisation, SparseMLP
+from rewirl.nn import Initialisation, SparseMLP, Tiles
 from rewirl.topology import LayerState, Schedule, TopologyConfig, densities, random_topology, rewire
 from rewirl.topology.rule import rule
 
@@ -54,12 +55,19 @@ class Adaptation:
         """Whether an event falls on this update, counted from 1."""
         return self.rule.adapts and self.schedule.due(update)
 
-    def adapt(self, network: SparseMLP, update: int) -> None:
-        """Rewire every sparse layer of a network; the number of connections stays what it is."""
+    def adapt(self, network: SparseMLP, update: int, batch: Tiles) -> None:
+        """Rewire every sparse layer of a network; the number of connections stays what it is.
+
+        Args:
+            network: which has just taken a step of its optimiser.
+            update: number of the gradient update, from 1.
+            batch: of that step, whose gradient rules may ask for.
+        """
         for index, layer in enumerate(network.layers):
             if layer.dense:
                 continue
-            state = LayerState(layer.shape, layer.places(), layer.values)
+            gradient = partial(network.dense_gradient, index, batch) if self.rule.uses_gradient else None
+            state = LayerState(layer.shape, layer.places(), layer.values, gradient)
             change = rewire(self.rule, state, self.schedule.fraction_at(update), self._rng, self._regrow_dropped)
             if len(change.grown):
                 network.rewire(index, change.dropped, change.grown)

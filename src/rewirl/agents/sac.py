@@ -99,10 +99,10 @@ class SAC(ActorCritic):
         adapt = self._adaptation.due(self.updates)
         self._update_critics(batch)
         if adapt:
-            self._adapt_critics()
+            self._adapt_critics(batch)
         self._update_actor(batch)
         if adapt:
-            self._adapt_actor()
+            self._adapt_actor(batch)
         self._temperature.update(self._entropy, self.config.learning_rate)
         if self.updates % self.config.target_update_interval == 0:
             update_targets(self._targets.values(), self.config.tau, self._pool)  # then MaintainSparsity

@@ -96,11 +96,11 @@ class TD3(ActorCritic):
         adapt = self._adaptation.due(self.updates)
         self._update_critics(batch)
         if adapt:
-            self._adapt_critics()
+            self._adapt_critics(batch)
         if self.updates % self.config.policy_delay == 0:
             self._update_actor(batch)
             if adapt:
-                self._adapt_actor()
+                self._adapt_actor(batch)
             update_targets(self._targets.values(), self.config.tau, self._pool)  # soft update, then MaintainSparsity
 
     def _update_critics(self, batch: Batch) -> None:

@@ -230,6 +230,23 @@ class SparseMLP:
         """
         self.core.count_ages()
 
+    def dense_gradient(self, layer: int, x: Tiles) -> NDArray[np.float32]:
+        """Return the gradient of the loss of the last backward pass for every place of a layer, connection or not.
+
+        It is computed when asked for, and costs as much as the gradient of a dense layer.
+
+        Args:
+            layer: which layer.
+            x: the batch of that pass, float32 [tiles, n_in, width]; the network's values may have taken a step since.
+
+        Returns:
+            float32 [n_out, n_in], an array of its own.
+
+        Raises:
+            ValueError: there was no pass, or it had another batch.
+        """
+        return self.core.dense_gradient(layer, x)
+
     def rewire(self, layer: int, dropped: NDArray[np.int64], grown: NDArray[np.int64]) -> None:
         """Drop connections and grow others; survivors keep weight and moments, grown ones start from zero in all.
 

@@ -7,7 +7,9 @@ from math import inf
 from typing import Literal, get_args
 
 Distribution = Literal["erdos-renyi", "uniform"]
-Drop = Literal["paper", "code", "magnitude"]
+Drop = Literal["paper", "halves", "code", "magnitude", "sensitivity", "random"]
+Grow = Literal["paper", "random", "gradient"]
+Anneal = Literal["constant", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,18 @@ class TopologyConfig:
     """How `sparsity` is spread over the layers: erdos-renyi keeps small layers denser, uniform gives all the same."""
 
     rule: str = "set"
-    """How connections are rewired: static (never), set (drop the weakest, grow at random), or package.module:Class."""
+    """How connections are rewired: static (never), set (drop the weakest, grow at random), rigl (drop the weakest, grow
+    where the gradient is largest), or package.module:Class."""
 
     drop: Drop = "paper"
-    """Which connections SET drops: paper (half of them the smallest positive, half the largest negative weights),
-    code (the fraction of the positive and of the negative weights, and every exact zero), magnitude (smallest absolute
-    value)."""
+    """Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl), halves
+    (half of them the smallest positive, half the largest negative weights), code (the fraction of the positive and of
+    the negative weights, and every exact zero), magnitude (smallest absolute value), sensitivity (smallest
+    |weight * gradient|), random."""
+
+    grow: Grow = "paper"
+    """Where set and rigl grow connections: paper (as the rule's paper: random for set, gradient for rigl), random,
+    gradient (where that of the loss is largest)."""
 
     regrow_dropped: bool = False
     """Whether a connection dropped in an event may be grown again in the same event (the published code allows it)."""
@@ -47,6 +55,9 @@ class TopologyConfig:
 
     adapt_fraction: float = 0.05
     """Fraction of a layer's connections rewired in an event, eta in the paper. Typical: 0.05 to 0.3."""
+
+    anneal: Anneal = "constant"
+    """How that fraction changes: constant, or cosine from --adapt-fraction at the start to 0 at --adapt-end."""
 
     adapt_offset: int = 0
     """An event falls on update u when u % adapt_every == adapt_offset (the published code has 2)."""
@@ -62,6 +73,10 @@ class TopologyConfig:
             raise ValueError(f"every one of lambdas must be positive and finite, got {self.lambdas}")
         _one_of("distribution", self.distribution, get_args(Distribution))
         _one_of("drop", self.drop, get_args(Drop))
+        _one_of("grow", self.grow, get_args(Grow))
+        _one_of("anneal", self.anneal, get_args(Anneal))
+        if self.anneal == "cosine" and not self.adapt_end:
+            raise ValueError("anneal cosine needs adapt_end, the update at which nothing is rewired any more")
         if self.adapt_every < 1:
             raise ValueError(
                 f"adapt_every must be at least 1 update, got {self.adapt_every}; the rule static never adapts"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, ClassVar
@@ -13,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.topology.config import TopologyConfig
+from rewirl.topology.places import lowest
 
 RULES = {
     "static": "rewirl.topology.static:Static",
     "set": "rewirl.topology.set:SET",
+    "rigl": "rewirl.topology.rigl:RigL",
 }
 
 
@@ -28,6 +31,8 @@ class LayerState:
         shape: (n_out, n_in).
         places: the connections, int64 [connections], row * n_in + column, distinct, in any order.
         weights: the weight of each, float32 [connections], in the same order.
+        compute_gradient: returns the gradient of the loss for every place, connection or not, float32 [n_out, n_in];
+            None where no rule asks for it.
 
     Raises:
         ValueError: places and weights are not two vectors of the same length.
@@ -36,6 +41,7 @@ class LayerState:
     shape: tuple[int, int]
     places: NDArray[np.int64]
     weights: NDArray[np.float32]
+    compute_gradient: Callable[[], NDArray[np.float32]] | None = None
 
     def __post_init__(self) -> None:
         """Refuse vectors that do not belong together."""
@@ -49,6 +55,24 @@ class LayerState:
     def total(self) -> int:
         """Number of places, existing or not: n_out * n_in."""
         return self.shape[0] * self.shape[1]
+
+    def dense_gradient(self) -> NDArray[np.float32]:
+        """Return the gradient of the loss for every place, connection or not, float32 [n_out, n_in], to be changed.
+
+        It is that of the batch and the weights of the update that the event follows, before its step, and is computed
+        at every call.
+
+        Raises:
+            ValueError: the rule does not say that it uses gradients.
+        """
+        if self.compute_gradient is None:
+            raise ValueError("there is no gradient: a rule that asks for it must have uses_gradient = True")
+        return self.compute_gradient()
+
+    def gradient_of_places(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the gradient of the loss for some places, float32 [places]."""
+        gradient: NDArray[np.float32] = self.dense_gradient().reshape(-1)[places]
+        return gradient
 
 
 @dataclass(frozen=True)
@@ -77,17 +101,21 @@ class Rule(ABC):
     adapts: ClassVar[bool] = True
     """False for a rule that never changes anything; its events are skipped."""
 
+    uses_gradient: bool = False
+    """Whether it asks a layer's state for the gradient."""
+
     def __init__(self, config: TopologyConfig) -> None:
         """Keep the configuration, from which a rule takes its options."""
         self.config = config
 
     @abstractmethod
-    def drop_score(self, state: LayerState, fraction: float) -> NDArray[np.float64]:
+    def drop_score(self, state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
         """Score the connections; those of the lowest scores are dropped, of equal ones those of the lower places.
 
         Args:
             state: the layer, its places sorted.
             fraction: of the connections that this event is to rewire.
+            rng: the stream to draw from, if at all.
 
         Returns:
             Scores, float64 [connections]. The fraction decides how many go, except that a connection of score -inf goes
@@ -124,7 +152,7 @@ def rewire(
         rule: decides what is dropped and grown.
         state: the layer.
         fraction: of its connections to rewire, in [0, 1].
-        rng: the stream growth draws from.
+        rng: the stream the rule draws from.
         regrow_dropped: whether a place emptied in this event may be grown in it; otherwise growth is elsewhere.
 
     Returns:
@@ -140,9 +168,9 @@ def rewire(
         return Rewiring(nothing, nothing)
 
     order = np.argsort(state.places)
-    ordered = LayerState(state.shape, state.places[order], state.weights[order])
+    ordered = LayerState(state.shape, state.places[order], state.weights[order], state.compute_gradient)
     _check_state(ordered)
-    scores = _checked_scores(rule, rule.drop_score(ordered, fraction), ordered)
+    scores = _checked_scores(rule, rule.drop_score(ordered, fraction, rng), ordered)
     must, may = int(np.count_nonzero(scores == -np.inf)), int(np.count_nonzero(scores < np.inf))
     count = min(max(int(fraction * len(scores)), must), may)
     if not regrow_dropped:
@@ -150,17 +178,17 @@ def rewire(
     if count == 0:
         return Rewiring(nothing, nothing)
 
-    lowest = _lowest(scores, count)
-    occupied = np.delete(ordered.places, lowest) if regrow_dropped else ordered.places
+    dropped = lowest(scores, count)
+    occupied = np.delete(ordered.places, dropped) if regrow_dropped else ordered.places
     grown = _checked_growth(rule, rule.grow(ordered, occupied, count, rng), ordered, occupied, count)
-    return Rewiring(np.sort(order[lowest]), grown)
+    return Rewiring(np.sort(order[dropped]), grown)
 
 
 def rule(name: str, config: TopologyConfig) -> Rule:
     """Make the rule of this name.
 
     Args:
-        name: "static", "set", or "package.module:Class", a `Rule` of the user's own that Python can import.
+        name: one of RULES, or "package.module:Class", a `Rule` of the user's own that Python can import.
         config: the topology configuration of the run, handed to the rule.
 
     Returns:
@@ -189,14 +217,6 @@ def rule(name: str, config: TopologyConfig) -> Rule:
         missing = ", ".join(sorted(found.__abstractmethods__))
         raise ValueError(f"the rule {name!r}: {class_name} has yet to define {missing}")
     return found(config)
-
-
-def _lowest(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Return the indices of the `count` lowest scores; of equal ones the first."""
-    limit = np.partition(scores, count - 1)[count - 1]
-    below = np.flatnonzero(scores < limit)
-    equal = np.flatnonzero(scores == limit)[: count - len(below)]
-    return np.concatenate([below, equal])
 
 
 def _check_state(state: LayerState) -> None:
