@@ -389,7 +389,8 @@ NB_MODULE(_core, m) {
            "layer"_a, "x"_a, "The gradient of the last backward for every place of a layer, connection or not.")
       .def("rewire",
            [](Mlp& s, int l, const Vector<int64_t>& dropped, const Vector<int64_t>& grown) {
-             layer_at(s, l).rewire(dropped.data(), dropped.shape(0), grown.data(), grown.shape(0), static_cast<uint32_t>(s.steps));
+             layer_at(s, l);
+             s.rewire(static_cast<size_t>(l), dropped.data(), dropped.shape(0), grown.data(), grown.shape(0));
            },
            "layer"_a, "dropped"_a, "grown"_a);
 

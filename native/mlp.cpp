@@ -185,6 +185,11 @@ float inverse_root(const Adam& s, double t) {
 
 }  // namespace
 
+void Mlp::rewire(size_t l, const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown) {
+  layers[l].rewire(dropped, n_dropped, grown, n_grown, static_cast<uint32_t>(steps));
+  if (ages_) count_ages();  // of a layer that was dense
+}
+
 void Mlp::count_ages() {
   ages_ = true;
   for (Layer& l : layers)
@@ -250,9 +255,10 @@ TargetUpdate::TargetUpdate(Mlp& target, const Mlp& online, const std::vector<boo
   links_.resize(online.layers.size());
   for (size_t l = 0; l < links_.size(); ++l) {
     const Layer &a = target.layers[l], &b = online.layers[l];
-    if (a.n_in() != b.n_in() || a.n_out() != b.n_out() || a.dense() != b.dense())
+    const bool late = !behind.empty() && behind[l];
+    if (a.n_in() != b.n_in() || a.n_out() != b.n_out() || (a.dense() != b.dense() && !(late && a.dense())))
       throw std::invalid_argument("target and online layers differ");
-    if (!behind.empty() && behind[l]) links_[l].version = b.version - 1;  // not the online one, nor any it will have
+    if (late) links_[l].version = b.version - 1;  // not the online one, nor any it will have
     else connect(l, false);
   }
 }

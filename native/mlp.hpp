@@ -38,6 +38,8 @@ class Mlp {
   void regress(const Batch& x, const float* targets, const float* weights, float* errors, const Adam& step);
   // The gradient of the last backward() or regress() for every place of a layer, connection or not, [n_out][n_in]; x is its batch.
   void dense_gradient(const Batch& x, size_t layer, float* out);
+  // Layer::rewire at the present step of the optimiser.
+  void rewire(size_t layer, const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown);
   void count_ages();  // from now on Adam's bias correction goes by the age of each connection of a sparse layer
   void act(const float* x, float* y);
 

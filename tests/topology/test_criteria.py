@@ -66,6 +66,23 @@ def test_of_equal_gradients_the_lower_places_grow():
     assert rewire(rule("rigl", TopologyConfig()), flat, 1.0, generator(0, "t")).grown.tolist() == [0]
 
 
+def test_fewer_connections_are_asked_for_and_the_smallest_go():
+    def event(name, connections, fraction, **options):
+        config = TopologyConfig(rule=name, initial_sparsity=0.0, **options)
+        found = rewire(rule(name, config), state(), fraction, generator(0, "t"), connections=connections)
+        return state().places[found.dropped].tolist(), found.grown.tolist()
+
+    assert event("prune", 3, 0.5) == ([4], [])  # whatever the fraction: it rewires nothing
+    assert event("prune", 1, 0.5) == ([0, 3, 4], [])
+    assert event("prune", 0, 0.5) == ([0, 3, 4, 6], [])
+    assert event("prune", 4, 0.5) == ([], [])
+    assert event("rigl", 3, 0.25) == ([3, 4], [1])  # one is rewired and one pruned
+    assert event("rigl", 6, 0.25) == ([4], [1, 2, 7])  # one is rewired and two grown
+    assert event("rigl", 8, 0.25) == ([], [1, 2, 5, 7])  # no place would be left for what is dropped
+    with pytest.raises(ValueError, match="cannot have 9 connections"):
+        event("rigl", 9, 0.25)
+
+
 def test_only_rules_that_ask_for_a_gradient_get_one():
     for name, options, asks in (
         ("set", {}, False),
@@ -100,6 +117,11 @@ def test_connections_are_conserved_whatever_the_criteria(seed, drops, grows, nam
     kept = np.delete(places, found.dropped)
     after = np.concatenate([kept, found.grown])
     assert len(np.unique(after)) == len(after) == len(places)
+    wanted = int(rng.integers(layer.total + 1))
+    found = rewire(rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow, wanted)
+    follow = np.concatenate([np.delete(places, found.dropped), found.grown])
+    assert len(np.unique(follow)) == len(follow) == wanted
+    found = rewire(rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow)
     if grows == "gradient" and len(found.grown) and not regrow:
         free = np.setdiff1d(np.arange(layer.total), np.concatenate([places, found.grown]))
         strength = np.abs(gradient.reshape(-1))

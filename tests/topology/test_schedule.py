@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rewirl.topology import Schedule, TopologyConfig
+from rewirl.topology import Schedule, TopologyConfig, density_at
 
 
 def events(schedule, updates):
@@ -35,6 +35,37 @@ def test_cosine_annealing_ends_at_zero():
 def test_it_comes_from_the_configuration():
     config = TopologyConfig(adapt_every=500, adapt_fraction=0.1, adapt_offset=2, adapt_end=900_000, anneal="cosine")
     assert Schedule.from_config(config) == Schedule(500, 0.1, 2, 900_000, "cosine")
+
+
+def test_a_changing_density_follows_the_cubic():
+    def at(update):
+        return density_at(update, 1.0, 0.1, 200, 800)
+
+    assert at(1) == at(200) == 1.0
+    assert at(800) == at(10**6) == 0.1
+    assert at(500) == pytest.approx(0.1 + 0.9 / 8)
+    assert at(350) == pytest.approx(0.1 + 0.9 * 0.75**3)
+    assert density_at(500, 0.2, 0.75, 0, 1000) == pytest.approx(0.75 - 0.55 / 8)  # it may grow too
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"initial_sparsity": 1.0, "rule": "prune"}, "initial_sparsity must be"),
+        ({"initial_sparsity": 0.0, "rule": "static"}, "needs a rule by which it changes"),
+        ({"rule": "prune"}, "the rule prune needs an initial_sparsity"),
+        ({"sparsity_start": 10, "sparsity_end": 10}, "sparsity_start"),
+        ({"sparsity_start": -1}, "sparsity_start"),
+        ({"actor_sparsity": 1.0}, "actor_sparsity must be"),
+        ({"critic_sparsity": -0.1}, "critic_sparsity must be"),
+        ({"initial_scale": "wide"}, "initial_scale must be"),
+        ({"grow": "everywhere"}, "grow must be"),
+        ({"anneal": "linear"}, "anneal must be"),
+    ],
+)
+def test_impossible_configurations_are_refused_by_name(settings, message):
+    with pytest.raises(ValueError, match=message):
+        TopologyConfig(**settings)
 
 
 @pytest.mark.parametrize("end", [None, 0])

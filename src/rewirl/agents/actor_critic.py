@@ -71,13 +71,14 @@ class ActorCritic:
         sizes = {"actor": [observation_size, *hidden, actor_outputs]}
         sizes |= {critic: [observation_size + action_size, *hidden, 1] for critic in ("critic1", "critic2")}
         online = {n: sparse_network(sizes[n], config.topology, seed, n, initialisation) for n in ONLINE}
-        if config.bias_correction == "connection":
-            for network in online.values():
-                network.count_ages()
+        self._counts_ages = config.bias_correction == "connection"
         self._assemble(online, {name: TargetNetwork(online[name]) for name in self.TARGETS})
 
     def _assemble(self, online: dict[str, SparseMLP], targets: dict[str, TargetNetwork]) -> None:
         self._online, self._targets = online, targets
+        if self._counts_ages:  # of layers too that are dense now and may not be later
+            for network in online.values():
+                network.count_ages()
         self._actor, self._critic1, self._critic2 = online.values()
         self._actors = Group([self._actor], self._pool)
         self._critics = Group([self._critic1, self._critic2], self._pool)
@@ -89,11 +90,11 @@ class ActorCritic:
         return self._policy.predict(observations)
 
     def _adapt_critics(self, batch: Batch) -> None:
-        for critic in self._critics.networks:
-            self._adaptation.adapt(critic, self.updates, batch.states_actions)
+        for name in ("critic1", "critic2"):
+            self._adaptation.adapt(name, self._online[name], self.updates, batch.states_actions)
 
     def _adapt_actor(self, batch: Batch) -> None:
-        self._adaptation.adapt(self._actor, self.updates, batch.states)
+        self._adaptation.adapt("actor", self._actor, self.updates, batch.states)
 
     def diagnostics(self) -> dict[str, float]:
         """Return the critics' losses, the mean target, and the connections rewired so far; empty before an update."""

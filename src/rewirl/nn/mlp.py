@@ -33,7 +33,7 @@ class Layer:
 
     @property
     def dense(self) -> bool:
-        """Whether every place is a connection by construction; such a layer is never rewired."""
+        """Whether every place is a connection, and none has an index."""
         return self._core.dense(self._index)
 
     @property
@@ -143,10 +143,12 @@ class SparseMLP:
         places: Sequence[Places],
         rng: np.random.Generator,
         initialisation: Initialisation = "fan-in",
+        by_connections: bool = False,
     ) -> SparseMLP:
-        """Return a network with random weights, scaled as for dense layers.
+        """Return a network with random weights, scaled as for dense layers or by the connections there are.
 
-        That is what the papers' codes have: dense weights, masked afterwards.
+        The former is what the papers' codes have: dense weights, masked afterwards. The latter keeps activations as
+        large as in a dense network (Evci et al. 2020, following He et al. 2015).
 
         Args:
             sizes: number of units of each layer, inputs first.
@@ -154,14 +156,20 @@ class SparseMLP:
             rng: the stream the weights are drawn from.
             initialisation: fan-in is uniform within 1/sqrt(n_in), biases too (PyTorch's default); xavier is uniform
                 within sqrt(6/(n_in + n_out)), biases 0 (Glorot and Bengio 2010).
+            by_connections: n_in of a sparse layer is for each unit the number of its connections, at least 1, and n_out
+                the mean number of connections of an input.
         """
         values, biases = [], []
         for n_in, n_out, chosen in zip(sizes[:-1], sizes[1:], places, strict=True):
+            rows = None if chosen is None else chosen // n_in
+            fan_in, fan_out = np.full(n_out, n_in), float(n_out)
+            if by_connections and rows is not None:
+                fan_in, fan_out = np.maximum(np.bincount(rows, minlength=n_out), 1), len(rows) / n_in
             xavier = initialisation == "xavier"
-            bound = np.sqrt(6.0 / (n_in + n_out)) if xavier else 1.0 / np.sqrt(n_in)
-            count = n_in * n_out if chosen is None else len(chosen)
-            values.append(rng.uniform(-bound, bound, count).astype(np.float32))
-            bias = np.zeros(n_out) if xavier else rng.uniform(-bound, bound, n_out)
+            bound = np.sqrt(6.0 / (fan_in + fan_out)) if xavier else 1.0 / np.sqrt(fan_in)
+            of_values = np.broadcast_to(bound[:, np.newaxis], (n_out, n_in)) if rows is None else bound[rows]
+            values.append(rng.uniform(-of_values, of_values).astype(np.float32).reshape(-1))
+            bias = np.zeros(n_out) if xavier else rng.uniform(-bound, bound)
             biases.append(bias.astype(np.float32))
         return cls(sizes, places, values, biases)
 
@@ -250,14 +258,16 @@ class SparseMLP:
     def rewire(self, layer: int, dropped: NDArray[np.int64], grown: NDArray[np.int64]) -> None:
         """Drop connections and grow others; survivors keep weight and moments, grown ones start from zero in all.
 
+        A dense layer that loses a connection is a sparse one from then on.
+
         Args:
             layer: which layer.
             dropped: connections to drop, as indices into its `values`, int64.
             grown: places to grow, int64.
 
         Raises:
-            ValueError: the layer is dense, an index or place is out of range, or a place is occupied. Nothing has
-                changed then.
+            ValueError: an index or place is out of range, or a place is occupied, as all of a dense layer are.
+                Nothing has changed then.
         """
         self.core.rewire(layer, dropped, grown)
 

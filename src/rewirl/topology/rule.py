@@ -20,6 +20,7 @@ RULES = {
     "static": "rewirl.topology.static:Static",
     "set": "rewirl.topology.set:SET",
     "rigl": "rewirl.topology.rigl:RigL",
+    "prune": "rewirl.topology.prune:Prune",
 }
 
 
@@ -77,11 +78,11 @@ class LayerState:
 
 @dataclass(frozen=True)
 class Rewiring:
-    """What an event changes in one layer; as many connections go as come.
+    """What an event changes in one layer; as many connections go as come, unless the sparsity changes.
 
     Args:
-        dropped: connections that go, as indices into the places of the state, int64 [count], sorted.
-        grown: places that come, int64 [count], sorted. A place both dropped and grown is a new connection too.
+        dropped: connections that go, as indices into the places of the state, int64 [dropped], sorted.
+        grown: places that come, int64 [grown], sorted. A place both dropped and grown is a new connection too.
     """
 
     dropped: NDArray[np.int64]
@@ -92,7 +93,7 @@ class Rule(ABC):
     """A way to rewire: which connections go, and where new ones come.
 
     `rewire` calls both methods with the connections in the order of their places, and sees to it that as many come as
-    go.
+    are to.
 
     Args:
         config: the topology configuration of the run.
@@ -100,6 +101,9 @@ class Rule(ABC):
 
     adapts: ClassVar[bool] = True
     """False for a rule that never changes anything; its events are skipped."""
+
+    rewires: ClassVar[bool] = True
+    """False for a rule that drops no connection to grow another, but only follows a changing sparsity."""
 
     uses_gradient: bool = False
     """Whether it asks a layer's state for the gradient."""
@@ -141,12 +145,18 @@ class Rule(ABC):
 
 
 def rewire(
-    rule: Rule, state: LayerState, fraction: float, rng: np.random.Generator, regrow_dropped: bool = False
+    rule: Rule,
+    state: LayerState,
+    fraction: float,
+    rng: np.random.Generator,
+    regrow_dropped: bool = False,
+    connections: int | None = None,
 ) -> Rewiring:
     """Carry out one event in one layer (Sokar et al. 2022, Algorithm 3), without changing the state.
 
     floor(fraction * connections) are dropped, unless scores of -inf or +inf say more or less, and never more than there
-    are places for new ones.
+    are places for new ones. Where there are to be fewer connections afterwards, so many more are dropped, those of the
+    lowest scores; where there are to be more, so many more are grown.
 
     Args:
         rule: decides what is dropped and grown.
@@ -154,33 +164,37 @@ def rewire(
         fraction: of its connections to rewire, in [0, 1].
         rng: the stream the rule draws from.
         regrow_dropped: whether a place emptied in this event may be grown in it; otherwise growth is elsewhere.
+        connections: how many there are to be afterwards, at most as many as places; None is as many as there are.
 
     Returns:
-        What to change; `dropped` and `grown` have the same length.
+        What to change.
 
     Raises:
         ValueError: the fraction or the state is impossible, or the rule returned what would break the topology.
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"the fraction of connections to rewire must be between 0 and 1, got {fraction}")
-    nothing = np.empty(0, dtype=np.int64)
-    if not rule.adapts or not len(state.places):
-        return Rewiring(nothing, nothing)
+    wanted = len(state.places) if connections is None else connections
+    if not 0 <= wanted <= state.total:
+        raise ValueError(f"a layer of shape {state.shape} cannot have {wanted} connections")
+    if not rule.adapts or (not len(state.places) and not wanted):
+        return Rewiring(np.empty(0, np.int64), np.empty(0, np.int64))
 
     order = np.argsort(state.places)
     ordered = LayerState(state.shape, state.places[order], state.weights[order], state.compute_gradient)
     _check_state(ordered)
     scores = _checked_scores(rule, rule.drop_score(ordered, fraction, rng), ordered)
     must, may = int(np.count_nonzero(scores == -np.inf)), int(np.count_nonzero(scores < np.inf))
-    count = min(max(int(fraction * len(scores)), must), may)
-    if not regrow_dropped:
-        count = min(count, state.total - len(scores))
-    if count == 0:
-        return Rewiring(nothing, nothing)
-
-    dropped = lowest(scores, count)
+    rewired = min(max(int(fraction * len(scores)), must), may) if rule.rewires else 0
+    if not regrow_dropped:  # what is grown needs places that are empty already
+        rewired = min(rewired, state.total - max(len(scores), wanted))
+    count = rewired + max(len(scores) - wanted, 0)
+    dropped = lowest(scores, count) if count else np.empty(0, np.int64)
+    growth = wanted - (len(scores) - count)
+    if growth == 0:
+        return Rewiring(np.sort(order[dropped]), np.empty(0, np.int64))
     occupied = np.delete(ordered.places, dropped) if regrow_dropped else ordered.places
-    grown = _checked_growth(rule, rule.grow(ordered, occupied, count, rng), ordered, occupied, count)
+    grown = _checked_growth(rule, rule.grow(ordered, occupied, growth, rng), ordered, occupied, growth)
     return Rewiring(np.sort(order[dropped]), grown)
 
 
@@ -221,6 +235,8 @@ def rule(name: str, config: TopologyConfig) -> Rule:
 
 def _check_state(state: LayerState) -> None:
     places = state.places
+    if not len(places):
+        return
     if places[0] < 0 or places[-1] >= state.total or (np.diff(places) == 0).any():
         raise ValueError(f"the places of a layer of shape {state.shape} must be distinct and in [0, {state.total})")
     if not np.isfinite(state.weights).all():

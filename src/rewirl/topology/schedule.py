@@ -1,4 +1,4 @@
-"""When connections are rewired, and how many."""
+"""When connections are rewired, how many, and how many there are to be."""
 
 from __future__ import annotations
 
@@ -66,3 +66,20 @@ class Schedule:
         if self.anneal == "constant" or self.end is None:
             return self.fraction
         return self.fraction / 2 * (1 + cos(pi * min(update, self.end) / self.end))
+
+
+def density_at(update: int, initial: float, final: float, start: int, end: int) -> float:
+    """Return the density of a layer that changes as a cubic, fast at first (Zhu and Gupta 2017, equation 1).
+
+    Args:
+        update: number of the gradient update, from 1.
+        initial: density until update `start`.
+        final: density from update `end` on.
+        start: see above.
+        end: see above.
+
+    Returns:
+        final + (initial - final) * (1 - (update - start) / (end - start))^3, with the update held within [start, end].
+    """
+    left = 1 - (min(max(update, start), end) - start) / (end - start)
+    return final + (initial - final) * left**3
