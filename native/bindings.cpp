@@ -286,6 +286,40 @@ NB_MODULE(_core, m) {
       "pool"_a, "bit_generator"_a, "rows"_a, "filled"_a, "count"_a, "outs"_a.noconvert(),
       "gather_rows of `count` indices drawn by a NumPy bit generator, the same as Generator.integers(filled, size=count).");
 
+  m.def(
+      "sample_windows",
+      [](const nb::capsule& bit_generator, const Rows& rows, const Vector<uint8_t>& ends, size_t first, size_t live, size_t count,
+         int steps, float gamma, size_t observation_size, const std::vector<WritableTiles>& outs) {
+        check_gather(rows, count, outs);
+        const size_t capacity = rows.shape(0), columns = rows.shape(1);
+        REQUIRE(ends.shape(0) == capacity, "rows and ends must have one length");
+        REQUIRE(live > 0 && live <= capacity && live < uint64_t{1} << 32 && first < capacity, "no such rows are live");
+        REQUIRE(steps >= 1 && columns >= 2 * observation_size + 2, "rows need states, actions, next states, reward and continues");
+        const BitGenerator& bits = bits_of(bit_generator);
+        const size_t reward = columns - 2, next_state = reward - observation_size;
+        Buffer<float> windows(count * columns);
+        std::vector<int64_t> index(count);
+        for (size_t i = 0; i < count; ++i) {
+          index[i] = static_cast<int64_t>(i);
+          size_t age = below(bits, static_cast<uint32_t>(live));  // from the oldest live row
+          const float* row = rows.data() + (first + age) % capacity * columns;
+          float* out = windows.data() + i * columns;
+          std::copy_n(row, next_state, out);
+          double sum = row[reward], discount = 1.0;
+          for (int step = 1; step < steps && age + 1 < live && !ends.data()[(first + age) % capacity]; ++step) {
+            row = rows.data() + (first + ++age) % capacity * columns;
+            discount *= gamma;
+            sum += discount * row[reward];
+          }
+          std::copy_n(row + next_state, observation_size, out + next_state);
+          out[reward] = static_cast<float>(sum);
+          out[reward + 1] = static_cast<float>(discount) * row[reward + 1];
+        }
+        gather_rows(Rows(windows.data(), {count, columns}), index.data(), 0, count, outs);
+      },
+      "bit_generator"_a, "rows"_a, "ends"_a, "first"_a, "live"_a, "count"_a, "steps"_a, "gamma"_a, "observation_size"_a,
+      "outs"_a.noconvert(), "sample_rows of the windows of up to `steps` rows that begin at the rows drawn, each as one transition.");
+
   nb::class_<Pool>(m, "Pool", "Worker threads beside the caller.")
       .def("__init__",
            [](Pool* self, int threads) {

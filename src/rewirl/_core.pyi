@@ -11,6 +11,18 @@ def instruction_set() -> str: ...
 def use_instruction_set(name: str) -> None: ...
 def empty_tiles(tiles: int, features: int, width: int) -> NDArray[np.float32]: ...
 def gather_rows(rows: NDArray[np.float32], index: NDArray[np.int64], outs: Sequence[NDArray[np.float32]]) -> None: ...
+def sample_windows(
+    bit_generator: object,
+    rows: NDArray[np.float32],
+    ends: NDArray[np.uint8],
+    first: int,
+    live: int,
+    count: int,
+    steps: int,
+    gamma: float,
+    observation_size: int,
+    outs: Sequence[NDArray[np.float32]],
+) -> None: ...
 def sample_rows(
     pool: Pool,
     bit_generator: object,

@@ -73,6 +73,7 @@ class Replay:
         self.transitions = np.empty((capacity, sum(widths)), dtype=np.float32)
         columns = np.split(self.transitions, np.cumsum(widths)[:-1], axis=1)
         self.observations, self.actions, self.next_observations, self.rewards, self.continues = columns
+        self._ends = np.zeros(capacity, dtype=np.uint8)
         self._size = 0
         self._cursor = 0
         self._rng = seeding.generator(seed, "replay")
@@ -88,6 +89,7 @@ class Replay:
         reward: float,
         next_observation: NDArray[np.floating[Any]],
         terminated: bool,
+        truncated: bool = False,
     ) -> None:
         """Store a transition, in place of the oldest when the memory is full.
 
@@ -97,6 +99,7 @@ class Replay:
             reward: of the step.
             next_observation: [observation_size]; copied.
             terminated: whether the episode reached a terminal state; false when it was only cut by a time limit.
+            truncated: whether it was cut, so that what is added next is of another episode.
         """
         at = self._cursor
         self.observations[at] = observation
@@ -104,14 +107,31 @@ class Replay:
         self.next_observations[at] = next_observation
         self.rewards[at] = reward
         self.continues[at] = not terminated
+        self._ends[at] = terminated or truncated
         self._cursor = (at + 1) % self.capacity
         self._size = min(self._size + 1, self.capacity)
 
-    def sample(self, batch: Batch) -> Batch:
-        """Fill a batch with transitions drawn uniformly, with replacement.
+    def cut(self) -> None:
+        """Note that what is added next is of another episode than what was added last."""
+        if self._size:
+            self._ends[self._cursor - 1] = True
+
+    def sample(self, batch: Batch, steps: int = 1, gamma: float = 1.0) -> Batch:
+        """Fill a batch with transitions drawn uniformly, with replacement, or with windows that begin at such.
+
+        A window is `steps` consecutive transitions, as if they were one: its state and action are those of the first,
+        its next state is that of the last, and
+
+            reward = sum over its transitions k of gamma^k r_k
+            continues = gamma^(length - 1) * continues of the last
+
+        so that reward + gamma * continues * V(next state) is the target over several steps. It is shorter where its
+        episode ends, by termination or by a time limit, or where nothing has been added yet.
 
         Args:
             batch: to be filled; its `next_actions` are left alone.
+            steps: transitions of a window, at least 1.
+            gamma: discount per step.
 
         Returns:
             The batch.
@@ -121,15 +141,29 @@ class Replay:
         """
         if self._size == 0:
             raise ValueError("the replay memory is empty: store a transition before sampling")
-        _core.sample_rows(
-            batch.pool, self._rng.bit_generator.capsule, self.transitions, self._size, batch.size, batch.parts
-        )
+        bits = self._rng.bit_generator.capsule
+        if steps == 1:
+            _core.sample_rows(batch.pool, bits, self.transitions, self._size, batch.size, batch.parts)
+        else:
+            first = self._cursor if self._size == self.capacity else 0
+            _core.sample_windows(
+                bits,
+                self.transitions,
+                self._ends,
+                first,
+                self._size,
+                batch.size,
+                steps,
+                gamma,
+                self.observations.shape[1],
+                batch.parts,
+            )
         return batch
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything an exact continuation needs; the arrays are views of the filled part, not copies."""
         values = {"capacity": self.capacity, "cursor": self._cursor, "rng": seeding.state(self._rng)}
-        return {"transitions": self.transitions[: self._size]}, values
+        return {"transitions": self.transitions[: self._size], "ends": self._ends[: self._size]}, values
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
         """Put back what `state` returned.
@@ -153,9 +187,13 @@ class Replay:
         if not np.isfinite(saved).all():
             raise ValueError("the saved transitions have numbers that are not finite")
         size, cursor = len(saved), values.get("cursor")
+        ends = arrays.get("ends", np.zeros(size, np.uint8))  # of a run from before windows, which has none
+        if ends.dtype != np.uint8 or ends.shape != (size,):
+            raise ValueError(f"the saved ends of episodes are {ends.dtype} {list(ends.shape)}, expected uint8 [{size}]")
         fits = isinstance(cursor, int) and (0 <= cursor < size if size == self.capacity else cursor == size)
         if not fits:
             raise ValueError(f"the cursor {cursor!r} of the saved replay memory does not fit its {size} transitions")
         seeding.restore(self._rng, values.get("rng", {}))
         self.transitions[:size] = saved
+        self._ends[:size] = ends
         self._size, self._cursor = size, int(cursor)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.policy import Policy
 from rewirl.nn import Group, Initialisation, Pool, SparseMLP, TargetNetwork, empty_tiles
-from rewirl.replay import Batch
+from rewirl.replay import Batch, Replay
 
 ONLINE = ("actor", "critic1", "critic2")
 
@@ -57,7 +57,7 @@ class ActorCritic:
         self.observation_size = observation_size
         self.action_size = action_size
         self.updates = 0
-        self._topology = config.topology
+        self._settings = config
         self._pool = Pool(threads)
         self._adaptation = Adaptation(config.topology, seed)
         self._streams = {name: seeding.generator(seed, purpose) for name, purpose in self.STREAMS.items()}
@@ -71,12 +71,11 @@ class ActorCritic:
         sizes = {"actor": [observation_size, *hidden, actor_outputs]}
         sizes |= {critic: [observation_size + action_size, *hidden, 1] for critic in ("critic1", "critic2")}
         online = {n: sparse_network(sizes[n], config.topology, seed, n, initialisation) for n in ONLINE}
-        self._counts_ages = config.bias_correction == "connection"
         self._assemble(online, {name: TargetNetwork(online[name]) for name in self.TARGETS})
 
     def _assemble(self, online: dict[str, SparseMLP], targets: dict[str, TargetNetwork]) -> None:
         self._online, self._targets = online, targets
-        if self._counts_ages:  # of layers too that are dense now and may not be later
+        if self._settings.bias_correction == "connection":  # of layers too that are dense now and may not be later
             for network in online.values():
                 network.count_ages()
         self._actor, self._critic1, self._critic2 = online.values()
@@ -88,6 +87,12 @@ class ActorCritic:
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the policy's actions without noise, float32 [batch, action] for float32 [batch, observation]."""
         return self._policy.predict(observations)
+
+    def _sample(self, replay: Replay) -> Batch:
+        """Draw the batch of an update, of windows of `n_steps` once `n_steps_after` updates are done."""
+        c = self._settings
+        steps = c.n_steps if self.updates > c.n_steps_after else 1
+        return replay.sample(self._batch, steps, c.gamma)
 
     def _adapt_critics(self, batch: Batch) -> None:
         for name in ("critic1", "critic2"):
@@ -151,7 +156,7 @@ class ActorCritic:
         updates = values.get("updates")
         if not isinstance(updates, int) or isinstance(updates, bool) or updates < 0:
             raise ValueError(f"the saved number of updates is {updates!r}")
-        adaptation = Adaptation(self._topology, 0)
+        adaptation = Adaptation(self._settings.topology, 0)
         adaptation.load_state(values.get("adaptation"))
         streams = {name: seeding.generator(0, purpose) for name, purpose in self.STREAMS.items()}
         for name, stream in streams.items():
