@@ -268,14 +268,18 @@ NB_MODULE(_core, m) {
 
   m.def(
       "sample_rows",
-      [](Pool& pool, const nb::capsule& bit_generator, const Rows& rows, size_t filled, size_t count,
+      [](Pool& pool, const nb::capsule& bit_generator, const Rows& rows, size_t first, size_t live, size_t count,
          const std::vector<WritableTiles>& outs) {
         check_gather(rows, count, outs);
-        REQUIRE(filled > 0 && filled <= rows.shape(0) && filled < uint64_t{1} << 32,
-                std::to_string(filled) + " of " + std::to_string(rows.shape(0)) + " rows cannot be filled");
+        const size_t capacity = rows.shape(0);
+        REQUIRE(live > 0 && live <= capacity && live < uint64_t{1} << 32 && first < capacity,
+                std::to_string(live) + " of " + std::to_string(capacity) + " rows, from row " + std::to_string(first) + ", cannot be live");
         const BitGenerator& bits = bits_of(bit_generator);
         std::vector<int64_t> index(count);
-        for (int64_t& i : index) i = below(bits, static_cast<uint32_t>(filled));
+        for (int64_t& i : index) {
+          const size_t row = first + below(bits, static_cast<uint32_t>(live));
+          i = static_cast<int64_t>(row < capacity ? row : row - capacity);
+        }
         const nb::gil_scoped_release release;
         const int threads = count * rows.shape(1) >= 4096 ? pool.threads() : 1;  // fewer numbers are not worth a hand-over
         pool.run(threads, [&](int i) {
@@ -283,8 +287,8 @@ NB_MODULE(_core, m) {
           gather_rows(rows, index.data(), part(i), part(i + 1), outs);
         });
       },
-      "pool"_a, "bit_generator"_a, "rows"_a, "filled"_a, "count"_a, "outs"_a.noconvert(),
-      "gather_rows of `count` indices drawn by a NumPy bit generator, the same as Generator.integers(filled, size=count).");
+      "pool"_a, "bit_generator"_a, "rows"_a, "first"_a, "live"_a, "count"_a, "outs"_a.noconvert(),
+      "gather_rows of `count` rows of a ring, at `first` plus what Generator.integers(live, size=count) of a NumPy bit generator draws.");
 
   m.def(
       "sample_windows",

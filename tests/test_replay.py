@@ -283,3 +283,41 @@ def test_long_windows_value_a_chain_as_single_steps_do(steps):
             k += 1
         assert (last, continues) == (k, (not log[k][1]) * GAMMA ** (k - start))
         assert reward == pytest.approx(total, rel=1e-6, abs=1e-6)
+
+
+# Forgetting
+
+
+def test_the_oldest_are_shown_and_forgotten_first():
+    replay = filled(13)  # 3 to 12 are left
+    states, actions = replay.oldest(3)
+    assert states[:, 0] == pytest.approx([3.1, 4.1, 5.1], rel=1e-6)
+    assert actions[:, 0] == pytest.approx([0.003, 0.004, 0.005], rel=1e-6)
+    replay.forget(4)
+    assert len(replay) == 6 and set(sampled(replay)) == set(range(7, 13))
+    for number in (13, 14, 15):  # there is room again
+        replay.add(*row(number))
+    assert len(replay) == 9 and set(sampled(replay)) == set(range(7, 16))
+    for number in (16, 17):
+        replay.add(*row(number))
+    assert len(replay) == 10 and set(sampled(replay)) == set(range(8, 18))
+    replay.forget(100)
+    assert len(replay) == 1 and set(sampled(replay)) == {17}
+    assert len(replay.oldest(5)[0]) == 1
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("count", [7, 13, 15])
+def test_a_memory_that_has_forgotten_goes_on_to_the_bit(count, steps):
+    replay, again = filled(count), Replay(10, OBSERVATION, ACTION, 99)
+    replay.forget(4)
+    arrays, values = replay.state()
+    again.load_state({name: array.copy() for name, array in arrays.items()}, json.loads(json.dumps(values)))
+    for number in range(count, count + 9):
+        batches = [Batch(40, OBSERVATION, ACTION) for _ in range(2)]
+        replay.sample(batches[0], steps, GAMMA)
+        again.sample(batches[1], steps, GAMMA)
+        assert np.array_equal(batches[0].outcomes, batches[1].outcomes)
+        assert np.array_equal(batches[0].states_actions, batches[1].states_actions)
+        for each in (replay, again):
+            each.add(*row(number))

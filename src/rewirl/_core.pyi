@@ -27,7 +27,8 @@ def sample_rows(
     pool: Pool,
     bit_generator: object,
     rows: NDArray[np.float32],
-    filled: int,
+    first: int,
+    live: int,
     count: int,
     outs: Sequence[NDArray[np.float32]],
 ) -> None: ...

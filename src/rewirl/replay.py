@@ -76,6 +76,7 @@ class Replay:
         self._ends = np.zeros(capacity, dtype=np.uint8)
         self._size = 0
         self._cursor = 0
+        self._has_forgotten = False
         self._rng = seeding.generator(seed, "replay")
 
     def __len__(self) -> int:
@@ -111,6 +112,28 @@ class Replay:
         self._cursor = (at + 1) % self.capacity
         self._size = min(self._size + 1, self.capacity)
 
+    @property
+    def _first(self) -> int:
+        """The row of the oldest transition."""
+        return (self._cursor - self._size) % self.capacity
+
+    def oldest(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the states and actions of the oldest transitions.
+
+        Args:
+            count: how many, at most as many as there are.
+
+        Returns:
+            Copies, float32 [count, observation_size] and [count, action_size].
+        """
+        rows = (self._first + np.arange(min(count, self._size))) % self.capacity
+        return self.observations[rows], self.actions[rows]
+
+    def forget(self, count: int) -> None:
+        """Remove the oldest transitions, so many but not all: the latest stays."""
+        self._has_forgotten = True
+        self._size -= min(count, self._size - 1)
+
     def cut(self) -> None:
         """Note that what is added next is of another episode than what was added last."""
         if self._size:
@@ -143,14 +166,15 @@ class Replay:
             raise ValueError("the replay memory is empty: store a transition before sampling")
         bits = self._rng.bit_generator.capsule
         if steps == 1:
-            _core.sample_rows(batch.pool, bits, self.transitions, self._size, batch.size, batch.parts)
+            # Of a ring that is full for good any row may be the first.
+            first = self._first if self._has_forgotten else 0
+            _core.sample_rows(batch.pool, bits, self.transitions, first, self._size, batch.size, batch.parts)
         else:
-            first = self._cursor if self._size == self.capacity else 0
             _core.sample_windows(
                 bits,
                 self.transitions,
                 self._ends,
-                first,
+                self._first,
                 self._size,
                 batch.size,
                 steps,
@@ -161,9 +185,21 @@ class Replay:
         return batch
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return everything an exact continuation needs; the arrays are views of the filled part, not copies."""
-        values = {"capacity": self.capacity, "cursor": self._cursor, "rng": seeding.state(self._rng)}
-        return {"transitions": self.transitions[: self._size], "ends": self._ends[: self._size]}, values
+        """Return everything an exact continuation needs.
+
+        The arrays are views, not copies, unless some transitions have been forgotten.
+        """
+        live: Any = slice(self._size)
+        cursor = self._cursor
+        if self._has_forgotten:  # in their order, to be put back from row 0 on
+            live, cursor = (self._first + np.arange(self._size)) % self.capacity, self._size % self.capacity
+        values = {
+            "capacity": self.capacity,
+            "cursor": cursor,
+            "forgotten": self._has_forgotten,
+            "rng": seeding.state(self._rng),
+        }
+        return {"transitions": self.transitions[live], "ends": self._ends[live]}, values
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
         """Put back what `state` returned.
@@ -193,7 +229,11 @@ class Replay:
         fits = isinstance(cursor, int) and (0 <= cursor < size if size == self.capacity else cursor == size)
         if not fits:
             raise ValueError(f"the cursor {cursor!r} of the saved replay memory does not fit its {size} transitions")
+        forgotten = values.get("forgotten", False)
+        if not isinstance(forgotten, bool):
+            raise ValueError(f"whether the saved replay memory has forgotten must be true or false, got {forgotten!r}")
         seeding.restore(self._rng, values.get("rng", {}))
+        self._has_forgotten = forgotten
         self.transitions[:size] = saved
         self._ends[:size] = ends
         self._size, self._cursor = size, int(cursor)  # type: ignore[arg-type]

@@ -17,6 +17,9 @@ from rewirl.replay import Batch, Replay
 
 ONLINE = ("actor", "critic1", "critic2")
 
+# Dynamic-capacity buffer of RLx2 (Tan et al. 2023): updates between two looks at the oldest transitions, and how many.
+FORGET_EVERY, FORGET_AT_ONCE = 10_000, 2048
+
 
 class ActorCritic:
     """An actor, twin critics, and targets of some of them, all of any density.
@@ -91,8 +94,18 @@ class ActorCritic:
     def _sample(self, replay: Replay) -> Batch:
         """Draw the batch of an update, of windows of `n_steps` once `n_steps_after` updates are done."""
         c = self._settings
+        if c.buffer_distance is not None and self.updates % FORGET_EVERY == 0:
+            self._forget(replay, c.buffer_distance, c.buffer_minimum)
         steps = c.n_steps if self.updates > c.n_steps_after else 1
         return replay.sample(self._batch, steps, c.gamma)
+
+    def _forget(self, replay: Replay, distance: float, minimum: int) -> None:
+        """Forget the oldest transitions, some at a time, while they are not those of the policy (Tan et al. 2023)."""
+        while len(replay) > minimum:
+            states, actions = replay.oldest(FORGET_AT_ONCE)
+            if np.linalg.norm(self.predict(states) - actions, axis=1).mean() <= distance:
+                return
+            replay.forget(min(FORGET_AT_ONCE, len(replay) - minimum))
 
     def _adapt_critics(self, batch: Batch) -> None:
         for name in ("critic1", "critic2"):

@@ -56,6 +56,13 @@ class AgentConfig:
     buffer_size: int = 1_000_000
     """Transitions the replay memory holds. Typical: 100000 to 1000000."""
 
+    buffer_distance: float | None = None
+    """Forget the oldest transitions while the actions in them are further than this from the policy's, the mean
+    Euclidean distance in units of [-1, 1]; none forgets only when the memory is full. Typical: 0.2."""
+
+    buffer_minimum: int = 100_000
+    """Transitions that --buffer-distance leaves in any case. Typical: a tenth of the memory."""
+
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         self._require("hidden_sizes", min(self.hidden_sizes, default=0) >= 1, "at least one size, each at least 1")
@@ -69,6 +76,9 @@ class AgentConfig:
         self._require("tau", 0 < self.tau <= 1, "above 0 and at most 1")
         self._require("learning_starts", self.learning_starts >= 1, "at least 1 (the first update needs a transition)")
         self._require("buffer_size", self.buffer_size >= 1, "at least 1")
+        distance = self.buffer_distance
+        self._require("buffer_distance", distance is None or 0 <= distance < inf, "finite and 0 or more, or none")
+        self._require("buffer_minimum", self.buffer_minimum >= 1, "at least 1")
 
     def _require(self, name: str, fine: bool, rule: str) -> None:
         if not fine:
