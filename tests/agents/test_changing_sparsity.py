@@ -123,6 +123,18 @@ def test_initial_weights_are_scaled_by_the_inputs_there_are(initial_scale):
             assert (np.abs(layer.bias) <= bound).all()
 
 
+def test_initial_weights_can_be_the_largest_of_dense_ones():
+    """Against drawing dense weights and keeping the largest."""
+    agent = make(hidden_sizes=(300, 200), topology={"sparsity": 0.8, "initial_scale": "largest"})
+    layer = agent.networks()["critic1"].layers[1]
+    dense = np.random.default_rng(0).uniform(-1, 1, 300 * 200) / np.sqrt(300)
+    expected = np.sort(np.abs(dense))[-layer.connections :]
+    found = np.sort(np.abs(layer.values))
+    assert found == pytest.approx(expected, abs=0.02 * expected[-1])
+    assert abs(np.sign(layer.values).mean()) < 0.05
+    assert len(np.unique(layer.places() // 300)) == 200  # its places are as random as ever
+
+
 def test_xavier_weights_are_scaled_by_the_connections_at_both_ends():
     config = SACConfig(hidden_sizes=(300, 200), topology=TopologyConfig(sparsity=0.8, initial_scale="sparse"))
     agent = make_agent("ds-sac", config, 7, 3, 0)

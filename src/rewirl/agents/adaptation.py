@@ -32,7 +32,7 @@ def sparse_network(
     at_start = densities(config.at_start.of(name), shapes)
     places = random_topology(shapes, at_start, seeding.generator(seed, f"{name} topology"))
     rng = seeding.generator(seed, f"{name} weights")
-    return SparseMLP.initialised(sizes, places, rng, initialisation, config.initial_scale == "sparse")
+    return SparseMLP.initialised(sizes, places, rng, initialisation, config.initial_scale)
 
 
 class Adaptation:

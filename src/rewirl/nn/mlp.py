@@ -17,6 +17,9 @@ Places = NDArray[np.int64] | None
 Initialisation = Literal["fan-in", "xavier"]
 """How random weights are drawn; see `SparseMLP.initialised`."""
 
+Scale = Literal["dense", "sparse", "largest"]
+"""What they are scaled for; see there too."""
+
 
 class Layer:
     """A view of one layer of a network.
@@ -143,12 +146,9 @@ class SparseMLP:
         places: Sequence[Places],
         rng: np.random.Generator,
         initialisation: Initialisation = "fan-in",
-        by_connections: bool = False,
+        scale: Scale = "dense",
     ) -> SparseMLP:
-        """Return a network with random weights, scaled as for dense layers or by the connections there are.
-
-        The former is what the papers' codes have: dense weights, masked afterwards. The latter keeps activations as
-        large as in a dense network (Evci et al. 2020, following He et al. 2015).
+        """Return a network with random weights.
 
         Args:
             sizes: number of units of each layer, inputs first.
@@ -156,19 +156,25 @@ class SparseMLP:
             rng: the stream the weights are drawn from.
             initialisation: fan-in is uniform within 1/sqrt(n_in), biases too (PyTorch's default); xavier is uniform
                 within sqrt(6/(n_in + n_out)), biases 0 (Glorot and Bengio 2010).
-            by_connections: n_in of a sparse layer is for each unit the number of its connections, at least 1, and n_out
-                the mean number of connections of an input.
+            scale: dense, as if dense weights were masked afterwards, which is what most papers' codes do; sparse, n_in
+                being for each unit the number of its connections, at least 1, and n_out the mean number of connections
+                of an input, which keeps activations as large as in a dense network (Evci et al. 2020); largest, as if
+                of dense weights those of the largest magnitude were kept.
         """
         values, biases = [], []
         for n_in, n_out, chosen in zip(sizes[:-1], sizes[1:], places, strict=True):
             rows = None if chosen is None else chosen // n_in
             fan_in, fan_out = np.full(n_out, n_in), float(n_out)
-            if by_connections and rows is not None:
+            if scale == "sparse" and rows is not None:
                 fan_in, fan_out = np.maximum(np.bincount(rows, minlength=n_out), 1), len(rows) / n_in
             xavier = initialisation == "xavier"
             bound = np.sqrt(6.0 / (fan_in + fan_out)) if xavier else 1.0 / np.sqrt(fan_in)
             of_values = np.broadcast_to(bound[:, np.newaxis], (n_out, n_in)) if rows is None else bound[rows]
-            values.append(rng.uniform(-of_values, of_values).astype(np.float32).reshape(-1))
+            drawn = rng.uniform(-of_values, of_values)
+            if scale == "largest" and rows is not None:  # which are uniform too, on the outer share of the range
+                share = len(rows) / (n_in * n_out)
+                drawn = np.copysign(of_values * (1 - share) + share * np.abs(drawn), drawn)
+            values.append(drawn.astype(np.float32).reshape(-1))
             bias = np.zeros(n_out) if xavier else rng.uniform(-bound, bound)
             biases.append(bias.astype(np.float32))
         return cls(sizes, places, values, biases)

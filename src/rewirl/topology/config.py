@@ -10,7 +10,7 @@ Distribution = Literal["erdos-renyi", "uniform"]
 Drop = Literal["paper", "halves", "code", "magnitude", "sensitivity", "random"]
 Grow = Literal["paper", "random", "gradient"]
 Anneal = Literal["constant", "cosine"]
-InitialScale = Literal["dense", "sparse"]
+InitialScale = Literal["dense", "sparse", "largest"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class TopologyConfig:
 
     initial_scale: InitialScale = "dense"
     """What the random weights at the start are scaled for: dense (the inputs a unit would have in a dense layer, as the
-    papers' codes do) or sparse (those it has, Evci et al. 2020, which keeps the size of activations)."""
+    papers' codes do), sparse (those it has, Evci et al. 2020, which keeps the size of activations), or largest (as if
+    of dense weights those of the largest magnitude were kept, as in RLx2)."""
 
     rule: str = "set"
     """How connections are rewired: static (never), set (drop the weakest, grow at random), rigl (drop the weakest, grow
