@@ -28,7 +28,7 @@ def memory(agent, foreign, own):
 
 
 def test_the_oldest_go_until_they_are_those_of_the_policy(often):
-    agent = make(buffer_distance=0.5, buffer_minimum=20, learning_rate=1e-9, weight_decay=0.0)
+    agent = make(buffer_distance=0.1, buffer_minimum=20, learning_rate=1e-9, weight_decay=0.0)
     replay = memory(agent, 63, 100)
     for _ in range(4):
         agent.update(replay)

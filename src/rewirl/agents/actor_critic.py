@@ -103,7 +103,7 @@ class ActorCritic:
         """Forget the oldest transitions, some at a time, while they are not those of the policy (Tan et al. 2023)."""
         while len(replay) > minimum:
             states, actions = replay.oldest(FORGET_AT_ONCE)
-            if np.linalg.norm(self.predict(states) - actions, axis=1).mean() <= distance:
+            if np.square(self.predict(states) - actions).mean() / 2 <= distance:
                 return
             replay.forget(min(FORGET_AT_ONCE, len(replay) - minimum))
 

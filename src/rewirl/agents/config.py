@@ -57,8 +57,8 @@ class AgentConfig:
     """Transitions the replay memory holds. Typical: 100000 to 1000000."""
 
     buffer_distance: float | None = None
-    """Forget the oldest transitions while the actions in them are further than this from the policy's, the mean
-    Euclidean distance in units of [-1, 1]; none forgets only when the memory is full. Typical: 0.2."""
+    """Forget the oldest transitions while the actions in them are further than this from the policy's, half the mean
+    squared difference in units of [-1, 1]; none forgets only when the memory is full. Typical: 0.2."""
 
     buffer_minimum: int = 100_000
     """Transitions that --buffer-distance leaves in any case. Typical: a tenth of the memory."""

@@ -134,6 +134,17 @@ class TopologyConfig:
         start = self.initial_sparsity
         return replace(self, sparsity=start, lambdas=None, actor_sparsity=None, critic_sparsity=None)
 
+    def summary(self) -> str:
+        """Return how many connections there are and how they are rewired, in a few words."""
+        if self.lambdas is not None:
+            how = "lambdas " + " ".join(f"{value:g}" for value in self.lambdas)
+        elif self.sparsity == 0 and self.initial_sparsity is None:
+            return "dense"
+        else:
+            how = f"sparsity {self.sparsity:g}"
+        own = (("actor", self.actor_sparsity), ("critics", self.critic_sparsity), ("at first", self.initial_sparsity))
+        return ", ".join([how, *(f"{name} {value:g}" for name, value in own if value is not None), self.rule])
+
     def of(self, network: str) -> TopologyConfig:
         """Return the configuration of one network, with its own sparsity in place of `sparsity` or `lambdas`.
 
