@@ -353,6 +353,7 @@ def test_diagnostics_describe_the_policy_too():
     assert set(told) == {
         *("critic1_loss", "critic2_loss", "target_mean", "rewired"),
         *("policy_value", "entropy", "temperature"),
+        *("actor_dormant", "critic1_dormant", "critic2_dormant"),
     }
     assert all(math.isfinite(value) for value in told.values())
 

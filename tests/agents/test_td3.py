@@ -341,7 +341,8 @@ def test_diagnostics_are_of_the_last_update_of_each_kind():
     assert agent.diagnostics() == {}
     agent.update(replay)
     first = agent.diagnostics()
-    assert set(first) == {"critic1_loss", "critic2_loss", "target_mean", "rewired"}
+    dormant = {"actor_dormant", "critic1_dormant", "critic2_dormant"}
+    assert set(first) == {"critic1_loss", "critic2_loss", "target_mean", "rewired", *dormant}
     agent.update(replay)
     second = agent.diagnostics()
     agent.update(replay)

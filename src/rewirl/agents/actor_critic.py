@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.agents.config import AgentConfig
+from rewirl.agents.dormancy import dormant_share, recycle
 from rewirl.agents.policy import Policy
 from rewirl.nn import Group, Initialisation, Pool, SparseMLP, TargetNetwork, empty_tiles
 from rewirl.replay import Batch, Replay
@@ -19,6 +20,9 @@ ONLINE = ("actor", "critic1", "critic2")
 
 # Dynamic-capacity buffer of RLx2 (Tan et al. 2023): updates between two looks at the oldest transitions, and how many.
 FORGET_EVERY, FORGET_AT_ONCE = 10_000, 2048
+
+DORMANT = 0.025
+"""Score up to which a unit counts as dormant in the diagnostics."""
 
 
 class ActorCritic:
@@ -63,6 +67,9 @@ class ActorCritic:
         self._settings = config
         self._pool = Pool(threads)
         self._adaptation = Adaptation(config.topology, seed)
+        self._initialisation: Initialisation = initialisation
+        self._redo_rng = seeding.generator(seed, "recycling")
+        self._recycled = 0
         self._streams = {name: seeding.generator(seed, purpose) for name, purpose in self.STREAMS.items()}
         self._batch = Batch(config.batch_size, observation_size, action_size, self._pool)
         # Of the last update: y, and Q_i - y.
@@ -107,6 +114,15 @@ class ActorCritic:
                 return
             replay.forget(min(FORGET_AT_ONCE, len(replay) - minimum))
 
+    def _recycle(self, names: tuple[str, ...]) -> None:
+        """Begin anew with the dormant units of networks that have just taken a step, where ReDo is wanted and due."""
+        c = self._settings
+        if c.redo_every and self.updates % c.redo_every == 0:
+            for name in names:
+                self._recycled += recycle(
+                    self._online[name], self._batch.weights, c.redo_threshold, self._initialisation, self._redo_rng
+                )
+
     def _adapt_critics(self, batch: Batch) -> None:
         for name in ("critic1", "critic2"):
             self._adaptation.adapt(name, self._online[name], self.updates, batch.states_actions)
@@ -115,13 +131,23 @@ class ActorCritic:
         self._adaptation.adapt("actor", self._actor, self.updates, batch.states)
 
     def diagnostics(self) -> dict[str, float]:
-        """Return the critics' losses, the mean target, and the connections rewired so far; empty before an update."""
+        """Return named scalars of the last update; empty before the first.
+
+        The critics' losses, the mean target, the connections rewired and the units recycled so far, and the share of
+        the hidden units of each network that are dormant on the last batch (score at most DORMANT).
+        """
         if not self._learnt:
             return {}
         w = self._batch.weights.astype(np.float64)
         result = {f"critic{i}_loss": float((e**2 * w).sum()) for i, e in enumerate(self._errors, 1)}
         result["target_mean"] = float((self._y * w).sum())
         result["rewired"] = float(self._adaptation.rewired)
+        if self._settings.redo_every:
+            result["recycled"] = float(self._recycled)
+        self._actors.compute(self._batch.states)  # anew, as predicting may have come between
+        self._critics.compute(self._batch.states_actions)
+        for name, network in self._online.items():
+            result[f"{name}_dormant"] = dormant_share(network, self._batch.weights, DORMANT)
         return result
 
     def networks(self) -> dict[str, SparseMLP]:
@@ -135,6 +161,7 @@ class ActorCritic:
             "updates": self.updates,
             "adaptation": self._adaptation.state(),
             **{name: seeding.state(stream) for name, stream in self._streams.items()},
+            "redo": {"rng": seeding.state(self._redo_rng), "recycled": self._recycled},
             "networks": {},
         }
         for name, network in self.networks().items():
@@ -174,6 +201,13 @@ class ActorCritic:
         streams = {name: seeding.generator(0, purpose) for name, purpose in self.STREAMS.items()}
         for name, stream in streams.items():
             seeding.restore(stream, values.get(name))
+        redo = values.get("redo", {"rng": seeding.state(self._redo_rng), "recycled": 0})  # earlier versions had none
+        recycled = redo.get("recycled") if isinstance(redo, dict) else None
+        if not isinstance(recycled, int) or isinstance(recycled, bool) or recycled < 0:
+            raise ValueError(f"the saved state of recycling is {redo!r}")
+        redo_rng = seeding.generator(0, "recycling")
+        seeding.restore(redo_rng, redo.get("rng"))
+        self._redo_rng, self._recycled = redo_rng, recycled
         self._adaptation, self._streams, self.updates = adaptation, streams, updates
         self._learnt.clear()
         self._assemble(online, targets)

@@ -50,6 +50,13 @@ class AgentConfig:
     """Share of the online networks that the targets take over per target update; 1 copies them. Typical: 0.001 to
     0.01."""
 
+    redo_every: int = 0
+    """Updates between two looks for dormant units, which are then begun anew (ReDo); 0 never does. Typical: 0, or 1000
+    to 100000."""
+
+    redo_threshold: float = 0.1
+    """Units are dormant whose mean activation is at most this share of their layer's. Typical: 0 to 0.1."""
+
     learning_starts: int = 10_000
     """Steps with uniformly random actions before the first update. Typical: 1000 to 25000."""
 
@@ -74,6 +81,8 @@ class AgentConfig:
         self._require("n_steps", self.n_steps >= 1, "at least 1")
         self._require("n_steps_after", self.n_steps_after >= 0, "0 or more")
         self._require("tau", 0 < self.tau <= 1, "above 0 and at most 1")
+        self._require("redo_every", self.redo_every >= 0, "0 or more")
+        self._require("redo_threshold", 0 <= self.redo_threshold < inf, "finite, 0 or more")
         self._require("learning_starts", self.learning_starts >= 1, "at least 1 (the first update needs a transition)")
         self._require("buffer_size", self.buffer_size >= 1, "at least 1")
         distance = self.buffer_distance

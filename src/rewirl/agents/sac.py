@@ -98,9 +98,11 @@ class SAC(ActorCritic):
         batch = self._sample(replay)
         adapt = self._adaptation.due(self.updates)
         self._update_critics(batch)
+        self._recycle(("critic1", "critic2"))
         if adapt:
             self._adapt_critics(batch)
         self._update_actor(batch)
+        self._recycle(("actor",))
         if adapt:
             self._adapt_actor(batch)
         self._temperature.update(self._entropy, self.config.learning_rate)
@@ -145,8 +147,8 @@ class SAC(ActorCritic):
         self._actors.descend(batch.states, [gradient], c.learning_rate, c.weight_decay)
 
     def diagnostics(self) -> dict[str, float]:
-        """Return the critics' losses, the mean target, the connections rewired so far; and of the policy the mean
-        min_i Q_i(s, a) of its actions, its entropy in nats, and the temperature."""
+        """Return the scalars of `ActorCritic.diagnostics`; and of the policy the mean min_i Q_i(s, a) of its actions,
+        its entropy in nats, and the temperature."""
         result = super().diagnostics()
         if result:
             result["policy_value"] = self._policy_value

@@ -95,10 +95,12 @@ class TD3(ActorCritic):
         batch = self._sample(replay)
         adapt = self._adaptation.due(self.updates)
         self._update_critics(batch)
+        self._recycle(("critic1", "critic2"))
         if adapt:
             self._adapt_critics(batch)
         if self.updates % self.config.policy_delay == 0:
             self._update_actor(batch)
+            self._recycle(("actor",))
             if adapt:
                 self._adapt_actor(batch)
             update_targets(self._targets.values(), self.config.tau, self._pool)  # soft update, then MaintainSparsity
@@ -135,7 +137,7 @@ class TD3(ActorCritic):
         self._actors.descend(batch.states, [gradient], c.learning_rate, c.weight_decay)
 
     def diagnostics(self) -> dict[str, float]:
-        """Return the critics' losses, the mean target, the mean Q_1(s, pi(s)) and the connections rewired so far."""
+        """Return the scalars of `ActorCritic.diagnostics`, and the mean Q_1(s, pi(s)) once the actor has learnt."""
         result = super().diagnostics()
         if "actor" in self._learnt:
             result["policy_value"] = float(self._policy_values.sum(dtype=np.float64))

@@ -1,0 +1,77 @@
+"""Dormant units, and how to recycle them (Sokar et al. 2023, The Dormant Neuron Phenomenon, ReDo)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.nn import Initialisation, SparseMLP, Tiles
+
+
+def scores(network: SparseMLP, weights: Tiles) -> list[NDArray[np.float64]]:
+    """Return how active each hidden unit was in the last batch, compared with its layer (definition 3.1).
+
+    Args:
+        network: after a pass of its own.
+        weights: of the samples of that batch, 0 for padding, float32 [tiles, 1, width].
+
+    Returns:
+        For each hidden layer float64 [units], mean |h_i| over the batch divided by its mean over the layer; all 0 in a
+        layer that is silent.
+    """
+    found = []
+    for index in range(len(network.layers) - 1):
+        hidden = network.core.hidden(index)  # of a ReLU: its own absolute value
+        activity = np.einsum("tuw,tw->u", hidden, weights[:, 0], dtype=np.float64)
+        mean = activity.mean()
+        found.append(activity / mean if mean > 0 else np.zeros_like(activity))
+    return found
+
+
+def dormant_share(network: SparseMLP, weights: Tiles, threshold: float) -> float:
+    """Return the share of hidden units whose score is at most the threshold; arguments as of `scores`."""
+    found = np.concatenate(scores(network, weights))
+    return float((found <= threshold).mean())
+
+
+def recycle(
+    network: SparseMLP, weights: Tiles, threshold: float, initialisation: Initialisation, rng: np.random.Generator
+) -> int:
+    """Begin anew with every dormant unit of a network (Algorithm 1), as far as it has connections.
+
+    The connections that come into it are drawn as at the start, as for a dense layer, its bias is 0, those that go out
+    of it are 0 unless they lead to another one, and the moments of Adam of all of these are 0. With a threshold of 0 the
+    outputs stay what they are.
+
+    Args:
+        network: after a pass of its own.
+        weights: as for `scores`.
+        threshold: units whose score is at most this are dormant.
+        initialisation: how weights were drawn at the start.
+        rng: the stream to draw from.
+
+    Returns:
+        How many units were dormant.
+    """
+    recycled = 0
+    for index, score in enumerate(scores(network, weights)):
+        dormant = score <= threshold
+        if not dormant.any():
+            continue
+        recycled += int(dormant.sum())
+        into, out_of = network.layers[index], network.layers[index + 1]
+        n_out, n_in = into.shape
+        bound = np.sqrt(6 / (n_in + n_out)) if initialisation == "xavier" else 1 / np.sqrt(n_in)
+        incoming = dormant[into.places() // n_in]
+        values = into.values.copy()
+        values[incoming] = rng.uniform(-bound, bound, int(incoming.sum()))
+        into.set_values(values)
+        into.bias[dormant] = 0
+        outgoing = dormant[out_of.places() % n_out]
+        values = out_of.values.copy()
+        values[outgoing] = 0
+        out_of.set_values(values)
+        for arrays, chosen in ((into.moments, incoming), (into.bias_moments, dormant), (out_of.moments, outgoing)):
+            for array in arrays:
+                array[chosen] = 0
+    return recycled

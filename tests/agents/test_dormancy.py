@@ -1,0 +1,130 @@
+"""Dormant units: how they are measured, and what recycling does and leaves alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_td3 import bits, make, observations, random_replay, through_a_file
+
+from rewirl.agents import TD3Config
+from rewirl.agents.dormancy import dormant_share, recycle, scores
+from rewirl.nn import Group, Pool, SparseMLP, mean_weights, pack
+
+X = np.float32([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+
+
+def by_hand():
+    """Two inputs, four hidden units, one output; unit 2 is never active, unit 3 hardly."""
+    weights = np.float32([[1, 1], [2, 0], [-1, -1], [0.03, 0]])
+    biases = [np.zeros(4, np.float32), np.zeros(1, np.float32)]
+    network = SparseMLP([2, 4, 1], [None, None], [weights.reshape(-1), np.ones(4, np.float32)], biases)
+    Group([network], Pool(1)).compute(pack(X))
+    return network, mean_weights(3)
+
+
+def test_scores_are_activations_relative_to_their_layer():
+    network, weights = by_hand()
+    activity = np.array([4 / 3, 4 / 3, 0, 0.02])
+    (found,) = scores(network, weights)
+    assert found == pytest.approx(activity / activity.mean(), rel=1e-6)
+    assert dormant_share(network, weights, 0.0) == 0.25
+    assert dormant_share(network, weights, 0.1) == 0.5
+
+
+def test_a_silent_layer_is_all_dormant():
+    network, weights = by_hand()
+    network.layers[0].set_values(np.full(8, -1, np.float32))
+    Group([network], Pool(1)).compute(pack(X))
+    assert dormant_share(network, weights, 0.0) == 1.0
+
+
+def trained(sparsity=0.5):
+    agent, replay = make(topology={"sparsity": sparsity, "rule": "static"}), random_replay()
+    for _ in range(8):
+        agent.update(replay)
+    return agent.networks()["critic1"], agent._batch
+
+
+def snapshot(network):
+    return [
+        [a.copy() for a in (layer.values, layer.bias, *layer.moments, *layer.bias_moments)] for layer in network.layers
+    ]
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.5])
+def test_only_what_goes_into_or_out_of_dormant_units_begins_anew(sparsity):
+    network, batch = trained(sparsity)
+    Group([network], Pool(1)).compute(batch.states_actions)
+    found = scores(network, batch.weights)
+    threshold = float(np.quantile(np.concatenate(found), 0.2))
+    dormant = [score <= threshold for score in found]
+    before, places = snapshot(network), [layer.places() for layer in network.layers]
+    assert recycle(network, batch.weights, threshold, "fan-in", np.random.default_rng(0)) == sum(
+        d.sum() for d in dormant
+    )
+    for index, layer in enumerate(network.layers):
+        assert np.array_equal(layer.places(), places[index])
+        n_in = layer.shape[1]
+        rows, columns = places[index] // n_in, places[index] % n_in
+        into = dormant[index][rows] if index < 2 else np.zeros(len(rows), bool)
+        out_of = dormant[index - 1][columns] if index > 0 else np.zeros(len(rows), bool)
+        fresh = into  # one between two dormant units too: what it leads to is silent at first
+        assert (layer.values[out_of & ~into] == 0).all()
+        assert np.abs(layer.values[fresh]).max(initial=0) <= 1 / np.sqrt(n_in)
+        assert not np.isin(layer.values[fresh], before[index][0]).any()
+        untouched = ~(into | out_of)
+        assert np.array_equal(layer.values[untouched], before[index][0][untouched])
+        for moment, old in zip(layer.moments, before[index][2:4], strict=True):
+            assert (moment[~untouched] == 0).all()
+            assert np.array_equal(moment[untouched], old[untouched])
+        if index < 2:
+            assert (layer.bias[dormant[index]] == 0).all()
+            assert np.array_equal(layer.bias[~dormant[index]], before[index][1][~dormant[index]])
+            assert (layer.bias_moments[0][dormant[index]] == 0).all()
+
+
+def test_a_threshold_of_zero_leaves_the_outputs_what_they_are():
+    network, weights = by_hand()
+    group, x = Group([network], Pool(1)), pack(X)
+    before = group.forward(x)[0].copy()
+    assert recycle(network, weights, 0.0, "xavier", np.random.default_rng(0)) == 1
+    assert np.array_equal(group.forward(x)[0], before)
+    assert recycle(network, weights, 0.0, "xavier", np.random.default_rng(0)) == 0  # the unit is awake
+
+
+@pytest.mark.parametrize("at", [0, 5, 12])
+def test_recycling_goes_on_to_the_bit_after_a_restart(at):
+    settings = {"redo_every": 4, "redo_threshold": 0.5}
+    through, stopped = make(**settings), make(**settings)
+    replays = [random_replay(), random_replay()]
+    for _ in range(at):
+        through.update(replays[0])
+        stopped.update(replays[1])
+    resumed, replay = make(seed=77, **settings), random_replay(seed=78)
+    resumed.load_state(*through_a_file(stopped.state()))
+    replay.load_state(*through_a_file(replays[1].state()))
+    for _ in range(9):
+        through.update(replays[0])
+        resumed.update(replay)
+    assert bits(resumed) == bits(through)
+    assert resumed.diagnostics() == through.diagnostics()
+    assert resumed.diagnostics()["recycled"] > 0
+
+
+def test_diagnostics_do_not_depend_on_predictions_in_between():
+    quiet, asked = make(), make()
+    replays = random_replay(), random_replay()
+    for _ in range(4):
+        quiet.update(replays[0])
+        asked.update(replays[1])
+    asked.predict(observations(200))
+    assert asked.diagnostics() == quiet.diagnostics()
+    quiet.update(replays[0])
+    asked.update(replays[1])
+    assert bits(asked) == bits(quiet)
+
+
+@pytest.mark.parametrize(("field", "value"), [("redo_every", -1), ("redo_threshold", -0.1), ("redo_threshold", np.nan)])
+def test_impossible_settings_are_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field} must be"):
+        TD3Config(**{field: value})
