@@ -40,8 +40,8 @@ def recycle(
     """Begin anew with every dormant unit of a network (Algorithm 1), as far as it has connections.
 
     The connections that come into it are drawn as at the start, as for a dense layer, its bias is 0, those that go out
-    of it are 0 unless they lead to another one, and the moments of Adam of all of these are 0. With a threshold of 0 the
-    outputs stay what they are.
+    of it are 0 unless they lead to another one, and the moments of Adam of all of these are 0. With a threshold of 0
+    the outputs stay what they are.
 
     Args:
         network: after a pass of its own.
