@@ -368,6 +368,8 @@ def _settings(agent: str, env: str, options: Mapping[str, Any]) -> Any:
     topology = {name: value for name, value in chosen.items() if name in of_topology}
     if topology.get("sparsity") is not None and topology.get("lambdas") is not None:
         raise ValueError("sparsity and lambdas both say how many connections there are; give one of them")
+    if topology.get("layer_sparsities") is not None and {"sparsity", "lambdas"} & set(topology):
+        raise ValueError("layer_sparsities say how many connections there are; leave sparsity and lambdas out")
     if topology.get("sparsity") is not None:
         topology["lambdas"] = None
     return kind(

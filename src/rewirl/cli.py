@@ -414,6 +414,8 @@ def _resolved(given: list[str]) -> tuple[AgentConfig, TrainConfig]:
         and "None" not in (_value_of("--sparsity", given), _value_of("--lambdas", given))
     ):
         raise UsageError("--sparsity and --lambdas both say how many connections there are; give one of them")
+    if _value_of("--layer-sparsities", given) not in (None, "None") and (sparsity_asked or lambdas_asked):
+        raise UsageError("--layer-sparsities say how many connections there are; leave --sparsity and --lambdas out")
     if sparsity_asked:
         config = dataclasses.replace(config, topology=dataclasses.replace(config.topology, lambdas=None))
     elif not lambdas_asked and config.topology.lambdas is not None and _value_of("--distribution", given) is not None:

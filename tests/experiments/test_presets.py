@@ -47,10 +47,11 @@ def test_every_preset_gives_possible_networks_at_the_papers_sparsity(name):
 @pytest.mark.parametrize("name", [name for name in names() if not name.startswith("ds-drl/")])
 def test_every_other_preset_gives_an_agent_that_can_be_built(name):
     found = preset(name)
-    agent = make_agent(found.agent, replace(found.config, buffer_size=1), *TASKS[found.env][:2], seed=0)
+    sizes = TASKS.get(found.env) or (10 * TASKS[name.rpartition("/")[2]][0], TASKS[name.rpartition("/")[2]][1])
+    agent = make_agent(found.agent, replace(found.config, buffer_size=1), *sizes[:2], seed=0)
     TrainConfig(agent=found.agent, env=found.env, **found.train)
     topology = found.config.topology
-    if topology.initial_sparsity is None:
+    if name.startswith(("rlx2", "graesser")) and topology.initial_sparsity is None:
         for network, wanted in (("actor", topology.actor_sparsity), ("critic1", None)):
             layers = agent.networks()[network].layers
             places = sum(layer.shape[0] * layer.shape[1] for layer in layers)
@@ -74,6 +75,15 @@ def test_rlx2_has_its_papers_settings():
     soft = preset("rlx2/sac/Ant-v5").config
     assert (soft.topology.actor_sparsity, soft.topology.sparsity) == (0.90, 0.75)
     assert (soft.temperature, soft.tau, soft.buffer_size) == ("auto", 0.005, 3_000_000)
+
+
+def test_anf_is_sparse_where_the_noise_comes_in():
+    found = preset("anf/td3/HalfCheetah-v5")
+    assert found.env == "rewirl/Noisy-v0"
+    assert found.train == {"env_module": "rewirl.noisy", "env_kwargs": {"env": "HalfCheetah-v5", "fraction": 0.9}}
+    assert densities(found.config.topology, [(256, 170), (256, 256), (6, 256)]) == pytest.approx([0.2, 1, 1])
+    assert found.config.topology.summary() == "layers 0.8 0 0, set"
+    assert preset("anf/dense-td3/HalfCheetah-v5").config.topology.summary() == "dense"
 
 
 def test_a_topology_says_in_a_few_words_what_it_is():

@@ -166,3 +166,17 @@ def test_a_network_without_units_is_refused(shapes):
 def test_the_configuration_refuses_a_field_out_of_range_and_names_it(field):
     with pytest.raises(ValueError, match=next(iter(field))):
         TopologyConfig(**field)
+
+
+def test_sparsities_can_be_given_layer_by_layer():
+    shapes = [(256, 170), (256, 256), (6, 256)]
+    config = TopologyConfig(layer_sparsities=(0.8, 0.0, 0.25))
+    assert densities(config, shapes) == pytest.approx([0.2, 1.0, 0.75])
+    assert densities(config.at_start, shapes) == densities(config, shapes)
+    with pytest.raises(ValueError, match="2 layer_sparsities for a network of 3 layers"):
+        densities(TopologyConfig(layer_sparsities=(0.5, 0.5)), shapes)
+    with pytest.raises(ValueError, match="without any input"):
+        densities(TopologyConfig(layer_sparsities=(0.999, 0.0, 0.0)), shapes)
+    for settings in ({"layer_sparsities": (0.5, 1.0)}, {"layer_sparsities": (0.5,), "actor_sparsity": 0.5}):
+        with pytest.raises(ValueError, match="layer_sparsities"):
+            TopologyConfig(**settings)

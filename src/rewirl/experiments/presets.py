@@ -119,6 +119,16 @@ def _graesser(method: str) -> dict[str, Any]:
     }
 
 
+# Grooten et al. 2023 (ANF): only the input layer is sparse, and most inputs are noise.
+_ANF = TopologyConfig(layer_sparsities=(0.8, 0.0, 0.0), rule="set", drop="magnitude", adapt_fraction=0.05)
+ANF_TASKS = ("HalfCheetah", "Hopper", "Walker2d", "Humanoid")
+NOISE = 0.9
+
+
+def _noisy(env: str) -> dict[str, Any]:
+    return {"env_module": "rewirl.noisy", "env_kwargs": {"env": env, "fraction": NOISE}}
+
+
 @dataclass(frozen=True)
 class Preset:
     """A paper's setting."""
@@ -146,6 +156,13 @@ def _all() -> dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]]:
     for method in _GRAESSER:
         agent = "static-sac" if method == "static" else "ds-sac"
         found |= {f"graesser/{method}-sac/{env}": (agent, env, _graesser(method), {}) for env in tasks}
+    for base in ANF_TASKS:
+        env = f"{base}-{VERSION}"
+        for kind, settings in (("td3", {}), ("sac", SOFT_TARGETS)):
+            run = ("rewirl/Noisy-v0", {"topology": _ANF, "learning_starts": 25_000, **settings}, _noisy(env))
+            found[f"anf/{kind}/{env}"] = (f"ds-{kind}", *run)
+            dense = ("rewirl/Noisy-v0", {"learning_starts": 25_000, **settings}, _noisy(env))
+            found[f"anf/dense-{kind}/{env}"] = (kind, *dense)
     return found
 
 

@@ -31,6 +31,10 @@ class TopologyConfig:
     lambda_l (n_l + n_{l-1}) / (n_l n_{l-1}). One for each hidden layer, and the output layer is dense; or one for every
     layer. Typical: 7 64."""
 
+    layer_sparsities: tuple[float, ...] | None = None
+    """Sparsity of each layer of every network, inputs first, in place of `sparsity` or `lambdas`; 0 is a dense layer.
+    Typical: 0.8 0 0, which is sparse where the inputs come in, and none."""
+
     actor_sparsity: float | None = None
     """Sparsity of the actor alone, in place of `sparsity` or `lambdas`; none is as those say. Typical: 0.5 to 0.97."""
 
@@ -95,6 +99,12 @@ class TopologyConfig:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ValueError(f"{name} must be at least 0 (dense) and below 1, got {value}")
+        if not all(0 <= value < 1 for value in self.layer_sparsities or ()):
+            raise ValueError(
+                f"every one of layer_sparsities must be at least 0 (dense) and below 1, got {self.layer_sparsities}"
+            )
+        if self.layer_sparsities is not None and (self.actor_sparsity, self.critic_sparsity) != (None, None):
+            raise ValueError("layer_sparsities say how dense actor and critics are; leave their own sparsities out")
         if self.lambdas is not None and not all(0 < value < inf for value in self.lambdas):
             raise ValueError(f"every one of lambdas must be positive and finite, got {self.lambdas}")
         _one_of("distribution", self.distribution, get_args(Distribution))
@@ -132,11 +142,15 @@ class TopologyConfig:
         if self.initial_sparsity is None:
             return self
         start = self.initial_sparsity
-        return replace(self, sparsity=start, lambdas=None, actor_sparsity=None, critic_sparsity=None)
+        return replace(
+            self, sparsity=start, lambdas=None, layer_sparsities=None, actor_sparsity=None, critic_sparsity=None
+        )
 
     def summary(self) -> str:
         """Return how many connections there are and how they are rewired, in a few words."""
-        if self.lambdas is not None:
+        if self.layer_sparsities is not None:
+            how = "layers " + " ".join(f"{value:g}" for value in self.layer_sparsities)
+        elif self.lambdas is not None:
             how = "lambdas " + " ".join(f"{value:g}" for value in self.lambdas)
         elif self.sparsity == 0 and self.initial_sparsity is None:
             return "dense"

@@ -14,7 +14,7 @@ def densities(config: TopologyConfig, shapes: Shapes) -> list[float]:
     """Return the density of every layer of one network.
 
     Args:
-        config: its `lambdas` if given, else its `sparsity` and `distribution`, decide.
+        config: its `layer_sparsities` if given, else its `lambdas`, else its `sparsity` and `distribution`, decide.
         shapes: (n_out, n_in) of every layer, from the input to the output.
 
     Returns:
@@ -23,6 +23,8 @@ def densities(config: TopologyConfig, shapes: Shapes) -> list[float]:
     Raises:
         ValueError: no working network has these densities; the message has the table of layers and what to change.
     """
+    if config.layer_sparsities is not None:
+        return by_layer(shapes, config.layer_sparsities)
     if config.lambdas is not None:
         return erdos_renyi(shapes, config.lambdas)
     if config.sparsity is None:
@@ -120,6 +122,29 @@ def uniform(shapes: Shapes, sparsity: float) -> list[float]:
         [1.0 - sparsity] * len(shapes),
         "Lower the sparsity, or use the erdos-renyi distribution, which keeps small layers denser.",
     )
+
+
+def by_layer(shapes: Shapes, sparsities: Sequence[float]) -> list[float]:
+    """Return the density of every layer, given its sparsity.
+
+    Args:
+        shapes: (n_out, n_in) of every layer.
+        sparsities: share of absent connections of each, in [0, 1).
+
+    Returns:
+        One density in (0, 1] per layer.
+
+    Raises:
+        ValueError: there are more or fewer sparsities than layers, or a layer is left without connections.
+    """
+    _check_shapes(shapes)
+    if len(sparsities) != len(shapes):
+        raise ValueError(
+            f"{len(sparsities)} layer_sparsities for a network of {len(shapes)} layers:\n"
+            f"{_table(shapes, [nan] * len(shapes))}\nGive one for each layer, the output layer included."
+        )
+    remedy = "Lower the sparsity of this layer."
+    return _possible(f"layer_sparsities {tuple(sparsities)}", shapes, [1 - value for value in sparsities], remedy)
 
 
 def _possible(setting: str, shapes: Shapes, result: list[float], remedy: str) -> list[float]:

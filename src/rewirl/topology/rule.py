@@ -185,7 +185,7 @@ def rewire(
     _check_state(ordered)
     scores = _checked_scores(rule, rule.drop_score(ordered, fraction, rng), ordered)
     must, may = int(np.count_nonzero(scores == -np.inf)), int(np.count_nonzero(scores < np.inf))
-    rewired = min(max(int(fraction * len(scores)), must), may) if rule.rewires else 0
+    rewired = min(max(int(fraction * len(scores)), must), may, wanted) if rule.rewires else 0
     if not regrow_dropped:  # what is grown needs places that are empty already
         rewired = min(rewired, state.total - max(len(scores), wanted))
     count = rewired + max(len(scores) - wanted, 0)

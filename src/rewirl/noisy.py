@@ -1,0 +1,79 @@
+"""Environments with features that say nothing, the extremely noisy ones of Grooten et al. 2023 (ANF).
+
+Importing this module registers rewirl/Noisy-v0 with Gymnasium, which wraps another environment:
+
+    rewirl train --env-module rewirl.noisy --env rewirl/Noisy-v0 --env-kwargs '{"env": "Hopper-v5", "fraction": 0.9}'
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+ID = "rewirl/Noisy-v0"
+
+
+class NoisyObservations(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Append features of pure noise to the observations; the real ones come first.
+
+    The noise is part of the observation: what is stored and sampled again is what was seen.
+
+    Args:
+        env: an environment with a flat Box of observations.
+        fraction: share of noise among all features, in [0, 1); there are ceil(features / (1 - fraction)) in the end.
+        std: standard deviation of the noise, whose mean is 0.
+
+    Raises:
+        ValueError: the fraction, the standard deviation or the observation space is impossible.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], fraction: float, std: float = 1.0) -> None:
+        """See the class."""
+        super().__init__(env)
+        space = env.observation_space
+        if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+            raise ValueError(f"noise is appended to a flat Box of observations, not to {space}; flatten it first")
+        if not 0 <= fraction < 1:
+            raise ValueError(f"fraction must be at least 0 and below 1, got {fraction}")
+        if not 0 <= std < math.inf:
+            raise ValueError(f"std must be finite and 0 or more, got {std}")
+        self.real = space.shape[0]
+        """Number of real features."""
+        self.noise = math.ceil(self.real / (1 - fraction) - 1e-9) - self.real
+        """Number of features of noise."""
+        self._std = std
+        self._rng = np.random.default_rng()
+        edge = np.full(self.noise, np.inf, dtype=space.dtype)
+        self.observation_space = spaces.Box(
+            np.concatenate([space.low, -edge]), np.concatenate([space.high, edge]), dtype=space.dtype.type
+        )
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode; a seed decides the noise too, in a stream of its own."""
+        if seed is not None:
+            self._rng = np.random.default_rng([seed, 0x4E4F495345])
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._noisy(observation), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """See gymnasium.Env."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._noisy(observation), reward, terminated, truncated, info
+
+    def _noisy(self, observation: Any) -> Any:
+        noise = self._std * self._rng.standard_normal(self.noise)
+        return np.concatenate([observation, noise.astype(observation.dtype)])
+
+
+def make(
+    env: str, fraction: float, std: float = 1.0, render_mode: str | None = None, **kwargs: Any
+) -> NoisyObservations:
+    """Make an environment by its Gymnasium id and wrap it; further arguments are its own."""
+    return NoisyObservations(gymnasium.make(env, render_mode=render_mode, **kwargs), fraction, std)
+
+
+gymnasium.register(ID, entry_point="rewirl.noisy:make", disable_env_checker=True, order_enforce=False)
