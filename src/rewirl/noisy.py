@@ -17,7 +17,7 @@ from gymnasium import spaces
 ID = "rewirl/Noisy-v0"
 
 
-class NoisyObservations(gymnasium.Wrapper[Any, Any, Any, Any]):
+class NoisyObservations(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordConstructorArgs):
     """Append features of pure noise to the observations; the real ones come first.
 
     The noise is part of the observation: what is stored and sampled again is what was seen.
@@ -33,6 +33,7 @@ class NoisyObservations(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def __init__(self, env: gymnasium.Env[Any, Any], fraction: float, std: float = 1.0) -> None:
         """See the class."""
+        gymnasium.utils.RecordConstructorArgs.__init__(self, fraction=fraction, std=std)
         super().__init__(env)
         space = env.observation_space
         if not isinstance(space, spaces.Box) or len(space.shape) != 1:
