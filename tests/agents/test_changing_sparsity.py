@@ -144,3 +144,20 @@ def test_xavier_weights_are_scaled_by_the_connections_at_both_ends():
     scaled = layer.values / np.sqrt(6 / (inputs + outputs))[rows]
     assert np.abs(scaled).max() <= 1 + 1e-6
     assert scaled.std() == pytest.approx(3**-0.5, rel=0.1)
+
+
+@pytest.mark.parametrize(("structure", "kind"), [("constant-fan-in", "td3"), ("1:4", "td3"), ("2:4", "sac")])
+def test_a_structure_stays_while_an_agent_learns(structure, kind):
+    topology = TopologyConfig(sparsity=0.6, structure=structure, rule="rigl", adapt_every=2, adapt_fraction=0.3)
+    config = {"td3": TD3Config, "sac": SACConfig}[kind](hidden_sizes=(40, 30), batch_size=30, topology=topology)
+    agent, replay = make_agent(f"ds-{kind}", config, 7, 3, 0), random_replay()
+    start = {name: [layer.places() for layer in network.layers] for name, network in agent.networks().items()}
+    for _ in range(10):
+        agent.update(replay)
+    spread = topology.spread
+    for name in ("actor", "critic1", "critic2"):
+        for layer, before in zip(agent.networks()[name].layers, start[name], strict=True):
+            counts = spread.counts(layer.shape, layer.places())
+            assert (counts == counts[0]).all()
+            assert np.array_equal(counts, spread.counts(layer.shape, before))
+            assert layer.dense or not np.array_equal(np.sort(layer.places()), np.sort(before))

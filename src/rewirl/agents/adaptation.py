@@ -30,7 +30,7 @@ def sparse_network(
     shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
     densities(config.of(name), shapes)  # an impossible sparsity is refused now, not when a changing one comes to it
     at_start = densities(config.at_start.of(name), shapes)
-    places = random_topology(shapes, at_start, seeding.generator(seed, f"{name} topology"))
+    places = random_topology(shapes, at_start, seeding.generator(seed, f"{name} topology"), config.spread)
     rng = seeding.generator(seed, f"{name} weights")
     return SparseMLP.initialised(sizes, places, rng, initialisation, config.initial_scale)
 
@@ -75,7 +75,7 @@ class Adaptation:
                 continue
             gradient = partial(network.dense_gradient, index, batch) if self.rule.uses_gradient else None
             state = LayerState(layer.shape, layer.places(), layer.values, gradient)
-            change = rewire(self.rule, state, fraction, self._rng, self._regrow_dropped, wanted)
+            change = rewire(self.rule, state, fraction, self._rng, self._regrow_dropped, wanted, self._config.spread)
             if len(change.dropped) or len(change.grown):
                 network.rewire(index, change.dropped, change.grown)
                 self.rewired += len(change.grown)

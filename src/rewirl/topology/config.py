@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal, get_args
 
+from rewirl.topology.structure import Structure
+
 Distribution = Literal["erdos-renyi", "uniform"]
 Drop = Literal["paper", "halves", "code", "magnitude", "sensitivity", "random"]
 Grow = Literal["paper", "random", "gradient"]
@@ -54,6 +56,10 @@ class TopologyConfig:
 
     distribution: Distribution = "erdos-renyi"
     """How `sparsity` is spread over the layers: erdos-renyi keeps small layers denser, uniform gives all the same."""
+
+    structure: str = "unstructured"
+    """How connections have to be spread: unstructured, constant-fan-in (every unit of a layer has as many inputs), or
+    N:M such as 2:4 (N of every M neighbouring inputs, which says the sparsity too)."""
 
     initial_scale: InitialScale = "dense"
     """What the random weights at the start are scaled for: dense (the inputs a unit would have in a dense layer, as the
@@ -112,6 +118,8 @@ class TopologyConfig:
         _one_of("drop", self.drop, get_args(Drop))
         _one_of("grow", self.grow, get_args(Grow))
         _one_of("anneal", self.anneal, get_args(Anneal))
+        if Structure.named(self.structure) and self.initial_sparsity is not None:
+            raise ValueError("a sparsity that changes has no structure; leave initial_sparsity or structure out")
         if not 0 <= self.sparsity_start < self.sparsity_end:
             raise ValueError(
                 "the sparsity changes from update sparsity_start, 0 or later, to a later sparsity_end, got "
@@ -156,8 +164,15 @@ class TopologyConfig:
             return "dense"
         else:
             how = f"sparsity {self.sparsity:g}"
+        if self.structure != "unstructured":
+            how = self.structure if ":" in self.structure else f"{how}, {self.structure}"
         own = (("actor", self.actor_sparsity), ("critics", self.critic_sparsity), ("at first", self.initial_sparsity))
         return ", ".join([how, *(f"{name} {value:g}" for name, value in own if value is not None), self.rule])
+
+    @property
+    def spread(self) -> Structure | None:
+        """The structure; None for none."""
+        return Structure.named(self.structure)
 
     def of(self, network: str) -> TopologyConfig:
         """Return the configuration of one network, with its own sparsity in place of `sparsity` or `lambdas`.

@@ -14,7 +14,8 @@ def densities(config: TopologyConfig, shapes: Shapes) -> list[float]:
     """Return the density of every layer of one network.
 
     Args:
-        config: its `layer_sparsities` if given, else its `lambdas`, else its `sparsity` and `distribution`, decide.
+        config: its `structure` if that is N:M, else its `layer_sparsities` if given, else its `lambdas`, else its
+            `sparsity` and `distribution`, decide.
         shapes: (n_out, n_in) of every layer, from the input to the output.
 
     Returns:
@@ -23,6 +24,9 @@ def densities(config: TopologyConfig, shapes: Shapes) -> list[float]:
     Raises:
         ValueError: no working network has these densities; the message has the table of layers and what to change.
     """
+    structure = config.spread
+    if structure is not None and structure.group is not None and structure.count is not None:  # N:M, in every layer
+        return [sum(structure.per_group(n_in, 1.0)) / n_in for _, n_in in shapes]
     if config.layer_sparsities is not None:
         return by_layer(shapes, config.layer_sparsities)
     if config.lambdas is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,22 @@ def by_gradient(
     return lowest(scores, count)
 
 
+def random_score(state: LayerState, rng: np.random.Generator) -> NDArray[np.floating[Any]]:
+    """Score every place by a number drawn uniformly, float64 [n_out, n_in]."""
+    return rng.random(state.shape)
+
+
+def gradient_score(state: LayerState, rng: np.random.Generator) -> NDArray[np.floating[Any]]:
+    """Score every place by the size of the gradient, float32 [n_out, n_in]."""
+    score: NDArray[np.floating[Any]] = np.abs(state.dense_gradient())
+    return score
+
+
 CRITERIA: dict[str, Criterion] = {"random": at_random, "gradient": by_gradient}
+
+SCORES: dict[str, Callable[[LayerState, np.random.Generator], NDArray[np.floating[Any]]]] = {
+    "random": random_score,
+    "gradient": gradient_score,
+}
 
 USING_GRADIENT = ("gradient",)

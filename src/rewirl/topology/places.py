@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.topology.structure import Structure
+
 
 def random_topology(
-    shapes: Sequence[tuple[int, int]], densities: Sequence[float], rng: np.random.Generator
+    shapes: Sequence[tuple[int, int]],
+    densities: Sequence[float],
+    rng: np.random.Generator,
+    structure: Structure | None = None,
 ) -> list[NDArray[np.int64] | None]:
     """Draw the first topology of a network (Sokar et al. 2022, section 4, "Sparse topology initialization").
 
@@ -18,6 +23,7 @@ def random_topology(
         shapes: (n_out, n_in) of every layer.
         densities: density of every layer, from `rewirl.topology.densities`.
         rng: the stream it draws from, one layer after the other.
+        structure: how connections have to be spread; None for no such thing.
 
     Returns:
         Per layer its places, int64 [connections], sorted; None for a dense layer.
@@ -27,8 +33,11 @@ def random_topology(
     """
     topology: list[NDArray[np.int64] | None] = []
     for number, (shape, density) in enumerate(zip(shapes, densities, strict=True), start=1):
-        places = None if density >= 1 else random_places(shape, density, rng)
-        if places is not None and not len(places):
+        if density >= 1:
+            topology.append(None)
+            continue
+        places = random_places(shape, density, rng) if structure is None else structure.draw(shape, density, rng)
+        if not len(places):
             raise ValueError(
                 f"layer {number}, {shape[0]} x {shape[1]} at density {density:.4g}, got no connection at all; "
                 "use a lower sparsity (a larger lambda), wider layers or another seed"

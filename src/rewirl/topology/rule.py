@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.places import lowest
+from rewirl.topology.structure import Structure
 
 RULES = {
     "static": "rewirl.topology.static:Static",
@@ -143,6 +144,25 @@ class Rule(ABC):
             Distinct free places, int64 [count], in any order.
         """
 
+    def grow_score(self, state: LayerState, rng: np.random.Generator) -> NDArray[np.floating[Any]]:
+        """Score all places, where a structure says how many are to grow in each group: the highest free ones do.
+
+        Args:
+            state: the layer before the event, its places sorted.
+            rng: the stream to draw from, if at all.
+
+        Returns:
+            Scores, float [n_out, n_in] or [n_out * n_in].
+
+        Raises:
+            ValueError: the rule has no such scores.
+        """
+        kind = type(self)
+        raise ValueError(
+            f"the rule {kind.__module__}:{kind.__qualname__} has no grow_score, by which connections of a structure "
+            "grow; write one, or use structure unstructured"
+        )
+
 
 def rewire(
     rule: Rule,
@@ -151,6 +171,7 @@ def rewire(
     rng: np.random.Generator,
     regrow_dropped: bool = False,
     connections: int | None = None,
+    structure: Structure | None = None,
 ) -> Rewiring:
     """Carry out one event in one layer (Sokar et al. 2022, Algorithm 3), without changing the state.
 
@@ -165,6 +186,7 @@ def rewire(
         rng: the stream the rule draws from.
         regrow_dropped: whether a place emptied in this event may be grown in it; otherwise growth is elsewhere.
         connections: how many there are to be afterwards, at most as many as places; None is as many as there are.
+        structure: how they are spread, and stay so: what a group loses grows in the same group. None for no such thing.
 
     Returns:
         What to change.
@@ -190,12 +212,47 @@ def rewire(
         rewired = min(rewired, state.total - max(len(scores), wanted))
     count = rewired + max(len(scores) - wanted, 0)
     dropped = lowest(scores, count) if count else np.empty(0, np.int64)
+    if structure is not None:
+        best_first = dropped[np.argsort(-scores[dropped], kind="stable")]
+        return _structured(rule, ordered, order, best_first, rng, regrow_dropped, structure)
     growth = wanted - (len(scores) - count)
     if growth == 0:
         return Rewiring(np.sort(order[dropped]), np.empty(0, np.int64))
     occupied = np.delete(ordered.places, dropped) if regrow_dropped else ordered.places
     grown = _checked_growth(rule, rule.grow(ordered, occupied, growth, rng), ordered, occupied, growth)
     return Rewiring(np.sort(order[dropped]), grown)
+
+
+def _structured(
+    rule: Rule,
+    state: LayerState,
+    order: NDArray[np.int64],
+    dropped: NDArray[np.int64],
+    rng: np.random.Generator,
+    regrow_dropped: bool,
+    structure: Structure,
+) -> Rewiring:
+    """Grow as many connections in each group as it loses, and let no group lose more than it has room to grow.
+
+    `dropped` are those of the lowest scores, the highest of these first.
+    """
+    scores = np.asarray(rule.grow_score(state, rng), dtype=np.float64).reshape(-1)
+    if scores.shape != (state.total,) or np.isnan(scores).any():
+        _blame(rule, f"grow_score must return a number for each of {state.total} places, got {scores.shape}")
+    taken = np.zeros(state.total, dtype=np.bool_)
+    taken[state.places] = True
+    if not regrow_dropped:
+        room = structure.counts(state.shape, np.flatnonzero(~taken))
+        too_many = np.maximum(structure.counts(state.shape, state.places[dropped]) - room, 0)
+        rank = np.full(state.total, np.inf)
+        rank[state.places[dropped]] = np.arange(len(dropped))
+        stay = structure.choose(rank.reshape(state.shape), too_many)
+        dropped = dropped[~np.isin(state.places[dropped], stay)]
+    else:
+        taken[state.places[dropped]] = False
+    lost = structure.counts(state.shape, state.places[dropped])
+    candidates = np.where(taken, np.inf, -scores).reshape(state.shape)
+    return Rewiring(np.sort(order[dropped]), structure.choose(candidates, lost))
 
 
 def rule(name: str, config: TopologyConfig) -> Rule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ class SET(Rule):
         super().__init__(config)
         by = self.drops if config.drop == "paper" else config.drop
         to = self.grows if config.grow == "paper" else config.grow
-        self._drop, self._grow = drop.CRITERIA[by], grow.CRITERIA[to]
+        self._drop, self._grow, self._grow_score = drop.CRITERIA[by], grow.CRITERIA[to], grow.SCORES[to]
         self.uses_gradient = by in drop.USING_GRADIENT or to in grow.USING_GRADIENT
 
     def drop_score(self, state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -35,3 +35,7 @@ class SET(Rule):
     ) -> NDArray[np.int64]:
         """Choose places; see `rewirl.topology.grow`."""
         return self._grow(state, occupied, count, rng)
+
+    def grow_score(self, state: LayerState, rng: np.random.Generator) -> NDArray[np.floating[Any]]:
+        """Score the places; see `rewirl.topology.grow`."""
+        return self._grow_score(state, rng)

@@ -1,0 +1,104 @@
+"""Structure: how connections have to be spread over the inputs of a unit."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNSTRUCTURED, CONSTANT_FAN_IN = "unstructured", "constant-fan-in"
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Every unit has equally many connections from each group of neighbouring inputs.
+
+    Args:
+        group: inputs per group, the last of a unit may have fewer; None is one group of all inputs (constant fan-in).
+        count: connections per group, if that is given (N:M); else it follows from the density.
+    """
+
+    group: int | None = None
+    count: int | None = None
+
+    @classmethod
+    def named(cls, name: str) -> Structure | None:
+        """Return the structure of this name.
+
+        Args:
+            name: unstructured, constant-fan-in, or N:M such as 2:4, N connections from every M inputs.
+
+        Returns:
+            The structure; None for unstructured.
+
+        Raises:
+            ValueError: there is no such structure.
+        """
+        if name == UNSTRUCTURED:
+            return None
+        if name == CONSTANT_FAN_IN:
+            return cls()
+        match = re.fullmatch(r"(\d{1,6}):(\d{1,6})", name)
+        if not match or not 1 <= int(match[1]) < int(match[2]):
+            raise ValueError(
+                f"structure must be {UNSTRUCTURED}, {CONSTANT_FAN_IN}, or N:M with 1 <= N < M such as 2:4, got {name!r}"
+            )
+        return cls(int(match[2]), int(match[1]))
+
+    def groups(self, n_in: int) -> list[slice]:
+        """Return the groups of inputs of a unit, as slices of [0, n_in)."""
+        size = self.group or n_in
+        return [slice(begin, min(begin + size, n_in)) for begin in range(0, n_in, size)]
+
+    def per_group(self, n_in: int, density: float) -> list[int]:
+        """Return how many connections a unit has from each of its groups, at least 1.
+
+        A smaller group at the end has its share, rounded.
+
+        Args:
+            n_in: inputs of the unit.
+            density: of the layer, used unless N:M says it.
+        """
+        share = density if self.count is None or self.group is None else self.count / self.group
+        return [max(1, round(share * (group.stop - group.start))) for group in self.groups(n_in)]
+
+    def draw(self, shape: tuple[int, int], density: float, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Draw a random topology of this structure, each with the same probability.
+
+        Args:
+            shape: (n_out, n_in).
+            density: of the layer.
+            rng: the stream it draws from.
+
+        Returns:
+            Places, int64 [connections], sorted.
+        """
+        wanted = np.array([self.per_group(shape[1], density)] * shape[0])
+        return self.choose(rng.random(shape), wanted)
+
+    def counts(self, shape: tuple[int, int], places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many of these places lie in each group, int64 [n_out, groups]."""
+        n_out, n_in = shape
+        groups, size = len(self.groups(n_in)), self.group or n_in
+        found = np.bincount(places // n_in * groups + places % n_in // size, minlength=n_out * groups)
+        return found.reshape(n_out, groups).astype(np.int64)
+
+    def choose(self, scores: NDArray[np.floating], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return in each group the places of the lowest scores, of equal ones the first.
+
+        Args:
+            scores: of every place, float [n_out, n_in].
+            wanted: how many to choose in each group, int64 [n_out, groups].
+
+        Returns:
+            Places, sorted, int64 [sum of wanted].
+        """
+        n_in = scores.shape[1]
+        found = []
+        for number, group in enumerate(self.groups(n_in)):
+            order = np.argsort(scores[:, group], axis=1, kind="stable")
+            rows, ranks = np.nonzero(np.arange(order.shape[1]) < wanted[:, number, np.newaxis])
+            found.append(rows * n_in + group.start + order[rows, ranks])
+        return np.sort(np.concatenate(found))
