@@ -161,3 +161,51 @@ def test_a_structure_stays_while_an_agent_learns(structure, kind):
             assert (counts == counts[0]).all()
             assert np.array_equal(counts, spread.counts(layer.shape, before))
             assert layer.dense or not np.array_equal(np.sort(layer.places()), np.sort(before))
+
+
+def test_snip_keeps_what_the_loss_is_most_sensitive_to():
+    snip = {"rule": "prune", "drop": "sensitivity", "initial_sparsity": 0.0, "sparsity": 0.8}
+    snip |= {"sparsity_start": 0, "sparsity_end": 2, "adapt_every": 2, "adapt_end": 2}
+    agent, replay = make(topology=snip), random_replay()
+    agent.update(replay)
+    critic = agent.networks()["critic1"]
+    sensitivity = []
+    rewire = critic.rewire
+
+    def watched(index, dropped, grown):
+        layer = critic.layers[index]
+        score = np.abs(layer.values * critic.dense_gradient(index, agent._batch.states_actions).reshape(-1))
+        assert not len(grown) and score[dropped].max() <= np.delete(score, dropped).min()
+        sensitivity.append(index)
+        rewire(index, dropped, grown)
+
+    critic.rewire = watched
+    agent.update(replay)
+    assert sensitivity == [0, 1]
+    kept = {name: topology_of(network) for name, network in agent.networks().items()}
+    shapes = [layer.shape for layer in critic.layers]
+    assert shares(critic) == pytest.approx(densities(TopologyConfig(sparsity=0.8), shapes), abs=0.02)
+    for _ in range(6):
+        agent.update(replay)
+    online = ("actor", "critic1", "critic2")
+    assert all(topology_of(agent.networks()[name]) == kept[name] for name in online)
+
+
+def topology_of(network):
+    return [np.sort(layer.places()).tolist() for layer in network.layers]
+
+
+def test_a_static_topology_can_be_revived_once():
+    revival = {"rule": "set", "adapt_fraction": 0.0, "initial_sparsity": 0.85, "sparsity": 0.8}
+    revival |= {"sparsity_start": 0, "sparsity_end": 6, "adapt_every": 6, "adapt_end": 6}
+    agent, replay = make(topology=revival), random_replay()
+    before = topology_of(agent.networks()["critic1"])
+    for _ in range(5):
+        agent.update(replay)
+    assert topology_of(agent.networks()["critic1"]) == before
+    agent.update(replay)
+    after = topology_of(agent.networks()["critic1"])
+    assert all(set(old) <= set(new) for old, new in zip(before, after, strict=True)) and after != before
+    for _ in range(12):
+        agent.update(replay)
+    assert topology_of(agent.networks()["critic1"]) == after
