@@ -92,7 +92,13 @@ def train(given: list[str]) -> int:
 
     config = options.run
     if options.dry_run:
-        _describe(lambda: run.Run(_without_evaluation(config), options.agent, progress.Silent()), False)
+
+        def untrained() -> Run:
+            made = run.Run(_without_evaluation(config), options.agent, progress.Silent())
+            made.warm_up_with_policy()
+            return made
+
+        _describe(untrained, False)
         return 0
     path = options.run_dir or Path("runs") / f"{config.env}-{config.agent}-{config.seed}".replace("/", "-").replace(
         ":", "-"
