@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from rewirl.experiments.presets import td3_topology
+from rewirl.experiments import presets
 from rewirl.training.config import TrainConfig
 from rewirl.training.run import agent_config_class
 
@@ -75,11 +75,6 @@ def checked(option: Option, raw: Any) -> Any:
     raise ValueError(f"must be {wanted}, got {raw!r}")
 
 
-def defaults(agent: str, env: str) -> Any:
-    """Return an agent's settings for an environment where nothing else is said."""
-    return agent_config_class(agent)(topology=td3_topology(agent, env))
-
-
 def settings(agent: str, env: str, seed: int, chosen: Mapping[str, Any]) -> tuple[TrainConfig, Any]:
     """Return the settings of a run and of its agent: the defaults, but for what is chosen.
 
@@ -92,7 +87,7 @@ def settings(agent: str, env: str, seed: int, chosen: Mapping[str, Any]) -> tupl
     Raises:
         ValueError: the values are impossible, or do not go together.
     """
-    known, base = options(agent), defaults(agent, env)
+    known, base = options(agent), presets.agent_config(agent, env)
     of: dict[str, dict[str, Any]] = {"train": {"threads": 1}, "agent": {}, "topology": {}}
     for name, value in chosen.items():
         of[known[name].place][name] = value
@@ -115,7 +110,7 @@ def differing(config: TrainConfig, agent_config: Any) -> dict[str, Any]:
 
     Left out are those that change nothing that is learnt or measured, and what is None.
     """
-    base = defaults(config.agent, config.env)
+    base = presets.agent_config(config.agent, config.env)
     pairs = ((config, TrainConfig()), (agent_config, base), (agent_config.topology, base.topology))
     return {
         field.name: getattr(own, field.name)
@@ -134,7 +129,7 @@ def did_you_mean(name: str, known: typing.Iterable[str]) -> str:
 
 
 def _alternatives(kind: Any) -> list[Any]:
-    members = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    members = typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
     return [member for member in members if member is not type(None)]
 
 
