@@ -490,15 +490,17 @@ def _dry_run(asked: Any, runs: Any, workers: int) -> int:
     width = max(map(len, runs))
     for name, run in runs.items():
         state = found[name].state if found[name].state != "begun" else f"at step {found[name].step:,}"
-        left = f"{seconds[name] / 3600:8.2f} h" if seconds[name] else ""
-        print(f"{name:<{width}}  {run.config.total_timesteps:>10,} steps  {state:<18}{left}".rstrip())
+        left = _hours(seconds[name]) if seconds[name] else ""
+        print(f"{name:<{width}}  {run.config.total_timesteps:>10,} steps  {state:<16}  {left}".rstrip())
     done = sum(one.state == "finished" for one in found.values())
-    hours = makespan(runs, seconds, workers) / 3600
-    print(
-        f"{len(runs)} runs, {done} finished; the others take about {hours:,.{1 if hours >= 1 else 3}f} hours with "
-        f"{workers} worker{'s' if workers > 1 else ''} on this machine, measured now"
-    )
+    left = f"; the others take about {_hours(makespan(runs, seconds, workers))} with {workers} worker"
+    left += f"{'s' if workers > 1 else ''} on this machine, measured now"
+    print(f"{len(runs)} runs, {done} finished{left if done < len(runs) else ''}")
     return 0
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
 
 
 def _cores() -> int:

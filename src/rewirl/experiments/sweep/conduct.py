@@ -16,6 +16,7 @@ TRIES = 5
 """How often in a row a run may be killed without having saved anything in between."""
 
 _TURN_SECONDS = 0.2
+_RETRY_SECONDS = 1.0
 _LOCK_SECONDS = 180.0
 """How long the lock of a killed run is waited for: a network file system notices late that a machine is gone."""
 
@@ -140,7 +141,7 @@ def _end(row: Row, ended: str, reason: str, view: View, stopping: bool) -> None:
         now = time.monotonic()
         row.locked_since = row.locked_since or now
         if now - row.locked_since < _LOCK_SECONDS:
-            row.state, row.not_before = "waiting", now + 1.0
+            row.state, row.not_before = "waiting", now + _RETRY_SECONDS
         else:
             row.state = "failed"
             view.changed(row, f"failed: {reason}")

@@ -86,7 +86,7 @@ def table(rows: Mapping[str, Row], height: int) -> RenderableType:
     from rich.text import Text
 
     made = RichTable(box=None, pad_edge=False, caption=summary(rows), caption_justify="left")
-    made.add_column("run", overflow="ellipsis", no_wrap=True)
+    made.add_column("run", overflow="fold")
     made.add_column("state", no_wrap=True)
     for column in ("step", "of", "return", "steps/s", "left"):
         made.add_column(column, justify="right", no_wrap=True)

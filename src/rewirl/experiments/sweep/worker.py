@@ -90,8 +90,6 @@ def make(planned: PlannedRun, progress: Any, stop: Callable[[], bool]) -> Messag
 
 
 def _opened(planned: PlannedRun, progress: Any) -> runs.Run | None:
-    if standing(planned).state == "finished":
-        return None
     if not (planned.path / "config.json").exists():
         try:
             return runs.start(planned.config, planned.agent_config, planned.path, progress)
@@ -104,6 +102,8 @@ def _opened(planned: PlannedRun, progress: Any) -> runs.Run | None:
     others = other_settings(planned)
     if others:
         raise SweepError("\n".join(["the directory holds a run with other settings:", *others]))
+    if standing(planned).state == "finished":
+        return None
     return runs.resume(planned.path, progress, planned.config.total_timesteps)
 
 
