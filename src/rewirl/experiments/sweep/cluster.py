@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from rewirl.experiments.sweep.pool import Pool
 from rewirl.experiments.sweep.worker import Message
 
 _ASK_SECONDS = 0.5
+_KNOCK_SECONDS = 10.0
 _RESOURCES_SECONDS = 5.0
 
 
@@ -78,6 +80,16 @@ def supervise(board: Any, name: str, run: str, measure: bool, path: list[str]) -
         pool.close()
 
 
+def _knock(address: str) -> None:
+    """Refuse an address where nobody listens; Ray itself would try for minutes."""
+    if address in ("local", "auto"):
+        return
+    host, colon, port = address.rpartition(":")
+    if not (colon and host and port.isdigit()):
+        raise ValueError('it must be host:port, "auto" or "local"')
+    socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
+
+
 class Cluster:
     """The nodes of a Ray cluster.
 
@@ -92,14 +104,18 @@ class Cluster:
     def __init__(self, address: str, workers: int | None = None) -> None:
         """See the class."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a sweep is nobody else's business
+        os.environ.setdefault(
+            "RAY_NUM_REDIS_GET_RETRIES", "1"
+        )  # auto may find a cluster that is gone, and insists on it
         try:
             ray: Any = importlib.import_module("ray")
         except ImportError as error:
             raise SweepError(f"--ray needs Ray: pip install 'rewirl[ray]' ({error})") from error
         self._ray = ray
         try:
+            _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise SweepError(f"--ray {address}: no such cluster can be reached: {error}") from error
         strategies: Any = importlib.import_module("ray.util.scheduling_strategies")
         here = strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
