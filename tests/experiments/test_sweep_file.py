@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +216,11 @@ def test_experiments_share_their_runs_and_their_settings_are_the_papers():
     assert hard["Ant-v5-ds-sac-4"].agent_config == preset("ds-drl/ds-sac/Ant-v5").config
     for name in ("figure-2", "figure-3", "figure-4", "wall-clock", "connections"):
         assert "HalfCheetah-v5-td3-4" in plan(read_sweep(f"ds-drl/{name}").wanted, Path("runs"))
+
+
+def test_the_example_in_the_docs_means_what_they_say(runs):
+    (example,) = re.findall(r"```toml\n(.*?)```", (Path(__file__).parents[2] / "docs/sweeps.md").read_text(), re.DOTALL)
+    made = runs(example)
+    assert len(made) == 2 * 3 * (2 + 2 * 2 + 1 + 1)
+    assert "Hopper-v5-ds-td3-total-timesteps=500000-hidden-sizes=512,512-adapt-every=500-2" in made
+    assert made["Hopper-v5-td3-total-timesteps=200000-1"].config.total_timesteps == 200_000
