@@ -268,14 +268,18 @@ NB_MODULE(_core, m) {
 
   m.def(
       "sample_rows",
-      [](Pool& pool, const nb::capsule& bit_generator, const Rows& rows, size_t filled, size_t count,
+      [](Pool& pool, const nb::capsule& bit_generator, const Rows& rows, size_t first, size_t live, size_t count,
          const std::vector<WritableTiles>& outs) {
         check_gather(rows, count, outs);
-        REQUIRE(filled > 0 && filled <= rows.shape(0) && filled < uint64_t{1} << 32,
-                std::to_string(filled) + " of " + std::to_string(rows.shape(0)) + " rows cannot be filled");
+        const size_t capacity = rows.shape(0);
+        REQUIRE(live > 0 && live <= capacity && live < uint64_t{1} << 32 && first < capacity,
+                std::to_string(live) + " of " + std::to_string(capacity) + " rows, from row " + std::to_string(first) + ", cannot be live");
         const BitGenerator& bits = bits_of(bit_generator);
         std::vector<int64_t> index(count);
-        for (int64_t& i : index) i = below(bits, static_cast<uint32_t>(filled));
+        for (int64_t& i : index) {
+          const size_t row = first + below(bits, static_cast<uint32_t>(live));
+          i = static_cast<int64_t>(row < capacity ? row : row - capacity);
+        }
         const nb::gil_scoped_release release;
         const int threads = count * rows.shape(1) >= 4096 ? pool.threads() : 1;  // fewer numbers are not worth a hand-over
         pool.run(threads, [&](int i) {
@@ -283,8 +287,42 @@ NB_MODULE(_core, m) {
           gather_rows(rows, index.data(), part(i), part(i + 1), outs);
         });
       },
-      "pool"_a, "bit_generator"_a, "rows"_a, "filled"_a, "count"_a, "outs"_a.noconvert(),
-      "gather_rows of `count` indices drawn by a NumPy bit generator, the same as Generator.integers(filled, size=count).");
+      "pool"_a, "bit_generator"_a, "rows"_a, "first"_a, "live"_a, "count"_a, "outs"_a.noconvert(),
+      "gather_rows of `count` rows of a ring, at `first` plus what Generator.integers(live, size=count) of a NumPy bit generator draws.");
+
+  m.def(
+      "sample_windows",
+      [](const nb::capsule& bit_generator, const Rows& rows, const Vector<uint8_t>& ends, size_t first, size_t live, size_t count,
+         int steps, float gamma, size_t observation_size, const std::vector<WritableTiles>& outs) {
+        check_gather(rows, count, outs);
+        const size_t capacity = rows.shape(0), columns = rows.shape(1);
+        REQUIRE(ends.shape(0) == capacity, "rows and ends must have one length");
+        REQUIRE(live > 0 && live <= capacity && live < uint64_t{1} << 32 && first < capacity, "no such rows are live");
+        REQUIRE(steps >= 1 && columns >= 2 * observation_size + 2, "rows need states, actions, next states, reward and continues");
+        const BitGenerator& bits = bits_of(bit_generator);
+        const size_t reward = columns - 2, next_state = reward - observation_size;
+        Buffer<float> windows(count * columns);
+        std::vector<int64_t> index(count);
+        for (size_t i = 0; i < count; ++i) {
+          index[i] = static_cast<int64_t>(i);
+          size_t age = below(bits, static_cast<uint32_t>(live));  // from the oldest live row
+          const float* row = rows.data() + (first + age) % capacity * columns;
+          float* out = windows.data() + i * columns;
+          std::copy_n(row, next_state, out);
+          double sum = row[reward], discount = 1.0;
+          for (int step = 1; step < steps && age + 1 < live && !ends.data()[(first + age) % capacity]; ++step) {
+            row = rows.data() + (first + ++age) % capacity * columns;
+            discount *= gamma;
+            sum += discount * row[reward];
+          }
+          std::copy_n(row + next_state, observation_size, out + next_state);
+          out[reward] = static_cast<float>(sum);
+          out[reward + 1] = static_cast<float>(discount) * row[reward + 1];
+        }
+        gather_rows(Rows(windows.data(), {count, columns}), index.data(), 0, count, outs);
+      },
+      "bit_generator"_a, "rows"_a, "ends"_a, "first"_a, "live"_a, "count"_a, "steps"_a, "gamma"_a, "observation_size"_a,
+      "outs"_a.noconvert(), "sample_rows of the windows of up to `steps` rows that begin at the rows drawn, each as one transition.");
 
   nb::class_<Pool>(m, "Pool", "Worker threads beside the caller.")
       .def("__init__",
@@ -373,9 +411,24 @@ NB_MODULE(_core, m) {
              return view(y, {static_cast<size_t>(s.layers.back().n_out())});
            },
            "x"_a, "bit_generator"_a = nb::none(), "scale"_a = 1.0f, "clip(tanh(act(x)) + scale * normal(...), -1, 1).")
+      .def("dense_gradient",
+           [](Mlp& s, int l, const Tiles& x) {
+             const Layer& layer = layer_at(s, l);
+             REQUIRE(layer.trainable(), "a target network has no gradient");
+             REQUIRE(s.tiles > 0, "no gradient before the first backward");
+             const Batch batch = batch_of(x, s.layers[0].n_in());
+             REQUIRE(batch.tiles == s.tiles && batch.vectors == s.vectors, "the dense gradient needs the batch of the last backward");
+             const FlushSubnormals flush;
+             const size_t rows = static_cast<size_t>(layer.n_out()), columns = static_cast<size_t>(layer.n_in());
+             Buffer<float> out(rows * columns);
+             s.dense_gradient(batch, static_cast<size_t>(l), out.data());
+             return view(out, {rows, columns});
+           },
+           "layer"_a, "x"_a, "The gradient of the last backward for every place of a layer, connection or not.")
       .def("rewire",
            [](Mlp& s, int l, const Vector<int64_t>& dropped, const Vector<int64_t>& grown) {
-             layer_at(s, l).rewire(dropped.data(), dropped.shape(0), grown.data(), grown.shape(0), static_cast<uint32_t>(s.steps));
+             layer_at(s, l);
+             s.rewire(static_cast<size_t>(l), dropped.data(), dropped.shape(0), grown.data(), grown.shape(0));
            },
            "layer"_a, "dropped"_a, "grown"_a);
 

@@ -223,10 +223,8 @@ bool Layer::acts_densely() const {
 
 void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown,
                    uint32_t step) {
-  if (dense_) {
-    if (n_dropped || n_grown) throw std::invalid_argument("a dense layer cannot be rewired");
-    return;
-  }
+  if (dense_ && n_grown > 0) throw std::invalid_argument("a dense layer has no empty place to grow a connection in");
+  if (dense_ && n_dropped == 0) return;
   if (!trainable_) throw std::invalid_argument("a layer of a target network follows its online layer; it is not rewired");
   const size_t n = connections();
   std::vector<char> keep(n, 1);
@@ -257,6 +255,7 @@ void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grow
     index_ = old_index;  // nothing else has changed yet: build() checks before it assigns the rest
     throw;
   }
+  dense_ = false;
   auto move = [&](auto& array, auto initial) {
     std::decay_t<decltype(array)> moved(order.size());
     for (size_t k = 0; k < order.size(); ++k) moved[k] = source[order[k]] == n ? initial : array[source[order[k]]];

@@ -83,7 +83,7 @@ class Layer {
   void changed() { acting_current_ = false; }     // to be called when `values` have been written to
 
   // Removes the connections at these positions of `values` and adds `grown` places with zero value and zero moments.
-  // With ages they are born at this step of the optimiser.
+  // With ages they are born at this step of the optimiser. A dense layer that loses a connection is a sparse one from then on.
   void rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown, uint32_t step);
 
   uint64_t version = 0;  // counts the rewirings

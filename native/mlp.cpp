@@ -15,7 +15,7 @@ Mlp::Mlp(std::vector<Layer> given) : layers(std::move(given)) {
     widest = std::max({widest, layers[l].n_out(), layers[l].n_in()});
   }
   activations_.resize(layers.size());
-  deltas_.resize(layers.size() - 1);
+  deltas_.resize(layers.size());
   for (Buffer<float>& buffer : single_) buffer = Buffer<float>(static_cast<size_t>(widest));
 }
 
@@ -32,10 +32,9 @@ void Mlp::resize(int new_tiles, int new_vectors) {
     if (layers[l].dense()) panels = std::max(panels, (n_in + kPanel - 1) / kPanel * kPanel);
   }
   if (!trainable) return;
-  for (size_t l = 0; l + 1 < layers.size(); ++l) deltas_[l] = Buffer<float>(activations_[l].size());
+  for (size_t l = 0; l < layers.size(); ++l) deltas_[l] = Buffer<float>(activations_[l].size());
   scratch_floats_ = panels * width;
   scratch_ = Buffer<float>();
-  pull_ = Buffer<float>(static_cast<size_t>(tiles) * width);
 }
 
 // Memory for the hidden activations of one tile of a network that is not trained, shared by all that a thread runs: what
@@ -96,7 +95,7 @@ void Mlp::backward(const Batch& x, const float* gradient_out, bool parameters, i
     if (input_gradient.size() != n) input_gradient = Buffer<float>(n);
     input_gradient_from = inputs_from;
   }
-  delta_out_ = gradient_out;
+  if (gradient_out != deltas_.back().data()) std::copy_n(gradient_out, deltas_.back().size(), deltas_.back().data());
   const size_t scratch = scratch_floats_ * static_cast<size_t>(pool ? pool->threads() : 1);
   if (scratch_.size() < scratch) scratch_ = Buffer<float>(scratch);
   AdamStep step{};
@@ -135,7 +134,7 @@ void Mlp::input_gradient_tile(const Batch& x, size_t l, int t, int32_t inputs_fr
   const int32_t from = l > 0 ? 0 : inputs_from;
   const size_t width = static_cast<size_t>(x.width()), outs = static_cast<size_t>(layer.n_out()) * width;
   const size_t wanted = static_cast<size_t>(layer.n_in() - from) * width;
-  const float* delta = (l + 1 == layers.size() ? delta_out_ : deltas_[l].data()) + t * outs;
+  const float* delta = deltas_[l].data() + t * outs;
   float* out = (l > 0 ? deltas_[l - 1].data() : input_gradient.data()) + t * wanted;
   const float* gates = l > 0 ? activations_[l - 1].data() + t * wanted : nullptr;
   share(layer.connections() * width, pool, [&](Part part) { layer.input_gradient(delta, out, vectors, from, gates, part); });
@@ -147,19 +146,30 @@ void Mlp::connection_gradient(const Batch& x, size_t l, Part part) {
   const size_t ins = static_cast<size_t>(layer.n_in()) * width;
   for (int t = 0; t < tiles; ++t) {
     const float* in = l == 0 ? x.tile(t) : activations_[l - 1].data() + t * ins;
-    const float* delta = (l + 1 == layers.size() ? delta_out_ : deltas_[l].data()) + t * outs;
+    const float* delta = deltas_[l].data() + t * outs;
     layer.connection_gradient(delta, in, vectors, t > 0, scratch_.data() + scratch_floats_ * static_cast<size_t>(part.index), part);
   }
+}
+
+void Mlp::dense_gradient(const Batch& x, size_t l, float* out) {
+  const Layer& layer = layers[l];
+  const size_t width = static_cast<size_t>(x.width()), outs = static_cast<size_t>(layer.n_out()) * width;
+  const size_t ins = static_cast<size_t>(layer.n_in()) * width;
+  Buffer<float> scratch((static_cast<size_t>(layer.n_in()) + kPanel - 1) / kPanel * kPanel * width);
+  for (int t = 0; t < tiles; ++t)
+    kernels().dense_gradient(layer.n_out(), layer.n_in(), deltas_[l].data() + t * outs,
+                             l == 0 ? x.tile(t) : activations_[l - 1].data() + t * ins, out, vectors, 0, layer.n_in(), t > 0, scratch.data());
 }
 
 void Mlp::regress(const Batch& x, const float* targets, const float* weights, float* errors, const Adam& step) {
   forward(x);
   const float* y = output().data();
-  for (size_t i = 0; i < pull_.size(); ++i) {
+  Buffer<float>& pull = deltas_.back();
+  for (size_t i = 0; i < pull.size(); ++i) {
     errors[i] = y[i] - targets[i];
-    pull_[i] = 2.0f * errors[i] * weights[i];
+    pull[i] = 2.0f * errors[i] * weights[i];
   }
-  backward(x, pull_.data(), true, -1, nullptr, &step);
+  backward(x, pull.data(), true, -1, nullptr, &step);
 }
 
 namespace {
@@ -174,6 +184,11 @@ float inverse_root(const Adam& s, double t) {
 }
 
 }  // namespace
+
+void Mlp::rewire(size_t l, const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown) {
+  layers[l].rewire(dropped, n_dropped, grown, n_grown, static_cast<uint32_t>(steps));
+  if (ages_) count_ages();  // of a layer that was dense
+}
 
 void Mlp::count_ages() {
   ages_ = true;
@@ -240,9 +255,10 @@ TargetUpdate::TargetUpdate(Mlp& target, const Mlp& online, const std::vector<boo
   links_.resize(online.layers.size());
   for (size_t l = 0; l < links_.size(); ++l) {
     const Layer &a = target.layers[l], &b = online.layers[l];
-    if (a.n_in() != b.n_in() || a.n_out() != b.n_out() || a.dense() != b.dense())
+    const bool late = !behind.empty() && behind[l];
+    if (a.n_in() != b.n_in() || a.n_out() != b.n_out() || (a.dense() != b.dense() && !(late && a.dense())))
       throw std::invalid_argument("target and online layers differ");
-    if (!behind.empty() && behind[l]) links_[l].version = b.version - 1;  // not the online one, nor any it will have
+    if (late) links_[l].version = b.version - 1;  // not the online one, nor any it will have
     else connect(l, false);
   }
 }

@@ -36,6 +36,10 @@ class Mlp {
   // One step of Adam down the sum over the batch of weight * (output - target)^2, for a network of one output;
   // errors = output - target. targets, weights and errors are [tiles][width].
   void regress(const Batch& x, const float* targets, const float* weights, float* errors, const Adam& step);
+  // The gradient of the last backward() or regress() for every place of a layer, connection or not, [n_out][n_in]; x is its batch.
+  void dense_gradient(const Batch& x, size_t layer, float* out);
+  // Layer::rewire at the present step of the optimiser.
+  void rewire(size_t layer, const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown);
   void count_ages();  // from now on Adam's bias correction goes by the age of each connection of a sparse layer
   void act(const float* x, float* y);
 
@@ -60,11 +64,9 @@ class Mlp {
   void step_layer(Layer& layer, const AdamStep& step, Part part);
 
   std::vector<Buffer<float>> activations_;  // of each layer, [tiles][n_out][width]
-  std::vector<Buffer<float>> deltas_;       // the gradients of the activations, of the same shapes but for the output
-  const float* delta_out_ = nullptr;        // that of the output, the caller's
+  std::vector<Buffer<float>> deltas_;       // the gradients of the activations, of the same shapes
   Buffer<float> scratch_;                   // of each thread, for the gradient of dense layers
   size_t scratch_floats_ = 0;               // of one thread
-  Buffer<float> pull_;                      // the gradient of the output in regress()
   Buffer<float> single_[2];                 // for act()
   bool ages_ = false;
   Adam tabulated_{};                        // the settings of these tables over the age:

@@ -172,3 +172,152 @@ def test_a_full_memory_has_its_cursor_inside():
     _, values = through_a_file(filled(3))
     with pytest.raises(ValueError, match="lacks its transitions"):
         filled(3).load_state({}, values)
+
+
+# Windows of several steps
+
+GAMMA = 0.5
+
+
+def windows(replay, steps, size=300):
+    """For each window drawn the number of its first transition, then what it holds: reward, continues, next number."""
+    batch = replay.sample(Batch(size, OBSERVATION, ACTION), steps, GAMMA)
+    first = np.round(unpack(batch.states, size)[:, 0] - 0.1).astype(int)
+    last = np.round(unpack(batch.next_states, size)[:, 0] - 0.6).astype(int)
+    found = {}
+    for key, *value in zip(
+        first, unpack(batch.rewards, size)[:, 0], unpack(batch.continues, size)[:, 0], last, strict=True
+    ):
+        assert found.setdefault(int(key), value) == value
+    return found
+
+
+def episode(replay, numbers, terminated=False, truncated=False):
+    """Add transitions with rewards of their own numbers; the last ends the episode, or does not."""
+    for number in numbers:
+        over = number == numbers[-1]
+        state, action, _, next_state, _ = row(number)
+        replay.add(state, action, float(number), next_state, terminated and over, truncated and over)
+
+
+def test_windows_sum_rewards_up_to_the_end_of_their_episode():
+    """Three steps, by hand: 1 to 4 end in a terminal state, 5 and 6 at a time limit, 7 and 8 go on."""
+    replay = Replay(20, OBSERVATION, ACTION, 0)
+    episode(replay, [1, 2, 3, 4], terminated=True)
+    episode(replay, [5, 6], truncated=True)
+    episode(replay, [7, 8])
+    assert windows(replay, 3) == {
+        1: [1 + 2 / 2 + 3 / 4, 1 / 4, 3],
+        2: [2 + 3 / 2 + 4 / 4, 0, 4],
+        3: [3 + 4 / 2, 0, 4],
+        4: [4, 0, 4],
+        5: [5 + 6 / 2, 1 / 2, 6],  # a time limit is no end of the task: it bootstraps from the state it was cut in
+        6: [6, 1, 6],
+        7: [7 + 8 / 2, 1 / 2, 8],  # nothing has been added after 8 yet
+        8: [8, 1, 8],
+    }
+
+
+def test_windows_do_not_go_round_the_ring_into_other_times():
+    replay = Replay(5, OBSERVATION, ACTION, 0)
+    episode(replay, list(range(1, 8)))  # 3 4 5 6 7 are left, and 6 7 lie before 3 in memory
+    assert windows(replay, 3) == {
+        3: [3 + 4 / 2 + 5 / 4, 1 / 4, 5],
+        4: [4 + 5 / 2 + 6 / 4, 1 / 4, 6],
+        5: [5 + 6 / 2 + 7 / 4, 1 / 4, 7],
+        6: [6 + 7 / 2, 1 / 2, 7],
+        7: [7, 1, 7],
+    }
+
+
+def test_an_episode_that_is_broken_off_is_cut():
+    replay = Replay(20, OBSERVATION, ACTION, 0)
+    replay.cut()  # of nothing
+    episode(replay, [1, 2])
+    replay.cut()
+    episode(replay, [3])
+    assert windows(replay, 2) == {1: [1 + 2 / 2, 1 / 2, 2], 2: [2, 1, 2], 3: [3, 1, 3]}
+
+
+def test_a_window_of_one_step_is_a_transition():
+    one, other = filled(9), filled(9)
+    direct, window = Batch(100, OBSERVATION, ACTION), Batch(100, OBSERVATION, ACTION)
+    one.sample(direct)
+    other.sample(window, 2, 0.0)  # what comes after the first counts nothing
+    assert np.array_equal(direct.states_actions, window.states_actions)
+    assert np.array_equal(direct.rewards, window.rewards)
+    assert one.state()[1] == other.state()[1]
+
+
+def test_ends_of_episodes_are_saved():
+    replay = Replay(20, OBSERVATION, ACTION, 0)
+    episode(replay, [1, 2], truncated=True)
+    episode(replay, [3, 4, 5])
+    arrays, values = replay.state()
+    again = Replay(20, OBSERVATION, ACTION, 9)
+    again.load_state({name: array.copy() for name, array in arrays.items()}, json.loads(json.dumps(values)))
+    assert windows(again, 3) == windows(replay, 3)
+    with pytest.raises(ValueError, match="the saved ends of episodes"):
+        again.load_state({**arrays, "ends": np.zeros(4, np.uint8)}, values)
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_long_windows_value_a_chain_as_single_steps_do(steps):
+    """Against a reference written as the definition reads, on random episodes around a ring."""
+    rng = np.random.default_rng(steps)
+    replay, log = Replay(60, OBSERVATION, ACTION, 0), []
+    for number in range(150):
+        terminated, truncated = rng.random(2) < (0.1, 0.1)
+        state, action, _, next_state, _ = row(number)
+        reward = float(np.float32(rng.normal()))
+        replay.add(state, action, reward, next_state, bool(terminated), bool(truncated))
+        log.append((reward, bool(terminated), bool(truncated)))
+    found = windows(replay, steps, 3000)
+    assert set(found) == set(range(90, 150))
+    for start, (reward, continues, last) in found.items():
+        total, k = 0.0, start
+        while True:
+            total += GAMMA ** (k - start) * log[k][0]
+            if log[k][1] or log[k][2] or k == 149 or k - start == steps - 1:
+                break
+            k += 1
+        assert (last, continues) == (k, (not log[k][1]) * GAMMA ** (k - start))
+        assert reward == pytest.approx(total, rel=1e-6, abs=1e-6)
+
+
+# Forgetting
+
+
+def test_the_oldest_are_shown_and_forgotten_first():
+    replay = filled(13)  # 3 to 12 are left
+    states, actions = replay.oldest(3)
+    assert states[:, 0] == pytest.approx([3.1, 4.1, 5.1], rel=1e-6)
+    assert actions[:, 0] == pytest.approx([0.003, 0.004, 0.005], rel=1e-6)
+    replay.forget(4)
+    assert len(replay) == 6 and set(sampled(replay)) == set(range(7, 13))
+    for number in (13, 14, 15):  # there is room again
+        replay.add(*row(number))
+    assert len(replay) == 9 and set(sampled(replay)) == set(range(7, 16))
+    for number in (16, 17):
+        replay.add(*row(number))
+    assert len(replay) == 10 and set(sampled(replay)) == set(range(8, 18))
+    replay.forget(100)
+    assert len(replay) == 1 and set(sampled(replay)) == {17}
+    assert len(replay.oldest(5)[0]) == 1
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("count", [7, 13, 15])
+def test_a_memory_that_has_forgotten_goes_on_to_the_bit(count, steps):
+    replay, again = filled(count), Replay(10, OBSERVATION, ACTION, 99)
+    replay.forget(4)
+    arrays, values = replay.state()
+    again.load_state({name: array.copy() for name, array in arrays.items()}, json.loads(json.dumps(values)))
+    for number in range(count, count + 9):
+        batches = [Batch(40, OBSERVATION, ACTION) for _ in range(2)]
+        replay.sample(batches[0], steps, GAMMA)
+        again.sample(batches[1], steps, GAMMA)
+        assert np.array_equal(batches[0].outcomes, batches[1].outcomes)
+        assert np.array_equal(batches[0].states_actions, batches[1].states_actions)
+        for each in (replay, again):
+            each.add(*row(number))

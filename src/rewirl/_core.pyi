@@ -11,11 +11,24 @@ def instruction_set() -> str: ...
 def use_instruction_set(name: str) -> None: ...
 def empty_tiles(tiles: int, features: int, width: int) -> NDArray[np.float32]: ...
 def gather_rows(rows: NDArray[np.float32], index: NDArray[np.int64], outs: Sequence[NDArray[np.float32]]) -> None: ...
+def sample_windows(
+    bit_generator: object,
+    rows: NDArray[np.float32],
+    ends: NDArray[np.uint8],
+    first: int,
+    live: int,
+    count: int,
+    steps: int,
+    gamma: float,
+    observation_size: int,
+    outs: Sequence[NDArray[np.float32]],
+) -> None: ...
 def sample_rows(
     pool: Pool,
     bit_generator: object,
     rows: NDArray[np.float32],
-    filled: int,
+    first: int,
+    live: int,
     count: int,
     outs: Sequence[NDArray[np.float32]],
 ) -> None: ...
@@ -58,6 +71,7 @@ class Mlp:
     def act_squashed(
         self, x: NDArray[np.float32], bit_generator: object | None = None, scale: float = 1.0
     ) -> NDArray[np.float32]: ...
+    def dense_gradient(self, layer: int, x: NDArray[np.float32]) -> NDArray[np.float32]: ...
     def rewire(self, layer: int, dropped: NDArray[np.int64], grown: NDArray[np.int64]) -> None: ...
 
 class TargetUpdate:

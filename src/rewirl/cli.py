@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_origin, get_type
 
 if TYPE_CHECKING:
     from rewirl.agents import AgentConfig
+    from rewirl.training.config import TrainConfig
     from rewirl.training.run import Run
     from rewirl.training.trained_policy import TrainedPolicy
 
@@ -250,7 +251,7 @@ def presets(given: list[str]) -> int:
     with _user_errors():
         shown = {n: known.preset(n) for n in (known.names() if name is None else [options.name])}
     settings = {
-        n: {"agent": chosen.agent, "env": chosen.env, "settings": to_values(chosen.config)}
+        n: {"agent": chosen.agent, "env": chosen.env, "settings": to_values(chosen.config), "run": chosen.train}
         for n, chosen in shown.items()
     }
     if options.json or name is not None:
@@ -259,10 +260,7 @@ def presets(given: list[str]) -> int:
     width = max(map(len, shown))
     print(f"{'preset':<{width}}  {'agent':<10}  topology")
     for n, chosen in shown.items():
-        topology = chosen.config.topology
-        how = "dense" if topology.lambdas is None else "lambdas " + " ".join(f"{v:g}" for v in topology.lambdas)
-        rule = f", {topology.rule}" if topology.lambdas else ""
-        print(f"{n:<{width}}  {chosen.agent:<10}  {how}{rule}")
+        print(f"{n:<{width}}  {chosen.agent:<10}  {chosen.config.topology.summary()}")
     print("\nrewirl presets NAME shows one in full; rewirl train --preset NAME trains with it.")
     return 0
 
@@ -515,7 +513,7 @@ def _agent_options(command: str, given: list[str], **more: tuple[Any, Any, str])
     from rewirl.training.config import TrainConfig
 
     with _user_errors():
-        agent, env, defaults = _resolved(given)
+        defaults, run = _resolved(given)
     return _options(
         command,
         given,
@@ -526,21 +524,21 @@ def _agent_options(command: str, given: list[str], **more: tuple[Any, Any, str])
             "A paper's setting of agent, environment and topology, such as ds-drl/ds-td3/HalfCheetah-v5. None is the "
             "paper's own for its environments, 50% sparsity for any other.",
         ),
-        run=(TrainConfig, TrainConfig(agent=agent, env=env), ""),
+        run=(TrainConfig, run, ""),
         agent=(type(defaults), defaults, ""),
         **more,
     )
 
 
-def _resolved(given: list[str]) -> tuple[str, str, AgentConfig]:
-    """Find agent, environment and the agent's default settings, before the other options are parsed."""
+def _resolved(given: list[str]) -> tuple[AgentConfig, TrainConfig]:
+    """Find the default settings of the agent and of its run, before the other options are parsed."""
     from rewirl.experiments.presets import agent_config, preset
     from rewirl.training.config import TrainConfig
 
     asked = {name: _value_of(name, given) for name in ("--agent", "--env", "--preset")}
     if asked["--preset"] is not None:
         chosen = preset(asked["--preset"])
-        agent, env, config = chosen.agent, chosen.env, chosen.config
+        agent, env, config, train = chosen.agent, chosen.env, chosen.config, chosen.train
         for option, meant in (("--agent", agent), ("--env", env)):
             if asked[option] not in (None, meant):
                 raise UsageError(
@@ -548,7 +546,7 @@ def _resolved(given: list[str]) -> tuple[str, str, AgentConfig]:
                 )
     else:
         agent, env = asked["--agent"] or TrainConfig.agent, asked["--env"] or TrainConfig.env
-        config = agent_config(agent, env)
+        config, train = agent_config(agent, env), {}
     sparsity_asked = _value_of("--sparsity", given) is not None
     lambdas_asked = _value_of("--lambdas", given) is not None
     if (
@@ -564,7 +562,7 @@ def _resolved(given: list[str]) -> tuple[str, str, AgentConfig]:
             f"--distribution spreads a --sparsity over the layers, but {agent} on {env} has lambdas by default; "
             "give --sparsity too"
         )
-    return agent, env, config
+    return config, TrainConfig(agent=agent, env=env, **train)
 
 
 def _value_of(option: str, given: list[str]) -> str | None:

@@ -73,8 +73,10 @@ class Replay:
         self.transitions = np.empty((capacity, sum(widths)), dtype=np.float32)
         columns = np.split(self.transitions, np.cumsum(widths)[:-1], axis=1)
         self.observations, self.actions, self.next_observations, self.rewards, self.continues = columns
+        self._ends = np.zeros(capacity, dtype=np.uint8)
         self._size = 0
         self._cursor = 0
+        self._has_forgotten = False
         self._rng = seeding.generator(seed, "replay")
 
     def __len__(self) -> int:
@@ -88,6 +90,7 @@ class Replay:
         reward: float,
         next_observation: NDArray[np.floating[Any]],
         terminated: bool,
+        truncated: bool = False,
     ) -> None:
         """Store a transition, in place of the oldest when the memory is full.
 
@@ -97,6 +100,7 @@ class Replay:
             reward: of the step.
             next_observation: [observation_size]; copied.
             terminated: whether the episode reached a terminal state; false when it was only cut by a time limit.
+            truncated: whether it was cut, so that what is added next is of another episode.
         """
         at = self._cursor
         self.observations[at] = observation
@@ -104,14 +108,53 @@ class Replay:
         self.next_observations[at] = next_observation
         self.rewards[at] = reward
         self.continues[at] = not terminated
+        self._ends[at] = terminated or truncated
         self._cursor = (at + 1) % self.capacity
         self._size = min(self._size + 1, self.capacity)
 
-    def sample(self, batch: Batch) -> Batch:
-        """Fill a batch with transitions drawn uniformly, with replacement.
+    @property
+    def _first(self) -> int:
+        """The row of the oldest transition."""
+        return (self._cursor - self._size) % self.capacity
+
+    def oldest(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the states and actions of the oldest transitions.
+
+        Args:
+            count: how many, at most as many as there are.
+
+        Returns:
+            Copies, float32 [count, observation_size] and [count, action_size].
+        """
+        rows = (self._first + np.arange(min(count, self._size))) % self.capacity
+        return self.observations[rows], self.actions[rows]
+
+    def forget(self, count: int) -> None:
+        """Remove the oldest transitions, so many but not all: the latest stays."""
+        self._has_forgotten = True
+        self._size -= min(count, self._size - 1)
+
+    def cut(self) -> None:
+        """Note that what is added next is of another episode than what was added last."""
+        if self._size:
+            self._ends[self._cursor - 1] = True
+
+    def sample(self, batch: Batch, steps: int = 1, gamma: float = 1.0) -> Batch:
+        """Fill a batch with transitions drawn uniformly, with replacement, or with windows that begin at such.
+
+        A window is `steps` consecutive transitions, as if they were one: its state and action are those of the first,
+        its next state is that of the last, and
+
+            reward = sum over its transitions k of gamma^k r_k
+            continues = gamma^(length - 1) * continues of the last
+
+        so that reward + gamma * continues * V(next state) is the target over several steps. It is shorter where its
+        episode ends, by termination or by a time limit, or where nothing has been added yet.
 
         Args:
             batch: to be filled; its `next_actions` are left alone.
+            steps: transitions of a window, at least 1.
+            gamma: discount per step.
 
         Returns:
             The batch.
@@ -121,15 +164,42 @@ class Replay:
         """
         if self._size == 0:
             raise ValueError("the replay memory is empty: store a transition before sampling")
-        _core.sample_rows(
-            batch.pool, self._rng.bit_generator.capsule, self.transitions, self._size, batch.size, batch.parts
-        )
+        bits = self._rng.bit_generator.capsule
+        if steps == 1:
+            # Of a ring that is full for good any row may be the first.
+            first = self._first if self._has_forgotten else 0
+            _core.sample_rows(batch.pool, bits, self.transitions, first, self._size, batch.size, batch.parts)
+        else:
+            _core.sample_windows(
+                bits,
+                self.transitions,
+                self._ends,
+                self._first,
+                self._size,
+                batch.size,
+                steps,
+                gamma,
+                self.observations.shape[1],
+                batch.parts,
+            )
         return batch
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return everything an exact continuation needs; the arrays are views of the filled part, not copies."""
-        values = {"capacity": self.capacity, "cursor": self._cursor, "rng": seeding.state(self._rng)}
-        return {"transitions": self.transitions[: self._size]}, values
+        """Return everything an exact continuation needs.
+
+        The arrays are views, not copies, unless some transitions have been forgotten.
+        """
+        live: Any = slice(self._size)
+        cursor = self._cursor
+        if self._has_forgotten:  # in their order, to be put back from row 0 on
+            live, cursor = (self._first + np.arange(self._size)) % self.capacity, self._size % self.capacity
+        values = {
+            "capacity": self.capacity,
+            "cursor": cursor,
+            "forgotten": self._has_forgotten,
+            "rng": seeding.state(self._rng),
+        }
+        return {"transitions": self.transitions[live], "ends": self._ends[live]}, values
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
         """Put back what `state` returned.
@@ -153,9 +223,17 @@ class Replay:
         if not np.isfinite(saved).all():
             raise ValueError("the saved transitions have numbers that are not finite")
         size, cursor = len(saved), values.get("cursor")
+        ends = arrays.get("ends", np.zeros(size, np.uint8))  # of a run from before windows, which has none
+        if ends.dtype != np.uint8 or ends.shape != (size,):
+            raise ValueError(f"the saved ends of episodes are {ends.dtype} {list(ends.shape)}, expected uint8 [{size}]")
         fits = isinstance(cursor, int) and (0 <= cursor < size if size == self.capacity else cursor == size)
         if not fits:
             raise ValueError(f"the cursor {cursor!r} of the saved replay memory does not fit its {size} transitions")
+        forgotten = values.get("forgotten", False)
+        if not isinstance(forgotten, bool):
+            raise ValueError(f"whether the saved replay memory has forgotten must be true or false, got {forgotten!r}")
         seeding.restore(self._rng, values.get("rng", {}))
+        self._has_forgotten = forgotten
         self.transitions[:size] = saved
+        self._ends[:size] = ends
         self._size, self._cursor = size, int(cursor)  # type: ignore[arg-type]

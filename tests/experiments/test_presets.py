@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from rewirl.agents import SACConfig, TD3Config
+from rewirl.agents import SACConfig, TD3Config, make_agent
 from rewirl.experiments.presets import agent_config, names, preset, topology
 from rewirl.topology import TopologyConfig, densities
+from rewirl.training.config import TrainConfig
 
 # observation and action sizes of gymnasium's v5 tasks; the paper's lambda_1, lambda_2 for TD3 and SAC
 TASKS = {
@@ -16,12 +19,15 @@ TASKS = {
 }
 
 
+OF_THE_PAPER = [name for name in names() if name.startswith("ds-drl/")]
+
+
 def test_there_is_a_preset_for_every_agent_and_task_of_the_paper():
-    assert len(names()) == len(set(names())) == 35
-    assert {"ds-drl/ds-td3/HalfCheetah-v5", "ds-drl/ds-sac/Ant-v5", "ds-drl/sac-soft/Hopper-v5"} < set(names())
+    assert len(OF_THE_PAPER) == len(set(OF_THE_PAPER)) == 35
+    assert {"ds-drl/ds-td3/HalfCheetah-v5", "ds-drl/ds-sac/Ant-v5", "ds-drl/sac-soft/Hopper-v5"} < set(OF_THE_PAPER)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", OF_THE_PAPER)
 def test_every_preset_gives_possible_networks_at_the_papers_sparsity(name):
     found = preset(name)
     assert name.replace("-soft", "") == f"ds-drl/{found.agent}/{found.env}"
@@ -36,6 +42,45 @@ def test_every_preset_gives_possible_networks_at_the_papers_sparsity(name):
         else:
             assert found.config.topology.lambdas == (first, second)
             assert result[:2] == [min(1, first * sum(shapes[0]) / (shapes[0][0] * shapes[0][1])), second / 128]
+
+
+@pytest.mark.parametrize("name", [name for name in names() if not name.startswith("ds-drl/")])
+def test_every_other_preset_gives_an_agent_that_can_be_built(name):
+    found = preset(name)
+    agent = make_agent(found.agent, replace(found.config, buffer_size=1), *TASKS[found.env][:2], seed=0)
+    TrainConfig(agent=found.agent, env=found.env, **found.train)
+    topology = found.config.topology
+    if topology.initial_sparsity is None:
+        for network, wanted in (("actor", topology.actor_sparsity), ("critic1", None)):
+            layers = agent.networks()[network].layers
+            places = sum(layer.shape[0] * layer.shape[1] for layer in layers)
+            sparsity = 1 - sum(layer.connections for layer in layers) / places
+            assert sparsity == pytest.approx(topology.sparsity if wanted is None else wanted, abs=0.01)
+    agent.close()
+
+
+def test_rlx2_has_its_papers_settings():
+    found = preset("rlx2/td3/Ant-v5")
+    config, topology = found.config, found.config.topology
+    assert found.train == {"total_timesteps": 3_000_000}
+    assert (topology.actor_sparsity, topology.sparsity, topology.rule, topology.anneal) == (
+        0.96,
+        0.88,
+        "rigl",
+        "cosine",
+    )
+    assert (config.n_steps, config.n_steps_after, config.buffer_minimum) == (3, 300_000, 100_000)
+    assert (config.learning_rate, config.batch_size, config.weight_decay) == (3e-4, 256, 0.0)
+    soft = preset("rlx2/sac/Ant-v5").config
+    assert (soft.topology.actor_sparsity, soft.topology.sparsity) == (0.90, 0.75)
+    assert (soft.temperature, soft.tau, soft.buffer_size) == ("auto", 0.005, 3_000_000)
+
+
+def test_a_topology_says_in_a_few_words_what_it_is():
+    assert topology("td3", "Ant-v5").summary() == "dense"
+    assert topology("ds-td3", "Ant-v5").summary() == "lambdas 40 64, set"
+    assert preset("rlx2/td3/Hopper-v5").config.topology.summary() == "sparsity 0.95, actor 0.98, rigl"
+    assert preset("graesser/prune-sac/Hopper-v5").config.topology.summary() == "sparsity 0.9, at first 0, prune"
 
 
 def test_the_agents_differ_in_density_and_rule_only():

@@ -228,10 +228,42 @@ def test_a_refused_rewiring_changes_nothing(pool, dropped, grown, message):
     assert network.core.version(0) == before[3]
 
 
-def test_a_dense_layer_is_not_rewired():
+def test_a_dense_layer_has_no_place_to_grow_in():
     network = random_network([4, 3], [None], np.random.default_rng(0))
-    with pytest.raises(ValueError, match="a dense layer cannot be rewired"):
+    with pytest.raises(ValueError, match="a dense layer has no empty place"):
         network.rewire(0, np.array([0]), np.array([1]))
+    network.rewire(0, np.array([], dtype=np.int64), np.array([], dtype=np.int64))
+    assert network.layers[0].dense
+
+
+@pytest.mark.parametrize("by_age", [False, True])
+@pytest.mark.parametrize("share", [0.02, 0.4, 0.9, 1.0])
+def test_a_dense_layer_that_loses_connections_goes_on_as_a_sparse_one(instruction_set, pool, share, by_age):
+    rng = np.random.default_rng(int(100 * share))
+    network = random_network([23, 40, 3], [None, None], rng)
+    if by_age:
+        network.count_ages()
+    group = Group([network], pool)
+    x, pull = pack(rng.normal(size=(60, 23)).astype(np.float32)), pack(rng.normal(size=(60, 3)).astype(np.float32))
+    for _ in range(3):
+        group.forward(x)
+        group.descend(x, [pull], 1e-3, 1e-4)
+    before = bits(network, 0)
+    dropped = rng.permutation(40 * 23)[: int(share * 40 * 23)].astype(np.int64)
+    network.rewire(0, dropped, np.array([], dtype=np.int64))
+    assert not network.layers[0].dense
+    assert network.layers[0].connections == 40 * 23 - len(dropped)
+    kept = {place: value for place, value in before.items() if place not in set(dropped.tolist())}
+    assert bits(network, 0) == kept
+    # From here on it is the same network as one that has been sparse from the start.
+    arrays, values = network.state()
+    again = type(network).from_state(arrays, values)
+    for own in (network, again):
+        group = Group([own], pool)
+        for _ in range(3):
+            group.forward(x)
+            group.descend(x, [pull], 1e-3, 1e-4)
+    assert everything(network) == everything(again)
 
 
 def test_places_come_in_the_order_of_values_whatever_order_they_were_given_in():

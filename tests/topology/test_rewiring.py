@@ -211,7 +211,7 @@ def test_static_stays_static_and_draws_nothing(event, regrow):
 
 def test_scores_of_infinity_overrule_the_fraction():
     class Marked(SET):
-        def drop_score(self, state, fraction):
+        def drop_score(self, state, fraction, rng):
             return np.where(state.weights > 1, np.inf, np.where(state.weights < -1, -np.inf, 0.0))
 
     marked = Marked(TopologyConfig())
@@ -237,8 +237,8 @@ class Faulty(SET):
     scores = None
     places = None
 
-    def drop_score(self, state, fraction):
-        return super().drop_score(state, fraction) if self.scores is None else np.asarray(self.scores)
+    def drop_score(self, state, fraction, rng):
+        return super().drop_score(state, fraction, rng) if self.scores is None else np.asarray(self.scores)
 
     def grow(self, state, occupied, count, rng):
         return np.asarray(self.places)
@@ -292,7 +292,7 @@ class OwnRule(SET):
 
 
 class Unfinished(Rule):
-    def drop_score(self, state, fraction):
+    def drop_score(self, state, fraction, rng):
         return np.zeros(len(state.places))
 
 
@@ -309,13 +309,13 @@ def test_rules_are_found_by_name():
     [
         ("sett", "did you mean set"),
         ("SET", "did you mean set"),
-        ("rigl9", "static, set, and package.module:Class"),
+        ("rigl9", "static, set, rigl, prune, and package.module:Class"),
         ("", "package.module:Class"),
         ("no_such_package.rules:Mine", "cannot import 'no_such_package.rules'"),
         (".rules:Mine", "cannot import"),
         ("rewirl.topology.set:SETT", "did you mean SET"),
         ("rewirl.topology.config:TopologyConfig", "not a subclass"),
-        ("rewirl.topology.set:halves", "not a subclass"),
+        ("rewirl.topology.drop:halves", "not a subclass"),
         (f"{__name__}:Unfinished", "yet to define grow"),
     ],
 )
@@ -335,4 +335,4 @@ def test_a_rule_that_does_not_adapt_is_not_even_asked():
 
 def test_static_would_keep_every_connection_if_it_were_asked():
     static = rule("static", TopologyConfig())
-    assert static.drop_score(layer((3, 4), [1, -1]), 1.0).tolist() == [np.inf, np.inf]
+    assert static.drop_score(layer((3, 4), [1, -1]), 1.0, generator(0, "t")).tolist() == [np.inf, np.inf]

@@ -41,10 +41,15 @@ class StandInReplay:
         self.rows = np.zeros((capacity, width), np.float32)
         self.capacity, self.cursor, self.size = capacity, 0, 0
 
-    def add(self, observation: Any, action: Any, reward: float, next_observation: Any, terminated: bool) -> None:
+    def add(
+        self, observation: Any, action: Any, reward: float, next_observation: Any, terminated: bool, truncated: bool
+    ) -> None:
         self.rows[self.cursor] = np.concatenate([observation, action, [reward], next_observation, [terminated]])
         self.cursor = (self.cursor + 1) % self.capacity
         self.size = max(self.size, self.cursor) if self.size < self.capacity else self.capacity
+
+    def cut(self) -> None:
+        pass
 
     def __len__(self) -> int:
         return self.size

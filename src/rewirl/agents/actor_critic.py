@@ -13,9 +13,12 @@ from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.policy import Policy
 from rewirl.nn import Group, Initialisation, Pool, SparseMLP, TargetNetwork, empty_tiles
-from rewirl.replay import Batch
+from rewirl.replay import Batch, Replay
 
 ONLINE = ("actor", "critic1", "critic2")
+
+# Dynamic-capacity buffer of RLx2 (Tan et al. 2023): updates between two looks at the oldest transitions, and how many.
+FORGET_EVERY, FORGET_AT_ONCE = 10_000, 2048
 
 
 class ActorCritic:
@@ -57,7 +60,7 @@ class ActorCritic:
         self.observation_size = observation_size
         self.action_size = action_size
         self.updates = 0
-        self._topology = config.topology
+        self._settings = config
         self._pool = Pool(threads)
         self._adaptation = Adaptation(config.topology, seed)
         self._streams = {name: seeding.generator(seed, purpose) for name, purpose in self.STREAMS.items()}
@@ -71,13 +74,13 @@ class ActorCritic:
         sizes = {"actor": [observation_size, *hidden, actor_outputs]}
         sizes |= {critic: [observation_size + action_size, *hidden, 1] for critic in ("critic1", "critic2")}
         online = {n: sparse_network(sizes[n], config.topology, seed, n, initialisation) for n in ONLINE}
-        if config.bias_correction == "connection":
-            for network in online.values():
-                network.count_ages()
         self._assemble(online, {name: TargetNetwork(online[name]) for name in self.TARGETS})
 
     def _assemble(self, online: dict[str, SparseMLP], targets: dict[str, TargetNetwork]) -> None:
         self._online, self._targets = online, targets
+        if self._settings.bias_correction == "connection":  # of layers too that are dense now and may not be later
+            for network in online.values():
+                network.count_ages()
         self._actor, self._critic1, self._critic2 = online.values()
         self._actors = Group([self._actor], self._pool)
         self._critics = Group([self._critic1, self._critic2], self._pool)
@@ -88,12 +91,28 @@ class ActorCritic:
         """Return the policy's actions without noise, float32 [batch, action] for float32 [batch, observation]."""
         return self._policy.predict(observations)
 
-    def _adapt_critics(self) -> None:
-        self._adaptation.adapt(self._critic1, self.updates)
-        self._adaptation.adapt(self._critic2, self.updates)
+    def _sample(self, replay: Replay) -> Batch:
+        """Draw the batch of an update, of windows of `n_steps` once `n_steps_after` updates are done."""
+        c = self._settings
+        if c.buffer_distance is not None and self.updates % FORGET_EVERY == 0:
+            self._forget(replay, c.buffer_distance, c.buffer_minimum)
+        steps = c.n_steps if self.updates > c.n_steps_after else 1
+        return replay.sample(self._batch, steps, c.gamma)
 
-    def _adapt_actor(self) -> None:
-        self._adaptation.adapt(self._actor, self.updates)
+    def _forget(self, replay: Replay, distance: float, minimum: int) -> None:
+        """Forget the oldest transitions, some at a time, while they are not those of the policy (Tan et al. 2023)."""
+        while len(replay) > minimum:
+            states, actions = replay.oldest(FORGET_AT_ONCE)
+            if np.square(self.predict(states) - actions).mean() / 2 <= distance:
+                return
+            replay.forget(min(FORGET_AT_ONCE, len(replay) - minimum))
+
+    def _adapt_critics(self, batch: Batch) -> None:
+        for name in ("critic1", "critic2"):
+            self._adaptation.adapt(name, self._online[name], self.updates, batch.states_actions)
+
+    def _adapt_actor(self, batch: Batch) -> None:
+        self._adaptation.adapt("actor", self._actor, self.updates, batch.states)
 
     def diagnostics(self) -> dict[str, float]:
         """Return the critics' losses, the mean target, and the connections rewired so far; empty before an update."""
@@ -150,7 +169,7 @@ class ActorCritic:
         updates = values.get("updates")
         if not isinstance(updates, int) or isinstance(updates, bool) or updates < 0:
             raise ValueError(f"the saved number of updates is {updates!r}")
-        adaptation = Adaptation(self._topology, 0)
+        adaptation = Adaptation(self._settings.topology, 0)
         adaptation.load_state(values.get("adaptation"))
         streams = {name: seeding.generator(0, purpose) for name, purpose in self.STREAMS.items()}
         for name, stream in streams.items():

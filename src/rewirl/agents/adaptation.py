@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any
 
 from rewirl import seeding
-from rewirl.nn import Initialisation, SparseMLP
-from rewirl.topology import LayerState, Schedule, TopologyConfig, densities, random_topology, rewire
+from rewirl.nn import Initialisation, SparseMLP, Tiles
+from rewirl.topology import LayerState, Schedule, TopologyConfig, densities, density_at, random_topology, rewire
 from rewirl.topology.rule import rule
 
 
@@ -26,8 +28,11 @@ def sparse_network(
         ValueError: the sparsity is impossible for these sizes; the message has the table of layers.
     """
     shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
-    places = random_topology(shapes, densities(config, shapes), seeding.generator(seed, f"{name} topology"))
-    return SparseMLP.initialised(sizes, places, seeding.generator(seed, f"{name} weights"), initialisation)
+    densities(config.of(name), shapes)  # an impossible sparsity is refused now, not when a changing one comes to it
+    at_start = densities(config.at_start.of(name), shapes)
+    places = random_topology(shapes, at_start, seeding.generator(seed, f"{name} topology"))
+    rng = seeding.generator(seed, f"{name} weights")
+    return SparseMLP.initialised(sizes, places, rng, initialisation, config.initial_scale)
 
 
 class Adaptation:
@@ -45,6 +50,7 @@ class Adaptation:
         """See the class."""
         self.rule = rule(config.rule, config)
         self.schedule = Schedule.from_config(config)
+        self._config = config
         self._regrow_dropped = config.regrow_dropped
         self._rng = seeding.generator(seed, "adaptation")
         self.rewired = 0
@@ -54,16 +60,37 @@ class Adaptation:
         """Whether an event falls on this update, counted from 1."""
         return self.rule.adapts and self.schedule.due(update)
 
-    def adapt(self, network: SparseMLP, update: int) -> None:
-        """Rewire every sparse layer of a network; the number of connections stays what it is."""
-        for index, layer in enumerate(network.layers):
-            if layer.dense:
+    def adapt(self, name: str, network: SparseMLP, update: int, batch: Tiles) -> None:
+        """Rewire every sparse layer of a network; the number of connections stays what it is, or follows its schedule.
+
+        Args:
+            name: of the network.
+            network: which has just taken a step of its optimiser.
+            update: number of the gradient update, from 1.
+            batch: of that step, whose gradient rules may ask for.
+        """
+        fraction = self.schedule.fraction_at(update)
+        for index, (layer, wanted) in enumerate(zip(network.layers, self._wanted(name, network, update), strict=True)):
+            if layer.dense and wanted == layer.connections:
                 continue
-            state = LayerState(layer.shape, layer.places(), layer.values)
-            change = rewire(self.rule, state, self.schedule.fraction_at(update), self._rng, self._regrow_dropped)
-            if len(change.grown):
+            gradient = partial(network.dense_gradient, index, batch) if self.rule.uses_gradient else None
+            state = LayerState(layer.shape, layer.places(), layer.values, gradient)
+            change = rewire(self.rule, state, fraction, self._rng, self._regrow_dropped, wanted)
+            if len(change.dropped) or len(change.grown):
                 network.rewire(index, change.dropped, change.grown)
                 self.rewired += len(change.grown)
+
+    def _wanted(self, name: str, network: SparseMLP, update: int) -> list[int]:
+        """Return how many connections each layer is to have after an event on this update."""
+        c = self._config
+        if c.initial_sparsity is None:
+            return [layer.connections for layer in network.layers]
+        shapes = [layer.shape for layer in network.layers]
+        initial, final = (densities(config.of(name), shapes) for config in (c.at_start, c))
+        return [
+            round(density_at(update, first, last, c.sparsity_start, c.sparsity_end) * math.prod(shape))
+            for first, last, shape in zip(initial, final, shapes, strict=True)
+        ]
 
     def state(self) -> dict[str, Any]:
         """Return everything an exact continuation needs, as JSON values."""

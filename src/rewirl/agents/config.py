@@ -39,6 +39,13 @@ class AgentConfig:
     gamma: float = 0.99
     """Discount of future rewards per step. Typical: 0.98 to 0.995."""
 
+    n_steps: int = 1
+    """Rewards that a target sums before it bootstraps; the window ends where its episode does. More learn faster from
+    sparse networks, and are off-policy. Typical: 1 to 3."""
+
+    n_steps_after: int = 0
+    """Updates until then have targets of one step. Typical: 0 to 300000."""
+
     tau: float = 0.005
     """Share of the online networks that the targets take over per target update; 1 copies them. Typical: 0.001 to
     0.01."""
@@ -49,6 +56,13 @@ class AgentConfig:
     buffer_size: int = 1_000_000
     """Transitions the replay memory holds. Typical: 100000 to 1000000."""
 
+    buffer_distance: float | None = None
+    """Forget the oldest transitions while the actions in them are further than this from the policy's, half the mean
+    squared difference in units of [-1, 1]; none forgets only when the memory is full. Typical: 0.2."""
+
+    buffer_minimum: int = 100_000
+    """Transitions that --buffer-distance leaves in any case. Typical: a tenth of the memory."""
+
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         self._require("hidden_sizes", min(self.hidden_sizes, default=0) >= 1, "at least one size, each at least 1")
@@ -57,9 +71,14 @@ class AgentConfig:
         self._require("bias_correction", self.bias_correction in ("network", "connection"), "network or connection")
         self._require("batch_size", self.batch_size >= 1, "at least 1")
         self._require("gamma", 0 <= self.gamma <= 1, "between 0 and 1")
+        self._require("n_steps", self.n_steps >= 1, "at least 1")
+        self._require("n_steps_after", self.n_steps_after >= 0, "0 or more")
         self._require("tau", 0 < self.tau <= 1, "above 0 and at most 1")
         self._require("learning_starts", self.learning_starts >= 1, "at least 1 (the first update needs a transition)")
         self._require("buffer_size", self.buffer_size >= 1, "at least 1")
+        distance = self.buffer_distance
+        self._require("buffer_distance", distance is None or 0 <= distance < inf, "finite and 0 or more, or none")
+        self._require("buffer_minimum", self.buffer_minimum >= 1, "at least 1")
 
     def _require(self, name: str, fine: bool, rule: str) -> None:
         if not fine:

@@ -95,14 +95,14 @@ class SAC(ActorCritic):
     def update(self, replay: Replay) -> None:
         """Do one update (Sokar et al. 2022, appendix A, the body of the loop after a transition is stored)."""
         self.updates += 1
-        batch = replay.sample(self._batch)
+        batch = self._sample(replay)
         adapt = self._adaptation.due(self.updates)
         self._update_critics(batch)
         if adapt:
-            self._adapt_critics()
+            self._adapt_critics(batch)
         self._update_actor(batch)
         if adapt:
-            self._adapt_actor()
+            self._adapt_actor(batch)
         self._temperature.update(self._entropy, self.config.learning_rate)
         if self.updates % self.config.target_update_interval == 0:
             update_targets(self._targets.values(), self.config.tau, self._pool)  # then MaintainSparsity
@@ -113,6 +113,7 @@ class SAC(ActorCritic):
         self._actors.compute(batch.next_states)
         self._samples.sample(self._actor, batch.next_actions, self._streams["policy"])
         # y = r + gamma (1 - terminated) (min_i Q'_i(s', a') - alpha ln pi(a'|s'))
+        # with n_steps, r and gamma are those of windows, without the entropy of the steps between
         self._target_critics.compute(batch.next_states_actions)
         self._target_critics.minimum(c.gamma, batch.continues, batch.rewards, out=self._y)
         self._y -= np.float32(c.gamma * alpha) * batch.continues * self._samples.log_probability

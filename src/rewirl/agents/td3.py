@@ -92,15 +92,15 @@ class TD3(ActorCritic):
     def update(self, replay: Replay) -> None:
         """Do one update (Sokar et al. 2022, Algorithm 1, the body of the loop after a transition is stored)."""
         self.updates += 1
-        batch = replay.sample(self._batch)
+        batch = self._sample(replay)
         adapt = self._adaptation.due(self.updates)
         self._update_critics(batch)
         if adapt:
-            self._adapt_critics()
+            self._adapt_critics(batch)
         if self.updates % self.config.policy_delay == 0:
             self._update_actor(batch)
             if adapt:
-                self._adapt_actor()
+                self._adapt_actor(batch)
             update_targets(self._targets.values(), self.config.tau, self._pool)  # soft update, then MaintainSparsity
 
     def _update_critics(self, batch: Batch) -> None:
@@ -108,7 +108,7 @@ class TD3(ActorCritic):
         # a' = clip(pi'(s') + clip(N(0, policy_noise), -noise_clip, noise_clip), -1, 1), with pi = tanh of the actor
         self._target_actors.compute(batch.next_states)
         self._targets["actor"].squash(batch.next_actions, self._streams["smoothing"], c.policy_noise, c.noise_clip)
-        # y = r + gamma (1 - terminated) min_i Q'_i(s', a')
+        # y = r + gamma (1 - terminated) min_i Q'_i(s', a'); with n_steps, r and gamma are those of windows
         self._target_critics.compute(batch.next_states_actions)
         self._target_critics.minimum(c.gamma, batch.continues, batch.rewards, out=self._y)
         # L_i = mean (Q_i(s, a) - y)^2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -10,7 +10,6 @@ from rewirl.agents import AgentConfig
 from rewirl.topology import TopologyConfig
 from rewirl.training.run import agent_config_class
 
-PAPER = "ds-drl"
 VERSION = "v5"
 
 # Sokar et al. 2022, appendix: lambda of the two hidden layers, by environment whatever its version (the paper's is v3).
@@ -29,12 +28,10 @@ SAC_LAMBDAS = {
     "Humanoid": (61.0, 64.0),
 }
 
-SOFT_TARGETS = {"tau": 0.005, "target_update_interval": 1}
-
 
 @dataclass(frozen=True)
 class _Agent:
-    """What the paper has an agent do, beside the defaults of its settings."""
+    """What Sokar et al. have an agent do, beside the defaults of its settings."""
 
     lambdas: dict[str, tuple[float, float]] | None
     """By environment; None is dense."""
@@ -52,11 +49,74 @@ _AGENTS = {
     "ds-sac": _Agent(SAC_LAMBDAS, "set", 0.1),
 }
 
-# Further settings that the paper has for an agent, by the middle part of a preset's name: the agent and what differs.
-_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    **{agent: (agent, {}) for agent in _AGENTS},
-    "sac-soft": ("sac", SOFT_TARGETS),  # the dense baseline of the main text; the appendix has hard targets
+SOFT_TARGETS = {"tau": 0.005, "target_update_interval": 1}
+
+# Tan et al. 2023 (RLx2), table 2: sparsity of actor and critics by environment.
+RLX2_SPARSITIES = {
+    "ds-td3": {"HalfCheetah": (0.90, 0.85), "Hopper": (0.98, 0.95), "Walker2d": (0.97, 0.95), "Ant": (0.96, 0.88)},
+    "ds-sac": {"HalfCheetah": (0.90, 0.80), "Hopper": (0.98, 0.95), "Walker2d": (0.90, 0.90), "Ant": (0.90, 0.75)},
 }
+
+
+def _rlx2(agent: str, actor_sparsity: float, critic_sparsity: float) -> dict[str, Any]:
+    return {
+        "topology": TopologyConfig(
+            sparsity=critic_sparsity,
+            actor_sparsity=actor_sparsity,
+            rule="rigl",
+            initial_scale="largest",
+            regrow_dropped=True,
+            adapt_every=10_000,
+            adapt_fraction=0.5,
+            anneal="cosine",
+            adapt_end=2_975_000,
+        ),
+        "learning_rate": 3e-4,
+        "weight_decay": 0.0,
+        "batch_size": 256,
+        "learning_starts": 25_000,
+        "n_steps": 3,
+        "n_steps_after": 300_000,
+        "buffer_distance": 0.2,
+        **(
+            {"buffer_size": 1_000_000, "buffer_minimum": 100_000}
+            if agent == "ds-td3"
+            else {"buffer_size": 3_000_000, "buffer_minimum": 200_000, "temperature": "auto", **SOFT_TARGETS}
+        ),
+    }
+
+
+# Graesser et al. 2022: ERK at 90% over all layers, for the whole of 1M steps but what their schedules say.
+_GRAESSER = {
+    "static": TopologyConfig(sparsity=0.9, rule="static", initial_scale="sparse"),
+    "prune": TopologyConfig(
+        sparsity=0.9, rule="prune", initial_sparsity=0.0, sparsity_start=200_000, sparsity_end=800_000
+    ),
+    **{
+        rule: TopologyConfig(
+            sparsity=0.9,
+            rule=rule,
+            drop="magnitude",
+            initial_scale="sparse",
+            regrow_dropped=True,
+            adapt_fraction=0.5,
+            anneal="cosine",
+            adapt_end=800_000,
+        )
+        for rule in ("set", "rigl")
+    },
+}
+
+
+def _graesser(method: str) -> dict[str, Any]:
+    decay = 1e-4 if method == "prune" else 1e-6
+    return {
+        "topology": _GRAESSER[method],
+        "weight_decay": decay,
+        "learning_starts": 1_000,
+        "temperature": "auto",
+        **SOFT_TARGETS,
+    }
 
 
 @dataclass(frozen=True)
@@ -67,11 +127,31 @@ class Preset:
     env: str
     config: AgentConfig
     """The agent's settings, topology included."""
+    train: dict[str, Any] = field(default_factory=dict)
+    """Settings of the run that differ from the defaults."""
+
+
+def _all() -> dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]]:
+    """Return agent, environment and what differs in the settings of agent and run, by the name of the preset."""
+    found: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {}
+    tasks = [f"{base}-{VERSION}" for base in TD3_LAMBDAS]
+    for agent in _AGENTS:
+        found |= {f"ds-drl/{agent}/{env}": (agent, env, {}, {}) for env in tasks}
+    # the dense baseline of the main text; the appendix has hard targets
+    found |= {f"ds-drl/sac-soft/{env}": ("sac", env, SOFT_TARGETS, {}) for env in tasks}
+    for agent, sparsities in RLX2_SPARSITIES.items():
+        for base, of_both in sparsities.items():
+            name, env = f"rlx2/{agent.removeprefix('ds-')}/{base}-{VERSION}", f"{base}-{VERSION}"
+            found[name] = (agent, env, _rlx2(agent, *of_both), {"total_timesteps": 3_000_000})
+    for method in _GRAESSER:
+        agent = "static-sac" if method == "static" else "ds-sac"
+        found |= {f"graesser/{method}-sac/{env}": (agent, env, _graesser(method), {}) for env in tasks}
+    return found
 
 
 def names() -> list[str]:
     """Return the names of all presets, paper/agent/environment, such as ds-drl/ds-td3/HalfCheetah-v5."""
-    return [f"{PAPER}/{variant}/{base}-{VERSION}" for variant in _VARIANTS for base in TD3_LAMBDAS]
+    return list(_all())
 
 
 def preset(name: str) -> Preset:
@@ -83,14 +163,13 @@ def preset(name: str) -> Preset:
     Raises:
         ValueError: there is no such preset; the message says what is near.
     """
-    known = names()
+    known = _all()
     if name not in known:
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"no preset {name!r}; {hint}`rewirl presets` lists them all")
-    _, variant, env_id = name.split("/")
-    agent, settings = _VARIANTS[variant]
-    return Preset(agent, env_id, agent_config(agent, env_id, **settings))
+    agent, env_id, settings, train = known[name]
+    return Preset(agent, env_id, agent_config(agent, env_id, **settings), train)
 
 
 def agent_config(agent: str, env_id: str, **settings: Any) -> AgentConfig:

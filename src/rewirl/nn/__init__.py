@@ -2,7 +2,7 @@
 
 from rewirl._core import Pool
 from rewirl.nn.gaussian import SquashedGaussian, sample_one
-from rewirl.nn.mlp import Group, Initialisation, Layer, SparseMLP, normal, squash_gradient
+from rewirl.nn.mlp import Group, Initialisation, Layer, Scale, SparseMLP, normal, squash_gradient
 from rewirl.nn.target import TargetNetwork, update_targets
 from rewirl.nn.tiles import Tiles, empty_tiles, mean_weights, pack, tile_shape, unpack
 
@@ -11,6 +11,7 @@ __all__ = [
     "Initialisation",
     "Layer",
     "Pool",
+    "Scale",
     "SparseMLP",
     "SquashedGaussian",
     "TargetNetwork",

@@ -17,6 +17,9 @@ Places = NDArray[np.int64] | None
 Initialisation = Literal["fan-in", "xavier"]
 """How random weights are drawn; see `SparseMLP.initialised`."""
 
+Scale = Literal["dense", "sparse", "largest"]
+"""What they are scaled for; see there too."""
+
 
 class Layer:
     """A view of one layer of a network.
@@ -33,7 +36,7 @@ class Layer:
 
     @property
     def dense(self) -> bool:
-        """Whether every place is a connection by construction; such a layer is never rewired."""
+        """Whether every place is a connection, and none has an index."""
         return self._core.dense(self._index)
 
     @property
@@ -143,10 +146,9 @@ class SparseMLP:
         places: Sequence[Places],
         rng: np.random.Generator,
         initialisation: Initialisation = "fan-in",
+        scale: Scale = "dense",
     ) -> SparseMLP:
-        """Return a network with random weights, scaled as for dense layers.
-
-        That is what the papers' codes have: dense weights, masked afterwards.
+        """Return a network with random weights.
 
         Args:
             sizes: number of units of each layer, inputs first.
@@ -154,14 +156,26 @@ class SparseMLP:
             rng: the stream the weights are drawn from.
             initialisation: fan-in is uniform within 1/sqrt(n_in), biases too (PyTorch's default); xavier is uniform
                 within sqrt(6/(n_in + n_out)), biases 0 (Glorot and Bengio 2010).
+            scale: dense, as if dense weights were masked afterwards, which is what most papers' codes do; sparse, n_in
+                being for each unit the number of its connections, at least 1, and n_out the mean number of connections
+                of an input, which keeps activations as large as in a dense network (Evci et al. 2020); largest, as if
+                of dense weights those of the largest magnitude were kept.
         """
         values, biases = [], []
         for n_in, n_out, chosen in zip(sizes[:-1], sizes[1:], places, strict=True):
+            rows = None if chosen is None else chosen // n_in
+            fan_in, fan_out = np.full(n_out, n_in), float(n_out)
+            if scale == "sparse" and rows is not None:
+                fan_in, fan_out = np.maximum(np.bincount(rows, minlength=n_out), 1), len(rows) / n_in
             xavier = initialisation == "xavier"
-            bound = np.sqrt(6.0 / (n_in + n_out)) if xavier else 1.0 / np.sqrt(n_in)
-            count = n_in * n_out if chosen is None else len(chosen)
-            values.append(rng.uniform(-bound, bound, count).astype(np.float32))
-            bias = np.zeros(n_out) if xavier else rng.uniform(-bound, bound, n_out)
+            bound = np.sqrt(6.0 / (fan_in + fan_out)) if xavier else 1.0 / np.sqrt(fan_in)
+            of_values = np.broadcast_to(bound[:, np.newaxis], (n_out, n_in)) if rows is None else bound[rows]
+            drawn = rng.uniform(-of_values, of_values)
+            if scale == "largest" and rows is not None:  # which are uniform too, on the outer share of the range
+                share = len(rows) / (n_in * n_out)
+                drawn = np.copysign(of_values * (1 - share) + share * np.abs(drawn), drawn)
+            values.append(drawn.astype(np.float32).reshape(-1))
+            bias = np.zeros(n_out) if xavier else rng.uniform(-bound, bound)
             biases.append(bias.astype(np.float32))
         return cls(sizes, places, values, biases)
 
@@ -230,8 +244,27 @@ class SparseMLP:
         """
         self.core.count_ages()
 
+    def dense_gradient(self, layer: int, x: Tiles) -> NDArray[np.float32]:
+        """Return the gradient of the loss of the last backward pass for every place of a layer, connection or not.
+
+        It is computed when asked for, and costs as much as the gradient of a dense layer.
+
+        Args:
+            layer: which layer.
+            x: the batch of that pass, float32 [tiles, n_in, width]; the network's values may have taken a step since.
+
+        Returns:
+            float32 [n_out, n_in], an array of its own.
+
+        Raises:
+            ValueError: there was no pass, or it had another batch.
+        """
+        return self.core.dense_gradient(layer, x)
+
     def rewire(self, layer: int, dropped: NDArray[np.int64], grown: NDArray[np.int64]) -> None:
         """Drop connections and grow others; survivors keep weight and moments, grown ones start from zero in all.
+
+        A dense layer that loses a connection is a sparse one from then on.
 
         Args:
             layer: which layer.
@@ -239,8 +272,8 @@ class SparseMLP:
             grown: places to grow, int64.
 
         Raises:
-            ValueError: the layer is dense, an index or place is out of range, or a place is occupied. Nothing has
-                changed then.
+            ValueError: an index or place is out of range, or a place is occupied, as all of a dense layer are.
+                Nothing has changed then.
         """
         self.core.rewire(layer, dropped, grown)
 

@@ -4,7 +4,7 @@ from rewirl.topology.config import TopologyConfig
 from rewirl.topology.distribution import densities, erdos_renyi, erdos_renyi_for_sparsity, uniform
 from rewirl.topology.places import random_empty_places, random_places, random_topology
 from rewirl.topology.rule import LayerState, Rewiring, Rule, rewire
-from rewirl.topology.schedule import Schedule
+from rewirl.topology.schedule import Schedule, density_at
 
 __all__ = [
     "LayerState",
@@ -13,6 +13,7 @@ __all__ = [
     "Schedule",
     "TopologyConfig",
     "densities",
+    "density_at",
     "erdos_renyi",
     "erdos_renyi_for_sparsity",
     "random_empty_places",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal, get_args
 
 Distribution = Literal["erdos-renyi", "uniform"]
-Drop = Literal["paper", "code", "magnitude"]
+Drop = Literal["paper", "halves", "code", "magnitude", "sensitivity", "random"]
+Grow = Literal["paper", "random", "gradient"]
+Anneal = Literal["constant", "cosine"]
+InitialScale = Literal["dense", "sparse", "largest"]
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,45 @@ class TopologyConfig:
     lambda_l (n_l + n_{l-1}) / (n_l n_{l-1}). One for each hidden layer, and the output layer is dense; or one for every
     layer. Typical: 7 64."""
 
+    actor_sparsity: float | None = None
+    """Sparsity of the actor alone, in place of `sparsity` or `lambdas`; none is as those say. Typical: 0.5 to 0.97."""
+
+    critic_sparsity: float | None = None
+    """Sparsity of the critics alone, in place of `sparsity` or `lambdas`; none is as those say. Typical: 0.5 to
+    0.95."""
+
+    initial_sparsity: float | None = None
+    """Sparsity that all networks start with, if it is to change: from there to the one above, by events between updates
+    --sparsity-start and --sparsity-end. 0 starts dense and prunes. None does not change. Typical: 0."""
+
+    sparsity_start: int = 0
+    """Update at which the sparsity begins to change, if there is an initial one. Typical: 20% of all updates."""
+
+    sparsity_end: int = 800_000
+    """Update from which on it is the final one. It changes as a cubic, fast at first. Typical: 80% of all updates."""
+
     distribution: Distribution = "erdos-renyi"
     """How `sparsity` is spread over the layers: erdos-renyi keeps small layers denser, uniform gives all the same."""
 
+    initial_scale: InitialScale = "dense"
+    """What the random weights at the start are scaled for: dense (the inputs a unit would have in a dense layer, as the
+    papers' codes do), sparse (those it has, Evci et al. 2020, which keeps the size of activations), or largest (as if
+    of dense weights those of the largest magnitude were kept, as in RLx2)."""
+
     rule: str = "set"
-    """How connections are rewired: static (never), set (drop the weakest, grow at random), or package.module:Class."""
+    """How connections are rewired: static (never), set (drop the weakest, grow at random), rigl (drop the weakest, grow
+    where the gradient is largest), prune (only follow a changing sparsity: drop the smallest weights), or
+    package.module:Class."""
 
     drop: Drop = "paper"
-    """Which connections SET drops: paper (half of them the smallest positive, half the largest negative weights),
-    code (the fraction of the positive and of the negative weights, and every exact zero), magnitude (smallest absolute
-    value)."""
+    """Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl), halves
+    (half of them the smallest positive, half the largest negative weights), code (the fraction of the positive and of
+    the negative weights, and every exact zero), magnitude (smallest absolute value), sensitivity (smallest
+    |weight * gradient|), random."""
+
+    grow: Grow = "paper"
+    """Where set and rigl grow connections: paper (as the rule's paper: random for set, gradient for rigl), random,
+    gradient (where that of the loss is largest)."""
 
     regrow_dropped: bool = False
     """Whether a connection dropped in an event may be grown again in the same event (the published code allows it)."""
@@ -48,6 +80,9 @@ class TopologyConfig:
     adapt_fraction: float = 0.05
     """Fraction of a layer's connections rewired in an event, eta in the paper. Typical: 0.05 to 0.3."""
 
+    anneal: Anneal = "constant"
+    """How that fraction changes: constant, or cosine from --adapt-fraction at the start to 0 at --adapt-end."""
+
     adapt_offset: int = 0
     """An event falls on update u when u % adapt_every == adapt_offset (the published code has 2)."""
 
@@ -56,12 +91,28 @@ class TopologyConfig:
 
     def __post_init__(self) -> None:
         """Refuse what no network could have."""
-        if self.sparsity is not None and not 0 <= self.sparsity < 1:
-            raise ValueError(f"sparsity must be at least 0 (dense) and below 1, got {self.sparsity}")
+        for name in ("sparsity", "actor_sparsity", "critic_sparsity", "initial_sparsity"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"{name} must be at least 0 (dense) and below 1, got {value}")
         if self.lambdas is not None and not all(0 < value < inf for value in self.lambdas):
             raise ValueError(f"every one of lambdas must be positive and finite, got {self.lambdas}")
         _one_of("distribution", self.distribution, get_args(Distribution))
+        _one_of("initial_scale", self.initial_scale, get_args(InitialScale))
         _one_of("drop", self.drop, get_args(Drop))
+        _one_of("grow", self.grow, get_args(Grow))
+        _one_of("anneal", self.anneal, get_args(Anneal))
+        if not 0 <= self.sparsity_start < self.sparsity_end:
+            raise ValueError(
+                "the sparsity changes from update sparsity_start, 0 or later, to a later sparsity_end, got "
+                f"{self.sparsity_start} and {self.sparsity_end}"
+            )
+        if self.initial_sparsity is not None and self.rule == "static":
+            raise ValueError("initial_sparsity needs a rule by which it changes: prune, set, rigl or one of your own")
+        if self.rule == "prune" and self.initial_sparsity is None:
+            raise ValueError("the rule prune needs an initial_sparsity to start from; 0 is dense")
+        if self.anneal == "cosine" and not self.adapt_end:
+            raise ValueError("anneal cosine needs adapt_end, the update at which nothing is rewired any more")
         if self.adapt_every < 1:
             raise ValueError(
                 f"adapt_every must be at least 1 update, got {self.adapt_every}; the rule static never adapts"
@@ -74,6 +125,34 @@ class TopologyConfig:
             )
         if self.adapt_end is not None and self.adapt_end < 0:
             raise ValueError(f"adapt_end must be an update, 0 or later, or none, got {self.adapt_end}")
+
+    @property
+    def at_start(self) -> TopologyConfig:
+        """What the networks start with."""
+        if self.initial_sparsity is None:
+            return self
+        start = self.initial_sparsity
+        return replace(self, sparsity=start, lambdas=None, actor_sparsity=None, critic_sparsity=None)
+
+    def summary(self) -> str:
+        """Return how many connections there are and how they are rewired, in a few words."""
+        if self.lambdas is not None:
+            how = "lambdas " + " ".join(f"{value:g}" for value in self.lambdas)
+        elif self.sparsity == 0 and self.initial_sparsity is None:
+            return "dense"
+        else:
+            how = f"sparsity {self.sparsity:g}"
+        own = (("actor", self.actor_sparsity), ("critics", self.critic_sparsity), ("at first", self.initial_sparsity))
+        return ", ".join([how, *(f"{name} {value:g}" for name, value in own if value is not None), self.rule])
+
+    def of(self, network: str) -> TopologyConfig:
+        """Return the configuration of one network, with its own sparsity in place of `sparsity` or `lambdas`.
+
+        Args:
+            network: such as actor or critic1.
+        """
+        own = self.actor_sparsity if network == "actor" else self.critic_sparsity
+        return self if own is None else replace(self, sparsity=own, lambdas=None)
 
 
 def _one_of(field: str, value: str, choices: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,3 +113,11 @@ def distinct(rng: np.random.Generator, count: int, total: int) -> NDArray[np.int
         drawn = np.sort(np.concatenate([drawn, more]))
         drawn = drawn[np.diff(drawn, prepend=-1) > 0]
     return drawn
+
+
+def lowest(scores: NDArray[np.floating[Any]], count: int) -> NDArray[np.int64]:
+    """Return the indices of the `count` lowest scores, at least 1, in any order; of equal ones the first."""
+    limit = np.partition(scores, count - 1)[count - 1]
+    below = np.flatnonzero(scores < limit)
+    equal = np.flatnonzero(scores == limit)[: count - len(below)]
+    return np.concatenate([below, equal])

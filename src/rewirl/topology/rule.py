@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, ClassVar
@@ -13,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.topology.config import TopologyConfig
+from rewirl.topology.places import lowest
 
 RULES = {
     "static": "rewirl.topology.static:Static",
     "set": "rewirl.topology.set:SET",
+    "rigl": "rewirl.topology.rigl:RigL",
+    "prune": "rewirl.topology.prune:Prune",
 }
 
 
@@ -28,6 +32,8 @@ class LayerState:
         shape: (n_out, n_in).
         places: the connections, int64 [connections], row * n_in + column, distinct, in any order.
         weights: the weight of each, float32 [connections], in the same order.
+        compute_gradient: returns the gradient of the loss for every place, connection or not, float32 [n_out, n_in];
+            None where no rule asks for it.
 
     Raises:
         ValueError: places and weights are not two vectors of the same length.
@@ -36,6 +42,7 @@ class LayerState:
     shape: tuple[int, int]
     places: NDArray[np.int64]
     weights: NDArray[np.float32]
+    compute_gradient: Callable[[], NDArray[np.float32]] | None = None
 
     def __post_init__(self) -> None:
         """Refuse vectors that do not belong together."""
@@ -50,14 +57,32 @@ class LayerState:
         """Number of places, existing or not: n_out * n_in."""
         return self.shape[0] * self.shape[1]
 
+    def dense_gradient(self) -> NDArray[np.float32]:
+        """Return the gradient of the loss for every place, connection or not, float32 [n_out, n_in], to be changed.
+
+        It is that of the batch and the weights of the update that the event follows, before its step, and is computed
+        at every call.
+
+        Raises:
+            ValueError: the rule does not say that it uses gradients.
+        """
+        if self.compute_gradient is None:
+            raise ValueError("there is no gradient: a rule that asks for it must have uses_gradient = True")
+        return self.compute_gradient()
+
+    def gradient_of_places(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the gradient of the loss for some places, float32 [places]."""
+        gradient: NDArray[np.float32] = self.dense_gradient().reshape(-1)[places]
+        return gradient
+
 
 @dataclass(frozen=True)
 class Rewiring:
-    """What an event changes in one layer; as many connections go as come.
+    """What an event changes in one layer; as many connections go as come, unless the sparsity changes.
 
     Args:
-        dropped: connections that go, as indices into the places of the state, int64 [count], sorted.
-        grown: places that come, int64 [count], sorted. A place both dropped and grown is a new connection too.
+        dropped: connections that go, as indices into the places of the state, int64 [dropped], sorted.
+        grown: places that come, int64 [grown], sorted. A place both dropped and grown is a new connection too.
     """
 
     dropped: NDArray[np.int64]
@@ -68,7 +93,7 @@ class Rule(ABC):
     """A way to rewire: which connections go, and where new ones come.
 
     `rewire` calls both methods with the connections in the order of their places, and sees to it that as many come as
-    go.
+    are to.
 
     Args:
         config: the topology configuration of the run.
@@ -77,17 +102,24 @@ class Rule(ABC):
     adapts: ClassVar[bool] = True
     """False for a rule that never changes anything; its events are skipped."""
 
+    rewires: ClassVar[bool] = True
+    """False for a rule that drops no connection to grow another, but only follows a changing sparsity."""
+
+    uses_gradient: bool = False
+    """Whether it asks a layer's state for the gradient."""
+
     def __init__(self, config: TopologyConfig) -> None:
         """Keep the configuration, from which a rule takes its options."""
         self.config = config
 
     @abstractmethod
-    def drop_score(self, state: LayerState, fraction: float) -> NDArray[np.float64]:
+    def drop_score(self, state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
         """Score the connections; those of the lowest scores are dropped, of equal ones those of the lower places.
 
         Args:
             state: the layer, its places sorted.
             fraction: of the connections that this event is to rewire.
+            rng: the stream to draw from, if at all.
 
         Returns:
             Scores, float64 [connections]. The fraction decides how many go, except that a connection of score -inf goes
@@ -113,54 +145,64 @@ class Rule(ABC):
 
 
 def rewire(
-    rule: Rule, state: LayerState, fraction: float, rng: np.random.Generator, regrow_dropped: bool = False
+    rule: Rule,
+    state: LayerState,
+    fraction: float,
+    rng: np.random.Generator,
+    regrow_dropped: bool = False,
+    connections: int | None = None,
 ) -> Rewiring:
     """Carry out one event in one layer (Sokar et al. 2022, Algorithm 3), without changing the state.
 
     floor(fraction * connections) are dropped, unless scores of -inf or +inf say more or less, and never more than there
-    are places for new ones.
+    are places for new ones. Where there are to be fewer connections afterwards, so many more are dropped, those of the
+    lowest scores; where there are to be more, so many more are grown.
 
     Args:
         rule: decides what is dropped and grown.
         state: the layer.
         fraction: of its connections to rewire, in [0, 1].
-        rng: the stream growth draws from.
+        rng: the stream the rule draws from.
         regrow_dropped: whether a place emptied in this event may be grown in it; otherwise growth is elsewhere.
+        connections: how many there are to be afterwards, at most as many as places; None is as many as there are.
 
     Returns:
-        What to change; `dropped` and `grown` have the same length.
+        What to change.
 
     Raises:
         ValueError: the fraction or the state is impossible, or the rule returned what would break the topology.
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"the fraction of connections to rewire must be between 0 and 1, got {fraction}")
-    nothing = np.empty(0, dtype=np.int64)
-    if not rule.adapts or not len(state.places):
-        return Rewiring(nothing, nothing)
+    wanted = len(state.places) if connections is None else connections
+    if not 0 <= wanted <= state.total:
+        raise ValueError(f"a layer of shape {state.shape} cannot have {wanted} connections")
+    if not rule.adapts or (not len(state.places) and not wanted):
+        return Rewiring(np.empty(0, np.int64), np.empty(0, np.int64))
 
     order = np.argsort(state.places)
-    ordered = LayerState(state.shape, state.places[order], state.weights[order])
+    ordered = LayerState(state.shape, state.places[order], state.weights[order], state.compute_gradient)
     _check_state(ordered)
-    scores = _checked_scores(rule, rule.drop_score(ordered, fraction), ordered)
+    scores = _checked_scores(rule, rule.drop_score(ordered, fraction, rng), ordered)
     must, may = int(np.count_nonzero(scores == -np.inf)), int(np.count_nonzero(scores < np.inf))
-    count = min(max(int(fraction * len(scores)), must), may)
-    if not regrow_dropped:
-        count = min(count, state.total - len(scores))
-    if count == 0:
-        return Rewiring(nothing, nothing)
-
-    lowest = _lowest(scores, count)
-    occupied = np.delete(ordered.places, lowest) if regrow_dropped else ordered.places
-    grown = _checked_growth(rule, rule.grow(ordered, occupied, count, rng), ordered, occupied, count)
-    return Rewiring(np.sort(order[lowest]), grown)
+    rewired = min(max(int(fraction * len(scores)), must), may) if rule.rewires else 0
+    if not regrow_dropped:  # what is grown needs places that are empty already
+        rewired = min(rewired, state.total - max(len(scores), wanted))
+    count = rewired + max(len(scores) - wanted, 0)
+    dropped = lowest(scores, count) if count else np.empty(0, np.int64)
+    growth = wanted - (len(scores) - count)
+    if growth == 0:
+        return Rewiring(np.sort(order[dropped]), np.empty(0, np.int64))
+    occupied = np.delete(ordered.places, dropped) if regrow_dropped else ordered.places
+    grown = _checked_growth(rule, rule.grow(ordered, occupied, growth, rng), ordered, occupied, growth)
+    return Rewiring(np.sort(order[dropped]), grown)
 
 
 def rule(name: str, config: TopologyConfig) -> Rule:
     """Make the rule of this name.
 
     Args:
-        name: "static", "set", or "package.module:Class", a `Rule` of the user's own that Python can import.
+        name: one of RULES, or "package.module:Class", a `Rule` of the user's own that Python can import.
         config: the topology configuration of the run, handed to the rule.
 
     Returns:
@@ -191,16 +233,10 @@ def rule(name: str, config: TopologyConfig) -> Rule:
     return found(config)
 
 
-def _lowest(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Return the indices of the `count` lowest scores; of equal ones the first."""
-    limit = np.partition(scores, count - 1)[count - 1]
-    below = np.flatnonzero(scores < limit)
-    equal = np.flatnonzero(scores == limit)[: count - len(below)]
-    return np.concatenate([below, equal])
-
-
 def _check_state(state: LayerState) -> None:
     places = state.places
+    if not len(places):
+        return
     if places[0] < 0 or places[-1] >= state.total or (np.diff(places) == 0).any():
         raise ValueError(f"the places of a layer of shape {state.shape} must be distinct and in [0, {state.total})")
     if not np.isfinite(state.weights).all():

@@ -13,7 +13,7 @@ class Static(Rule):
 
     adapts = False
 
-    def drop_score(self, state: LayerState, fraction: float) -> NDArray[np.float64]:
+    def drop_score(self, state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
         """Score every connection +inf: it stays in any case."""
         return np.full(len(state.places), np.inf)
 

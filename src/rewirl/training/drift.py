@@ -47,7 +47,7 @@ class Drift:
         Returns:
             Per network, as JSON values: `shapes` [layers, 2] (outputs, inputs); `connections` [layers]; `initial_alive`
             [layers], the share of the connections that a layer began with that exist now, None for a dense layer, where
-            all always do; `input_connections` [inputs], the connections of every input in the first layer, None if it
+            all do; `input_connections` [inputs], the connections of every input in the first layer, None if it
             is dense, where an input has one to every unit.
         """
         return {name: self._measure(network, self._initial[name]) for name, network in online(networks).items()}
@@ -57,7 +57,7 @@ class Drift:
         inputs: list[int] | None = None
         for index, (layer, before) in enumerate(zip(network.layers, initial, strict=True)):
             if before is None:
-                alive.append(None)
+                alive.append(None if layer.dense else layer.connections / math.prod(layer.shape))
                 continue
             places = layer.places()
             kept = np.count_nonzero(before[places >> 3] >> (places & 7) & 1)

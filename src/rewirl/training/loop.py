@@ -199,6 +199,7 @@ class Training:
         self._diagnostics = dict(values["diagnostics"])
         problem = self._episode.load_state(parts["episode"], values["episode"])
         if problem:
+            self.replay.cut()
             self.progress.message(
                 f"warning: {problem}. A new episode begins at step {self.step:,}; the run continues, but not to the bit"
             )
@@ -212,7 +213,7 @@ class Training:
         taken = self.environment.bounds.to_environment(action)
         after = self.environment.step(taken)
         # Truncation ends the episode but not the task: only a terminated step has no future to bootstrap from.
-        self.replay.add(observation, action, after.reward, after.observation, after.terminated)
+        self.replay.add(observation, action, after.reward, after.observation, after.terminated, after.truncated)
         over = after.terminated or after.truncated
         self._episode.note(taken, after.reward, after.observation, over)
         if not warming_up:

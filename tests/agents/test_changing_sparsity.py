@@ -1,0 +1,146 @@
+"""Agents whose sparsity differs between networks, or changes while they learn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from test_td3 import bits, make, random_replay, through_a_file
+
+from rewirl.agents import SACConfig, TD3Config, make_agent
+from rewirl.topology import TopologyConfig, densities, density_at
+
+PRUNING = {"rule": "prune", "initial_sparsity": 0.0, "sparsity": 0.8, "sparsity_start": 6, "sparsity_end": 30}
+
+
+def shares(network):
+    return [layer.density for layer in network.layers]
+
+
+def test_actor_and_critics_can_have_sparsities_of_their_own():
+    plain = make(topology={"sparsity": 0.4}).networks()
+    own = make(topology={"sparsity": 0.4, "actor_sparsity": 0.8}).networks()
+    assert shares(own["critic1"]) == shares(plain["critic1"])
+    shapes = [layer.shape for layer in own["actor"].layers]
+    assert shares(own["actor"]) == pytest.approx(densities(TopologyConfig(sparsity=0.8), shapes), abs=0.1)
+    critics = make(topology={"lambdas": (2.0, 3.0), "sparsity": None, "critic_sparsity": 0.7}).networks()
+    shapes = [layer.shape for layer in critics["critic2"].layers]
+    assert shares(critics["critic2"]) == pytest.approx(densities(TopologyConfig(sparsity=0.7), shapes), abs=0.1)
+    shapes = [layer.shape for layer in critics["actor"].layers]
+    assert shares(critics["actor"]) == pytest.approx(densities(TopologyConfig(lambdas=(2.0, 3.0)), shapes), abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["td3", "sac"])
+def test_pruning_starts_dense_follows_its_schedule_and_ends_sparse(kind):
+    config = {"td3": TD3Config, "sac": SACConfig}[kind](
+        hidden_sizes=(40, 30), batch_size=30, topology=TopologyConfig(adapt_every=3, **PRUNING)
+    )
+    agent, replay = make_agent(f"ds-{kind}", config, 7, 3, 0), random_replay()
+    online = {name: agent.networks()[name] for name in ("actor", "critic1", "critic2")}
+    assert all(layer.dense for network in online.values() for layer in network.layers)
+    for update in range(1, 41):
+        before = {name: [set(layer.places()) for layer in network.layers] for name, network in online.items()}
+        agent.update(replay)
+        for name, network in online.items():
+            final = densities(config.topology, [layer.shape for layer in network.layers])
+            # the actor of TD3 has its events with an update of its own, every second one
+            event = update // 6 * 6 if (kind, name) == ("td3", "actor") else update // 3 * 3
+            for layer, last, old in zip(network.layers, final, before[name], strict=True):
+                wanted = round(density_at(event, 1.0, last, 6, 30) * math.prod(layer.shape))
+                assert layer.connections == wanted
+                assert set(layer.places()) <= old
+        for name in ("critic1", "critic2"):
+            for layer, target in zip(online[name].layers, agent.networks()[f"target_{name}"].layers, strict=True):
+                assert layer.connections <= target.connections or not target.dense
+    assert sum(network.connections for network in online.values()) < 0.21 * sum(
+        math.prod(layer.shape) for network in online.values() for layer in network.layers
+    )
+
+
+def test_the_targets_of_a_pruned_network_have_no_more_connections():
+    agent, replay = make(topology={"adapt_every": 2, **PRUNING}), random_replay()
+    for _ in range(32):
+        agent.update(replay)
+        for name in ("actor", "critic1", "critic2"):
+            for layer, target in zip(
+                agent.networks()[name].layers, agent.networks()[f"target_{name}"].layers, strict=True
+            ):
+                if agent.updates % 2 == 0:  # targets have just moved
+                    assert np.count_nonzero(target.values) <= layer.connections
+
+
+def test_a_growing_sparsity_grows_connections_from_zero():
+    growing = {"rule": "rigl", "initial_sparsity": 0.8, "sparsity": 0.2, "sparsity_end": 20, "adapt_every": 2}
+    agent, replay = make(topology=growing), random_replay()
+    critic = agent.networks()["critic1"]
+    counts = [critic.connections]
+    for _ in range(24):
+        agent.update(replay)
+        counts.append(critic.connections)
+    assert counts == sorted(counts) and counts[0] < 0.3 * counts[-1]
+
+
+@pytest.mark.parametrize("at", [0, 5, 6, 7, 8, 9, 12, 13, 31])
+@pytest.mark.parametrize("changes", [{}, {"bias_correction": "connection"}])
+def test_a_run_restored_amid_pruning_goes_on_to_the_bit(at, changes):
+    topology = {"adapt_every": 3, **PRUNING}
+    through, stopped = (make(topology=topology, **changes) for _ in range(2))
+    replays = [random_replay(), random_replay()]
+    for _ in range(at):
+        through.update(replays[0])
+        stopped.update(replays[1])
+    resumed, replay = make(seed=77, topology=topology, threads=2, **changes), random_replay(seed=78)
+    resumed.load_state(*through_a_file(stopped.state()))
+    replay.load_state(*through_a_file(replays[1].state()))
+    assert bits(resumed) == bits(stopped)
+    for _ in range(17):
+        through.update(replays[0])
+        resumed.update(replay)
+    assert bits(resumed) == bits(through)
+    resumed.close()
+
+
+def test_an_impossible_final_sparsity_is_refused_at_the_start():
+    with pytest.raises(ValueError, match="without any input"):
+        make(topology={**PRUNING, "sparsity": 0.999})
+
+
+@pytest.mark.parametrize("initial_scale", ["dense", "sparse"])
+def test_initial_weights_are_scaled_by_the_inputs_there_are(initial_scale):
+    agent = make(hidden_sizes=(300, 200), topology={"sparsity": 0.8, "initial_scale": initial_scale})
+    for network in agent.networks().values():
+        for layer in network.layers:
+            if layer.dense:
+                continue
+            rows = layer.places() // layer.shape[1]
+            inputs = np.bincount(rows, minlength=layer.shape[0])
+            fan_in = np.maximum(inputs, 1) if initial_scale == "sparse" else np.full(layer.shape[0], layer.shape[1])
+            bound = 1 / np.sqrt(fan_in)
+            scaled = layer.values / bound[rows]
+            assert np.abs(scaled).max() <= 1.0 + 1e-6
+            assert scaled.std() == pytest.approx(3**-0.5, rel=0.1)
+            assert (np.abs(layer.bias) <= bound).all()
+
+
+def test_initial_weights_can_be_the_largest_of_dense_ones():
+    """Against drawing dense weights and keeping the largest."""
+    agent = make(hidden_sizes=(300, 200), topology={"sparsity": 0.8, "initial_scale": "largest"})
+    layer = agent.networks()["critic1"].layers[1]
+    dense = np.random.default_rng(0).uniform(-1, 1, 300 * 200) / np.sqrt(300)
+    expected = np.sort(np.abs(dense))[-layer.connections :]
+    found = np.sort(np.abs(layer.values))
+    assert found == pytest.approx(expected, abs=0.02 * expected[-1])
+    assert abs(np.sign(layer.values).mean()) < 0.05
+    assert len(np.unique(layer.places() // 300)) == 200  # its places are as random as ever
+
+
+def test_xavier_weights_are_scaled_by_the_connections_at_both_ends():
+    config = SACConfig(hidden_sizes=(300, 200), topology=TopologyConfig(sparsity=0.8, initial_scale="sparse"))
+    agent = make_agent("ds-sac", config, 7, 3, 0)
+    layer = agent.networks()["critic1"].layers[1]
+    rows = layer.places() // 300
+    inputs, outputs = np.bincount(rows, minlength=200), layer.connections / 300
+    scaled = layer.values / np.sqrt(6 / (inputs + outputs))[rows]
+    assert np.abs(scaled).max() <= 1 + 1e-6
+    assert scaled.std() == pytest.approx(3**-0.5, rel=0.1)

@@ -1,0 +1,61 @@
+"""The dynamic-capacity replay memory: what the policy would not do any more is forgotten."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_td3 import ACTION, OBSERVATION, make
+
+from rewirl.agents import TD3Config, actor_critic
+from rewirl.replay import Replay
+
+
+@pytest.fixture
+def often(monkeypatch):
+    monkeypatch.setattr(actor_critic, "FORGET_EVERY", 5)
+    monkeypatch.setattr(actor_critic, "FORGET_AT_ONCE", 10)
+
+
+def memory(agent, foreign, own):
+    """Transitions of another policy, then of the agent's own."""
+    replay, rng = Replay(1000, OBSERVATION, ACTION, 0), np.random.default_rng(0)
+    for number in range(foreign + own):
+        state = rng.normal(size=OBSERVATION).astype(np.float32)
+        action = agent.predict(state[np.newaxis])[0]
+        action = -np.sign(action) if number < foreign else action
+        replay.add(state, action, 0.0, state, False)
+    return replay
+
+
+def test_the_oldest_go_until_they_are_those_of_the_policy(often):
+    agent = make(buffer_distance=0.1, buffer_minimum=20, learning_rate=1e-9, weight_decay=0.0)
+    replay = memory(agent, 63, 100)
+    for _ in range(4):
+        agent.update(replay)
+    assert len(replay) == 163
+    agent.update(replay)
+    assert len(replay) == 93  # ten at a time: of the last ten that went three were foreign, which is still too far
+
+
+def test_a_minimum_stays(often):
+    agent = make(buffer_distance=0.5, buffer_minimum=37)
+    replay = memory(agent, 80, 0)
+    for _ in range(5):
+        agent.update(replay)
+    assert len(replay) == 37
+
+
+def test_without_a_distance_nothing_is_forgotten(often):
+    agent = make(buffer_minimum=1)
+    replay = memory(agent, 80, 0)
+    for _ in range(5):
+        agent.update(replay)
+    assert len(replay) == 80
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("buffer_distance", -0.1), ("buffer_distance", np.inf), ("buffer_minimum", 0)]
+)
+def test_impossible_settings_are_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field} must be"):
+        TD3Config(**{field: value})
