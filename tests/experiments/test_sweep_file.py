@@ -113,7 +113,7 @@ REFUSED = {
     "number": (SMALL + 'gamma = "0.9"', "gamma must be a number, got '0.9'"),
     "whole number": (SMALL + "adapt_every = [200, 0.5]", "adapt_every must be a whole number, got 0.5"),
     "truth": (SMALL + "seed = 1", "no option 'seed'; did you mean seeds"),
-    "not a choice": (SMALL + 'drop = "none"', "drop must be 'paper' or 'code' or 'magnitude', got 'none'"),
+    "not a choice": (SMALL + 'drop = "none"', r"drop must be 'paper' or .*'code' or 'magnitude'.*, got 'none'"),
     "sizes": (SMALL + 'hidden_sizes = ["a"]', "hidden_sizes must be a list of which each is a whole number"),
     "impossible": (SMALL + "gamma = 2", "ds-td3 on Pendulum-v1: gamma must be between 0 and 1, got 2.0"),
     "both": (SMALL + "sparsity = 0.5\nlambdas = [7, 64]", "sparsity and lambdas both"),
