@@ -7,12 +7,13 @@ import dataclasses
 import functools
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from rewirl.agents import AgentConfig
@@ -93,7 +94,13 @@ def train(given: list[str]) -> int:
 
     config = options.run
     if options.dry_run:
-        _describe(lambda: run.Run(_without_evaluation(config), options.agent, progress.Silent()), False)
+
+        def untrained() -> Run:
+            made = run.Run(_without_evaluation(config), options.agent, progress.Silent())
+            made.warm_up_with_policy()
+            return made
+
+        _describe(untrained, False)
         return 0
     path = options.run_dir or Path("runs") / f"{config.env}-{config.agent}-{config.seed}".replace("/", "-").replace(
         ":", "-"
@@ -291,6 +298,64 @@ def bench(given: list[str]) -> int:
     return 0
 
 
+def sweep(given: list[str]) -> int:
+    """Train agents x environments x seeds x options side by side, each a run of its own; resumes where it was cut."""
+    from rewirl.experiments.sweep import table
+    from rewirl.experiments.sweep.conduct import conduct
+    from rewirl.experiments.sweep.file import experiments, narrowed, read_sweep
+    from rewirl.experiments.sweep.plan import check, plan
+    from rewirl.training.signals import StopRequest
+
+    with _user_errors():
+        listed = "\n".join(f"  {name}: {text}" for name, text in experiments().items())
+    options = _options(
+        "sweep",
+        given,
+        SimpleNamespace(__doc__=f"{_summary(sweep)}\n\nExperiments:\n{listed}"),
+        experiment=(str, dataclasses.MISSING, "Name of an experiment, or a TOML file (docs/sweeps.md)."),
+        directory=(
+            Path,
+            Path("runs"),
+            "Where the run directories are. Sweeps that share runs may share it: a finished run is never made twice.",
+        ),
+        workers=(int | None, None, "Runs side by side. None is one per core, or as many as the Ray cluster has CPUs."),
+        ray=(
+            str | None,
+            None,
+            "Address of a Ray cluster to make the runs on: host:port, auto, or local for a new one on this machine. "
+            "Its nodes must share --directory. None is this machine alone, without Ray.",
+        ),
+        dry_run=(bool, False, "List the runs, which are finished, and about how long the others take; then stop."),
+        agents=(tuple[str, ...], (), "Only runs of these agents."),
+        envs=(tuple[str, ...], (), "Only runs in these environments."),
+        seeds=(tuple[int, ...], (), "Only runs with these seeds."),
+        **_overrides(),
+    )
+    if options.workers is not None:
+        _at_least_one("--workers", options.workers)
+    with _user_errors():
+        chosen = {name: value for name in _overrides() if (value := getattr(options, name)) not in (None, {})}
+        asked = narrowed(read_sweep(options.experiment, chosen), options.agents, options.envs, options.seeds)
+        runs = plan(asked.wanted, options.directory)
+        check(runs.values())
+    if options.dry_run:
+        return _dry_run(asked, runs, options.workers or _cores())
+    place = _place(options)
+    with StopRequest() as stop:
+        rows = conduct(runs, place, table.for_this_terminal(), lambda: bool(stop))
+    print(table.summary(rows))
+    if stop.signal is not None:
+        print("stopped; the same command goes on")
+        return 128 + stop.signal
+    elsewhere = [row for row in rows.values() if row.state == "in use"]
+    for row in elsewhere:
+        print(f"skipped {row.run.name}: {row.reason}")
+    failed = [row for row in rows.values() if row.state in ("failed", "left out")]
+    for row in failed:
+        print(f"rewirl: {row.run.name} {row.state}: {row.reason}", file=sys.stderr)
+    return 1 if failed else 0
+
+
 BENCHMARKS = {
     "kernels": ("kernels", "One layer by density, width and batch, beside the machine's own dense matrix product."),
     "updates": ("updates", "Whole updates per second of every agent, and where their time goes."),
@@ -304,6 +369,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "evaluate": evaluate,
     "inspect": inspect,
     "watch": watch,
+    "sweep": sweep,
     "presets": presets,
     "bench": bench,
 }
@@ -362,6 +428,81 @@ def _policy(path: Path) -> TrainedPolicy:
 
 def _without_evaluation(config: Any) -> Any:
     return dataclasses.replace(config, eval_every=0)
+
+
+# --- Sweeps ------------------------------------------------------------
+
+
+def _overrides() -> dict[str, tuple[Any, Any, str]]:
+    """Return a field for every option of a run of any agent, for `_options`."""
+    import docstring_parser
+
+    from rewirl.agents import AGENTS
+    from rewirl.experiments.sweep.options import options
+    from rewirl.topology import TopologyConfig
+    from rewirl.training.config import TrainConfig
+    from rewirl.training.run import agent_config_class
+
+    kinds = dict.fromkeys([TrainConfig, *map(agent_config_class, AGENTS), TopologyConfig])
+    texts = {
+        entry.arg_name: " ".join((entry.description or "").split())
+        for kind in reversed(kinds)
+        for entry in docstring_parser.parse_from_object(kind).params
+    }
+    usual = {"threads": "one"}
+    found: dict[str, tuple[Any, Any, str]] = {}
+    for agent in AGENTS:
+        for name, option in options(agent).items():
+            text = f"{texts.get(name, '')} In a sweep: for every run; not given is as the experiment says, or else "
+            text += f"{usual.get(name, 'the default of rewirl train')}."
+            table = get_origin(option.kind) is dict
+            found[name] = (option.kind, {}, text) if table else (option.kind | None, None, text)
+    return found
+
+
+def _place(options: Any) -> Any:
+    from rewirl.experiments.sweep.pool import Pool
+
+    if options.ray is None:
+        return Pool(options.workers or _cores())
+    from rewirl.experiments.sweep.cluster import Cluster
+
+    with _user_errors():
+        return Cluster(options.ray, options.workers)
+
+
+def _dry_run(asked: Any, runs: Any, workers: int) -> int:
+    from rewirl.experiments.sweep.estimate import estimate, makespan
+    from rewirl.experiments.sweep.plan import standing
+    from rewirl.experiments.sweep.pool import Pool
+
+    found = {name: standing(run) for name, run in runs.items()}
+    print(f"{asked.name}: {asked.description}" if asked.description else asked.name)
+    pool = Pool(workers)
+    try:
+        seconds = estimate(runs, pool)
+    except RuntimeError as error:
+        return _failed(error)
+    finally:
+        pool.close()
+    width = max(map(len, runs))
+    for name, run in runs.items():
+        state = found[name].state if found[name].state != "begun" else f"at step {found[name].step:,}"
+        left = _hours(seconds[name]) if seconds[name] else ""
+        print(f"{name:<{width}}  {run.config.total_timesteps:>10,} steps  {state:<16}  {left}".rstrip())
+    done = sum(one.state == "finished" for one in found.values())
+    left = f"; the others take about {_hours(makespan(runs, seconds, workers))} with {workers} worker"
+    left += f"{'s' if workers > 1 else ''} on this machine, measured now"
+    print(f"{len(runs)} runs, {done} finished{left if done < len(runs) else ''}")
+    return 0
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 # --- Options ------------------------------------------------------------

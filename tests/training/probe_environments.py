@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,19 @@ class Endless(Drift):
         return super().step(action)
 
 
+class Deadly(Drift):
+    """Drift that kills its process at step `at` of every episode."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        if self.count == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(action)
+
+
 class Spaces(gymnasium.Env[Any, Any]):
     """Has any spaces one likes; never played."""
 
@@ -104,5 +119,6 @@ class Spaces(gymnasium.Env[Any, Any]):
 
 gymnasium.register("rewirl-tests/Drift-v0", entry_point=Drift, kwargs={})
 gymnasium.register("rewirl-tests/Restless-v0", entry_point=Restless)
+gymnasium.register("rewirl-tests/Deadly-v0", entry_point=Deadly)
 gymnasium.register("rewirl-tests/Endless-v0", entry_point=Endless)
 gymnasium.register("rewirl-tests/Nan-v0", entry_point=lambda at=70: Faulty(lambda o, r: (o, float("nan")), at))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import probe_environments as probes
 import pytest
+from sameness import metrics, same_to_the_bit
 
 from rewirl.agents import TD3Config
 from rewirl.topology import TopologyConfig
@@ -22,7 +23,6 @@ from rewirl.training.checkpoint import CheckpointError, load_latest
 from rewirl.training.config import TrainConfig
 from rewirl.training.environments import FaultyEnvironmentError, UnsuitableEnvironmentError, environment_source
 from rewirl.training.evaluation_process import ParallelEvaluations
-from rewirl.training.metrics_log import read_metrics
 from rewirl.training.progress import Silent
 from rewirl.training.run_directory import RunDirectoryError
 from rewirl.training.trained_policy import TrainedPolicy
@@ -62,26 +62,6 @@ def trained(path: Path, settings: TrainConfig | None = None, agent: TD3Config = 
     with runs.start(settings or config(), agent, path, Silent()) as run:
         assert run.train().finished
     return path
-
-
-def metrics(path: Path) -> list[dict[str, Any]]:
-    return [
-        {key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(path / "metrics.jsonl")
-    ]
-
-
-def same_to_the_bit(one: Path, other: Path) -> None:
-    first, second = (load_latest(path / "checkpoints", pytest.fail) for path in (one, other))
-    assert first is not None and second is not None
-    assert first.step == second.step
-    assert first.arrays.keys() == second.arrays.keys()
-    for name, array in first.arrays.items():
-        assert array.dtype == second.arrays[name].dtype and array.tobytes() == second.arrays[name].tobytes(), name
-    aside = {"seconds": None, "metrics_offset": None}
-    assert {**first.values, **aside} == {**second.values, **aside}
-    assert (one / "policy" / "policy.safetensors").read_bytes() == (
-        other / "policy" / "policy.safetensors"
-    ).read_bytes()
 
 
 @pytest.fixture(scope="module")

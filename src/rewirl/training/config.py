@@ -33,6 +33,10 @@ class TrainConfig:
     seed: int = 0
     """Decides every random number of the run: same seed, same settings, same result to the bit. Typical: 0 to 4."""
 
+    warm_up_policy: str | None = None
+    """Directory of a run or of a saved policy that chooses the actions of the first `learning_starts` steps, with the
+    paper's exploration noise, N(0, 0.1), on them; it must be of the same environment. None chooses them at random."""
+
     total_timesteps: int = 1_000_000
     """Environment steps of the whole run, the random ones at the start included. Typical: 100000 to 3000000."""
 
@@ -72,5 +76,7 @@ class TrainConfig:
         for name in ("agent", "env"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"{name} must be a name, got {getattr(self, name)!r}")
+        if self.warm_up_policy is not None and not (isinstance(self.warm_up_policy, str) and self.warm_up_policy):
+            raise ValueError(f"warm_up_policy must be a directory, got {self.warm_up_policy!r}")
         if not isinstance(self.env_kwargs, dict):
             raise ValueError(f'env_kwargs must be a JSON object such as {{"render_fps": 30}}, got {self.env_kwargs!r}')

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl import seeding
 from rewirl.training.config import TrainConfig
 from rewirl.training.drift import Drift, online
 from rewirl.training.environments import Environment
@@ -19,6 +18,7 @@ from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
 from rewirl.training.progress import Progress
 from rewirl.training.recorder import NoRecord, Recorder, State
+from rewirl.training.warm_up import WarmUp
 
 if TYPE_CHECKING:
     from rewirl.agents.agent import Agent
@@ -66,7 +66,7 @@ class Training:
         replay: its replay memory.
         environment: where it acts.
         config: the run's settings.
-        learning_starts: steps with uniformly random actions before the first update.
+        learning_starts: steps before the first update, with the actions of `warm_up`.
         policy: returns what a policy file holds.
         progress: is told how far the run is.
     """
@@ -90,13 +90,13 @@ class Training:
         self.config = config
         self.progress = progress
         self.recorder: Recorder = NoRecord()
+        self.warm_up = WarmUp(config.seed, environment.action_size)
         self.step = 0
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
         self._learning_starts = learning_starts
         self._policy = policy
         self._episode = Episode(environment, config.seed)
-        self._warm_up = seeding.generator(config.seed, "warm-up")
         self._seconds = 0.0
         self._evaluated: int | None = None
         self._saved: int | None = None
@@ -161,7 +161,7 @@ class Training:
             "total_timesteps": self.total,
             "seconds": self._seconds,
             "evaluated": self._evaluated,
-            "warm_up": seeding.state(self._warm_up),
+            "warm_up": self.warm_up.state(),
             "diagnostics": self._all_diagnostics(),
         }
         for name, part in (("agent", self.agent), ("replay", self.replay), ("episode", self._episode)):
@@ -191,7 +191,7 @@ class Training:
             parts[name][rest] = array
         self.agent.load_state(parts["agent"], values["agent"])
         self.replay.load_state(parts["replay"], values["replay"])
-        seeding.restore(self._warm_up, values["warm_up"])
+        self.warm_up.load_state(values["warm_up"])
         self.step = self._saved = int(values["step"])
         self.total = int(values["total_timesteps"])
         self._seconds = float(values["seconds"])
@@ -209,10 +209,7 @@ class Training:
         if observation is None:
             observation = self._episode.begin_next()
         warming_up = self.step < self._learning_starts
-        if warming_up:
-            action = self._warm_up.uniform(-1.0, 1.0, self.environment.action_size).astype(np.float32)
-        else:
-            action = self.agent.explore(observation)
+        action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
         taken = self.environment.bounds.to_environment(action)
         after = self.environment.step(taken)
         # Truncation ends the episode but not the task: only a terminated step has no future to bootstrap from.

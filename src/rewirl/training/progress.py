@@ -58,10 +58,11 @@ class Silent:
         """See Progress."""
 
 
-class _Timed:
+class Timed:
     """Steps per second over the last half minute, and the time that is left at that speed."""
 
     def __init__(self) -> None:
+        """See the class."""
         self.total = 0
         self.done = 0
         self._marks: deque[tuple[float, int]] = deque()
@@ -82,6 +83,8 @@ class _Timed:
 
     def speed(self) -> float:
         """Return steps per second."""
+        if not self._marks:
+            return 0.0
         (then, first), (now, last) = self._marks[0], self._marks[-1]
         return (last - first) / (now - then) if now > then else 0.0
 
@@ -92,7 +95,7 @@ class _Timed:
         return f"{speed:,.0f} steps/s, {left} left"
 
 
-class PlainLines(_Timed):
+class PlainLines(Timed):
     """One line per evaluation, for logs and pipes."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -119,7 +122,7 @@ class PlainLines(_Timed):
         """See Progress."""
 
 
-class LiveLine(_Timed):
+class LiveLine(Timed):
     """One line that moves, on a terminal; evaluations and messages stay above it."""
 
     def __init__(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -15,11 +16,13 @@ from rewirl.training.environments import EnvironmentSource, UnsuitableEnvironmen
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import Outcome, Training
+from rewirl.training.policy import PolicyError
 from rewirl.training.progress import Progress
 from rewirl.training.recorder import RunRecord
 from rewirl.training.run_directory import RunDirectory, RunDirectoryError
 from rewirl.training.settings import from_values, to_values
 from rewirl.training.trained_policy import policy_state
+from rewirl.training.warm_up import load_warm_up_policy
 
 
 class Run:
@@ -58,6 +61,7 @@ class Run:
             progress,
         )
         self._progress = progress
+        self._warm_up_policy: dict[str, Any] | None = None
         self.configure(config)
 
     def configure(self, config: TrainConfig) -> None:
@@ -105,6 +109,27 @@ class Run:
         """Return the arrays and JSON values of the policy as it is now."""
         return policy_state(self.agent, self.environment, self.source, self.config.seed, self.training.step)
 
+    def warm_up_with_policy(self, recorded: Mapping[str, Any] | None = None) -> None:
+        """Take the first actions from the policy of the settings, if they name one.
+
+        Args:
+            recorded: what the run's record says of the policy, where the run has begun: it must be the same still.
+
+        Raises:
+            PolicyError: there is no sound policy, or it is not the recorded one.
+            UnsuitableEnvironmentError: it was trained in another environment.
+        """
+        if self.config.warm_up_policy is None:
+            return
+        path = Path(self.config.warm_up_policy)
+        policy, about = load_warm_up_policy(path, self.environment, self.source)
+        if recorded is not None and recorded["sha256"] != about["sha256"]:
+            raise PolicyError(
+                f"warm_up_policy {path} has changed since the run began with it (it is of step {about['step']:,} now, "
+                f"it was of step {recorded['step']:,}); put it back, or start a new run"
+            )
+        self.training.warm_up.policy, self._warm_up_policy = policy, about
+
     def record_in(self, path: Path) -> None:
         """Write the record from now on into a new run directory.
 
@@ -112,6 +137,8 @@ class Run:
             RunDirectoryError: the directory cannot be used for this run.
         """
         settings = {"train": to_values(self.config), "agent": to_values(self.agent.config)}
+        if self._warm_up_policy is not None:
+            settings["warm_up_policy"] = self._warm_up_policy
         directory = RunDirectory.create(path, settings, instruction_set=_core.instruction_set())
         self.training.recorder.close()
         self.training.recorder = RunRecord(directory, self.config.keep_checkpoints, self._progress.message)
@@ -138,11 +165,16 @@ def start(config: TrainConfig, agent_config: Any, path: Path, progress: Progress
 
     Raises:
         RunDirectoryError: the directory cannot be used for this run.
-        UnsuitableEnvironmentError: the environment cannot be found or has unsuitable spaces.
+        UnsuitableEnvironmentError: the environment cannot be found or has unsuitable spaces, or is not that of the
+            warm-up policy.
+        PolicyError: there is no sound warm-up policy.
         ValueError: the agent cannot be built.
     """
+    if config.warm_up_policy is not None:  # the run may be continued from another working directory
+        config = dataclasses.replace(config, warm_up_policy=str(Path(config.warm_up_policy).absolute()))
     run = Run(config, agent_config, progress)
     try:
+        run.warm_up_with_policy()
         run.record_in(path)
     except BaseException:
         run.close()
@@ -166,6 +198,7 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
         CheckpointError: there are checkpoints, but none is sound.
         UnsuitableEnvironmentError: the environment cannot be found any more.
         FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
+        PolicyError: the warm-up is not over, and its policy is not there or not the same any more.
         ValueError: the checkpoint does not fit the run.
     """
     directory = RunDirectory.open(path)
@@ -184,6 +217,8 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
             progress.message(f"{path} has no checkpoint yet, so it starts over")
         else:
             run.training.load_state(saved.arrays, saved.values)
+        if run.training.step < agent_config.learning_starts:
+            run.warm_up_with_policy(directory.config.get("warm_up_policy"))
         position = None if saved is None else (saved.step, saved.values)
         run.training.recorder = RunRecord(directory, config.keep_checkpoints, progress.message, position)
         return run

@@ -28,6 +28,10 @@ class RunDirectoryError(Exception):
     """A directory cannot be used for this run; the message says why and what to do."""
 
 
+class RunInUseError(RunDirectoryError):
+    """Another process owns the directory."""
+
+
 class RunDirectory:
     """One run on disk, owned by one process at a time; use it as a context manager or call `close`.
 
@@ -168,7 +172,7 @@ def _acquire(path: Path) -> int:
         owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
         os.close(descriptor)
         who = f"process {owner}" if owner.isdigit() else "another process"
-        raise RunDirectoryError(f"{path} is in use by {who}; stop it first, or choose another --run-dir") from None
+        raise RunInUseError(f"{path} is in use by {who}; stop it first, or choose another --run-dir") from None
     except OSError:
         os.close(descriptor)
         raise
@@ -192,7 +196,7 @@ def _refuse_foreign(path: Path) -> None:
 
 def _refuse_existing(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
     quoted = shlex.quote(str(path))
-    differing = list(_differences(there, asked, ""))
+    differing = list(differences(there, asked, ""))
     if not differing:
         raise RunDirectoryError(f"{path} already holds this run; continue it with: rewirl resume {quoted}")
     raise RunDirectoryError(
@@ -201,7 +205,8 @@ def _refuse_existing(path: Path, there: dict[str, Any], asked: dict[str, Any]) -
     )
 
 
-def _differences(there: Any, asked: Any, name: str) -> Iterator[str]:
+def differences(there: Any, asked: Any, name: str) -> Iterator[str]:
+    """Return a line for every key below `name` in which two configurations, as JSON values, differ."""
     if isinstance(there, dict) and isinstance(asked, dict):
         for key in [*there, *(key for key in asked if key not in there)]:
             full = f"{name}.{key}" if name else key
@@ -210,7 +215,7 @@ def _differences(there: Any, asked: Any, name: str) -> Iterator[str]:
             elif key not in there:
                 yield f"{full}: absent there, {_show(asked[key])} here"
             else:
-                yield from _differences(there[key], asked[key], full)
+                yield from differences(there[key], asked[key], full)
     elif strict_json.canonical(there, name) != strict_json.canonical(asked, name):
         yield f"{name}: {_show(there)} there, {_show(asked)} here"
 

@@ -1,0 +1,161 @@
+"""Conducting a sweep: which run starts when, what is tried again, and what became of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rewirl.experiments.sweep.plan import PlannedRun, saved_step, standing
+from rewirl.experiments.sweep.pool import Place
+from rewirl.experiments.sweep.worker import Message
+from rewirl.training.progress import Timed
+
+TRIES = 5
+"""How often in a row a run may be killed without having saved anything in between."""
+
+_TURN_SECONDS = 0.2
+_RETRY_SECONDS = 1.0
+_LOCK_SECONDS = 180.0
+"""How long the lock of a killed run is waited for: a network file system notices late that a machine is gone."""
+
+OVER = ("finished", "failed", "stopped", "in use", "left out")
+
+
+@dataclass
+class Row:
+    """What is known of one run; the view shows it."""
+
+    run: PlannedRun
+    state: str = "waiting"
+    """"waiting", "running", or one of OVER."""
+    reason: str = ""
+    returned: float | None = None
+    """The mean return of the latest evaluation."""
+    pace: Timed = field(default_factory=Timed)
+    made: bool = False
+    """Whether this sweep has had a hand in it; a run that was finished before has not."""
+    kills: int = 0
+    """Since its last checkpoint."""
+    saved: int | None = None
+    not_before: float = 0.0
+    locked_since: float | None = None
+
+
+class View(Protocol):
+    """What a person sees of a sweep."""
+
+    def changed(self, row: Row, text: str) -> None:
+        """Something worth a line happened to a run."""
+
+    def refresh(self, rows: Mapping[str, Row]) -> None:
+        """Called several times a second."""
+
+    def close(self, rows: Mapping[str, Row]) -> None:
+        """The sweep is over."""
+
+
+def conduct(runs: Mapping[str, PlannedRun], place: Place, view: View, stop: Callable[[], bool]) -> dict[str, Row]:
+    """Make all runs that are not finished.
+
+    Args:
+        runs: by name, those that others wait for before them.
+        place: where they are made.
+        view: is told all along.
+        stop: asked again and again; once it is true, all runs are saved and left.
+
+    Returns:
+        What became of each run, by name; every state is one of OVER, or "waiting" after a stop.
+    """
+    rows = {name: Row(run) for name, run in runs.items()}
+    for row in rows.values():
+        found = standing(row.run)
+        row.pace.begin(found.step, row.run.config.total_timesteps)
+        if found.state == "finished":
+            row.state = "finished"
+    stopping = False
+    try:
+        while True:
+            if stop() and not stopping:
+                stopping = True
+                place.stop()
+            if not stopping:
+                _start(rows, place, view)
+            running = any(row.state == "running" for row in rows.values())
+            if not running and (stopping or all(row.state in OVER for row in rows.values())):
+                break
+            for name, message in place.wait(_TURN_SECONDS):
+                _note(rows[name], message, view, stopping)
+            view.refresh(rows)
+    finally:
+        place.close()
+        view.close(rows)
+    return rows
+
+
+def _start(rows: Mapping[str, Row], place: Place, view: View) -> None:
+    free = place.workers - sum(row.state == "running" for row in rows.values())
+    for row in rows.values():
+        if row.state != "waiting":
+            continue
+        source = None if row.run.after is None else rows[row.run.after]
+        if source is not None and source.state in OVER and source.state != "finished":
+            row.state, row.reason = "left out", f"it starts from the policy of {source.run.name}, {source.state}"
+            view.changed(row, f"left out: {row.reason}")
+        elif (source is None or source.state == "finished") and free > 0 and time.monotonic() >= row.not_before:
+            row.state, row.made, row.saved = "running", True, saved_step(row.run.path)
+            place.start(row.run.name, row.run.values())
+            free -= 1
+
+
+def _note(row: Row, message: Message, view: View, stopping: bool) -> None:
+    if "begin" in message:
+        row.locked_since = None
+        row.pace.begin(message["begin"], message["total"])
+        where = f"continued at step {message['begin']:,}" if message["begin"] else "started"
+        view.changed(row, where)
+    elif "step" in message:
+        row.pace.mark(message["step"])
+        if "return" in message:
+            row.returned = message["return"]
+    elif "message" in message:
+        view.changed(row, message["message"])
+    elif "ended" in message:
+        _end(row, message["ended"], message.get("reason", ""), view, stopping)
+
+
+def _end(row: Row, ended: str, reason: str, view: View, stopping: bool) -> None:
+    row.reason = reason
+    if ended == "finished":
+        row.state = "finished"
+        row.pace.mark(row.run.config.total_timesteps)
+        view.changed(row, "finished")
+    elif stopping and ended in ("stopped", "killed", "in use"):
+        row.state = "stopped"
+        view.changed(row, f"saved at step {saved_step(row.run.path) or 0:,}")
+    elif ended in ("stopped", "killed"):  # by somebody else
+        _try_again(row, reason or "stopped by a signal", view)
+    elif ended == "in use" and row.kills > 0:
+        # Its own killed process still holds the lock, or seems to.
+        now = time.monotonic()
+        row.locked_since = row.locked_since or now
+        if now - row.locked_since < _LOCK_SECONDS:
+            row.state, row.not_before = "waiting", now + _RETRY_SECONDS
+        else:
+            row.state = "failed"
+            view.changed(row, f"failed: {reason}")
+    else:
+        row.state = ended
+        view.changed(row, f"{'skipped' if ended == 'in use' else ended}: {reason}")
+
+
+def _try_again(row: Row, reason: str, view: View) -> None:
+    saved = saved_step(row.run.path)
+    row.kills = 1 if saved != row.saved else row.kills + 1
+    if row.kills >= TRIES:
+        row.state, row.reason = "failed", f"{reason}, {TRIES} times in a row without a checkpoint in between"
+        view.changed(row, f"failed: {row.reason}")
+    else:
+        row.state = "waiting"
+        view.changed(row, f"{reason}; it continues from {f'step {saved:,}' if saved else 'its start'}")

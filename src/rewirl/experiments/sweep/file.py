@@ -1,0 +1,229 @@
+"""The sweep file: TOML with lists of agents, environments and seeds, and any option of a run, varied or not.
+
+A named experiment is such a file that comes with the package, in `experiments/sweeps`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rewirl.agents import AGENTS
+from rewirl.experiments.sweep.options import SweepError, checked, did_you_mean, options, takes_a_list
+
+EXPERIMENTS = Path(__file__).parents[1] / "sweeps"
+MOST_RUNS = 10_000
+
+_LISTS = ("agents", "envs", "seeds")
+_DESCRIPTION, _GROUPS, _WARM_UP = "description", "runs", "warm_up_policy"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One run as a sweep file asks for it."""
+
+    agent: str
+    env: str
+    seed: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What differs from the defaults."""
+    warm_up: Wanted | None = None
+    """The run whose policy chooses the first actions."""
+    where: str = ""
+    """File and part of it, for messages."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep file says."""
+
+    name: str
+    description: str
+    wanted: tuple[Wanted, ...]
+    """Seed by seed, so that there is something to compare early."""
+
+
+def experiments() -> dict[str, str]:
+    """Return the named experiments with what their files say they are."""
+    found = {}
+    for path in sorted(EXPERIMENTS.rglob("*.toml"), key=_in_order):
+        found[path.relative_to(EXPERIMENTS).with_suffix("").as_posix()] = str(_parsed(path).get(_DESCRIPTION, ""))
+    return found
+
+
+def read_sweep(source: str, overrides: Mapping[str, Any] | None = None) -> Sweep:
+    """Read a sweep.
+
+    Args:
+        source: the name of an experiment, or a TOML file.
+        overrides: options that hold for every run, whatever the file says; checked values.
+
+    Raises:
+        SweepError: there is no such experiment or file, or something in it is unknown or impossible; names where.
+    """
+    path = Path(source)
+    if path.suffix != ".toml" and not path.is_file():
+        named = EXPERIMENTS / f"{source}.toml"
+        if source not in experiments():
+            raise SweepError(f"no experiment {source!r}, and no such file; {did_you_mean(source, experiments())}")
+        path = named
+    content = _parsed(path)
+    description = content.pop(_DESCRIPTION, "")
+    if not isinstance(description, str):
+        raise SweepError(f"{path}: {_DESCRIPTION} must be text, got {description!r}")
+    groups = content.pop(_GROUPS, None)
+    if groups is not None and not (isinstance(groups, list) and groups and all(isinstance(g, dict) for g in groups)):
+        raise SweepError(f"{path}: {_GROUPS} must be one or more tables that begin with [[{_GROUPS}]]")
+    common = _normalised(content, str(path))
+    wanted: list[Wanted] = []
+    for number, group in enumerate(groups or [{}], 1):
+        where = f"{path}: [[{_GROUPS}]] {number}" if groups else str(path)
+        wanted += _runs(common, _normalised(group, where), dict(overrides or {}), where)
+        if len(wanted) > MOST_RUNS:
+            raise SweepError(f"{where}: that is more than {MOST_RUNS:,} runs")
+    wanted.sort(key=lambda run: run.seed)
+    return Sweep(source, description, tuple(wanted))
+
+
+def narrowed(sweep: Sweep, agents: Sequence[str] = (), envs: Sequence[str] = (), seeds: Sequence[int] = ()) -> Sweep:
+    """Return a sweep with the runs of some agents, environments and seeds only; nothing given keeps all.
+
+    Raises:
+        SweepError: the sweep has none of one of them.
+    """
+    kept = sweep.wanted
+    for word, field_, chosen in (("agent", "agent", agents), ("environment", "env", envs), ("seed", "seed", seeds)):
+        there = dict.fromkeys(getattr(run, field_) for run in sweep.wanted)
+        for one in chosen:
+            if one not in there:
+                raise SweepError(
+                    f"{sweep.name} has no {word} {one}; {did_you_mean(str(one), map(str, there))}. For others, copy "
+                    "its file"
+                )
+        if chosen:
+            kept = tuple(run for run in kept if getattr(run, field_) in chosen)
+    if not kept:
+        raise SweepError(f"{sweep.name} has no run with that agent, environment and seed together")
+    return Sweep(sweep.name, sweep.description, kept)
+
+
+def _in_order(path: Path) -> tuple[bool, str]:
+    # The whole paper in the order of its tables and figures, then what it does not have.
+    return not any(path.stem.startswith(word) for word in ("table", "figure", "memory")), path.as_posix()
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise SweepError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise SweepError(f"{path} is not TOML: {error}") from error
+
+
+def _normalised(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return a table with underscores in its keys, for those who write options as on the command line."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name in found:
+            raise SweepError(f"{where}: {key} is there twice")
+        found[name] = value
+    return found
+
+
+def _runs(
+    common: Mapping[str, Any], group: Mapping[str, Any], overrides: Mapping[str, Any], where: str
+) -> Iterable[Wanted]:
+    both = {**common, **group}
+    agents, envs, seeds = (_list(both, name, where) for name in _LISTS)
+    chosen = {name: value for name, value in both.items() if name not in _LISTS}
+    for agent in agents:
+        axes = {}
+        for name, raw in chosen.items():
+            if name in overrides:
+                _option(agent, name, where, _LISTS)
+                axes[name] = [overrides[name]]
+            elif name == _WARM_UP:
+                references = raw if isinstance(raw, list) else [raw]
+                axes[name] = [_warm_up(reference, common, overrides, where) for reference in references]
+            else:
+                axes[name] = _values(agent, name, raw, where)
+            if not axes[name]:
+                raise SweepError(f"{where}: {name} is an empty list")
+        for name, value in overrides.items():
+            _option(agent, name, f"--{name.replace('_', '-')}", ())
+            axes[name] = [value]
+        for env, values in itertools.product(envs, itertools.product(*axes.values())):
+            options_ = dict(zip(axes, values, strict=True))
+            reference = options_.get(_WARM_UP)
+            for seed in seeds:
+                if isinstance(reference, Wanted):
+                    source = Wanted(reference.agent, env, seed, reference.options, None, reference.where)
+                    rest = {name: value for name, value in options_.items() if name != _WARM_UP}
+                    yield Wanted(agent, env, seed, rest, source, where)
+                else:
+                    yield Wanted(agent, env, seed, options_, None, where)
+
+
+def _list(table: Mapping[str, Any], name: str, where: str) -> list[Any]:
+    example = {"agents": '["td3", "ds-td3"]', "envs": '["HalfCheetah-v5"]', "seeds": "[0, 1, 2]"}[name]
+    found = table.get(name)
+    kind = int if name == "seeds" else str
+    if not isinstance(found, list) or not found or not all(type(item) is kind for item in found):
+        problem = "is missing" if found is None else f"must be a list of {kind.__name__}, got {found!r}"
+        raise SweepError(f"{where}: {name} {problem}; for example {name} = {example}")
+    if name == "agents":
+        for agent in found:
+            if agent not in AGENTS:
+                raise SweepError(f"{where}: unknown agent {agent!r}; {did_you_mean(agent, AGENTS)}")
+    if name == "seeds" and min(found) < 0:
+        raise SweepError(f"{where}: seeds must not be negative, got {min(found)}")
+    return list(dict.fromkeys(found))
+
+
+def _option(agent: str, name: str, where: str, lists: Iterable[str]) -> Any:
+    known = options(agent)
+    if name not in known:
+        raise SweepError(f"{where}: {agent} has no option {name!r}; {did_you_mean(name, [*lists, *known])}")
+    return known[name]
+
+
+def _values(agent: str, name: str, raw: Any, where: str) -> list[Any]:
+    """Return the values of an option: one, or each of a list. One value of hidden_sizes is a list itself."""
+    option = _option(agent, name, where, _LISTS)
+    several = isinstance(raw, list) and not (takes_a_list(option) and not any(isinstance(v, list) for v in raw))
+    try:
+        return [checked(option, value) for value in (raw if several else [raw])]
+    except ValueError as error:
+        raise SweepError(f"{where}: {name} {error}") from error
+
+
+def _warm_up(raw: Any, common: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> str | Wanted:
+    """Return a directory as it is, and a table such as {agent = "td3"} as the run it describes."""
+    if isinstance(raw, str) and raw:
+        return raw
+    where = f"{where}: {_WARM_UP}"
+    if not isinstance(raw, dict) or "agent" not in raw:
+        raise SweepError(
+            f'{where} must be a directory, or a run of this sweep such as {{agent = "td3", total_timesteps = 500_000}},'
+            f" got {raw!r}"
+        )
+    if raw["agent"] not in AGENTS:
+        raise SweepError(f"{where}: unknown agent {raw['agent']!r}; {did_you_mean(str(raw['agent']), AGENTS)}")
+    agent: str = raw["agent"]
+    own = {name: value for name, value in _normalised(raw, where).items() if name != "agent"}
+    shared = {name: value for name, value in common.items() if name not in (*_LISTS, _WARM_UP)}
+    chosen: dict[str, Any] = {}
+    for name, value in {**shared, **own}.items():
+        if name == _WARM_UP:
+            raise SweepError(f"{where}: a run that others wait for cannot wait for another one itself")
+        values = _values(agent, name, value, where)
+        if len(values) != 1:
+            raise SweepError(f"{where}: {name} must have one value here, got {value!r}")
+        chosen[name] = values[0]
+    return Wanted(agent, "", 0, {**chosen, **overrides}, None, where)

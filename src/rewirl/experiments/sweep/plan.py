@@ -1,0 +1,217 @@
+"""The runs of a sweep: their settings, their directories, what each waits for, and how far each is on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rewirl.experiments.sweep.file import Wanted
+from rewirl.experiments.sweep.options import INDIFFERENT, SweepError, differing, settings
+from rewirl.training import strict_json
+from rewirl.training.bundle import PREVIOUS
+from rewirl.training.config import TrainConfig
+from rewirl.training.policy import PolicyError
+from rewirl.training.progress import Silent
+from rewirl.training.run import Run, settings_of
+from rewirl.training.run_directory import RunDirectory, RunDirectoryError, differences
+from rewirl.training.settings import from_values, to_values
+
+_LONGEST_NAME = 150
+_TAIL = 65536
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a sweep."""
+
+    name: str
+    path: Path
+    """Its directory, absolute."""
+    config: TrainConfig
+    agent_config: Any
+    after: str | None = None
+    """Name of the run whose policy it starts from."""
+    where: str = ""
+
+    def values(self) -> dict[str, Any]:
+        """Return it as JSON values, for another process."""
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "train": to_values(self.config),
+            "agent": to_values(self.agent_config),
+            "after": self.after,
+        }
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> PlannedRun:
+        """Return the run that `values` described."""
+        from rewirl.training.run import agent_config_class
+
+        config = from_values(TrainConfig, values["train"])
+        agent = from_values(agent_config_class(config.agent), values["agent"])
+        return cls(values["name"], Path(values["path"]), config, agent, values["after"])
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is, as its directory says without being locked."""
+
+    state: str
+    """"new", "begun" or "finished"."""
+    step: int
+
+
+def plan(wanted: Iterable[Wanted], directory: Path) -> dict[str, PlannedRun]:
+    """Return the runs by name, each once, those that others wait for before them.
+
+    Args:
+        wanted: from a sweep file.
+        directory: where the run directories are.
+
+    Raises:
+        SweepError: a setting is impossible, or two different runs would have the same name.
+    """
+    runs: dict[str, PlannedRun] = {}
+
+    def add(want: Wanted) -> PlannedRun:
+        after = None if want.warm_up is None else add(want.warm_up)
+        run = _planned(want, after, directory.absolute())
+        there = runs.setdefault(run.name, run)
+        if dataclasses.replace(there, where="") != dataclasses.replace(run, where=""):
+            raise SweepError(f"{want.where}: two different runs would both be called {run.name}")
+        return there
+
+    for want in wanted:
+        add(want)
+    return runs
+
+
+def check(runs: Iterable[PlannedRun]) -> None:
+    """Refuse what cannot be started: each environment is made once with each agent, and the directories are compared.
+
+    Raises:
+        SweepError: an environment or agent cannot be made, or a directory holds another run; names which and why.
+    """
+    seen = set()
+    others: list[str] = []
+    for run in runs:
+        config = dataclasses.replace(
+            run.config, seed=0, eval_every=0, warm_up_policy=None if run.after else run.config.warm_up_policy
+        )
+        key = strict_json.canonical([to_values(config), to_values(run.agent_config)], run.name)
+        if key not in seen:
+            seen.add(key)
+            try:
+                with Run(config, run.agent_config, Silent()) as made:
+                    made.warm_up_with_policy()
+            except (ValueError, PolicyError) as error:
+                raise SweepError(f"{run.where}: {run.name}: {error}") from error
+        others += other_settings(run)
+    if others:
+        raise SweepError(
+            "\n  ".join(["these directories hold runs with other settings:", *others])
+            + "\nMove them away, or choose another --directory"
+        )
+
+
+def other_settings(run: PlannedRun) -> list[str]:
+    """Return in which settings the run in a directory differs from the one wanted there; none if there is no run.
+
+    Raises:
+        SweepError: the directory is there, but is not that of a run.
+    """
+    if not (run.path / "config.json").exists():
+        return []
+    try:
+        with RunDirectory.open(run.path, lock=False) as directory:
+            config, agent_config = settings_of(directory)
+    except RunDirectoryError as error:
+        raise SweepError(str(error)) from error
+    return [
+        f"{run.path}: {difference}"
+        for difference in differences(
+            _compared(config, agent_config, run), _compared(run.config, run.agent_config, run), ""
+        )
+    ]
+
+
+def standing(run: PlannedRun) -> Standing:
+    """Return how far a run is. A finished one may have been stripped of its checkpoints: its metrics say so too."""
+    ended = _last_event(run.path / "metrics.jsonl")
+    total = run.config.total_timesteps
+    if ended.get("event") == "end" and isinstance(ended.get("step"), int) and ended["step"] >= total:
+        return Standing("finished", ended["step"])
+    saved = saved_step(run.path)
+    if saved is not None and saved >= total:
+        return Standing("finished", saved)
+    return Standing("begun" if (run.path / "config.json").exists() else "new", saved or 0)
+
+
+def saved_step(path: Path) -> int | None:
+    """Return the step of the newest checkpoint of a run directory by its name, or None."""
+    try:
+        names = [entry.name.removeprefix(PREVIOUS) for entry in (path / "checkpoints").iterdir()]
+    except OSError:
+        return None
+    steps = [int(match[1]) for match in (re.fullmatch(r"step-(\d{9,15})", name) for name in names) if match]
+    return max(steps, default=None)
+
+
+def _planned(want: Wanted, after: PlannedRun | None, directory: Path) -> PlannedRun:
+    chosen = dict(want.options)
+    if after is not None:
+        chosen["warm_up_policy"] = str(after.path)
+    try:
+        config, agent_config = settings(want.agent, want.env, want.seed, chosen)
+    except (TypeError, ValueError) as error:
+        raise SweepError(f"{want.where}: {want.agent} on {want.env}: {error}") from error
+    different = differing(config, agent_config)
+    if after is not None:
+        ending = f"-{after.config.seed}"
+        different["warm_up_policy"] = after.name.removeprefix(f"{_word(config.env)}-").removesuffix(ending)
+    parts = [_word(config.env), config.agent]
+    parts += [f"{name.replace('_', '-')}={_word(value)}" for name, value in different.items()]
+    name = "-".join(parts)
+    if len(name) > _LONGEST_NAME:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+        name = f"{name[: _LONGEST_NAME - 13]}-{digest}"
+    name = f"{name}-{config.seed}"
+    return PlannedRun(name, directory / name, config, agent_config, None if after is None else after.name, want.where)
+
+
+def _word(value: Any) -> str:
+    """Return a value as a part of a directory's name."""
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(_word, value))
+    if isinstance(value, dict):
+        value = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        value = int(value)
+    return re.sub(r"[^A-Za-z0-9_.,=+-]+", "-", str(value)).strip("-")
+
+
+def _compared(config: TrainConfig, agent_config: Any, run: PlannedRun) -> dict[str, Any]:
+    train = {name: value for name, value in to_values(config).items() if name not in INDIFFERENT}
+    if run.after is not None and config.warm_up_policy is not None:
+        train["warm_up_policy"] = Path(config.warm_up_policy).name  # the directory of the sweep may have been moved
+    return {"train": train, "agent": to_values(agent_config)}
+
+
+def _last_event(metrics: Path) -> dict[str, Any]:
+    """Return the last line of a metrics log, or nothing."""
+    try:
+        with metrics.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL))
+            lines = file.read().rpartition(b"\n")[0].splitlines()
+        found = strict_json.decode(lines[-1]) if lines else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,123 @@
+"""What a person sees of a sweep: a live table on a terminal, a line per event anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rewirl.experiments.sweep.conduct import OVER, Row, View
+from rewirl.training.progress import duration
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_REFRESH_SECONDS = 0.5
+_LINE_SECONDS = 60.0
+_ORDER = ("running", "failed", "left out", "in use", "stopped", "waiting", "finished")
+_STYLES = {"running": "bold", "failed": "red", "left out": "red", "in use": "yellow", "finished": "green"}
+
+
+class Lines:
+    """A line when something happens to a run, and one per run and minute while it learns."""
+
+    def __init__(self) -> None:
+        """Write to the standard output."""
+        self._said: dict[str, float] = {}
+
+    def changed(self, row: Row, text: str) -> None:
+        """See View."""
+        self._said[row.run.name] = time.monotonic()
+        print(f"{row.run.name}: {text}{_result(row)}", flush=True)
+
+    def refresh(self, rows: Mapping[str, Row]) -> None:
+        """See View."""
+        now = time.monotonic()
+        for name, row in rows.items():
+            if row.state == "running" and now - self._said.get(name, now) > _LINE_SECONDS:
+                self._said[name] = now
+                step, total, returned, speed, left = cells(row)
+                print(f"{name}: step {step} of {total}, return {returned}, {speed} steps/s, {left} left", flush=True)
+
+    def close(self, rows: Mapping[str, Row]) -> None:
+        """See View."""
+
+
+class Table:
+    """A table of all runs that moves; what happens to them stays above it."""
+
+    def __init__(self) -> None:
+        """See the class."""
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._live.start()
+        self._console.show_cursor(True)  # a second Ctrl-C ends the process at once and could not bring it back
+        self._next = 0.0
+
+    def changed(self, row: Row, text: str) -> None:
+        """See View."""
+        self._console.print(f"{row.run.name}: {text}{_result(row)}", markup=False)
+
+    def refresh(self, rows: Mapping[str, Row]) -> None:
+        """See View."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _REFRESH_SECONDS
+            self._live.update(table(rows, self._console.height - 4), refresh=True)
+
+    def close(self, rows: Mapping[str, Row]) -> None:
+        """See View."""
+        self._live.stop()
+
+
+def table(rows: Mapping[str, Row], height: int) -> RenderableType:
+    """Return the table of a sweep, as many rows as fit, those that need looking at first.
+
+    Args:
+        rows: of all runs.
+        height: lines of the terminal.
+    """
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    made = RichTable(box=None, pad_edge=False, caption=summary(rows), caption_justify="left")
+    made.add_column("run", overflow="fold")
+    made.add_column("state", no_wrap=True)
+    for column in ("step", "of", "return", "steps/s", "left"):
+        made.add_column(column, justify="right", no_wrap=True)
+    ordered = sorted(rows.values(), key=lambda row: _ORDER.index(row.state))
+    for row in ordered[: max(height, 1)]:
+        made.add_row(Text(row.run.name), row.state, *cells(row), style=_STYLES.get(row.state, ""))
+    return made
+
+
+def cells(row: Row) -> tuple[str, str, str, str, str]:
+    """Return step, total, last return, steps per second and time left of a run in words."""
+    speed = row.pace.speed() if row.state == "running" else 0.0
+    return (
+        f"{row.pace.done:,}",
+        f"{row.pace.total:,}",
+        "" if row.returned is None else f"{row.returned:,.1f}",
+        f"{speed:,.0f}" if speed else "",
+        duration((row.pace.total - row.pace.done) / speed) if speed else "",
+    )
+
+
+def summary(rows: Mapping[str, Row]) -> str:
+    """Return how many runs are in which state."""
+    counts = Counter(row.state for row in rows.values())
+    return f"{len(rows)} runs: " + ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
+
+
+def for_this_terminal() -> View:
+    """Return the table if the standard output is a terminal, lines otherwise."""
+    return Table() if sys.stdout.isatty() else Lines()
+
+
+def _result(row: Row) -> str:
+    return f", return {row.returned:,.1f}" if row.state in OVER and row.returned is not None else ""

@@ -1,0 +1,100 @@
+"""The actions before the first update: uniformly random, or those of a policy that was trained before."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl import seeding
+from rewirl.training.bundle import MANIFEST
+from rewirl.training.environments import Environment, EnvironmentSource, UnsuitableEnvironmentError
+from rewirl.training.policy import PolicyError
+from rewirl.training.trained_policy import TrainedPolicy
+
+NOISE = 0.1
+"""Standard deviation of the noise on a policy's actions, in units of [-1, 1]: the paper's exploration noise."""
+
+
+class WarmUp:
+    """Chooses the actions of the first `learning_starts` steps.
+
+    Args:
+        seed: the run's seed.
+        action_size: features of an action.
+    """
+
+    def __init__(self, seed: int, action_size: int) -> None:
+        """See the class; without a policy the actions are uniform in [-1, 1]."""
+        self.policy: TrainedPolicy | None = None
+        """Acts instead, plus N(0, NOISE), clipped to [-1, 1]."""
+        self._size = action_size
+        self._rng = seeding.generator(seed, "warm-up")
+
+    def action(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the next action, float32 [action] in [-1, 1], for an observation float32 [observation]."""
+        if self.policy is None:
+            return self._rng.uniform(-1.0, 1.0, self._size).astype(np.float32)
+        noisy = self.policy.act(observation[np.newaxis])[0] + self._rng.normal(0.0, NOISE, self._size)
+        action: NDArray[np.float32] = np.clip(noisy, -1.0, 1.0).astype(np.float32)
+        return action
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of the random stream as JSON values; the policy never changes."""
+        return seeding.state(self._rng)
+
+    def load_state(self, values: Any) -> None:
+        """Put back what `state` returned.
+
+        Raises:
+            ValueError: it is not the state of such a stream.
+        """
+        seeding.restore(self._rng, values)
+
+
+def load_warm_up_policy(
+    path: Path, environment: Environment, source: EnvironmentSource
+) -> tuple[TrainedPolicy, dict[str, Any]]:
+    """Read a policy for the warm-up and refuse one that was trained for another environment.
+
+    Args:
+        path: a run directory, or the directory of a policy.
+        environment: where it is to act.
+        source: where that comes from.
+
+    Returns:
+        The policy, and what the run's record says of it as JSON values: sha256 (of its manifest, which has those of all
+        its files), agent, seed and step.
+
+    Raises:
+        PolicyError: there is no sound policy.
+        UnsuitableEnvironmentError: it was trained in another environment, or with other observations or actions.
+    """
+    manifest = (path / "policy" if (path / "config.json").exists() else path) / MANIFEST
+    before = _digest(manifest)
+    policy = TrainedPolicy.load(path)
+    if _digest(manifest) != before:
+        raise PolicyError(f"warm_up_policy {path} was replaced while it was read; is it still being trained?")
+    trained_in = policy.about["environment"]["name"]
+    if trained_in != source.name:
+        raise UnsuitableEnvironmentError(
+            f"warm_up_policy {path} was trained in {trained_in}, not in {source.name}; give one of this environment"
+        )
+    policy.fits(environment)
+    if policy.bounds.values() != environment.bounds.values():
+        raise UnsuitableEnvironmentError(
+            f"warm_up_policy {path} acts within other bounds than the actions of {source.name} have: "
+            f"{policy.bounds.values()} there, {environment.bounds.values()} here"
+        )
+    about = policy.about
+    return policy, {"sha256": before, "agent": about["agent"], "seed": about["seed"], "step": about["step"]}
+
+
+def _digest(manifest: Path) -> str | None:
+    try:
+        return hashlib.sha256(manifest.read_bytes()).hexdigest()
+    except OSError:
+        return None  # loading the policy says what is wrong

@@ -1,0 +1,336 @@
+"""Promises of a sweep on one machine: killed, failed, stopped or shared, it ends as an undisturbed one."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sameness import metrics, same_to_the_bit
+
+from rewirl.cli import main
+from rewirl.experiments.sweep import conduct as conducting
+from rewirl.experiments.sweep.conduct import Row, conduct
+from rewirl.experiments.sweep.file import read_sweep
+from rewirl.experiments.sweep.options import SweepError
+from rewirl.experiments.sweep.plan import PlannedRun, check, plan, saved_step, standing
+from rewirl.experiments.sweep.pool import Pool
+from rewirl.experiments.sweep.table import summary, table
+from rewirl.experiments.sweep.worker import make
+from rewirl.training import run as runs
+from rewirl.training.progress import Silent
+from rewirl.training.run_directory import RunDirectory
+
+SETTINGS = """
+envs = ["rewirl-tests/Drift-v0"]
+env_module = "probe_environments"
+hidden_sizes = [24, 16]
+batch_size = 20
+learning_starts = 60
+buffer_size = 300
+total_timesteps = 1500
+eval_every = 500
+eval_episodes = 2
+checkpoint_every = 300
+"""
+TWELVE = SETTINGS + 'agents = ["td3", "ds-td3", "ds-sac"]\nseeds = [0, 1, 2, 3]\n'
+PROBES = str(Path(__file__).parents[1] / "training")
+
+
+class Heard:
+    """A view that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+        self.closed = False
+
+    def changed(self, row: Row, text: str) -> None:
+        self.lines.append((row.run.name, text))
+
+    def refresh(self, rows: dict[str, Row]) -> None: ...
+
+    def close(self, rows: dict[str, Row]) -> None:
+        self.closed = True
+
+
+def planned(tmp_path: Path, text: str, directory: str = "runs") -> dict[str, PlannedRun]:
+    file = tmp_path / "sweep.toml"
+    file.write_text(text)
+    return plan(read_sweep(str(file)).wanted, tmp_path / directory)
+
+
+def swept(made: dict[str, PlannedRun], pool: Pool | None = None, **expected: int) -> tuple[dict[str, Row], Heard]:
+    heard = Heard()
+    rows = conduct(made, pool or Pool(2), heard, lambda: False)
+    assert heard.closed
+    return rows, heard
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.01)
+
+
+def identical(one: Path, other: Path, stopped: bool = False) -> None:
+    """Hold the runs of two directories against each other; one that was stopped has a checkpoint more."""
+    names = sorted(path.name for path in one.iterdir())
+    assert names == sorted(path.name for path in other.iterdir())
+    for name in names:
+        same_to_the_bit(one / name, other / name)
+        lines = [metrics(path / name) for path in (one, other)]
+        if stopped:
+            lines = [[line for line in each if line["event"] != "checkpoint"] for each in lines]
+        assert lines[0] == lines[1], name
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the twelve runs, made one after the other as `rewirl train` makes them."""
+    directory = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        for run in planned(directory, TWELVE).values():
+            with runs.start(run.config, run.agent_config, run.path, Silent()) as started:
+                assert started.train().finished
+    return directory / "runs"
+
+
+class Killing(Pool):
+    """A pool some of whose processes are killed: at random, when they have saved so much."""
+
+    def __init__(self, when: list[int], seed: int) -> None:
+        super().__init__(2)
+        self.when, self.rng = when, np.random.default_rng(seed)
+        self.made: dict[str, PlannedRun] = {}
+        self.killed: list[str] = []
+
+    def wait(self, seconds: float) -> list[tuple[str, dict]]:
+        for name, process in self.processes().items():
+            saved = saved_step(self.made[name].path) or 0
+            ripe = self.when and name not in self.killed and self.when[0] <= saved <= 900
+            if ripe and self.rng.random() < 0.3:
+                os.kill(process, signal.SIGKILL)
+                self.killed.append(name)
+                self.when.pop(0)
+        return super().wait(0.01)
+
+
+def test_twelve_runs_of_which_four_are_killed_are_those_of_an_undisturbed_sweep(tmp_path, undisturbed):
+    made = planned(tmp_path, TWELVE)
+    assert len(made) == 12
+    pool = Killing([0, 300, 600, 300], seed=1)
+    pool.made = made
+    rows, heard = swept(made, pool)
+    assert {row.state for row in rows.values()} == {"finished"}
+    assert len(pool.killed) == 4
+    again = [name for name, text in heard.lines if text.startswith("killed by SIGKILL; it continues from")]
+    assert again == pool.killed
+    assert sum(text.startswith("continued at step") for _, text in heard.lines) >= 3
+    identical(tmp_path / "runs", undisturbed)
+
+
+def test_what_is_finished_is_never_made_again_even_without_its_checkpoints(tmp_path, undisturbed, monkeypatch):
+    shutil.copytree(undisturbed, tmp_path / "runs")
+    made = planned(tmp_path, TWELVE)
+    bare = next(iter(made.values()))
+    shutil.rmtree(bare.path / "checkpoints")
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").rglob("*")}
+    with monkeypatch.context() as patch:
+        patch.setattr(Pool, "start", pytest.fail)
+        rows, heard = swept(made)
+    assert make(bare, Silent(), lambda: False) == {"ended": "finished"}
+    assert {row.state for row in rows.values()} == {"finished"} and heard.lines == []
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").rglob("*")} == before
+
+
+def test_one_that_fails_does_not_stop_the_others_and_is_reported_with_its_reason(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(conducting, "TRIES", 2)
+    groups = """
+[[runs]]
+agents = ["td3"]
+[[runs]]
+agents = ["ds-td3"]
+envs = ["rewirl-tests/Nan-v0"]
+env_kwargs = { at = 25 }
+[[runs]]
+agents = ["ds-td3"]
+envs = ["rewirl-tests/Deadly-v0"]
+env_kwargs = { at = 20 }
+[[runs]]
+agents = ["ds-sac"]
+warm_up_policy = { agent = "td3", learning_rate = 1e30, learning_starts = 60 }
+[[runs]]
+agents = ["static-td3"]
+"""
+    file = tmp_path / "sweep.toml"
+    file.write_text("seeds = [0]\n" + SETTINGS.replace("1500", "200") + groups)
+    with pytest.raises(SystemExit) as exit_:
+        main(["sweep", str(file), "--directory", str(tmp_path / "runs"), "--workers", "2"])
+    out, err = capsys.readouterr()
+    assert exit_.value.code == 1
+    assert "6 runs: 3 failed, 1 left out, 2 finished" in out
+    for message in (
+        r"Nan-v0-ds-td3-.* failed: rewirl-tests/Nan-v0: the reward is nan.*episode 0, step 25",
+        r"Deadly-v0-ds-td3-.* failed: killed by SIGKILL, 2 times in a row without a checkpoint in between",
+        r"Drift-v0-td3-.*learning-rate.* failed: td3 diverged",
+        r"Drift-v0-ds-sac-.* left out: it starts from the policy of rewirl-tests-Drift-v0-td3-.*, failed",
+    ):
+        assert re.search(message, err), err
+    assert "Traceback" not in out + err
+
+
+def test_a_run_waits_for_the_one_whose_policy_it_starts_from(tmp_path):
+    text = SETTINGS.replace("1500", "150") + 'agents = ["ds-td3"]\nseeds = [0]\n'
+    made = planned(tmp_path, text + 'warm_up_policy = { agent = "td3", total_timesteps = 100 }')
+    source, run = made.values()
+    rows, heard = swept(made)
+    assert [row.state for row in rows.values()] == ["finished", "finished"]
+    assert [(name, text) for name, text in heard.lines if text in ("started", "finished")] == [
+        (each.name, text) for each in (source, run) for text in ("started", "finished")
+    ]
+    record = RunDirectory.open(run.path, lock=False).config
+    assert record["warm_up_policy"]["step"] == 100
+    moved = planned(tmp_path, (tmp_path / "sweep.toml").read_text(), "moved")
+    shutil.move(tmp_path / "runs", tmp_path / "moved")
+    check(moved.values())
+    assert {standing(each).state for each in moved.values()} == {"finished"}
+
+
+def test_what_another_process_is_making_is_left_to_it_and_said(tmp_path, capsys, monkeypatch):
+    text = SETTINGS.replace("1500", "100") + 'agents = ["td3", "ds-td3"]\nseeds = [0]\n'
+    mine, other = planned(tmp_path, text).values()
+    with runs.start(other.config, other.agent_config, other.path, Silent()), pytest.raises(SystemExit) as exit_:
+        main(["sweep", str(tmp_path / "sweep.toml"), "--directory", str(tmp_path / "runs"), "--workers", "2"])
+    out = capsys.readouterr().out
+    assert exit_.value.code == 0
+    assert f"skipped {other.name}" in out and f"in use by process {os.getpid()}" in out
+    assert standing(mine).state == "finished" and standing(other).state == "begun"
+
+
+def test_a_killed_run_whose_lock_is_held_for_a_while_is_waited_for(tmp_path, monkeypatch):
+    text = SETTINGS.replace("1500", "100") + 'agents = ["td3"]\nseeds = [0]\n'
+    (run,) = planned(tmp_path, text).values()
+    place = [
+        {"ended": "killed", "reason": "lost"},
+        {"ended": "in use", "reason": "in use by process 1"},
+        {"ended": "finished"},
+    ]
+
+    class Scripted:
+        workers = 1
+
+        def start(self, name: str, run: dict, measure: bool = False) -> None:
+            self.name = name
+
+        def wait(self, seconds: float) -> list[tuple[str, dict]]:
+            name, self.name = getattr(self, "name", None), None
+            return [(name, place.pop(0))] if name else []
+
+        def stop(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(conducting, "_RETRY_SECONDS", 0.0)
+    rows = conduct({run.name: run}, Scripted(), Heard(), lambda: False)
+    assert rows[run.name].state == "finished" and place == []
+    place += [{"ended": "in use", "reason": "in use by process 1"}]
+    rows = conduct({run.name: run}, Scripted(), Heard(), lambda: False)
+    assert rows[run.name].state == "in use"
+
+
+def test_a_directory_with_other_settings_is_refused_and_not_touched(tmp_path, capsys):
+    text = SETTINGS.replace("1500", "100") + 'agents = ["td3"]\nseeds = [0]\n'
+    (run,) = planned(tmp_path, text).values()
+    other = planned(tmp_path, text.replace("[24, 16]", "[24, 8]"))
+    (there,) = other.values()
+    with runs.start(there.config, there.agent_config, run.path, Silent()) as started:
+        started.train()
+    before = {file: file.stat().st_mtime_ns for file in run.path.rglob("*")}
+    planned(tmp_path, text)
+    with pytest.raises(SystemExit) as exit_:
+        main(["sweep", str(tmp_path / "sweep.toml"), "--directory", str(tmp_path / "runs")])
+    assert exit_.value.code == 2
+    assert f"{run.path}: agent.hidden_sizes: [24,8] there, [24,16] here" in capsys.readouterr().err
+    with pytest.raises(SweepError, match="hidden_sizes"):
+        raise AssertionError(check([run]))
+    assert "agent.hidden_sizes" in make(run, Silent(), lambda: False)["reason"]
+    assert {file: file.stat().st_mtime_ns for file in run.path.rglob("*")} == before
+
+
+# Signals that whoever runs the tests ignores, as nohup does, would be ignored by the sweep too, so they are reset.
+SWEEP = """
+import signal, sys
+for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(each, signal.SIG_DFL)
+from rewirl.cli import main
+main(["sweep", *sys.argv[1:]])
+"""
+
+
+def begin(file: Path, directory: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SWEEP, str(file), "--directory", str(directory), "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": PROBES},
+    )
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_sweep_saves_its_runs_and_the_same_command_goes_on(tmp_path, undisturbed, by):
+    made = planned(tmp_path, TWELVE)
+    for run in list(made.values())[:8]:
+        shutil.copytree(undisturbed / run.name, run.path)
+    left = list(made.values())[8:]
+    sweep = begin(tmp_path / "sweep.toml", tmp_path / "runs")
+    until(lambda: any((saved_step(run.path) or 0) >= 300 for run in left))
+    sweep.send_signal(by)
+    out, _ = sweep.communicate(timeout=60)
+    begun = [run for run in left if standing(run).state == "begun"]
+    if by == signal.SIGINT:
+        assert sweep.returncode == 130 and "the same command goes on" in out and "Traceback" not in out
+        assert re.search(r"saved at step [1-9]", out)
+    for run in begun:  # a sweep that is killed cannot wait for its runs; they save and end by themselves
+
+        def free(run: PlannedRun = run) -> bool:
+            try:
+                RunDirectory.open(run.path).close()
+            except Exception:
+                return False
+            return True
+
+        until(free)
+    assert any((saved_step(run.path) or 0) % 300 for run in begun), "none was saved on the way"
+    rows, _ = swept(made)
+    assert {row.state for row in rows.values()} == {"finished"}
+    identical(tmp_path / "runs", undisturbed, stopped=True)
+
+
+def test_the_table_fits_the_terminal_and_shows_first_what_needs_looking_at(tmp_path):
+    from rich.console import Console
+
+    rows = {name: Row(run) for name, run in planned(tmp_path, TWELVE).items()}
+    for row, state in zip(rows.values(), ["finished"] * 9 + ["failed", "running", "waiting"], strict=True):
+        row.state = state
+        row.pace.begin(0, 1500)
+    running = list(rows.values())[10]
+    running.returned, running.pace.done = 12.34, 700
+    console = Console(width=250, record=True, file=io.StringIO())
+    console.print(table(rows, 3))
+    lines = console.export_text().splitlines()
+    assert len(lines) == 5
+    assert lines[1].startswith(running.run.name) and "700  1,500" in lines[1] and "12.3" in lines[1]
+    assert "failed" in lines[2] and "waiting" in lines[3]
+    assert summary(rows) == lines[4].strip() == "12 runs: 1 running, 1 failed, 1 waiting, 9 finished"

@@ -1,0 +1,132 @@
+"""Promises of the named experiments: each runs, scaled down, to its end; and a dry run says what it would take."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rewirl.cli import main
+from rewirl.experiments.sweep import pool
+from rewirl.experiments.sweep.estimate import makespan, seconds_left
+from rewirl.experiments.sweep.file import experiments, read_sweep
+from rewirl.experiments.sweep.plan import PlannedRun, plan, standing
+from rewirl.experiments.sweep.worker import make
+from rewirl.training import run as runs
+from rewirl.training.progress import Silent
+
+SMALL = shlex.split(
+    "--seeds 0 --envs HalfCheetah-v5 --total-timesteps 340 --learning-starts 100 --hidden-sizes 32 32 --batch-size 16 "
+    "--eval-every 0 --buffer-size 500"
+)
+
+
+class Here:
+    """A place that makes every run in this process, at once."""
+
+    made: list[str] = []  # noqa: RUF012
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._ended: list[tuple[str, dict[str, Any]]] = []
+
+    def start(self, name: str, run: Mapping[str, Any], measure: bool = False) -> None:
+        Here.made.append(name)
+        self._ended.append((name, make(PlannedRun.from_values(dict(run)), Silent(), lambda: False)))
+
+    def wait(self, seconds: float) -> list[tuple[str, dict[str, Any]]]:
+        ended, self._ended = self._ended, []
+        return ended
+
+    def stop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared")
+
+
+def rewirl(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    assert isinstance(exit_.value.code, int)
+    return exit_.value.code
+
+
+@pytest.mark.parametrize("name", experiments())
+def test_every_experiment_runs_scaled_down_and_makes_no_run_twice(shared, monkeypatch, capsys, name):
+    monkeypatch.setattr(pool, "Pool", Here)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    Here.made = []
+    there = {path.name for path in shared.iterdir()}
+    assert rewirl("sweep", name, *SMALL, "--directory", shared) == 0
+    out = capsys.readouterr().out
+    count = int(out.splitlines()[-1].split()[0])
+    assert count >= 2 and f"{count} runs: {count} finished" in out
+    assert len(set(Here.made)) == len(Here.made) and not there & set(Here.made)
+    for made in Here.made:
+        config = json.loads((shared / made / "config.json").read_text())["config"]
+        assert config["train"]["total_timesteps"] == 340 and config["agent"]["hidden_sizes"] == [32, 32]
+        assert (shared / made / "policy").is_dir()
+
+
+def test_a_dry_run_measures_lists_every_run_and_starts_none(tmp_path, capsys):
+    options = ["--total-timesteps", 3000, "--learning-starts", 500, "--eval-every", 1000, "--hidden-sizes", 32, 32]
+    directory = tmp_path / "runs"
+    sweep = ("sweep", "ds-drl/figure-5", "--envs", "HalfCheetah-v5", *options, "--directory", directory, "--workers", 2)
+    assert rewirl(*sweep, "--dry-run") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("ds-drl/figure-5: Figure 5")
+    assert len(out) == 12 and all(" new " in line and line.endswith(" minutes") for line in out[1:11])
+    assert "10 runs, 0 finished; the others take about" in out[-1] and "with 2 workers on this machine" in out[-1]
+    assert not directory.exists()
+
+
+def test_a_dry_run_of_what_is_finished_or_begun_says_so(tmp_path, capsys):
+    file = tmp_path / "sweep.toml"
+    file.write_text(
+        'agents = ["td3"]\nenvs = ["rewirl-tests/Drift-v0"]\nseeds = [0, 1]\nenv_module = "probe_environments"\n'
+        "hidden_sizes = [24, 16]\nlearning_starts = 60\ntotal_timesteps = 200\neval_every = 0\n"
+    )
+    first, second = plan(read_sweep(str(file)).wanted, tmp_path / "runs").values()
+    assert make(first, Silent(), lambda: False) == {"ended": "finished"}
+    with runs.start(second.config, second.agent_config, second.path, Silent()) as begun:
+        begun.train(lambda: begun.training.step >= 120)
+    assert (standing(second).state, standing(second).step) == ("begun", 120)
+    assert rewirl("sweep", file, "--directory", tmp_path / "runs", "--dry-run", "--workers", 1) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].endswith("200 steps  finished") and "200 steps  at step 120" in lines[2]
+    assert lines[3].startswith("2 runs, 1 finished; the others take about 0.")
+    assert make(second, Silent(), lambda: False) == {"ended": "finished"}
+    assert rewirl("sweep", file, "--directory", tmp_path / "runs", "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines()[3] == "2 runs, 2 finished"
+
+
+def test_the_time_left_is_that_of_warm_up_learning_and_evaluations(tmp_path):
+    file = tmp_path / "sweep.toml"
+    file.write_text('agents = ["td3"]\nenvs = ["Ant-v5"]\nseeds = [0]\ntotal_timesteps = 102_500\n')
+    (run,) = plan(read_sweep(str(file)).wanted, tmp_path).values()
+    rates = {"warm_up": 1.0, "learning": 100.0, "evaluation": 10_000.0, "episode": 2.0}
+    # evaluations at 0, 5,000, ..., 100,000 and at the end, ten episodes each
+    assert seconds_left(run, rates, 0) == 25_000 + 77_500 * 100 + 22 * 10 * 2 * 10_000
+    assert seconds_left(run, rates, 20_000) == 5_000 + 77_500 * 100 + 17 * 10 * 2 * 10_000
+    assert seconds_left(run, rates, 100_000) == 2_500 * 100 + 1 * 10 * 2 * 10_000
+    assert seconds_left(run, rates, 102_500) == 0
+
+
+def test_runs_together_take_as_long_as_the_busiest_worker_and_wait_for_what_they_need():
+    runs = plan(read_sweep("ds-drl/figure-4").wanted, Path("runs"))
+    source, run = next((runs[run.after], run) for run in runs.values() if run.after is not None)
+    four = {str(number): source for number in range(4)}
+    assert makespan(four, dict.fromkeys(four, 3.0), 2) == 6.0
+    assert makespan(four, {"0": 1.0, "1": 5.0, "2": 1.0, "3": 1.0}, 2) == 5.0
+    pair = {source.name: source, run.name: run}
+    assert makespan(pair, {source.name: 3.0, run.name: 4.0}, 8) == 7.0
+    assert makespan(pair, {source.name: 0.0, run.name: 4.0}, 8) == 4.0

@@ -1,0 +1,226 @@
+"""Promises of the sweep file: what it means, how its runs are called, and what is refused at the door."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rewirl.experiments.presets import agent_config, preset
+from rewirl.experiments.sweep.file import experiments, narrowed, read_sweep
+from rewirl.experiments.sweep.options import SweepError
+from rewirl.experiments.sweep.plan import PlannedRun, check, plan
+from rewirl.training.config import TrainConfig
+
+MUJOCO = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")
+SMALL = 'agents = ["ds-td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n'
+
+
+@pytest.fixture
+def runs(tmp_path):
+    def read(text: str, **overrides: Any) -> dict[str, PlannedRun]:
+        file = tmp_path / "sweep.toml"
+        file.write_text(text)
+        return plan(read_sweep(str(file), overrides).wanted, tmp_path / "runs")
+
+    return read
+
+
+def test_lists_are_multiplied_and_the_seeds_come_first(runs):
+    made = runs('agents = ["td3", "ds-td3"]\nenvs = ["Hopper-v5", "Ant-v5"]\nseeds = [3, 1]')
+    assert list(made) == [
+        f"{env}-{agent}-{seed}" for seed in (1, 3) for agent in ("td3", "ds-td3") for env in ("Hopper-v5", "Ant-v5")
+    ]
+    one = made["Ant-v5-ds-td3-3"]
+    assert one.config == TrainConfig(agent="ds-td3", env="Ant-v5", seed=3, threads=1)
+    assert one.agent_config == agent_config("ds-td3", "Ant-v5")
+
+
+def test_a_list_of_values_varies_an_option_and_a_list_of_lists_one_that_takes_a_list(runs):
+    made = runs(SMALL + "adapt_every = [200, 1000]\nhidden_sizes = [[32, 32], [64, 64]]\nlearning-rate = 1")
+    assert list(made) == [
+        "Pendulum-v1-ds-td3-hidden-sizes=32,32-learning-rate=1-adapt-every=200-0",
+        "Pendulum-v1-ds-td3-hidden-sizes=64,64-learning-rate=1-adapt-every=200-0",
+        "Pendulum-v1-ds-td3-hidden-sizes=32,32-learning-rate=1-0",  # 1000 is the default
+        "Pendulum-v1-ds-td3-hidden-sizes=64,64-learning-rate=1-0",
+    ]
+    first = next(iter(made.values())).agent_config
+    assert first.hidden_sizes == (32, 32) and first.topology.adapt_every == 200
+    assert first.learning_rate == 1.0 and isinstance(first.learning_rate, float)
+    (single,) = runs(SMALL + "hidden_sizes = [32, 16]").values()
+    assert single.agent_config.hidden_sizes == (32, 16)
+
+
+def test_a_group_says_more_than_the_file_and_the_command_line_more_than_both(runs):
+    text = 'envs = ["Pendulum-v1"]\nseeds = [0]\ngamma = 0.9\n[[runs]]\nagents = ["td3"]\n'
+    text += '[[runs]]\nagents = ["ds-td3"]\ngamma = [0.8, 0.7]'
+    assert [run.agent_config.gamma for run in runs(text).values()] == [0.9, 0.8, 0.7]
+    assert {name: run.agent_config.gamma for name, run in runs(text, gamma=0.5).items()} == {
+        "Pendulum-v1-td3-gamma=0.5-0": 0.5,
+        "Pendulum-v1-ds-td3-gamma=0.5-0": 0.5,
+    }
+
+
+def test_what_changes_nothing_of_a_run_is_not_in_its_name(runs):
+    (name,) = runs(SMALL + "threads = 2\ncheckpoint_every = 5\nkeep_checkpoints = 1")
+    assert name == "Pendulum-v1-ds-td3-0"
+
+
+def test_a_sparsity_takes_the_place_of_the_papers_lambdas(runs):
+    (run,) = runs('agents = ["ds-td3"]\nenvs = ["Ant-v5"]\nseeds = [0]\nsparsity = 0.8').values()
+    assert run.name == "Ant-v5-ds-td3-sparsity=0.8-0"
+    assert run.agent_config.topology.lambdas is None and run.agent_config.topology.sparsity == 0.8
+
+
+def test_long_names_and_odd_characters_make_directories_all_the_same(runs):
+    text = SMALL.replace("Pendulum-v1", "my_package:My/Env-v0") + "env_kwargs = { a = '" + 200 * "x" + "' }"
+    (name,) = runs(text)
+    assert name.startswith("my_package-My-Env-v0-ds-td3-env-kwargs=") and name.endswith("-0") and len(name) < 200
+    (other,) = runs(text.replace("xx'", "xy'"))
+    assert other != name
+
+
+def test_a_warm_up_policy_can_be_that_of_another_run_with_the_same_seed_and_environment(runs, tmp_path):
+    made = runs(
+        'agents = ["ds-td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0, 1]\neval_every = 70\n'
+        'warm_up_policy = [{ agent = "td3", total-timesteps = 500 }, { agent = "sac" }]'
+    )
+    assert list(made)[:4] == [
+        "Pendulum-v1-td3-total-timesteps=500-eval-every=70-0",
+        "Pendulum-v1-ds-td3-warm-up-policy=td3-total-timesteps=500-eval-every=70-eval-every=70-0",
+        "Pendulum-v1-sac-eval-every=70-0",
+        "Pendulum-v1-ds-td3-warm-up-policy=sac-eval-every=70-eval-every=70-0",
+    ]
+    run = list(made.values())[1]
+    assert run.after == next(iter(made))
+    assert run.config.warm_up_policy == str(tmp_path / "runs" / run.after)
+    assert list(made.values())[5].after == list(made)[4] != run.after
+    (_, path) = runs('agents = ["td3", "ds-td3"]\nenvs = ["Ant-v5"]\nseeds = [0]\nwarm_up_policy = "/a/b c"').values()
+    assert (path.name, path.after) == ("Ant-v5-ds-td3-warm-up-policy=a-b-c-0", None)
+
+
+REFUSED = {
+    "key": (SMALL + "adapt_evry = 3", r"sweep.toml: ds-td3 has no option 'adapt_evry'; did you mean adapt_every\?"),
+    "one agent": (SMALL.replace("agents =", "agent ="), "agents is missing; for example agents ="),
+    "key of a group": (SMALL + "[[runs]]\n[[runs]]\nrue = 1", r"\[\[runs\]\] 2: .* 'rue'; did you mean rule"),
+    "agent": (SMALL.replace("ds-td3", "ds-td4"), r"unknown agent 'ds-td4'; did you mean ds-td3\?"),
+    "another agent's": (SMALL + "temperature = 0.1", "ds-td3 has no option 'temperature'"),
+    "no list": (SMALL.replace("[0]", "0"), "seeds must be a list of int, got 0"),
+    "empty list": (SMALL + "gamma = []", "gamma is an empty list"),
+    "seed": (SMALL.replace("[0]", "[-1]"), "seeds must not be negative"),
+    "number": (SMALL + 'gamma = "0.9"', "gamma must be a number, got '0.9'"),
+    "whole number": (SMALL + "adapt_every = [200, 0.5]", "adapt_every must be a whole number, got 0.5"),
+    "truth": (SMALL + "seed = 1", "no option 'seed'; did you mean seeds"),
+    "not a choice": (SMALL + 'drop = "none"', r"drop must be 'paper' or .*'code' or 'magnitude'.*, got 'none'"),
+    "sizes": (SMALL + 'hidden_sizes = ["a"]', "hidden_sizes must be a list of which each is a whole number"),
+    "impossible": (SMALL + "gamma = 2", "ds-td3 on Pendulum-v1: gamma must be between 0 and 1, got 2.0"),
+    "both": (SMALL + "sparsity = 0.5\nlambdas = [7, 64]", "sparsity and lambdas both"),
+    "distribution": (SMALL.replace("Pendulum-v1", "Ant-v5") + 'distribution = "uniform"', "give sparsity too"),
+    "twice": (SMALL + "adapt_every = 1\nadapt-every = 2", "adapt-every is there twice"),
+    "toml": ("agents = [", "sweep.toml is not TOML"),
+    "description": ("description = 1", "description must be text"),
+    "runs": (SMALL + "[runs]", r"runs must be one or more tables that begin with \[\[runs\]\]"),
+    "too many": (SMALL.replace("[0]", str(list(range(200)))) + f"adapt_every = {list(range(1, 60))}", "10,000 runs"),
+    "warm-up": (SMALL + "warm_up_policy = 3", "must be a directory, or a run of this sweep"),
+    "warm-up agent": (SMALL + 'warm_up_policy = { agent = "td" }', "unknown agent 'td'; did you mean td3"),
+    "warm-up list": (SMALL + 'warm_up_policy = { agent = "td3", gamma = [0.5, 1] }', "gamma must have one value here"),
+    "name": (SMALL + 'env_kwargs = [{ a = "/" }, { a = ":" }]', "two different runs would both be called"),
+}
+
+
+@pytest.mark.parametrize("text, message", REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_wrong_is_refused_with_file_and_key(runs, text, message):
+    with pytest.raises(SweepError, match=message) as refused:
+        runs(text)
+    assert "sweep.toml" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (SMALL.replace("Pendulum-v1", "Pendulun-v1"), r"unknown environment 'Pendulun-v1': did you mean Pendulum-v1\?"),
+        (SMALL + "sparsity = 0.9999", r"layer +shape +density +connections"),
+        (SMALL + 'rule = "sett"', "sett"),
+        (SMALL + 'warm_up_policy = "nowhere"', "nowhere does not exist"),
+    ],
+)
+def test_what_no_environment_or_agent_can_be_made_of_is_refused_before_anything_starts(runs, text, message):
+    made = runs(text)
+    with pytest.raises(SweepError, match=message) as refused:
+        check(made.values())
+    assert "sweep.toml: " in str(refused.value) and next(iter(made)) in str(refused.value)
+
+
+def test_an_unknown_experiment_is_refused_with_what_is_near():
+    with pytest.raises(SweepError, match=r"no experiment 'ds-drl/table2'.*did you mean ds-drl/table-2\?"):
+        read_sweep("ds-drl/table2")
+    with pytest.raises(SweepError, match="cannot be read"):
+        read_sweep("missing.toml")
+
+
+def test_a_sweep_can_be_narrowed_to_what_it_has():
+    kept = narrowed(read_sweep("ds-drl/table-2"), ["td3"], ["Ant-v5", "Hopper-v5"], [4]).wanted
+    assert [(run.agent, run.env, run.seed) for run in kept] == [("td3", "Hopper-v5", 4), ("td3", "Ant-v5", 4)]
+    for wrong, message in [
+        ((["td"],), "has no agent td; did you mean td3"),
+        (([], ["Ant-v4"]), "has no environment Ant-v4; did you mean Ant-v5"),
+        (([], [], [7]), "has no seed 7"),
+    ]:
+        with pytest.raises(SweepError, match=message):
+            narrowed(read_sweep("ds-drl/table-2"), *wrong)
+    with pytest.raises(SweepError, match="no run with that agent, environment and seed together"):
+        narrowed(read_sweep("ds-drl/results"), ["sac"], ["Hopper-v5"])
+
+
+def test_runs_that_others_wait_for_are_not_narrowed_away():
+    made = plan(narrowed(read_sweep("ds-drl/figure-4"), ["ds-td3"], [], [0]).wanted, Path("runs"))
+    assert [run.config.agent for run in made.values()] == ["ds-td3", "td3", "ds-td3", "td3", "ds-td3"]
+
+
+RUNS = {
+    "table-1": 100,
+    "table-2": 100,
+    "figure-1": 100,
+    "memory-flops": 15,
+    "figure-2": 25,
+    "figure-3": 20,
+    "figure-4": 55,
+    "table-4": 50,
+    "table-5": 50,
+    "figure-5": 50,
+    "wall-clock": 25,
+    "connections": 55,
+    "results": 17,
+}
+
+
+def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
+    assert {name: len(plan(read_sweep(name).wanted, Path("runs"))) for name in experiments()} == {
+        f"ds-drl/{name}": count for name, count in RUNS.items()
+    }
+    assert all(experiments().values())
+
+
+def test_experiments_share_their_runs_and_their_settings_are_the_papers():
+    table, figure = (plan(read_sweep(f"ds-drl/{name}").wanted, Path("runs")) for name in ("table-2", "figure-1"))
+    assert table.keys() == figure.keys()
+    for env in MUJOCO:
+        for agent in ("td3", "static-td3", "ds-td3"):
+            assert table[f"{env}-{agent}-0"].agent_config == preset(f"ds-drl/{agent}/{env}").config
+        soft = table[f"{env}-sac-tau=0.005-target-update-interval=1-0"]
+        assert soft.agent_config == preset(f"ds-drl/sac-soft/{env}").config
+        assert soft.config == TrainConfig(agent="sac", env=env, threads=1)
+    hard = plan(read_sweep("ds-drl/table-5").wanted, Path("runs"))
+    assert hard["Ant-v5-ds-sac-4"].agent_config == preset("ds-drl/ds-sac/Ant-v5").config
+    for name in ("figure-2", "figure-3", "figure-4", "wall-clock", "connections"):
+        assert "HalfCheetah-v5-td3-4" in plan(read_sweep(f"ds-drl/{name}").wanted, Path("runs"))
+
+
+def test_the_example_in_the_docs_means_what_they_say(runs):
+    (example,) = re.findall(r"```toml\n(.*?)```", (Path(__file__).parents[2] / "docs/sweeps.md").read_text(), re.DOTALL)
+    made = runs(example)
+    assert len(made) == 2 * 3 * (2 + 2 * 2 + 1 + 1)
+    assert "Hopper-v5-ds-td3-total-timesteps=500000-hidden-sizes=512,512-adapt-every=500-2" in made
+    assert made["Hopper-v5-td3-total-timesteps=200000-1"].config.total_timesteps == 200_000

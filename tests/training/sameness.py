@@ -1,0 +1,31 @@
+"""Whether two runs are one and the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rewirl.training.checkpoint import load_latest
+from rewirl.training.metrics_log import read_metrics
+
+
+def metrics(path: Path) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(path / "metrics.jsonl")
+    ]
+
+
+def same_to_the_bit(one: Path, other: Path) -> None:
+    first, second = (load_latest(path / "checkpoints", pytest.fail) for path in (one, other))
+    assert first is not None and second is not None
+    assert first.step == second.step
+    assert first.arrays.keys() == second.arrays.keys()
+    for name, array in first.arrays.items():
+        assert array.dtype == second.arrays[name].dtype and array.tobytes() == second.arrays[name].tobytes(), name
+    aside = {"seconds": None, "metrics_offset": None}
+    assert {**first.values, **aside} == {**second.values, **aside}
+    assert (one / "policy" / "policy.safetensors").read_bytes() == (
+        other / "policy" / "policy.safetensors"
+    ).read_bytes()
