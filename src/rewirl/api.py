@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from rewirl.experiments.presets import topology as default_topology
 from rewirl.nn import Layer, SparseMLP
 from rewirl.topology import TopologyConfig
+from rewirl.topology.config import making_room
 from rewirl.training.config import TrainConfig, default_threads
 from rewirl.training.environments import environment_source
 from rewirl.training.evaluation import Evaluation, Evaluator
@@ -366,14 +367,9 @@ def _settings(agent: str, env: str, options: Mapping[str, Any]) -> Any:
             raise ValueError(f"{agent} has no option {name!r}{hint}")
     chosen = dict(_tuples(options))
     topology = {name: value for name, value in chosen.items() if name in of_topology}
-    if topology.get("sparsity") is not None and topology.get("lambdas") is not None:
-        raise ValueError("sparsity and lambdas both say how many connections there are; give one of them")
-    if topology.get("layer_sparsities") is not None and {"sparsity", "lambdas"} & set(topology):
-        raise ValueError("layer_sparsities say how many connections there are; leave sparsity and lambdas out")
-    if topology.get("sparsity") is not None:
-        topology["lambdas"] = None
+    base = making_room(default_topology(agent, env), [name for name, value in topology.items() if value is not None])
     return kind(
-        topology=dataclasses.replace(default_topology(agent, env), **topology),
+        topology=dataclasses.replace(base, **topology),
         **{name: value for name, value in chosen.items() if name in of_agent},
     )
 

@@ -533,6 +533,7 @@ def _agent_options(command: str, given: list[str], **more: tuple[Any, Any, str])
 def _resolved(given: list[str]) -> tuple[AgentConfig, TrainConfig]:
     """Find the default settings of the agent and of its run, before the other options are parsed."""
     from rewirl.experiments.presets import agent_config, preset
+    from rewirl.topology.config import making_room
     from rewirl.training.config import TrainConfig
 
     asked = {name: _value_of(name, given) for name in ("--agent", "--env", "--preset")}
@@ -547,23 +548,11 @@ def _resolved(given: list[str]) -> tuple[AgentConfig, TrainConfig]:
     else:
         agent, env = asked["--agent"] or TrainConfig.agent, asked["--env"] or TrainConfig.env
         config, train = agent_config(agent, env), {}
-    sparsity_asked = _value_of("--sparsity", given) is not None
-    lambdas_asked = _value_of("--lambdas", given) is not None
-    if (
-        sparsity_asked
-        and lambdas_asked
-        and "None" not in (_value_of("--sparsity", given), _value_of("--lambdas", given))
-    ):
-        raise UsageError("--sparsity and --lambdas both say how many connections there are; give one of them")
-    if _value_of("--layer-sparsities", given) not in (None, "None") and (sparsity_asked or lambdas_asked):
-        raise UsageError("--layer-sparsities say how many connections there are; leave --sparsity and --lambdas out")
-    if sparsity_asked:
-        config = dataclasses.replace(config, topology=dataclasses.replace(config.topology, lambdas=None))
-    elif not lambdas_asked and config.topology.lambdas is not None and _value_of("--distribution", given) is not None:
-        raise UsageError(
-            f"--distribution spreads a --sparsity over the layers, but {agent} on {env} has lambdas by default; "
-            "give --sparsity too"
-        )
+    names = ("sparsity", "lambdas", "layer_sparsities", "distribution")
+    topology = making_room(
+        config.topology, [n for n in names if _value_of("--" + n.replace("_", "-"), given) not in (None, "None")]
+    )
+    config = dataclasses.replace(config, topology=topology)
     return config, TrainConfig(agent=agent, env=env, **train)
 
 

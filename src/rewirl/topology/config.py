@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal, get_args
@@ -182,6 +183,27 @@ class TopologyConfig:
         """
         own = self.actor_sparsity if network == "actor" else self.critic_sparsity
         return self if own is None else replace(self, sparsity=own, lambdas=None)
+
+
+def making_room(base: TopologyConfig, asked: Collection[str]) -> TopologyConfig:
+    """Return a configuration in which what was asked for can be put, without what it had in its stead.
+
+    Args:
+        base: the defaults.
+        asked: names of fields that are to be given a value other than none.
+
+    Raises:
+        ValueError: two of them say how many connections there are, or one spreads what is not asked for.
+    """
+    ways = [name for name in ("sparsity", "lambdas", "layer_sparsities") if name in asked]
+    if len(ways) > 1:
+        raise ValueError(f"{' and '.join(ways)} both say how many connections there are; give one of them")
+    if "distribution" in asked and not ways and (base.lambdas, base.layer_sparsities) != (None, None):
+        raise ValueError(
+            "distribution spreads a sparsity over the layers, but lambdas or layer_sparsities are the default here; "
+            "give sparsity too"
+        )
+    return replace(base, lambdas=None, layer_sparsities=None) if "sparsity" in ways else base
 
 
 def _one_of(field: str, value: str, choices: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from rewirl.experiments import presets
+from rewirl.topology.config import making_room
 from rewirl.training.config import TrainConfig
 from rewirl.training.run import agent_config_class
 
@@ -92,17 +93,9 @@ def settings(agent: str, env: str, seed: int, chosen: Mapping[str, Any]) -> tupl
     for name, value in chosen.items():
         of[known[name].place][name] = value
     topology = of["topology"]
-    if "sparsity" in topology and "lambdas" in topology:
-        raise ValueError("sparsity and lambdas both say how many connections there are; give one of them")
-    if "sparsity" in topology:
-        topology["lambdas"] = None
-    elif "distribution" in topology and "lambdas" not in topology and base.topology.lambdas is not None:
-        raise ValueError(
-            f"distribution spreads a sparsity over the layers, but {agent} on {env} has lambdas by default; "
-            "give sparsity too"
-        )
+    room = making_room(base.topology, [name for name, value in topology.items() if value is not None])
     config = TrainConfig(agent=agent, env=env, seed=seed, **of["train"])
-    return config, dataclasses.replace(base, topology=dataclasses.replace(base.topology, **topology), **of["agent"])
+    return config, dataclasses.replace(base, topology=dataclasses.replace(room, **topology), **of["agent"])
 
 
 def differing(config: TrainConfig, agent_config: Any) -> dict[str, Any]:
