@@ -14,7 +14,18 @@ from rewirl import seeding
 @dataclass
 class Layer:
     shape: tuple[int, int]
-    connections: int
+    at: tuple[int, ...]
+
+    @property
+    def connections(self) -> int:
+        return len(self.at)
+
+    @property
+    def dense(self) -> bool:
+        return self.connections == self.shape[0] * self.shape[1]
+
+    def places(self) -> NDArray[np.int64]:
+        return np.array(self.at, np.int64)
 
 
 @dataclass
@@ -80,8 +91,10 @@ class StandInAgent:
         return {"loss": self.loss}
 
     def networks(self) -> dict[str, Network]:
-        actor = Network([Layer((4, 3), 6), Layer((2, 4), 8)])
-        return {"actor": actor, "target_actor": Network([Layer((4, 3), 1), Layer((2, 4), 1)])}
+        # A connection moves on at every update, through 12 places in turn.
+        moving = tuple(sorted({*range(5), 5 + self.updates % 7}))
+        actor = Network([Layer((4, 3), moving), Layer((2, 4), tuple(range(8)))])
+        return {"actor": actor, "target_actor": Network([Layer((4, 3), (0,)), Layer((2, 4), (7,))])}
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         return {"weights": self.weights}, {"updates": self.updates, "loss": self.loss, "rng": seeding.state(self.rng)}

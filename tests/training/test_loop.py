@@ -300,6 +300,27 @@ def test_an_evaluation_that_comes_late_leaves_the_record_and_the_state_as_they_a
         assert all(np.array_equal(array, other_arrays[name]) for name, array in arrays.items())
 
 
+@pytest.mark.parametrize("questions", [0, 7, math.inf])
+def test_the_topology_of_an_evaluation_is_that_of_its_own_step_beside_the_first(questions):
+    run = late(questions, learning_starts=20)
+    run.run(60)
+    for number, line in enumerate(run.recorder.events):
+        if line["event"] == "evaluation":
+            beside = run.recorder.events[number + 1]
+            assert (beside["event"], beside["step"]) == ("topology", line["step"])
+            place = 5 + line["updates"] % 7
+            inputs = np.bincount(np.array([*range(5), place]) % 3)
+            assert beside["networks"] == {
+                "actor": {
+                    "shapes": [[4, 3], [2, 4]],
+                    "connections": [6, 8],
+                    "initial_alive": [5 / 6 if place != 5 else 1.0, None],
+                    "input_connections": inputs.tolist(),
+                }
+            }
+    assert len(run.recorder.named("topology")) == len(run.recorder.named("evaluation")) == 4
+
+
 def test_training_goes_on_while_an_evaluation_is_in_flight():
     run = late(10, checkpoint_every=0)
     steps = []

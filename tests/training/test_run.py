@@ -242,6 +242,31 @@ def test_the_topology_moves_but_keeps_its_size(uninterrupted):
     assert [line for line in metrics(uninterrupted) if line["event"] == "diagnostics"][-1]["rewired"] > 100
 
 
+def test_the_record_of_drift_is_what_the_final_topology_says(uninterrupted):
+    lines = [line for line in metrics(uninterrupted) if line["event"] == "topology"]
+    saved = load_latest(uninterrupted / "checkpoints", pytest.fail)
+    with runs.Run(config(), AGENT, Silent()) as run:
+        names = ("actor", "critic1", "critic2")
+        first = {name: [layer.places() for layer in run.agent.networks()[name].layers] for name in names}
+        run.training.load_state(saved.arrays, saved.values)
+        for name in names:
+            found = lines[-1]["networks"][name]
+            for index, layer in enumerate(run.agent.networks()[name].layers):
+                kept = len(set(first[name][index].tolist()) & set(layer.places().tolist()))
+                expected = None if layer.dense else kept / len(first[name][index])
+                assert found["initial_alive"][index] == expected
+                assert found["connections"][index] == layer.connections
+            layer = run.agent.networks()[name].layers[0]
+            if layer.dense:
+                assert name == "actor" and found["input_connections"] is None
+                continue
+            mask = np.zeros(layer.shape, bool)
+            mask.flat[layer.places()] = True
+            assert found["input_connections"] == mask.sum(axis=0).tolist()
+    shares = [line["networks"]["critic1"]["initial_alive"][1] for line in lines]
+    assert shares[0] == 1.0 and 0.1 < shares[-1] < 0.9
+
+
 def test_a_finished_run_can_go_on_and_equals_the_longer_run(tmp_path, uninterrupted):
     path = trained(tmp_path / "run", config(total_timesteps=250))
     assert runs.resume(path, Silent()) is None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.training.config import TrainConfig
+from rewirl.training.drift import Drift, online
 from rewirl.training.environments import Environment
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
@@ -53,6 +54,7 @@ class _InFlight:
     seconds: float
     density: float
     fields: dict[str, Any]
+    topology: dict[str, dict[str, Any]]
     diagnostics: dict[str, float]
 
 
@@ -101,6 +103,7 @@ class Training:
         self._latest: Evaluation | None = None
         self._in_flight: _InFlight | None = None
         self._held: list[tuple[str, int, dict[str, Any]]] = []  # events after the one in flight, which goes first
+        self._drift = Drift(agent.networks())  # before any state is loaded: the agent as settings and seed make it
         self._diagnostics: dict[str, float] = {}  # of the checkpoint: an agent has its own again after an update
         environment.where = self._where
 
@@ -246,6 +249,7 @@ class Training:
                 self._seconds,
                 density(self.agent),
                 {"updates": updates, "connections": connections(self.agent)},
+                self._drift.measure(self.agent.networks()),
                 {"updates": updates, **self._all_diagnostics()} if updates > 0 else {},
             )
         )
@@ -286,6 +290,7 @@ class Training:
             seconds=begun.seconds + found.seconds,
             **begun.fields,
         )
+        self.recorder.event("topology", begun.step, networks=begun.topology)
         if begun.diagnostics:
             self.recorder.event("diagnostics", begun.step, **begun.diagnostics)
         self.progress.evaluated(begun.step, found, begun.density)
@@ -339,7 +344,5 @@ def connections(agent: Agent) -> dict[str, int]:
 
 def density(agent: Agent) -> float:
     """Return connections over places of all networks that learn; targets only follow."""
-    layers = [
-        layer for name, network in agent.networks().items() if not name.startswith("target") for layer in network.layers
-    ]
+    layers = [layer for network in online(agent.networks()).values() for layer in network.layers]
     return sum(layer.connections for layer in layers) / sum(math.prod(layer.shape) for layer in layers)

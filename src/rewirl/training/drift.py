@@ -1,0 +1,79 @@
+"""How far the topology of networks has drifted from the one they began with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.nn import SparseMLP
+
+
+def online(networks: Mapping[str, SparseMLP]) -> dict[str, SparseMLP]:
+    """Return those of an agent's networks that learn; targets only follow.
+
+    Args:
+        networks: by name, as the agent has them.
+    """
+    return {name: network for name, network in networks.items() if not name.startswith("target")}
+
+
+class Drift:
+    """Remembers the topology that networks begin with, and measures later ones against it.
+
+    It takes one bit per place of a sparse layer, and well below a millisecond for networks of the paper's size. What it
+    remembers follows from settings and seed, so a resumed run knows it without having stored it.
+
+    Args:
+        networks: an agent's networks by name, new; targets are left out.
+    """
+
+    def __init__(self, networks: Mapping[str, SparseMLP]) -> None:
+        """See the class."""
+        self._initial = {
+            name: [None if layer.dense else _bits(layer.places(), math.prod(layer.shape)) for layer in network.layers]
+            for name, network in online(networks).items()
+        }
+
+    def measure(self, networks: Mapping[str, SparseMLP]) -> dict[str, dict[str, Any]]:
+        """Return what the topology is now.
+
+        Args:
+            networks: the same networks by name, as they are now.
+
+        Returns:
+            Per network, as JSON values: `shapes` [layers, 2] (outputs, inputs); `connections` [layers]; `initial_alive`
+            [layers], the share of the connections that a layer began with that exist now, None for a dense layer, where
+            all always do; `input_connections` [inputs], the connections of every input in the first layer, None if it
+            is dense, where an input has one to every unit.
+        """
+        return {name: self._measure(network, self._initial[name]) for name, network in online(networks).items()}
+
+    def _measure(self, network: SparseMLP, initial: list[NDArray[np.uint8] | None]) -> dict[str, Any]:
+        alive: list[float | None] = []
+        inputs: list[int] | None = None
+        for index, (layer, before) in enumerate(zip(network.layers, initial, strict=True)):
+            if before is None:
+                alive.append(None)
+                continue
+            places = layer.places()
+            kept = np.count_nonzero(before[places >> 3] >> (places & 7) & 1)
+            alive.append(kept / max(int(np.bitwise_count(before).sum()), 1))
+            if index == 0:
+                inputs = np.bincount(places % layer.shape[1], minlength=layer.shape[1]).tolist()
+        return {
+            "shapes": [list(layer.shape) for layer in network.layers],
+            "connections": [layer.connections for layer in network.layers],
+            "initial_alive": alive,
+            "input_connections": inputs,
+        }
+
+
+def _bits(places: NDArray[np.int64], total: int) -> NDArray[np.uint8]:
+    """Return which of `total` places are among these, one bit each, the lowest first, uint8 [total / 8]."""
+    bits = np.zeros((total + 7) // 8, np.uint8)
+    np.bitwise_or.at(bits, places >> 3, (1 << (places & 7)).astype(np.uint8))
+    return bits
