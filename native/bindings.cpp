@@ -183,6 +183,16 @@ void gather_rows(const Rows& rows, const int64_t* index, size_t begin, size_t en
   }
 }
 
+// The features of a squashed Gaussian, of which the network's output has mean and log_std, and the width of the tiles.
+std::pair<size_t, size_t> require_gaussian(const Mlp& network, const Tiles& squashed) {
+  REQUIRE(network.tiles > 0, "no output before the first forward");
+  const size_t outputs = static_cast<size_t>(network.layers.back().n_out());
+  REQUIRE(outputs % 2 == 0, "mean and log_std need an even number of outputs, got " + std::to_string(outputs));
+  const Batch batch = batch_of(squashed, static_cast<int32_t>(outputs / 2));
+  REQUIRE(batch.tiles == network.tiles && batch.vectors == network.vectors, "the samples must be those of the last forward");
+  return {outputs / 2, squashed.shape(2)};
+}
+
 // Writable float32 tiles of the sizes of a network's output.
 float* of_output(const WritableTiles& out, const Mlp& network, const char* what) {
   REQUIRE(network.tiles > 0, "no output before the first forward");
@@ -497,6 +507,47 @@ NB_MODULE(_core, m) {
       },
       "network"_a, "out"_a.noconvert(), "bit_generator"_a = nb::none(), "scale"_a = 1.0f, "bound"_a = 1.0f,
       "out = clip(tanh(the network's last output) + clip(scale * normal(...), -bound, bound), -1, 1), without noise if there is no generator.");
+
+  m.def(
+      "sample_squashed_gaussian",
+      [](const Mlp& network, const WritableTiles& out, const WritableTiles& noise, const WritableTiles& log_probability, const nb::capsule& bit_generator) {
+        const auto [actions, width] = require_gaussian(network, Tiles(out));
+        require_tiles(Tiles(noise), network.tiles, actions, network.vectors, "the noise");
+        require_tiles(Tiles(log_probability), network.tiles, 1, network.vectors, "the logarithm of the probability");
+        const FlushSubnormals flush;
+        const Buffer<float> drawn = normals(bits_of(bit_generator), noise.size());
+        std::copy_n(drawn.data(), noise.size(), noise.data());
+        std::fill_n(log_probability.data(), log_probability.size(), 0.0f);
+        for (size_t t = 0; t < out.shape(0); ++t)
+          for (size_t f = 0; f < actions; ++f) {
+            const float* mean = network.output().data() + (2 * t * actions + f) * width;
+            kernels().squashed_gaussian(width, mean, mean + actions * width, noise.data() + (t * actions + f) * width,
+                                        out.data() + static_cast<ptrdiff_t>(t) * out.stride(0) + f * width, log_probability.data() + t * width);
+          }
+      },
+      "network"_a, "out"_a.noconvert(), "noise"_a.noconvert(), "log_probability"_a.noconvert(), "bit_generator"_a,
+      "out = tanh(mean + exp(log_std) * noise), with mean and log_std the halves of the network's last output.");
+
+  m.def(
+      "squashed_gaussian_gradient",
+      [](const Mlp& network, const Tiles& squashed, const Tiles& noise, const Tiles& d_squashed, const Tiles& d_log_probability, const WritableTiles& out) {
+        const auto [actions, width] = require_gaussian(network, squashed);
+        require_gaussian(network, d_squashed);
+        require_tiles(noise, network.tiles, actions, network.vectors, "the noise");
+        require_tiles(d_log_probability, network.tiles, 1, network.vectors, "the gradient of the logarithm of the probability");
+        require_tiles(Tiles(out), network.tiles, 2 * actions, network.vectors, "the array to write to");
+        const FlushSubnormals flush;
+        for (size_t t = 0; t < out.shape(0); ++t)
+          for (size_t f = 0; f < actions; ++f) {
+            const auto row = [&](const Tiles& tiles) { return tiles.data() + static_cast<ptrdiff_t>(t) * tiles.stride(0) + f * width; };
+            const size_t mean = (2 * t * actions + f) * width, log_std = mean + actions * width;
+            kernels().squashed_gaussian_gradient(width, network.output().data() + log_std, noise.data() + (t * actions + f) * width,
+                                                 row(squashed), row(d_squashed), d_log_probability.data() + t * width,
+                                                 out.data() + mean, out.data() + log_std);
+          }
+      },
+      "network"_a, "squashed"_a, "noise"_a, "d_squashed"_a, "d_log_probability"_a, "out"_a.noconvert(),
+      "The gradient of the network's last output, given those of what sample_squashed_gaussian wrote.");
 
   m.def(
       "normal",

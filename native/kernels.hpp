@@ -80,6 +80,14 @@ struct Kernels {
   // out[i] = clip(tanh(x[i]) + clip(scale * noise[i], -bound, bound), -1, 1); noise may be null (zero). n is a multiple of kLane.
   void (*squash)(size_t n, const float* x, const float* noise, float scale, float bound, float* out);
 
+  // Samples u = mean + exp(log_std) * noise, with log_std held within [-20, 2]: squashed = tanh(u), and the logarithm of its
+  // probability density is added to log_probability. n is a multiple of kLane, here and below.
+  void (*squashed_gaussian)(size_t n, const float* mean, const float* log_std, const float* noise, float* squashed, float* log_probability);
+
+  // Gradients of mean and log_std, given those of what squashed_gaussian wrote.
+  void (*squashed_gaussian_gradient)(size_t n, const float* log_std, const float* noise, const float* squashed, const float* d_squashed,
+                                     const float* d_log_probability, float* d_mean, float* d_log_std);
+
   // Independent standard normal numbers from uniform bits; n is a multiple of 32.
   void (*normals)(size_t n, const uint32_t* bits, float* out);
 

@@ -100,6 +100,52 @@ def test_a_preset_sets_agent_environment_and_topology(rewirl):
     assert (shown["agent"], shown["env"]) == ("static-td3", "Hopper-v5")
 
 
+def test_presets_are_listed_and_shown_in_full(rewirl):
+    listed = rewirl("presets")
+    assert listed.code == 0
+    assert re.search(r"ds-drl/ds-sac/HalfCheetah-v5 +ds-sac +lambdas 12 80, set\n", listed.out)
+    assert re.search(r"ds-drl/td3/Ant-v5 +td3 +dense\n", listed.out)
+    shown = json.loads(rewirl("presets", "ds-drl/sac-soft/Ant-v5").out)
+    assert (shown["agent"], shown["env"]) == ("sac", "Ant-v5")
+    assert (shown["settings"]["tau"], shown["settings"]["target_update_interval"]) == (0.005, 1)
+    everything = json.loads(rewirl("presets", "--json").out)
+    assert everything["ds-drl/sac-soft/Ant-v5"] == shown
+    assert len(everything) == len(listed.out.splitlines()) - 3
+    wrong = rewirl("presets", "ds-drl/ds-sac/Ant-v4")
+    assert wrong.code == 2 and "did you mean ds-drl/ds-sac/Ant-v5?" in wrong.err
+
+
+def test_sac_trains_stops_and_goes_on_as_any_agent(rewirl, tmp_path):
+    settings = [
+        "--agent",
+        "ds-sac",
+        *SMALL,
+        "--temperature",
+        "auto",
+        "--target-update-interval",
+        "20",
+        "--adapt-every",
+        "25",
+    ]
+    for name, steps in (("whole", 200), ("parts", 120)):
+        done = rewirl(
+            "train", *settings, "--total-timesteps", steps, "--run-dir", tmp_path / name, "--eval-every", "100"
+        )
+        assert done.code == 0, done.err
+    assert rewirl("resume", tmp_path / "parts", "--total-timesteps", "200").code == 0
+    policies = [(tmp_path / name / "policy" / "policy.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert policies[0] == policies[1]
+    assert rewirl("evaluate", tmp_path / "whole", "--episodes", "2").code == 0
+    described = json.loads(rewirl("inspect", tmp_path / "whole", "--json").out)
+    assert set(described["networks"]) == {"actor", "critic1", "critic2", "target_critic1", "target_critic2"}
+
+
+def test_the_cost_of_sac_counts_its_actor_at_every_update(rewirl):
+    found = json.loads(rewirl("inspect", "--agent", "sac", "--env", "HalfCheetah-v5", "--json").out)
+    assert found["params"] == (17 * 256 + 256**2 + 256 * 12) + 2 * (23 * 256 + 256**2 + 256)
+    assert found["flops"] == 6 * 256 * 1_000_000 * found["params"]
+
+
 def test_evaluate_repeats_the_runs_own_last_evaluation(rewirl, run):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     last = [line for line in lines if line["event"] == "evaluation"][-1]

@@ -6,11 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rewirl.api import DSTD3, TD3, StaticTD3, load
+    from rewirl.api import DSSAC, DSTD3, SAC, TD3, StaticSAC, StaticTD3, load
 
 __version__ = "0.1.0"
 
-__all__ = ["DSTD3", "TD3", "StaticTD3", "load"]
+__all__ = ["DSSAC", "DSTD3", "SAC", "TD3", "StaticSAC", "StaticTD3", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -121,5 +121,20 @@ def squash(
     scale: float = 1.0,
     bound: float = 1.0,
 ) -> None: ...
+def sample_squashed_gaussian(
+    network: Mlp,
+    out: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    log_probability: NDArray[np.float32],
+    bit_generator: object,
+) -> None: ...
+def squashed_gaussian_gradient(
+    network: Mlp,
+    squashed: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    d_squashed: NDArray[np.float32],
+    d_log_probability: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None: ...
 def normal(bit_generator: object, count: int) -> NDArray[np.float32]: ...
 def squash_gradient(squashed: NDArray[np.float32], gradient: NDArray[np.float32]) -> None: ...

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rewirl.experiments.presets import td3_topology
+from rewirl.experiments.presets import topology as default_topology
 from rewirl.nn import Layer, SparseMLP
 from rewirl.topology import TopologyConfig
 from rewirl.training.config import TrainConfig, default_threads
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import gymnasium
     from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
-__all__ = ["DSTD3", "TD3", "LayerTopology", "Policy", "StaticTD3", "load"]
+__all__ = ["DSSAC", "DSTD3", "SAC", "TD3", "LayerTopology", "Policy", "StaticSAC", "StaticTD3", "load"]
 
 
 class LayerTopology:
@@ -91,8 +91,9 @@ class _Learner:
                 beside training, with the same result; None is 2 where there are two cores.
             env_kwargs: arguments for an environment given by its id.
             env_module: module imported first, which registers environments of your own.
-            **options: any setting of TD3Config or TopologyConfig by its name, such as sparsity=0.8 or gamma=0.98. The
-                defaults are the paper's for its environments, 50% sparsity for any other.
+            **options: any setting of the agent (TD3Config, SACConfig) or of TopologyConfig by its name, such as
+                sparsity=0.8 or gamma=0.98. The defaults are the paper's for its environments, 50% sparsity for any
+                other.
 
         Raises:
             UnsuitableEnvironmentError: the environment cannot be found, or its spaces are not Boxes that fit.
@@ -260,6 +261,24 @@ class DSTD3(_Learner):
     name = "ds-td3"
 
 
+class SAC(_Learner):
+    """Dense SAC (Haarnoja et al. 2018) with the settings of Sokar et al. 2022, appendix A."""
+
+    name = "sac"
+
+
+class StaticSAC(_Learner):
+    """SAC on a random sparse topology that never changes."""
+
+    name = "static-sac"
+
+
+class DSSAC(_Learner):
+    """SAC on a sparse topology that is rewired while it learns (DS-SAC of Sokar et al. 2022, appendix A)."""
+
+    name = "ds-sac"
+
+
 class Policy:
     """A saved policy; needs its environment only to be evaluated."""
 
@@ -352,7 +371,7 @@ def _settings(agent: str, env: str, options: Mapping[str, Any]) -> Any:
     if topology.get("sparsity") is not None:
         topology["lambdas"] = None
     return kind(
-        topology=dataclasses.replace(td3_topology(agent, env), **topology),
+        topology=dataclasses.replace(default_topology(agent, env), **topology),
         **{name: value for name, value in chosen.items() if name in of_agent},
     )
 

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 if TYPE_CHECKING:
-    from rewirl.topology import TopologyConfig
+    from rewirl.agents import AgentConfig
     from rewirl.training.run import Run
     from rewirl.training.trained_policy import TrainedPolicy
 
@@ -227,6 +227,39 @@ def watch(given: list[str]) -> int:
     return 0
 
 
+def presets(given: list[str]) -> int:
+    """List the papers' settings, or show one of them in full."""
+    name = given[0] if given and not given[0].startswith("-") else None
+    options = _options(
+        "presets",
+        given,
+        presets,
+        **({} if name is None else {"name": (str, dataclasses.MISSING, "Name of a preset.")}),
+        json=(bool, False, "Print JSON instead of a table."),
+    )
+    from rewirl.experiments import presets as known
+    from rewirl.training.settings import to_values
+
+    with _user_errors():
+        shown = {n: known.preset(n) for n in (known.names() if name is None else [options.name])}
+    settings = {
+        n: {"agent": chosen.agent, "env": chosen.env, "settings": to_values(chosen.config)}
+        for n, chosen in shown.items()
+    }
+    if options.json or name is not None:
+        print(json.dumps(settings if name is None else settings[name], indent=2))
+        return 0
+    width = max(map(len, shown))
+    print(f"{'preset':<{width}}  {'agent':<10}  topology")
+    for n, chosen in shown.items():
+        topology = chosen.config.topology
+        how = "dense" if topology.lambdas is None else "lambdas " + " ".join(f"{v:g}" for v in topology.lambdas)
+        rule = f", {topology.rule}" if topology.lambdas else ""
+        print(f"{n:<{width}}  {chosen.agent:<10}  {how}{rule}")
+    print("\nrewirl presets NAME shows one in full; rewirl train --preset NAME trains with it.")
+    return 0
+
+
 def bench(given: list[str]) -> int:
     """Measure how fast this machine runs Rewirl: single layers, updates, or whole runs."""
     if not given or given[0] in ("-h", "--help"):
@@ -273,6 +306,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "evaluate": evaluate,
     "inspect": inspect,
     "watch": watch,
+    "presets": presets,
     "bench": bench,
 }
 
@@ -338,12 +372,9 @@ def _without_evaluation(config: Any) -> Any:
 def _agent_options(command: str, given: list[str], **more: tuple[Any, Any, str]) -> Any:
     """Parse the options of a run and its agent, whose defaults depend on agent, environment and preset."""
     from rewirl.training.config import TrainConfig
-    from rewirl.training.run import agent_config_class
 
     with _user_errors():
-        agent, env, topology = _resolved(given)
-        settings_class = agent_config_class(agent)
-        defaults = settings_class(topology=topology)
+        agent, env, defaults = _resolved(given)
     return _options(
         command,
         given,
@@ -355,20 +386,20 @@ def _agent_options(command: str, given: list[str], **more: tuple[Any, Any, str])
             "paper's own for its environments, 50% sparsity for any other.",
         ),
         run=(TrainConfig, TrainConfig(agent=agent, env=env), ""),
-        agent=(settings_class, defaults, ""),
+        agent=(type(defaults), defaults, ""),
         **more,
     )
 
 
-def _resolved(given: list[str]) -> tuple[str, str, TopologyConfig]:
-    """Find agent, environment and default topology, before the other options are parsed."""
-    from rewirl.experiments.presets import preset, td3_topology
+def _resolved(given: list[str]) -> tuple[str, str, AgentConfig]:
+    """Find agent, environment and the agent's default settings, before the other options are parsed."""
+    from rewirl.experiments.presets import agent_config, preset
     from rewirl.training.config import TrainConfig
-    from rewirl.training.run import agent_config_class
 
     asked = {name: _value_of(name, given) for name in ("--agent", "--env", "--preset")}
     if asked["--preset"] is not None:
-        agent, env, topology = preset(asked["--preset"])
+        chosen = preset(asked["--preset"])
+        agent, env, config = chosen.agent, chosen.env, chosen.config
         for option, meant in (("--agent", agent), ("--env", env)):
             if asked[option] not in (None, meant):
                 raise UsageError(
@@ -376,8 +407,7 @@ def _resolved(given: list[str]) -> tuple[str, str, TopologyConfig]:
                 )
     else:
         agent, env = asked["--agent"] or TrainConfig.agent, asked["--env"] or TrainConfig.env
-        agent_config_class(agent)
-        topology = td3_topology(agent, env)
+        config = agent_config(agent, env)
     sparsity_asked = _value_of("--sparsity", given) is not None
     lambdas_asked = _value_of("--lambdas", given) is not None
     if (
@@ -387,13 +417,13 @@ def _resolved(given: list[str]) -> tuple[str, str, TopologyConfig]:
     ):
         raise UsageError("--sparsity and --lambdas both say how many connections there are; give one of them")
     if sparsity_asked:
-        topology = dataclasses.replace(topology, lambdas=None)
-    elif not lambdas_asked and topology.lambdas is not None and _value_of("--distribution", given) is not None:
+        config = dataclasses.replace(config, topology=dataclasses.replace(config.topology, lambdas=None))
+    elif not lambdas_asked and config.topology.lambdas is not None and _value_of("--distribution", given) is not None:
         raise UsageError(
             f"--distribution spreads a --sparsity over the layers, but {agent} on {env} has lambdas by default; "
             "give --sparsity too"
         )
-    return agent, env, topology
+    return agent, env, config
 
 
 def _value_of(option: str, given: list[str]) -> str | None:
@@ -462,7 +492,12 @@ def _mirror(kind: Any) -> Any:
     import tyro
 
     hints = get_type_hints(kind)
-    texts = {entry.arg_name: entry.description or "" for entry in docstring_parser.parse_from_object(kind).params}
+    texts = {
+        entry.arg_name: entry.description
+        for owner in reversed(kind.__mro__[:-1])  # the docstring of a field may be that of a parent
+        for entry in docstring_parser.parse_from_object(owner).params
+        if entry.description
+    }
     made = dataclasses.make_dataclass(
         kind.__name__,
         [

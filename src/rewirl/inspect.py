@@ -37,11 +37,12 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
     params = parameters(connections)
     places = sum(math.prod(layer["shape"]) for name in NETWORKS for layer in layers[name])
     config: Any = agent.config
+    policy_delay = getattr(config, "policy_delay", 1)  # SAC updates its actor every time
     row = 4 * (2 * agent.observation_size + agent.action_size + 2)  # float32 each, reward and end among them
     return {
         "agent": agent.name,
         "params": params,
-        "flops": training_flops(connections, total_timesteps, config.batch_size, config.policy_delay),
+        "flops": training_flops(connections, total_timesteps, config.batch_size, policy_delay),
         "sparsity": 1 - params / places,
         "memory_bytes": {
             "agent": sum(array.nbytes for array in agent.state()[0].values()),

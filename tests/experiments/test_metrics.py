@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from rewirl.experiments import presets
 from rewirl.experiments.metrics import final_return, learning_curve_area, parameters, training_flops
-from rewirl.experiments.presets import td3_topology
 from rewirl.seeding import generator
 from rewirl.topology import densities, random_topology
 
@@ -15,7 +15,7 @@ CRITIC = [(256, 23), (256, 256), (1, 256)]
 
 def connections(agent):
     """The connections of a TD3 agent on HalfCheetah."""
-    config = td3_topology(agent, "HalfCheetah-v5")
+    config = presets.topology(agent, "HalfCheetah-v5")
     result = {}
     for network, shapes in {"actor": ACTOR, "critic1": CRITIC, "critic2": CRITIC, "target_actor": ACTOR}.items():
         topology = random_topology(shapes, densities(config, shapes), generator(0, network))

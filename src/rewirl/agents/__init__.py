@@ -8,18 +8,36 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rewirl.agents.agent import Agent
+from rewirl.agents.config import AgentConfig
 from rewirl.agents.policy import Policy
+from rewirl.agents.sac import SAC, SACConfig
 from rewirl.agents.td3 import TD3, TD3Config
 
-AGENTS: dict[str, type[TD3]] = {"td3": TD3, "static-td3": TD3, "ds-td3": TD3}
+AGENTS: dict[str, type[TD3] | type[SAC]] = {
+    "td3": TD3,
+    "static-td3": TD3,
+    "ds-td3": TD3,
+    "sac": SAC,
+    "static-sac": SAC,
+    "ds-sac": SAC,
+}
 """The class of each agent; static and dense ones are the same algorithm with another topology."""
 
-__all__ = ["AGENTS", "TD3", "Agent", "Policy", "TD3Config", "load_policy", "make_agent"]
+__all__ = [
+    "AGENTS",
+    "SAC",
+    "TD3",
+    "Agent",
+    "AgentConfig",
+    "Policy",
+    "SACConfig",
+    "TD3Config",
+    "load_policy",
+    "make_agent",
+]
 
 
-def make_agent(
-    name: str, config: TD3Config, observation_size: int, action_size: int, seed: int, threads: int = 1
-) -> Agent:
+def make_agent(name: str, config: Any, observation_size: int, action_size: int, seed: int, threads: int = 1) -> Agent:
     """Return a new agent.
 
     Args:

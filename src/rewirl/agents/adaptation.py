@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from rewirl import seeding
-from rewirl.nn import SparseMLP
+from rewirl.nn import Initialisation, SparseMLP
 from rewirl.topology import LayerState, Schedule, TopologyConfig, densities, random_topology, rewire
 from rewirl.topology.rule import rule
 
 
-def sparse_network(sizes: list[int], config: TopologyConfig, seed: int, name: str) -> SparseMLP:
+def sparse_network(
+    sizes: list[int], config: TopologyConfig, seed: int, name: str, initialisation: Initialisation = "fan-in"
+) -> SparseMLP:
     """Return a network with a random sparse topology and random weights (Sokar et al. 2022, sparse initialisation).
 
     Args:
@@ -18,13 +20,14 @@ def sparse_network(sizes: list[int], config: TopologyConfig, seed: int, name: st
         config: says the density of each layer.
         seed: the run's seed.
         name: of the network, so that each draws from streams of its own.
+        initialisation: of the weights, see `SparseMLP.initialised`.
 
     Raises:
         ValueError: the sparsity is impossible for these sizes; the message has the table of layers.
     """
     shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
     places = random_topology(shapes, densities(config, shapes), seeding.generator(seed, f"{name} topology"))
-    return SparseMLP.initialised(sizes, places, seeding.generator(seed, f"{name} weights"))
+    return SparseMLP.initialised(sizes, places, seeding.generator(seed, f"{name} weights"), initialisation)
 
 
 class Adaptation:

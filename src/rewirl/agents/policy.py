@@ -16,11 +16,14 @@ class Policy:
 
     Args:
         actor: the network; it is shared, not copied.
+        action_size: features of an action, the first outputs of the actor; None is all of them. The actor of SAC has
+            as many more, for the noise.
     """
 
-    def __init__(self, actor: SparseMLP) -> None:
+    def __init__(self, actor: SparseMLP, action_size: int | None = None) -> None:
         """See the class."""
         self.actor = actor
+        self.action_size = actor.sizes[-1] if action_size is None else action_size
         self._group = Group([actor], Pool(1))
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -39,17 +42,17 @@ class Policy:
             raise ValueError(f"observations must be [batch, {self.actor.sizes[0]}], got {list(observations.shape)}")
         if len(observations) == 1:
             return self.predict_one(observations[0])[np.newaxis]
-        return np.tanh(unpack(self._group.forward(pack(observations))[0], len(observations)))
+        return np.tanh(unpack(self._group.forward(pack(observations))[0][:, : self.action_size], len(observations)))
 
     def predict_one(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the action for one observation, float32 [action] for float32 [observation]."""
-        return self.actor.act_squashed(observation)
+        return self.actor.act_squashed(observation)[: self.action_size]
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `from_state` needs."""
         arrays, values = self.actor.state()
         kept = {name: a for name, a in arrays.items() if name.rpartition(".")[2] in ("places", "values", "bias")}
-        return kept, {"sizes": values["sizes"]}
+        return kept, {"sizes": values["sizes"], "action_size": self.action_size}
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> Policy:
@@ -58,4 +61,8 @@ class Policy:
         Raises:
             ValueError: an array is missing or impossible; the message names it.
         """
-        return cls(SparseMLP.from_state(arrays, values, trainable=False))
+        actor = SparseMLP.from_state(arrays, values, trainable=False)
+        action_size = values.get("action_size", actor.sizes[-1])
+        if not isinstance(action_size, int) or isinstance(action_size, bool) or not 1 <= action_size <= actor.sizes[-1]:
+            raise ValueError(f"the actor has {actor.sizes[-1]} outputs, which cannot hold {action_size!r} actions")
+        return cls(actor, action_size)

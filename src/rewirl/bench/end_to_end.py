@@ -15,7 +15,7 @@ from rewirl.bench import machine
 from rewirl.bench.interleaved import say
 from rewirl.bench.serve import versions
 from rewirl.bench.tables import table
-from rewirl.experiments.presets import td3_topology
+from rewirl.experiments import presets
 from rewirl.training import run as training_run
 from rewirl.training.config import TrainConfig
 from rewirl.training.evaluation import Evaluation
@@ -172,7 +172,7 @@ class Watch(Silent):
 def _run_once(options: Options, agent: str, threads: int) -> Watch:
     first = _first(options.learning_starts, options.eval_every)
     last = first + _timed(options.steps, options.eval_every)
-    topology = td3_topology(agent, options.env)
+    topology = presets.topology(agent, options.env)
     if options.sparsity is not None and topology.sparsity != 0:
         topology = dataclasses.replace(topology, sparsity=options.sparsity, lambdas=None)
     config = TrainConfig(

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents import Agent, make_agent
-from rewirl.experiments.presets import td3_topology
+from rewirl.experiments import presets
 from rewirl.replay import Replay
-from rewirl.topology import TopologyConfig
 from rewirl.training.run import agent_config_class
 
 OBSERVATION_SIZE = 17
@@ -58,7 +57,7 @@ def settings(agent: str, sparsity: float | None, **others: Any) -> Any:
             own for HalfCheetah.
         **others: further settings by their names.
     """
-    topology = td3_topology(agent, "HalfCheetah-v5")
+    topology = presets.topology(agent, "HalfCheetah-v5")
     if sparsity is not None:
         topology = dataclasses.replace(topology, sparsity=sparsity, lambdas=PAPER_LAMBDAS.get(sparsity))
     return agent_config_class(agent)(topology=topology, **others)
@@ -66,8 +65,7 @@ def settings(agent: str, sparsity: float | None, **others: Any) -> Any:
 
 def is_dense(agent: str) -> bool:
     """Return whether an agent has every connection unless it is told otherwise."""
-    topology: TopologyConfig = td3_topology(agent, "HalfCheetah-v5")
-    return topology.sparsity == 0
+    return presets.topology(agent, "HalfCheetah-v5").sparsity == 0
 
 
 def agent_of(agent: str, config: Any, threads: int) -> Agent:

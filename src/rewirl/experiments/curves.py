@@ -67,7 +67,7 @@ def read_curve(run: Path) -> Curve:
             {network: [entry["connections"][network]] for network in NETWORKS},
             entry["updates"],
             agent["batch_size"],
-            agent["policy_delay"],
+            agent.get("policy_delay", 1),
         )
         for entry in evaluations
     ]

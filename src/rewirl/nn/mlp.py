@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from rewirl.nn.tiles import Tiles
 
 Places = NDArray[np.int64] | None
 """The places of a layer's connections, row * n_in + column; None is a dense layer."""
+
+Initialisation = Literal["fan-in", "xavier"]
+"""How random weights are drawn; see `SparseMLP.initialised`."""
 
 
 class Layer:
@@ -134,22 +137,32 @@ class SparseMLP:
             layer.bias[:] = bias
 
     @classmethod
-    def initialised(cls, sizes: Sequence[int], places: Sequence[Places], rng: np.random.Generator) -> SparseMLP:
-        """Return a network with random weights, uniform within 1/sqrt(n_in) of the dense layer, biases too.
+    def initialised(
+        cls,
+        sizes: Sequence[int],
+        places: Sequence[Places],
+        rng: np.random.Generator,
+        initialisation: Initialisation = "fan-in",
+    ) -> SparseMLP:
+        """Return a network with random weights, scaled as for dense layers.
 
-        That is what the paper's code has: PyTorch's default, masked afterwards.
+        That is what the papers' codes have: dense weights, masked afterwards.
 
         Args:
             sizes: number of units of each layer, inputs first.
             places: for each layer the places of its connections, or None for a dense layer.
             rng: the stream the weights are drawn from.
+            initialisation: fan-in is uniform within 1/sqrt(n_in), biases too (PyTorch's default); xavier is uniform
+                within sqrt(6/(n_in + n_out)), biases 0 (Glorot and Bengio 2010).
         """
         values, biases = [], []
         for n_in, n_out, chosen in zip(sizes[:-1], sizes[1:], places, strict=True):
-            bound = 1.0 / np.sqrt(n_in)
+            xavier = initialisation == "xavier"
+            bound = np.sqrt(6.0 / (n_in + n_out)) if xavier else 1.0 / np.sqrt(n_in)
             count = n_in * n_out if chosen is None else len(chosen)
             values.append(rng.uniform(-bound, bound, count).astype(np.float32))
-            biases.append(rng.uniform(-bound, bound, n_out).astype(np.float32))
+            bias = np.zeros(n_out) if xavier else rng.uniform(-bound, bound, n_out)
+            biases.append(bias.astype(np.float32))
         return cls(sizes, places, values, biases)
 
     @property

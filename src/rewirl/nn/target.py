@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ class _TargetLayer(Layer):
         return int(np.count_nonzero(self.values))
 
 
-def update_targets(targets: Sequence[TargetNetwork], tau: float, pool: _core.Pool) -> None:
+def update_targets(targets: Iterable[TargetNetwork], tau: float, pool: _core.Pool) -> None:
     """Move every target towards its online network, then let MaintainSparsity cut it back.
 
     For each weight, target <- tau * online + (1 - tau) * target; then, if a layer has more non-zero weights than its

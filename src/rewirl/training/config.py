@@ -18,7 +18,8 @@ class TrainConfig:
     """One training run; the defaults are the protocol of Sokar et al. 2022."""
 
     agent: str = "ds-td3"
-    """Which agent learns: td3 (dense), static-td3 (sparse, never rewired) or ds-td3 (sparse, rewired as it learns)."""
+    """Which agent learns: td3 (dense), static-td3 (sparse, never rewired), ds-td3 (sparse, rewired as it learns), and
+    the same of SAC: sac, static-sac, ds-sac."""
 
     env: str = "HalfCheetah-v5"
     """Gymnasium id of the environment. Its observations and actions must be Box spaces; they are flattened."""

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from td3_oracle import Oracle
+from sac_oracle import SACOracle
+from td3_oracle import TD3Oracle
 
-from rewirl.agents import TD3, TD3Config
+from rewirl.agents import SAC, TD3, SACConfig, TD3Config
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 
@@ -27,11 +28,15 @@ PAPER = {"hidden_sizes": (256, 256), "observation_size": 17, "action_size": 6, "
 ODD = {"hidden_sizes": (37, 130, 5), "observation_size": 3, "action_size": 1, "batch_size": 133}
 
 
-def make(shape, sparsity, **config):
+KINDS = {"td3": (TD3, TD3Config, TD3Oracle), "sac": (SAC, SACConfig, SACOracle)}
+
+
+def make(kind, shape, sparsity, **config):
     shape = dict(shape)
     observation_size, action_size = shape.pop("observation_size"), shape.pop("action_size")
+    agent_class, config_class, _ = KINDS[kind]
     topology = TopologyConfig(sparsity=sparsity, rule="static")
-    agent = TD3("td3", TD3Config(topology=topology, **shape, **config), observation_size, action_size, SEED)
+    agent = agent_class(kind, config_class(topology=topology, **shape, **config), observation_size, action_size, SEED)
     transitions = random_transitions(observation_size, action_size)
     replay = Replay(1000, observation_size, action_size, SEED)
     for observation, action, (reward,), next_observation, (terminated,) in zip(*transitions, strict=True):
@@ -56,18 +61,28 @@ def relative(found, expected):
     return np.linalg.norm(found - expected) / np.linalg.norm(expected)
 
 
+# Settings that make every term of an update count.
+ALL_TERMS = {
+    "td3": {"policy_delay": 1, "policy_noise": 0.9, "noise_clip": 1.2, "weight_decay": 2e-4},
+    "sac": {"target_update_interval": 1, "tau": 0.005, "temperature": 0.7, "weight_decay": 2e-4},
+}
+
+
 @pytest.mark.parametrize("shape", [PAPER, ODD], ids=["paper", "odd"])
 @pytest.mark.parametrize("sparsity", [0.0, 0.5])
-def test_an_update_has_the_losses_and_gradients_of_autograd(shape, sparsity):
-    agent, replay, transitions = make(shape, sparsity, policy_delay=1, policy_noise=0.9, noise_clip=1.2)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_update_has_the_losses_and_gradients_of_autograd(kind, shape, sparsity):
+    agent, replay, transitions = make(kind, shape, sparsity, **ALL_TERMS[kind])
     assert (agent.networks()["critic1"].connections < 0.6 * total(agent)) == (sparsity > 0)
-    oracle = Oracle(agent, transitions, SEED, torch.float64)
+    oracle = KINDS[kind][2](agent, transitions, SEED, torch.float64)
     agent.update(replay)
     oracle.update()
     told = agent.diagnostics()
     assert [told["critic1_loss"], told["critic2_loss"]] == pytest.approx(oracle.critic_losses, rel=2e-6)
     assert told["target_mean"] == pytest.approx(oracle.target_mean, rel=2e-6)
-    assert told["policy_value"] == pytest.approx(oracle.policy_value, rel=2e-6)
+    assert told["policy_value"] == pytest.approx(oracle.policy_value, rel=3e-6)
+    if kind == "sac":
+        assert told["entropy"] == pytest.approx(oracle.entropy, rel=3e-6)
     networks = agent.networks()
     for name, layers in oracle.gradients.items():
         tolerance = 2e-6 if name != "actor" else 1e-5  # the actor's follow a step of Adam on the critic
@@ -78,16 +93,25 @@ def test_an_update_has_the_losses_and_gradients_of_autograd(shape, sparsity):
 
 @pytest.mark.parametrize("shape", [PAPER, ODD], ids=["paper", "odd"])
 @pytest.mark.parametrize("sparsity", [0.0, 0.5])
-@pytest.mark.parametrize("weight_decay", [0.0, 2e-4])
-def test_fifty_updates_end_in_the_weights_of_pytorch(shape, sparsity, weight_decay):
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        ("td3", {"weight_decay": 0.0}),
+        ("td3", {"weight_decay": 2e-4}),
+        ("sac", {"temperature": 0.2, "target_update_interval": 10}),
+        ("sac", {"temperature": "auto", "target_update_interval": 1, "tau": 0.005, "weight_decay": 2e-4}),
+    ],
+    ids=["td3", "td3-decay", "sac-hard", "sac-auto"],
+)
+def test_fifty_updates_end_in_the_weights_of_pytorch(kind, config, shape, sparsity):
     """As close to float64 as PyTorch's own float32 is, measured against how far each network has moved.
 
     Where the input of a ReLU is zero but for rounding, it may fall to either side, in PyTorch's float32 too; that
     happens to one critic at most with this seed, and shows in its target. (With seed 3 both float32 runs have it
     early enough to reach the actor, and with seed 2 only ours has, in one of the eight cases.)
     """
-    agent, replay, transitions = make(shape, sparsity, weight_decay=weight_decay)
-    exact, single = (Oracle(agent, transitions, SEED, dtype) for dtype in (torch.float64, torch.float32))
+    agent, replay, transitions = make(kind, shape, sparsity, **config)
+    exact, single = (KINDS[kind][2](agent, transitions, SEED, dtype) for dtype in (torch.float64, torch.float32))
     start = {name: flat(network, lambda index, layer: (layer.values, layer.bias)) for name, network in networks(agent)}
     for _ in range(50):
         agent.update(replay)
@@ -100,7 +124,7 @@ def test_fifty_updates_end_in_the_weights_of_pytorch(shape, sparsity, weight_dec
         moved = np.linalg.norm(expected - start[name])
         errors.append(np.linalg.norm(found - expected) / moved)
         of_pytorch.append(np.linalg.norm(theirs - expected) / moved)
-    assert np.median(errors) < 2 * np.median(of_pytorch)
+    assert np.median(np.array(errors) / of_pytorch) < 2
     assert np.sort(errors)[-3] < 5e-5, errors
     assert max(errors) < 5e-3, errors
 

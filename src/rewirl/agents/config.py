@@ -1,0 +1,66 @@
+"""The hyper-parameters that all agents have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+from typing import Literal
+
+from rewirl.topology import TopologyConfig
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """Networks, topology, optimiser and replay memory; each agent has defaults of its own.
+
+    Raises:
+        ValueError: a field is out of its range; the message names it.
+    """
+
+    hidden_sizes: tuple[int, ...] = (256, 256)
+    """Units of the hidden layers of actor and critics. Typical: 256 256."""
+
+    topology: TopologyConfig = field(default_factory=TopologyConfig)
+    """Which connections exist and how they are rewired."""
+
+    learning_rate: float = 1e-3
+    """Step size of Adam. Larger learns faster until it diverges. Typical: 3e-4 to 1e-3."""
+
+    weight_decay: float = 0.0
+    """L2 penalty added to Adam's gradients, biases included; 0 is none. Typical: 0 to 1e-3."""
+
+    bias_correction: Literal["network", "connection"] = "network"
+    """What Adam's bias correction counts: the steps of the network, which gives grown connections long first steps, or
+    those of each connection since it was grown."""
+
+    batch_size: int = 256
+    """Transitions per update. Typical: 100 to 256."""
+
+    gamma: float = 0.99
+    """Discount of future rewards per step. Typical: 0.98 to 0.995."""
+
+    tau: float = 0.005
+    """Share of the online networks that the targets take over per target update; 1 copies them. Typical: 0.001 to
+    0.01."""
+
+    learning_starts: int = 10_000
+    """Steps with uniformly random actions before the first update. Typical: 1000 to 25000."""
+
+    buffer_size: int = 1_000_000
+    """Transitions the replay memory holds. Typical: 100000 to 1000000."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        self._require("hidden_sizes", min(self.hidden_sizes, default=0) >= 1, "at least one size, each at least 1")
+        self._require("learning_rate", 0 < self.learning_rate < inf, "finite and positive")
+        self._require("weight_decay", 0 <= self.weight_decay < inf, "finite, 0 or more")
+        self._require("bias_correction", self.bias_correction in ("network", "connection"), "network or connection")
+        self._require("batch_size", self.batch_size >= 1, "at least 1")
+        self._require("gamma", 0 <= self.gamma <= 1, "between 0 and 1")
+        self._require("tau", 0 < self.tau <= 1, "above 0 and at most 1")
+        self._require("learning_starts", self.learning_starts >= 1, "at least 1 (the first update needs a transition)")
+        self._require("buffer_size", self.buffer_size >= 1, "at least 1")
+
+    def _require(self, name: str, fine: bool, rule: str) -> None:
+        if not fine:
+            raise ValueError(f"{name} must be {rule}, got {getattr(self, name)}")

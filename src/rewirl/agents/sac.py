@@ -1,0 +1,171 @@
+"""SAC, Static-SAC and DS-SAC (Haarnoja et al. 2018; Sokar et al. 2022, appendix A): they differ by topology alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.agents.actor_critic import ActorCritic
+from rewirl.agents.config import AgentConfig
+from rewirl.agents.temperature import Temperature
+from rewirl.nn import SquashedGaussian, empty_tiles, sample_one, update_targets
+from rewirl.replay import Batch, Replay
+
+
+@dataclass(frozen=True)
+class SACConfig(AgentConfig):
+    """Hyper-parameters of SAC; the defaults are those of Sokar et al. 2022, appendix A, hard targets included."""
+
+    learning_rate: float = 3e-4
+
+    tau: float = 1.0
+    """Share of the online networks that the targets take over per target update: 1 copies them, which the appendix does
+    every 1000 updates; the usual soft targets are --tau 0.005 --target-update-interval 1. Typical: 0.005 or 1."""
+
+    target_update_interval: int = 1000
+    """Updates between two updates of the targets. Typical: 1 with a small tau, 1000 with 1."""
+
+    temperature: float | Literal["auto"] = 0.2
+    """Weight of the entropy in the objective, alpha in the paper; auto learns the one that keeps the entropy of the
+    policy at its target. Larger explores more. Typical: 0.05 to 0.2, or auto."""
+
+    target_entropy: float | None = None
+    """Entropy that --temperature auto aims at, in nats; none is minus the number of action dimensions."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        super().__post_init__()
+        self._require("target_update_interval", self.target_update_interval >= 1, "at least 1")
+        alpha, entropy = self.temperature, self.target_entropy
+        fine = alpha == "auto" or (not isinstance(alpha, str) and 0 <= alpha < inf)
+        self._require("temperature", fine, "auto, or finite and 0 or more")
+        self._require("target_entropy", entropy is None or -inf < entropy < inf, "finite, or none")
+        if entropy is not None and alpha != "auto":
+            raise ValueError(f"target_entropy is what temperature auto aims at; the temperature is {alpha}")
+
+
+class SAC(ActorCritic):
+    """Soft actor-critic on networks of any density.
+
+    The policy is a tanh-Gaussian: the actor's outputs are mean and log_std of a normal distribution for each dimension
+    of the action, whose tanh is taken. The mean is the deterministic policy.
+
+    Args:
+        name: what to call it: sac, static-sac or ds-sac.
+        config: hyper-parameters.
+        observation_size: features of an observation.
+        action_size: features of an action.
+        seed: of every random stream of the agent.
+        threads: 2 computes the critics side by side; the results are the same.
+
+    Raises:
+        ValueError: the sparsity is impossible for these sizes, or there is no such rule.
+    """
+
+    TARGETS = ("critic1", "critic2")
+    STREAMS: ClassVar[Mapping[str, str]] = {"exploration": "exploration noise", "policy": "policy noise"}
+
+    def __init__(
+        self, name: str, config: SACConfig, observation_size: int, action_size: int, seed: int, threads: int = 1
+    ) -> None:
+        """See the class."""
+        self.config = config
+        self._temperature = Temperature(config.temperature, config.target_entropy, action_size)
+        self._samples = SquashedGaussian(config.batch_size, action_size)
+        self._of_critics = [empty_tiles(config.batch_size, 1) for _ in range(2)]
+        super().__init__(name, config, observation_size, action_size, 2 * action_size, "xavier", seed, threads)
+        self._policy_value = self._entropy = 0.0
+
+    def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a ~ pi(.|s).
+
+        Args:
+            observation: float32 [observation].
+
+        Returns:
+            float32 [action] in [-1, 1].
+        """
+        return sample_one(self._actor.act(observation), self._streams["exploration"])
+
+    def update(self, replay: Replay) -> None:
+        """Do one update (Sokar et al. 2022, appendix A, the body of the loop after a transition is stored)."""
+        self.updates += 1
+        batch = replay.sample(self._batch)
+        adapt = self._adaptation.due(self.updates)
+        self._update_critics(batch)
+        if adapt:
+            self._adapt_critics()
+        self._update_actor(batch)
+        if adapt:
+            self._adapt_actor()
+        self._temperature.update(self._entropy, self.config.learning_rate)
+        if self.updates % self.config.target_update_interval == 0:
+            update_targets(self._targets.values(), self.config.tau, self._pool)  # then MaintainSparsity
+
+    def _update_critics(self, batch: Batch) -> None:
+        c, alpha = self.config, self._temperature.value
+        # a' ~ pi(.|s')
+        self._actors.compute(batch.next_states)
+        self._samples.sample(self._actor, batch.next_actions, self._streams["policy"])
+        # y = r + gamma (1 - terminated) (min_i Q'_i(s', a') - alpha ln pi(a'|s'))
+        self._target_critics.compute(batch.next_states_actions)
+        self._target_critics.minimum(c.gamma, batch.continues, batch.rewards, out=self._y)
+        self._y -= np.float32(c.gamma * alpha) * batch.continues * self._samples.log_probability
+        # L_i = mean (Q_i(s, a) - y)^2
+        self._critics.regress(
+            batch.states_actions, self._y, batch.weights, self._errors, c.learning_rate, c.weight_decay
+        )
+        self._learnt.add("critics")
+
+    def _update_actor(self, batch: Batch) -> None:
+        c, alpha = self.config, self._temperature.value
+        # L = mean (alpha ln pi(a|s) - min_i Q_i(s, a)), a ~ pi(.|s) in place of the batch's actions, which have served
+        self._actors.compute(batch.states)
+        self._samples.sample(self._actor, batch.actions, self._streams["policy"])
+        q1, q2 = self._critics.forward(batch.states_actions)
+        self._policy_value = float(np.vdot(np.minimum(q1, q2), batch.weights))
+        self._entropy = -float(np.vdot(self._samples.log_probability, batch.weights))
+        # dL/dQ_i = -1/batch for the smaller one; dL/da sums over both critics, no parameter of theirs is needed
+        first = q1 <= q2
+        np.multiply(first, -batch.weights, out=self._of_critics[0])
+        np.multiply(~first, -batch.weights, out=self._of_critics[1])
+        self._critics.backward(
+            batch.states_actions, self._of_critics, parameters=False, inputs_from=self.observation_size
+        )
+        of_actions = self._critic1.input_gradient
+        of_actions += self._critic2.input_gradient
+        # through a = tanh(mean + exp(log_std) N(0, 1)) and through ln pi(a|s), dL/dln pi = alpha / batch
+        gradient = self._samples.gradient(self._actor, batch.actions, of_actions, np.float32(alpha) * batch.weights)
+        self._actors.descend(batch.states, [gradient], c.learning_rate, c.weight_decay)
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return the critics' losses, the mean target, the connections rewired so far; and of the policy the mean
+        min_i Q_i(s, a) of its actions, its entropy in nats, and the temperature."""
+        result = super().diagnostics()
+        if result:
+            result["policy_value"] = self._policy_value
+            result["entropy"] = self._entropy
+            result["temperature"] = self._temperature.value
+        return result
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return everything an exact continuation needs: networks, moments, targets, streams, counters, temperature."""
+        arrays, values = super().state()
+        return arrays, {**values, "temperature": self._temperature.state()}
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
+        """Put back what `state` returned.
+
+        Raises:
+            ValueError: an array or value is missing or does not fit this agent; the message names it. Nothing has
+                changed then.
+        """
+        temperature = Temperature(self.config.temperature, self.config.target_entropy, self.action_size)
+        temperature.load_state(values.get("temperature"))
+        super().load_state(arrays, values)
+        self._temperature = temperature

@@ -1,0 +1,69 @@
+"""The temperature of SAC: fixed, or learnt so that the policy keeps its entropy (Haarnoja et al. 2018b, section 5)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+
+class Temperature:
+    """The weight alpha of the entropy in SAC's objective.
+
+    Args:
+        value: alpha, or auto, which starts from 1 and learns ln alpha by Adam.
+        target_entropy: that auto aims at, in nats; None is minus `action_size`.
+        action_size: features of an action.
+    """
+
+    def __init__(self, value: float | Literal["auto"], target_entropy: float | None, action_size: int) -> None:
+        """See the class."""
+        self._learns = value == "auto"
+        self.value = 1.0 if value == "auto" else value
+        """alpha, 0 or more."""
+        self._target = -float(action_size) if target_entropy is None else target_entropy
+        self._log = self._first = self._second = 0.0
+        self._steps = 0
+
+    def update(self, entropy: float, learning_rate: float) -> None:
+        """Take one step of Adam down ln(alpha) * (entropy - target); nothing happens if alpha is fixed.
+
+        Args:
+            entropy: of the policy on a batch, the mean of -ln pi(a|s), in nats.
+            learning_rate: step size.
+        """
+        if not self._learns:
+            return
+        gradient = entropy - self._target
+        self._steps += 1
+        self._first = 0.9 * self._first + 0.1 * gradient
+        self._second = 0.999 * self._second + 0.001 * gradient**2
+        size = math.sqrt(self._second / (1 - 0.999**self._steps)) + 1e-8
+        self._log -= learning_rate * self._first / (1 - 0.9**self._steps) / size
+        self.value = math.exp(self._log)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything an exact continuation needs, as JSON values."""
+        return {"log": self._log, "first": self._first, "second": self._second, "steps": self._steps}
+
+    def load_state(self, values: Any) -> None:
+        """Put back what `state` returned.
+
+        Raises:
+            ValueError: the values are not such a state.
+        """
+        names = ("log", "first", "second", "steps")
+        fine = isinstance(values, dict) and all(
+            isinstance(values.get(name), (int, float))
+            and not isinstance(values[name], bool)
+            and math.isfinite(values[name])
+            for name in names
+        )
+        if not fine or not isinstance(values["steps"], int) or values["steps"] < 0 or values["second"] < 0:
+            raise ValueError(f"the saved temperature is {values!r}, expected finite {', '.join(names)}")
+        if self._learns:
+            self._log, self._first, self._second = (float(values[name]) for name in names[:3])
+            self._steps = values["steps"]
+            try:
+                self.value = math.exp(self._log)
+            except OverflowError:
+                raise ValueError(f"the saved temperature is exp({self._log})") from None
