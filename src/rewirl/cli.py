@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
@@ -273,6 +274,11 @@ def report(given: list[str]) -> int:
         ),
         output=(Path, Path("report.html"), "The page: one file that needs no network. Overwritten if it exists."),
         markdown=(Path | None, None, "The tables as Markdown, written there too. None writes none."),
+        figures=(
+            Path | None,
+            None,
+            "Directory for the figures as SVG files, which the Markdown then shows. None writes none.",
+        ),
     )
     try:
         import matplotlib  # noqa: F401
@@ -291,14 +297,20 @@ def report(given: list[str]) -> int:
     if not runs:
         raise UsageError(f"no run to report on in {', '.join(map(str, options.runs))}")
     blocks = about(runs, problems)
+    texts = {options.output: document.html(blocks)}
+    if options.figures is not None:
+        drawn = [block for block in blocks if isinstance(block, document.Figure)]
+        texts |= {options.figures / f"figure-{number}.svg": figure.svg for number, figure in enumerate(drawn, 1)}
+    if options.markdown is not None:
+        where = options.figures and Path(os.path.relpath(options.figures, options.markdown.parent)).as_posix()
+        texts[options.markdown] = document.markdown(blocks, where)
     try:
-        for path, text in ((options.output, document.html(blocks)), (options.markdown, document.markdown(blocks))):
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
-                print(f"wrote {path}")
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{error.filename} cannot be written: {error.strerror}; choose another --output") from error
+        raise UsageError(f"{error.filename} cannot be written: {error.strerror}; choose another place") from error
+    print("wrote " + ", ".join(str(path) for path in (options.output, options.markdown, options.figures) if path))
     return 0
 
 

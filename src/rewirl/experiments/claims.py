@@ -47,8 +47,8 @@ def judge(groups: Sequence[Group], env: str) -> list[Finding]:
             which there are no runs at all.
         seed: of the bootstrap.
     """
-    here = {group.label: group for group in groups if group.env == env}
-    everywhere = {group.label for group in groups}
+    here = {group.preset: group for group in groups if group.env == env}
+    everywhere = {group.preset for group in groups}
     found = []
     for claim in CLAIMS:
         if base_of(env) not in claim.environments or not everywhere & {claim.agent, claim.other}:

@@ -62,7 +62,7 @@ Block = Heading | Text | Items | Code | Table | Figure
 _STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 66rem; color: #1a1a1a; background: #fff;
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 74rem; color: #1a1a1a; background: #fff;
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
 h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 1rem; }
 h2 { font-size: 1.35rem; margin: 2.5rem 0 .5rem; padding-top: .5rem; border-top: 2px solid #ddd; }
@@ -73,11 +73,13 @@ code { font: .9em ui-monospace, "DejaVu Sans Mono", monospace; }
 .scroll:focus-visible { outline: 2px solid #0072B2; outline-offset: 2px; }
 pre { margin: 0; padding: .75rem; background: #f5f5f5; font-size: .85rem; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: .25rem 0 .5rem; color: #444; font-size: .9rem; }
+.caption { margin: 1.25rem 0 0; color: #444; font-size: .9rem; }
+.caption + .scroll { margin-top: .25rem; }
 th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid #ddd; }
 thead th { border-bottom: 2px solid #888; vertical-align: bottom; }
-tbody th { font-weight: 600; min-width: 6.5rem; }
-.number { text-align: right; white-space: nowrap; }
+tbody th { font-weight: 600; min-width: 8rem; }
+.number { text-align: right; }
+td.number { white-space: nowrap; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1.25rem;
   margin: 1rem 0; }
 figure { margin: 0; min-width: 0; }
@@ -115,7 +117,7 @@ def html(blocks: Sequence[Block]) -> str:
             if index + 1 == len(blocks) or not isinstance(blocks[index + 1], Figure):
                 parts.append("</div>")
         else:
-            parts.append(_element(block))
+            parts.append(_element(block, index))
     body = "\n".join(parts)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -135,34 +137,39 @@ def html(blocks: Sequence[Block]) -> str:
 """
 
 
-def markdown(blocks: Sequence[Block]) -> str:
-    """Return the document as Markdown, without its figures.
+def markdown(blocks: Sequence[Block], figures: str | None = None) -> str:
+    """Return the document as Markdown.
 
     Args:
         blocks: in their order.
+        figures: where its figures are, figure-1.svg and so on, seen from the Markdown file; None leaves them out.
     """
     parts = []
+    number = 0
     for block in blocks:
         match block:
             case Heading():
-                parts.append(f"{'#' * block.level} {block.text}")
+                parts.append(f"{'#' * block.level} {_marked(block.text)}")
             case Text():
-                parts.append(block.text)
+                parts.append(_marked(block.text))
             case Items():
-                parts.append("\n".join(f"* {item}" for item in block.items))
+                parts.append("\n".join(f"* {_marked(item)}" for item in block.items))
             case Code():
                 parts.append(f"```\n{block.text}\n```")
             case Table():
                 numeric = _numeric(block)
                 rule = ["---:" if right else "---" for right in numeric]
-                lines = [block.head, rule, *([_cell(cell) for cell in row] for row in block.rows)]
-                parts += [block.caption, "\n".join("| " + " | ".join(line) + " |" for line in lines)]
+                lines = [[*map(_marked, block.head)], rule, *([*map(_marked, row)] for row in block.rows)]
+                parts += [_marked(block.caption), "\n".join("| " + " | ".join(line) + " |" for line in lines)]
             case Figure():
-                pass
+                number += 1
+                if figures is not None:
+                    alt = _marked(f"{block.title}. {block.alt}").replace("[", "(").replace("]", ")")
+                    parts.append(f"![{alt}]({figures}/figure-{number}.svg)")
     return "\n\n".join(parts) + "\n"
 
 
-def _element(block: Heading | Text | Items | Code | Table) -> str:
+def _element(block: Heading | Text | Items | Code | Table, number: int) -> str:
     match block:
         case Heading():
             return f"<h{block.level}>{_inline(block.text)}</h{block.level}>"
@@ -176,10 +183,10 @@ def _element(block: Heading | Text | Items | Code | Table) -> str:
                 "</code></pre></div>"
             )
         case Table():
-            return _table(block)
+            return _table(block, number)
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, number: int) -> str:
     kinds = ['class="number"' if right else "" for right in _numeric(table)]
     head = "".join(f'<th scope="col" {kind}>{_inline(cell)}</th>' for cell, kind in zip(table.head, kinds, strict=True))
     rows = []
@@ -187,8 +194,9 @@ def _table(table: Table) -> str:
         cells = "".join(f"<td {kind}>{_inline(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
         rows.append(f'<tr><th scope="row">{_inline(first)}</th>{cells}</tr>')
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.caption)}">'
-        f"<table><caption>{_inline(table.caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>"
+        f'<p class="caption" id="table-{number}">{_inline(table.caption)}</p>\n'
+        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="table-{number}">'
+        f'<table aria-labelledby="table-{number}"><thead><tr>{head}</tr></thead>\n<tbody>'
         + "\n".join(rows)
         + "</tbody></table></div>"
     )
@@ -216,5 +224,6 @@ def _inline(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _marked(text: str) -> str:
+    """Return a line of Markdown that no name of an environment or directory can turn into something else."""
+    return " ".join(text.replace("<", "&lt;").replace("|", "\\|").split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ Style = Mapping[str, int]
 
 
 def lines(
-    series: Mapping[str, tuple[Floats, Floats, Floats]],
+    series: Mapping[str, tuple[Floats, Floats, Floats, Floats]],
     thin: Sequence[tuple[str, Floats, Floats]],
     style: Style,
     x: str,
@@ -32,7 +33,7 @@ def lines(
     """Draw curves with bands.
 
     Args:
-        series: by label the x values, means and half-widths of the band, float64 [points] each.
+        series: by label the x and y values, and the lower and upper bounds of the band, float64 [points] each.
         thin: label, x and y values of single runs, drawn thin.
         style: colours.
         x: name of the axis, with its unit.
@@ -41,11 +42,11 @@ def lines(
     """
 
     def draw(axes: Any) -> None:
-        for label, (at, mean, half) in series.items():
+        for label, (at, value, low, high) in series.items():
             number = style[label]
             colour = COLOURS[number % len(COLOURS)]
-            axes.plot(at, mean, color=colour, linestyle=DASHES[number % len(DASHES)], label=label, linewidth=1.6)
-            axes.fill_between(at, mean - half, mean + half, color=colour, alpha=0.2, linewidth=0)
+            axes.plot(at, value, color=colour, linestyle=DASHES[number % len(DASHES)], label=label, linewidth=1.6)
+            axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
         for label, at, values in thin:
             colour = COLOURS[style[label] % len(COLOURS)]
             name = None if label in series else label
@@ -122,12 +123,25 @@ def _svg(draw: Callable[[Any], None], x: str, y: str) -> str:
         draw(axes)
         axes.set(xlabel=x, ylabel=y)
         axes.grid(alpha=0.3)
+        axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         handles, labels = axes.get_legend_handles_labels()
         if labels:
             columns = 1 if max(map(len, labels)) > 24 else 2
+            labels = [fill(label, 56) for label in labels]
             picture.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
         out = io.StringIO()
         picture.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue()
     return text[text.index("<svg ") :]
+
+
+def spread(at: Floats, values: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the curve of a mean with a band of one standard deviation, for `lines`.
+
+    Args:
+        at: x values, float64 [points].
+        values: y values of every run, float64 [runs, points].
+    """
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    return at, mean, mean - deviation, mean + deviation

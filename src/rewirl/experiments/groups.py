@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -38,7 +39,9 @@ class Group:
     env: str
     agent: str
     label: str
-    """The agent, and the options that differ from the paper's."""
+    """The agent, and the options that differ from the paper's; those that all groups of a report have are left out."""
+    preset: str | None
+    """What the paper's presets call it, or None if any option differs from them."""
     options: dict[str, Any]
     """Those options by name, as JSON values; nested ones by path, such as topology.sparsity."""
     runs: tuple[RunData, ...]
@@ -92,26 +95,41 @@ def group(runs: Sequence[RunData]) -> tuple[list[Group], list[tuple[RunData, str
         and seed, the longer one counts.
     """
     found: dict[tuple[str, str, str], dict[int, RunData]] = {}
-    about: dict[tuple[str, str, str], tuple[str, dict[str, Any]]] = {}
+    options: dict[tuple[str, str, str], dict[str, Any]] = {}
     left_out = []
     for run in runs:
-        options = options_of(run)
-        key = (run.env, run.agent, json.dumps(options, sort_keys=True))
-        about[key] = (label_of(run, options), options)
+        own = options_of(run)
+        key = (run.env, run.agent, json.dumps(own, sort_keys=True))
+        options[key] = own
         same = found.setdefault(key, {})
         other = same.get(run.seed)
         if other is not None:
             run, other = (run, other) if run.last > other.last else (other, run)
             left_out.append((other, f"has the settings and the seed of {run.path}, which is not shorter"))
         same[run.seed] = run
-    groups = [
-        Group(env, agent, *about[env, agent, key], tuple(same[seed] for seed in sorted(same)))
-        for (env, agent, key), same in found.items()
-    ]
-    order = list(AGENTS)
-    return sorted(
-        groups, key=lambda g: (g.env, order.index(g.agent) if g.agent in order else len(order), g.label)
-    ), left_out
+    shared = shared_options(list(options.values()))
+    groups = []
+    for key, same in found.items():
+        env, agent, _ = key
+        soft = agent == "sac" and options[key] == presets.SOFT_TARGETS
+        preset = "sac-soft" if soft else None if options[key] else agent
+        differing = {name: value for name, value in options[key].items() if name not in shared}
+        label = preset or label_of(agent, differing)
+        groups.append(Group(env, agent, label, preset, options[key], tuple(same[seed] for seed in sorted(same))))
+    rank = {agent: number for number, agent in enumerate(AGENTS)}
+    return sorted(groups, key=lambda item: (item.env, rank.get(item.agent, len(rank)), item.label)), left_out
+
+
+def shared_options(options: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the options that several groups all have, with the same value; a single group shares none.
+
+    Args:
+        options: of each group.
+    """
+    if len(options) < 2:
+        return {}
+    first, *others = options
+    return {key: value for key, value in first.items() if all(key in other and other[key] == value for other in others)}
 
 
 def options_of(run: RunData) -> dict[str, Any]:
@@ -135,44 +153,42 @@ def options_of(run: RunData) -> dict[str, Any]:
     return options
 
 
-def label_of(run: RunData, options: dict[str, Any]) -> str:
-    """Return the name of a run's agent with the options that differ; a preset of the paper has its own name.
+def label_of(agent: str, options: dict[str, Any]) -> str:
+    """Return the name of an agent with some options.
 
     Args:
-        run: the run.
+        agent: its name.
         options: see `options_of`.
     """
-    if options == presets.SOFT_TARGETS and run.agent == "sac":
-        return "sac-soft"
     shown = dict(options)
     for one, other in (("topology.sparsity", "topology.lambdas"), ("topology.lambdas", "topology.sparsity")):
         if shown.get(one) is not None and shown.get(other, 0) is None:
             del shown[other]  # the one replaces the other
     words = [f"{key.rpartition('.')[2].replace('_', '-')} {_shown(value)}" for key, value in shown.items()]
-    return ", ".join([run.agent, *words])
+    return ", ".join([agent, *words])
 
 
 def command(run: RunData) -> str:
     """Return the command that makes a run again."""
-    words = ["rewirl train", f"--agent {run.agent}", f"--env {run.env}", f"--seed {run.seed}"]
+    words = ["rewirl train", f"--agent {run.agent}", f"--env {shlex.quote(run.env)}", f"--seed {run.seed}"]
     if run.total != TrainConfig().total_timesteps:
         words.append(f"--total-timesteps {run.total}")
     if run.train.get("env_module"):
-        words.append(f"--env-module {run.train['env_module']}")
+        words.append(f"--env-module {shlex.quote(str(run.train['env_module']))}")
     for key, value in options_of(run).items():
         flag = "--" + key.rpartition(".")[2].replace("_", "-")
         if isinstance(value, dict):
-            words.append(f"{flag} '{json.dumps(value)}'")
+            words.append(f"{flag} {shlex.quote(json.dumps(value))}")
         elif value is True:
             words.append(flag)
         elif value is not None and value is not False:
-            words.append(f"{flag} {_shown(value)}")
+            several = value if isinstance(value, list) else [value]
+            words += [flag, *(shlex.quote(str(each)) for each in several)]
     return " ".join([*words, f"--threads {run.train.get('threads', 1)}"])
 
 
-def dense_of(label: str) -> str | None:
+def dense_of(agent: str) -> str | None:
     """Return the dense agent that a sparse one is compared with, or None for a dense one."""
-    agent = label.partition(", ")[0]
     for prefix in ("static-", "ds-"):
         if agent.startswith(prefix):
             return agent.removeprefix(prefix)

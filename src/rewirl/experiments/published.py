@@ -34,7 +34,7 @@ def _rows(where: str, final: str, std: str | None, lca: str) -> dict[str, Publis
     return {env: Published(mean, deviation, area, where) for env, mean, deviation, area in rows}
 
 
-# By agent as the reports label it, and environment whatever its version; the columns are those of ENVIRONMENTS.
+# By agent as the presets call it, and environment whatever its version; the columns are those of ENVIRONMENTS.
 # "sac" has hard targets (appendix), as "ds-sac"; the main text's SAC has soft ones.
 NUMBERS = {
     "td3": _rows("Tables 1, 2", "11153 4042 2185 4288 3809", "473 577 1224 1081 1053", "1.769 .526 .479 .552 .364"),
@@ -85,11 +85,11 @@ def base_of(env: str) -> str:
     return env.rpartition("/")[2].rpartition("-v")[0] or env
 
 
-def number(label: str, env: str) -> Published | None:
+def number(preset: str | None, env: str) -> Published | None:
     """Return what the paper has for an agent on an environment, or None.
 
     Args:
-        label: the agent as the report labels it; one with an option of its own has no number.
+        preset: the agent as the presets call it; None, for one with options of its own, has no number.
         env: Gymnasium id of the environment.
     """
-    return NUMBERS.get(label, {}).get(base_of(env))
+    return NUMBERS.get(preset or "", {}).get(base_of(env))
