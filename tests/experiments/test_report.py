@@ -141,7 +141,7 @@ def test_claims_hold_fail_are_undecided_or_missing(tmp_path):
         make_run(tmp_path / "b", "td3", seed, rising(2000 + seed, 40_000))
         make_run(tmp_path / "b", "ds-td3", seed, rising(1000 + seed, 100_000))
         make_run(tmp_path / "c", "td3", seed, rising(1000 + 100 * seed, 40_000))
-        make_run(tmp_path / "c", "ds-td3", seed, rising(1100 + 90 * (1 - seed), 40_000))
+        make_run(tmp_path / "c", "ds-td3", seed, rising(1110 + 90 * (1 - seed), 40_000))
     good, bad, unsure = (verdicts(tmp_path / name) for name in "abc")
     for measure in ("final", "lca", "share"):
         assert good["ds-td3", "td3", measure] == "holds"
