@@ -265,6 +265,59 @@ def presets(given: list[str]) -> int:
     return 0
 
 
+def report(given: list[str]) -> int:
+    """Write a page and tables about runs: curves, returns beside the paper's, cost, topology, what is missing."""
+    options = _options(
+        "report",
+        given,
+        report,
+        runs=(
+            tuple[Path, ...],
+            dataclasses.MISSING,
+            "Run directories, or directories that contain some; finished or not.",
+        ),
+        output=(Path, Path("report.html"), "The page: one file that needs no network. Overwritten if it exists."),
+        markdown=(Path | None, None, "The tables as Markdown, written there too. None writes none."),
+        figures=(
+            Path | None,
+            None,
+            "Directory for the figures as SVG files, which the Markdown then shows. None writes none.",
+        ),
+    )
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise UsageError("the report needs matplotlib; install it with: pip install 'rewirl[figures]'") from error
+    from rewirl.experiments import document
+    from rewirl.experiments.report import report as about
+    from rewirl.experiments.run_data import find_runs
+
+    if not options.runs:
+        raise UsageError("no run given; name run directories, or directories that contain some")
+    with _user_errors():
+        runs, problems = find_runs(options.runs)
+    for path, problem in problems:
+        print(f"rewirl: warning: {path} is left out: {problem}", file=sys.stderr)
+    if not runs:
+        raise UsageError(f"no run to report on in {', '.join(map(str, options.runs))}")
+    blocks = about(runs, problems)
+    texts = {options.output: document.html(blocks)}
+    if options.figures is not None:
+        drawn = [block for block in blocks if isinstance(block, document.Figure)]
+        texts |= {options.figures / f"figure-{number}.svg": figure.svg for number, figure in enumerate(drawn, 1)}
+    if options.markdown is not None:
+        where = options.figures and Path(os.path.relpath(options.figures, options.markdown.parent)).as_posix()
+        texts[options.markdown] = document.markdown(blocks, where)
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be written: {error.strerror}; choose another place") from error
+    print("wrote " + ", ".join(str(path) for path in (options.output, options.markdown, options.figures) if path))
+    return 0
+
+
 def bench(given: list[str]) -> int:
     """Measure how fast this machine runs Rewirl: single layers, updates, or whole runs."""
     if not given or given[0] in ("-h", "--help"):
@@ -371,6 +424,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "watch": watch,
     "sweep": sweep,
     "presets": presets,
+    "report": report,
     "bench": bench,
 }
 

@@ -1,0 +1,229 @@
+"""A document of headings, paragraphs, tables and figures, as one HTML page or as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading; level 1 is the title."""
+
+    text: str
+    level: int = 2
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; words between backticks are code."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list."""
+
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines of code."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first column names the rows, columns with figures are set flush right."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture."""
+
+    svg: str
+    """An SVG element."""
+    title: str
+    alt: str
+    """What one sees in it, in words."""
+
+
+Block = Heading | Text | Items | Code | Table | Figure
+
+_STYLE = """
+:root { color-scheme: light; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 74rem; color: #1a1a1a; background: #fff;
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
+h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 1rem; }
+h2 { font-size: 1.35rem; margin: 2.5rem 0 .5rem; padding-top: .5rem; border-top: 2px solid #ddd; }
+h3 { font-size: 1.1rem; margin: 1.75rem 0 .25rem; }
+p, ul { margin: .5rem 0; max-width: 50rem; }
+code { font: .9em ui-monospace, "DejaVu Sans Mono", monospace; }
+.scroll { overflow-x: auto; margin: 1rem 0; }
+.scroll:focus-visible { outline: 2px solid #0072B2; outline-offset: 2px; }
+pre { margin: 0; padding: .75rem; background: #f5f5f5; font-size: .85rem; }
+table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
+.caption { margin: 1.25rem 0 0; color: #444; font-size: .9rem; }
+.caption + .scroll { margin-top: .25rem; }
+th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid #ddd; }
+thead th { border-bottom: 2px solid #888; vertical-align: bottom; }
+tbody th { font-weight: 600; min-width: 8rem; }
+.number { text-align: right; }
+td.number { white-space: nowrap; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1.25rem;
+  margin: 1rem 0; }
+figure { margin: 0; min-width: 0; }
+figure svg { width: 100%; max-width: 34rem; height: auto; display: block; }
+figcaption { font-size: .875rem; color: #333; }
+figcaption strong { display: block; }
+@media print {
+  body { max-width: none; font-size: 11pt; }
+  .scroll { overflow: visible; }
+  figure, tr { break-inside: avoid; }
+  h2, h3 { break-after: avoid; }
+  pre { white-space: pre-wrap; }
+  table { font-size: 7.5pt; }
+  th, td { padding: .2rem .35rem; }
+}
+"""
+
+
+def html(blocks: Sequence[Block]) -> str:
+    """Return one self-contained page: no script, and nothing from elsewhere.
+
+    Args:
+        blocks: in their order; the first heading of level 1 is the title. Figures that follow each other stand side by
+            side where there is room.
+    """
+    title = next((block.text for block in blocks if isinstance(block, Heading) and block.level == 1), "Report")
+    parts: list[str] = []
+    number = 0
+    for index, block in enumerate(blocks):
+        if isinstance(block, Figure):
+            number += 1
+            if index == 0 or not isinstance(blocks[index - 1], Figure):
+                parts.append('<div class="figures">')
+            parts.append(_figure(block, number))
+            if index + 1 == len(blocks) or not isinstance(blocks[index + 1], Figure):
+                parts.append("</div>")
+        else:
+            parts.append(_element(block, index))
+    body = "\n".join(parts)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>{escape(title)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def markdown(blocks: Sequence[Block], figures: str | None = None) -> str:
+    """Return the document as Markdown.
+
+    Args:
+        blocks: in their order.
+        figures: where its figures are, figure-1.svg and so on, seen from the Markdown file; None leaves them out.
+    """
+    parts = []
+    number = 0
+    for block in blocks:
+        match block:
+            case Heading():
+                parts.append(f"{'#' * block.level} {_marked(block.text)}")
+            case Text():
+                parts.append(_marked(block.text))
+            case Items():
+                parts.append("\n".join(f"* {_marked(item)}" for item in block.items))
+            case Code():
+                parts.append(f"```\n{block.text}\n```")
+            case Table():
+                numeric = _numeric(block)
+                rule = ["---:" if right else "---" for right in numeric]
+                lines = [[*map(_marked, block.head)], rule, *([*map(_marked, row)] for row in block.rows)]
+                parts += [_marked(block.caption), "\n".join("| " + " | ".join(line) + " |" for line in lines)]
+            case Figure():
+                number += 1
+                if figures is not None:
+                    alt = _marked(f"{block.title}. {block.alt}").replace("[", "(").replace("]", ")")
+                    parts.append(f"![{alt}]({figures}/figure-{number}.svg)")
+    return "\n\n".join(parts) + "\n"
+
+
+def _element(block: Heading | Text | Items | Code | Table, number: int) -> str:
+    match block:
+        case Heading():
+            return f"<h{block.level}>{_inline(block.text)}</h{block.level}>"
+        case Text():
+            return f"<p>{_inline(block.text)}</p>"
+        case Items():
+            return "<ul>\n" + "\n".join(f"<li>{_inline(item)}</li>" for item in block.items) + "\n</ul>"
+        case Code():
+            return (
+                f'<div class="scroll" tabindex="0" role="region" aria-label="Commands"><pre><code>{escape(block.text)}'
+                "</code></pre></div>"
+            )
+        case Table():
+            return _table(block, number)
+
+
+def _table(table: Table, number: int) -> str:
+    kinds = ['class="number"' if right else "" for right in _numeric(table)]
+    head = "".join(f'<th scope="col" {kind}>{_inline(cell)}</th>' for cell, kind in zip(table.head, kinds, strict=True))
+    rows = []
+    for first, *rest in table.rows:
+        cells = "".join(f"<td {kind}>{_inline(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
+        rows.append(f'<tr><th scope="row">{_inline(first)}</th>{cells}</tr>')
+    return (
+        f'<p class="caption" id="table-{number}">{_inline(table.caption)}</p>\n'
+        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="table-{number}">'
+        f'<table aria-labelledby="table-{number}"><thead><tr>{head}</tr></thead>\n<tbody>'
+        + "\n".join(rows)
+        + "</tbody></table></div>"
+    )
+
+
+def _figure(figure: Figure, number: int) -> str:
+    # Several SVG elements share the ids of one page.
+    svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>f{number}-", figure.svg)
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(figure.alt)}" ', 1)
+    caption = f"<strong>{_inline(figure.title)}</strong>{_inline(figure.alt)}"
+    return f"<figure>{svg}<figcaption>{caption}</figcaption></figure>"
+
+
+def _numeric(table: Table) -> list[bool]:
+    """Return which columns hold figures: most of their cells begin like one."""
+    columns = zip(*table.rows, strict=True) if table.rows else [()] * len(table.head)
+    figure = re.compile(r"[-+]?\d|-?$")
+    return [
+        index > 0 and sum(bool(figure.match(cell)) for cell in column) > 0.5 * len(column)
+        for index, column in enumerate(columns)
+    ]
+
+
+def _inline(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
+def _marked(text: str) -> str:
+    """Return a line of Markdown that no name of an environment or directory can turn into something else."""
+    return " ".join(text.replace("<", "&lt;").replace("|", "\\|").split())

@@ -1,0 +1,78 @@
+"""Run directories with results made up by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rewirl.experiments import presets
+from rewirl.training.config import TrainConfig
+from rewirl.training.run_directory import RunDirectory
+from rewirl.training.settings import to_values
+
+EVERY = 5000
+
+
+def rising(top: float, steps: int, count: int = 20) -> list[float]:
+    """Return `count` returns after 0 that rise to `top` until `steps` of 100,000 and stay there."""
+    return [min(1.0, number * EVERY / steps) * top for number in range(count + 1)]
+
+
+def make_run(
+    path: Path,
+    agent: str,
+    seed: int,
+    returns: Sequence[float],
+    env: str = "HalfCheetah-v5",
+    total: int | None = None,
+    drift: Callable[[int], float] | None = None,
+    **settings: Any,
+) -> Path:
+    """Write a run that evaluated every 5000 steps, 10 seconds each, with one update per step.
+
+    Args:
+        path: where; a directory per run is made in it.
+        agent: its name.
+        seed: its seed.
+        returns: of the evaluations from step 0 on.
+        env: the environment.
+        total: steps it is to have; those it has, if not given.
+        drift: share of initial connections alive by number of the evaluation; not recorded if not given.
+        **settings: of the agent, where they differ from the paper's.
+    """
+    path = path / "-".join([env, agent, str(seed), *map(str, settings.values())])
+    train = TrainConfig(
+        agent=agent, env=env, seed=seed, total_timesteps=total or max(1, (len(returns) - 1) * EVERY), threads=1
+    )
+    config = {"train": to_values(train), "agent": to_values(presets.agent_config(agent, env, **settings))}
+    RunDirectory.create(path, config, instruction_set="portable").close()
+    size = 100 if agent.startswith(("ds-", "static-")) else 200
+    connections = {"actor": size, "critic1": size, "critic2": size, "target_actor": size}
+    lines: list[dict[str, Any]] = [{"event": "start", "step": 0}]
+    for number, value in enumerate(returns):
+        step = number * EVERY
+        lines.append(
+            {
+                "event": "evaluation",
+                "step": step,
+                "return_mean": value,
+                "seconds": 10.0 * number,
+                "updates": step,
+                "connections": connections,
+            }
+        )
+        if drift is not None:
+            network = {
+                "shapes": [[8, 3], [2, 8]],
+                "connections": [12, 16],
+                "initial_alive": [drift(number), None],
+                "input_connections": [4 + number, 4, 4 - min(number, 4)],
+            }
+            critic = {**network, "shapes": [[8, 5], [1, 8]], "input_connections": [4, 4, 4 + number, 4, 4]}
+            networks = {"actor": network, "critic1": critic, "critic2": critic}
+            lines.append({"event": "topology", "step": step, "networks": networks})
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (path / "metrics.jsonl").write_text(text + '{"event": "evalu')  # a run in progress ends anywhere
+    return path

@@ -1,0 +1,283 @@
+"""The report: groups, claims and numbers from made-up runs whose truth is known, and a page that stands alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_runs import make_run, rising
+
+from rewirl.cli import main
+from rewirl.experiments import document
+from rewirl.experiments.claims import difference, judge, share_of_steps
+from rewirl.experiments.groups import command, group
+from rewirl.experiments.report import report
+from rewirl.experiments.run_data import find_runs, read_run
+from rewirl.training.run_directory import RunDirectoryError
+
+HERE = "HalfCheetah-v5"
+
+
+def groups_of(path: Path) -> dict[str, object]:
+    runs, problems = find_runs([path])
+    assert problems == []
+    return {item.label: item for item in group(runs)[0]}
+
+
+def text_of(path: Path) -> str:
+    return document.markdown(report(*find_runs([path])))
+
+
+def rows(text: str, start: str) -> list[list[str]]:
+    """Return the rows of Markdown tables that begin with a cell."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return [line for line in lines if line[0] == start]
+
+
+def test_a_run_is_what_its_directory_says(tmp_path):
+    run = read_run(make_run(tmp_path, "ds-td3", 3, [0.0, 500.0, 700.0], drift=lambda number: 1 - number / 10))
+    assert (run.agent, run.env, run.seed, run.parameters, run.total) == ("ds-td3", HERE, 3, 300, 10_000)
+    assert run.steps.tolist() == [0, 5000, 10_000] and run.returns.tolist() == [0, 500, 700] and run.finished
+    # 100 samples: both critics at every update, the actor at every second, 6 operations per connection
+    assert run.flops.tolist() == [0, 100 * 6 * (5000 * 200 + 2500 * 100), 100 * 6 * (10_000 * 200 + 5000 * 100)]
+    assert run.until(9999).tolist() == [0, 500] and run.topologies[5000]["actor"]["initial_alive"] == [0.9, None]
+    sac = read_run(make_run(tmp_path, "sac", 3, [0.0, 500.0]))
+    assert sac.flops[1] == 256 * 6 * 5000 * 600  # its actor learns from every batch
+
+
+def test_groups_are_of_equal_settings_and_named_by_what_differs(tmp_path):
+    for seed in (0, 1):
+        make_run(tmp_path, "ds-td3", seed, rising(1, 1))
+    make_run(tmp_path, "ds-td3", 0, rising(1, 1), learning_rate=3e-4)
+    make_run(tmp_path, "sac", 0, rising(1, 1), tau=0.005, target_update_interval=1)
+    make_run(tmp_path, "sac", 0, rising(1, 1))
+    found = groups_of(tmp_path)
+    assert list(found) == ["ds-td3", "ds-td3, learning-rate 0.0003", "sac", "sac-soft"]
+    assert [item.preset for item in found.values()] == ["ds-td3", None, "sac", "sac-soft"]
+    assert found["ds-td3"].seeds == [0, 1]
+    assert command(found["sac-soft"].runs[0]) == (
+        f"rewirl train --agent sac --env {HERE} --seed 0 --total-timesteps 100000 --tau 0.005 "
+        "--target-update-interval 1 --threads 1"
+    )
+
+
+def test_the_commands_make_runs_with_the_settings_that_they_are_of(tmp_path, capsys):
+    from rewirl.topology import TopologyConfig
+
+    topology = TopologyConfig(sparsity=0.8, rule="set", regrow_dropped=True)
+    run = read_run(make_run(tmp_path, "ds-td3", 1, rising(1, 1), topology=topology, hidden_sizes=(8, 9)))
+    made = tmp_path / "made"
+    words = command(run).split()[1:]
+    words[words.index("--total-timesteps") + 1] = "1"
+    with pytest.raises(SystemExit, match="0"):
+        main([*words, "--run-dir", str(made), "--eval-every", "0", "--env", "Pendulum-v1"])
+    assert json.loads((made / "config.json").read_text())["config"]["agent"] == run.settings
+
+
+def test_the_options_that_all_share_are_said_once(tmp_path):
+    for agent in ("td3", "ds-td3"):
+        make_run(tmp_path, agent, 0, rising(1, 1), gamma=0.9)
+    found = groups_of(tmp_path)
+    assert list(found) == ["td3", "ds-td3"] and [item.preset for item in found.values()] == [None, None]
+    assert "left out of the labels: all agents, gamma 0.9" in text_of(tmp_path)
+
+
+def test_runs_cut_short_are_not_in_the_final_numbers(tmp_path):
+    make_run(tmp_path, "td3", 0, rising(1000, 50_000))
+    make_run(tmp_path, "td3", 1, rising(3000, 50_000, count=5), total=100_000)
+    item = groups_of(tmp_path)["td3"]
+    assert item.horizon == 100_000 and item.finals().tolist() == [1000.0]
+    assert rows(text_of(tmp_path), "td3")[0][5] == "seed 1 to 25,000"
+    assert "seed 1: in progress or cut short at 25,000 of 100,000 steps" in text_of(tmp_path)
+    make_run(tmp_path / "other", "sac", 0, [1.0, 2.0, 3.0], total=100_000)
+    make_run(tmp_path / "other", "sac", 1, [1.0, 3.0], total=100_000)
+    item = groups_of(tmp_path / "other")["sac"]  # none is finished: all, up to the shortest
+    assert item.horizon == 5000 and item.finals().tolist() == [1.5, 2.0] and item.areas(5000).tolist() == [1.5, 2.0]
+
+
+def test_numbers_are_those_of_the_runs(tmp_path):
+    for seed, top in enumerate((900, 1100)):
+        make_run(tmp_path, "td3", seed, rising(top, 100_000))
+        make_run(tmp_path, "ds-td3", seed, rising(top + 500, 50_000))
+    found = groups_of(tmp_path)
+    dense, sparse = found["td3"], found["ds-td3"]
+    last_ten = np.mean(np.arange(11, 21) / 20)
+    np.testing.assert_allclose(dense.finals(), [900 * last_ten, 1100 * last_ten])
+    np.testing.assert_allclose(dense.areas(), [450, 550])
+    gap = difference(sparse, dense, "final")
+    assert gap.value == pytest.approx(1500 - 1000 * last_ten)
+    # Drawn means of two runs are the first, the middle or the second with 1/4, 1/2, 1/4.
+    assert gap.low == pytest.approx(1400 - 1100 * last_ten) and gap.high == pytest.approx(1600 - 900 * last_ten)
+    # 775 is reached as the mean of ten evaluations: by hand, the top times (k - 4.5) / 10 at evaluation k, k <= 10
+    expected = []
+    for top in (1400, 1600):
+        means = np.convolve(rising(top, 50_000), np.ones(10) / 10, "valid")
+        expected.append((int(np.argmax(means >= 1000 * last_ten)) + 9) / 20)
+    assert share_of_steps(sparse, dense).value == pytest.approx(np.mean(expected))
+    text = text_of(tmp_path)
+    shown = [line for line in rows(text, "ds-td3") if "11,460 ± 483" in line]
+    assert shown[0][3] == "1,500 ± 100" and shown[0][4] == "1,400 to 1,600" and shown[0][9] == "1.956"
+    reached = [line for line in rows(text, "ds-td3") if "2 of 2" in line]
+    assert reached[0][5] == f"{200 * np.mean(expected):,.0f}" and reached[0][6] == "200"  # 10 s per evaluation
+
+
+def verdicts(path: Path) -> dict[tuple[str, str, str], str]:
+    runs, _ = find_runs([path])
+    groups, _ = group(runs)
+    found = judge(groups, HERE)
+    return {(item.claim.agent, item.claim.other, item.claim.measure): item.verdict for item in found}
+
+
+def test_claims_hold_fail_are_undecided_or_missing(tmp_path):
+    for seed in (0, 1, 2):
+        make_run(tmp_path / "a", "td3", seed, rising(1000 + seed, 100_000))
+        make_run(tmp_path / "a", "ds-td3", seed, rising(2000 + seed, 40_000))
+        make_run(tmp_path / "b", "td3", seed, rising(2000 + seed, 40_000))
+        make_run(tmp_path / "b", "ds-td3", seed, rising(1000 + seed, 100_000))
+        make_run(tmp_path / "c", "td3", seed, rising(1000 + 100 * seed, 40_000))
+        make_run(tmp_path / "c", "ds-td3", seed, rising(1110 + 90 * (1 - seed), 40_000))
+    good, bad, unsure = (verdicts(tmp_path / name) for name in "abc")
+    for measure in ("final", "lca", "share"):
+        assert good["ds-td3", "td3", measure] == "holds"
+        assert bad["ds-td3", "td3", measure] == "does not hold"
+    assert unsure["ds-td3", "td3", "final"] == "undecided"
+    assert good["ds-td3", "static-td3", "final"] == "missing"
+    text = text_of(tmp_path / "b")
+    assert "DOES NOT HOLD at 100,000 steps" in text and "static-td3 on HalfCheetah-v5: no run" in text
+
+
+def test_one_run_decides_nothing(tmp_path):
+    make_run(tmp_path, "td3", 0, rising(1000, 100_000))
+    make_run(tmp_path, "ds-td3", 0, rising(9000, 40_000))
+    assert set(verdicts(tmp_path).values()) == {"undecided", "missing"}
+
+
+def test_a_level_never_reached_is_said_so(tmp_path):
+    for seed in (0, 1):
+        make_run(tmp_path, "td3", seed, rising(1000, 100_000))
+        make_run(tmp_path, "ds-td3", seed, rising(100, 40_000))
+    found = groups_of(tmp_path)
+    share = share_of_steps(found["ds-td3"], found["td3"])
+    assert (share.value, share.low, share.high) == (math.inf, math.inf, math.inf)
+    assert "never (never to never)" in text_of(tmp_path) and "not all reach it" in text_of(tmp_path)
+
+
+def test_damaged_directories_are_named_and_the_others_reported(tmp_path, capsys):
+    good = make_run(tmp_path / "runs", "td3", 0, rising(1000, 50_000))
+    config = make_run(tmp_path / "runs", "td3", 1, rising(1000, 50_000)) / "config.json"
+    config.write_text(config.read_text().replace('"seed": 1', '"seed": 7').replace('"seed":1', '"seed":7'))
+    metrics = make_run(tmp_path / "runs", "td3", 2, rising(1000, 50_000)) / "metrics.jsonl"
+    metrics.write_text("{]\n" + metrics.read_text())
+    for seed, (name, value) in enumerate({"return_mean": "NaN", "connections": "{}", "step": '"x"'}.items(), 3):
+        broken = make_run(tmp_path / "runs", "td3", seed, [1.0, 2.0]) / "metrics.jsonl"
+        lines = [json.loads(line) for line in broken.read_text().splitlines()[:-1]]
+        text = json.dumps(lines[1]).replace(f'"{name}": {json.dumps(lines[1][name])}', f'"{name}": {value}')
+        broken.write_text(text + "\n")
+    make_run(tmp_path / "runs", "td3", 6, [])
+    with pytest.raises(RunDirectoryError, match="changed after the run started"):
+        read_run(config.parent)
+    output = tmp_path / "report.html"
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(tmp_path / "runs"), str(good), "--output", str(output)])
+    assert ended.value.code == 0
+    warned = capsys.readouterr().err
+    page = output.read_text()
+    assert "1 runs" in page
+    for seed in range(1, 7):
+        name = f"{HERE}-td3-{seed}"
+        assert f"{name} is left out" in warned and name in page[page.index("Directories that were left out") :]
+
+
+def test_a_copy_of_a_run_counts_once(tmp_path):
+    make_run(tmp_path / "a", "td3", 0, rising(1000, 50_000, count=10), total=100_000)
+    make_run(tmp_path / "b", "td3", 0, rising(1000, 50_000))
+    assert groups_of(tmp_path)["td3"].finals().tolist() == [1000.0]
+    assert "has the settings and the seed of" in text_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["nowhere"], "no directory nowhere"), (["."], "no run to report on"), ([], "no run given")],
+)
+def test_what_cannot_be_reported_is_refused(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["report", *arguments])
+    assert ended.value.code == 2 and message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    path = tmp_path_factory.mktemp("page")
+    for env in (HERE, "Hopper-v5"):
+        for seed in (0, 1):
+            make_run(path, "td3", seed, rising(1000 + 50 * seed, 90_000), env)
+            make_run(path, "ds-td3", seed, rising(1200 + 70 * seed, 50_000), env, drift=lambda number: 0.9**number)
+    make_run(path, "td3", 2, rising(1000, 50_000, count=7), total=100_000)
+    make_run(path, "ds-td3", 0, rising(5, 9), env="<script>alert(1)</script>-v0")
+    with pytest.raises(SystemExit):
+        out = {"--output": "o/r.html", "--markdown": "o/r.md", "--figures": "o/f"}
+        main(["report", str(path), *(word for flag, name in out.items() for word in (flag, str(path / name)))])
+    return path / "o"
+
+
+class Seen(HTMLParser):
+    """Collects what must hold of every element."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.tags: list[str] = []
+        self.problems: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [given["id"]] if "id" in given else []
+        for name, value in given.items():
+            if name in ("href", "xlink:href", "src") and not value.startswith("#"):
+                self.problems.append(f"{tag} {name}={value}")
+            self.references += re.findall(r"url\(#(.*?)\)", value or "")
+            self.references += [value[1:]] if name.endswith("href") else []
+        if (tag == "svg" and len(given.get("aria-label", "")) < 40) or (tag == "th" and "scope" not in given):
+            self.problems.append(f"{tag} without what a reader of the screen needs")
+
+
+def test_the_page_stands_alone_and_can_be_read_aloud(page):
+    seen = Seen()
+    seen.feed((page / "r.html").read_text())
+    assert seen.problems == [] and "script" not in seen.tags
+    assert len(seen.ids) == len(set(seen.ids)) and set(seen.references) <= set(seen.ids) and seen.references
+    assert seen.tags.count("svg") == seen.tags.count("figcaption") == 3 * 4 + 1 + 2 * 3  # environments, profile, drift
+    assert "<script>" not in (page / "r.html").read_text()
+    assert "<script>" not in re.sub(r"(?s)```.*?```", "", (page / "r.md").read_text())
+
+
+def test_the_page_has_every_part(page):
+    text = (page / "r.md").read_text()
+    for part in (
+        "Performance profile",
+        "initial connections alive",
+        "; td3 on Hopper-v5.",
+        "Environments of the paper without any run: Walker2d, Ant, Humanoid",
+        "2 of the paper's 5 seeds and 100,000 of its 1,000,000 steps",
+    ):
+        assert part in text
+    alive = [line for line in rows(text, "ds-td3") if line[1] == "critic1"]
+    assert alive[0][2:] == ["5-8-1", "12, 16", "30.0%, 200.0%", f"{0.9**20:.1%}, dense"]
+    drawn = sorted((page / "f").iterdir())
+    assert len(drawn) == 19 and all(ET.parse(path).getroot().tag.endswith("svg") for path in drawn)
+    assert set(re.findall(r"\]\((.*?)\)", text)) >= {f"f/{path.name}" for path in drawn}
+
+
+def test_equal_runs_give_equal_reports(page):
+    runs, problems = find_runs([page.parent])
+    assert document.html(report(runs, problems)) == (page / "r.html").read_text()
