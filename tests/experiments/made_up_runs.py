@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,9 @@ def make_run(
         drift: share of initial connections alive by number of the evaluation; not recorded if not given.
         **settings: of the agent, where they differ from the paper's.
     """
-    path = path / "-".join([env, agent, str(seed), *map(str, settings.values())])
+    path = path / "-".join(
+        [env, agent, str(seed), *(str(zlib.crc32(str(value).encode())) for value in settings.values())]
+    )
     train = TrainConfig(
         agent=agent, env=env, seed=seed, total_timesteps=total or max(1, (len(returns) - 1) * EVERY), threads=1
     )

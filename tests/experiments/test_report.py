@@ -19,6 +19,7 @@ from rewirl.experiments.claims import difference, judge, share_of_steps
 from rewirl.experiments.groups import command, group
 from rewirl.experiments.report import report
 from rewirl.experiments.run_data import find_runs, read_run
+from rewirl.training import run_directory
 from rewirl.training.run_directory import RunDirectoryError
 
 HERE = "HalfCheetah-v5"
@@ -49,6 +50,34 @@ def test_a_run_is_what_its_directory_says(tmp_path):
     assert run.until(9999).tolist() == [0, 500] and run.topologies[5000]["actor"]["initial_alive"] == [0.9, None]
     sac = read_run(make_run(tmp_path, "sac", 3, [0.0, 500.0]))
     assert sac.flops[1] == 256 * 6 * 5000 * 600  # its actor learns from every batch
+
+
+def test_the_cost_of_a_sparsity_that_changes_is_summed_piece_by_piece(tmp_path):
+    path = make_run(tmp_path, "td3", 0, [0.0, 1.0, 2.0])  # 200 connections in each network
+    log = path / "metrics.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    lines[-2] = lines[-2].replace("200", "100")  # half of them are pruned in the second stretch
+    log.write_text("".join(lines))
+    first, later = 100 * 6 * (5000 * 400 + 2500 * 200), 100 * 6 * (5000 * 300 + 2500 * 150)
+    assert read_run(path).flops.tolist() == [0, first, first + later]
+    assert read_run(path).parameters == 300
+
+
+def test_runs_warmed_up_by_policies_made_alike_are_one_group(tmp_path):
+    paths = []
+    for seed in (0, 1):
+        path = make_run(tmp_path, "td3", seed, [0.0, 1.0])
+        record = json.loads((path / "config.json").read_text())
+        record["config"]["train"]["warm_up_policy"] = f"/somewhere/td3-{seed}"
+        record["config"]["warm_up_policy"] = {"sha256": str(seed), "agent": "td3", "seed": seed, "step": 500_000}
+        record["config_hash"] = run_directory._hash(record["config"])
+        (path / "config.json").write_text(json.dumps(record))
+        paths.append(path)
+    runs, problems = find_runs(paths)
+    assert not problems
+    ((found,), left_out) = group(runs)
+    assert found.label == "td3, warm-up-policy td3 of 500000 steps" and found.seeds == [0, 1] and not left_out
+    assert "--warm-up-policy /somewhere/td3-1" in command(found.runs[1])
 
 
 def test_groups_are_of_equal_settings_and_named_by_what_differs(tmp_path):

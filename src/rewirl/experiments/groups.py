@@ -150,6 +150,9 @@ def options_of(run: RunData) -> dict[str, Any]:
         for key, value in run.train.items()
         if key not in _IMMATERIAL and (key not in usual or usual[key] != value)
     }
+    policy = run.record["config"].get("warm_up_policy")
+    if isinstance(policy, dict) and "warm_up_policy" in options:  # each seed has its own, made in the same way
+        options["warm_up_policy"] = f"{policy.get('agent')} of {policy.get('step')} steps"
     return options
 
 
@@ -176,6 +179,7 @@ def command(run: RunData) -> str:
     if run.train.get("env_module"):
         words.append(f"--env-module {shlex.quote(str(run.train['env_module']))}")
     for key, value in options_of(run).items():
+        value = run.train[key] if key == "warm_up_policy" else value
         flag = "--" + key.rpartition(".")[2].replace("_", "-")
         if isinstance(value, dict):
             words.append(f"{flag} {shlex.quote(json.dumps(value))}")

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class RunData:
     flops: NDArray[np.float64]
     """Floating-point operations of training until then, as `metrics.training_flops`, [evaluations]."""
     parameters: int
-    """Connections of actor and both critics."""
+    """Connections of actor and both critics at the last evaluation."""
     topologies: dict[int, dict[str, Any]]
     """By step, per network what `training.drift.Drift.measure` found; empty where a run did not record it."""
 
@@ -127,15 +128,6 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
     if np.any(np.diff(steps) <= 0) or steps[0] < 0:
         raise ValueError(f"{path}: the steps of the evaluations do not increase")
     last = evaluations[-1]["connections"]
-    flops = [
-        training_flops(
-            {name: [line["connections"][name]] for name in NETWORKS},
-            line["updates"],
-            settings["batch_size"],
-            settings.get("policy_delay", 1),  # SAC has none: its actor learns from every batch
-        )
-        for line in evaluations
-    ]
     return RunData(
         path,
         _text(train["agent"]),
@@ -148,10 +140,31 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         steps,
         column("return_mean", np.float64),
         column("seconds", np.float64),
-        np.array(flops, np.float64),
+        _flops(evaluations, settings),
         sum(int(last[name]) for name in NETWORKS),
         {int(line["step"]): _topology(line["networks"]) for line in lines if line["event"] == "topology"},
     )
+
+
+def _flops(evaluations: Sequence[dict[str, Any]], settings: dict[str, Any]) -> NDArray[np.float64]:
+    """Return the cost of training until each evaluation, float64 [evaluations].
+
+    Where the sparsity changes, the updates between two evaluations cost the mean of what they would cost at either.
+    """
+
+    def cost(line: dict[str, Any], updates: int) -> int:
+        return training_flops(
+            {name: [line["connections"][name]] for name in NETWORKS},
+            updates,
+            settings["batch_size"],
+            settings.get("policy_delay", 1),  # SAC has none: its actor learns from every batch
+        )
+
+    found = [float(cost(evaluations[0], evaluations[0]["updates"]))]
+    for before, line in pairwise(evaluations):
+        first, last = before["updates"], line["updates"]
+        found.append(found[-1] + sum(cost(one, last) - cost(one, first) for one in (before, line)) / 2)
+    return np.array(found, np.float64)
 
 
 def _topology(networks: Any) -> dict[str, Any]:
