@@ -242,7 +242,8 @@ def _structured(
     taken = np.zeros(state.total, dtype=np.bool_)
     taken[state.places] = True
     if not regrow_dropped:
-        room = structure.counts(state.shape, np.flatnonzero(~taken))
+        inputs = np.array([group.stop - group.start for group in structure.groups(state.shape[1])])
+        room = inputs - structure.counts(state.shape, state.places)
         too_many = np.maximum(structure.counts(state.shape, state.places[dropped]) - room, 0)
         rank = np.full(state.total, np.inf)
         rank[state.places[dropped]] = np.arange(len(dropped))

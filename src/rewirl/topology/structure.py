@@ -95,10 +95,28 @@ class Structure:
         Returns:
             Places, sorted, int64 [sum of wanted].
         """
-        n_in = scores.shape[1]
-        found = []
-        for number, group in enumerate(self.groups(n_in)):
-            order = np.argsort(scores[:, group], axis=1, kind="stable")
-            rows, ranks = np.nonzero(np.arange(order.shape[1]) < wanted[:, number, np.newaxis])
-            found.append(rows * n_in + group.start + order[rows, ranks])
-        return np.sort(np.concatenate(found))
+        n_out, n_in = scores.shape
+        size = self.group or n_in
+        whole = n_in // size * size
+        chosen = np.zeros(scores.shape, dtype=np.bool_)
+        if whole:
+            groups = whole // size
+            of_groups = scores[:, :whole].reshape(n_out * groups, size)
+            chosen[:, :whole] = _lowest_of_rows(of_groups, wanted[:, :groups].reshape(-1)).reshape(n_out, whole)
+        if whole < n_in:
+            chosen[:, whole:] = _lowest_of_rows(scores[:, whole:], wanted[:, -1])
+        return np.flatnonzero(chosen).astype(np.int64, copy=False)
+
+
+def _lowest_of_rows(scores: NDArray[np.floating], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return in each row where the lowest scores are, as many as wanted there, of equal ones the first."""
+    most = int(wanted.max(initial=0))
+    if most == 0:
+        return np.zeros(scores.shape, dtype=np.bool_)
+    least = np.sort(np.partition(scores, most - 1, axis=1)[:, :most], axis=1)
+    limit = least[np.arange(len(scores)), np.maximum(wanted - 1, 0)][:, np.newaxis]
+    below = (scores < limit) & (wanted > 0)[:, np.newaxis]
+    equal = scores == limit
+    room = wanted - below.sum(axis=1)
+    found: NDArray[np.bool_] = below | (equal & (np.cumsum(equal, axis=1) <= room[:, np.newaxis]))
+    return found
