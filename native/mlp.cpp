@@ -314,6 +314,9 @@ void TargetUpdate::update(float tau) {
     if (n > k) {
       kernels().interpolate(n - k, target.values.data() + k, nullptr, tau);
       maintain_sparsity(l);
+      // Stale places that are zero for good are worth removing only where they are many, as after pruning.
+      const float* stale = target.values.data() + k;
+      if ((n - k) * 10 > n && std::all_of(stale, stale + (n - k), [](float w) { return w == 0.0f; })) connect(l, true);
     }
     target.changed();
   }

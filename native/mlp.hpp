@@ -77,7 +77,8 @@ class Mlp {
 //
 // A target layer is stored over the union of the online topology and its own: first the online places in the online order,
 // so that the soft update is a straight line, then the stale ones, dropped online but not yet outweighed. At most k places are
-// not zero, k being the number of online connections. The union is renewed when the online network has been rewired.
+// not zero, k being the number of online connections. The union is renewed when the online network has been rewired, and when the
+// stale ones have come to nothing and are many.
 class TargetUpdate {
  public:
   // behind[l]: the online layer l has been rewired since the last update, so the union of layer l is to be renewed at the next.

@@ -201,3 +201,30 @@ def test_a_target_of_another_shape_is_refused():
         arrays, values = network.state()
         with pytest.raises(ValueError, match=r"sizes|differ"):
             TargetNetwork.restored(online, arrays, values)
+
+
+def test_places_that_came_to_nothing_are_removed_where_they_are_many(instruction_set, pool):
+    """After pruning a target ends with the topology, and the memory, of its online network."""
+    rng = np.random.default_rng(1)
+    online = network_of_shares(rng, ((60, 0.5), (50, None), (2, None)))
+    target = TargetNetwork(online)
+    for index, kept in ((0, 0.6), (1, 0.3)):
+        layer = online.layers[index]
+        dropped = rng.permutation(layer.connections)[: int((1 - kept) * layer.connections)]  # large ones too
+        online.rewire(index, dropped.astype(np.int64), np.array([], dtype=np.int64))
+    stored = []
+    for _ in range(400):
+        update_targets([target], 0.05, pool)
+        stored.append([len(layer.values) for layer in target.layers])
+        for layer, followed in zip(target.layers, online.layers, strict=True):
+            assert layer.connections <= followed.connections
+    connections = [layer.connections for layer in online.layers]
+    assert stored[0] != connections and stored[-1] == connections
+    for layer, followed in zip(target.layers, online.layers, strict=True):
+        assert np.array_equal(np.sort(layer.places()), np.sort(followed.places()))
+        assert layer.weights() == pytest.approx(followed.weights(), abs=1e-6)
+    # A target restored on the way there goes on to the bit.
+    again = TargetNetwork.restored(online, *target.state())
+    update_targets([again], 0.05, pool)
+    update_targets([target], 0.05, pool)
+    assert all(np.array_equal(a, b) for a, b in zip(*(t.state()[0].values() for t in (again, target)), strict=True))
