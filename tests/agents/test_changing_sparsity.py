@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from test_td3 import bits, make, random_replay, through_a_file
+from experience import bits, random_replay, through_a_file
+from test_td3 import make
 
 from rewirl.agents import SACConfig, TD3Config, make_agent
 from rewirl.topology import TopologyConfig, densities, density_at

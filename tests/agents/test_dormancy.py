@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_td3 import bits, make, observations, random_replay, through_a_file
+from experience import bits, observations, random_replay, through_a_file
+from test_td3 import make
 
 from rewirl.agents import TD3Config
 from rewirl.agents.dormancy import dormant_share, recycle, scores

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_td3 import ACTION, OBSERVATION, make
+from experience import ACTION, OBSERVATION
+from test_td3 import make
 
 from rewirl.agents import TD3Config, actor_critic
 from rewirl.replay import Replay

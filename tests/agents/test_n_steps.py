@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_td3 import make, random_replay
+from experience import random_replay
+from test_td3 import make
 
 from rewirl.agents import SACConfig, TD3Config, make_agent
 from rewirl.replay import Replay

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 
 import numpy as np
 import pytest
+from experience import ACTION, OBSERVATION, bits, observations, random_replay, through_a_file, topology
 from scipy import integrate, stats
 
 from rewirl.agents import SACConfig, load_policy, make_agent
@@ -15,7 +15,6 @@ from rewirl.nn import Group, Pool, SparseMLP, SquashedGaussian, empty_tiles, nor
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 
-OBSERVATION, ACTION = 7, 3
 SOFT = {"tau": 0.01, "target_update_interval": 1}
 
 
@@ -31,37 +30,6 @@ def make(seed=0, threads=1, topology=None, **changes):
         }
     )
     return make_agent("ds-sac", config, OBSERVATION, ACTION, seed, threads)
-
-
-def random_replay(seed=0, transitions=200):
-    rng = np.random.default_rng(seed)
-    replay = Replay(transitions, OBSERVATION, ACTION, seed)
-    for _ in range(transitions):
-        replay.add(
-            rng.normal(size=OBSERVATION),
-            rng.uniform(-1, 1, ACTION),
-            rng.normal(),
-            rng.normal(size=OBSERVATION),
-            rng.random() < 0.1,
-        )
-    return replay
-
-
-def observations(count, seed=9):
-    return np.random.default_rng(seed).normal(size=(count, OBSERVATION)).astype(np.float32)
-
-
-def bits(agent):
-    arrays, values = agent.state()
-    return {name: array.tobytes() for name, array in arrays.items()}, json.dumps(values)
-
-
-def through_a_file(state):
-    return {name: array.copy() for name, array in state[0].items()}, json.loads(json.dumps(state[1]))
-
-
-def topology(network):
-    return [layer.places().tobytes() for layer in network.layers]
 
 
 # The tanh-Gaussian policy

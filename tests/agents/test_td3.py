@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import json
 
 import numpy as np
 import pytest
+from experience import ACTION, OBSERVATION, bits, observations, random_replay, through_a_file, topology
 
 from rewirl.agents import TD3, Policy, TD3Config, load_policy, make_agent
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
-
-OBSERVATION, ACTION = 7, 3
 
 
 def make(seed=0, threads=1, topology=None, **changes):
@@ -23,40 +21,9 @@ def make(seed=0, threads=1, topology=None, **changes):
     return make_agent("ds-td3", config, OBSERVATION, ACTION, seed, threads)
 
 
-def random_replay(seed=0, transitions=200):
-    rng = np.random.default_rng(seed)
-    replay = Replay(transitions, OBSERVATION, ACTION, seed)
-    for _ in range(transitions):
-        replay.add(
-            rng.normal(size=OBSERVATION),
-            rng.uniform(-1, 1, ACTION),
-            rng.normal(),
-            rng.normal(size=OBSERVATION),
-            rng.random() < 0.1,
-        )
-    return replay
-
-
-def observations(count, seed=9):
-    return np.random.default_rng(seed).normal(size=(count, OBSERVATION)).astype(np.float32)
-
-
-def bits(agent):
-    arrays, values = agent.state()
-    return {name: array.tobytes() for name, array in arrays.items()}, json.dumps(values)
-
-
-def through_a_file(state):
-    return {name: array.copy() for name, array in state[0].items()}, json.loads(json.dumps(state[1]))
-
-
 def moved_per_event(layer):
     """A tenth of the connections, if there are as many free places."""
     return 0 if layer.dense else min(int(0.1 * layer.connections), np.prod(layer.shape) - layer.connections)
-
-
-def topology(network):
-    return [layer.places().tobytes() for layer in network.layers]
 
 
 # Rewiring

@@ -1,0 +1,42 @@
+"""Random experience for agents under test, and their state as bits."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from rewirl.replay import Replay
+
+OBSERVATION, ACTION = 7, 3
+
+
+def random_replay(seed=0, transitions=200):
+    rng = np.random.default_rng(seed)
+    replay = Replay(transitions, OBSERVATION, ACTION, seed)
+    for _ in range(transitions):
+        replay.add(
+            rng.normal(size=OBSERVATION),
+            rng.uniform(-1, 1, ACTION),
+            rng.normal(),
+            rng.normal(size=OBSERVATION),
+            rng.random() < 0.1,
+        )
+    return replay
+
+
+def observations(count, seed=9):
+    return np.random.default_rng(seed).normal(size=(count, OBSERVATION)).astype(np.float32)
+
+
+def bits(agent):
+    arrays, values = agent.state()
+    return {name: array.tobytes() for name, array in arrays.items()}, json.dumps(values)
+
+
+def through_a_file(state):
+    return {name: array.copy() for name, array in state[0].items()}, json.loads(json.dumps(state[1]))
+
+
+def topology(network):
+    return [layer.places().tobytes() for layer in network.layers]
