@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rewirl.experiments.presets import agent_config, preset
+from rewirl.experiments.presets import agent_config, names, preset
 from rewirl.experiments.sweep.file import experiments, narrowed, read_sweep
 from rewirl.experiments.sweep.options import SweepError
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan
@@ -217,6 +217,50 @@ def test_experiments_share_their_runs_and_their_settings_are_the_papers():
     assert hard["Ant-v5-ds-sac-4"].agent_config == preset("ds-drl/ds-sac/Ant-v5").config
     for name in ("figure-2", "figure-3", "figure-4", "wall-clock", "connections"):
         assert "HalfCheetah-v5-td3-4" in plan(read_sweep(f"ds-drl/{name}").wanted, Path("runs"))
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_preset_in_a_sweep_is_the_preset(tmp_path, name):
+    path = tmp_path / "mine.toml"
+    path.write_text(f'presets = ["{name}"]\nseeds = [3]')
+    ((planned),) = plan(read_sweep(str(path)).wanted, tmp_path).values()
+    found = preset(name)
+    assert planned.agent_config == found.config
+    assert planned.config == TrainConfig(agent=found.agent, env=found.env, seed=3, threads=1, **found.train)
+
+
+def test_options_go_before_those_of_a_preset(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("""
+seeds = [0, 1]
+total_timesteps = 1000
+[[runs]]
+presets = ["rlx2/td3/Hopper-v5", "graesser/set-sac/Hopper-v5"]
+batch_size = [50, 60]
+[[runs]]
+agents = ["td3"]
+envs = ["Hopper-v5"]
+""")
+    planned = list(plan(read_sweep(str(path)).wanted, tmp_path).values())
+    assert len(planned) == 2 * (2 * 2 + 1)
+    assert {run.config.total_timesteps for run in planned} == {1000}
+    assert {run.agent_config.batch_size for run in planned if run.config.agent != "td3"} == {50, 60}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('presets = ["rlx2/td3/Hoper-v5"]', "did you mean rlx2/td3/Hopper-v5"),
+        ('presets = "rlx2/td3/Hopper-v5"', "presets must be a list of names"),
+        ("presets = []", "presets must be a list of names"),
+        ('presets = ["rlx2/td3/Hopper-v5"]\nagents = ["td3"]', "leave agents out"),
+    ],
+)
+def test_presets_that_cannot_be_are_refused(tmp_path, text, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(f"seeds = [0]\n{text}")
+    with pytest.raises(SweepError, match=message):
+        read_sweep(str(path))
 
 
 def test_the_example_in_the_docs_means_what_they_say(runs):

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.agents import AGENTS
-from rewirl.experiments.sweep.options import SweepError, checked, did_you_mean, options, takes_a_list
+from rewirl.experiments.sweep.options import SweepError, checked, did_you_mean, of_preset, options, takes_a_list
 
 EXPERIMENTS = Path(__file__).parents[1] / "sweeps"
 MOST_RUNS = 10_000
 
 _LISTS = ("agents", "envs", "seeds")
-_DESCRIPTION, _GROUPS, _WARM_UP = "description", "runs", "warm_up_policy"
+_DESCRIPTION, _GROUPS, _WARM_UP, _PRESETS = "description", "runs", "warm_up_policy", "presets"
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,9 @@ def _runs(
     common: Mapping[str, Any], group: Mapping[str, Any], overrides: Mapping[str, Any], where: str
 ) -> Iterable[Wanted]:
     both = {**common, **group}
+    if _PRESETS in both:
+        yield from _of_presets(common, group, overrides, where)
+        return
     agents, envs, seeds = (_list(both, name, where) for name in _LISTS)
     chosen = {name: value for name, value in both.items() if name not in _LISTS}
     for agent in agents:
@@ -168,6 +171,27 @@ def _runs(
                     yield Wanted(agent, env, seed, rest, source, where)
                 else:
                     yield Wanted(agent, env, seed, options_, None, where)
+
+
+def _of_presets(
+    common: Mapping[str, Any], group: Mapping[str, Any], overrides: Mapping[str, Any], where: str
+) -> Iterable[Wanted]:
+    """Yield the runs of presets, which say agent and environment; options of file and group go before theirs."""
+    both = {**common, **group}
+    names = both.pop(_PRESETS)
+    said = [name for name in ("agents", "envs") if name in (group if _PRESETS in group else both)]
+    if said:
+        raise SweepError(f"{where}: presets say agents and environments; leave {' and '.join(said)} out")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise SweepError(f'{where}: presets must be a list of names, for example ["rlx2/td3/Ant-v5"], got {names!r}')
+    for name in dict.fromkeys(names):
+        try:
+            agent, env, preset = of_preset(name)
+        except ValueError as error:
+            raise SweepError(f"{where}: {error}") from error
+        own = {key: list(value) if isinstance(value, tuple) else value for key, value in preset.items()}
+        shared = {key: value for key, value in common.items() if key != _PRESETS}
+        yield from _runs(shared, {**own, **both, "agents": [agent], "envs": [env]}, overrides, where)
 
 
 def _list(table: Mapping[str, Any], name: str, where: str) -> list[Any]:

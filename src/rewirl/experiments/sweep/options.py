@@ -98,6 +98,23 @@ def settings(agent: str, env: str, seed: int, chosen: Mapping[str, Any]) -> tupl
     return config, dataclasses.replace(base, topology=dataclasses.replace(room, **topology), **of["agent"])
 
 
+def of_preset(name: str) -> tuple[str, str, dict[str, Any]]:
+    """Return what a preset stands for: agent, environment, and the options in which it differs from their defaults.
+
+    Raises:
+        ValueError: there is no such preset; the nearest one is named.
+    """
+    found = presets.preset(name)
+    base = presets.agent_config(found.agent, found.env)
+    different = {
+        field.name: value
+        for own, usual in ((found.config, base), (found.config.topology, base.topology))
+        for field in dataclasses.fields(own)
+        if field.name != "topology" and (value := getattr(own, field.name)) not in (None, getattr(usual, field.name))
+    }
+    return found.agent, found.env, {**different, **found.train}
+
+
 def differing(config: TrainConfig, agent_config: Any) -> dict[str, Any]:
     """Return the options in which a run differs from the defaults of its agent and environment, in a fixed order.
 
