@@ -80,7 +80,7 @@ def test_an_update_has_the_losses_and_gradients_of_autograd(kind, shape, sparsit
     told = agent.diagnostics()
     assert [told["critic1_loss"], told["critic2_loss"]] == pytest.approx(oracle.critic_losses, rel=2e-6)
     assert told["target_mean"] == pytest.approx(oracle.target_mean, rel=2e-6)
-    assert told["policy_value"] == pytest.approx(oracle.policy_value, rel=3e-6)
+    assert told["policy_value"] == pytest.approx(oracle.policy_value, rel=2e-6 if kind == "td3" else 3e-6)
     if kind == "sac":
         assert told["entropy"] == pytest.approx(oracle.entropy, rel=3e-6)
     networks = agent.networks()

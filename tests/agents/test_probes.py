@@ -82,7 +82,7 @@ def test_an_episode_cut_short_by_a_time_limit_is_worth_what_would_have_come(agen
 
 def test_the_policy_moves_to_the_rewarded_action(agent):
     learn(agent, [(0.0, a, a, 0.0, True) for a in actions()])
-    assert policy(agent, 0.0) > 0.9
+    assert policy(agent, 0.0) > (0.95 if "td3" in agent.name else 0.9)  # noise keeps the mean of SAC from the edge
     assert q(agent, 0.0, -0.5) == pytest.approx([-0.5, -0.5], abs=0.1)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -23,9 +22,6 @@ from rewirl.experiments.sweep.plan import plan, saved_step, standing
 from rewirl.experiments.sweep.worker import make
 from rewirl.training.progress import Silent
 
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'rewirl[ray]'"
-)
 PROBES = str(Path(__file__).parents[1] / "training")
 # The variable keeps Ray's idea of this machine's address on the loopback device.
 ENVIRONMENT = {
@@ -72,7 +68,6 @@ def parent(process: int) -> int:
     return int(re.search(r"PPid:\s+(\d+)", Path(f"/proc/{process}/status").read_text())[1])
 
 
-@needs_ray
 def test_a_sweep_that_loses_a_node_with_all_its_processes_is_that_of_an_undisturbed_one(tmp_path, monkeypatch):
     file = tmp_path / "sweep.toml"
     file.write_text(SWEEP)
@@ -114,7 +109,6 @@ def test_a_sweep_that_loses_a_node_with_all_its_processes_is_that_of_an_undistur
         assert metrics(run.path) == metrics(made[run.name].path)
 
 
-@needs_ray
 @pytest.mark.parametrize("address, message", [("127.0.0.1:1", "refused"), ("here", "host:port")])
 def test_a_cluster_that_cannot_be_reached_is_refused(tmp_path, capsys, address, message):
     file = tmp_path / "sweep.toml"
