@@ -318,6 +318,79 @@ def test_a_full_disk_does_not_end_the_run(tmp_path, monkeypatch, capsys):
     assert [line["step"] for line in metrics(path) if line["event"] == "checkpoint"] == [140, 150]
 
 
+class Killed(BaseException):
+    """Ends a run where a kill would, without the time that a process takes."""
+
+
+def killed_in(monkeypatch, name: str, when, path: Path) -> None:
+    """Train until the recorder is about to do what `name` says, in the circumstances of `when`."""
+    from rewirl.training import recorder
+
+    owner = recorder if hasattr(recorder, name) else recorder.RunRecord
+    real = getattr(owner, name)
+
+    def dies(*arguments: Any, **more: Any) -> Any:
+        if when(*arguments):
+            raise Killed
+        return real(*arguments, **more)
+
+    with (
+        monkeypatch.context() as patched,
+        runs.start(config(), AGENT, path, Silent()) as run,
+        pytest.raises(Killed),
+    ):
+        patched.setattr(owner, name, dies)
+        run.train()
+
+
+@pytest.mark.parametrize(
+    "name, when",
+    [
+        ("save_policy", lambda path, arrays, values: values["step"] == 400),
+        ("event", lambda self, event, step: event == "end"),
+    ],
+)
+def test_a_run_killed_after_its_last_checkpoint_gets_its_policy_and_its_end_when_resumed(
+    tmp_path, uninterrupted, monkeypatch, name, when
+):
+    path = tmp_path / "run"
+    killed_in(monkeypatch, name, when, path)
+    assert load_latest(path / "checkpoints", pytest.fail).step == 400
+    with runs.resume(path, Silent()) as run:
+        outcome = run.train()
+        assert outcome.finished and outcome.saved
+    same_to_the_bit(path, uninterrupted)
+    assert metrics(path) == metrics(uninterrupted)
+    assert runs.resume(path, Silent()) is None
+
+
+def test_a_run_whose_last_policy_could_not_be_saved_has_not_ended(tmp_path, uninterrupted, monkeypatch):
+    from rewirl.training import recorder
+    from rewirl.training.policy import PolicyError
+
+    def full(*_: Any) -> None:
+        raise PolicyError("no space left on device")
+
+    path = tmp_path / "run"
+    with monkeypatch.context() as patched, runs.start(config(), AGENT, path, Silent()) as run:
+        patched.setattr(recorder, "save_policy", full)
+        assert not run.train().saved
+    with runs.resume(path, Silent()) as run:
+        assert run.train().saved
+    same_to_the_bit(path, uninterrupted)
+    assert metrics(path) == metrics(uninterrupted)
+
+
+def test_a_run_saved_before_its_first_evaluation_starts_once(tmp_path, uninterrupted):
+    path = tmp_path / "run"
+    with runs.start(config(), AGENT, path, Silent()) as run:
+        assert run.train(lambda: True).step == 0
+    with runs.resume(path, Silent()) as run:
+        run.train()
+    same_to_the_bit(path, uninterrupted)
+    assert [line for line in metrics(path) if line != {"event": "checkpoint", "step": 0}] == metrics(uninterrupted)
+
+
 def test_the_policy_file_is_enough_to_act_and_to_find_the_environment_again(uninterrupted):
     policy = TrainedPolicy.load(uninterrupted)
     observations = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)

@@ -12,6 +12,8 @@ from typing import Any
 from rewirl.training import strict_json
 from rewirl.training.files import sync_directory
 
+_TAIL = 65536
+
 
 class MetricsLog:
     """Writer of `metrics.jsonl`.
@@ -144,6 +146,19 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
                 raise ValueError(f"{path}, line {number}: not a JSON object")
             entries.append(entry)
     return entries
+
+
+def last_event(path: Path) -> dict[str, Any]:
+    """Return the last complete line of a metrics log, or nothing if there is none that can be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL))
+            lines = file.read().rpartition(b"\n")[0].splitlines()
+        found = strict_json.decode(lines[-1]) if lines else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _complete(descriptor: int, size: int) -> int:

@@ -65,6 +65,7 @@ class RunRecord:
         self._directory = directory
         self._keep = keep
         self._warn = warn
+        self._resumed = None if resumed is None else resumed[0]
         self._log = MetricsLog(directory.metrics, warn)
         if resumed is None:
             self._log.truncate_to(0)  # a run that is started over, killed before its first checkpoint
@@ -87,6 +88,17 @@ class RunRecord:
 
     def checkpoint(self, step: int, state: Callable[[], State], policy: Callable[[], State]) -> bool:
         """See Recorder."""
+        # Of the step that the run continues from there is a checkpoint, but a kill may have come before the policy.
+        if step != self._resumed and not self._save_checkpoint(step, state):
+            return False
+        try:
+            save_policy(self._directory.policy, *policy())
+        except PolicyError as error:
+            self._warn(f"warning: the policy of step {step:,} is not saved, training goes on: {error}")
+            return False
+        return True
+
+    def _save_checkpoint(self, step: int, state: Callable[[], State]) -> bool:
         arrays, values = state()
         try:
             save_checkpoint(
@@ -96,11 +108,6 @@ class RunRecord:
             self._warn(f"warning: no checkpoint at step {step:,}, training goes on: {error}")
             return False
         self.event("checkpoint", step)
-        try:
-            save_policy(self._directory.policy, *policy())
-        except PolicyError as error:
-            self._warn(f"warning: the policy of step {step:,} is not saved, training goes on: {error}")
-            return False
         return True
 
     def close(self) -> None:
