@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -389,6 +391,53 @@ def test_a_run_saved_before_its_first_evaluation_starts_once(tmp_path, uninterru
         run.train()
     same_to_the_bit(path, uninterrupted)
     assert [line for line in metrics(path) if line != {"event": "checkpoint", "step": 0}] == metrics(uninterrupted)
+
+
+def test_lines_that_wait_for_room_when_a_checkpoint_is_saved_are_in_a_run_resumed_from_it(
+    tmp_path, uninterrupted, monkeypatch
+):
+    from rewirl.training import metrics_log
+
+    path = tmp_path / "run"
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched, runs.start(config(), AGENT, path, Silent()) as run:
+        # Full for the log from before the checkpoint at step 140 until after it; killed later, before the next one.
+        def around(write=metrics_log._write) -> bool:
+            patched.setattr(metrics_log, "_write", full if 115 <= run.training.step <= 145 else write)
+            return run.training.step == 200
+
+        run.train(around)
+    shutil.rmtree(path / "checkpoints" / "step-000000200")
+    with runs.resume(path, Silent()) as run:
+        assert run.training.step == 140
+        run.train()
+    same_to_the_bit(path, uninterrupted)
+    assert metrics(path) == metrics(uninterrupted)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_log_that_cannot_be_opened_is_refused_with_its_name_and_frees_the_directory(tmp_path, monkeypatch, resumed):
+    from rewirl.training import metrics_log
+
+    path = tmp_path / "run"
+    if resumed:
+        trained(path, config(total_timesteps=100))
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    begin = (
+        (lambda: runs.resume(path, Silent(), 200)) if resumed else (lambda: runs.start(config(), AGENT, path, Silent()))
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(metrics_log, "sync_directory", full)
+        with pytest.raises(RunDirectoryError, match=r"metrics\.jsonl cannot be written: No space left"):
+            begin()
+    with runs.resume(path, Silent(), 200) as run:
+        assert run.train().finished
 
 
 def test_the_policy_file_is_enough_to_act_and_to_find_the_environment_again(uninterrupted):

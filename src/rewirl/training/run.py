@@ -142,7 +142,11 @@ class Run:
             settings["warm_up_policy"] = self._warm_up_policy
         directory = RunDirectory.create(path, settings, instruction_set=_core.instruction_set())
         self.training.recorder.close()
-        self.training.recorder = RunRecord(directory, self.config.keep_checkpoints, self._progress.message)
+        try:
+            self.training.recorder = RunRecord(directory, self.config.keep_checkpoints, self._progress.message)
+        except BaseException:
+            directory.close()
+            raise
 
     def close(self) -> None:
         """Release directory, environments and threads; idempotent."""
