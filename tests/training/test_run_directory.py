@@ -173,3 +173,26 @@ def test_a_configuration_that_is_not_json_is_refused_before_anything_is_made(tmp
     with pytest.raises(ValueError, match=r"config\.gamma is nan"):
         create(tmp_path / "run", {"gamma": float("nan")})
     assert names(tmp_path) == []
+
+
+FORKS = """
+import os, signal, sys
+from pathlib import Path
+from rewirl.training.run_directory import RunDirectory
+run = RunDirectory.open(Path(sys.argv[1]))
+if os.fork() == 0:
+    sys.stdin.read()
+    os._exit(0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_forked_from_the_owner_does_not_keep_the_run_when_the_owner_is_killed(tmp_path: Path) -> None:
+    create(tmp_path).close()
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKS, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as owner:
+        assert owner.wait(60) == -signal.SIGKILL
+        RunDirectory.open(tmp_path).close()

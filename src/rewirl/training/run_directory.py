@@ -10,6 +10,7 @@ import os
 import platform
 import shlex
 import subprocess
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +50,8 @@ class RunDirectory:
         self.path = path
         self.record = record
         self._lock = lock
+        if lock is not None:
+            _owned.add(self)
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any], *, instruction_set: str) -> Self:
@@ -162,6 +165,20 @@ class RunDirectory:
     ) -> None:
         """Release the lock."""
         self.close()
+
+
+_owned: weakref.WeakSet[RunDirectory] = weakref.WeakSet()
+
+
+def _disown() -> None:
+    """Let a forked process keep no lock: it may outlive the one that owns the run."""
+    for directory in list(_owned):
+        if directory._lock is not None:
+            os.close(directory._lock)
+            directory._lock = None
+
+
+os.register_at_fork(after_in_child=_disown)
 
 
 def _acquire(path: Path) -> int:
