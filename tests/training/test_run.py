@@ -393,6 +393,22 @@ def test_a_run_saved_before_its_first_evaluation_starts_once(tmp_path, uninterru
     assert [line for line in metrics(path) if line != {"event": "checkpoint", "step": 0}] == metrics(uninterrupted)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_whose_directory_is_deleted_ends_and_does_not_make_it_again(tmp_path, threads):
+    path = tmp_path / "run"
+    with runs.start(config(threads=threads), AGENT, path, Silent()) as run:
+
+        def delete() -> bool:
+            if run.training.step == 110:
+                shutil.rmtree(path)
+            return False
+
+        with pytest.raises(RunDirectoryError, match="was deleted or moved"):
+            run.train(delete)
+        assert run.training.step == 120  # the end of the episode
+    assert not path.exists()
+
+
 def test_lines_that_wait_for_room_when_a_checkpoint_is_saved_are_in_a_run_resumed_from_it(
     tmp_path, uninterrupted, monkeypatch
 ):

@@ -47,6 +47,8 @@ class NoRecord:
 class RunRecord:
     """Keeps metrics, TensorBoard events, checkpoints and the policy in a run directory.
 
+    Of a directory that is not there any more, or somebody else's, every method but `close` raises RunDirectoryError.
+
     Args:
         directory: the run's directory, owned by this process.
         keep: how many checkpoints stay.
@@ -84,6 +86,7 @@ class RunRecord:
 
     def event(self, event: str, step: int, **fields: Any) -> None:
         """See Recorder."""
+        self._directory.hold()
         self._log.write(event, step=step, **fields)
         if event in ("evaluation", "episode", "diagnostics"):
             for name, value in fields.items():
@@ -94,6 +97,7 @@ class RunRecord:
 
     def checkpoint(self, step: int, state: Callable[[], State], policy: Callable[[], State]) -> bool:
         """See Recorder."""
+        self._directory.hold()
         # Of the step that the run continues from there is a checkpoint, but a kill may have come before the policy.
         if step != self._resumed and not self._save_checkpoint(step, state):
             return False
