@@ -28,11 +28,12 @@ def kills(runs: int, seed: int, directory: Path) -> Score:
             real = threads == 2 and rng.random() < 0.1
             for attempt in range(rng.randint(2, _MOST_KILLS)):
                 command = next_command(path, agent, threads)
+                share = 1.0 if attempt == 0 else 0.5  # a run that goes on has less to do
                 if attempt == 0 or rng.random() < 0.6:
-                    trainee = Trainee(command, output.write, kill_at_change(rng.randint(1, changes)), real)
+                    trainee = Trainee(command, output.write, kill_at_change(rng.randint(1, int(share * changes))), real)
                 else:
                     trainee = Trainee(command, output.write, real_evaluation=real)
-                    trainee.ended(rng.uniform(0, seconds))
+                    trainee.ended(rng.uniform(0, share * seconds))
                     trainee.send(signal.SIGKILL)
                 code = trainee.exit_code()
                 if code == 0:
@@ -56,4 +57,5 @@ def _of_a_whole_run(directory: Path) -> tuple[int, float]:
     seconds = time.perf_counter() - began
     text = output.text()
     assert code == 0, text
+    assert counter.value > 100, f"only {counter.value} changes were seen"
     return counter.value, seconds

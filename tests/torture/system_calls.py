@@ -18,6 +18,9 @@ from rewirl.training import files
 WRITES = ("write", "pwrite", "ftruncate")
 
 
+_for_good: list[ExitStack] = []
+
+
 class Counter:
     """A number that a process shares with those forked from it."""
 
@@ -120,4 +123,4 @@ def _enter(
 
     stack.enter_context(mock.patch.object(files, "_create", guarded_create))
     stack.enter_context(mock.patch.object(os, "open", guarded_open))
-    stack.pop_all()
+    _for_good.append(stack.pop_all())

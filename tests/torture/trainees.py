@@ -6,6 +6,7 @@ evaluates beside training is forked too, unless the scenario wants the real one.
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import shlex
@@ -68,6 +69,7 @@ class Trainee:
         output: descriptor for all it prints.
         prepare: called in it first; injects the faults.
         real_evaluation: whether evaluations beside training get a fresh interpreter, as they do for users.
+        keep: other descriptors that stay open in it.
     """
 
     def __init__(
@@ -76,13 +78,14 @@ class Trainee:
         output: int,
         prepare: Callable[[], object] = nothing,
         real_evaluation: bool = False,
+        keep: tuple[int, ...] = (),
     ) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         self.code: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
-            _train(arguments, output, prepare, real_evaluation)
+            _train(arguments, output, prepare, real_evaluation, keep)
 
     def ended(self, seconds: float = PATIENCE_SECONDS) -> bool:
         """Wait for its end at most so long; return whether it has ended, its exit code is in `code` then."""
@@ -114,14 +117,18 @@ class Trainee:
         return True
 
 
-def _train(arguments: list[str], output: int, prepare: Callable[[], object], real_evaluation: bool) -> NoReturn:
+def _train(
+    arguments: list[str], output: int, prepare: Callable[[], object], real_evaluation: bool, keep: tuple[int, ...]
+) -> NoReturn:
     code = 70
     try:
         os.setsid()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        os.closerange(3, 1024)  # as after a start of a program: nothing is open but what it prints to
+        others = sorted({2, *keep, 1024})  # as after a start of a program: nothing is open but what it was given
+        for before, after in itertools.pairwise(others):
+            os.closerange(before + 1, after)
         for number in _SIGNALS:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         os.fsync = lambda descriptor: None
@@ -135,6 +142,8 @@ def _train(arguments: list[str], output: int, prepare: Callable[[], object], rea
         if sys.stdout is not None:
             sys.stdout.flush()
         sys.stderr.flush()
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT  # before the command line began, or after it had ended
     except BaseException:
         traceback.print_exc()
     finally:
