@@ -1,5 +1,7 @@
 #include "pool.hpp"
 
+#include <pthread.h>
+
 #include <chrono>
 #include <stdexcept>
 #include <string>
@@ -22,30 +24,44 @@ constexpr auto kSpin = std::chrono::microseconds(200);
 // Between two updates lies a step of the environment; waking a sleeping thread after it takes longer than the hand-over saves.
 constexpr auto kSpinForWork = std::chrono::microseconds(1000);
 
+// How many forks lie between this process and the one that loaded this library.
+std::atomic<uint64_t> generation{0};
+const int counts_forks = pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); });
+
 }  // namespace
 
-Pool::Pool(int threads) : threads_(threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+Pool::Pool(int threads) : generation_(generation.load(std::memory_order_relaxed)), threads_(threads) {
+  for (int i = 1; i < threads; ++i) shared_->workers.emplace_back([this, i] { work(i); });
 }
 
 Pool::~Pool() { close(); }
 
+bool Pool::forked() const { return generation.load(std::memory_order_relaxed) != generation_; }
+
 void Pool::close() {
-  const std::lock_guard<std::mutex> after_the_run_under_way(run_mutex_);
+  if (forked()) {
+    // There is nobody to join, a mutex may have been held by a thread that is not here, and destroying a condition that
+    // threads wait for does not return.
+    static_cast<void>(shared_.release());
+    threads_ = 1;
+    return;
+  }
+  const std::lock_guard<std::mutex> after_the_run_under_way(shared_->run_mutex);
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<std::mutex> lock(shared_->mutex);
     stop_ = true;
   }
-  wake_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
-  workers_.clear();
+  shared_->wake.notify_all();
+  for (std::thread& worker : shared_->workers) worker.join();
+  shared_->workers.clear();
   threads_ = 1;
 }
 
 void Pool::use(int threads) {
-  const std::lock_guard<std::mutex> after_the_run_under_way(run_mutex_);
-  if (threads < 1 || threads > static_cast<int>(workers_.size()) + 1)
-    throw std::invalid_argument("the pool has " + std::to_string(workers_.size() + 1) + " threads, it cannot use " + std::to_string(threads));
+  if (forked()) return;
+  const std::lock_guard<std::mutex> after_the_run_under_way(shared_->run_mutex);
+  if (threads < 1 || threads > static_cast<int>(shared_->workers.size()) + 1)
+    throw std::invalid_argument("the pool has " + std::to_string(shared_->workers.size() + 1) + " threads, it cannot use " + std::to_string(threads));
   threads_ = threads;
 }
 
@@ -54,15 +70,16 @@ void Pool::share(int index) {
   try {
     for (int i = index; i < tasks_; i += stride) (*task_)(i);
   } catch (...) {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<std::mutex> lock(shared_->mutex);
     if (!error_) error_ = std::current_exception();
   }
 }
 
 void Pool::run(int tasks, const std::function<void(int)>& task) {
-  std::lock_guard<std::mutex> one_at_a_time(run_mutex_);
+  std::unique_lock<std::mutex> one_at_a_time;
+  if (!forked()) one_at_a_time = std::unique_lock<std::mutex>(shared_->run_mutex);
   const FlushSubnormals flush;
-  if (threads() == 1 || tasks <= 1) {
+  if (forked() || threads() == 1 || tasks <= 1) {
     for (int i = 0; i < tasks; ++i) task(i);
     return;
   }
@@ -70,10 +87,10 @@ void Pool::run(int tasks, const std::function<void(int)>& task) {
   tasks_ = tasks;
   pending_.store(threads() - 1, std::memory_order_relaxed);
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<std::mutex> lock(shared_->mutex);
     turn_.store(((turn_.load(std::memory_order_relaxed) >> 16) + 1) << 16 | static_cast<uint64_t>(threads()), std::memory_order_release);
   }
-  wake_.notify_all();
+  shared_->wake.notify_all();
   share(0);
   // The others are usually done within microseconds; on a machine with other work to do they may not be running at all, and
   // a caller that spins would keep them from it.
@@ -81,8 +98,8 @@ void Pool::run(int tasks, const std::function<void(int)>& task) {
   for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
     relax();
     if (spins % 64 != 63 || std::chrono::steady_clock::now() < deadline) continue;
-    std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, [&] { return pending_.load(std::memory_order_acquire) == 0; });
+    std::unique_lock<std::mutex> lock(shared_->mutex);
+    shared_->done.wait(lock, [&] { return pending_.load(std::memory_order_acquire) == 0; });
   }
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
@@ -96,16 +113,16 @@ void Pool::work(int index) {
       relax();
       const bool in_use = index < threads();
       if (in_use && (spins % 64 != 63 || std::chrono::steady_clock::now() < deadline)) continue;
-      std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return turn_.load(std::memory_order_acquire) != seen || stop_; });
+      std::unique_lock<std::mutex> lock(shared_->mutex);
+      shared_->wake.wait(lock, [&] { return turn_.load(std::memory_order_acquire) != seen || stop_; });
     }
     if (stop_) return;
     seen = turn_.load(std::memory_order_acquire);
     if (index >= static_cast<int>(seen & 0xffff)) continue;
     share(index);
     if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      { const std::lock_guard<std::mutex> lock(mutex_); }  // a caller about to sleep has either seen this or sleeps by now
-      done_.notify_one();
+      { const std::lock_guard<std::mutex> lock(shared_->mutex); }  // a caller about to sleep has either seen this or sleeps by now
+      shared_->done.notify_one();
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -12,6 +13,7 @@
 namespace rewirl {
 
 // Task i of a run is done by thread i % threads in use (thread 0 is the caller), so results never depend on timing.
+// A process forked from one with a pool has the pool but not its workers; there the caller does everything by itself.
 // A waiting worker spins briefly, because the next task of an update usually comes within microseconds, then sleeps.
 class Pool {
  public:
@@ -28,12 +30,19 @@ class Pool {
  private:
   void work(int index);
   void share(int index);
+  bool forked() const;  // whether the workers are those of another process
 
-  std::vector<std::thread> workers_;
+  const uint64_t generation_;  // of processes that fork, in which it was made
+  // Apart from the rest, because a forked process must not destroy it.
+  struct Shared {
+    std::vector<std::thread> workers;
+    std::mutex mutex;
+    std::mutex run_mutex;  // one run at a time, whoever calls
+    std::condition_variable wake, done;
+  };
+
+  std::unique_ptr<Shared> shared_ = std::make_unique<Shared>();
   std::atomic<int> threads_;  // in use
-  std::mutex mutex_;
-  std::mutex run_mutex_;  // one run at a time, whoever calls
-  std::condition_variable wake_, done_;
   std::atomic<uint64_t> turn_{0};  // counts the runs; the low 16 bits are the threads that take part in the last
   std::atomic<int> pending_{0};
   std::atomic<bool> stop_{false};

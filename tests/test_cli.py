@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -287,3 +288,16 @@ def test_starting_up_imports_nothing_heavy(program):
     check = f"{program}\nimport sys\nprint([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("output", ["full", "closed"])
+def test_a_run_whose_output_goes_nowhere_ends_well(tmp_path, output):
+    command = [sys.executable, "-m", "rewirl", "train", *SMALL, "--total-timesteps", "100", "--eval-every", "50"]
+    command += ["--run-dir", str(tmp_path / "run")]
+    read, write = os.pipe() if output == "closed" else (-1, os.open("/dev/full", os.O_WRONLY))
+    if read >= 0:
+        os.close(read)
+    ran = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(write)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert (tmp_path / "run" / "checkpoints" / "step-000000100").is_dir()

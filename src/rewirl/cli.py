@@ -433,10 +433,11 @@ def _train_to_the_end(prepare: Callable[[Any], Run | None], path: Path) -> int:
     from rewirl.training.environments import FaultyEnvironmentError
     from rewirl.training.loop import DivergedError, density
     from rewirl.training.progress import for_this_terminal
+    from rewirl.training.run_directory import RunDirectoryError
     from rewirl.training.signals import StopRequest
 
     shown = for_this_terminal()
-    with StopRequest() as stop:
+    with StopRequest() as stop, _whatever_becomes_of_the_output():
         try:
             with _user_errors():
                 run = prepare(shown)
@@ -451,6 +452,8 @@ def _train_to_the_end(prepare: Callable[[Any], Run | None], path: Path) -> int:
                 outcome = run.train(lambda: bool(stop))
         except (FaultyEnvironmentError, DivergedError) as error:
             return _failed(error, f"What was saved before is in {path}")
+        except RunDirectoryError as error:
+            return _failed(error)
         if not outcome.saved:
             return _failed(f"the run is at step {outcome.step:,}, but not saved there; see the warning above")
         if not outcome.finished:
@@ -459,9 +462,22 @@ def _train_to_the_end(prepare: Callable[[Any], Run | None], path: Path) -> int:
                 f"stopped by {stop.signal.name} and saved at step {outcome.step:,}; go on with: rewirl resume {path}"
             )
             return 128 + stop.signal
-    result = "" if outcome.evaluation is None else f", return {outcome.evaluation.mean:,.1f}"
-    shown.message(f"finished {outcome.step:,} steps{result}. See it act: rewirl watch {path} --video out.mp4")
+        result = "" if outcome.evaluation is None else f", return {outcome.evaluation.mean:,.1f}"
+        shown.message(f"finished {outcome.step:,} steps{result}. See it act: rewirl watch {path} --video out.mp4")
     return 0
+
+
+@contextlib.contextmanager
+def _whatever_becomes_of_the_output() -> Iterator[None]:
+    """Leave out what cannot be printed, as progress does: the run and its exit code do not depend on it."""
+    try:
+        yield
+    finally:
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError:
+            sys.stdout = None  # or Python would try again, and exit with a code of its own
 
 
 def _describe(make: Callable[[], Run], as_json: bool) -> None:

@@ -207,6 +207,19 @@ def test_a_run_waits_for_the_one_whose_policy_it_starts_from(tmp_path):
     assert {standing(each).state for each in moved.values()} == {"finished"}
 
 
+def test_a_run_killed_between_its_last_checkpoint_and_its_policy_is_not_finished_yet(tmp_path):
+    (run,) = planned(tmp_path, SETTINGS.replace("1500", "100") + 'agents = ["td3"]\nseeds = [0]\n').values()
+    assert make(run, Silent(), lambda: False) == {"ended": "finished"}
+    whole = {file: file.read_bytes() for file in (run.path / "policy").iterdir()}
+    lines = (run.path / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    (run.path / "metrics.jsonl").write_bytes(b"".join(lines[:-1]))
+    shutil.rmtree(run.path / "policy")
+    assert standing(run).state == "begun"
+    assert make(run, Silent(), lambda: False) == {"ended": "finished"}
+    assert standing(run).state == "finished"
+    assert {file: file.read_bytes() for file in (run.path / "policy").iterdir()} == whole
+
+
 def test_what_another_process_is_making_is_left_to_it_and_said(tmp_path, capsys, monkeypatch):
     text = SETTINGS.replace("1500", "100") + 'agents = ["td3", "ds-td3"]\nseeds = [0]\n'
     mine, other = planned(tmp_path, text).values()

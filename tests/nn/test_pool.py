@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -137,3 +141,40 @@ def test_a_pool_may_be_closed_while_another_thread_uses_it():
 def test_impossible_numbers_of_threads_are_refused(threads):
     with pytest.raises(ValueError, match=f"threads must be between 1 and 256, got {threads}"):
         Pool(threads)
+
+
+def test_a_forked_process_has_no_workers_and_gets_the_same():
+    """It computes by itself, and may close or forget a pool whose workers are in another process."""
+    rng = np.random.default_rng(0)
+    networks = [random_network([30, 40, 2], [0.5, None], rng) for _ in range(3)]
+    x = pack(rng.normal(size=(50, 30)).astype(np.float32))
+    pool, other = Pool(3), Pool(2)
+    group = Group(networks, pool)
+    expected = [output.copy() for output in group.forward(x)]
+    Group(networks, other).forward(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python's warning that threads do not fork
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            signal.alarm(30)  # rather than hang
+            for network in networks:
+                network.output[...] = 0
+            pool.use(2)
+            found = group.forward(x)
+            same = all(np.array_equal(one, goal) for one, goal in zip(found, expected, strict=True))
+            pool.close()
+            group.forward(x)
+            del pool, other, group
+            gc.collect()
+            own = Pool(2)
+            Group(networks, own).forward(x)
+            own.close()
+            status = 0 if same else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert all(np.array_equal(one, goal) for one, goal in zip(group.forward(x), expected, strict=True))
+    pool.close()
+    other.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 
 import pytest
@@ -94,3 +95,18 @@ def test_durations(seconds, words):
 def test_no_terminal_no_live_line(monkeypatch):
     monkeypatch.setattr("sys.stdout", io.StringIO())
     assert isinstance(progress.for_this_terminal(), progress.PlainLines)
+
+
+@pytest.mark.parametrize("of", [progress.PlainLines, progress.LiveLine, progress.Silent])
+def test_what_cannot_be_printed_is_left_out(monkeypatch, of):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        monkeypatch.setattr("sys.stdout", full)
+        monkeypatch.setattr("sys.stderr", full)
+        shown = of()
+        shown.begin(0, 100)
+        shown.step(1)
+        shown.evaluated(1, FOUND, 0.49)
+        shown.message("a word " * 2000)
+        shown.end()
+        with contextlib.suppress(OSError):
+            full.close()

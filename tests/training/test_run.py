@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -316,6 +318,142 @@ def test_a_full_disk_does_not_end_the_run(tmp_path, monkeypatch, capsys):
     path = trained(tmp_path / "run", config(total_timesteps=150))
     assert "no checkpoint at step 70, training goes on: no space left" in capsys.readouterr().err
     assert [line["step"] for line in metrics(path) if line["event"] == "checkpoint"] == [140, 150]
+
+
+class Killed(BaseException):
+    """Ends a run where a kill would, without the time that a process takes."""
+
+
+def killed_in(monkeypatch, name: str, when, path: Path) -> None:
+    """Train until the recorder is about to do what `name` says, in the circumstances of `when`."""
+    from rewirl.training import recorder
+
+    owner = recorder if hasattr(recorder, name) else recorder.RunRecord
+    real = getattr(owner, name)
+
+    def dies(*arguments: Any, **more: Any) -> Any:
+        if when(*arguments):
+            raise Killed
+        return real(*arguments, **more)
+
+    with (
+        monkeypatch.context() as patched,
+        runs.start(config(), AGENT, path, Silent()) as run,
+        pytest.raises(Killed),
+    ):
+        patched.setattr(owner, name, dies)
+        run.train()
+
+
+@pytest.mark.parametrize(
+    "name, when",
+    [
+        ("save_policy", lambda path, arrays, values: values["step"] == 400),
+        ("event", lambda self, event, step: event == "end"),
+    ],
+)
+def test_a_run_killed_after_its_last_checkpoint_gets_its_policy_and_its_end_when_resumed(
+    tmp_path, uninterrupted, monkeypatch, name, when
+):
+    path = tmp_path / "run"
+    killed_in(monkeypatch, name, when, path)
+    assert load_latest(path / "checkpoints", pytest.fail).step == 400
+    with runs.resume(path, Silent()) as run:
+        outcome = run.train()
+        assert outcome.finished and outcome.saved
+    same_to_the_bit(path, uninterrupted)
+    assert metrics(path) == metrics(uninterrupted)
+    assert runs.resume(path, Silent()) is None
+
+
+def test_a_run_whose_last_policy_could_not_be_saved_has_not_ended(tmp_path, uninterrupted, monkeypatch):
+    from rewirl.training import recorder
+    from rewirl.training.policy import PolicyError
+
+    def full(*_: Any) -> None:
+        raise PolicyError("no space left on device")
+
+    path = tmp_path / "run"
+    with monkeypatch.context() as patched, runs.start(config(), AGENT, path, Silent()) as run:
+        patched.setattr(recorder, "save_policy", full)
+        assert not run.train().saved
+    with runs.resume(path, Silent()) as run:
+        assert run.train().saved
+    same_to_the_bit(path, uninterrupted)
+    assert metrics(path) == metrics(uninterrupted)
+
+
+def test_a_run_saved_before_its_first_evaluation_starts_once(tmp_path, uninterrupted):
+    path = tmp_path / "run"
+    with runs.start(config(), AGENT, path, Silent()) as run:
+        assert run.train(lambda: True).step == 0
+    with runs.resume(path, Silent()) as run:
+        run.train()
+    same_to_the_bit(path, uninterrupted)
+    assert [line for line in metrics(path) if line != {"event": "checkpoint", "step": 0}] == metrics(uninterrupted)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_whose_directory_is_deleted_ends_and_does_not_make_it_again(tmp_path, threads):
+    path = tmp_path / "run"
+    with runs.start(config(threads=threads), AGENT, path, Silent()) as run:
+
+        def delete() -> bool:
+            if run.training.step == 110:
+                shutil.rmtree(path)
+            return False
+
+        with pytest.raises(RunDirectoryError, match="was deleted or moved"):
+            run.train(delete)
+        assert run.training.step == 120  # the end of the episode
+    assert not path.exists()
+
+
+def test_lines_that_wait_for_room_when_a_checkpoint_is_saved_are_in_a_run_resumed_from_it(
+    tmp_path, uninterrupted, monkeypatch
+):
+    from rewirl.training import metrics_log
+
+    path = tmp_path / "run"
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched, runs.start(config(), AGENT, path, Silent()) as run:
+        # Full for the log from before the checkpoint at step 140 until after it; killed later, before the next one.
+        def around(write=metrics_log._write) -> bool:
+            patched.setattr(metrics_log, "_write", full if 115 <= run.training.step <= 145 else write)
+            return run.training.step == 200
+
+        run.train(around)
+    shutil.rmtree(path / "checkpoints" / "step-000000200")
+    with runs.resume(path, Silent()) as run:
+        assert run.training.step == 140
+        run.train()
+    same_to_the_bit(path, uninterrupted)
+    assert metrics(path) == metrics(uninterrupted)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_log_that_cannot_be_opened_is_refused_with_its_name_and_frees_the_directory(tmp_path, monkeypatch, resumed):
+    from rewirl.training import metrics_log
+
+    path = tmp_path / "run"
+    if resumed:
+        trained(path, config(total_timesteps=100))
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    begin = (
+        (lambda: runs.resume(path, Silent(), 200)) if resumed else (lambda: runs.start(config(), AGENT, path, Silent()))
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(metrics_log, "sync_directory", full)
+        with pytest.raises(RunDirectoryError, match=r"metrics\.jsonl cannot be written: No space left"):
+            begin()
+    with runs.resume(path, Silent(), 200) as run:
+        assert run.train().finished
 
 
 def test_the_policy_file_is_enough_to_act_and_to_find_the_environment_again(uninterrupted):

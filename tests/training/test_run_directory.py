@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,3 +174,52 @@ def test_a_configuration_that_is_not_json_is_refused_before_anything_is_made(tmp
     with pytest.raises(ValueError, match=r"config\.gamma is nan"):
         create(tmp_path / "run", {"gamma": float("nan")})
     assert names(tmp_path) == []
+
+
+def test_a_run_that_was_deleted_or_moved_is_not_held_any_more(tmp_path: Path) -> None:
+    with create(tmp_path / "run") as run:
+        run.hold()
+        (tmp_path / "run").rename(tmp_path / "moved")
+        with pytest.raises(RunDirectoryError, match=f"{tmp_path / 'run'} was deleted or moved"):
+            run.hold()
+        (tmp_path / "moved").rename(tmp_path / "run")
+        run.hold()
+        shutil.rmtree(tmp_path / "run")
+        with pytest.raises(RunDirectoryError, match="was deleted or moved"):
+            run.hold()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_lock_file_that_was_deleted_is_made_again_unless_another_process_was_faster(tmp_path: Path) -> None:
+    with create(tmp_path) as run:
+        (tmp_path / "lock").unlink()
+        run.hold()
+        with pytest.raises(RunDirectoryError, match=f"in use by process {os.getpid()};"):
+            RunDirectory.open(tmp_path)
+        (tmp_path / "lock").unlink()
+        with RunDirectory.open(tmp_path) as other, pytest.raises(RunDirectoryError, match="is in use by"):
+            other.hold()
+            run.hold()
+
+
+FORKS = """
+import os, signal, sys
+from pathlib import Path
+from rewirl.training.run_directory import RunDirectory
+run = RunDirectory.open(Path(sys.argv[1]))
+if os.fork() == 0:
+    sys.stdin.read()
+    os._exit(0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_forked_from_the_owner_does_not_keep_the_run_when_the_owner_is_killed(tmp_path: Path) -> None:
+    create(tmp_path).close()
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKS, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as owner:
+        assert owner.wait(60) == -signal.SIGKILL
+        RunDirectory.open(tmp_path).close()

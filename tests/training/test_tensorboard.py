@@ -94,3 +94,16 @@ def test_a_directory_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     writer.scalar("x", 1.0, 1)
     writer.close()
     assert len(messages) == 1
+
+
+def test_a_file_comes_after_those_before_it_when_the_clock_goes_back(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "events.out.tfevents.of-somebody").touch()
+    (tmp_path / "notes.txt").touch()
+    seen: set[Path] = set(tmp_path.iterdir())
+    made = []
+    for seconds in (2000, 1000, 1000, 500, 3000):
+        monkeypatch.setattr("rewirl.training.tensorboard.time.time", lambda now=seconds: now)
+        TensorBoardWriter(tmp_path).close()
+        made += set(tmp_path.iterdir()) - seen
+        seen.update(made)
+    assert len(made) == 5 and made == sorted(made)

@@ -98,6 +98,7 @@ class Training:
         self._policy = policy
         self._episode = Episode(environment, config.seed)
         self._seconds = 0.0
+        self._started = False
         self._evaluated: int | None = None
         self._saved: int | None = None
         self._latest: Evaluation | None = None
@@ -120,7 +121,8 @@ class Training:
         """
         began = time.perf_counter() - self._seconds
         self.total = total
-        if self.step == 0 and self._evaluated is None:
+        if not self._started:
+            self._started = True
             self._event("start", total_timesteps=total, connections=connections(self.agent))
         self.progress.begin(self.step, total)
         saved = True
@@ -149,7 +151,7 @@ class Training:
             raise
         finally:
             self.progress.end()
-        if ended:
+        if ended and saved:  # the last line of the log says that everything is there
             self._event("end", seconds=self._seconds)
         return Outcome(self.step, ended, saved, self._latest)
 
@@ -192,7 +194,8 @@ class Training:
         self.agent.load_state(parts["agent"], values["agent"])
         self.replay.load_state(parts["replay"], values["replay"])
         self.warm_up.load_state(values["warm_up"])
-        self.step = self._saved = int(values["step"])
+        self.step = int(values["step"])
+        self._started = True  # the log says so, of a checkpoint of step 0 too
         self.total = int(values["total_timesteps"])
         self._seconds = float(values["seconds"])
         self._evaluated = None if values["evaluated"] is None else int(values["evaluated"])

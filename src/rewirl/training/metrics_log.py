@@ -12,6 +12,8 @@ from typing import Any
 from rewirl.training import strict_json
 from rewirl.training.files import sync_directory
 
+_TAIL = 65536
+
 
 class MetricsLog:
     """Writer of `metrics.jsonl`.
@@ -20,12 +22,13 @@ class MetricsLog:
     `warn`, and written in order as soon as there is room.
     """
 
-    def __init__(self, path: Path, warn: Callable[[str], None] = warnings.warn) -> None:
+    def __init__(self, path: Path, warn: Callable[[str], None] = warnings.warn, truncate_to: int | None = None) -> None:
         """Open the log for appending; a last line cut short by a kill is removed.
 
         Args:
             path: the file, created if missing.
             warn: called with what goes wrong but does not stop training.
+            truncate_to: cut what was written after the checkpoint that saved this offset, see the method.
 
         Raises:
             OSError: the file cannot be opened.
@@ -40,6 +43,8 @@ class MetricsLog:
             self._size = _complete(self._descriptor, os.fstat(self._descriptor).st_size)
             os.ftruncate(self._descriptor, self._size)
             sync_directory(path.absolute().parent)
+            if truncate_to is not None:
+                self.truncate_to(truncate_to)
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -67,6 +72,16 @@ class MetricsLog:
         """Bytes of the log that are on disk, safe from a power failure too; a checkpoint saves it."""
         self._flush(sync=True)
         return self._size
+
+    @property
+    def unwritten(self) -> list[str]:
+        """The lines that could not be written yet; a checkpoint saves them too, they come after the offset."""
+        return [line.decode().removesuffix("\n") for line in self._pending]
+
+    def write_again(self, lines: list[str]) -> None:
+        """Append the lines that a checkpoint saved as unwritten."""
+        self._pending += [line.encode() + b"\n" for line in lines]
+        self._flush(sync=False)
 
     def truncate_to(self, offset: int) -> None:
         """Cut all lines written after the checkpoint that saved this offset.
@@ -144,6 +159,19 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
                 raise ValueError(f"{path}, line {number}: not a JSON object")
             entries.append(entry)
     return entries
+
+
+def last_event(path: Path) -> dict[str, Any]:
+    """Return the last complete line of a metrics log, or nothing if there is none that can be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL))
+            lines = file.read().rpartition(b"\n")[0].splitlines()
+        found = strict_json.decode(lines[-1]) if lines else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _complete(descriptor: int, size: int) -> int:

@@ -1,7 +1,11 @@
-"""What a person sees while an agent learns: one live line on a terminal, a line per evaluation anywhere else."""
+"""What a person sees while an agent learns: one live line on a terminal, a line per evaluation anywhere else.
+
+Nothing of it is worth a run: what a full disk, a closed pipe or a terminal that is gone does not take is left out.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import deque
@@ -52,7 +56,8 @@ class Silent:
 
     def message(self, text: str) -> None:
         """See Progress."""
-        print(text, file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr)
 
     def end(self) -> None:
         """See Progress."""
@@ -116,7 +121,8 @@ class PlainLines(Timed):
 
     def message(self, text: str) -> None:
         """See Progress."""
-        print(text, file=self._stream, flush=True)
+        with contextlib.suppress(OSError):
+            print(text, file=self._stream, flush=True)
 
     def end(self) -> None:
         """See Progress."""
@@ -161,12 +167,14 @@ class LiveLine(Timed):
 
     def message(self, text: str) -> None:
         """See Progress."""
-        self._console.print(text, markup=False)
+        with contextlib.suppress(OSError):
+            self._console.print(text, markup=False)
 
     def end(self) -> None:
         """See Progress."""
         if self._live is not None:
-            self._live.stop()
+            with contextlib.suppress(OSError):
+                self._live.stop()
             self._live = None
 
     def _draw(self) -> None:
@@ -176,7 +184,8 @@ class LiveLine(Timed):
             share = self.done / self.total
             bar = "█" * round(20 * share)
             line = f"{bar:░<20} {share:6.1%}  step {self.done:,}  {self._last}{self.speed_and_left()}"
-            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+            with contextlib.suppress(OSError):
+                self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
 def for_this_terminal() -> Progress:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rewirl.training.checkpoint import CheckpointError, save_checkpoint
 from rewirl.training.metrics_log import MetricsLog
 from rewirl.training.policy import PolicyError, save_policy
-from rewirl.training.run_directory import RunDirectory
+from rewirl.training.run_directory import RunDirectory, RunDirectoryError
 from rewirl.training.tensorboard import TensorBoardWriter
 
 State = tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]
@@ -47,11 +47,16 @@ class NoRecord:
 class RunRecord:
     """Keeps metrics, TensorBoard events, checkpoints and the policy in a run directory.
 
+    Of a directory that is not there any more, or somebody else's, every method but `close` raises RunDirectoryError.
+
     Args:
         directory: the run's directory, owned by this process.
         keep: how many checkpoints stay.
         warn: told what could not be written; the run goes on without it.
         resumed: step and values of the checkpoint that the run continues from; what was logged after it is cut off.
+
+    Raises:
+        RunDirectoryError: the metrics log cannot be written at all.
     """
 
     def __init__(
@@ -65,18 +70,23 @@ class RunRecord:
         self._directory = directory
         self._keep = keep
         self._warn = warn
-        self._log = MetricsLog(directory.metrics, warn)
+        self._resumed = None if resumed is None else resumed[0]
+        try:
+            # A run without a checkpoint is started over.
+            self._log = MetricsLog(directory.metrics, warn, 0 if resumed is None else int(resumed[1]["metrics_offset"]))
+        except OSError as error:
+            raise RunDirectoryError(f"{directory.metrics} cannot be written: {error.strerror or error}") from error
         if resumed is None:
-            self._log.truncate_to(0)  # a run that is started over, killed before its first checkpoint
             self._board = TensorBoardWriter(directory.tensorboard, warn=warn)
         else:
             step, values = resumed
-            self._log.truncate_to(int(values["metrics_offset"]))
+            self._log.write_again(values.get("metrics_unwritten", []))
             self._board = TensorBoardWriter(directory.tensorboard, purge_step=step + 1, warn=warn)
             self.event("checkpoint", step)  # it was logged after it was saved, so it has just been cut off
 
     def event(self, event: str, step: int, **fields: Any) -> None:
         """See Recorder."""
+        self._directory.hold()
         self._log.write(event, step=step, **fields)
         if event in ("evaluation", "episode", "diagnostics"):
             for name, value in fields.items():
@@ -87,20 +97,27 @@ class RunRecord:
 
     def checkpoint(self, step: int, state: Callable[[], State], policy: Callable[[], State]) -> bool:
         """See Recorder."""
-        arrays, values = state()
-        try:
-            save_checkpoint(
-                self._directory.checkpoints, step, arrays, {**values, "metrics_offset": self._log.offset}, self._keep
-            )
-        except CheckpointError as error:
-            self._warn(f"warning: no checkpoint at step {step:,}, training goes on: {error}")
+        self._directory.hold()
+        # Of the step that the run continues from there is a checkpoint, but a kill may have come before the policy.
+        if step != self._resumed and not self._save_checkpoint(step, state):
             return False
-        self.event("checkpoint", step)
         try:
             save_policy(self._directory.policy, *policy())
         except PolicyError as error:
             self._warn(f"warning: the policy of step {step:,} is not saved, training goes on: {error}")
             return False
+        return True
+
+    def _save_checkpoint(self, step: int, state: Callable[[], State]) -> bool:
+        arrays, values = state()
+        offset, unwritten = self._log.offset, self._log.unwritten
+        logged = {"metrics_offset": offset, **({"metrics_unwritten": unwritten} if unwritten else {})}
+        try:
+            save_checkpoint(self._directory.checkpoints, step, arrays, {**values, **logged}, self._keep)
+        except CheckpointError as error:
+            self._warn(f"warning: no checkpoint at step {step:,}, training goes on: {error}")
+            return False
+        self.event("checkpoint", step)
         return True
 
     def close(self) -> None:

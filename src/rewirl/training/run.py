@@ -16,6 +16,7 @@ from rewirl.training.environments import EnvironmentSource, UnsuitableEnvironmen
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import Outcome, Training
+from rewirl.training.metrics_log import last_event
 from rewirl.training.policy import PolicyError
 from rewirl.training.progress import Progress
 from rewirl.training.recorder import RunRecord
@@ -141,7 +142,11 @@ class Run:
             settings["warm_up_policy"] = self._warm_up_policy
         directory = RunDirectory.create(path, settings, instruction_set=_core.instruction_set())
         self.training.recorder.close()
-        self.training.recorder = RunRecord(directory, self.config.keep_checkpoints, self._progress.message)
+        try:
+            self.training.recorder = RunRecord(directory, self.config.keep_checkpoints, self._progress.message)
+        except BaseException:
+            directory.close()
+            raise
 
     def close(self) -> None:
         """Release directory, environments and threads; idempotent."""
@@ -191,7 +196,7 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
         total_timesteps: steps of the whole run, if it is to go on longer than was said when it started.
 
     Returns:
-        The run, or None if no step is left to do; nothing is written then.
+        The run, or None if it has ended; nothing is written then.
 
     Raises:
         RunDirectoryError: there is no run, another process owns it, or its configuration is damaged.
@@ -208,7 +213,7 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
         sweep(directory.checkpoints)
         saved = load_latest(directory.checkpoints, progress.message)
         total = total_timesteps or (config.total_timesteps if saved is None else int(saved.values["total_timesteps"]))
-        if saved is not None and saved.step >= total:
+        if saved is not None and (saved.step > total or (saved.step == total and _has_ended(directory, total))):
             directory.close()
             return None
         run = Run(config, agent_config, progress)
@@ -227,6 +232,12 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
             run.close()
         directory.close()
         raise
+
+
+def _has_ended(directory: RunDirectory, step: int) -> bool:
+    """Tell whether a run has all there is to it: a kill may have come between its last checkpoint and its policy."""
+    last = last_event(directory.metrics)
+    return last.get("event") == "end" and last.get("step") == step
 
 
 def settings_of(directory: RunDirectory) -> tuple[TrainConfig, Any]:

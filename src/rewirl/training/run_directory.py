@@ -10,6 +10,7 @@ import os
 import platform
 import shlex
 import subprocess
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +50,8 @@ class RunDirectory:
         self.path = path
         self.record = record
         self._lock = lock
+        if lock is not None:
+            _owned.add(self)
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any], *, instruction_set: str) -> Self:
@@ -145,6 +148,28 @@ class RunDirectory:
         """The directory of TensorBoard event files."""
         return self.path / "tensorboard"
 
+    def hold(self) -> None:
+        """Make sure that the directory is still there and this process's own, before something is written.
+
+        Without its lock file alone it is locked anew.
+
+        Raises:
+            RunDirectoryError: it was deleted, moved or taken over.
+        """
+        if self._lock is None or _same_file(self.path / _LOCK, self._lock):
+            return
+        if not exists(self.path / _CONFIG):
+            raise RunDirectoryError(
+                f"{self.path} was deleted or moved while the run was going on, so nothing more can be saved there. "
+                "Where it was moved, go on with: rewirl resume DIRECTORY"
+            )
+        try:
+            lock = _acquire(self.path)
+        except OSError as error:
+            raise RunDirectoryError(f"{self.path / _LOCK} cannot be locked: {error.strerror or error}") from error
+        os.close(self._lock)
+        self._lock = lock
+
     def close(self) -> None:
         """Release the lock; idempotent."""
         if self._lock is not None:
@@ -162,6 +187,29 @@ class RunDirectory:
     ) -> None:
         """Release the lock."""
         self.close()
+
+
+_owned: weakref.WeakSet[RunDirectory] = weakref.WeakSet()
+
+
+def _disown() -> None:
+    """Let a forked process keep no lock: it may outlive the one that owns the run."""
+    for directory in list(_owned):
+        if directory._lock is not None:
+            os.close(directory._lock)
+            directory._lock = None
+
+
+os.register_at_fork(after_in_child=_disown)
+
+
+def _same_file(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # that it cannot be looked at now does not mean that it is gone
 
 
 def _acquire(path: Path) -> int:

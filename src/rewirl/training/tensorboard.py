@@ -21,6 +21,7 @@ _WALL_TIME, _STEP, _FILE_VERSION, _SUMMARY, _SESSION_LOG = 1, 2, 3, 5, 7
 _VALUE = 1
 _TAG, _SIMPLE_VALUE = 1, 2
 _STATUS, _START = 1, 1
+_NAME = ["events", "out", "tfevents"]
 
 
 class TensorBoardWriter:
@@ -98,9 +99,12 @@ class TensorBoardWriter:
 
 
 def _create(directory: Path) -> int:
-    """Create an event file with a name that TensorBoard knows, sorts by time, and that no other file has."""
+    """Create an event file whose name TensorBoard knows and sorts after all others, even if the clock went back."""
+    names = [entry.name.split(".") for entry in directory.iterdir()]
+    latest = max((int(name[3]) for name in names if name[:3] == _NAME and name[3:] and name[3].isdigit()), default=-1)
+    seconds = max(int(time.time()), latest + 1)
     for number in itertools.count():
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{number}"
+        name = f"{'.'.join(_NAME)}.{seconds:010d}.{socket.gethostname()}.{os.getpid()}.{number}"
         with contextlib.suppress(FileExistsError):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
             return os.open(directory / name, flags, 0o666)

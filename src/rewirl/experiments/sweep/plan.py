@@ -16,6 +16,7 @@ from rewirl.experiments.sweep.options import INDIFFERENT, SweepError, differing,
 from rewirl.training import strict_json
 from rewirl.training.bundle import PREVIOUS
 from rewirl.training.config import TrainConfig
+from rewirl.training.metrics_log import last_event
 from rewirl.training.policy import PolicyError
 from rewirl.training.progress import Silent
 from rewirl.training.run import Run, settings_of
@@ -23,7 +24,6 @@ from rewirl.training.run_directory import RunDirectory, RunDirectoryError, diffe
 from rewirl.training.settings import from_values, to_values
 
 _LONGEST_NAME = 150
-_TAIL = 65536
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,16 @@ def other_settings(run: PlannedRun) -> list[str]:
 
 
 def standing(run: PlannedRun) -> Standing:
-    """Return how far a run is. A finished one may have been stripped of its checkpoints: its metrics say so too."""
-    ended = _last_event(run.path / "metrics.jsonl")
+    """Return how far a run is. A finished one may have been stripped of its checkpoints: its metrics say so.
+
+    One saved at its last step has not ended yet: a kill may have come before its policy was saved.
+    """
+    ended = last_event(run.path / "metrics.jsonl")
     total = run.config.total_timesteps
     if ended.get("event") == "end" and isinstance(ended.get("step"), int) and ended["step"] >= total:
         return Standing("finished", ended["step"])
     saved = saved_step(run.path)
-    if saved is not None and saved >= total:
+    if saved is not None and saved > total:
         return Standing("finished", saved)
     return Standing("begun" if (run.path / "config.json").exists() else "new", saved or 0)
 
@@ -202,16 +205,3 @@ def _compared(config: TrainConfig, agent_config: Any, run: PlannedRun) -> dict[s
     if run.after is not None and config.warm_up_policy is not None:
         train["warm_up_policy"] = Path(config.warm_up_policy).name  # the directory of the sweep may have been moved
     return {"train": train, "agent": to_values(agent_config)}
-
-
-def _last_event(metrics: Path) -> dict[str, Any]:
-    """Return the last line of a metrics log, or nothing."""
-    try:
-        with metrics.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _TAIL))
-            lines = file.read().rpartition(b"\n")[0].splitlines()
-        found = strict_json.decode(lines[-1]) if lines else {}
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
