@@ -164,6 +164,34 @@ def test_a_structure_stays_while_an_agent_learns(structure, kind):
             assert layer.dense or not np.array_equal(np.sort(layer.places()), np.sort(before))
 
 
+@pytest.mark.parametrize("kind", ["td3", "sac"])
+def test_units_are_ablated_while_an_agent_learns_and_a_restored_one_goes_on_to_the_bit(kind):
+    topology = TopologyConfig(
+        sparsity=0.6, structure="constant-fan-in", ablate_below=1.0, rule="rigl", adapt_every=2, adapt_fraction=0.5
+    )
+    config = {"td3": TD3Config, "sac": SACConfig}[kind](hidden_sizes=(40, 30), batch_size=30, topology=topology)
+    agent, again = (make_agent(f"ds-{kind}", config, 7, 3, 0) for _ in range(2))
+    replay, its_own = random_replay(), random_replay()
+    start = {name: [layer.connections for layer in network.layers] for name, network in agent.networks().items()}
+    for update in range(12):
+        if update == 7:
+            again.load_state(*through_a_file(agent.state()))
+            its_own.load_state(*through_a_file(replay.state()))
+        agent.update(replay)
+        if update >= 7:
+            again.update(its_own)
+    assert bits(again) == bits(agent)
+    for name in ("actor", "critic1", "critic2"):
+        layers, ablated = agent.networks()[name].layers, 0
+        assert [layer.connections for layer in layers] == start[name]
+        for number, layer in enumerate(layers):
+            has = np.bincount(layer.places() // layer.shape[1], minlength=layer.shape[0])
+            assert has[has > 0].max() - has[has > 0].min() <= 1
+            ablated += int((has == 0).sum())
+            assert number < 2 or (has > 0).all()  # of the output layer none
+        assert ablated > 0
+
+
 def test_snip_keeps_what_the_loss_is_most_sensitive_to():
     snip = {"rule": "prune", "drop": "sensitivity", "initial_sparsity": 0.0, "sparsity": 0.8}
     snip |= {"sparsity_start": 0, "sparsity_end": 2, "adapt_every": 2, "adapt_end": 2}

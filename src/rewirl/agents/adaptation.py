@@ -51,7 +51,6 @@ class Adaptation:
         self.rule = rule(config.rule, config)
         self.schedule = Schedule.from_config(config)
         self._config = config
-        self._regrow_dropped = config.regrow_dropped
         self._rng = seeding.generator(seed, "adaptation")
         self.rewired = 0
         """Connections rewired so far, in all networks."""
@@ -69,13 +68,23 @@ class Adaptation:
             update: number of the gradient update, from 1.
             batch: of that step, whose gradient rules may ask for.
         """
-        fraction = self.schedule.fraction_at(update)
+        c, fraction = self._config, self.schedule.fraction_at(update)
         for index, (layer, wanted) in enumerate(zip(network.layers, self._wanted(name, network, update), strict=True)):
             if layer.dense and wanted == layer.connections:
                 continue
             gradient = partial(network.dense_gradient, index, batch) if self.rule.uses_gradient else None
             state = LayerState(layer.shape, layer.places(), layer.values, gradient)
-            change = rewire(self.rule, state, fraction, self._rng, self._regrow_dropped, wanted, self._config.spread)
+            hidden = index < len(network.layers) - 1
+            change = rewire(
+                self.rule,
+                state,
+                fraction,
+                self._rng,
+                c.regrow_dropped,
+                wanted,
+                c.spread,
+                c.ablate_below if hidden else 0.0,
+            )
             if len(change.dropped) or len(change.grown):
                 network.rewire(index, change.dropped, change.grown)
                 self.rewired += len(change.grown)

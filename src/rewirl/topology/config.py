@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal, get_args
 
-from rewirl.topology.structure import Structure
+from rewirl.topology.structure import CONSTANT_FAN_IN, Structure
 
 Distribution = Literal["erdos-renyi", "uniform"]
 Drop = Literal["paper", "halves", "code", "magnitude", "sensitivity", "random"]
@@ -61,6 +61,11 @@ class TopologyConfig:
     structure: str = "unstructured"
     """How connections have to be spread: unstructured, constant-fan-in (every unit of a layer has as many inputs), or
     N:M such as 2:4 (N of every M neighbouring inputs, which says the sparsity too)."""
+
+    ablate_below: float = 0.0
+    """With constant fan-in: a unit of a hidden layer loses its inputs to the others when an event finds fewer of its
+    places worth keeping or growing than this share of the fan-in (SRigL); it comes back when there are more. 0 ablates
+    none. Typical: 0 or 0.3."""
 
     initial_scale: InitialScale = "dense"
     """What the random weights at the start are scaled for: dense (the inputs a unit would have in a dense layer, as the
@@ -121,6 +126,10 @@ class TopologyConfig:
         _one_of("anneal", self.anneal, get_args(Anneal))
         if Structure.named(self.structure) and self.initial_sparsity is not None:
             raise ValueError("a sparsity that changes has no structure; leave initial_sparsity or structure out")
+        if not 0 <= self.ablate_below <= 1:
+            raise ValueError(f"ablate_below must be between 0 (no ablation) and 1, got {self.ablate_below}")
+        if self.ablate_below and (self.structure != CONSTANT_FAN_IN or self.rule == "static"):
+            raise ValueError("ablate_below needs structure constant-fan-in and a rule that rewires")
         if not 0 <= self.sparsity_start < self.sparsity_end:
             raise ValueError(
                 "the sparsity changes from update sparsity_start, 0 or later, to a later sparsity_end, got "
