@@ -111,6 +111,35 @@ def test_a_run_in_changing_permutations_is_resumed_and_evaluated_as_it_was(tmp_p
     assert list(rewirl.load(tmp_path / "whole").evaluate(1).returns) == evaluations[-1]["returns"]
 
 
+def test_a_run_whose_noise_is_drawn_anew_is_resumed_to_the_bit(tmp_path):
+    settings = {"env": noisy.ID, "env_module": "rewirl.noisy", "env_kwargs": KWARGS, "threads": 1, "eval_every": 0}
+    config = TrainConfig(**settings, total_timesteps=160)
+    common = {"hidden_sizes": (16, 16), "batch_size": 10, "learning_starts": 100}
+    agent = TD3Config(**common, resample_noise_from=3)
+    with runs.start(config, agent, tmp_path / "whole", Silent()) as whole:
+        assert whole.train().finished
+        expected = bits(whole.training.state())
+    with runs.start(config, agent, tmp_path / "parts", Silent()) as first:
+        first.train(lambda: first.training.step >= 130)
+    with runs.resume(tmp_path / "parts", Silent()) as second:
+        assert second.train().finished
+        assert bits(second.training.state()) == expected
+    with runs.Run(config, TD3Config(**common), Silent()) as other:
+        other.train()
+        assert bits(other.training.state())[0] != expected[0]
+
+
+def test_noise_to_be_drawn_anew_has_to_be_somewhere_and_to_stay_there():
+    config = TrainConfig(env=noisy.ID, env_module="rewirl.noisy", env_kwargs=KWARGS, eval_every=0)
+    with pytest.raises(ValueError, match="observations have 30 features"):
+        runs.Run(config, TD3Config(resample_noise_from=30), Silent())
+    moving = TrainConfig(env=noisy.ID, env_kwargs={**KWARGS, "permute_every": 10}, eval_every=0)
+    with pytest.raises(ValueError, match="changes in its course"):
+        runs.Run(moving, TD3Config(resample_noise_from=3), Silent())
+    with pytest.raises(ValueError, match="resample_noise_from must be 0 or more"):
+        TD3Config(resample_noise_from=-1)
+
+
 def bits(state):
     arrays, values = state
     return {name: array.tobytes() for name, array in arrays.items()}, {**values, "seconds": None}

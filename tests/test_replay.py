@@ -174,6 +174,53 @@ def test_a_full_memory_has_its_cursor_inside():
         filled(3).load_state({}, values)
 
 
+# Noise drawn anew
+
+
+def noisy(count=9, seed=0, noise_from=1):
+    replay = Replay(10, OBSERVATION, ACTION, seed, noise_from)
+    for number in range(count):
+        replay.add(*row(number))
+    return replay
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_noise_is_drawn_anew_whenever_it_is_sampled_and_the_rest_is_as_it_was(steps):
+    fresh, stored = Batch(1000, OBSERVATION, ACTION), Batch(1000, OBSERVATION, ACTION)
+    noisy().sample(fresh, steps, 0.5)
+    filled(9).sample(stored, steps, 0.5)
+    for name in ("actions", "outcomes"):
+        assert np.array_equal(getattr(fresh, name), getattr(stored, name))
+    seen = []
+    for name in ("states", "next_states"):
+        assert np.array_equal(getattr(fresh, name)[:, :1], getattr(stored, name)[:, :1])
+        seen += [unpack(getattr(fresh, name)[:, column : column + 1], 1000)[:, 0] for column in (1, 2)]
+    for column in seen:
+        assert column.mean() == pytest.approx(0, abs=0.15) and column.std() == pytest.approx(1, abs=0.1)
+    assert np.abs(np.corrcoef(seen) - np.eye(4)).max() < 0.15
+
+
+def test_the_noise_is_of_a_stream_of_its_own_which_is_saved():
+    replay, again, batches = noisy(), noisy(seed=9), [Batch(40, OBSERVATION, ACTION) for _ in range(2)]
+    replay.sample(batches[0])
+    again.load_state(*through_a_file(replay))
+    before = batches[0].states.copy()
+    for each, batch in zip((replay, again), batches, strict=True):
+        each.sample(batch)
+    assert np.array_equal(batches[0].states_actions, batches[1].states_actions)
+    assert np.array_equal(batches[0].next_states, batches[1].next_states)
+    assert not np.array_equal(before[:, 1:], batches[0].states[:, 1:])
+    assert "noise_rng" not in filled(9).state()[1]
+    with pytest.raises(ValueError, match="not the state of a PCG64DXSM stream"):
+        again.load_state(*through_a_file(filled(9)))
+
+
+@pytest.mark.parametrize("noise_from", [-1, 3])
+def test_noise_begins_with_a_feature_that_there_is(noise_from):
+    with pytest.raises(ValueError, match="observations have 3 features"):
+        noisy(noise_from=noise_from)
+
+
 # Windows of several steps
 
 GAMMA = 0.5

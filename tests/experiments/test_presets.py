@@ -83,7 +83,11 @@ def test_anf_is_sparse_where_the_noise_comes_in():
     assert found.train == {"env_module": "rewirl.noisy", "env_kwargs": {"env": "HalfCheetah-v5", "fraction": 0.9}}
     assert densities(found.config.topology, [(256, 170), (256, 256), (6, 256)]) == pytest.approx([0.2, 1, 1])
     assert found.config.topology.summary() == "layers 0.8 0 0, set"
-    assert preset("anf/dense-td3/HalfCheetah-v5").config.topology.summary() == "dense"
+    dense = preset("anf/dense-td3/HalfCheetah-v5").config
+    assert dense.topology.summary() == "dense"
+    assert found.config.resample_noise_from == dense.resample_noise_from == 17
+    for name in (name for name in names() if name.startswith("anf/")):
+        assert preset(name).config.resample_noise_from == TASKS[name.rpartition("/")[2]][0]
 
 
 def test_a_topology_says_in_a_few_words_what_it_is():

@@ -121,7 +121,8 @@ def _graesser(method: str) -> dict[str, Any]:
 
 # Grooten et al. 2023 (ANF): only the input layer is sparse, and most inputs are noise.
 _ANF = TopologyConfig(layer_sparsities=(0.8, 0.0, 0.0), rule="set", drop="magnitude", adapt_fraction=0.05)
-ANF_TASKS = ("HalfCheetah", "Hopper", "Walker2d", "Humanoid")
+ANF_TASKS = {"HalfCheetah": 17, "Hopper": 11, "Walker2d": 17, "Humanoid": 348}
+"""The real features of their observations; the code draws the others anew in every pass."""
 NOISE = 0.9
 
 
@@ -156,12 +157,12 @@ def _all() -> dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]]:
     for method in _GRAESSER:
         agent = "static-sac" if method == "static" else "ds-sac"
         found |= {f"graesser/{method}-sac/{env}": (agent, env, _graesser(method), {}) for env in tasks}
-    for base in ANF_TASKS:
-        env = f"{base}-{VERSION}"
+    for base, real in ANF_TASKS.items():
+        env, common = f"{base}-{VERSION}", {"learning_starts": 25_000, "resample_noise_from": real}
         for kind, settings in (("td3", {}), ("sac", SOFT_TARGETS)):
-            run = ("rewirl/Noisy-v0", {"topology": _ANF, "learning_starts": 25_000, **settings}, _noisy(env))
+            run = ("rewirl/Noisy-v0", {"topology": _ANF, **common, **settings}, _noisy(env))
             found[f"anf/{kind}/{env}"] = (f"ds-{kind}", *run)
-            dense = ("rewirl/Noisy-v0", {"learning_starts": 25_000, **settings}, _noisy(env))
+            dense = ("rewirl/Noisy-v0", {**common, **settings}, _noisy(env))
             found[f"anf/dense-{kind}/{env}"] = (kind, *dense)
     return found
 
