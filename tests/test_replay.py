@@ -187,10 +187,12 @@ def noisy(count=9, seed=0, noise_from=1):
 @pytest.mark.parametrize("steps", [1, 3])
 def test_noise_is_drawn_anew_whenever_it_is_sampled_and_the_rest_is_as_it_was(steps):
     fresh, stored = Batch(1000, OBSERVATION, ACTION), Batch(1000, OBSERVATION, ACTION)
-    noisy().sample(fresh, steps, 0.5)
-    filled(9).sample(stored, steps, 0.5)
+    one, other = noisy(), filled(9)
+    one.sample(fresh, steps, 0.5)
+    other.sample(stored, steps, 0.5)
     for name in ("actions", "outcomes"):
         assert np.array_equal(getattr(fresh, name), getattr(stored, name))
+    assert np.array_equal(one.sample(fresh, steps, 0.5).actions, other.sample(stored, steps, 0.5).actions)
     seen = []
     for name in ("states", "next_states"):
         assert np.array_equal(getattr(fresh, name)[:, :1], getattr(stored, name)[:, :1])

@@ -220,6 +220,62 @@ def test_snip_keeps_what_the_loss_is_most_sensitive_to():
     assert all(topology_of(agent.networks()[name]) == kept[name] for name in online)
 
 
+@pytest.mark.parametrize("kind", ["td3", "sac"])
+def test_snip_of_a_whole_network_keeps_the_most_sensitive_of_all_its_layers(kind):
+    snip = {"rule": "prune", "drop": "sensitivity", "initial_sparsity": 0.0, "sparsity": 0.9, "distribution": "global"}
+    snip |= {"sparsity_start": 0, "sparsity_end": 2, "adapt_every": 2, "adapt_end": 2}
+    config = {"td3": TD3Config, "sac": SACConfig}[kind](
+        hidden_sizes=(40, 30), batch_size=30, topology=TopologyConfig(**snip)
+    )
+    agent, replay = make_agent(f"ds-{kind}", config, 7, 3, 0), random_replay()
+    agent.update(replay)
+    kept, most_lost = {}, {}
+    for name in ("actor", "critic1", "critic2"):
+        network = agent.networks()[name]
+        batch = agent._batch.states if name == "actor" else agent._batch.states_actions
+
+        def watched(index, dropped, grown, name=name, network=network, batch=batch, rewire=network.rewire):
+            score = np.abs(network.layers[index].values * network.dense_gradient(index, batch).reshape(-1))
+            kept.setdefault(name, []).append(np.delete(score, dropped))
+            most_lost[name] = max(most_lost.get(name, 0.0), score[dropped].max(initial=0))
+            rewire(index, dropped, grown)
+
+        network.rewire = watched
+    agent.update(replay)
+    densities_found = set()
+    for name, layers in kept.items():
+        network = agent.networks()[name]
+        places = sum(math.prod(layer.shape) for layer in network.layers)
+        assert network.connections == round(0.1 * places)
+        assert min(layer.min() for layer in layers) >= most_lost[name] > 0
+        densities_found |= {tuple(layer.connections for layer in network.layers)}
+    assert len(densities_found) == 3  # each network by its own loss
+    before = {name: topology_of(agent.networks()[name]) for name in kept}
+    for _ in range(5):
+        agent.update(replay)
+    assert {name: topology_of(agent.networks()[name]) for name in kept} == before
+
+
+@pytest.mark.parametrize("rule", ["prune", "rigl"])
+def test_pruning_by_magnitude_over_a_whole_network_follows_its_schedule_and_resumes(rule):
+    topology = {**PRUNING, "rule": rule, "distribution": "global", "adapt_every": 3, "adapt_fraction": 0.1}
+    agent, again, replay = make(topology=topology), make(topology=topology), random_replay()
+    critic = agent.networks()["critic1"]
+    places = sum(math.prod(layer.shape) for layer in critic.layers)
+    for update in range(1, 37):
+        agent.update(replay)
+        if update == 20:
+            again.load_state(*through_a_file(agent.state()))
+            its_own = random_replay()
+            its_own.load_state(*through_a_file(replay.state()))
+        if update > 20:
+            again.update(its_own)
+        assert critic.connections == round(density_at(update // 3 * 3, 1.0, 0.2, 6, 30) * places)
+        assert min(layer.connections for layer in critic.layers) >= 1
+    assert bits(again) == bits(agent)
+    assert len({round(layer.density, 2) for layer in critic.layers}) == 3
+
+
 def topology_of(network):
     return [np.sort(layer.places()).tolist() for layer in network.layers]
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from rewirl.topology.structure import CONSTANT_FAN_IN, Structure
 
-Distribution = Literal["erdos-renyi", "uniform"]
+Distribution = Literal["erdos-renyi", "uniform", "global"]
 Drop = Literal["paper", "halves", "code", "magnitude", "sensitivity", "random"]
 Grow = Literal["paper", "random", "gradient"]
 Anneal = Literal["constant", "cosine"]
@@ -56,7 +56,8 @@ class TopologyConfig:
     """Update from which on it is the final one. It changes as a cubic, fast at first. Typical: 80% of all updates."""
 
     distribution: Distribution = "erdos-renyi"
-    """How `sparsity` is spread over the layers: erdos-renyi keeps small layers denser, uniform gives all the same."""
+    """How `sparsity` is spread over the layers: erdos-renyi keeps small layers denser, uniform gives all the same,
+    global lets the scores to drop by decide over all layers of a network together, which starts dense (SNIP)."""
 
     structure: str = "unstructured"
     """How connections have to be spread: unstructured, constant-fan-in (every unit of a layer has as many inputs), or
@@ -126,6 +127,8 @@ class TopologyConfig:
         _one_of("anneal", self.anneal, get_args(Anneal))
         if Structure.named(self.structure) and self.initial_sparsity is not None:
             raise ValueError("a sparsity that changes has no structure; leave initial_sparsity or structure out")
+        if self.distribution == "global":
+            self._require_comparable_scores()
         if not 0 <= self.ablate_below <= 1:
             raise ValueError(f"ablate_below must be between 0 (no ablation) and 1, got {self.ablate_below}")
         if self.ablate_below and (self.structure != CONSTANT_FAN_IN or self.rule == "static"):
@@ -154,6 +157,18 @@ class TopologyConfig:
         if self.adapt_end is not None and self.adapt_end < 0:
             raise ValueError(f"adapt_end must be an update, 0 or later, or none, got {self.adapt_end}")
 
+    def _require_comparable_scores(self) -> None:
+        """Refuse settings by which the connections of different layers could not be ranked together."""
+        if self.initial_sparsity != 0:
+            raise ValueError("distribution global ranks the connections of a dense network; give initial_sparsity 0")
+        if self.lambdas is not None or self.layer_sparsities is not None:
+            raise ValueError("distribution global spreads a sparsity; leave lambdas and layer_sparsities out")
+        if self.drop in ("halves", "code") or (self.drop == "paper" and self.rule == "set"):
+            raise ValueError(
+                "distribution global compares the scores of different layers, which are ranks within a layer for drop "
+                "halves and code; give drop magnitude, sensitivity or random"
+            )
+
     @property
     def at_start(self) -> TopologyConfig:
         """What the networks start with."""
@@ -174,6 +189,8 @@ class TopologyConfig:
             return "dense"
         else:
             how = f"sparsity {self.sparsity:g}"
+        if self.distribution == "global":
+            how += ", global"
         if self.structure != "unstructured":
             how = self.structure if ":" in self.structure else f"{how}, {self.structure}"
         own = (("actor", self.actor_sparsity), ("critics", self.critic_sparsity), ("at first", self.initial_sparsity))

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf, nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rewirl.topology.config import TopologyConfig
+from rewirl.topology.places import lowest
 
 Shapes = Sequence[tuple[int, int]]
 
@@ -19,7 +24,8 @@ def densities(config: TopologyConfig, shapes: Shapes) -> list[float]:
         shapes: (n_out, n_in) of every layer, from the input to the output.
 
     Returns:
-        One density in (0, 1] per layer; 1 is a dense layer.
+        One density in (0, 1] per layer; 1 is a dense layer. With distribution global it is the mean over the layers, as
+        the events decide how dense each is.
 
     Raises:
         ValueError: no working network has these densities; the message has the table of layers and what to change.
@@ -33,6 +39,10 @@ def densities(config: TopologyConfig, shapes: Shapes) -> list[float]:
         return erdos_renyi(shapes, config.lambdas)
     if config.sparsity is None:
         raise ValueError("the topology has neither a sparsity nor lambdas; give one of them (sparsity 0 is dense)")
+    if config.distribution == "global":
+        if (1 - config.sparsity) * sum(n_out * n_in for n_out, n_in in shapes) < len(shapes):
+            raise ValueError(f"sparsity {config.sparsity} leaves fewer connections than layers; lower it")
+        return [1 - config.sparsity] * len(shapes)
     if config.distribution == "uniform":
         return uniform(shapes, config.sparsity)
     return erdos_renyi_for_sparsity(shapes, config.sparsity)
@@ -149,6 +159,27 @@ def by_layer(shapes: Shapes, sparsities: Sequence[float]) -> list[float]:
         )
     remedy = "Lower the sparsity of this layer."
     return _possible(f"layer_sparsities {tuple(sparsities)}", shapes, [1 - value for value in sparsities], remedy)
+
+
+def shares_of_best(scores: Sequence[NDArray[np.floating[Any]]], count: int) -> list[int]:
+    """Return how many connections each layer has of those with the highest scores of a whole network (Lee et al. 2019).
+
+    Args:
+        scores: of the connections of each layer, in the order of their places.
+        count: how many there are to be in all layers together, at least one for each of them.
+
+    Returns:
+        One number per layer, at least 1: of a layer with none among the best, the best one stays in place of the worst
+        of the others. Of equal scores those further back count as higher.
+    """
+    ranked = np.concatenate([np.asarray(layer, dtype=np.float64) for layer in scores])
+    ends = np.cumsum([len(layer) for layer in scores])
+    for begin, end in zip([0, *ends], ends, strict=False):
+        ranked[begin:end][np.flatnonzero(ranked[begin:end] == ranked[begin:end].max())[-1]] = np.inf
+    drop = np.zeros(len(ranked), dtype=np.bool_)
+    if count < len(ranked):
+        drop[lowest(ranked, len(ranked) - count)] = True
+    return [int(np.count_nonzero(~layer)) for layer in np.split(drop, ends[:-1])]
 
 
 def _possible(setting: str, shapes: Shapes, result: list[float], remedy: str) -> list[float]:

@@ -208,9 +208,7 @@ def rewire(
     if not rule.adapts or (not len(state.places) and not wanted):
         return Rewiring(np.empty(0, np.int64), np.empty(0, np.int64))
 
-    order = np.argsort(state.places)
-    ordered = LayerState(state.shape, state.places[order], state.weights[order], state.compute_gradient)
-    _check_state(ordered)
+    order, ordered = _in_order(state)
     scores = _checked_scores(rule, rule.drop_score(ordered, fraction, rng), ordered)
     must, may = int(np.count_nonzero(scores == -np.inf)), int(np.count_nonzero(scores < np.inf))
     rewired = min(max(int(fraction * len(scores)), must), may, wanted) if rule.rewires else 0
@@ -226,6 +224,22 @@ def rewire(
     occupied = np.delete(ordered.places, dropped) if regrow_dropped else ordered.places
     grown = _checked_growth(rule, rule.grow(ordered, occupied, growth, rng), ordered, occupied, growth)
     return Rewiring(np.sort(order[dropped]), grown)
+
+
+def drop_scores(rule: Rule, state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return a rule's scores of the connections of a layer, in the order of their places, checked.
+
+    Args:
+        rule: see `rewire`.
+        state: see `rewire`.
+        fraction: see `rewire`.
+        rng: see `rewire`.
+
+    Raises:
+        ValueError: the state is impossible, or the rule returned what is no score of each connection.
+    """
+    _, ordered = _in_order(state)
+    return _checked_scores(rule, rule.drop_score(ordered, fraction, rng), ordered)
 
 
 def _structured(
@@ -314,6 +328,13 @@ def rule(name: str, config: TopologyConfig) -> Rule:
 
 def _lowest(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     return lowest(scores, count) if count else np.empty(0, np.int64)
+
+
+def _in_order(state: LayerState) -> tuple[NDArray[np.int64], LayerState]:
+    order = np.argsort(state.places)
+    ordered = LayerState(state.shape, state.places[order], state.weights[order], state.compute_gradient)
+    _check_state(ordered)
+    return order, ordered
 
 
 def _check_state(state: LayerState) -> None:
