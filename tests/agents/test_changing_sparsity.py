@@ -280,8 +280,10 @@ def topology_of(network):
     return [np.sort(layer.places()).tolist() for layer in network.layers]
 
 
-def test_a_static_topology_can_be_revived_once():
+@pytest.mark.parametrize("distribution", ["erdos-renyi", "connectivity"])
+def test_a_static_topology_can_be_revived_once(distribution):
     revival = {"rule": "set", "adapt_fraction": 0.0, "initial_sparsity": 0.85, "sparsity": 0.8}
+    revival["distribution"] = distribution
     revival |= {"sparsity_start": 0, "sparsity_end": 6, "adapt_every": 6, "adapt_end": 6}
     agent, replay = make(topology=revival), random_replay()
     before = topology_of(agent.networks()["critic1"])
@@ -291,6 +293,12 @@ def test_a_static_topology_can_be_revived_once():
     agent.update(replay)
     after = topology_of(agent.networks()["critic1"])
     assert all(set(old) <= set(new) for old, new in zip(before, after, strict=True)) and after != before
+    critic = agent.networks()["critic1"]
+    shapes = [layer.shape for layer in critic.layers]
+    final = densities(TopologyConfig(**revival), shapes)
+    for layer, density, old in zip(critic.layers, final, before, strict=True):
+        wanted = round(density * math.prod(layer.shape))
+        assert layer.connections == (wanted if distribution == "erdos-renyi" else max(wanted, len(old)))
     for _ in range(12):
         agent.update(replay)
     assert topology_of(agent.networks()["critic1"]) == after

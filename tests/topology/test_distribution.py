@@ -16,6 +16,7 @@ from rewirl.topology import (
     shares_of_best,
     uniform,
 )
+from rewirl.topology.distribution import with_connectivity
 
 CHEETAH_ACTOR = [(256, 17), (256, 256), (6, 256)]
 CHEETAH_CRITIC = [(256, 23), (256, 256), (1, 256)]
@@ -188,6 +189,48 @@ def test_a_sparsity_that_scores_spread_over_the_layers_starts_dense():
         usual = {"distribution": "global", "rule": "rigl", "sparsity": 0.95, "initial_sparsity": 0.0}
         with pytest.raises(ValueError, match=message):
             TopologyConfig(**{**usual, **settings})
+
+
+def test_what_is_added_is_split_by_what_layers_lack_by_hand():
+    shapes = [(10, 10), (2, 10)]  # of 20 and 12 nodes: floors of 29.957 and 14.909
+    floors = 10 * math.log(20), 6 * math.log(12)
+    start = [0.1, 0.3]  # 10 and 6 connections, so 19.957 and 8.909 are lacking
+    lack = floors[0] - 10, floors[1] - 6
+    found = with_connectivity(shapes, start, 0.8)  # 24 connections: 8 are added
+    assert found == pytest.approx([(10 + 8 * lack[0] / sum(lack)) / 100, (6 + 8 * lack[1] / sum(lack)) / 20], rel=1e-12)
+    assert expected(shapes, found) == pytest.approx(24)
+    # A layer that lacks none gets nothing; where none lacks any, it is by nodes; no layer gets more than it has room.
+    assert with_connectivity(shapes, [0.5, 0.3], 1 - 60 / 120) == pytest.approx([0.5, 0.5])
+    assert with_connectivity(shapes, [0.5, 0.8], 1 - 70 / 120) == pytest.approx(
+        [0.5 + 0.04 * 20 / 32, 0.8 + 0.2 * 12 / 32]
+    )
+    assert with_connectivity(shapes, [0.5, 0.3], 0.1) == pytest.approx([0.88, 1.0])
+
+
+@given(start=st.floats(0.9, 0.97), added=st.floats(0.0, 0.8), width=st.integers(60, 300), inputs=st.integers(3, 100))
+def test_by_connectivity_the_sparsity_is_met_and_no_layer_loses(start, added, width, inputs):
+    shapes, sparsity = [(width, inputs), (width, width), (2, width)], start * (1 - added)
+    config = TopologyConfig(
+        distribution="connectivity", rule="set", sparsity=sparsity, initial_sparsity=start + 1e-9, adapt_fraction=0.0
+    )
+    try:
+        first = densities(config.at_start, shapes)
+    except ValueError:
+        return  # too sparse for such layers
+    assert first == erdos_renyi_for_sparsity(shapes, start + 1e-9)
+    last = densities(config, shapes)
+    assert expected(shapes, last) == pytest.approx((1 - sparsity) * expected(shapes, [1.0] * 3))
+    assert all(b >= a and b <= 1 + 1e-12 for a, b in zip(first, last, strict=True))
+
+
+def test_connectivity_needs_something_that_is_added():
+    usual = {"distribution": "connectivity", "rule": "set", "sparsity": 0.9}
+    for settings in ({}, {"initial_sparsity": 0.9 - 1e-3}, {"initial_sparsity": 0.91, "actor_sparsity": 0.95}):
+        with pytest.raises(ValueError, match="give an initial_sparsity of more than"):
+            TopologyConfig(**usual, **settings)
+    with pytest.raises(ValueError, match="leave lambdas"):
+        TopologyConfig(**{**usual, "sparsity": None, "lambdas": (7.0, 7.0), "initial_sparsity": 0.95})
+    assert TopologyConfig(**usual, initial_sparsity=0.91).summary() == "sparsity 0.9, connectivity, at first 0.91, set"
 
 
 @pytest.mark.parametrize("shapes", [[], [(0, 3)], [(3, 0), (2, 3)]])

@@ -112,10 +112,13 @@ class Adaptation:
             return self._wanted_of_network(name, network, update, batch)
         shapes = [layer.shape for layer in network.layers]
         initial, final = (densities(config.of(name), shapes) for config in (c.at_start, c))
-        return [
+        wanted = [
             round(density_at(update, first, last, c.sparsity_start, c.sparsity_end) * math.prod(shape))
             for first, last, shape in zip(initial, final, shapes, strict=True)
         ]
+        if c.distribution == "connectivity":  # a layer that gets nothing may by chance have begun with some more
+            return [max(count, layer.connections) for count, layer in zip(wanted, network.layers, strict=True)]
+        return wanted
 
     def _wanted_of_network(self, name: str, network: SparseMLP, update: int, batch: Tiles) -> list[int]:
         """Return the same where the connections of all layers are ranked together (Arnob et al. 2021)."""

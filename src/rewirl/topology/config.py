@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from rewirl.topology.structure import CONSTANT_FAN_IN, Structure
 
-Distribution = Literal["erdos-renyi", "uniform", "global"]
+Distribution = Literal["erdos-renyi", "uniform", "global", "connectivity"]
 Drop = Literal["paper", "halves", "code", "magnitude", "sensitivity", "random"]
 Grow = Literal["paper", "random", "gradient"]
 Anneal = Literal["constant", "cosine"]
@@ -57,7 +57,9 @@ class TopologyConfig:
 
     distribution: Distribution = "erdos-renyi"
     """How `sparsity` is spread over the layers: erdos-renyi keeps small layers denser, uniform gives all the same,
-    global lets the scores to drop by decide over all layers of a network together, which starts dense (SNIP)."""
+    global lets the scores to drop by decide over all layers of a network together, which starts dense (SNIP),
+    connectivity starts as erdos-renyi and spreads what is added to a growing sparsity by how many connections layers
+    lack to be connected (topology-aware revival)."""
 
     structure: str = "unstructured"
     """How connections have to be spread: unstructured, constant-fan-in (every unit of a layer has as many inputs), or
@@ -129,6 +131,8 @@ class TopologyConfig:
             raise ValueError("a sparsity that changes has no structure; leave initial_sparsity or structure out")
         if self.distribution == "global":
             self._require_comparable_scores()
+        if self.distribution == "connectivity":
+            self._require_growth()
         if not 0 <= self.ablate_below <= 1:
             raise ValueError(f"ablate_below must be between 0 (no ablation) and 1, got {self.ablate_below}")
         if self.ablate_below and (self.structure != CONSTANT_FAN_IN or self.rule == "static"):
@@ -169,14 +173,30 @@ class TopologyConfig:
                 "halves and code; give drop magnitude, sensitivity or random"
             )
 
+    def _require_growth(self) -> None:
+        """Refuse settings in which no connections are added that could be spread by need."""
+        if self.lambdas is not None or self.layer_sparsities is not None:
+            raise ValueError("distribution connectivity spreads a sparsity; leave lambdas and layer_sparsities out")
+        given = (self.sparsity, self.actor_sparsity, self.critic_sparsity)
+        final = max(value for value in given if value is not None)
+        if self.initial_sparsity is None or self.initial_sparsity < final:
+            raise ValueError(
+                f"distribution connectivity spreads what is added; give an initial_sparsity of more than {final}"
+            )
+
     @property
     def at_start(self) -> TopologyConfig:
         """What the networks start with."""
         if self.initial_sparsity is None:
             return self
-        start = self.initial_sparsity
         return replace(
-            self, sparsity=start, lambdas=None, layer_sparsities=None, actor_sparsity=None, critic_sparsity=None
+            self,
+            sparsity=self.initial_sparsity,
+            distribution="erdos-renyi" if self.distribution == "connectivity" else self.distribution,
+            lambdas=None,
+            layer_sparsities=None,
+            actor_sparsity=None,
+            critic_sparsity=None,
         )
 
     def summary(self) -> str:
@@ -189,8 +209,8 @@ class TopologyConfig:
             return "dense"
         else:
             how = f"sparsity {self.sparsity:g}"
-        if self.distribution == "global":
-            how += ", global"
+        if self.distribution in ("global", "connectivity"):
+            how += f", {self.distribution}"
         if self.structure != "unstructured":
             how = self.structure if ":" in self.structure else f"{how}, {self.structure}"
         own = (("actor", self.actor_sparsity), ("critics", self.critic_sparsity), ("at first", self.initial_sparsity))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, nan
+from math import inf, log, nan
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,8 @@ def densities(config: TopologyConfig, shapes: Shapes) -> list[float]:
         return [1 - config.sparsity] * len(shapes)
     if config.distribution == "uniform":
         return uniform(shapes, config.sparsity)
+    if config.distribution == "connectivity":
+        return with_connectivity(shapes, densities(config.at_start, shapes), config.sparsity)
     return erdos_renyi_for_sparsity(shapes, config.sparsity)
 
 
@@ -135,6 +137,44 @@ def uniform(shapes: Shapes, sparsity: float) -> list[float]:
         shapes,
         [1.0 - sparsity] * len(shapes),
         "Lower the sparsity, or use the erdos-renyi distribution, which keeps small layers denser.",
+    )
+
+
+def with_connectivity(shapes: Shapes, start: Sequence[float], sparsity: float) -> list[float]:
+    """Return densities to grow to, by how many connections each layer lacks to be connected (Jin et al. 2026).
+
+    A random graph of N nodes is connected from about N ln(N) / 2 edges on; the nodes of a layer are its inputs and
+    outputs. What is added to the network is split in proportion to what the layers lack, as far as there is room in
+    them; where none lacks any, in proportion to N, as by Erdos-Renyi.
+
+    Args:
+        shapes: (n_out, n_in) of every layer.
+        start: density of every layer before.
+        sparsity: share of absent connections afterwards, in all layers together.
+
+    Returns:
+        One density per layer, none below that at the start.
+
+    Raises:
+        ValueError: sparsity out of range, or layers left without connections.
+    """
+    _check_sparsity(shapes, sparsity)
+    nodes, places = [n_out + n_in for n_out, n_in in shapes], [n_out * n_in for n_out, n_in in shapes]
+    live = [density * count for density, count in zip(start, places, strict=True)]
+    left = (1 - sparsity) * sum(places) - sum(live)
+    while left > 1e-9 * sum(places):
+        room = [count - has if has < count * (1 - 1e-9) else 0.0 for count, has in zip(places, live, strict=True)]
+        floors = [min(n * log(n) / 2, count) for n, count in zip(nodes, places, strict=True)]
+        lack = [max(0.0, floor - has) if free else 0.0 for floor, has, free in zip(floors, live, room, strict=True)]
+        need = lack if any(lack) else [n if free else 0 for n, free in zip(nodes, room, strict=True)]
+        gained = [min(left * share / sum(need), free) for share, free in zip(need, room, strict=True)]
+        live = [has + more for has, more in zip(live, gained, strict=True)]
+        left -= sum(gained)
+    return _possible(
+        f"sparsity {sparsity} by connectivity",
+        shapes,
+        [has / count for has, count in zip(live, places, strict=True)],
+        "Lower the sparsity, or make the hidden layers wider.",
     )
 
 
