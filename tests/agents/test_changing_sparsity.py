@@ -280,6 +280,20 @@ def topology_of(network):
     return [np.sort(layer.places()).tolist() for layer in network.layers]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_layer_that_lacks_no_connection_loses_none(seed):
+    """However many it began with by chance."""
+    revival = {"rule": "set", "adapt_fraction": 0.0, "initial_sparsity": 0.921, "sparsity": 0.911, "adapt_every": 2}
+    revival |= {"distribution": "connectivity", "sparsity_end": 2, "adapt_end": 2}
+    agent, replay = make(seed=seed, hidden_sizes=(120, 90), topology=revival), random_replay()
+    critic = agent.networks()["critic1"]
+    before = topology_of(critic)
+    agent.update(replay)
+    agent.update(replay)
+    assert set(before[0]) <= set(topology_of(critic)[0])
+    assert set(before[1]) < set(topology_of(critic)[1])
+
+
 @pytest.mark.parametrize("distribution", ["erdos-renyi", "connectivity"])
 def test_a_static_topology_can_be_revived_once(distribution):
     revival = {"rule": "set", "adapt_fraction": 0.0, "initial_sparsity": 0.85, "sparsity": 0.8}
