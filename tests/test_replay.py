@@ -298,6 +298,65 @@ def test_a_window_of_one_step_is_a_transition():
     assert one.state()[1] == other.state()[1]
 
 
+def test_the_states_between_the_steps_of_a_window_come_with_their_discounts():
+    """The trajectory of the first of these tests, windows of four steps: which states are passed on the way."""
+    replay = Replay(20, OBSERVATION, ACTION, 0)
+    episode(replay, [1, 2, 3, 4], terminated=True)
+    episode(replay, [5, 6], truncated=True)
+    episode(replay, [7, 8, 9])
+    batch = Batch(300, OBSERVATION, ACTION)
+    plain = replay.state()[1]["rng"]
+    batch.keep_between(3)
+    replay.sample(batch, 4, GAMMA)
+    assert batch.steps == 4
+    first = np.round(unpack(batch.states, 300)[:, 0] - 0.1).astype(int)
+    passed = {}
+    for index, number in enumerate(first):
+        found = []
+        for tiles in batch.between:
+            *state, discount = unpack(tiles, 300)[index]
+            number_passed = round(float(state[0]) - 0.6)
+            whole = number_passed + np.array([0.6, 0.7, 0.8])
+            assert state == ([0, 0, 0] if discount == 0 else pytest.approx(whole, rel=1e-6))
+            found += [(number_passed, float(discount))] if discount else []
+        assert passed.setdefault(int(number), found) == found
+    assert passed == {
+        1: [(1, 1 / 2), (2, 1 / 4), (3, 1 / 8)],  # the state after 1, after 2, after 3; after 4 it is over
+        2: [(2, 1 / 2), (3, 1 / 4)],
+        3: [(3, 1 / 2)],
+        4: [],
+        5: [(5, 1 / 2)],  # after 6 it is cut, which is where it bootstraps
+        6: [],
+        7: [(7, 1 / 2), (8, 1 / 4)],
+        8: [(8, 1 / 2)],
+        9: [],
+    }
+    again, without = Replay(20, OBSERVATION, ACTION, 0), Batch(300, OBSERVATION, ACTION)
+    again.load_state(*through_a_file(replay))
+    seeding.restore(again._rng, plain)
+    again.sample(without, 4, GAMMA)
+    assert np.array_equal(without.outcomes, batch.outcomes)
+    assert np.array_equal(without.next_states, batch.next_states)
+
+
+def test_there_is_a_state_between_each_two_steps():
+    batch = Batch(30, OBSERVATION, ACTION)
+    batch.keep_between(3)
+    with pytest.raises(ValueError, match="a state between each two"):
+        filled(9).sample(batch, 3, GAMMA)
+    assert filled(9).sample(batch, 1).steps == 1
+
+
+def test_noise_is_drawn_anew_in_the_states_between_too():
+    fresh, stored = Batch(40, OBSERVATION, ACTION), Batch(40, OBSERVATION, ACTION)
+    for replay, batch in ((noisy(), fresh), (filled(9), stored)):
+        batch.keep_between(2)
+        replay.sample(batch, 3, GAMMA)
+    for one, other in zip(fresh.between, stored.between, strict=True):
+        assert np.array_equal(one[:, [0, 3]], other[:, [0, 3]])
+        assert (one[:, 1:3] != other[:, 1:3]).all()
+
+
 def test_ends_of_episodes_are_saved():
     replay = Replay(20, OBSERVATION, ACTION, 0)
     episode(replay, [1, 2], truncated=True)

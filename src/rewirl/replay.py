@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import _core, seeding
-from rewirl.nn import Pool, empty_tiles, mean_weights, normal
+from rewirl.nn import Pool, Tiles, empty_tiles, mean_weights, normal
 
 
 class Batch:
@@ -45,6 +45,16 @@ class Batch:
         """Where the columns of a transition go, in their order."""
         self.weights = mean_weights(batch_size)
         """1 / batch_size, and 0 for padding; float32 [tiles, 1, width]."""
+        self.steps = 1
+        """How many transitions the windows of the last sample could have."""
+        self.between: list[Tiles] = []
+        """For each step between two of a window, float32 [tiles, observation + 1, width]: the state after it and gamma
+        to the power of the transitions before that state, 0 where the window is over by then; see `keep_between`."""
+
+    def keep_between(self, count: int) -> None:
+        """Keep the states between the steps of windows too, `count` of them, one less than steps, in `between`."""
+        features = self.states.shape[1] + 1
+        self.between = [empty_tiles(self.size, features) for _ in range(count)]
 
 
 class Replay:
@@ -191,9 +201,12 @@ class Replay:
                 gamma,
                 self.observations.shape[1],
                 batch.parts,
+                batch.between,
             )
+        batch.steps = steps
         if self._noise_from is not None:
-            for observations in (batch.states, batch.next_states):
+            between = [states[:, : self.observations.shape[1]] for states in batch.between] if steps > 1 else []
+            for observations in (batch.states, batch.next_states, *between):
                 noise = observations[:, self._noise_from :]
                 noise[...] = normal(self._noise_rng, noise.size).reshape(noise.shape)
         return batch

@@ -75,6 +75,7 @@ def test_rlx2_has_its_papers_settings():
     soft = preset("rlx2/sac/Ant-v5").config
     assert (soft.topology.actor_sparsity, soft.topology.sparsity) == (0.90, 0.75)
     assert (soft.temperature, soft.tau, soft.buffer_size) == ("auto", 0.005, 3_000_000)
+    assert soft.n_step_entropy
 
 
 def test_anf_is_sparse_where_the_noise_comes_in():

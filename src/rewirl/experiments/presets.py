@@ -81,7 +81,13 @@ def _rlx2(agent: str, actor_sparsity: float, critic_sparsity: float) -> dict[str
         **(
             {"buffer_size": 1_000_000, "buffer_minimum": 100_000}
             if agent == "ds-td3"
-            else {"buffer_size": 3_000_000, "buffer_minimum": 200_000, "temperature": "auto", **SOFT_TARGETS}
+            else {
+                "buffer_size": 3_000_000,
+                "buffer_minimum": 200_000,
+                "temperature": "auto",
+                "n_step_entropy": True,
+                **SOFT_TARGETS,
+            }
         ),
     }
 
