@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.modules import import_module
 from rewirl.topology.ablation import fan_ins
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.places import lowest
@@ -295,7 +295,8 @@ def rule(name: str, config: TopologyConfig) -> Rule:
     """Make the rule of this name.
 
     Args:
-        name: one of RULES, or "package.module:Class", a `Rule` of the user's own that Python can import.
+        name: one of RULES, or "package.module:Class", a `Rule` of the user's own that Python can import, from the
+            working directory too.
         config: the topology configuration of the run, handed to the rule.
 
     Returns:
@@ -310,7 +311,7 @@ def rule(name: str, config: TopologyConfig) -> Rule:
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"no rule {name!r}; {hint}There are {', '.join(RULES)}, and package.module:Class for your own")
     try:
-        module = importlib.import_module(module_name)
+        module = import_module(module_name)
     except (ImportError, TypeError) as error:  # TypeError: a relative name such as .mine
         raise ValueError(f"the rule {name!r}: cannot import {module_name!r}: {error}") from error
     found: Any = getattr(module, class_name, None)

@@ -14,12 +14,12 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.modules import import_module
 from rewirl.training.action_bounds import ActionBounds
 
 if TYPE_CHECKING:
@@ -327,12 +327,8 @@ def _from_factory(factory: Callable[[], Any], module: str | None) -> Environment
 
 
 def _import_module(module: str) -> None:
-    # An installed command does not look in the working directory, where a user's own module usually is.
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
     try:
-        importlib.import_module(module)
+        import_module(module)
     except ModuleNotFoundError as error:
         raise UnsuitableEnvironmentError(
             f"cannot import env_module {module!r}: {error}. Install it, or run where {module.split('.')[0]}.py is"
