@@ -293,7 +293,8 @@ NB_MODULE(_core, m) {
   m.def(
       "sample_windows",
       [](const nb::capsule& bit_generator, const Rows& rows, const Vector<uint8_t>& ends, size_t first, size_t live, size_t count,
-         int steps, float gamma, size_t observation_size, const std::vector<WritableTiles>& outs) {
+         int steps, float gamma, size_t observation_size, const std::vector<WritableTiles>& outs,
+         const std::vector<WritableTiles>& between) {
         check_gather(rows, count, outs);
         const size_t capacity = rows.shape(0), columns = rows.shape(1);
         REQUIRE(ends.shape(0) == capacity, "rows and ends must have one length");
@@ -301,7 +302,13 @@ NB_MODULE(_core, m) {
         REQUIRE(steps >= 1 && columns >= 2 * observation_size + 2, "rows need states, actions, next states, reward and continues");
         const BitGenerator& bits = bits_of(bit_generator);
         const size_t reward = columns - 2, next_state = reward - observation_size;
-        Buffer<float> windows(count * columns);
+        REQUIRE(between.empty() || between.size() + 1 == static_cast<size_t>(steps), "windows have a state between each two of their steps");
+        const size_t passed_columns = observation_size + 1;
+        Buffer<float> windows(count * columns), passed(between.size() * count * passed_columns);
+        const auto passed_in = [&](size_t step) {
+          return Rows(passed.data() + step * count * passed_columns, {count, passed_columns});
+        };
+        for (size_t step = 0; step < between.size(); ++step) check_gather(passed_in(step), count, {between[step]});
         std::vector<int64_t> index(count);
         for (size_t i = 0; i < count; ++i) {
           index[i] = static_cast<int64_t>(i);
@@ -311,8 +318,13 @@ NB_MODULE(_core, m) {
           std::copy_n(row, next_state, out);
           double sum = row[reward], discount = 1.0;
           for (int step = 1; step < steps && age + 1 < live && !ends.data()[(first + age) % capacity]; ++step) {
-            row = rows.data() + (first + ++age) % capacity * columns;
             discount *= gamma;
+            if (!between.empty()) {
+              float* state = passed.data() + (static_cast<size_t>(step - 1) * count + i) * passed_columns;
+              std::copy_n(row + next_state, observation_size, state);
+              state[observation_size] = static_cast<float>(discount);
+            }
+            row = rows.data() + (first + ++age) % capacity * columns;
             sum += discount * row[reward];
           }
           std::copy_n(row + next_state, observation_size, out + next_state);
@@ -320,9 +332,12 @@ NB_MODULE(_core, m) {
           out[reward + 1] = static_cast<float>(discount) * row[reward + 1];
         }
         gather_rows(Rows(windows.data(), {count, columns}), index.data(), 0, count, outs);
+        for (size_t step = 0; step < between.size(); ++step) gather_rows(passed_in(step), index.data(), 0, count, {between[step]});
       },
       "bit_generator"_a, "rows"_a, "ends"_a, "first"_a, "live"_a, "count"_a, "steps"_a, "gamma"_a, "observation_size"_a,
-      "outs"_a.noconvert(), "sample_rows of the windows of up to `steps` rows that begin at the rows drawn, each as one transition.");
+      "outs"_a.noconvert(), "between"_a.noconvert() = std::vector<WritableTiles>(),
+      "sample_rows of the windows of up to `steps` rows that begin at the rows drawn, each as one transition. Tile k of `between`, if there "
+      "are any, has the state after k + 1 rows and gamma^(k + 1), or zeros where the window has no further row.");
 
   nb::class_<Pool>(m, "Pool", "Worker threads beside the caller.")
       .def("__init__",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +26,27 @@ def balanced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rule:
     monkeypatch.syspath_prepend(str(tmp_path))
     name = re.findall(r"--rule (my_rules:\w+)", README)[0]
     return rule(name, TopologyConfig())
+
+
+def test_the_rule_in_the_readme_works_by_its_name_from_the_working_directory(tmp_path: Path) -> None:
+    """As the installed command has it, which does not look there by itself; then again from another directory."""
+    (tmp_path / "my_rules.py").write_text(re.findall(r"```python\n# my_rules\.py\n(.*?)```", README, re.DOTALL)[0])
+    line = re.findall(r"rewirl (train .*--rule my_rules:\w+)", README)[0].replace("HalfCheetah-v5", "Pendulum-v1")
+    small = "--learning-starts 50 --total-timesteps 80 --adapt-every 10 --eval-every 40 --eval-episodes 1 --run-dir run"
+
+    def rewirl(arguments: list[str], where: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-P", "-c", "from rewirl.cli import main; main()", *arguments]
+        return subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=120, check=False)
+
+    done = rewirl(shlex.split(f"{line} {small}"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line for line in lines if line["event"] == "diagnostics"][-1]["rewired"] > 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    lost = rewirl(["resume", str(tmp_path / "run"), "--total-timesteps", "100"], elsewhere)
+    assert lost.returncode == 2 and "cannot import 'my_rules'" in lost.stderr
+    assert rewirl(["resume", "run", "--total-timesteps", "100"], tmp_path).returncode == 0
 
 
 def test_the_rule_in_the_readme_rewires(balanced: Rule) -> None:

@@ -174,6 +174,55 @@ def test_a_full_memory_has_its_cursor_inside():
         filled(3).load_state({}, values)
 
 
+# Noise drawn anew
+
+
+def noisy(count=9, seed=0, noise_from=1):
+    replay = Replay(10, OBSERVATION, ACTION, seed, noise_from)
+    for number in range(count):
+        replay.add(*row(number))
+    return replay
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_noise_is_drawn_anew_whenever_it_is_sampled_and_the_rest_is_as_it_was(steps):
+    fresh, stored = Batch(1000, OBSERVATION, ACTION), Batch(1000, OBSERVATION, ACTION)
+    one, other = noisy(), filled(9)
+    one.sample(fresh, steps, 0.5)
+    other.sample(stored, steps, 0.5)
+    for name in ("actions", "outcomes"):
+        assert np.array_equal(getattr(fresh, name), getattr(stored, name))
+    assert np.array_equal(one.sample(fresh, steps, 0.5).actions, other.sample(stored, steps, 0.5).actions)
+    seen = []
+    for name in ("states", "next_states"):
+        assert np.array_equal(getattr(fresh, name)[:, :1], getattr(stored, name)[:, :1])
+        seen += [unpack(getattr(fresh, name)[:, column : column + 1], 1000)[:, 0] for column in (1, 2)]
+    for column in seen:
+        assert column.mean() == pytest.approx(0, abs=0.15) and column.std() == pytest.approx(1, abs=0.1)
+    assert np.abs(np.corrcoef(seen) - np.eye(4)).max() < 0.15
+
+
+def test_the_noise_is_of_a_stream_of_its_own_which_is_saved():
+    replay, again, batches = noisy(), noisy(seed=9), [Batch(40, OBSERVATION, ACTION) for _ in range(2)]
+    replay.sample(batches[0])
+    again.load_state(*through_a_file(replay))
+    before = batches[0].states.copy()
+    for each, batch in zip((replay, again), batches, strict=True):
+        each.sample(batch)
+    assert np.array_equal(batches[0].states_actions, batches[1].states_actions)
+    assert np.array_equal(batches[0].next_states, batches[1].next_states)
+    assert not np.array_equal(before[:, 1:], batches[0].states[:, 1:])
+    assert "noise_rng" not in filled(9).state()[1]
+    with pytest.raises(ValueError, match="not the state of a PCG64DXSM stream"):
+        again.load_state(*through_a_file(filled(9)))
+
+
+@pytest.mark.parametrize("noise_from", [-1, 3])
+def test_noise_begins_with_a_feature_that_there_is(noise_from):
+    with pytest.raises(ValueError, match="observations have 3 features"):
+        noisy(noise_from=noise_from)
+
+
 # Windows of several steps
 
 GAMMA = 0.5
@@ -247,6 +296,65 @@ def test_a_window_of_one_step_is_a_transition():
     assert np.array_equal(direct.states_actions, window.states_actions)
     assert np.array_equal(direct.rewards, window.rewards)
     assert one.state()[1] == other.state()[1]
+
+
+def test_the_states_between_the_steps_of_a_window_come_with_their_discounts():
+    """The trajectory of the first of these tests, windows of four steps: which states are passed on the way."""
+    replay = Replay(20, OBSERVATION, ACTION, 0)
+    episode(replay, [1, 2, 3, 4], terminated=True)
+    episode(replay, [5, 6], truncated=True)
+    episode(replay, [7, 8, 9])
+    batch = Batch(300, OBSERVATION, ACTION)
+    plain = replay.state()[1]["rng"]
+    batch.keep_between(3)
+    replay.sample(batch, 4, GAMMA)
+    assert batch.steps == 4
+    first = np.round(unpack(batch.states, 300)[:, 0] - 0.1).astype(int)
+    passed = {}
+    for index, number in enumerate(first):
+        found = []
+        for tiles in batch.between:
+            *state, discount = unpack(tiles, 300)[index]
+            number_passed = round(float(state[0]) - 0.6)
+            whole = number_passed + np.array([0.6, 0.7, 0.8])
+            assert state == ([0, 0, 0] if discount == 0 else pytest.approx(whole, rel=1e-6))
+            found += [(number_passed, float(discount))] if discount else []
+        assert passed.setdefault(int(number), found) == found
+    assert passed == {
+        1: [(1, 1 / 2), (2, 1 / 4), (3, 1 / 8)],  # the state after 1, after 2, after 3; after 4 it is over
+        2: [(2, 1 / 2), (3, 1 / 4)],
+        3: [(3, 1 / 2)],
+        4: [],
+        5: [(5, 1 / 2)],  # after 6 it is cut, which is where it bootstraps
+        6: [],
+        7: [(7, 1 / 2), (8, 1 / 4)],
+        8: [(8, 1 / 2)],
+        9: [],
+    }
+    again, without = Replay(20, OBSERVATION, ACTION, 0), Batch(300, OBSERVATION, ACTION)
+    again.load_state(*through_a_file(replay))
+    seeding.restore(again._rng, plain)
+    again.sample(without, 4, GAMMA)
+    assert np.array_equal(without.outcomes, batch.outcomes)
+    assert np.array_equal(without.next_states, batch.next_states)
+
+
+def test_there_is_a_state_between_each_two_steps():
+    batch = Batch(30, OBSERVATION, ACTION)
+    batch.keep_between(3)
+    with pytest.raises(ValueError, match="a state between each two"):
+        filled(9).sample(batch, 3, GAMMA)
+    assert filled(9).sample(batch, 1).steps == 1
+
+
+def test_noise_is_drawn_anew_in_the_states_between_too():
+    fresh, stored = Batch(40, OBSERVATION, ACTION), Batch(40, OBSERVATION, ACTION)
+    for replay, batch in ((noisy(), fresh), (filled(9), stored)):
+        batch.keep_between(2)
+        replay.sample(batch, 3, GAMMA)
+    for one, other in zip(fresh.between, stored.between, strict=True):
+        assert np.array_equal(one[:, [0, 3]], other[:, [0, 3]])
+        assert (one[:, 1:3] != other[:, 1:3]).all()
 
 
 def test_ends_of_episodes_are_saved():

@@ -22,6 +22,7 @@ def sample_windows(
     gamma: float,
     observation_size: int,
     outs: Sequence[NDArray[np.float32]],
+    between: Sequence[NDArray[np.float32]] = (),
 ) -> None: ...
 def sample_rows(
     pool: Pool,

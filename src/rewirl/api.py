@@ -207,7 +207,7 @@ class _Learner:
             UnsuitableEnvironmentError: the environment cannot be made a second time.
             FaultyEnvironmentError: the environment misbehaved.
         """
-        return _evaluate(self._run.evaluator(_at_least_one(episodes)), self._run.agent.predict)
+        return _evaluate(self._run.evaluator(_at_least_one(episodes)), self._run.agent.predict, self.steps)
 
     @property
     def topology(self) -> dict[str, list[LayerTopology]]:
@@ -302,7 +302,8 @@ class Policy:
         """
         source = self._trained.source()
         assert source.make_another is not None
-        return _evaluate(Evaluator(source.make_another, _at_least_one(episodes), self.about["seed"]), self._trained.act)
+        evaluator = Evaluator(source.make_another, _at_least_one(episodes), self.about["seed"])
+        return _evaluate(evaluator, self._trained.act, self.about["step"])
 
     @property
     def topology(self) -> dict[str, list[LayerTopology]]:
@@ -383,9 +384,11 @@ def _topology(networks: Mapping[str, SparseMLP]) -> dict[str, list[LayerTopology
     return {name: [LayerTopology(layer) for layer in network.layers] for name, network in networks.items()}
 
 
-def _evaluate(evaluator: Evaluator, predict: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Evaluation:
+def _evaluate(
+    evaluator: Evaluator, predict: Callable[[NDArray[np.float32]], NDArray[np.float32]], step: int
+) -> Evaluation:
     try:
-        found = evaluator.evaluate(predict, "evaluation")
+        found = evaluator.evaluate(predict, "evaluation", step=step)
     finally:
         evaluator.close()
     assert found is not None

@@ -152,7 +152,7 @@ def evaluate(given: list[str]) -> int:
         seed = policy.about["seed"] if options.seed is None else options.seed
         evaluator = Evaluator(source.make_another, options.episodes, seed)
     try:
-        found = evaluator.evaluate(policy.act, "evaluation")
+        found = evaluator.evaluate(policy.act, "evaluation", step=policy.about["step"])
     except FaultyEnvironmentError as error:
         return _failed(error)
     finally:

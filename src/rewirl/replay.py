@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import _core, seeding
-from rewirl.nn import Pool, empty_tiles, mean_weights
+from rewirl.nn import Pool, Tiles, empty_tiles, mean_weights, normal
 
 
 class Batch:
@@ -45,6 +45,16 @@ class Batch:
         """Where the columns of a transition go, in their order."""
         self.weights = mean_weights(batch_size)
         """1 / batch_size, and 0 for padding; float32 [tiles, 1, width]."""
+        self.steps = 1
+        """How many transitions the windows of the last sample could have."""
+        self.between: list[Tiles] = []
+        """For each step between two of a window, float32 [tiles, observation + 1, width]: the state after it and gamma
+        to the power of the transitions before that state, 0 where the window is over by then; see `keep_between`."""
+
+    def keep_between(self, count: int) -> None:
+        """Keep the states between the steps of windows too, `count` of them, one less than steps, in `between`."""
+        features = self.states.shape[1] + 1
+        self.between = [empty_tiles(self.size, features) for _ in range(count)]
 
 
 class Replay:
@@ -54,18 +64,27 @@ class Replay:
         capacity: number of transitions kept, at least 1; memory is taken as it fills.
         observation_size: features of an observation.
         action_size: features of an action, each in [-1, 1].
-        seed: the run's seed, from which the stream of sampling is derived.
+        seed: the run's seed, from which the streams of sampling are derived.
+        noise_from: observation features from this one on are noise, of which every sample has its own, drawn from
+            N(0, 1); None has all features as they were added.
 
     Raises:
-        ValueError: a size is less than 1.
+        ValueError: a size is less than 1, or there is no feature `noise_from`.
     """
 
-    def __init__(self, capacity: int, observation_size: int, action_size: int, seed: int) -> None:
+    def __init__(
+        self, capacity: int, observation_size: int, action_size: int, seed: int, noise_from: int | None = None
+    ) -> None:
         """See the class."""
         if min(capacity, observation_size, action_size) < 1:
             raise ValueError(
                 "capacity, observation size and action size must be at least 1, "
                 f"got {capacity}, {observation_size}, {action_size}"
+            )
+        if noise_from is not None and not 0 <= noise_from < observation_size:
+            raise ValueError(
+                f"observations have {observation_size} features, so noise that is drawn anew begins with one from 0 to "
+                f"{observation_size - 1}, not with {noise_from}"
             )
         self.capacity = capacity
         # One row per transition, so that a sample costs one stretch of memory: s, a, s', reward, continues.
@@ -78,6 +97,7 @@ class Replay:
         self._cursor = 0
         self._has_forgotten = False
         self._rng = seeding.generator(seed, "replay")
+        self._noise_from, self._noise_rng = noise_from, seeding.generator(seed, "replay noise")
 
     def __len__(self) -> int:
         """Return the number of transitions stored."""
@@ -181,7 +201,14 @@ class Replay:
                 gamma,
                 self.observations.shape[1],
                 batch.parts,
+                batch.between,
             )
+        batch.steps = steps
+        if self._noise_from is not None:
+            between = [states[:, : self.observations.shape[1]] for states in batch.between] if steps > 1 else []
+            for observations in (batch.states, batch.next_states, *between):
+                noise = observations[:, self._noise_from :]
+                noise[...] = normal(self._noise_rng, noise.size).reshape(noise.shape)
         return batch
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -199,6 +226,8 @@ class Replay:
             "forgotten": self._has_forgotten,
             "rng": seeding.state(self._rng),
         }
+        if self._noise_from is not None:
+            values["noise_rng"] = seeding.state(self._noise_rng)
         return {"transitions": self.transitions[live], "ends": self._ends[live]}, values
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
@@ -232,7 +261,11 @@ class Replay:
         forgotten = values.get("forgotten", False)
         if not isinstance(forgotten, bool):
             raise ValueError(f"whether the saved replay memory has forgotten must be true or false, got {forgotten!r}")
+        noise_rng = seeding.generator(0, "replay noise")
+        if self._noise_from is not None:
+            seeding.restore(noise_rng, values.get("noise_rng", {}))
         seeding.restore(self._rng, values.get("rng", {}))
+        self._noise_rng = noise_rng
         self._has_forgotten = forgotten
         self.transitions[:size] = saved
         self._ends[:size] = ends

@@ -164,6 +164,34 @@ def test_a_structure_stays_while_an_agent_learns(structure, kind):
             assert layer.dense or not np.array_equal(np.sort(layer.places()), np.sort(before))
 
 
+@pytest.mark.parametrize("kind", ["td3", "sac"])
+def test_units_are_ablated_while_an_agent_learns_and_a_restored_one_goes_on_to_the_bit(kind):
+    topology = TopologyConfig(
+        sparsity=0.6, structure="constant-fan-in", ablate_below=1.0, rule="rigl", adapt_every=2, adapt_fraction=0.5
+    )
+    config = {"td3": TD3Config, "sac": SACConfig}[kind](hidden_sizes=(40, 30), batch_size=30, topology=topology)
+    agent, again = (make_agent(f"ds-{kind}", config, 7, 3, 0) for _ in range(2))
+    replay, its_own = random_replay(), random_replay()
+    start = {name: [layer.connections for layer in network.layers] for name, network in agent.networks().items()}
+    for update in range(12):
+        if update == 7:
+            again.load_state(*through_a_file(agent.state()))
+            its_own.load_state(*through_a_file(replay.state()))
+        agent.update(replay)
+        if update >= 7:
+            again.update(its_own)
+    assert bits(again) == bits(agent)
+    for name in ("actor", "critic1", "critic2"):
+        layers, ablated = agent.networks()[name].layers, 0
+        assert [layer.connections for layer in layers] == start[name]
+        for number, layer in enumerate(layers):
+            has = np.bincount(layer.places() // layer.shape[1], minlength=layer.shape[0])
+            assert has[has > 0].max() - has[has > 0].min() <= 1
+            ablated += int((has == 0).sum())
+            assert number < 2 or (has > 0).all()  # of the output layer none
+        assert ablated > 0
+
+
 def test_snip_keeps_what_the_loss_is_most_sensitive_to():
     snip = {"rule": "prune", "drop": "sensitivity", "initial_sparsity": 0.0, "sparsity": 0.8}
     snip |= {"sparsity_start": 0, "sparsity_end": 2, "adapt_every": 2, "adapt_end": 2}
@@ -192,12 +220,84 @@ def test_snip_keeps_what_the_loss_is_most_sensitive_to():
     assert all(topology_of(agent.networks()[name]) == kept[name] for name in online)
 
 
+@pytest.mark.parametrize("kind", ["td3", "sac"])
+def test_snip_of_a_whole_network_keeps_the_most_sensitive_of_all_its_layers(kind):
+    snip = {"rule": "prune", "drop": "sensitivity", "initial_sparsity": 0.0, "sparsity": 0.9, "distribution": "global"}
+    snip |= {"sparsity_start": 0, "sparsity_end": 2, "adapt_every": 2, "adapt_end": 2}
+    config = {"td3": TD3Config, "sac": SACConfig}[kind](
+        hidden_sizes=(40, 30), batch_size=30, topology=TopologyConfig(**snip)
+    )
+    agent, replay = make_agent(f"ds-{kind}", config, 7, 3, 0), random_replay()
+    agent.update(replay)
+    kept, most_lost = {}, {}
+    for name in ("actor", "critic1", "critic2"):
+        network = agent.networks()[name]
+        batch = agent._batch.states if name == "actor" else agent._batch.states_actions
+
+        def watched(index, dropped, grown, name=name, network=network, batch=batch, rewire=network.rewire):
+            score = np.abs(network.layers[index].values * network.dense_gradient(index, batch).reshape(-1))
+            kept.setdefault(name, []).append(np.delete(score, dropped))
+            most_lost[name] = max(most_lost.get(name, 0.0), score[dropped].max(initial=0))
+            rewire(index, dropped, grown)
+
+        network.rewire = watched
+    agent.update(replay)
+    densities_found = set()
+    for name, layers in kept.items():
+        network = agent.networks()[name]
+        places = sum(math.prod(layer.shape) for layer in network.layers)
+        assert network.connections == round(0.1 * places)
+        assert min(layer.min() for layer in layers) >= most_lost[name] > 0
+        densities_found |= {tuple(layer.connections for layer in network.layers)}
+    assert len(densities_found) == 3  # each network by its own loss
+    before = {name: topology_of(agent.networks()[name]) for name in kept}
+    for _ in range(5):
+        agent.update(replay)
+    assert {name: topology_of(agent.networks()[name]) for name in kept} == before
+
+
+@pytest.mark.parametrize("rule", ["prune", "rigl"])
+def test_pruning_by_magnitude_over_a_whole_network_follows_its_schedule_and_resumes(rule):
+    topology = {**PRUNING, "rule": rule, "distribution": "global", "adapt_every": 3, "adapt_fraction": 0.1}
+    agent, again, replay = make(topology=topology), make(topology=topology), random_replay()
+    critic = agent.networks()["critic1"]
+    places = sum(math.prod(layer.shape) for layer in critic.layers)
+    for update in range(1, 37):
+        agent.update(replay)
+        if update == 20:
+            again.load_state(*through_a_file(agent.state()))
+            its_own = random_replay()
+            its_own.load_state(*through_a_file(replay.state()))
+        if update > 20:
+            again.update(its_own)
+        assert critic.connections == round(density_at(update // 3 * 3, 1.0, 0.2, 6, 30) * places)
+        assert min(layer.connections for layer in critic.layers) >= 1
+    assert bits(again) == bits(agent)
+    assert len({round(layer.density, 2) for layer in critic.layers}) == 3
+
+
 def topology_of(network):
     return [np.sort(layer.places()).tolist() for layer in network.layers]
 
 
-def test_a_static_topology_can_be_revived_once():
+@pytest.mark.parametrize("seed", range(4))
+def test_a_layer_that_lacks_no_connection_loses_none(seed):
+    """However many it began with by chance."""
+    revival = {"rule": "set", "adapt_fraction": 0.0, "initial_sparsity": 0.921, "sparsity": 0.911, "adapt_every": 2}
+    revival |= {"distribution": "connectivity", "sparsity_end": 2, "adapt_end": 2}
+    agent, replay = make(seed=seed, hidden_sizes=(120, 90), topology=revival), random_replay()
+    critic = agent.networks()["critic1"]
+    before = topology_of(critic)
+    agent.update(replay)
+    agent.update(replay)
+    assert set(before[0]) <= set(topology_of(critic)[0])
+    assert set(before[1]) < set(topology_of(critic)[1])
+
+
+@pytest.mark.parametrize("distribution", ["erdos-renyi", "connectivity"])
+def test_a_static_topology_can_be_revived_once(distribution):
     revival = {"rule": "set", "adapt_fraction": 0.0, "initial_sparsity": 0.85, "sparsity": 0.8}
+    revival["distribution"] = distribution
     revival |= {"sparsity_start": 0, "sparsity_end": 6, "adapt_every": 6, "adapt_end": 6}
     agent, replay = make(topology=revival), random_replay()
     before = topology_of(agent.networks()["critic1"])
@@ -207,6 +307,12 @@ def test_a_static_topology_can_be_revived_once():
     agent.update(replay)
     after = topology_of(agent.networks()["critic1"])
     assert all(set(old) <= set(new) for old, new in zip(before, after, strict=True)) and after != before
+    critic = agent.networks()["critic1"]
+    shapes = [layer.shape for layer in critic.layers]
+    final = densities(TopologyConfig(**revival), shapes)
+    for layer, density, old in zip(critic.layers, final, before, strict=True):
+        wanted = round(density * math.prod(layer.shape))
+        assert layer.connections == (wanted if distribution == "erdos-renyi" else max(wanted, len(old)))
     for _ in range(12):
         agent.update(replay)
     assert topology_of(agent.networks()["critic1"]) == after

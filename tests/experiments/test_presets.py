@@ -75,6 +75,7 @@ def test_rlx2_has_its_papers_settings():
     soft = preset("rlx2/sac/Ant-v5").config
     assert (soft.topology.actor_sparsity, soft.topology.sparsity) == (0.90, 0.75)
     assert (soft.temperature, soft.tau, soft.buffer_size) == ("auto", 0.005, 3_000_000)
+    assert soft.n_step_entropy
 
 
 def test_anf_is_sparse_where_the_noise_comes_in():
@@ -83,7 +84,40 @@ def test_anf_is_sparse_where_the_noise_comes_in():
     assert found.train == {"env_module": "rewirl.noisy", "env_kwargs": {"env": "HalfCheetah-v5", "fraction": 0.9}}
     assert densities(found.config.topology, [(256, 170), (256, 256), (6, 256)]) == pytest.approx([0.2, 1, 1])
     assert found.config.topology.summary() == "layers 0.8 0 0, set"
-    assert preset("anf/dense-td3/HalfCheetah-v5").config.topology.summary() == "dense"
+    dense = preset("anf/dense-td3/HalfCheetah-v5").config
+    assert dense.topology.summary() == "dense"
+    assert found.config.resample_noise_from == dense.resample_noise_from == 17
+    for name in (name for name in names() if name.startswith("anf/")):
+        assert preset(name).config.resample_noise_from == TASKS[name.rpartition("/")[2]][0]
+
+
+def test_every_method_has_a_preset_with_its_own_settings():
+    summaries = {
+        "srigl/td3": "sparsity 0.9, constant-fan-in, rigl",
+        "rnm/2-of-4-td3": "2:4, set",
+        "rnm/1-of-4-td3": "1:4, set",
+        "snip/td3": "sparsity 0.95, global, at first 0, prune",
+        "snip/sac": "sparsity 0.95, global, at first 0, prune",
+        "tar/td3": "sparsity 0.95, connectivity, at first 0.96, set",
+        "tar/sac": "sparsity 0.95, connectivity, at first 0.96, set",
+        "ne/td3": "sparsity 0.25, at first 0.8, rigl",
+        "redo/sac": "dense",
+        "obando-ceron/wide-prune-sac": "sparsity 0.95, at first 0, prune",
+    }
+    for method, summary in summaries.items():
+        for env in TASKS:
+            assert preset(f"{method}/{env}").config.topology.summary() == summary
+            changing = preset(f"{method}/{env}").config.topology
+            if changing.initial_sparsity is not None:  # there is an event at which the final sparsity is reached
+                assert changing.sparsity_end % changing.adapt_every == 0
+                assert changing.adapt_end is None or changing.adapt_end >= changing.sparsity_end
+    assert preset("srigl/td3/Ant-v5").config.topology.ablate_below == 0.3
+    assert preset("redo/sac/Ant-v5").config.redo_every == 1000
+    assert preset("obando-ceron/wide-prune-sac/Ant-v5").config.hidden_sizes == (1280, 1280)
+    for agent, update in (("td3", 2), ("sac", 1)):  # the first update of the actor
+        config = preset(f"snip/{agent}/Ant-v5").config
+        assert (config.topology.adapt_every, config.topology.adapt_end, config.topology.sparsity_end) == (update,) * 3
+        assert update == getattr(config, "policy_delay", 1)
 
 
 def test_a_topology_says_in_a_few_words_what_it_is():

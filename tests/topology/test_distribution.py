@@ -3,11 +3,20 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewirl.topology import TopologyConfig, densities, erdos_renyi, erdos_renyi_for_sparsity, uniform
+from rewirl.topology import (
+    TopologyConfig,
+    densities,
+    erdos_renyi,
+    erdos_renyi_for_sparsity,
+    shares_of_best,
+    uniform,
+)
+from rewirl.topology.distribution import with_connectivity
 
 CHEETAH_ACTOR = [(256, 17), (256, 256), (6, 256)]
 CHEETAH_CRITIC = [(256, 23), (256, 256), (1, 256)]
@@ -135,6 +144,93 @@ def test_published_sparsities_up_to_99_percent_are_possible():
     for sparsity in (0.5, 0.8, 0.9, 0.95, 0.98, 0.99):
         erdos_renyi_for_sparsity(CHEETAH_ACTOR, sparsity)
         erdos_renyi_for_sparsity(CHEETAH_CRITIC, sparsity)
+
+
+def test_the_best_of_a_network_by_hand():
+    scores = [np.array([5.0, 1.0, 7.0]), np.array([0.5, 0.1]), np.array([6.0, 2.0, 3.0, 4.0])]
+    assert shares_of_best(scores, 9) == [3, 2, 4]
+    assert shares_of_best(scores, 5) == [2, 1, 2]  # 7 6 5 4, and 0.5 so that the second layer has one
+    assert shares_of_best(scores, 3) == [1, 1, 1]
+    ties = [np.zeros(3), np.zeros(2)]
+    assert shares_of_best(ties, 4) == [2, 2] and shares_of_best(ties, 3) == [1, 2]
+    assert shares_of_best([np.array([np.inf, -np.inf, -np.inf]), np.array([-np.inf, 1.0])], 3) in ([2, 1], [1, 2])
+
+
+@given(seed=st.integers(0, 10_000), layers=st.integers(1, 5), ties=st.booleans())
+def test_the_best_of_a_network_are_as_many_as_asked_for_and_no_layer_is_without(seed, layers, ties):
+    rng = np.random.default_rng(seed)
+    scores = [rng.normal(size=rng.integers(1, 30)) for _ in range(layers)]
+    scores = [np.round(layer) for layer in scores] if ties else scores
+    count = int(rng.integers(layers, sum(map(len, scores)) + 1))
+    found = shares_of_best(scores, count)
+    assert sum(found) == count and min(found) >= 1
+    kept = np.sort(np.concatenate([np.sort(layer)[len(layer) - n :] for layer, n in zip(scores, found, strict=True)]))
+    if min(found) > 1:  # no layer had to be helped out
+        assert np.array_equal(kept, np.sort(np.concatenate(scores))[-count:])
+
+
+def test_a_sparsity_that_scores_spread_over_the_layers_starts_dense():
+    shapes = [(256, 17), (256, 256), (6, 256)]
+    config = TopologyConfig(distribution="global", rule="prune", sparsity=0.95, initial_sparsity=0.0)
+    assert densities(config.at_start, shapes) == [1.0, 1.0, 1.0]
+    assert config.summary() == "sparsity 0.95, global, at first 0, prune"
+    assert densities(config, shapes) == pytest.approx([0.05] * 3)
+    with pytest.raises(ValueError, match="fewer connections than layers"):
+        densities(config, [(2, 3), (2, 2), (1, 2)])
+    for settings, message in (
+        ({"initial_sparsity": None}, "give initial_sparsity 0"),
+        ({"initial_sparsity": 0.5}, "give initial_sparsity 0"),
+        ({"layer_sparsities": (0.5, 0.5)}, "leave lambdas and layer_sparsities out"),
+        ({"lambdas": (7.0, 7.0)}, "leave lambdas and layer_sparsities out"),
+        ({"rule": "set"}, "give drop magnitude"),
+        ({"drop": "halves"}, "give drop magnitude"),
+        ({"drop": "code"}, "give drop magnitude"),
+    ):
+        usual = {"distribution": "global", "rule": "rigl", "sparsity": 0.95, "initial_sparsity": 0.0}
+        with pytest.raises(ValueError, match=message):
+            TopologyConfig(**{**usual, **settings})
+
+
+def test_what_is_added_is_split_by_what_layers_lack_by_hand():
+    shapes = [(10, 10), (2, 10)]  # of 20 and 12 nodes: floors of 29.957 and 14.909
+    floors = 10 * math.log(20), 6 * math.log(12)
+    start = [0.1, 0.3]  # 10 and 6 connections, so 19.957 and 8.909 are lacking
+    lack = floors[0] - 10, floors[1] - 6
+    found = with_connectivity(shapes, start, 0.8)  # 24 connections: 8 are added
+    assert found == pytest.approx([(10 + 8 * lack[0] / sum(lack)) / 100, (6 + 8 * lack[1] / sum(lack)) / 20], rel=1e-12)
+    assert expected(shapes, found) == pytest.approx(24)
+    # A layer that lacks none gets nothing; where none lacks any, it is by nodes; no layer gets more than it has room.
+    assert with_connectivity(shapes, [0.5, 0.3], 1 - 60 / 120) == pytest.approx([0.5, 0.5])
+    assert with_connectivity(shapes, [0.5, 0.8], 1 - 70 / 120) == pytest.approx(
+        [0.5 + 0.04 * 20 / 32, 0.8 + 0.2 * 12 / 32]
+    )
+    assert with_connectivity(shapes, [0.5, 0.3], 0.1) == pytest.approx([0.88, 1.0])
+
+
+@given(start=st.floats(0.9, 0.97), added=st.floats(0.0, 0.8), width=st.integers(60, 300), inputs=st.integers(3, 100))
+def test_by_connectivity_the_sparsity_is_met_and_no_layer_loses(start, added, width, inputs):
+    shapes, sparsity = [(width, inputs), (width, width), (2, width)], start * (1 - added)
+    config = TopologyConfig(
+        distribution="connectivity", rule="set", sparsity=sparsity, initial_sparsity=start + 1e-9, adapt_fraction=0.0
+    )
+    try:
+        first = densities(config.at_start, shapes)
+    except ValueError:
+        return  # too sparse for such layers
+    assert first == erdos_renyi_for_sparsity(shapes, start + 1e-9)
+    last = densities(config, shapes)
+    assert expected(shapes, last) == pytest.approx((1 - sparsity) * expected(shapes, [1.0] * 3))
+    assert all(b >= a and b <= 1 + 1e-12 for a, b in zip(first, last, strict=True))
+
+
+def test_connectivity_needs_something_that_is_added():
+    usual = {"distribution": "connectivity", "rule": "set", "sparsity": 0.9}
+    for settings in ({}, {"initial_sparsity": 0.9 - 1e-3}, {"initial_sparsity": 0.91, "actor_sparsity": 0.95}):
+        with pytest.raises(ValueError, match="give an initial_sparsity of more than"):
+            TopologyConfig(**usual, **settings)
+    with pytest.raises(ValueError, match="leave lambdas"):
+        TopologyConfig(**{**usual, "sparsity": None, "lambdas": (7.0, 7.0), "initial_sparsity": 0.95})
+    assert TopologyConfig(**usual, initial_sparsity=0.91).summary() == "sparsity 0.9, connectivity, at first 0.91, set"
 
 
 @pytest.mark.parametrize("shapes", [[], [(0, 3)], [(3, 0), (2, 3)]])

@@ -80,6 +80,19 @@ class Restless(Drift):
         return self._observation, {}
 
 
+class Changing(Drift):
+    """Drift that says at every step how far the run was when the episode began, and goes on accordingly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rewirl_steps = 0
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = super().step(action)
+        observation[0] = self.rewirl_steps
+        return observation, reward + self.rewirl_steps, terminated, truncated, info
+
+
 class Endless(Drift):
     """Drift without end that announces the first step of a process by opening and closing a named pipe."""
 
@@ -118,6 +131,7 @@ class Spaces(gymnasium.Env[Any, Any]):
 
 
 gymnasium.register("rewirl-tests/Drift-v0", entry_point=Drift, kwargs={})
+gymnasium.register("rewirl-tests/Changing-v0", entry_point=Changing)
 gymnasium.register("rewirl-tests/Restless-v0", entry_point=Restless)
 gymnasium.register("rewirl-tests/Deadly-v0", entry_point=Deadly)
 gymnasium.register("rewirl-tests/Endless-v0", entry_point=Endless)

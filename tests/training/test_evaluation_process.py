@@ -72,6 +72,16 @@ def beside() -> Iterator[Any]:
         each.evaluations.close()
 
 
+def test_it_is_in_an_environment_that_is_as_far_as_the_run(beside):
+    b = beside("rewirl-tests/Changing-v0")
+    found = []
+    for step in (0, 70):
+        b.evaluations.begin(b.agent, "now", step)
+        found.append(b.evaluations.collect())
+        same(found[-1], b.own.evaluate(b.agent.predict, "now", step=step))
+    assert found[0].returns != found[1].returns and b.warnings == []
+
+
 def same(one: Evaluation | None, other: Evaluation) -> None:
     assert one is not None and (one.returns, one.lengths) == (other.returns, other.lengths)
 

@@ -51,18 +51,18 @@ class Late:
         self.begun: Any = None
         self.collected: list[str] = []
 
-    def begin(self, agent: StandInAgent, when: str) -> None:
+    def begin(self, agent: StandInAgent, when: str, step: int = 0) -> None:
         assert self.begun is None, "two evaluations at a time"
-        self.begun, self.asked = (copy.deepcopy(agent).predict, when), 0
+        self.begun, self.asked = (copy.deepcopy(agent).predict, when, step), 0
 
     def ready(self) -> bool:
         self.asked += 1
         return self.asked > self.questions
 
     def collect(self, stop: Any = lambda: False) -> Any:
-        (predict, when), self.begun = self.begun, None
+        (predict, when, step), self.begun = self.begun, None
         self.collected.append(when)
-        return None if stop() else self.evaluator.evaluate(predict, when)
+        return None if stop() else self.evaluator.evaluate(predict, when, step=step)
 
     def close(self) -> None: ...
 
@@ -232,6 +232,32 @@ def test_running_twice_equals_running_once():
     twice.run(100)
     once._evaluated = twice._evaluated = None
     same_state(once, twice)
+
+
+@pytest.mark.parametrize("at", [1, 29, 30, 31, 45, 60, 99])
+def test_an_environment_that_changes_with_the_steps_of_the_run_is_resumed_to_the_bit(at):
+    whole, first, second = (training(probes.Changing) for _ in range(3))
+    whole.run(100)
+    begun = np.arange(100) // 30 * 30  # episodes of 30 steps
+    assert np.array_equal(whole.replay.rows[:100, 6], begun)
+    first.run(100, lambda: first.step >= at)
+    second.load_state(*first.recorder.checkpoints[at])
+    second.run(100)
+    same_state(whole, second)
+    assert second.progress.messages == []
+
+
+@pytest.mark.parametrize("make", [training, lambda: late(5)])
+def test_evaluations_are_in_what_the_environment_is_by_then(make):
+    run = make()
+    made = []
+    run.evaluations.evaluator = run.evaluations._evaluator = Evaluator(
+        lambda: made.append(probes.Changing()) or Environment(made[-1], "Changing"), 1, 0
+    )
+    seen = []
+    run.progress.evaluated = lambda step, found, density: seen.append((step, made[0].rewirl_steps))
+    run.run(60)
+    assert seen == [(0, 0), (25, 25), (50, 50), (60, 60)]
 
 
 def test_an_environment_that_ignores_its_seed_is_reported_and_a_new_episode_begins():

@@ -8,8 +8,17 @@ from typing import Any
 
 from rewirl import seeding
 from rewirl.nn import Initialisation, SparseMLP, Tiles
-from rewirl.topology import LayerState, Schedule, TopologyConfig, densities, density_at, random_topology, rewire
-from rewirl.topology.rule import rule
+from rewirl.topology import (
+    LayerState,
+    Schedule,
+    TopologyConfig,
+    densities,
+    density_at,
+    random_topology,
+    rewire,
+    shares_of_best,
+)
+from rewirl.topology.rule import drop_scores, rule
 
 
 def sparse_network(
@@ -51,7 +60,6 @@ class Adaptation:
         self.rule = rule(config.rule, config)
         self.schedule = Schedule.from_config(config)
         self._config = config
-        self._regrow_dropped = config.regrow_dropped
         self._rng = seeding.generator(seed, "adaptation")
         self.rewired = 0
         """Connections rewired so far, in all networks."""
@@ -69,28 +77,60 @@ class Adaptation:
             update: number of the gradient update, from 1.
             batch: of that step, whose gradient rules may ask for.
         """
-        fraction = self.schedule.fraction_at(update)
-        for index, (layer, wanted) in enumerate(zip(network.layers, self._wanted(name, network, update), strict=True)):
+        c, fraction = self._config, self.schedule.fraction_at(update)
+        every_wanted = self._wanted(name, network, update, batch)
+        for index, (layer, wanted) in enumerate(zip(network.layers, every_wanted, strict=True)):
             if layer.dense and wanted == layer.connections:
                 continue
-            gradient = partial(network.dense_gradient, index, batch) if self.rule.uses_gradient else None
-            state = LayerState(layer.shape, layer.places(), layer.values, gradient)
-            change = rewire(self.rule, state, fraction, self._rng, self._regrow_dropped, wanted, self._config.spread)
+            state = self._layer_state(network, index, batch)
+            hidden = index < len(network.layers) - 1
+            change = rewire(
+                self.rule,
+                state,
+                fraction,
+                self._rng,
+                c.regrow_dropped,
+                wanted,
+                c.spread,
+                c.ablate_below if hidden else 0.0,
+            )
             if len(change.dropped) or len(change.grown):
                 network.rewire(index, change.dropped, change.grown)
                 self.rewired += len(change.grown)
 
-    def _wanted(self, name: str, network: SparseMLP, update: int) -> list[int]:
+    def _layer_state(self, network: SparseMLP, index: int, batch: Tiles) -> LayerState:
+        layer = network.layers[index]
+        gradient = partial(network.dense_gradient, index, batch) if self.rule.uses_gradient else None
+        return LayerState(layer.shape, layer.places(), layer.values, gradient)
+
+    def _wanted(self, name: str, network: SparseMLP, update: int, batch: Tiles) -> list[int]:
         """Return how many connections each layer is to have after an event on this update."""
         c = self._config
         if c.initial_sparsity is None:
             return [layer.connections for layer in network.layers]
+        if c.distribution == "global":
+            return self._wanted_of_network(name, network, update, batch)
         shapes = [layer.shape for layer in network.layers]
         initial, final = (densities(config.of(name), shapes) for config in (c.at_start, c))
-        return [
+        wanted = [
             round(density_at(update, first, last, c.sparsity_start, c.sparsity_end) * math.prod(shape))
             for first, last, shape in zip(initial, final, shapes, strict=True)
         ]
+        if c.distribution == "connectivity":  # a layer that gets nothing may by chance have begun with some more
+            return [max(count, layer.connections) for count, layer in zip(wanted, network.layers, strict=True)]
+        return wanted
+
+    def _wanted_of_network(self, name: str, network: SparseMLP, update: int, batch: Tiles) -> list[int]:
+        """Return the same where the connections of all layers are ranked together (Arnob et al. 2021)."""
+        c, places = self._config, sum(math.prod(layer.shape) for layer in network.layers)
+        sparsity = c.of(name).sparsity
+        assert sparsity is not None  # the configuration has seen to it
+        count = round(density_at(update, 1.0, 1 - sparsity, c.sparsity_start, c.sparsity_end) * places)
+        if count >= network.connections:
+            return [layer.connections for layer in network.layers]
+        fraction, depth = self.schedule.fraction_at(update), len(network.layers)
+        states = [self._layer_state(network, index, batch) for index in range(depth)]
+        return shares_of_best([drop_scores(self.rule, state, fraction, self._rng) for state in states], count)
 
     def state(self) -> dict[str, Any]:
         """Return everything an exact continuation needs, as JSON values."""

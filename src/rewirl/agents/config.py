@@ -70,6 +70,11 @@ class AgentConfig:
     buffer_minimum: int = 100_000
     """Transitions that --buffer-distance leaves in any case. Typical: a tenth of the memory."""
 
+    resample_noise_from: int | None = None
+    """Observation features from this one on (counted from 0, so the number of real ones) are noise that is drawn anew
+    from N(0, 1) whenever a transition is sampled from the memory, so that none can be learnt by heart; none takes
+    transitions as they were. For environments such as rewirl/Noisy-v0. Typical: 17 for HalfCheetah."""
+
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         self._require("hidden_sizes", min(self.hidden_sizes, default=0) >= 1, "at least one size, each at least 1")
@@ -88,6 +93,8 @@ class AgentConfig:
         distance = self.buffer_distance
         self._require("buffer_distance", distance is None or 0 <= distance < inf, "finite and 0 or more, or none")
         self._require("buffer_minimum", self.buffer_minimum >= 1, "at least 1")
+        noise = self.resample_noise_from
+        self._require("resample_noise_from", noise is None or noise >= 0, "0 or more, or none")
 
     def _require(self, name: str, fine: bool, rule: str) -> None:
         if not fine:

@@ -37,9 +37,16 @@ class SACConfig(AgentConfig):
     target_entropy: float | None = None
     """Entropy that --temperature auto aims at, in nats; none is minus the number of action dimensions."""
 
+    n_step_entropy: bool = False
+    """Whether targets over several steps have the entropy at the states between too, of the policy as it is now, as in
+    RLx2; else only that at the last state. Costs a pass of the actor for each state between. Typical: as it is, or
+    given with --n-steps 3."""
+
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         super().__post_init__()
+        if self.n_step_entropy and self.n_steps == 1:
+            raise ValueError("n_step_entropy is of the states between the steps of a target; give n_steps of 2 or more")
         self._require("target_update_interval", self.target_update_interval >= 1, "at least 1")
         alpha, entropy = self.temperature, self.target_entropy
         fine = alpha == "auto" or (not isinstance(alpha, str) and 0 <= alpha < inf)
@@ -80,6 +87,8 @@ class SAC(ActorCritic):
         self._of_critics = [empty_tiles(config.batch_size, 1) for _ in range(2)]
         super().__init__(name, config, observation_size, action_size, 2 * action_size, "xavier", seed, threads)
         self._policy_value = self._entropy = 0.0
+        if config.n_step_entropy:
+            self._batch.keep_between(config.n_steps - 1)
 
     def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a ~ pi(.|s).
@@ -115,10 +124,17 @@ class SAC(ActorCritic):
         self._actors.compute(batch.next_states)
         self._samples.sample(self._actor, batch.next_actions, self._streams["policy"])
         # y = r + gamma (1 - terminated) (min_i Q'_i(s', a') - alpha ln pi(a'|s'))
-        # with n_steps, r and gamma are those of windows, without the entropy of the steps between
+        # with n_steps, r and gamma are those of windows
         self._target_critics.compute(batch.next_states_actions)
         self._target_critics.minimum(c.gamma, batch.continues, batch.rewards, out=self._y)
         self._y -= np.float32(c.gamma * alpha) * batch.continues * self._samples.log_probability
+        if batch.steps > 1:
+            # y -= alpha gamma^k ln pi(a_k|s_k), a_k ~ pi(.|s_k), for the states between; a_k in place of a'
+            for between in batch.between:
+                states, discounts = between[:, : self.observation_size], between[:, self.observation_size :]
+                self._actors.compute(states)
+                self._samples.sample(self._actor, batch.next_actions, self._streams["policy"])
+                self._y -= np.float32(alpha) * discounts * self._samples.log_probability
         # L_i = mean (Q_i(s, a) - y)^2
         self._critics.regress(
             batch.states_actions, self._y, batch.weights, self._errors, c.learning_rate, c.weight_decay

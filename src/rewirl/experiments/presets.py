@@ -81,7 +81,13 @@ def _rlx2(agent: str, actor_sparsity: float, critic_sparsity: float) -> dict[str
         **(
             {"buffer_size": 1_000_000, "buffer_minimum": 100_000}
             if agent == "ds-td3"
-            else {"buffer_size": 3_000_000, "buffer_minimum": 200_000, "temperature": "auto", **SOFT_TARGETS}
+            else {
+                "buffer_size": 3_000_000,
+                "buffer_minimum": 200_000,
+                "temperature": "auto",
+                "n_step_entropy": True,
+                **SOFT_TARGETS,
+            }
         ),
     }
 
@@ -121,12 +127,106 @@ def _graesser(method: str) -> dict[str, Any]:
 
 # Grooten et al. 2023 (ANF): only the input layer is sparse, and most inputs are noise.
 _ANF = TopologyConfig(layer_sparsities=(0.8, 0.0, 0.0), rule="set", drop="magnitude", adapt_fraction=0.05)
-ANF_TASKS = ("HalfCheetah", "Hopper", "Walker2d", "Humanoid")
+ANF_TASKS = {"HalfCheetah": 17, "Hopper": 11, "Walker2d": 17, "Humanoid": 348}
+"""The real features of their observations; the code draws the others anew in every pass."""
 NOISE = 0.9
 
 
 def _noisy(env: str) -> dict[str, Any]:
     return {"env_module": "rewirl.noisy", "env_kwargs": {"env": env, "fraction": NOISE}}
+
+
+# Methods with no published code or settings for these tasks: the paper's own numbers where it has some, over 1M steps.
+_COSINE: dict[str, Any] = {"anneal": "cosine", "adapt_end": 750_000, "regrow_dropped": True}
+_SMALL_STEPS: dict[str, Any] = {"learning_rate": 3e-4, "weight_decay": 0.0, "batch_size": 256}
+_SAC: dict[str, Any] = {"temperature": "auto", **SOFT_TARGETS}
+
+
+def _snip(update: int) -> TopologyConfig:
+    """Arnob et al. 2021: 5% of a dense network, after the first update of the actor."""
+    return TopologyConfig(
+        sparsity=0.95,
+        distribution="global",
+        rule="prune",
+        drop="sensitivity",
+        initial_sparsity=0.0,
+        sparsity_end=update,
+        adapt_every=update,
+        adapt_end=update,
+    )
+
+
+# Jin et al. 2026 (TAR): a static topology, revived once by 1% of all places.
+_TAR = TopologyConfig(
+    sparsity=0.95,
+    distribution="connectivity",
+    rule="set",
+    initial_sparsity=0.96,
+    sparsity_end=100_000,
+    adapt_every=100_000,
+    adapt_fraction=0.0,
+    adapt_end=100_000,
+)
+
+# By method and agent: the agent, and what differs in its settings.
+_METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    # Lasby et al. 2024 (SRigL): gamma 0.3, a share of 0.3 annealed until 75% of training; Erdos-Renyi
+    "srigl/td3": (
+        "ds-td3",
+        {
+            "topology": TopologyConfig(
+                sparsity=0.9,
+                structure="constant-fan-in",
+                ablate_below=0.3,
+                rule="rigl",
+                initial_scale="sparse",
+                adapt_fraction=0.3,
+                **_COSINE,
+            )
+        },
+    ),
+    # Vrce et al. 2026 (RNM-TD3)
+    **{
+        f"rnm/{structure.replace(':', '-of-')}-td3": (
+            "ds-td3",
+            {"topology": TopologyConfig(structure=structure, rule="set", drop="magnitude")},
+        )
+        for structure in ("2:4", "1:4")
+    },
+    "snip/td3": ("ds-td3", {"topology": _snip(2)}),
+    "snip/sac": ("ds-sac", {"topology": _snip(1), **_SAC}),
+    "tar/td3": ("ds-td3", {"topology": _TAR}),
+    "tar/sac": ("ds-sac", {"topology": _TAR, **_SAC}),
+    # Liu et al. 2025 (neuroplastic expansion): from 20% to 75% of a dense network
+    "ne/td3": (
+        "ds-td3",
+        {
+            "topology": TopologyConfig(
+                sparsity=0.25,
+                rule="rigl",
+                initial_sparsity=0.8,
+                sparsity_end=750_000,
+                initial_scale="largest",
+                adapt_fraction=0.02,
+                **_COSINE,
+            ),
+            **_SMALL_STEPS,
+        },
+    ),
+    # Sokar et al. 2023 (ReDo): a dense network, units of at most a tenth of the mean activation
+    "redo/sac": ("sac", {"redo_every": 1_000, "redo_threshold": 0.1, **_SAC}),
+    # Obando-Ceron et al. 2024: networks of five times the width, pruned to 95% between 20% and 80% of training
+    "obando-ceron/wide-prune-sac": (
+        "ds-sac",
+        {
+            "hidden_sizes": (1280, 1280),
+            "topology": TopologyConfig(
+                sparsity=0.95, rule="prune", initial_sparsity=0.0, sparsity_start=200_000, sparsity_end=800_000
+            ),
+            **_SAC,
+        },
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -156,12 +256,14 @@ def _all() -> dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]]:
     for method in _GRAESSER:
         agent = "static-sac" if method == "static" else "ds-sac"
         found |= {f"graesser/{method}-sac/{env}": (agent, env, _graesser(method), {}) for env in tasks}
-    for base in ANF_TASKS:
-        env = f"{base}-{VERSION}"
+    for method, (agent, settings) in _METHODS.items():
+        found |= {f"{method}/{env}": (agent, env, settings, {}) for env in tasks}
+    for base, real in ANF_TASKS.items():
+        env, common = f"{base}-{VERSION}", {"learning_starts": 25_000, "resample_noise_from": real}
         for kind, settings in (("td3", {}), ("sac", SOFT_TARGETS)):
-            run = ("rewirl/Noisy-v0", {"topology": _ANF, "learning_starts": 25_000, **settings}, _noisy(env))
+            run = ("rewirl/Noisy-v0", {"topology": _ANF, **common, **settings}, _noisy(env))
             found[f"anf/{kind}/{env}"] = (f"ds-{kind}", *run)
-            dense = ("rewirl/Noisy-v0", {"learning_starts": 25_000, **settings}, _noisy(env))
+            dense = ("rewirl/Noisy-v0", {**common, **settings}, _noisy(env))
             found[f"anf/dense-{kind}/{env}"] = (kind, *dense)
     return found
 

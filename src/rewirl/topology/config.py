@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal, get_args
 
-from rewirl.topology.structure import Structure
+from rewirl.topology.structure import CONSTANT_FAN_IN, Structure
 
-Distribution = Literal["erdos-renyi", "uniform"]
+Distribution = Literal["erdos-renyi", "uniform", "global", "connectivity"]
 Drop = Literal["paper", "halves", "code", "magnitude", "sensitivity", "random"]
 Grow = Literal["paper", "random", "gradient"]
 Anneal = Literal["constant", "cosine"]
@@ -56,11 +56,19 @@ class TopologyConfig:
     """Update from which on it is the final one. It changes as a cubic, fast at first. Typical: 80% of all updates."""
 
     distribution: Distribution = "erdos-renyi"
-    """How `sparsity` is spread over the layers: erdos-renyi keeps small layers denser, uniform gives all the same."""
+    """How `sparsity` is spread over the layers: erdos-renyi keeps small layers denser, uniform gives all the same,
+    global lets the scores to drop by decide over all layers of a network together, which starts dense (SNIP),
+    connectivity starts as erdos-renyi and spreads what is added to a growing sparsity by how many connections layers
+    lack to be connected (topology-aware revival)."""
 
     structure: str = "unstructured"
     """How connections have to be spread: unstructured, constant-fan-in (every unit of a layer has as many inputs), or
     N:M such as 2:4 (N of every M neighbouring inputs, which says the sparsity too)."""
+
+    ablate_below: float = 0.0
+    """With constant fan-in: a unit of a hidden layer loses its inputs to the others when an event finds fewer of its
+    places worth keeping or growing than this share of the fan-in (SRigL); it comes back when there are more. 0 ablates
+    none. Typical: 0 or 0.3."""
 
     initial_scale: InitialScale = "dense"
     """What the random weights at the start are scaled for: dense (the inputs a unit would have in a dense layer, as the
@@ -70,7 +78,7 @@ class TopologyConfig:
     rule: str = "set"
     """How connections are rewired: static (never), set (drop the weakest, grow at random), rigl (drop the weakest, grow
     where the gradient is largest), prune (only follow a changing sparsity: drop the smallest weights), or
-    package.module:Class."""
+    package.module:Class, which is looked for in the working directory too."""
 
     drop: Drop = "paper"
     """Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl), halves
@@ -121,6 +129,14 @@ class TopologyConfig:
         _one_of("anneal", self.anneal, get_args(Anneal))
         if Structure.named(self.structure) and self.initial_sparsity is not None:
             raise ValueError("a sparsity that changes has no structure; leave initial_sparsity or structure out")
+        if self.distribution == "global":
+            self._require_comparable_scores()
+        if self.distribution == "connectivity":
+            self._require_growth()
+        if not 0 <= self.ablate_below <= 1:
+            raise ValueError(f"ablate_below must be between 0 (no ablation) and 1, got {self.ablate_below}")
+        if self.ablate_below and (self.structure != CONSTANT_FAN_IN or self.rule == "static"):
+            raise ValueError("ablate_below needs structure constant-fan-in and a rule that rewires")
         if not 0 <= self.sparsity_start < self.sparsity_end:
             raise ValueError(
                 "the sparsity changes from update sparsity_start, 0 or later, to a later sparsity_end, got "
@@ -145,14 +161,42 @@ class TopologyConfig:
         if self.adapt_end is not None and self.adapt_end < 0:
             raise ValueError(f"adapt_end must be an update, 0 or later, or none, got {self.adapt_end}")
 
+    def _require_comparable_scores(self) -> None:
+        """Refuse settings by which the connections of different layers could not be ranked together."""
+        if self.initial_sparsity != 0:
+            raise ValueError("distribution global ranks the connections of a dense network; give initial_sparsity 0")
+        if self.lambdas is not None or self.layer_sparsities is not None:
+            raise ValueError("distribution global spreads a sparsity; leave lambdas and layer_sparsities out")
+        if self.drop in ("halves", "code") or (self.drop == "paper" and self.rule == "set"):
+            raise ValueError(
+                "distribution global compares the scores of different layers, which are ranks within a layer for drop "
+                "halves and code; give drop magnitude, sensitivity or random"
+            )
+
+    def _require_growth(self) -> None:
+        """Refuse settings in which no connections are added that could be spread by need."""
+        if self.lambdas is not None or self.layer_sparsities is not None:
+            raise ValueError("distribution connectivity spreads a sparsity; leave lambdas and layer_sparsities out")
+        given = (self.sparsity, self.actor_sparsity, self.critic_sparsity)
+        final = max(value for value in given if value is not None)
+        if self.initial_sparsity is None or self.initial_sparsity < final:
+            raise ValueError(
+                f"distribution connectivity spreads what is added; give an initial_sparsity of more than {final}"
+            )
+
     @property
     def at_start(self) -> TopologyConfig:
         """What the networks start with."""
         if self.initial_sparsity is None:
             return self
-        start = self.initial_sparsity
         return replace(
-            self, sparsity=start, lambdas=None, layer_sparsities=None, actor_sparsity=None, critic_sparsity=None
+            self,
+            sparsity=self.initial_sparsity,
+            distribution="erdos-renyi" if self.distribution == "connectivity" else self.distribution,
+            lambdas=None,
+            layer_sparsities=None,
+            actor_sparsity=None,
+            critic_sparsity=None,
         )
 
     def summary(self) -> str:
@@ -165,6 +209,8 @@ class TopologyConfig:
             return "dense"
         else:
             how = f"sparsity {self.sparsity:g}"
+        if self.distribution in ("global", "connectivity"):
+            how += f", {self.distribution}"
         if self.structure != "unstructured":
             how = self.structure if ":" in self.structure else f"{how}, {self.structure}"
         own = (("actor", self.actor_sparsity), ("critics", self.critic_sparsity), ("at first", self.initial_sparsity))

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, nan
+from math import inf, log, nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rewirl.topology.config import TopologyConfig
+from rewirl.topology.places import lowest
 
 Shapes = Sequence[tuple[int, int]]
 
@@ -19,7 +24,8 @@ def densities(config: TopologyConfig, shapes: Shapes) -> list[float]:
         shapes: (n_out, n_in) of every layer, from the input to the output.
 
     Returns:
-        One density in (0, 1] per layer; 1 is a dense layer.
+        One density in (0, 1] per layer; 1 is a dense layer. With distribution global it is the mean over the layers, as
+        the events decide how dense each is.
 
     Raises:
         ValueError: no working network has these densities; the message has the table of layers and what to change.
@@ -33,8 +39,14 @@ def densities(config: TopologyConfig, shapes: Shapes) -> list[float]:
         return erdos_renyi(shapes, config.lambdas)
     if config.sparsity is None:
         raise ValueError("the topology has neither a sparsity nor lambdas; give one of them (sparsity 0 is dense)")
+    if config.distribution == "global":
+        if (1 - config.sparsity) * sum(n_out * n_in for n_out, n_in in shapes) < len(shapes):
+            raise ValueError(f"sparsity {config.sparsity} leaves fewer connections than layers; lower it")
+        return [1 - config.sparsity] * len(shapes)
     if config.distribution == "uniform":
         return uniform(shapes, config.sparsity)
+    if config.distribution == "connectivity":
+        return with_connectivity(shapes, densities(config.at_start, shapes), config.sparsity)
     return erdos_renyi_for_sparsity(shapes, config.sparsity)
 
 
@@ -128,6 +140,44 @@ def uniform(shapes: Shapes, sparsity: float) -> list[float]:
     )
 
 
+def with_connectivity(shapes: Shapes, start: Sequence[float], sparsity: float) -> list[float]:
+    """Return densities to grow to, by how many connections each layer lacks to be connected (Jin et al. 2026).
+
+    A random graph of N nodes is connected from about N ln(N) / 2 edges on; the nodes of a layer are its inputs and
+    outputs. What is added to the network is split in proportion to what the layers lack, as far as there is room in
+    them; where none lacks any, in proportion to N, as by Erdos-Renyi.
+
+    Args:
+        shapes: (n_out, n_in) of every layer.
+        start: density of every layer before.
+        sparsity: share of absent connections afterwards, in all layers together.
+
+    Returns:
+        One density per layer, none below that at the start.
+
+    Raises:
+        ValueError: sparsity out of range, or layers left without connections.
+    """
+    _check_sparsity(shapes, sparsity)
+    nodes, places = [n_out + n_in for n_out, n_in in shapes], [n_out * n_in for n_out, n_in in shapes]
+    live = [density * count for density, count in zip(start, places, strict=True)]
+    left = (1 - sparsity) * sum(places) - sum(live)
+    while left > 1e-9 * sum(places):
+        room = [count - has if has < count * (1 - 1e-9) else 0.0 for count, has in zip(places, live, strict=True)]
+        floors = [min(n * log(n) / 2, count) for n, count in zip(nodes, places, strict=True)]
+        lack = [max(0.0, floor - has) if free else 0.0 for floor, has, free in zip(floors, live, room, strict=True)]
+        need = lack if any(lack) else [n if free else 0 for n, free in zip(nodes, room, strict=True)]
+        gained = [min(left * share / sum(need), free) for share, free in zip(need, room, strict=True)]
+        live = [has + more for has, more in zip(live, gained, strict=True)]
+        left -= sum(gained)
+    return _possible(
+        f"sparsity {sparsity} by connectivity",
+        shapes,
+        [has / count for has, count in zip(live, places, strict=True)],
+        "Lower the sparsity, or make the hidden layers wider.",
+    )
+
+
 def by_layer(shapes: Shapes, sparsities: Sequence[float]) -> list[float]:
     """Return the density of every layer, given its sparsity.
 
@@ -149,6 +199,27 @@ def by_layer(shapes: Shapes, sparsities: Sequence[float]) -> list[float]:
         )
     remedy = "Lower the sparsity of this layer."
     return _possible(f"layer_sparsities {tuple(sparsities)}", shapes, [1 - value for value in sparsities], remedy)
+
+
+def shares_of_best(scores: Sequence[NDArray[np.floating[Any]]], count: int) -> list[int]:
+    """Return how many connections each layer has of those with the highest scores of a whole network (Lee et al. 2019).
+
+    Args:
+        scores: of the connections of each layer, in the order of their places.
+        count: how many there are to be in all layers together, at least one for each of them.
+
+    Returns:
+        One number per layer, at least 1: of a layer with none among the best, the best one stays in place of the worst
+        of the others. Of equal scores those further back count as higher.
+    """
+    ranked = np.concatenate([np.asarray(layer, dtype=np.float64) for layer in scores])
+    ends = np.cumsum([len(layer) for layer in scores])
+    for begin, end in zip([0, *ends], ends, strict=False):
+        ranked[begin:end][np.flatnonzero(ranked[begin:end] == ranked[begin:end].max())[-1]] = np.inf
+    drop = np.zeros(len(ranked), dtype=np.bool_)
+    if count < len(ranked):
+        drop[lowest(ranked, len(ranked) - count)] = True
+    return [int(np.count_nonzero(~layer)) for layer in np.split(drop, ends[:-1])]
 
 
 def _possible(setting: str, shapes: Shapes, result: list[float], remedy: str) -> list[float]:

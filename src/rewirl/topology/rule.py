@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.modules import import_module
+from rewirl.topology.ablation import fan_ins
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.places import lowest
 from rewirl.topology.structure import Structure
@@ -172,6 +173,7 @@ def rewire(
     regrow_dropped: bool = False,
     connections: int | None = None,
     structure: Structure | None = None,
+    ablate_below: float = 0.0,
 ) -> Rewiring:
     """Carry out one event in one layer (Sokar et al. 2022, Algorithm 3), without changing the state.
 
@@ -187,6 +189,8 @@ def rewire(
         regrow_dropped: whether a place emptied in this event may be grown in it; otherwise growth is elsewhere.
         connections: how many there are to be afterwards, at most as many as places; None is as many as there are.
         structure: how they are spread, and stay so: what a group loses grows in the same group. None for no such thing.
+        ablate_below: share of a unit's fan-in, in [0, 1]; units with fewer salient connections lose all of theirs to
+            the others. 0 ablates none; more needs constant fan-in.
 
     Returns:
         What to change.
@@ -196,25 +200,24 @@ def rewire(
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"the fraction of connections to rewire must be between 0 and 1, got {fraction}")
+    if ablate_below and (structure is None or structure.group is not None):
+        raise ValueError("ablation moves connections from unit to unit, which only constant fan-in allows")
     wanted = len(state.places) if connections is None else connections
     if not 0 <= wanted <= state.total:
         raise ValueError(f"a layer of shape {state.shape} cannot have {wanted} connections")
     if not rule.adapts or (not len(state.places) and not wanted):
         return Rewiring(np.empty(0, np.int64), np.empty(0, np.int64))
 
-    order = np.argsort(state.places)
-    ordered = LayerState(state.shape, state.places[order], state.weights[order], state.compute_gradient)
-    _check_state(ordered)
+    order, ordered = _in_order(state)
     scores = _checked_scores(rule, rule.drop_score(ordered, fraction, rng), ordered)
     must, may = int(np.count_nonzero(scores == -np.inf)), int(np.count_nonzero(scores < np.inf))
     rewired = min(max(int(fraction * len(scores)), must), may, wanted) if rule.rewires else 0
     if not regrow_dropped:  # what is grown needs places that are empty already
         rewired = min(rewired, state.total - max(len(scores), wanted))
     count = rewired + max(len(scores) - wanted, 0)
-    dropped = lowest(scores, count) if count else np.empty(0, np.int64)
     if structure is not None:
-        best_first = dropped[np.argsort(-scores[dropped], kind="stable")]
-        return _structured(rule, ordered, order, best_first, rng, regrow_dropped, structure)
+        return _structured(rule, ordered, order, scores, count, rng, regrow_dropped, structure, ablate_below)
+    dropped = _lowest(scores, count)
     growth = wanted - (len(scores) - count)
     if growth == 0:
         return Rewiring(np.sort(order[dropped]), np.empty(0, np.int64))
@@ -223,44 +226,77 @@ def rewire(
     return Rewiring(np.sort(order[dropped]), grown)
 
 
+def drop_scores(rule: Rule, state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return a rule's scores of the connections of a layer, in the order of their places, checked.
+
+    Args:
+        rule: see `rewire`.
+        state: see `rewire`.
+        fraction: see `rewire`.
+        rng: see `rewire`.
+
+    Raises:
+        ValueError: the state is impossible, or the rule returned what is no score of each connection.
+    """
+    _, ordered = _in_order(state)
+    return _checked_scores(rule, rule.drop_score(ordered, fraction, rng), ordered)
+
+
 def _structured(
     rule: Rule,
     state: LayerState,
     order: NDArray[np.int64],
-    dropped: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    count: int,
     rng: np.random.Generator,
     regrow_dropped: bool,
     structure: Structure,
+    ablate_below: float,
 ) -> Rewiring:
     """Grow as many connections in each group as it loses, and let no group lose more than it has room to grow.
 
-    `dropped` are those of the lowest scores, the highest of these first.
+    With ablation, units have other numbers of inputs afterwards: they lose what is too much, and grow what is missing.
     """
-    scores = np.asarray(rule.grow_score(state, rng), dtype=np.float64).reshape(-1)
-    if scores.shape != (state.total,) or np.isnan(scores).any():
-        _blame(rule, f"grow_score must return a number for each of {state.total} places, got {scores.shape}")
+    grow_scores = np.asarray(rule.grow_score(state, rng), dtype=np.float64).reshape(-1)
+    if grow_scores.shape != (state.total,) or np.isnan(grow_scores).any():
+        _blame(rule, f"grow_score must return a number for each of {state.total} places, got {grow_scores.shape}")
+    wanted = before = structure.counts(state.shape, state.places)
+    dropped = _lowest(scores, count)
+    if ablate_below:
+        wanted = fan_ins(state, dropped, grow_scores, ablate_below)[:, np.newaxis]
+        scores = np.where(wanted[state.places // state.shape[1], 0] == 0, -np.inf, scores)
+        dropped = _lowest(scores, max(count, int(np.count_nonzero(scores == -np.inf))))
+        surplus = np.maximum(before - structure.counts(state.shape, state.places[dropped]) - wanted, 0)
+        weakest_first = np.argsort(scores, kind="stable")
+        left = weakest_first[~np.isin(weakest_first, dropped)]
+        rank = np.full(state.total, np.inf)  # a rank, because scores may be infinite
+        rank[state.places[left]] = np.arange(len(left))
+        more = structure.choose(rank.reshape(state.shape), surplus)
+        dropped = np.concatenate([dropped, np.searchsorted(state.places, more)])
     taken = np.zeros(state.total, dtype=np.bool_)
     taken[state.places] = True
     if not regrow_dropped:
         inputs = np.array([group.stop - group.start for group in structure.groups(state.shape[1])])
-        room = inputs - structure.counts(state.shape, state.places)
-        too_many = np.maximum(structure.counts(state.shape, state.places[dropped]) - room, 0)
+        growth = wanted - before + structure.counts(state.shape, state.places[dropped])
+        too_many = np.maximum(growth - (inputs - before), 0)
+        best_first = dropped[np.argsort(-scores[dropped], kind="stable")]
         rank = np.full(state.total, np.inf)
-        rank[state.places[dropped]] = np.arange(len(dropped))
+        rank[state.places[best_first]] = np.arange(len(dropped))
         stay = structure.choose(rank.reshape(state.shape), too_many)
         dropped = dropped[~np.isin(state.places[dropped], stay)]
     else:
         taken[state.places[dropped]] = False
-    lost = structure.counts(state.shape, state.places[dropped])
-    candidates = np.where(taken, np.inf, -scores).reshape(state.shape)
-    return Rewiring(np.sort(order[dropped]), structure.choose(candidates, lost))
+    growth = wanted - before + structure.counts(state.shape, state.places[dropped])
+    candidates = np.where(taken, np.inf, -grow_scores).reshape(state.shape)
+    return Rewiring(np.sort(order[dropped]), structure.choose(candidates, growth))
 
 
 def rule(name: str, config: TopologyConfig) -> Rule:
     """Make the rule of this name.
 
     Args:
-        name: one of RULES, or "package.module:Class", a `Rule` of the user's own that Python can import.
+        name: one of RULES, or "package.module:Class", a `Rule` of the user's own that Python can import, from the
+            working directory too.
         config: the topology configuration of the run, handed to the rule.
 
     Returns:
@@ -275,7 +311,7 @@ def rule(name: str, config: TopologyConfig) -> Rule:
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"no rule {name!r}; {hint}There are {', '.join(RULES)}, and package.module:Class for your own")
     try:
-        module = importlib.import_module(module_name)
+        module = import_module(module_name)
     except (ImportError, TypeError) as error:  # TypeError: a relative name such as .mine
         raise ValueError(f"the rule {name!r}: cannot import {module_name!r}: {error}") from error
     found: Any = getattr(module, class_name, None)
@@ -289,6 +325,17 @@ def rule(name: str, config: TopologyConfig) -> Rule:
         missing = ", ".join(sorted(found.__abstractmethods__))
         raise ValueError(f"the rule {name!r}: {class_name} has yet to define {missing}")
     return found(config)
+
+
+def _lowest(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    return lowest(scores, count) if count else np.empty(0, np.int64)
+
+
+def _in_order(state: LayerState) -> tuple[NDArray[np.int64], LayerState]:
+    order = np.argsort(state.places)
+    ordered = LayerState(state.shape, state.places[order], state.weights[order], state.compute_gradient)
+    _check_state(ordered)
+    return order, ordered
 
 
 def _check_state(state: LayerState) -> None:

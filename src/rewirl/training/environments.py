@@ -14,16 +14,20 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.modules import import_module
 from rewirl.training.action_bounds import ActionBounds
 
 if TYPE_CHECKING:
     import gymnasium
+
+STEPS = "rewirl_steps"
+"""An environment with this attribute, or with a wrapper that has it, has it set to the steps of the run so far before
+every reset, in training and in evaluation: what it is like in an episode may depend on that, and resuming is exact."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -66,6 +70,8 @@ class Environment:
         self.bounds = _action_bounds(env, name)
         self._shapes = env.observation_space.shape, env.action_space.shape
         self._all_finite = b"\1" * self.observation_size
+        self.changes = env.has_wrapper_attr(STEPS)
+        """Whether the environment changes in the course of a run: it is told how far the run is before every reset."""
         self.where: Callable[[], str] = lambda: "the first reset"
         """Says in which step of what the environment is; whoever steps it puts its own in place."""
         self._owned = owned
@@ -75,11 +81,12 @@ class Environment:
         """Number of action dimensions."""
         return self.bounds.size
 
-    def reset(self, seed: int) -> NDArray[np.float32]:
+    def reset(self, seed: int, step: int = 0) -> NDArray[np.float32]:
         """Begin an episode.
 
         Args:
             seed: seed of the episode.
+            step: steps of the run so far, for an environment that changes with them.
 
         Returns:
             The first observation, float32 [observation_size].
@@ -88,6 +95,8 @@ class Environment:
             FaultyEnvironmentError: the environment raised an exception, or the observation is not a finite vector.
         """
         try:
+            if self.changes:
+                self.env.set_wrapper_attr(STEPS, step)
             observation, _ = self.env.reset(seed=seed)
         except Exception as error:
             raise self._raised("reset", error) from error
@@ -318,12 +327,8 @@ def _from_factory(factory: Callable[[], Any], module: str | None) -> Environment
 
 
 def _import_module(module: str) -> None:
-    # An installed command does not look in the working directory, where a user's own module usually is.
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
     try:
-        importlib.import_module(module)
+        import_module(module)
     except ModuleNotFoundError as error:
         raise UnsuitableEnvironmentError(
             f"cannot import env_module {module!r}: {error}. Install it, or run where {module.split('.')[0]}.py is"

@@ -18,7 +18,8 @@ class Episode:
     """The episode that is being played in an environment.
 
     An environment's private state cannot be saved in general. Each episode has a seed of its own instead, and its
-    actions are kept: reset and the same actions lead to the same state.
+    actions are kept: reset and the same actions lead to the same state. An environment may also depend on the steps of
+    the run before the episode.
     """
 
     def __init__(self, environment: Environment, seed: int) -> None:
@@ -33,13 +34,13 @@ class Episode:
         self.total_reward = 0.0
         self.length = 0
 
-    def begin_next(self) -> NDArray[np.float32]:
-        """Reset the environment for the next episode and return its first observation."""
+    def begin_next(self, step: int) -> NDArray[np.float32]:
+        """Reset the environment for the next episode, after so many steps of the run; return its first observation."""
         self.number += 1
         self.total_reward, self.length = 0.0, 0
         self._actions.clear()
         self._recorded = True
-        self.observation = self._reset()
+        self.observation = self._reset(step)
         return self.observation
 
     def note(self, action: NDArray[Any], reward: float, observation: NDArray[np.float32], over: bool) -> None:
@@ -68,8 +69,8 @@ class Episode:
         actions = np.array(self._actions, dtype=self._environment.bounds.dtype).reshape(shape)
         return {"actions": actions, "observation": self.observation}, values
 
-    def load_state(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> str | None:
-        """Play the saved episode again up to where it was.
+    def load_state(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any], step: int) -> str | None:
+        """Play the saved episode again up to where it was, `step` steps into the run.
 
         Returns:
             None, or why the episode cannot be continued; the next one then begins with the next step.
@@ -86,12 +87,12 @@ class Episode:
             return f"episode {self.number} is longer than {LONGEST_RECORD:,} steps, of which no record is kept"
         actions, expected = arrays["actions"], arrays["observation"]
         self._actions, self._recorded = [action.copy() for action in actions], True
-        observation = self._reset()
+        observation = self._reset(step - self.length)
         for action in self._actions:
-            step = self._environment.step(action)
-            if step.terminated or step.truncated:
+            after = self._environment.step(action)
+            if after.terminated or after.truncated:
                 break
-            observation = step.observation
+            observation = after.observation
         else:
             if observation.tobytes() == expected.astype(np.float32).tobytes():
                 self.observation = observation
@@ -101,5 +102,5 @@ class Episode:
             f"{len(actions)} actions it went another way"
         )
 
-    def _reset(self) -> NDArray[np.float32]:
-        return self._environment.reset(seeding.episode_seed(self._seed, "train", self.number))
+    def _reset(self, step: int) -> NDArray[np.float32]:
+        return self._environment.reset(seeding.episode_seed(self._seed, "train", self.number), step)

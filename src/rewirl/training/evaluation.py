@@ -62,13 +62,16 @@ class Evaluator:
         self._seeds = [seeding.episode_seed(seed, "evaluation", episode) for episode in range(episodes)]
         self._environments: list[Environment] = []
 
-    def evaluate(self, predict: Predict, when: str, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
+    def evaluate(
+        self, predict: Predict, when: str, stop: Callable[[], bool] = lambda: False, step: int = 0
+    ) -> Evaluation | None:
         """Play all episodes to their ends.
 
         Args:
             predict: the policy to evaluate.
             when: where a fault happened, for its message: "evaluation after step 5000".
             stop: asked before every step; once it is true the evaluation is given up.
+            step: steps of the run so far, for environments that change with them.
 
         Returns:
             The evaluation, or None if it was given up.
@@ -85,7 +88,7 @@ class Evaluator:
             environment.where = lambda e=episode: f"{when}, episode {e}, step {lengths[e] + 1}"  # type: ignore[misc]
         running = list(range(count))
         observations = np.stack(
-            [environment.reset(seed) for environment, seed in zip(self._environments, self._seeds, strict=True)]
+            [environment.reset(seed, step) for environment, seed in zip(self._environments, self._seeds, strict=True)]
         )
         bounds = self._environments[0].bounds
         while running:
@@ -94,11 +97,11 @@ class Evaluator:
             actions = bounds.to_environment(predict(observations[: len(running)]))
             still: list[int] = []
             for row, episode in enumerate(running):
-                step = self._environments[episode].step(actions[row])
-                returns[episode] += step.reward
+                after = self._environments[episode].step(actions[row])
+                returns[episode] += after.reward
                 lengths[episode] += 1
-                if not (step.terminated or step.truncated):
-                    observations[len(still)] = step.observation  # all rows have been acted on
+                if not (after.terminated or after.truncated):
+                    observations[len(still)] = after.observation  # all rows have been acted on
                     still.append(episode)
             running = still
         return Evaluation(tuple(returns), tuple(lengths), time.perf_counter() - started)
@@ -112,8 +115,8 @@ class Evaluator:
 class Evaluations(Protocol):
     """What the training loop asks of whoever evaluates for it: one evaluation at a time, begun now, collected later."""
 
-    def begin(self, agent: Agent, when: str) -> None:
-        """Begin to evaluate the agent as it is now; `when` is as for `Evaluator.evaluate`."""
+    def begin(self, agent: Agent, when: str, step: int = 0) -> None:
+        """Begin to evaluate the agent as it is now; `when` and `step` are as for `Evaluator.evaluate`."""
 
     def ready(self) -> bool:
         """Tell whether `collect` has nothing to wait for but its own work; cheap enough to be asked at every step."""
@@ -135,11 +138,11 @@ class SerialEvaluations:
     def __init__(self, evaluator: Evaluator) -> None:
         """See the class."""
         self._evaluator = evaluator
-        self._begun: tuple[Predict, str] | None = None
+        self._begun: tuple[Predict, str, int] | None = None
 
-    def begin(self, agent: Agent, when: str) -> None:
+    def begin(self, agent: Agent, when: str, step: int = 0) -> None:
         """See Evaluations."""
-        self._begun = agent.predict, when
+        self._begun = agent.predict, when, step
 
     def ready(self) -> bool:
         """See Evaluations."""
@@ -148,7 +151,8 @@ class SerialEvaluations:
     def collect(self, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
         """See Evaluations."""
         assert self._begun is not None, "nothing was begun"
-        return self._evaluator.evaluate(*self._begun, stop)
+        predict, when, step = self._begun
+        return self._evaluator.evaluate(predict, when, stop, step)
 
     def close(self) -> None:
         """See Evaluations."""

@@ -73,10 +73,10 @@ class ParallelEvaluations:
         except (TypeError, ValueError):
             return False
 
-    def begin(self, agent: Agent, when: str) -> None:
+    def begin(self, agent: Agent, when: str, step: int = 0) -> None:
         """See Evaluations."""
         arrays, values = agent.policy_state()
-        self._begun = json.dumps({"when": when, "policy": values}).encode(), _to_bytes(arrays)
+        self._begun = json.dumps({"when": when, "step": step, "policy": values}).encode(), _to_bytes(arrays)
         if self._alone:
             return
         try:
@@ -162,9 +162,9 @@ def serve(descriptor: int) -> None:
     """Evaluate whatever policies come through a socket until it closes; what the process beside training runs.
 
     Args:
-        descriptor: of the socket. First come settings as JSON; then for each evaluation JSON (`when`, and the values of
-            the policy) and safetensors. The answer is JSON: returns, lengths and seconds; or `fault`, what is wrong
-            with the environment; or `unable`, why there is no environment to evaluate in.
+        descriptor: of the socket. First come settings as JSON; then for each evaluation JSON (`when`, `step`, and the
+            values of the policy) and safetensors. The answer is JSON: returns, lengths and seconds; or `fault`, what is
+            wrong with the environment; or `unable`, why there is no environment to evaluate in.
     """
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -213,7 +213,7 @@ def _evaluator(settings: Mapping[str, Any]) -> Evaluator:
 def _evaluate(evaluator: Evaluator, begun: tuple[bytes, bytes], stop: Callable[[], bool]) -> Evaluation | None:
     about, tensors = strict_json.decode(begun[0]), begun[1]
     policy = agents.load_policy(read_tensors(io.BytesIO(tensors), len(tensors)), about["policy"])
-    return evaluator.evaluate(policy.predict, about["when"], stop)
+    return evaluator.evaluate(policy.predict, about["when"], stop, about["step"])
 
 
 def _to_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:

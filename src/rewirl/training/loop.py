@@ -200,7 +200,7 @@ class Training:
         self._seconds = float(values["seconds"])
         self._evaluated = None if values["evaluated"] is None else int(values["evaluated"])
         self._diagnostics = dict(values["diagnostics"])
-        problem = self._episode.load_state(parts["episode"], values["episode"])
+        problem = self._episode.load_state(parts["episode"], values["episode"], self.step)
         if problem:
             self.replay.cut()
             self.progress.message(
@@ -210,7 +210,7 @@ class Training:
     def _advance(self) -> None:
         observation = self._episode.observation
         if observation is None:
-            observation = self._episode.begin_next()
+            observation = self._episode.begin_next(self.step)
         warming_up = self.step < self._learning_starts
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
         taken = self.environment.bounds.to_environment(action)
@@ -242,7 +242,7 @@ class Training:
     def _begin_evaluation(self) -> None:
         assert self.evaluations is not None
         self._refuse_diverged()
-        self.evaluations.begin(self.agent, f"evaluation after step {self.step}")
+        self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step)
         updates = self.agent.updates
         self._set_in_flight(
             _InFlight(

@@ -48,13 +48,20 @@ class Run:
         self.environment = self.source.make_training()
         sizes = self.environment.observation_size, self.environment.action_size
         try:
+            noise_from = agent_config.resample_noise_from
+            if noise_from is not None and self.environment.changes:
+                raise ValueError(
+                    "resample_noise_from says which features are noise for the whole run, but "
+                    f"{self.source.name} changes in its course; leave one of them out"
+                )
+            replay = Replay(agent_config.buffer_size, *sizes, config.seed, noise_from)
             self.agent = agents.make_agent(config.agent, agent_config, *sizes, config.seed, config.threads)
         except BaseException:
             self.environment.close()
             raise
         self.training = Training(
             self.agent,
-            Replay(agent_config.buffer_size, *sizes, config.seed),
+            replay,
             self.environment,
             config,
             agent_config.learning_starts,

@@ -51,7 +51,7 @@ def watch(policy: TrainedPolicy, episodes: int, seed: int, video: Path | None) -
         policy.fits(environment)
         with _rendering(mode), _video(video, environment) as show:
             for episode in range(episodes):
-                observation = environment.reset(seeding.episode_seed(seed, "evaluation", episode))
+                observation = environment.reset(seeding.episode_seed(seed, "evaluation", episode), policy.about["step"])
                 environment.where = functools.partial("episode {} of watching".format, episode)
                 show()
                 returns.append(0.0)

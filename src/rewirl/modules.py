@@ -1,0 +1,26 @@
+"""Modules of the user's own, by name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+
+def import_module(name: str) -> ModuleType:
+    """Import a module from where Python looks, or from the working directory.
+
+    An installed command does not look in the working directory, where a user's own module usually is.
+
+    Args:
+        name: of the module, with its packages.
+
+    Raises:
+        ImportError: there is none, or one that it needs is missing.
+        TypeError: the name is relative.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    return importlib.import_module(name)
