@@ -1,0 +1,30 @@
+"""The fast part of the torture suite's long run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from long_run import long_run, look, newest_step
+
+
+def test_a_run_leaves_nothing_behind_once_its_replay_memory_is_full(tmp_path):
+    options = ["--checkpoint-every", "1000", "--eval-every", "1000", "--eval-episodes", "2"]
+    seen = long_run(tmp_path / "run", 8_000, 1_500, 0, 1, 0.1, *options)
+    assert "8,000 steps" in seen[0]
+
+
+def test_what_is_seen_of_a_process(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"event": "start", "step": 0}\n{"event": "end", "step": 12}\n{"event')
+    assert newest_step(tmp_path / "metrics.jsonl") == 12
+    sleeper = (
+        "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'input()']); print('ready', flush=True); "
+    )
+    sleeper += "input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", sleeper], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        seen = look(process.pid, tmp_path)
+        assert (seen.step, seen.threads, seen.children) == (12, 1, 1) and seen.memory > 1 and seen.disk > 0
+        process.communicate("\n")
