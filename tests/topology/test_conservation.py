@@ -1,0 +1,73 @@
+"""Whatever the rule, the structure, the shape and the density: after an event there are as many connections as due."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rewirl.topology import LayerState, TopologyConfig, random_places, rewire
+from rewirl.topology.rule import RULES, rule
+from rewirl.topology.structure import Structure
+
+
+def config_of(name):
+    """The least that a configuration needs for a rule."""
+    return TopologyConfig(rule=name, initial_sparsity=0.0 if name == "prune" else None)
+
+
+@pytest.mark.parametrize("name", RULES)
+@given(
+    spread=st.sampled_from(["unstructured", "constant-fan-in", "1:2", "2:4", "3:7", "5:16"]),
+    shape=st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    density=st.floats(0, 1),
+    fraction=st.floats(0, 1),
+    regrow=st.booleans(),
+    share=st.sampled_from([0.0, 0.0, 0.3, 1.0]),
+    seed=st.integers(0, 10_000),
+)
+def test_an_event_conserves_the_connections(name, spread, shape, density, fraction, regrow, share, seed):
+    rng = np.random.default_rng(seed)
+    structure = Structure.named(spread)
+    share = share if spread == "constant-fan-in" else 0.0
+    places = random_places(shape, density, rng) if structure is None else structure.draw(shape, density, rng)
+    for _ in range(3):
+        weights = rng.normal(size=len(places)).astype(np.float32)
+        gradient = rng.normal(size=shape).astype(np.float32)
+        state = LayerState(shape, places, weights, gradient.copy)
+        found = rewire(
+            rule(name, config_of(name)), state, fraction, rng, regrow, structure=structure, ablate_below=share
+        )
+        after = np.concatenate([np.delete(places, found.dropped), found.grown])
+        assert len(np.unique(after)) == len(after) == len(places)
+        assert len(after) == 0 or (after.min() >= 0 and after.max() < shape[0] * shape[1])
+        if structure is not None and not share:
+            assert np.array_equal(structure.counts(shape, after), structure.counts(shape, places))
+        if name in ("static", "prune"):
+            assert np.array_equal(np.sort(after), np.sort(places))
+        places = rng.permutation(after)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name != "static"])
+@given(
+    shape=st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    shares=st.lists(st.floats(0, 1), min_size=2, max_size=5),
+    fraction=st.floats(0, 1),
+    regrow=st.booleans(),
+    seed=st.integers(0, 10_000),
+)
+def test_events_follow_any_schedule_of_densities(name, shape, shares, fraction, regrow, seed):
+    rng = np.random.default_rng(seed)
+    places = random_places(shape, shares[0], rng)
+    for share in shares[1:]:
+        wanted = round(share * shape[0] * shape[1])
+        weights = rng.normal(size=len(places)).astype(np.float32)
+        gradient = rng.normal(size=shape).astype(np.float32)
+        state = LayerState(shape, places, weights, gradient.copy)
+        found = rewire(rule(name, config_of(name)), state, fraction, rng, regrow, connections=wanted)
+        after = np.concatenate([np.delete(places, found.dropped), found.grown])
+        assert len(np.unique(after)) == len(after) == wanted
+        if name == "prune":
+            assert not (len(found.grown) and len(found.dropped))
+        places = after
