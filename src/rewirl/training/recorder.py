@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rewirl.training.checkpoint import CheckpointError, save_checkpoint
 from rewirl.training.metrics_log import MetricsLog
 from rewirl.training.policy import PolicyError, save_policy
-from rewirl.training.run_directory import RunDirectory
+from rewirl.training.run_directory import RunDirectory, RunDirectoryError
 from rewirl.training.tensorboard import TensorBoardWriter
 
 State = tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]
@@ -52,6 +52,9 @@ class RunRecord:
         keep: how many checkpoints stay.
         warn: told what could not be written; the run goes on without it.
         resumed: step and values of the checkpoint that the run continues from; what was logged after it is cut off.
+
+    Raises:
+        RunDirectoryError: the metrics log cannot be opened.
     """
 
     def __init__(
@@ -65,7 +68,10 @@ class RunRecord:
         self._directory = directory
         self._keep = keep
         self._warn = warn
-        self._log = MetricsLog(directory.metrics, warn)
+        try:
+            self._log = MetricsLog(directory.metrics, warn)
+        except OSError as error:
+            raise RunDirectoryError(f"{directory.metrics} cannot be opened: {error.strerror or error}") from error
         if resumed is None:
             self._log.truncate_to(0)  # a run that is started over, killed before its first checkpoint
             self._board = TensorBoardWriter(directory.tensorboard, warn=warn)
@@ -90,7 +96,11 @@ class RunRecord:
         arrays, values = state()
         try:
             save_checkpoint(
-                self._directory.checkpoints, step, arrays, {**values, "metrics_offset": self._log.offset}, self._keep
+                self._directory.checkpoints,
+                step,
+                arrays,
+                {**values, "metrics_offset": self._log.offset, "config": self._directory.config},
+                self._keep,
             )
         except CheckpointError as error:
             self._warn(f"warning: no checkpoint at step {step:,}, training goes on: {error}")
