@@ -22,6 +22,8 @@ Blocking blocking(int64_t rows, int64_t columns, int64_t connections) {
 
 namespace {
 
+constexpr int64_t kFewStarts = int64_t{1} << 22;
+
 // The positions in `order`, sorted by key[position] in [0, keys); equal ones stay in their order.
 std::vector<uint32_t> sorted_by(const std::vector<int32_t>& key, int32_t keys, const std::vector<uint32_t>& order) {
   std::vector<uint32_t> cursor(static_cast<size_t>(keys) + 1, 0), sorted(order.size());
@@ -64,7 +66,13 @@ Index Index::build(int32_t rows, int32_t columns, const std::vector<int32_t>& ro
   index.panel = chosen.panel;
   index.block = chosen.block;
   index.blocks = std::max(1, (columns + index.block - 1) / index.block);
-  const int32_t panels = index.view().panels(), patterns = index.view().patterns(), cells = index.blocks * panels;
+  const int32_t panels = index.view().panels(), patterns = index.view().patterns();
+  // Sizes from a file may be enormous with hardly a connection behind them: there is no index of so much emptiness.
+  const int64_t starts = static_cast<int64_t>(index.blocks) * panels * patterns;
+  if (starts > std::max(kFewStarts, 4 * static_cast<int64_t>(n)) || starts >= int64_t{1} << 31)
+    throw std::invalid_argument("a sparse layer of " + std::to_string(rows) + " outputs and " + std::to_string(columns) +
+                                " inputs, or the other way round, has too few connections for its size");
+  const int32_t cells = index.blocks * panels;
   std::vector<int32_t> cell(n);  // its (block, panel)
   for (size_t k = 0; k < n; ++k) cell[k] = column[k] / index.block * panels + row[k] / index.panel;
   order = sorted_by(cell, cells, sorted_by(column, columns, sorted_by(row, rows, counted(n))));

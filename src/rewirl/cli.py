@@ -775,6 +775,8 @@ def _user_errors() -> Iterator[None]:
         yield
     except (ValueError, CheckpointError, PolicyError, RunDirectoryError, WatchError) as error:
         raise UsageError(str(error)) from error
+    except MemoryError as error:
+        raise UsageError(f"this does not fit into memory ({error or 'no details'}); choose smaller sizes") from error
 
 
 def _failed(problem: object, more: str = "") -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rewirl import _core, seeding
 from rewirl.nn import Pool, Tiles, empty_tiles, mean_weights, normal
+from rewirl.saved import shown, truth
 
 
 class Batch:
@@ -69,7 +70,7 @@ class Replay:
             N(0, 1); None has all features as they were added.
 
     Raises:
-        ValueError: a size is less than 1, or there is no feature `noise_from`.
+        ValueError: a size is less than 1, there is not so much memory, or there is no feature `noise_from`.
     """
 
     def __init__(
@@ -89,7 +90,13 @@ class Replay:
         self.capacity = capacity
         # One row per transition, so that a sample costs one stretch of memory: s, a, s', reward, continues.
         widths = [observation_size, action_size, observation_size, 1, 1]
-        self.transitions = np.empty((capacity, sum(widths)), dtype=np.float32)
+        try:
+            self.transitions = np.empty((capacity, sum(widths)), dtype=np.float32)
+        except (MemoryError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"a replay memory of {capacity} transitions of {sum(widths)} numbers does not fit into memory; choose "
+                "a smaller buffer_size"
+            ) from error
         columns = np.split(self.transitions, np.cumsum(widths)[:-1], axis=1)
         self.observations, self.actions, self.next_observations, self.rewards, self.continues = columns
         self._ends = np.zeros(capacity, dtype=np.uint8)
@@ -238,7 +245,7 @@ class Replay:
         """
         if values.get("capacity") != self.capacity:
             raise ValueError(
-                f"the saved replay memory holds {values.get('capacity')} transitions, this one {self.capacity}"
+                f"the saved replay memory holds {shown(values.get('capacity'))} transitions, this one {self.capacity}"
             )
         saved = arrays.get("transitions")
         if saved is None:
@@ -251,16 +258,24 @@ class Replay:
             )
         if not np.isfinite(saved).all():
             raise ValueError("the saved transitions have numbers that are not finite")
+        first = self.observations.shape[1]
+        actions, continues = saved[:, first : first + self.actions.shape[1]], saved[:, -1]
+        if (np.abs(actions) > 1).any() or not np.isin(continues, (0, 1)).all():
+            raise ValueError(
+                "the saved transitions have actions that are not in [-1, 1], or ends that are neither 0 nor 1"
+            )
         size, cursor = len(saved), values.get("cursor")
         ends = arrays.get("ends", np.zeros(size, np.uint8))  # of a run from before windows, which has none
         if ends.dtype != np.uint8 or ends.shape != (size,):
             raise ValueError(f"the saved ends of episodes are {ends.dtype} {list(ends.shape)}, expected uint8 [{size}]")
-        fits = isinstance(cursor, int) and (0 <= cursor < size if size == self.capacity else cursor == size)
+        if (ends > 1).any():
+            raise ValueError("the saved ends of episodes are neither 0 nor 1")
+        fits = type(cursor) is int and (0 <= cursor < size if size == self.capacity else cursor == size)
         if not fits:
-            raise ValueError(f"the cursor {cursor!r} of the saved replay memory does not fit its {size} transitions")
-        forgotten = values.get("forgotten", False)
-        if not isinstance(forgotten, bool):
-            raise ValueError(f"whether the saved replay memory has forgotten must be true or false, got {forgotten!r}")
+            raise ValueError(
+                f"the cursor {shown(cursor)} of the saved replay memory does not fit its {size} transitions"
+            )
+        forgotten = truth(values.get("forgotten", False), "whether the saved replay memory has forgotten")
         noise_rng = seeding.generator(0, "replay noise")
         if self._noise_from is not None:
             seeding.restore(noise_rng, values.get("noise_rng", {}))

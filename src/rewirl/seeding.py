@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rewirl.saved import shown
+
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
     """Return the random stream that belongs to `purpose` in the run with this seed.
@@ -46,10 +48,21 @@ def restore(rng: np.random.Generator, saved: Any) -> None:
     Raises:
         ValueError: the saved state is not one of this kind of stream.
     """
-    try:
-        rng.bit_generator.state = saved
-    except (TypeError, KeyError, ValueError, OverflowError) as error:
-        raise ValueError(f"not the state of a {type(rng.bit_generator).__name__} stream: {error}") from error
+    kind = type(rng.bit_generator).__name__
+    numbers = saved.get("state") if isinstance(saved, dict) else None
+    fits = isinstance(numbers, dict) and saved.get("bit_generator") == kind
+    # NumPy checks some of it, and takes fractions for integers.
+    if not fits or not (
+        all(_below(2**128, numbers.get(name)) for name in ("state", "inc"))
+        and _below(2, saved.get("has_uint32"))
+        and _below(2**32, saved.get("uinteger"))
+    ):
+        raise ValueError(f"{shown(saved)} is not the state of a {kind} stream")
+    rng.bit_generator.state = saved
+
+
+def _below(limit: int, value: Any) -> bool:
+    return type(value) is int and 0 <= value < limit
 
 
 def _sequence(seed: int, purpose: str, *numbers: int) -> np.random.SeedSequence:

@@ -24,7 +24,7 @@ def same_to_the_bit(one: Path, other: Path) -> None:
     assert first.arrays.keys() == second.arrays.keys()
     for name, array in first.arrays.items():
         assert array.dtype == second.arrays[name].dtype and array.tobytes() == second.arrays[name].tobytes(), name
-    aside = {"seconds": None, "metrics_offset": None}
+    aside = {"seconds": None, "metrics_offset": None, "config": None}
     assert {**first.values, **aside} == {**second.values, **aside}
     assert (one / "policy" / "policy.safetensors").read_bytes() == (
         other / "policy" / "policy.safetensors"

@@ -15,6 +15,7 @@ from rewirl.agents.dormancy import dormant_share, recycle
 from rewirl.agents.policy import Policy
 from rewirl.nn import Group, Initialisation, Pool, SparseMLP, TargetNetwork, empty_tiles
 from rewirl.replay import Batch, Replay
+from rewirl.saved import count, fields, shown
 
 ONLINE = ("actor", "critic1", "critic2")
 
@@ -184,7 +185,7 @@ class ActorCritic:
             own_values = saved.get(name) if isinstance(saved, dict) else None
             sizes = own_values.get("sizes") if isinstance(own_values, dict) else None
             if not isinstance(own_values, dict) or sizes != list(own.sizes):
-                raise ValueError(f"the saved {name} has the sizes {sizes}, this agent's {list(own.sizes)}")
+                raise ValueError(f"the saved {name} has the sizes {shown(sizes)}, this agent's {list(own.sizes)}")
             try:
                 if own.trainable:
                     online[name] = SparseMLP.from_state(own_arrays, own_values)
@@ -193,18 +194,15 @@ class ActorCritic:
                     targets[followed] = TargetNetwork.restored(online[followed], own_arrays, own_values)
             except ValueError as error:
                 raise ValueError(f"the saved {name}: {error}") from error
-        updates = values.get("updates")
-        if not isinstance(updates, int) or isinstance(updates, bool) or updates < 0:
-            raise ValueError(f"the saved number of updates is {updates!r}")
+        updates = count(values.get("updates"), "the saved number of updates")
         adaptation = Adaptation(self._settings.topology, 0)
         adaptation.load_state(values.get("adaptation"))
         streams = {name: seeding.generator(0, purpose) for name, purpose in self.STREAMS.items()}
         for name, stream in streams.items():
             seeding.restore(stream, values.get(name))
         redo = values.get("redo", {"rng": seeding.state(self._redo_rng), "recycled": 0})  # earlier versions had none
-        recycled = redo.get("recycled") if isinstance(redo, dict) else None
-        if not isinstance(recycled, int) or isinstance(recycled, bool) or recycled < 0:
-            raise ValueError(f"the saved state of recycling is {redo!r}")
+        redo = fields(redo, "the saved state of recycling")
+        recycled = count(redo.get("recycled"), "the saved number of units recycled")
         redo_rng = seeding.generator(0, "recycling")
         seeding.restore(redo_rng, redo.get("rng"))
         self._redo_rng, self._recycled = redo_rng, recycled

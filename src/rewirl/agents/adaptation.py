@@ -8,6 +8,7 @@ from typing import Any
 
 from rewirl import seeding
 from rewirl.nn import Initialisation, SparseMLP, Tiles
+from rewirl.saved import count, fields
 from rewirl.topology import (
     LayerState,
     Schedule,
@@ -142,10 +143,7 @@ class Adaptation:
         Raises:
             ValueError: the values are not such a state.
         """
-        if not isinstance(values, dict):
-            raise ValueError(f"the saved adaptation is {values!r}, expected an object")
-        rewired = values.get("rewired")
-        if not isinstance(rewired, int) or isinstance(rewired, bool) or rewired < 0:
-            raise ValueError(f"the saved number of connections rewired is {rewired!r}")
+        values = fields(values, "the saved adaptation")
+        rewired = count(values.get("rewired"), "the saved number of connections rewired")
         seeding.restore(self._rng, values.get("rng"))
         self.rewired = rewired

@@ -81,7 +81,7 @@ class AgentConfig:
         self._require("learning_rate", 0 < self.learning_rate < inf, "finite and positive")
         self._require("weight_decay", 0 <= self.weight_decay < inf, "finite, 0 or more")
         self._require("bias_correction", self.bias_correction in ("network", "connection"), "network or connection")
-        self._require("batch_size", self.batch_size >= 1, "at least 1")
+        self._require("batch_size", 1 <= self.batch_size < 2**31, "at least 1 and below 2^31")
         self._require("gamma", 0 <= self.gamma <= 1, "between 0 and 1")
         self._require("n_steps", self.n_steps >= 1, "at least 1")
         self._require("n_steps_after", self.n_steps_after >= 0, "0 or more")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.nn import Group, Pool, SparseMLP, pack, unpack
+from rewirl.saved import shown
 
 
 class Policy:
@@ -63,6 +64,6 @@ class Policy:
         """
         actor = SparseMLP.from_state(arrays, values, trainable=False)
         action_size = values.get("action_size", actor.sizes[-1])
-        if not isinstance(action_size, int) or isinstance(action_size, bool) or not 1 <= action_size <= actor.sizes[-1]:
-            raise ValueError(f"the actor has {actor.sizes[-1]} outputs, which cannot hold {action_size!r} actions")
+        if type(action_size) is not int or not 1 <= action_size <= actor.sizes[-1]:
+            raise ValueError(f"the actor has {actor.sizes[-1]} outputs, which cannot hold {shown(action_size)} actions")
         return cls(actor, action_size)

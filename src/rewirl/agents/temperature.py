@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+from rewirl.saved import count, fields, number
+
 
 class Temperature:
     """The weight alpha of the entropy in SAC's objective.
@@ -51,18 +53,15 @@ class Temperature:
         Raises:
             ValueError: the values are not such a state.
         """
-        names = ("log", "first", "second", "steps")
-        fine = isinstance(values, dict) and all(
-            isinstance(values.get(name), (int, float))
-            and not isinstance(values[name], bool)
-            and math.isfinite(values[name])
-            for name in names
+        values = fields(values, "the saved temperature")
+        log, first, second = (
+            number(values.get(n), f"{n} of the saved temperature") for n in ("log", "first", "second")
         )
-        if not fine or not isinstance(values["steps"], int) or values["steps"] < 0 or values["second"] < 0:
-            raise ValueError(f"the saved temperature is {values!r}, expected finite {', '.join(names)}")
+        steps = count(values.get("steps"), "steps of the saved temperature")
+        if second < 0:
+            raise ValueError(f"second of the saved temperature is {second}, a mean of squares")
         if self._learns:
-            self._log, self._first, self._second = (float(values[name]) for name in names[:3])
-            self._steps = values["steps"]
+            self._log, self._first, self._second, self._steps = log, first, second, steps
             try:
                 self.value = math.exp(self._log)
             except OverflowError:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rewirl import _core
 from rewirl.nn.tiles import Tiles
+from rewirl.saved import count, shown
 
 Places = NDArray[np.int64] | None
 """The places of a layer's connections, row * n_in + column; None is a dense layer."""
@@ -313,9 +314,7 @@ class SparseMLP:
             ValueError: an array is missing, or its shape, dtype or numbers are impossible; the message names it.
         """
         sizes = _sizes(values.get("sizes"))
-        steps = values.get("steps", 0)
-        if not isinstance(steps, int) or isinstance(steps, bool) or not 0 <= steps < 2**63:
-            raise ValueError(f"the step count of a network must be a whole number, got {steps!r}")
+        steps = count(values.get("steps", 0), "the step count of a network")
         depth = len(sizes) - 1
         places: list[Places] = []
         for index in range(depth):
@@ -331,10 +330,17 @@ class SparseMLP:
                 order = slice(None) if saved is None else _positions(saved, layer.places())
                 for name, array in cls._moments(layer).items():
                     given = _array(arrays, f"{index}.{name}", len(array), np.float32)
+                    if name.endswith("v") and (given < 0).any():
+                        raise ValueError(f"the array {index}.{name} of a network, of means of squares, is negative")
                     array[:] = given if name.startswith("bias") else given[order]
                 if f"{index}.born" in arrays:
                     network.count_ages()
-                    layer.born[:] = _array(arrays, f"{index}.born", len(layer.born), np.uint32)[order]
+                    born = _array(arrays, f"{index}.born", len(layer.born), np.uint32)
+                    if (born > steps).any():
+                        raise ValueError(
+                            f"the array {index}.born of a network has connections from after its last step"
+                        )
+                    layer.born[:] = born[order]
         return network
 
     @staticmethod
@@ -471,7 +477,7 @@ def _positions(saved: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[n
 def _sizes(given: Any) -> list[int]:
     fine = isinstance(given, list) and len(given) >= 2
     if not fine or not all(isinstance(n, int) and not isinstance(n, bool) and 0 < n < 2**24 for n in given):
-        raise ValueError(f"the sizes of a network must be a list of at least two positive numbers, got {given!r}")
+        raise ValueError(f"the sizes of a network must be a list of at least two positive numbers, got {shown(given)}")
     return list(given)
 
 

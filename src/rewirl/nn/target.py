@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rewirl import _core
 from rewirl.nn.mlp import Layer, SparseMLP
+from rewirl.saved import shown
 
 
 class TargetNetwork(SparseMLP):
@@ -48,7 +49,7 @@ class TargetNetwork(SparseMLP):
         behind = values.get("behind", [])
         fits = isinstance(behind, list) and len(behind) in (0, len(online.layers))
         if not fits or not all(isinstance(layer, bool) for layer in behind):
-            raise ValueError(f"behind must be a list of one truth value per layer, got {behind!r}")
+            raise ValueError(f"behind must be a list of one truth value per layer, got {shown(behind)}")
         target = cls.__new__(cls)
         target._build(online, arrays, behind)
         return target

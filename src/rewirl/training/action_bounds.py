@@ -25,7 +25,10 @@ class ActionBounds:
     def __init__(self, low: ArrayLike, high: ArrayLike, dtype: Any = np.float32) -> None:
         """See the class."""
         self.dtype = np.dtype(dtype)
-        lower, upper = np.asarray(low, np.float64), np.asarray(high, np.float64)
+        lower, upper = (
+            np.array(low, np.float64),
+            np.array(high, np.float64),
+        )  # which are the environment's own to change
         if lower.ndim != 1 or lower.shape != upper.shape or lower.size == 0:
             raise ValueError(f"action bounds must be two vectors of one length, got {lower.shape} and {upper.shape}")
         if not (np.isfinite(lower).all() and np.isfinite(upper).all() and (lower <= upper).all()):

@@ -33,6 +33,11 @@ class Checkpoint:
     arrays: dict[str, NDArray[Any]]
     values: dict[str, Any]
 
+    @property
+    def name(self) -> str:
+        """The name of its directory."""
+        return f"step-{self.step:09d}"
+
 
 def save_checkpoint(
     root: Path, step: int, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any], keep: int = 2
@@ -101,12 +106,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(step, arrays, values)
 
 
-def load_latest(root: Path, warn: Callable[[str], None]) -> Checkpoint | None:
+def load_latest(
+    root: Path, warn: Callable[[str], None], use: Callable[[Checkpoint], None] = lambda checkpoint: None
+) -> Checkpoint | None:
     """Read the newest sound checkpoint below `root`, or return None when there is none at all.
 
     Args:
         root: directory of the run's checkpoints.
         warn: called with a message for each newer checkpoint that is not sound.
+        use: puts the run where a checkpoint has it; raises CheckpointError if what it says cannot be, although the file
+            is whole, and is called with the one before then.
 
     Raises:
         CheckpointError: there are checkpoints, but none is sound; lists all reasons.
@@ -114,7 +123,9 @@ def load_latest(root: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     reasons = []
     for _, path in _listed(root):
         try:
-            return load_checkpoint(path)
+            found = load_checkpoint(path)
+            use(found)
+            return found
         except CheckpointError as error:
             reasons.append(str(error))
             warn(f"checkpoint {path.name} is unusable, trying the one before: {error}")

@@ -73,6 +73,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be an integer, got {value!r}")
             if value < lowest:
                 raise ValueError(f"{name} must be at least {lowest}, got {value}")
+        if self.threads > 256:
+            raise ValueError(f"threads must be at most 256, got {self.threads}")
         for name in ("agent", "env"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"{name} must be a name, got {getattr(self, name)!r}")

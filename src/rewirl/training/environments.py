@@ -7,11 +7,14 @@ may write to again.
 from __future__ import annotations
 
 import dataclasses
+import decimal
 import difflib
 import importlib
 import math
+import numbers
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +33,8 @@ STEPS = "rewirl_steps"
 every reset, in training and in evaluation: what it is like in an episode may depend on that, and resuming is exact."""
 
 _LARGEST = float(np.finfo(np.float32).max)
+_NUMBERS = "fiub"
+"""Kinds of NumPy's types that observations may have."""
 
 
 class FaultyEnvironmentError(RuntimeError):
@@ -97,10 +102,13 @@ class Environment:
         try:
             if self.changes:
                 self.env.set_wrapper_attr(STEPS, step)
-            observation, _ = self.env.reset(seed=seed)
+            returned = self.env.reset(seed=seed)
         except Exception as error:
             raise self._raised("reset", error) from error
-        return self._observation(observation)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise self.fault(f"reset() must return an observation and a dict, it returned {_what(returned)}")
+        self._refuse_other_bounds()
+        return self._observation(returned[0])
 
     def step(self, action: NDArray[Any]) -> Step:
         """Take one step.
@@ -117,15 +125,30 @@ class Environment:
         """
         try:
             # A copy: some environments clip the action in place, and the caller keeps it.
-            observation, reward, terminated, truncated, _ = self.env.step(action.reshape(self._shapes[1]).copy())
+            returned = self.env.step(action.reshape(self._shapes[1]).copy())
         except Exception as error:
             raise self._raised("step", error) from error
-        return Step(self._observation(observation), self._reward(reward), bool(terminated), bool(truncated))
+        if not isinstance(returned, tuple) or len(returned) != 5:
+            raise self.fault(
+                "step() must return observation, reward, terminated, truncated and a dict, it returned "
+                f"{_what(returned)}; an environment of the old Gym needs an adapter"
+            )
+        observation, reward, terminated, truncated, _ = returned
+        return Step(
+            self._observation(observation),
+            self._reward(reward),
+            terminated if type(terminated) is bool else self._truth("terminated", terminated),
+            truncated if type(truncated) is bool else self._truth("truncated", truncated),
+        )
 
     def close(self) -> None:
-        """Close the environment, unless it belongs to the caller."""
-        if self._owned:
+        """Close the environment, unless it belongs to the caller; if it cannot be closed, that is a warning."""
+        if not self._owned:
+            return
+        try:
             self.env.close()
+        except Exception as error:  # everything has been learnt and saved by then
+            warnings.warn(f"{self.name}: close() raised {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
 
     def fault(self, problem: str) -> FaultyEnvironmentError:
         """Return the error that says what is wrong with which environment at which step."""
@@ -133,9 +156,14 @@ class Environment:
 
     def _observation(self, raw: Any) -> NDArray[np.float32]:
         try:
+            given = np.asarray(raw)
+            if given.dtype.kind not in _NUMBERS:
+                raise TypeError(f"of {given.dtype}")
+            if isinstance(raw, np.ma.MaskedArray) and np.ma.is_masked(raw):
+                raise TypeError("some of it is masked")
             with np.errstate(over="ignore"):
-                observation = np.array(raw, dtype=np.float32)
-        except (TypeError, ValueError) as error:
+                observation = np.array(given, dtype=np.float32)
+        except Exception as error:  # what has an __array__ of its own may raise anything
             raise self.fault(f"the observation is not an array of numbers ({type(raw).__name__}: {error})") from error
         if observation.shape != self._shapes[0]:
             raise self.fault(
@@ -144,7 +172,7 @@ class Environment:
         # The bytes of a bool array, because .all() takes three times as long on so few numbers.
         if np.isfinite(observation).tobytes() != self._all_finite:
             place = np.argwhere(~np.isfinite(observation))[0].tolist()
-            value = np.asarray(raw)[tuple(place)]
+            value = given[tuple(place)]
             raise self.fault(
                 f"observation[{', '.join(map(str, place))}] is {value}, which is not a finite float32 number"
             )
@@ -155,8 +183,13 @@ class Environment:
             reward = float(raw)
         else:
             try:
-                values = np.asarray(raw, dtype=np.float64)
-            except (TypeError, ValueError) as error:
+                values = np.asarray(raw)
+                if values.dtype.kind not in _NUMBERS and not isinstance(raw, numbers.Number | decimal.Decimal):
+                    raise TypeError(f"of {values.dtype}")
+                if np.iscomplexobj(values) or np.ma.is_masked(raw):
+                    raise TypeError("complex or masked")
+                values = values.astype(np.float64)
+            except Exception as error:  # what has an __array__ or __float__ of its own may raise anything
                 raise self.fault(f"the reward is not a number ({type(raw).__name__})") from error
             if values.size != 1:
                 raise self.fault(f"the reward must be one number, got an array of shape {values.shape}")
@@ -164,6 +197,28 @@ class Environment:
         if not -_LARGEST <= reward <= _LARGEST:  # nor is NaN
             raise self.fault(f"the reward is {reward}, which is not a finite float32 number")
         return reward
+
+    def _truth(self, field: str, raw: Any) -> bool:
+        """Return whether an episode is over, if it was said plainly: None, a word or an array may mean anything."""
+        if isinstance(raw, (bool, int, np.bool_, np.integer, np.ndarray)):
+            values = np.asarray(raw)
+            if values.size == 1 and values.dtype.kind in "biu" and values.item() in (0, 1):
+                return bool(values.item())
+        raise self.fault(f"{field} must be true or false, it is {_what(raw)}")
+
+    def _refuse_other_bounds(self) -> None:
+        """Refuse an environment whose actions are not any more what the agent was made for."""
+        space: Any = self.env.action_space
+        same = getattr(space, "shape", None) == self._shapes[1] and (
+            np.array_equal(space.low.reshape(-1), self.bounds.low)
+            and np.array_equal(space.high.reshape(-1), self.bounds.high)
+        )
+        if not same:
+            raise self.fault(
+                f"the action space has become {space} after the agent was made for actions of shape {self._shapes[1]} "
+                f"in [{self.bounds.low.tolist()}, {self.bounds.high.tolist()}]; keep it, and let the environment say "
+                "what differs from one episode to the next in its observations"
+            )
 
     def _raised(self, method: str, error: Exception) -> FaultyEnvironmentError:
         frames = traceback.extract_tb(error.__traceback__)
@@ -232,6 +287,13 @@ def environment_source(
     raise UnsuitableEnvironmentError(
         f"an environment is given by its id, as a gymnasium.Env or as a function that makes one; got {env!r}"
     )
+
+
+def _what(value: Any) -> str:
+    """Return what a value is in a few words."""
+    if isinstance(value, tuple):
+        return f"{len(value)} values"
+    return f"{str(value)[:60]!r} ({type(value).__name__})"
 
 
 def registration(identity: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
+from rewirl.saved import count, number, truth
 from rewirl.training.environments import Environment
 
 LONGEST_RECORD = 100_000
@@ -76,17 +77,26 @@ class Episode:
             None, or why the episode cannot be continued; the next one then begins with the next step.
 
         Raises:
+            ValueError: an array or value is missing or impossible; the message says which.
             FaultyEnvironmentError: the environment misbehaved.
         """
-        self.number = int(values["number"])
-        self.total_reward, self.length = float(values["total_reward"]), int(values["length"])
+        number_ = values.get("number")  # -1 before the first episode
+        self.number = (
+            -1 if type(number_) is int and number_ == -1 else count(number_, "the saved number of the episode")
+        )
+        self.length = count(values.get("length"), "the saved length of the episode")
+        self.total_reward = number(values.get("total_reward"), "the saved return of the episode")
+        running = truth(values.get("running"), "whether the saved episode is running")
+        recorded = truth(values.get("recorded"), "whether the saved episode is recorded")
         self.observation = None
-        if not values["running"]:
+        if not running:
             return None
-        if not values["recorded"]:
+        if self.number < 0:
+            raise ValueError("the saved episode is running, but has no number")
+        if not recorded:
             return f"episode {self.number} is longer than {LONGEST_RECORD:,} steps, of which no record is kept"
-        actions, expected = arrays["actions"], arrays["observation"]
-        self._actions, self._recorded = [action.copy() for action in actions], True
+        actions, expected = self._checked(arrays)
+        self._actions, self._recorded = list(actions.copy()), True
         observation = self._reset(step - self.length)
         for action in self._actions:
             after = self._environment.step(action)
@@ -94,13 +104,33 @@ class Episode:
                 break
             observation = after.observation
         else:
-            if observation.tobytes() == expected.astype(np.float32).tobytes():
+            if observation.tobytes() == expected.tobytes():
                 self.observation = observation
                 return None
         return (
             f"{self._environment.name} is not deterministic: reset with the same seed and given the same "
             f"{len(actions)} actions it went another way"
         )
+
+    def _checked(self, arrays: dict[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the saved actions and the latest observation, if they can be those of the episode."""
+        actions, observation = arrays.get("actions"), arrays.get("observation")
+        if actions is None or observation is None:
+            raise ValueError("the saved episode lacks its actions or its observation")
+        bounds, size = self._environment.bounds, self._environment.observation_size
+        if actions.dtype != bounds.dtype or actions.shape != (self.length, bounds.size):
+            raise ValueError(
+                f"the saved actions of the episode are {actions.dtype} {list(actions.shape)}, expected {bounds.dtype} "
+                f"[{self.length}, {bounds.size}]"
+            )
+        if not ((actions >= bounds.low) & (actions <= bounds.high)).all():  # nor NaN
+            raise ValueError("the saved actions of the episode are not within the bounds of the environment's")
+        if observation.dtype != np.float32 or observation.shape != (size,) or not np.isfinite(observation).all():
+            raise ValueError(
+                f"the saved observation of the episode is {observation.dtype} {list(observation.shape)}, expected "
+                f"finite float32 [{size}]"
+            )
+        return actions, observation
 
     def _reset(self, step: int) -> NDArray[np.float32]:
         return self._environment.reset(seeding.episode_seed(self._seed, "train", self.number), step)

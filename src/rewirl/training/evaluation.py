@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
-from rewirl.training.environments import Environment
+from rewirl.training.environments import Environment, FaultyEnvironmentError
 
 if TYPE_CHECKING:
     from rewirl.agents.agent import Agent
+
+LONGEST_EPISODE = 1_000_000
+"""Steps after which an episode without an end is given up: nobody would ever hear of it otherwise."""
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Observations [batch, observation_size], not to be kept, to actions [batch, action_size] in [-1, 1]."""
@@ -42,6 +45,15 @@ class Evaluation:
     def std(self) -> float:
         """Standard deviation of the returns over the episodes (divisor: number of episodes)."""
         return float(np.std(self.returns))
+
+
+def endless(environment: Environment) -> FaultyEnvironmentError:
+    """Return the error that says that an episode does not come to its end."""
+    return environment.fault(
+        f"the episode is not over after {LONGEST_EPISODE:,} steps, and evaluating plays episodes to their ends. Give "
+        'the environment a time limit: register it with max_episode_steps=1000, or --env-kwargs \'{"max_episode_steps": '
+        "1000}', or gymnasium.wrappers.TimeLimit(env, 1000); or do not evaluate (eval_every=0)"
+    )
 
 
 class Evaluator:
@@ -87,6 +99,7 @@ class Evaluator:
         for episode, environment in enumerate(self._environments):
             environment.where = lambda e=episode: f"{when}, episode {e}, step {lengths[e] + 1}"  # type: ignore[misc]
         running = list(range(count))
+        steps = 0
         observations = np.stack(
             [environment.reset(seed, step) for environment, seed in zip(self._environments, self._seeds, strict=True)]
         )
@@ -94,6 +107,9 @@ class Evaluator:
         while running:
             if stop():
                 return None
+            if steps >= LONGEST_EPISODE:
+                raise endless(self._environments[running[0]])
+            steps += 1
             actions = bounds.to_environment(predict(observations[: len(running)]))
             still: list[int] = []
             for row, episode in enumerate(running):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.saved import count, fields, number
 from rewirl.training.config import TrainConfig
 from rewirl.training.drift import Drift, online
 from rewirl.training.environments import Environment
@@ -189,18 +190,24 @@ class Training:
         for key, array in arrays.items():
             name, _, rest = key.partition("/")
             if name not in parts:
-                raise ValueError(f"this is not the state of a training run: unknown array {key!r}")
+                raise ValueError(f"this is not the state of a training run: unknown array {key[:100]!r}")
             parts[name][rest] = array
-        self.agent.load_state(parts["agent"], values["agent"])
-        self.replay.load_state(parts["replay"], values["replay"])
+        step, total = (count(values[name], f"the saved {name}") for name in ("step", "total_timesteps"))
+        seconds = number(values["seconds"], "the saved number of seconds")
+        evaluated = values.get("evaluated")
+        evaluated = None if evaluated is None else count(evaluated, "the saved step of the latest evaluation")
+        diagnostics = fields(values["diagnostics"], "the saved diagnostics")
+        diagnostics = {name: number(value, f"the saved {name[:100]}") for name, value in diagnostics.items()}
+        self.agent.load_state(parts["agent"], fields(values["agent"], "the saved agent"))
+        self.replay.load_state(parts["replay"], fields(values["replay"], "the saved replay memory"))
         self.warm_up.load_state(values["warm_up"])
-        self.step = int(values["step"])
+        self.step = step
         self._started = True  # the log says so, of a checkpoint of step 0 too
-        self.total = int(values["total_timesteps"])
-        self._seconds = float(values["seconds"])
-        self._evaluated = None if values["evaluated"] is None else int(values["evaluated"])
-        self._diagnostics = dict(values["diagnostics"])
-        problem = self._episode.load_state(parts["episode"], values["episode"], self.step)
+        self.total = total
+        self._seconds = seconds
+        self._evaluated = evaluated
+        self._diagnostics = diagnostics
+        problem = self._episode.load_state(parts["episode"], fields(values["episode"], "the saved episode"), self.step)
         if problem:
             self.replay.cut()
             self.progress.message(

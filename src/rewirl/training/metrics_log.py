@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.training import strict_json
-from rewirl.training.files import sync_directory
+from rewirl.training.files import open_regular, sync_directory
 
 _TAIL = 65536
 
@@ -143,11 +143,15 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         One dict per line, in order.
 
     Raises:
-        ValueError: a complete line is not a JSON object; names file and line.
+        ValueError: it is not a regular file, or a complete line is not a JSON object; names file and line.
         OSError: the file cannot be read.
     """
     entries = []
-    with path.open("rb") as file:
+    try:
+        opened = open_regular(path)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from error
+    with opened as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 break

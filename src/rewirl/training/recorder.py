@@ -112,6 +112,7 @@ class RunRecord:
         arrays, values = state()
         offset, unwritten = self._log.offset, self._log.unwritten
         logged = {"metrics_offset": offset, **({"metrics_unwritten": unwritten} if unwritten else {})}
+        logged["config"] = self._directory.config
         try:
             save_checkpoint(self._directory.checkpoints, step, arrays, {**values, **logged}, self._keep)
         except CheckpointError as error:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from rewirl import _core, agents
 from rewirl.replay import Replay
-from rewirl.training.checkpoint import load_latest, sweep
+from rewirl.saved import count, fields, lines, shown
+from rewirl.training.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
 from rewirl.training.config import TrainConfig
 from rewirl.training.environments import EnvironmentSource, UnsuitableEnvironmentError, environment_source
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
@@ -20,7 +22,7 @@ from rewirl.training.metrics_log import last_event
 from rewirl.training.policy import PolicyError
 from rewirl.training.progress import Progress
 from rewirl.training.recorder import RunRecord
-from rewirl.training.run_directory import RunDirectory, RunDirectoryError
+from rewirl.training.run_directory import RunDirectory, RunDirectoryError, differences
 from rewirl.training.settings import from_values, to_values
 from rewirl.training.trained_policy import policy_state
 from rewirl.training.warm_up import load_warm_up_policy
@@ -131,10 +133,11 @@ class Run:
             return
         path = Path(self.config.warm_up_policy)
         policy, about = load_warm_up_policy(path, self.environment, self.source)
-        if recorded is not None and recorded["sha256"] != about["sha256"]:
+        if recorded is not None and recorded != about:
+            then = shown(fields(recorded, "warm_up_policy of config.json").get("step"))
             raise PolicyError(
-                f"warm_up_policy {path} has changed since the run began with it (it is of step {about['step']:,} now, "
-                f"it was of step {recorded['step']:,}); put it back, or start a new run"
+                f"warm_up_policy {path} has changed since the run began with it (it is of step {about['step']} now, it "
+                f"was of step {then}); put it back, or start a new run"
             )
         self.training.warm_up.policy, self._warm_up_policy = policy, about
 
@@ -207,28 +210,46 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
 
     Raises:
         RunDirectoryError: there is no run, another process owns it, or its configuration is damaged.
-        CheckpointError: there are checkpoints, but none is sound.
+        CheckpointError: there are checkpoints, but none is sound and fits the run.
         UnsuitableEnvironmentError: the environment cannot be found any more.
         FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
         PolicyError: the warm-up is not over, and its policy is not there or not the same any more.
-        ValueError: the checkpoint does not fit the run.
+        ValueError: the agent cannot be built.
     """
     directory = RunDirectory.open(path)
     run: Run | None = None
+    total = total_timesteps
+
+    def put_back(saved: Checkpoint) -> None:
+        nonlocal run, total
+        values = {"config": directory.config, **saved.values}  # earlier versions did not say whose checkpoint it is
+        with _naming(directory, saved):
+            differing = list(differences(directory.config, values["config"], ""))
+            if differing:
+                raise ValueError(
+                    "\n  ".join(["it is of another run: config.json there, the checkpoint here", *differing])
+                )
+            count(values.get("metrics_offset"), "the saved metrics_offset")
+            lines(values.get("metrics_unwritten", []), "the saved metrics_unwritten")
+            if values.get("step") != saved.step:
+                raise ValueError(f"its step is {shown(values.get('step'))}, but {saved.step} elsewhere")
+            total = total_timesteps or count(values.get("total_timesteps"), "the saved total_timesteps")
+        if saved.step < total or (saved.step == total and not _has_ended(directory, total)):
+            run = run or Run(config, agent_config, progress)
+            with _naming(directory, saved):
+                run.training.load_state(saved.arrays, values)
+
     try:
         config, agent_config = settings_of(directory)
         sweep(directory.checkpoints)
-        saved = load_latest(directory.checkpoints, progress.message)
-        total = total_timesteps or (config.total_timesteps if saved is None else int(saved.values["total_timesteps"]))
-        if saved is not None and (saved.step > total or (saved.step == total and _has_ended(directory, total))):
+        saved = load_latest(directory.checkpoints, progress.message, put_back)
+        if saved is None:
+            run = Run(config, agent_config, progress)
+            progress.message(f"{path} has no checkpoint yet, so it starts over")
+        elif run is None:
             directory.close()
             return None
-        run = Run(config, agent_config, progress)
-        run.total = total
-        if saved is None:
-            progress.message(f"{path} has no checkpoint yet, so it starts over")
-        else:
-            run.training.load_state(saved.arrays, saved.values)
+        run.total = total or config.total_timesteps
         if run.training.step < agent_config.learning_starts:
             run.warm_up_with_policy(directory.config.get("warm_up_policy"))
         position = None if saved is None else (saved.step, saved.values)
@@ -245,6 +266,15 @@ def _has_ended(directory: RunDirectory, step: int) -> bool:
     """Tell whether a run has all there is to it: a kill may have come between its last checkpoint and its policy."""
     last = last_event(directory.metrics)
     return last.get("event") == "end" and last.get("step") == step
+
+
+@contextlib.contextmanager
+def _naming(directory: RunDirectory, saved: Checkpoint) -> Iterator[None]:
+    """Say of which checkpoint it is that something cannot be."""
+    try:
+        yield
+    except ValueError as error:
+        raise CheckpointError(f"{directory.checkpoints / saved.name} does not fit the run: {error}") from error
 
 
 def settings_of(directory: RunDirectory) -> tuple[TrainConfig, Any]:
@@ -281,18 +311,22 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Run:
 
     Raises:
         RunDirectoryError: the configuration is damaged.
+        CheckpointError: there are checkpoints, but none is sound and fits the run.
         UnsuitableEnvironmentError: the environment cannot be found any more.
-        ValueError: the checkpoint does not fit the run.
+        ValueError: the agent cannot be built.
     """
     config, agent_config = settings_of(directory)
     run = Run(config, agent_config, progress)
     try:
-        saved = load_latest(directory.checkpoints, progress.message)
-        if saved is not None:
+
+        def put_back(saved: Checkpoint) -> None:
             prefix = "agent/"
             arrays = {name.removeprefix(prefix): a for name, a in saved.arrays.items() if name.startswith(prefix)}
-            run.agent.load_state(arrays, saved.values["agent"])
-            run.total = int(saved.values["total_timesteps"])
+            with _naming(directory, saved):
+                run.agent.load_state(arrays, fields(saved.values.get("agent"), "the saved agent"))
+                run.total = count(saved.values.get("total_timesteps"), "the saved total_timesteps")
+
+        load_latest(directory.checkpoints, progress.message, put_back)
     except BaseException:
         run.close()
         raise

@@ -100,7 +100,8 @@ class RunDirectory:
                 written: this is for looking at a run in progress.
 
         Raises:
-            RunDirectoryError: there is no run, its config.json is damaged, or another process owns it.
+            RunDirectoryError: there is no run, its config.json is damaged, another process owns it, or a part of it
+                that would be written to is a link.
         """
         path = path.absolute()
         if not exists(path / _CONFIG):
@@ -113,6 +114,7 @@ class RunDirectory:
             raise RunDirectoryError(f"{path / _LOCK} cannot be locked: {error.strerror or error}") from error
         try:
             record = _read_record(path)
+            _refuse_links(path)
             bundle.sweep(path)
         except OSError as error:
             os.close(descriptor)
@@ -240,6 +242,16 @@ def _refuse_foreign(path: Path) -> None:
     others = sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
     if others:
         raise RunDirectoryError(f"{path} holds {others[0]!r} but no run; choose an empty or new --run-dir")
+
+
+def _refuse_links(path: Path) -> None:
+    """Refuse a run of which a part lies elsewhere: files there would be removed as those of old checkpoints are."""
+    for name in ("checkpoints", "policy", "tensorboard"):
+        if (path / name).is_symlink():
+            raise RunDirectoryError(
+                f"{path / name} is a symbolic link, and a run is only written to in its own directory; put the "
+                "directory itself in its place, or move the whole run and link to that"
+            )
 
 
 def _refuse_existing(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:

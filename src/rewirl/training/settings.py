@@ -6,9 +6,14 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
+
+from rewirl.saved import LIMIT, shown
 
 T = TypeVar("T")
+
+_LARGEST = 2**128
+"""No integer reaches it; a seed may come near."""
 
 
 def to_values(settings: Any) -> dict[str, Any]:
@@ -33,7 +38,7 @@ def from_values(kind: type[T], values: Mapping[str, Any]) -> T:
     unknown = sorted(set(values) - known)
     if unknown:
         raise ValueError(f"{kind.__name__} has no setting {', '.join(map(repr, unknown))}")
-    return kind(**{name: _as(hints[name], value) for name, value in values.items()})
+    return kind(**{name: _as(hints[name], value, name) for name, value in values.items()})
 
 
 def _plain(value: Any) -> Any:
@@ -44,13 +49,27 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _as(hint: Any, value: Any) -> Any:
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+def _as(hint: Any, value: Any, name: str) -> Any:
+    """Return a value as a field of this type has it.
+
+    Raises:
+        ValueError: it is of no such type.
+    """
+    options = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
     for option in options:
+        origin = typing.get_origin(option)
         if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
             return from_values(typing.cast(type[Any], option), value)
-        if typing.get_origin(option) is tuple and isinstance(value, (list, tuple)):
-            return tuple(value)
-        if option is float and isinstance(value, int) and not isinstance(value, bool):
+        if origin is tuple and isinstance(value, (list, tuple)):
+            (kind, *_) = typing.get_args(option)
+            return tuple(_as(kind, item, f"{name}[{index}]") for index, item in enumerate(value))
+        if option is float and type(value) is int and abs(value) < LIMIT:
             return float(value)
-    return value
+        if origin is Literal and isinstance(value, str) and value in typing.get_args(option):
+            return value
+        if origin is dict and isinstance(value, Mapping):
+            return dict(value)
+        if type(value) is option and (option is not int or abs(value) < _LARGEST):
+            return value
+    allowed = " or ".join(getattr(option, "__name__", str(option)) for option in options)
+    raise ValueError(f"{name} is {shown(value)}, which is not {allowed}")

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rewirl import agents
 from rewirl.agents import Agent, Policy
+from rewirl.saved import count, fields, number, shown
 from rewirl.training.action_bounds import ActionBounds
 from rewirl.training.environments import (
     Environment,
@@ -21,6 +22,8 @@ from rewirl.training.environments import (
 )
 from rewirl.training.policy import PolicyError, load_policy
 from rewirl.training.settings import to_values
+
+_FLOATS = ("float16", "float32", "float64", "longdouble", np.dtype(np.longdouble).name)
 
 
 @dataclass(frozen=True)
@@ -50,17 +53,18 @@ class TrainedPolicy:
             path = path / "policy"
         arrays, values = load_policy(path)
         try:
-            low, high, kind = (values["bounds"][name] for name in ("low", "high", "dtype"))
-            bounds = ActionBounds(low, high, kind)
-            size = values["observation_size"]
-            about = {name: values[name] for name in ("agent", "agent_config", "environment", "seed", "step")}
-            actor = agents.load_policy(arrays, values["actor"])
-            shapes_fit = actor.predict(np.zeros((1, size), np.float32)).shape == (1, bounds.size)
-        except (KeyError, TypeError, ValueError) as error:
-            problem = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-            raise PolicyError(f"{path} is not a policy of Rewirl: {problem}") from error
-        if not shapes_fit:
-            raise PolicyError(f"{path} is not a policy of Rewirl: its sizes do not fit its networks")
+            bounds = _bounds(fields(values["bounds"], "bounds"))
+            size = count(values["observation_size"], "observation_size")
+            about = _about(values)
+            actor = agents.load_policy(arrays, fields(values["actor"], "actor"))
+            if (actor.actor.sizes[0], actor.action_size) != (size, bounds.size):
+                raise ValueError("its sizes do not fit its networks")
+        except KeyError as error:
+            raise PolicyError(f"{path} is not a policy of Rewirl: {error.args[0]!r} is missing") from error
+        except ValueError as error:
+            raise PolicyError(f"{path} is not a policy of Rewirl: {error}") from error
+        except MemoryError as error:
+            raise PolicyError(f"{path} does not fit into memory") from error
         return cls(actor, size, bounds, about)
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -107,6 +111,38 @@ class TrainedPolicy:
                 f"{environment.name} has {there[0]} observations and {there[1]} actions, but the policy was trained "
                 f"with {self.observation_size} and {self.bounds.size}"
             )
+
+
+def _bounds(saved: Mapping[str, Any]) -> ActionBounds:
+    low, high = ([number(value, f"a bound of {name}") for value in _listed(saved, name)] for name in ("low", "high"))
+    kind = saved["dtype"]
+    if kind not in _FLOATS:  # NumPy takes more for a type than these words, and not every word it takes is harmless
+        raise ValueError(f"the dtype of actions is {shown(kind)}; it must be one of {', '.join(_FLOATS)}")
+    return ActionBounds(low, high, kind)
+
+
+def _listed(saved: Mapping[str, Any], name: str) -> list[Any]:
+    if not isinstance(saved[name], list):
+        raise ValueError(f"the bounds {name} are {shown(saved[name])}, which is not a list")
+    found: list[Any] = saved[name]
+    return found
+
+
+def _about(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file says about its policy, as far as anybody relies on it."""
+    about = {name: values[name] for name in ("agent", "agent_config", "environment", "seed", "step")}
+    made_in = fields(about["environment"], "environment")
+    words = {"agent": about["agent"], "environment.name": made_in["name"]}
+    optional = {f"environment.{name}": made_in[name] for name in ("id", "module")}
+    for name, word in (words | {name: word for name, word in optional.items() if word is not None}).items():
+        if not isinstance(word, str) or not word:
+            raise ValueError(f"{name} is {shown(word)}, which is not a name")
+    fields(about["agent_config"], "agent_config")
+    fields(made_in["kwargs"], "environment.kwargs")
+    count(about["step"], "step")
+    if type(about["seed"]) is not int or not 0 <= about["seed"] < 2**128:
+        raise ValueError(f"seed is {shown(about['seed'])}, which is not a seed")
+    return about
 
 
 def policy_state(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.training.bundle import MANIFEST
 from rewirl.training.environments import Environment, EnvironmentSource, UnsuitableEnvironmentError
+from rewirl.training.files import open_regular
 from rewirl.training.policy import PolicyError
 from rewirl.training.trained_policy import TrainedPolicy
 
@@ -95,6 +96,7 @@ def load_warm_up_policy(
 
 def _digest(manifest: Path) -> str | None:
     try:
-        return hashlib.sha256(manifest.read_bytes()).hexdigest()
-    except OSError:
+        with open_regular(manifest) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError):
         return None  # loading the policy says what is wrong

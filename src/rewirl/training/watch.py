@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.training.environments import Environment, make_gymnasium
+from rewirl.training.evaluation import LONGEST_EPISODE, endless
 from rewirl.training.trained_policy import TrainedPolicy
 
 
@@ -55,8 +56,11 @@ def watch(policy: TrainedPolicy, episodes: int, seed: int, video: Path | None) -
                 environment.where = functools.partial("episode {} of watching".format, episode)
                 show()
                 returns.append(0.0)
-                over = False
+                steps, over = 0, False
                 while not over:
+                    if steps >= LONGEST_EPISODE:
+                        raise endless(environment)
+                    steps += 1
                     action = policy.act(observation[None])[0]
                     step = environment.step(environment.bounds.to_environment(action))
                     show()
