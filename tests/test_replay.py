@@ -345,6 +345,9 @@ def test_there_is_a_state_between_each_two_steps():
     with pytest.raises(ValueError, match="a state between each two"):
         filled(9).sample(batch, 3, GAMMA)
     assert filled(9).sample(batch, 1).steps == 1
+    batch.between = [batch.states] * 3  # without room for the discount
+    with pytest.raises(ValueError, match="rows have 4 columns, the tiles 3 features"):
+        filled(9).sample(batch, 4, GAMMA)
 
 
 def test_noise_is_drawn_anew_in_the_states_between_too():

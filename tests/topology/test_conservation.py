@@ -41,6 +41,7 @@ def test_an_event_conserves_the_connections(name, spread, shape, density, fracti
         )
         after = np.concatenate([np.delete(places, found.dropped), found.grown])
         assert len(np.unique(after)) == len(after) == len(places)
+        assert regrow or not np.isin(found.grown, places).any()
         assert len(after) == 0 or (after.min() >= 0 and after.max() < shape[0] * shape[1])
         if structure is not None and not share:
             assert np.array_equal(structure.counts(shape, after), structure.counts(shape, places))
