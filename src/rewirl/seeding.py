@@ -49,14 +49,17 @@ def restore(rng: np.random.Generator, saved: Any) -> None:
         ValueError: the saved state is not one of this kind of stream.
     """
     kind = type(rng.bit_generator).__name__
-    numbers = saved.get("state") if isinstance(saved, dict) else None
-    fits = isinstance(numbers, dict) and saved.get("bit_generator") == kind
+    values: dict[str, Any] = saved if isinstance(saved, dict) else {}
+    numbers = values.get("state")
     # NumPy checks some of it, and takes fractions for integers.
-    if not fits or not (
-        all(_below(2**128, numbers.get(name)) for name in ("state", "inc"))
-        and _below(2, saved.get("has_uint32"))
-        and _below(2**32, saved.get("uinteger"))
-    ):
+    fits = (
+        values.get("bit_generator") == kind
+        and isinstance(numbers, dict)
+        and all(_below(2**128, numbers.get(name)) for name in ("state", "inc"))
+        and _below(2, values.get("has_uint32"))
+        and _below(2**32, values.get("uinteger"))
+    )
+    if not fits:
         raise ValueError(f"{shown(saved)} is not the state of a {kind} stream")
     rng.bit_generator.state = saved
 

@@ -105,7 +105,7 @@ class Environment:
             returned = self.env.reset(seed=seed)
         except Exception as error:
             raise self._raised("reset", error) from error
-        if not isinstance(returned, tuple) or len(returned) != 2:
+        if not isinstance(returned, tuple | list) or len(returned) != 2:
             raise self.fault(f"reset() must return an observation and a dict, it returned {_what(returned)}")
         self._refuse_other_bounds()
         return self._observation(returned[0])
@@ -128,7 +128,7 @@ class Environment:
             returned = self.env.step(action.reshape(self._shapes[1]).copy())
         except Exception as error:
             raise self._raised("step", error) from error
-        if not isinstance(returned, tuple) or len(returned) != 5:
+        if not isinstance(returned, tuple | list) or len(returned) != 5:
             raise self.fault(
                 "step() must return observation, reward, terminated, truncated and a dict, it returned "
                 f"{_what(returned)}; an environment of the old Gym needs an adapter"

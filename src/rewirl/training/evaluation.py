@@ -50,9 +50,9 @@ class Evaluation:
 def endless(environment: Environment) -> FaultyEnvironmentError:
     """Return the error that says that an episode does not come to its end."""
     return environment.fault(
-        f"the episode is not over after {LONGEST_EPISODE:,} steps, and evaluating plays episodes to their ends. Give "
-        'the environment a time limit: register it with max_episode_steps=1000, or --env-kwargs \'{"max_episode_steps": '
-        "1000}', or gymnasium.wrappers.TimeLimit(env, 1000); or do not evaluate (eval_every=0)"
+        f"the episode is not over after {LONGEST_EPISODE:,} steps; evaluating plays episodes to their end. Give "
+        "it a time limit: register it with max_episode_steps=1000, or --env-kwargs '{\"max_episode_steps\": 1000}', "
+        "or gymnasium.wrappers.TimeLimit(env, 1000); or do not evaluate (eval_every=0)"
     )
 
 
@@ -110,7 +110,10 @@ class Evaluator:
             if steps >= LONGEST_EPISODE:
                 raise endless(self._environments[running[0]])
             steps += 1
-            actions = bounds.to_environment(predict(observations[: len(running)]))
+            chosen = predict(observations[: len(running)])
+            if not np.isfinite(chosen).all():
+                raise self._environments[running[0]].fault("the policy computes actions that are not finite numbers")
+            actions = bounds.to_environment(chosen)
             still: list[int] = []
             for row, episode in enumerate(running):
                 after = self._environments[episode].step(actions[row])

@@ -220,6 +220,8 @@ class Training:
             observation = self._episode.begin_next(self.step)
         warming_up = self.step < self._learning_starts
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
+        if not np.isfinite(action).all():  # the environment is not to blame for what it does with it
+            raise self._diverged("its action is not finite")
         taken = self.environment.bounds.to_environment(action)
         after = self.environment.step(taken)
         # Truncation ends the episode but not the task: only a terminated step has no future to bootstrap from.

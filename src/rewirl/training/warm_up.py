@@ -14,6 +14,7 @@ from rewirl.training.bundle import MANIFEST
 from rewirl.training.environments import Environment, EnvironmentSource, UnsuitableEnvironmentError
 from rewirl.training.files import open_regular
 from rewirl.training.policy import PolicyError
+from rewirl.training.strict_json import LARGEST_FILE
 from rewirl.training.trained_policy import TrainedPolicy
 
 NOISE = 0.1
@@ -97,6 +98,6 @@ def load_warm_up_policy(
 def _digest(manifest: Path) -> str | None:
     try:
         with open_regular(manifest) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.sha256(file.read(LARGEST_FILE)).hexdigest()
     except (OSError, ValueError):
         return None  # loading the policy says what is wrong
