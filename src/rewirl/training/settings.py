@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ def from_values(kind: type[T], values: Mapping[str, Any]) -> T:
     unknown = sorted(set(values) - known)
     if unknown:
         raise ValueError(f"{kind.__name__} has no setting {', '.join(map(repr, unknown))}")
-    return kind(**{name: _as(hints[name], value) for name, value in values.items()})
+    return kind(**{name: _as(name, hints[name], value) for name, value in values.items()})
 
 
 def _plain(value: Any) -> Any:
@@ -44,13 +45,28 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _as(hint: Any, value: Any) -> Any:
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    for option in options:
+def _as(name: str, hint: Any, value: Any) -> Any:
+    """Return a value as the field of this type has it.
+
+    Raises:
+        ValueError: it is not of the type; names the field.
+    """
+    union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    for option in typing.get_args(hint) if union else (hint,):
         if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
             return from_values(typing.cast(type[Any], option), value)
         if typing.get_origin(option) is tuple and isinstance(value, (list, tuple)):
-            return tuple(value)
-        if option is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-    return value
+            if all(_is(typing.get_args(option)[0], item) for item in value):
+                return tuple(value)
+        elif _is(option, value):
+            return float(value) if option is float else value
+    raise ValueError(f"{name} cannot be {value!r}")
+
+
+def _is(kind: Any, value: Any) -> bool:
+    origin = typing.get_origin(kind)
+    if origin is typing.Literal:
+        return value in typing.get_args(kind)
+    if kind is float:  # a whole number is one too, if it is not too large
+        return type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
+    return kind is Any or type(value) is (origin or kind)

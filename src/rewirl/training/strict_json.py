@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal, NoReturn
 
@@ -100,6 +101,6 @@ def _finite_float(text: str) -> float:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice")
+        occurrences = Counter(key for key, _ in pairs)
+        raise ValueError(f"the key {next(key for key, count in occurrences.items() if count > 1)[:100]!r} occurs twice")
     return unique
