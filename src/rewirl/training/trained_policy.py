@@ -53,13 +53,12 @@ class TrainedPolicy:
             low, high, kind = (values["bounds"][name] for name in ("low", "high", "dtype"))
             bounds = ActionBounds(low, high, kind)
             size = values["observation_size"]
-            about = {name: values[name] for name in ("agent", "agent_config", "environment", "seed", "step")}
+            about = _checked({name: values[name] for name in ("agent", "agent_config", "environment", "seed", "step")})
             actor = agents.load_policy(arrays, values["actor"])
-            shapes_fit = actor.predict(np.zeros((1, size), np.float32)).shape == (1, bounds.size)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, MemoryError) as error:
             problem = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
             raise PolicyError(f"{path} is not a policy of Rewirl: {problem}") from error
-        if not shapes_fit:
+        if type(size) is not int or (size, bounds.size) != (actor.actor.sizes[0], actor.action_size):
             raise PolicyError(f"{path} is not a policy of Rewirl: its sizes do not fit its networks")
         return cls(actor, size, bounds, about)
 
@@ -129,6 +128,34 @@ def policy_state(
         "step": step,
         "actor": actor,
     }
+
+
+def _checked(about: dict[str, Any]) -> dict[str, Any]:
+    """Return what a file says about its policy, if it is of the right kinds.
+
+    Raises:
+        ValueError: something is not; names it.
+        KeyError: something is missing.
+    """
+    made_in = about["environment"]
+    kinds = {
+        "agent": (about["agent"], str),
+        "agent_config": (about["agent_config"], dict),
+        "environment": (made_in, dict),
+        "seed": (about["seed"], int),
+        "step": (about["step"], int),
+    }
+    if isinstance(made_in, dict):
+        kinds |= {
+            "name of the environment": (made_in["name"], str),
+            "id of the environment": (made_in["id"], str | None),
+            "kwargs of the environment": (made_in["kwargs"], dict),
+            "module of the environment": (made_in["module"], str | None),
+        }
+    for name, (value, kind) in kinds.items():
+        if not isinstance(value, kind) or isinstance(value, bool) or (kind is int and value < 0):
+            raise ValueError(f"the {name} cannot be {value!r}")
+    return about
 
 
 def predict_in_bounds(
