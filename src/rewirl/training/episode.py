@@ -75,16 +75,26 @@ class Episode:
             None, or why the episode cannot be continued; the next one then begins with the next step.
 
         Raises:
+            ValueError: a number is impossible, or the actions are of another environment.
             FaultyEnvironmentError: the environment misbehaved.
         """
-        self.number = int(values["number"])
-        self.total_reward, self.length = float(values["total_reward"]), int(values["length"])
+        number, length = values["number"], values["length"]
+        if type(number) is not int or type(length) is not int or not -1 <= number < 2**32 or length < 0:
+            raise ValueError(f"the saved episode has the impossible number {number!r} or length {length!r}")
+        self.number, self.length = number, length
+        self.total_reward = float(values["total_reward"])
         self.observation = None
         if not values["running"]:
             return None
         if not values["recorded"]:
             return f"episode {self.number} is longer than {LONGEST_RECORD:,} steps, of which no record is kept"
         actions, expected = arrays["actions"], arrays["observation"]
+        shape, dtype = (self.length, self._environment.action_size), self._environment.bounds.dtype
+        if actions.shape != shape or actions.dtype != dtype:
+            raise ValueError(
+                f"the saved actions of the episode are {actions.dtype} {list(actions.shape)}, "
+                f"expected {dtype} {list(shape)}"
+            )
         self._actions, self._recorded = [action.copy() for action in actions], True
         observation = self._reset()
         for action in self._actions:

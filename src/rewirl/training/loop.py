@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.training.checkpoint import LONGEST_RUN
 from rewirl.training.config import TrainConfig
 from rewirl.training.drift import Drift, online
 from rewirl.training.environments import Environment
@@ -176,6 +177,12 @@ class Training:
             ValueError: the state does not fit; names what.
             FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
         """
+        try:
+            self._load_state(arrays, values)
+        except (LookupError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"this is not the state of a training run: {type(error).__name__}: {error}") from error
+
+    def _load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
         missing = [
             name
             for name in ("step", "total_timesteps", "seconds", "warm_up", "diagnostics", "agent", "replay", "episode")
@@ -192,10 +199,14 @@ class Training:
         self.agent.load_state(parts["agent"], values["agent"])
         self.replay.load_state(parts["replay"], values["replay"])
         self.warm_up.load_state(values["warm_up"])
-        self.step = self._saved = int(values["step"])
-        self.total = int(values["total_timesteps"])
+        evaluated = values["evaluated"]
+        for name in ("step", "total_timesteps", *(() if evaluated is None else ("evaluated",))):
+            if type(values[name]) is not int or not 0 <= values[name] < LONGEST_RUN:
+                raise ValueError(f"this is not the state of a training run: {name} is {values[name]!r}")
+        self.step = self._saved = values["step"]
+        self.total = values["total_timesteps"]
         self._seconds = float(values["seconds"])
-        self._evaluated = None if values["evaluated"] is None else int(values["evaluated"])
+        self._evaluated = evaluated
         self._diagnostics = dict(values["diagnostics"])
         problem = self._episode.load_state(parts["episode"], values["episode"])
         if problem:

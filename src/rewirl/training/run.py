@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 from rewirl import _core, agents
 from rewirl.replay import Replay
-from rewirl.training.checkpoint import load_latest, sweep
+from rewirl.training.checkpoint import Checkpoint, load_latest, sweep
 from rewirl.training.config import TrainConfig
 from rewirl.training.environments import EnvironmentSource, UnsuitableEnvironmentError, environment_source
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
@@ -207,7 +207,7 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
         config, agent_config = settings_of(directory)
         sweep(directory.checkpoints)
         saved = load_latest(directory.checkpoints, progress.message)
-        total = total_timesteps or (config.total_timesteps if saved is None else int(saved.values["total_timesteps"]))
+        total = total_timesteps or (config.total_timesteps if saved is None else _checked(saved)["total_timesteps"])
         if saved is not None and saved.step >= total:
             directory.close()
             return None
@@ -219,7 +219,7 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
             run.training.load_state(saved.arrays, saved.values)
         if run.training.step < agent_config.learning_starts:
             run.warm_up_with_policy(directory.config.get("warm_up_policy"))
-        position = None if saved is None else (saved.step, saved.values)
+        position = None if saved is None else (saved.step, _checked(saved))
         run.training.recorder = RunRecord(directory, config.keep_checkpoints, progress.message, position)
         return run
     except BaseException:
@@ -273,9 +273,25 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Run:
         if saved is not None:
             prefix = "agent/"
             arrays = {name.removeprefix(prefix): a for name, a in saved.arrays.items() if name.startswith(prefix)}
-            run.agent.load_state(arrays, saved.values["agent"])
-            run.total = int(saved.values["total_timesteps"])
+            values = _checked(saved)
+            run.agent.load_state(arrays, values["agent"])
+            run.total = values["total_timesteps"]
     except BaseException:
         run.close()
         raise
     return run
+
+
+def _checked(saved: Checkpoint) -> dict[str, Any]:
+    """Return the values of a checkpoint, if those that are used here are of the right kinds.
+
+    Raises:
+        ValueError: one is missing or impossible; names it.
+    """
+    values = saved.values
+    for name in ("step", "total_timesteps", "metrics_offset"):
+        if type(values.get(name)) is not int or values[name] < 0:
+            raise ValueError(f"the checkpoint of step {saved.step} has the impossible {name} {values.get(name)!r}")
+    if values["step"] != saved.step or not isinstance(values.get("agent"), dict):
+        raise ValueError(f"the checkpoint of step {saved.step} does not hold the state of that step")
+    return values
