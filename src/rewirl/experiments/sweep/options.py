@@ -69,7 +69,10 @@ def checked(option: Option, raw: Any) -> Any:
         ValueError: it is not of the option's type; says what is.
     """
     for kind in _alternatives(option.kind):
-        value = _as(kind, raw)
+        try:
+            value = _as(kind, raw)
+        except OverflowError:  # a whole number too large for a float
+            continue
         if value is not None:
             return value
     wanted = " or ".join(_words(kind) for kind in _alternatives(option.kind))
