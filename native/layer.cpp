@@ -63,8 +63,11 @@ Index Index::build(int32_t rows, int32_t columns, const std::vector<int32_t>& ro
   index.columns = columns;
   index.panel = chosen.panel;
   index.block = chosen.block;
-  index.blocks = std::max(1, (columns + index.block - 1) / index.block);
-  const int32_t panels = index.view().panels(), patterns = index.view().patterns(), cells = index.blocks * panels;
+  index.blocks = static_cast<int32_t>((int64_t{columns} + index.block - 1) / index.block);
+  const int32_t panels = index.view().panels(), patterns = index.view().patterns();
+  if (int64_t{index.blocks} * panels * patterns >= int64_t{1} << 31)
+    throw std::invalid_argument("a layer of " + std::to_string(rows) + " x " + std::to_string(columns) + " places is too large to be indexed");
+  const int32_t cells = index.blocks * panels;
   std::vector<int32_t> cell(n);  // its (block, panel)
   for (size_t k = 0; k < n; ++k) cell[k] = column[k] / index.block * panels + row[k] / index.panel;
   order = sorted_by(cell, cells, sorted_by(column, columns, sorted_by(row, rows, counted(n))));
@@ -252,7 +255,8 @@ void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grow
   try {
     build(new_places.data(), new_places.size(), order);
   } catch (...) {
-    index_ = old_index;  // nothing else has changed yet: build() checks before it assigns the rest
+    index_ = old_index;  // nothing else has changed yet but the memory for acting: build() checks before it assigns the rest
+    changed();
     throw;
   }
   dense_ = false;

@@ -25,7 +25,12 @@ constexpr auto kSpinForWork = std::chrono::microseconds(1000);
 }  // namespace
 
 Pool::Pool(int threads) : threads_(threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+  try {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+  } catch (...) {
+    close();  // those that the system did give: nobody else would join them
+    throw;
+  }
 }
 
 Pool::~Pool() { close(); }

@@ -314,7 +314,7 @@ class SparseMLP:
         """
         sizes = _sizes(values.get("sizes"))
         steps = values.get("steps", 0)
-        if not isinstance(steps, int) or isinstance(steps, bool) or not 0 <= steps < 2**63:
+        if not isinstance(steps, int) or isinstance(steps, bool) or not 0 <= steps < 2**53:
             raise ValueError(f"the step count of a network must be a whole number, got {steps!r}")
         depth = len(sizes) - 1
         places: list[Places] = []
