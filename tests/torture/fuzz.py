@@ -296,7 +296,6 @@ def sanitized(sanitizers: str, build: Path, arguments: list[str]) -> int:
     settings = [
         "cmake.build-type=Debug",
         f"cmake.define.REWIRL_SANITIZE={sanitizers}",
-        "cmake.define.CMAKE_CXX_FLAGS=-O1",
         "install.strip=false",
         f"build-dir={build / 'build'}",
     ]
