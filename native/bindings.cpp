@@ -34,6 +34,12 @@ using View = nb::ndarray<nb::numpy, float>;
 #define REQUIRE(condition, message) \
   if (!(condition)) throw std::invalid_argument(message)
 
+// Arrays may lie at any byte; the kernels read whole numbers.
+template <class Array>
+void require_aligned(const Array& array) {
+  REQUIRE(reinterpret_cast<uintptr_t>(array.data()) % sizeof(*array.data()) == 0, "an array is not aligned to its numbers");
+}
+
 template <class T>
 nb::ndarray<nb::numpy, T> view(const Buffer<T>& buffer, std::initializer_list<size_t> shape) {
   using Share = std::shared_ptr<T>;
@@ -59,14 +65,21 @@ std::string shape_text(const Tiles& x) {
   return "[" + std::to_string(x.shape(0)) + ", " + std::to_string(x.shape(1)) + ", " + std::to_string(x.shape(2)) + "]";
 }
 
-Batch batch_of(const Tiles& x, int32_t features) {
-  REQUIRE(x.shape(1) == static_cast<size_t>(features),
-          "the input has " + std::to_string(x.shape(1)) + " features, the network takes " + std::to_string(features));
-  REQUIRE(x.shape(0) > 0 && x.shape(2) > 0 && x.shape(2) % kLane == 0 && x.shape(2) <= kLane * kMaxVectors,
+// Tiles of any number of features, which may be a slice of those of wider tiles.
+void require_slice(const Tiles& x) {
+  REQUIRE(x.shape(0) > 0 && x.shape(0) <= static_cast<size_t>(std::numeric_limits<int>::max()) && x.shape(2) > 0 &&
+              x.shape(2) % kLane == 0 && x.shape(2) <= kLane * kMaxVectors,
           "tiles must be [tiles, features, width] with width a multiple of 16, at most 128; got " + shape_text(x));
   REQUIRE(x.stride(2) == 1 && (x.shape(1) <= 1 || x.stride(1) == static_cast<int64_t>(x.shape(2))),
           "the features of a tile must be contiguous");
   REQUIRE(x.shape(0) == 1 || x.stride(0) >= static_cast<int64_t>(x.shape(1) * x.shape(2)), "tiles must not overlap");
+  require_aligned(x);
+}
+
+Batch batch_of(const Tiles& x, int32_t features) {
+  REQUIRE(x.shape(1) == static_cast<size_t>(features),
+          "the input has " + std::to_string(x.shape(1)) + " features, the network takes " + std::to_string(features));
+  require_slice(x);
   return {x.data(), static_cast<ptrdiff_t>(x.stride(0)), static_cast<int>(x.shape(0)), static_cast<int>(x.shape(2)) / kLane};
 }
 
@@ -77,11 +90,25 @@ void require_tiles(const Tiles& x, int tiles, size_t features, int vectors, cons
   REQUIRE(x.shape(0) == static_cast<size_t>(tiles) && x.shape(1) == features && x.shape(2) == width && contiguous,
           std::string(what) + " must be contiguous [" + std::to_string(tiles) + ", " + std::to_string(features) + ", " +
               std::to_string(width) + "], got " + shape_text(x));
+  require_aligned(x);
 }
 
+// Threads take a network each, so none may be there twice.
 template <class T>
 void require_networks(const std::vector<T*>& networks) {
-  for (const T* network : networks) REQUIRE(network != nullptr, "a network is None");
+  for (auto network = networks.begin(); network != networks.end(); ++network) {
+    REQUIRE(*network != nullptr, "a network is None");
+    REQUIRE(std::find(networks.begin(), network, *network) == network, "a network is given twice");
+  }
+}
+
+// The array that an object is or can be converted to, as the arguments of a function are.
+template <class Array>
+Array array_of(const nb::handle& object, const char* what) {
+  Array array;
+  if (!nb::try_cast(object, array) || !array.is_valid()) throw nb::type_error(what);
+  require_aligned(array);
+  return array;
 }
 
 using Rows = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
@@ -128,6 +155,7 @@ Buffer<float> normals(const BitGenerator& bits, size_t count) {
 
 // The output for a single sample, with room for whole vectors.
 Buffer<float> act(Mlp& network, const Vector<float>& x) {
+  require_aligned(x);
   REQUIRE(x.shape(0) == static_cast<size_t>(network.layers[0].n_in()),
           "the observation has " + std::to_string(x.shape(0)) + " features, the network takes " + std::to_string(network.layers[0].n_in()));
   const FlushSubnormals flush;
@@ -138,20 +166,21 @@ Buffer<float> act(Mlp& network, const Vector<float>& x) {
 
 void check_gather(const Rows& rows, size_t batch, const std::vector<WritableTiles>& outs) {
   size_t needed = 0;
+  require_aligned(rows);
   for (const WritableTiles& out : outs) {
     needed += out.shape(1);
+    require_slice(Tiles(out));
     REQUIRE(batch <= out.shape(0) * out.shape(2), "the batch does not fit into the tiles");
     REQUIRE(out.shape(0) == outs[0].shape(0) && out.shape(2) == outs[0].shape(2), "the tiles differ in number or width");
-    REQUIRE(out.stride(2) == 1 && (out.shape(1) <= 1 || out.stride(1) == static_cast<int64_t>(out.shape(2))),
-            "the features of a tile must be contiguous");
   }
   REQUIRE(needed == rows.shape(1),
           "rows have " + std::to_string(rows.shape(1)) + " columns, the tiles " + std::to_string(needed) + " features");
+  REQUIRE(needed > 0, "rows without columns are nothing to gather");
 }
 
 // Samples [begin, end) of the batch; begin is a multiple of 4.
 void gather_rows(const Rows& rows, const int64_t* index, size_t begin, size_t end, const std::vector<WritableTiles>& outs) {
-  const size_t columns = rows.shape(1), width = outs.empty() ? 1 : outs[0].shape(2);
+  const size_t columns = rows.shape(1), width = outs[0].shape(2);
   const auto row_at = [&](size_t i) { return rows.data() + static_cast<size_t>(index[i]) * columns; };
   const auto prefetch = [&](size_t i) {  // the memory is far larger than any cache
     const char* ahead = reinterpret_cast<const char*>(row_at(i));
@@ -200,6 +229,7 @@ float* of_output(const WritableTiles& out, const Mlp& network, const char* what)
   REQUIRE(out.shape(0) == static_cast<size_t>(network.tiles) && out.shape(1) == features && out.shape(2) == width &&
               out.stride(2) == 1 && (features == 1 || out.stride(1) == static_cast<int64_t>(width)),
           std::string(what) + " must have the shape of the output, with contiguous features");
+  require_aligned(out);
   return out.data();
 }
 
@@ -222,13 +252,14 @@ Layer& layer_at(Mlp& mlp, int index) {
 
 Layer make_layer(int32_t n_in, int32_t n_out, const nb::object& places, const Vector<float>& values, bool trainable) {
   REQUIRE(n_in > 0 && n_out > 0, "a layer needs at least one input and one output");
+  REQUIRE(n_in <= 1 << 24 && n_out <= 1 << 24, "a layer has at most 2^24 inputs and outputs");
   if (places.is_none()) {
     REQUIRE(values.shape(0) == static_cast<size_t>(n_in) * static_cast<size_t>(n_out),
             "a dense layer of " + std::to_string(n_in) + " inputs and " + std::to_string(n_out) + " outputs needs " +
                 std::to_string(static_cast<int64_t>(n_in) * n_out) + " values, got " + std::to_string(values.shape(0)));
     return Layer(n_in, n_out, nullptr, values.shape(0), values.data(), trainable);
   }
-  const auto given = nb::cast<Vector<int64_t>>(places);
+  const auto given = array_of<Vector<int64_t>>(places, "the places of a layer must be an array of int64, or None");
   REQUIRE(given.shape(0) == values.shape(0), "places and values must have one length");
   static const int64_t none = 0;  // an empty array may have a null pointer, which would mean dense
   return Layer(n_in, n_out, given.shape(0) ? given.data() : &none, given.shape(0), values.data(), trainable);
@@ -249,7 +280,9 @@ NB_MODULE(_core, m) {
       "empty_tiles",
       [](size_t tiles, size_t features, size_t width) {
         REQUIRE(width > 0 && width % kLane == 0 && width <= static_cast<size_t>(kLane * kMaxVectors), "width must be a multiple of 16, at most 128");
-        return view(Buffer<float>(tiles * features * width), {tiles, features, width});
+        size_t row = 0, floats = 0;
+        REQUIRE(!__builtin_mul_overflow(features, width, &row) && !__builtin_mul_overflow(tiles, row, &floats), "no memory has room for so many tiles");
+        return view(Buffer<float>(floats), {tiles, features, width});
       },
       "tiles"_a, "features"_a, "width"_a, "A float32 array [tiles, features, width] of zeros, aligned to cache lines.");
 
@@ -257,6 +290,7 @@ NB_MODULE(_core, m) {
       "gather_rows",
       [](const Rows& rows, const Vector<int64_t>& index, const std::vector<WritableTiles>& outs) {
         check_gather(rows, index.shape(0), outs);
+        require_aligned(index);
         for (size_t i = 0; i < index.shape(0); ++i)
           REQUIRE(index.data()[i] >= 0 && static_cast<size_t>(index.data()[i]) < rows.shape(0),
                   "row " + std::to_string(index.data()[i]) + " of " + std::to_string(rows.shape(0)));
@@ -299,7 +333,7 @@ NB_MODULE(_core, m) {
         const size_t capacity = rows.shape(0), columns = rows.shape(1);
         REQUIRE(ends.shape(0) == capacity, "rows and ends must have one length");
         REQUIRE(live > 0 && live <= capacity && live < uint64_t{1} << 32 && first < capacity, "no such rows are live");
-        REQUIRE(steps >= 1 && columns >= 2 * observation_size + 2, "rows need states, actions, next states, reward and continues");
+        REQUIRE(steps >= 1 && columns >= 2 && observation_size <= (columns - 2) / 2, "rows need states, actions, next states, reward and continues");
         const BitGenerator& bits = bits_of(bit_generator);
         const size_t reward = columns - 2, next_state = reward - observation_size;
         REQUIRE(between.empty() || between.size() + 1 == static_cast<size_t>(steps), "windows have a state between each two of their steps");
@@ -357,11 +391,16 @@ NB_MODULE(_core, m) {
                      "places and values need one entry per layer");
              std::vector<Layer> layers;
              for (size_t l = 0; l + 1 < sizes.size(); ++l)
-               layers.push_back(make_layer(sizes[l], sizes[l + 1], places[l], nb::cast<Vector<float>>(values[l]), trainable));
+               layers.push_back(make_layer(sizes[l], sizes[l + 1], places[l], array_of<Vector<float>>(values[l], "the values of a layer must be an array of float32"), trainable));
              new (self) Mlp(std::move(layers));
            },
            "sizes"_a, "places"_a, "values"_a, "trainable"_a = true)
-      .def_rw("steps", &Mlp::steps, "Steps of Adam done.")
+      .def_prop_rw("steps", [](const Mlp& s) { return s.steps; },
+                   [](Mlp& s, int64_t steps) {
+                     REQUIRE(steps >= 0 && steps < int64_t{1} << 53, "steps must be between 0 and 2^53, got " + std::to_string(steps));
+                     s.steps = steps;
+                   },
+                   "Steps of Adam done.")
       .def("dense", [](Mlp& s, int l) { return layer_at(s, l).dense(); }, "layer"_a)
       .def("connections", [](Mlp& s, int l) { return layer_at(s, l).connections(); }, "layer"_a)
       .def("version", [](Mlp& s, int l) { return layer_at(s, l).version; }, "layer"_a)
@@ -372,6 +411,7 @@ NB_MODULE(_core, m) {
              Layer& a = layer_at(s, l);
              REQUIRE(values.shape(0) == a.connections(),
                      "the layer has " + std::to_string(a.connections()) + " connections, got " + std::to_string(values.shape(0)) + " values");
+             require_aligned(values);
              std::copy(values.data(), values.data() + values.shape(0), a.values.begin());
              a.changed();
            },
@@ -398,8 +438,8 @@ NB_MODULE(_core, m) {
       .def("hidden",
            [](Mlp& s, int l) {
              REQUIRE(s.tiles > 0, "no activations before the first forward");
-             REQUIRE(s.layers[0].trainable() || l + 1 == static_cast<int>(s.layers.size()), "a target network does not keep its hidden activations");
              const Layer& a = layer_at(s, l);
+             REQUIRE(a.trainable() || l + 1 == static_cast<int>(s.layers.size()), "a target network does not keep its hidden activations");
              return view(s.hidden(static_cast<size_t>(l)), {static_cast<size_t>(s.tiles), static_cast<size_t>(a.n_out()), static_cast<size_t>(kLane * s.vectors)});
            },
            "layer"_a)
@@ -443,13 +483,21 @@ NB_MODULE(_core, m) {
       .def("rewire",
            [](Mlp& s, int l, const Vector<int64_t>& dropped, const Vector<int64_t>& grown) {
              layer_at(s, l);
+             require_aligned(dropped);
+             require_aligned(grown);
              s.rewire(static_cast<size_t>(l), dropped.data(), dropped.shape(0), grown.data(), grown.shape(0));
            },
            "layer"_a, "dropped"_a, "grown"_a);
 
   nb::class_<TargetUpdate>(m, "TargetUpdate", "The soft update and MaintainSparsity of one target network.")
-      .def(nb::init<Mlp&, const Mlp&, const std::vector<bool>&>(), "target"_a, "online"_a, "behind"_a = std::vector<bool>{},
-           nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>())
+      .def("__init__",
+           [](TargetUpdate* self, Mlp& target, const Mlp& online, const std::vector<bool>& behind) {
+             REQUIRE(!target.layers[0].trainable() && online.layers[0].trainable(), "a target is not trainable, what it follows is");
+             REQUIRE(!target.followed, "the target follows a network already");
+             new (self) TargetUpdate(target, online, behind);
+             target.followed = true;
+           },
+           "target"_a, "online"_a, "behind"_a = std::vector<bool>{}, nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>())
       .def("behind", &TargetUpdate::behind, "Which layers of the online network have been rewired since the last update.");
 
   m.def(
@@ -538,10 +586,12 @@ NB_MODULE(_core, m) {
         const Mlp& first = *networks[0];
         of_output(out, first, "the array to write to");
         const size_t features = out.shape(1), width = out.shape(2);
-        for (const Tiles* t : {&scale, &offset})
+        for (const Tiles* t : {&scale, &offset}) {
+          require_aligned(*t);
           REQUIRE(t->shape(0) == out.shape(0) && t->shape(1) == features && t->shape(2) == width && t->stride(2) == 1 &&
                       (features == 1 || t->stride(1) == static_cast<int64_t>(width)),
                   "scale and offset must have the shape of the output");
+        }
         for (const Mlp* network : networks)
           REQUIRE(network->tiles == first.tiles && network->vectors == first.vectors && network->output().size() == first.output().size(),
                   "the networks have outputs of different shapes");
@@ -630,6 +680,9 @@ NB_MODULE(_core, m) {
       [](const Tiles& squashed, const WritableTiles& gradient) {
         REQUIRE(squashed.shape(0) == gradient.shape(0) && squashed.shape(1) == gradient.shape(1) && squashed.shape(2) == gradient.shape(2),
                 "both must have one shape");
+        REQUIRE(squashed.shape(2) <= 1 || (squashed.stride(2) == 1 && gradient.stride(2) == 1), "the samples of a feature must be contiguous");
+        require_aligned(squashed);
+        require_aligned(gradient);
         for (size_t t = 0; t < gradient.shape(0); ++t)
           for (size_t f = 0; f < gradient.shape(1); ++f) {
             const auto row = [&](const auto& tiles) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <new>
 
@@ -13,6 +14,7 @@ class Buffer {
   Buffer() = default;
   explicit Buffer(size_t n) : size_(n) {
     if (n == 0) return;
+    if (n > std::numeric_limits<size_t>::max() / 2 / sizeof(T)) throw std::bad_alloc();  // the bytes would be few again
     void* p = ::operator new(n * sizeof(T), std::align_val_t{64});
     std::memset(p, 0, n * sizeof(T));
     data_ = std::shared_ptr<T>(static_cast<T*>(p), [](T* q) { ::operator delete(q, std::align_val_t{64}); });

@@ -65,7 +65,7 @@ Index Index::build(int32_t rows, int32_t columns, const std::vector<int32_t>& ro
   index.columns = columns;
   index.panel = chosen.panel;
   index.block = chosen.block;
-  index.blocks = std::max(1, (columns + index.block - 1) / index.block);
+  index.blocks = std::max(1, static_cast<int32_t>((int64_t{columns} + index.block - 1) / index.block));
   const int32_t panels = index.view().panels(), patterns = index.view().patterns();
   // Sizes from a file may be enormous with hardly a connection behind them: there is no index of so much emptiness.
   const int64_t starts = static_cast<int64_t>(index.blocks) * panels * patterns;
@@ -260,7 +260,8 @@ void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grow
   try {
     build(new_places.data(), new_places.size(), order);
   } catch (...) {
-    index_ = old_index;  // nothing else has changed yet: build() checks before it assigns the rest
+    index_ = old_index;  // nothing else has changed yet but the memory for acting: build() checks before it assigns the rest
+    changed();
     throw;
   }
   dense_ = false;

@@ -45,6 +45,7 @@ class Mlp {
 
   std::vector<Layer> layers;
   int64_t steps = 0;  // of Adam
+  bool followed = false;  // by a TargetUpdate, which orders its layers as it needs them
   int tiles = 0, vectors = 0;
   const Buffer<float>& output() const { return activations_.back(); }
   const Buffer<float>& hidden(size_t layer) const { return activations_[layer]; }  // only of a trainable network

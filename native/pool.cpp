@@ -31,7 +31,12 @@ const int counts_forks = pthread_atfork(nullptr, nullptr, [] { generation.fetch_
 }  // namespace
 
 Pool::Pool(int threads) : generation_(generation.load(std::memory_order_relaxed)), threads_(threads) {
-  for (int i = 1; i < threads; ++i) shared_->workers.emplace_back([this, i] { work(i); });
+  try {
+    for (int i = 1; i < threads; ++i) shared_->workers.emplace_back([this, i] { work(i); });
+  } catch (...) {
+    close();  // those that the system did give: nobody else would join them
+    throw;
+  }
 }
 
 Pool::~Pool() { close(); }

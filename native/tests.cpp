@@ -471,13 +471,19 @@ void test_networks_in_threads() {
     const std::vector<float> x = random_floats(20 * 32), pull = random_floats(3 * 32);
     const Batch batch{x.data(), 20 * 32, 1, 2};
     Pool pool(threads);
+    constexpr Adam kAdam{1e-2f, 0.9f, 0.999f, 1e-8f, 1e-4f};
     for (int step = 0; step < 6; ++step) {
       pool.run(3, [&](int i) {
         Mlp& network = networks[static_cast<size_t>(i)];
         network.forward(batch);
-        network.backward(batch, pull.data(), true, 0);
-        network.adam({1e-2f, 0.9f, 0.999f, 1e-8f, 1e-4f});
+        if (step % 2 == 0) {
+          network.backward(batch, pull.data(), true, 0);
+          network.adam(kAdam);
+        } else {
+          network.backward(batch, pull.data(), true, -1, nullptr, &kAdam);
+        }
       });
+      pool.run(3, [&](int i) { targets[static_cast<size_t>(i)].forward(batch); });  // whose threads share memory in passing
       if (step == 3)
         for (Mlp& network : networks) rewire_a_tenth(network, 0);
       pool.run(3, [&](int i) { updates[static_cast<size_t>(i)].update(0.1f); });
@@ -490,6 +496,34 @@ void test_networks_in_threads() {
   };
   const std::vector<float> alone = train(1);
   check(train(2) == alone && train(3) == alone, "networks in threads");
+}
+
+// Networks of one output learn while pools come and go, as agents do in one process.
+void test_pools_that_come_and_go() {
+  const auto train = [](int threads) {
+    rng.seed(9);
+    std::vector<Mlp> critics;
+    for (int i = 0; i < 2; ++i) {
+      std::vector<Layer> layers;
+      layers.push_back(random_layer(20, 40, 0.5));
+      layers.push_back(random_layer(40, 1, -1));
+      critics.emplace_back(std::move(layers));
+    }
+    const std::vector<float> x = random_floats(20 * 32), targets = random_floats(32), weights(32, 1.0f / 32);
+    const Batch batch{x.data(), 20 * 32, 1, 2};
+    std::vector<std::vector<float>> errors(2, std::vector<float>(32));
+    for (int step = 0; step < 20; ++step) {
+      Pool pool(threads);
+      pool.use(step % threads + 1);
+      pool.run(2, [&](int i) {
+        const size_t n = static_cast<size_t>(i);
+        critics[n].regress(batch, targets.data(), weights.data(), errors[n].data(), {1e-2f, 0.9f, 0.999f, 1e-8f, 0.0f});
+      });
+      if (step % 3 == 0) pool.close();
+    }
+    return errors;
+  };
+  check(train(2) == train(1) && train(3) == train(1), "pools that come and go");
 }
 
 void test_layers_in_threads() {
@@ -506,6 +540,14 @@ void test_layers_in_threads() {
     const Batch batch{x.data(), static_cast<ptrdiff_t>(90 * width), 2, kMaxVectors};
     Pool pool(threads);
     Pool* shared = threads > 1 ? &pool : nullptr;
+    mlp.count_ages();
+    for (int step = 0; step < 2; ++step) {
+      constexpr Adam kAdam{1e-3f, 0.9f, 0.999f, 1e-8f, 1e-4f};
+      mlp.forward(batch, shared);
+      mlp.backward(batch, pull.data(), true, -1, shared, &kAdam);  // layer by layer
+      mlp.adam(kAdam, shared);
+      rewire_a_tenth(mlp, 0);
+    }
     mlp.forward(batch, shared);
     mlp.backward(batch, pull.data(), true, 11, shared);
     std::vector<float> result(mlp.output().begin(), mlp.output().end());
@@ -531,6 +573,7 @@ int main(int count, char** arguments) {
   test_pool();
   test_networks_in_threads();
   test_layers_in_threads();
+  test_pools_that_come_and_go();
   if (!pool_only)
     for (const std::string& name : available_instruction_sets()) {
       use_instruction_set(name);

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -180,6 +182,108 @@ def test_impossible_networks_are_refused(sizes, places, values, message):
         _core.Mlp(sizes, places, values)
 
 
+@pytest.mark.parametrize(
+    ("places", "values"), [("places", zeros(8)), (None, "values"), (None, None), (None, [1.0] * 8)]
+)
+def test_places_and_values_are_arrays(places, values):
+    with pytest.raises(TypeError, match="of a layer must be an array of"):
+        _core.Mlp([4, 2], [places], [values])
+
+
+def test_layers_too_large_for_their_index_are_refused():
+    for sizes in ([2**24 - 1, 2**24 - 1], [2**24, 2**24], [2**31 - 1, 2**31 - 1], [2**31 - 1, 1]):
+        with pytest.raises(ValueError, match=r"is too large to be indexed|at most 2\^24 inputs and outputs"):
+            _core.Mlp(sizes, [np.array([0])], [zeros(1)])
+
+
+def test_the_steps_of_adam_are_a_count(network, pool):
+    for steps in (-1, 2**53, 2**63 - 1):
+        with pytest.raises(ValueError, match="steps must be between"):
+            network.core.steps = steps
+    network.core.steps = 2**53 - 1
+    assert network.core.steps == 2**53 - 1
+
+
+def test_a_network_is_given_once(network, pool):
+    """Two threads would write into it."""
+    x = zeros(1, 6, 16)
+    with pytest.raises(ValueError, match="a network is given twice"):
+        _core.forward(pool, [network.core, network.core], x)
+    target = TargetNetwork(network)
+    with pytest.raises(ValueError, match="is given twice"):
+        _core.update_targets(pool, [target.link, target.link], 0.5)
+
+
+def test_a_target_follows_one_network_that_is_trained(network):
+    target = TargetNetwork(network)
+    with pytest.raises(ValueError, match="the target follows a network already"):
+        _core.TargetUpdate(target.core, network.core)
+    for one, other in ((network, network), (network, target), (target, target)):
+        with pytest.raises(ValueError, match="a target is not trainable, what it follows is"):
+            _core.TargetUpdate(one.core, other.core)
+
+
+def moved_by_a_byte(array):
+    raw = np.zeros(array.nbytes + 1, np.uint8)[1:]
+    moved = raw.view(array.dtype).reshape(array.shape)
+    moved[...] = array
+    return moved
+
+
+def test_arrays_must_be_aligned_to_their_numbers(network, pool):
+    generator = np.random.PCG64(0)
+    tiles, one, rows = moved_by_a_byte(zeros(1, 6, 16)), moved_by_a_byte(zeros(6)), moved_by_a_byte(zeros(5, 6))
+    index, outs, bits = np.zeros(1, np.int64), [zeros(1, 6, 16)], generator.capsule
+    Group([network], pool).forward(zeros(1, 6, 16))
+    for call in (
+        lambda: _core.forward(pool, [network.core], tiles),
+        lambda: network.act(one),
+        lambda: _core.gather_rows(rows, index, outs),
+        lambda: _core.gather_rows(zeros(5, 6), moved_by_a_byte(index), outs),
+        lambda: _core.gather_rows(zeros(5, 6), index, [tiles]),
+        lambda: _core.sample_rows(pool, bits, rows, 0, 5, 1, outs),
+        lambda: _core.squash_gradient(tiles, outs[0]),
+        lambda: _core.squash(network.core, moved_by_a_byte(zeros(1, 2, 16))),
+        lambda: network.rewire(0, moved_by_a_byte(index), NOTHING),
+        lambda: network.layers[1].set_values(moved_by_a_byte(zeros(10))),
+        lambda: _core.Mlp([6, 1], [None], [one]),
+    ):
+        with pytest.raises(ValueError, match="not aligned"):
+            call()
+
+
+@pytest.mark.parametrize("step", [-1, 2])
+def test_squash_gradient_refuses_samples_that_are_apart(step):
+    apart, together = zeros(1, 3, 16 * abs(step))[:, :, ::step], zeros(1, 3, 16)
+    for arguments in ((apart, together), (together, apart)):
+        with pytest.raises(ValueError, match="must be contiguous"):
+            _core.squash_gradient(*arguments)
+
+
+def test_sizes_that_no_memory_has_room_for_are_refused():
+    generator = np.random.PCG64(0)
+    with pytest.raises(ValueError, match="no memory has room"):
+        _core.empty_tiles(2**60, 1, 16)
+    for count in (2**61, 2**62):
+        with pytest.raises(MemoryError):
+            _core.normal(generator.capsule, count)
+    rows, ends, out = zeros(5, 4), np.zeros(5, np.uint8), zeros(1, 4, 16)
+    with pytest.raises(ValueError, match="rows need states"):
+        _core.sample_windows(generator.capsule, rows, ends, 0, 5, 4, 2, 0.9, 2**63, [out])
+
+
+def test_a_pool_for_which_there_are_not_enough_threads_is_refused():
+    """Joining those that there are, so that nobody waits for ever."""
+    program = (
+        "import resource; from rewirl import _core\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9))\n"
+        "try: _core.Pool(256)\n"
+        "except RuntimeError: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr
+
+
 def test_biases_must_fit():
     with pytest.raises(ValueError, match="a layer of 2 outputs needs as many biases"):
         SparseMLP([4, 2], [None], [zeros(8)], [zeros(3)])
@@ -233,11 +337,18 @@ def test_gather_rows_deals_the_columns_out(batch):
         ([0], [], "rows have 3 columns, the tiles 0 features"),
         ([0] * 17, [zeros(1, 3, 16)], "the batch does not fit into the tiles"),
         ([0], [zeros(1, 3, 32)[:, :, ::2]], "contiguous"),
+        ([0] * 12, [zeros(2, 3, 6)], "width a multiple of 16"),
+        ([0], [zeros(2, 3, 16)[::-1]], "tiles must not overlap"),
     ],
 )
 def test_gather_rows_refuses(index, outs, message):
     with pytest.raises(ValueError, match=message):
         _core.gather_rows(zeros(5, 3), np.array(index), outs)
+
+
+def test_rows_without_columns_are_not_gathered():
+    with pytest.raises(ValueError, match="rows without columns"):
+        _core.gather_rows(zeros(5, 0), np.array([0]), [])
 
 
 @pytest.mark.parametrize("out", [np.zeros((1, 3, 16)), np.zeros((1, 3, 16), dtype=np.int32)])

@@ -107,7 +107,7 @@ def read_run(path: Path) -> RunData:
     lines = read_metrics(directory.metrics)
     try:
         return _run(path, directory.record, lines)
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (LookupError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} is not what a run writes: {type(error).__name__}: {error}") from error
 
 

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from rewirl.training import bundle
 from rewirl.training.files import TEMPORARY, remove, sync_directory
 
+LONGEST_RUN = 10**15
+"""Steps; what is saved is of a step below that."""
+
 _KIND = "checkpoint"
 _DOCUMENT = "state.json"
 _NAME = re.compile(r"step-([0-9]{9,15})")
@@ -62,7 +65,7 @@ def save_checkpoint(
         CheckpointError: the system refused (disk full, ...); nothing half-written is left and older ones are untouched.
         ValueError: an array or value is not of the kinds above; nothing was written.
     """
-    if not 0 <= step < 10**15:
+    if not 0 <= step < LONGEST_RUN:
         raise ValueError(f"step must be in [0, 10**15), got {step}")
     if keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")

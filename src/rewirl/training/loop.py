@@ -179,6 +179,12 @@ class Training:
             ValueError: the state does not fit; names what.
             FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
         """
+        try:
+            self._load_state(arrays, values)
+        except (LookupError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"this is not the state of a training run: {type(error).__name__}: {error}") from error
+
+    def _load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
         missing = [
             name
             for name in ("step", "total_timesteps", "seconds", "warm_up", "diagnostics", "agent", "replay", "episode")

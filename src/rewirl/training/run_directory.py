@@ -315,7 +315,11 @@ def _read_record(path: Path) -> dict[str, Any]:
         raise RunDirectoryError(
             f"{file_path} has format {record.get('format')!r}; this version of Rewirl reads {_FORMAT}"
         )
-    if record.get("config_hash") != _hash(record["config"]):
+    try:
+        unchanged = record.get("config_hash") == _hash(record["config"])
+    except ValueError as error:  # nested deeper than what was written ever is
+        raise RunDirectoryError(f"{file_path} is not the record of a run: {error}") from error
+    if not unchanged:
         raise RunDirectoryError(
             f"{file_path} was changed after the run started: its configuration does not match its config_hash. "
             "Undo the change, or start a new run"

@@ -82,9 +82,10 @@ def read_sweep(source: str, overrides: Mapping[str, Any] | None = None) -> Sweep
     wanted: list[Wanted] = []
     for number, group in enumerate(groups or [{}], 1):
         where = f"{path}: [[{_GROUPS}]] {number}" if groups else str(path)
-        wanted += _runs(common, _normalised(group, where), dict(overrides or {}), where)
-        if len(wanted) > MOST_RUNS:
-            raise SweepError(f"{where}: that is more than {MOST_RUNS:,} runs")
+        for run in _runs(common, _normalised(group, where), dict(overrides or {}), where):
+            if len(wanted) == MOST_RUNS:
+                raise SweepError(f"{where}: that is more than {MOST_RUNS:,} runs")
+            wanted.append(run)
     wanted.sort(key=lambda run: run.seed)
     return Sweep(source, description, tuple(wanted))
 
@@ -123,6 +124,8 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise SweepError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise SweepError(f"{path} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise SweepError(f"{path} is nested too deeply") from error
 
 
 def _normalised(table: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -237,7 +240,7 @@ def _warm_up(raw: Any, common: Mapping[str, Any], overrides: Mapping[str, Any], 
             f'{where} must be a directory, or a run of this sweep such as {{agent = "td3", total_timesteps = 500_000}},'
             f" got {raw!r}"
         )
-    if raw["agent"] not in AGENTS:
+    if not isinstance(raw["agent"], str) or raw["agent"] not in AGENTS:
         raise SweepError(f"{where}: unknown agent {raw['agent']!r}; {did_you_mean(str(raw['agent']), AGENTS)}")
     agent: str = raw["agent"]
     own = {name: value for name, value in _normalised(raw, where).items() if name != "agent"}

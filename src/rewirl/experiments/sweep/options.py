@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ INDIFFERENT = ("threads", "checkpoint_every", "keep_checkpoints")
 """Options that change neither what a run learns nor what is measured of it."""
 
 _UNNAMED = (*AXES, *INDIFFERENT, "env_module")
+
+
+_hints = functools.cache(typing.get_type_hints)  # it evaluates text, and a sweep asks for every option of every run
 
 
 class SweepError(ValueError):
@@ -47,10 +51,10 @@ def options(agent: str) -> dict[str, Option]:
         ValueError: there is no such agent; the nearest one is named.
     """
     kind = agent_config_class(agent)
-    topology = typing.get_type_hints(kind)["topology"]
+    topology = _hints(kind)["topology"]
     found: dict[str, Option] = {}
     for place, settings in (("train", TrainConfig), ("agent", kind), ("topology", topology)):
-        hints = typing.get_type_hints(settings)
+        hints = _hints(settings)
         for field in dataclasses.fields(settings):
             if field.name not in (*AXES, "topology"):
                 found[field.name] = Option(field.name, hints[field.name], place)
@@ -69,7 +73,10 @@ def checked(option: Option, raw: Any) -> Any:
         ValueError: it is not of the option's type; says what is.
     """
     for kind in _alternatives(option.kind):
-        value = _as(kind, raw)
+        try:
+            value = _as(kind, raw)
+        except OverflowError:  # a whole number too large for a float
+            continue
         if value is not None:
             return value
     wanted = " or ".join(_words(kind) for kind in _alternatives(option.kind))

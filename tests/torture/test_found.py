@@ -1,0 +1,198 @@
+"""What fuzzing has found in the parsers of outside data, each by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+
+import numpy as np
+import pytest
+from parsers import small_run
+
+from rewirl.experiments.run_data import read_run
+from rewirl.experiments.sweep.file import read_sweep
+from rewirl.experiments.sweep.options import SweepError
+from rewirl.seeding import generator
+from rewirl.topology import LayerState, TopologyConfig, rewire
+from rewirl.topology.set import SET
+from rewirl.training import run, strict_json
+from rewirl.training.checkpoint import load_checkpoint, save_checkpoint
+from rewirl.training.policy import PolicyError, load_policy, save_policy
+from rewirl.training.progress import Silent
+from rewirl.training.run_directory import RunDirectory, RunDirectoryError
+from rewirl.training.settings import from_values
+from rewirl.training.trained_policy import TrainedPolicy
+
+SMALL = 'agents = ["ds-td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n'
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("torture") / "run"
+    small_run(path, "ds-td3", 33)
+    return path
+
+
+@pytest.fixture
+def signed(tmp_path):
+    """Write a config.json with its hash."""
+
+    def write(config):
+        canonical = json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
+        record = {"format": 1, "config": config, "config_hash": hashlib.sha256(canonical).hexdigest()}
+        (tmp_path / "config.json").write_text(json.dumps(record))
+        return tmp_path
+
+    return write
+
+
+def test_a_key_that_occurs_twice_among_many_is_found_at_once():
+    text = json.dumps({str(number): 0 for number in range(200_000)})[:-1] + ',"199999":0}'
+    before = time.process_time()
+    with pytest.raises(ValueError, match="'199999' occurs twice"):
+        strict_json.decode(text.encode())
+    assert time.process_time() - before < 10
+
+
+def test_a_record_nested_deeper_than_any_that_is_written_is_refused(signed):
+    deep = []
+    for _ in range(100):
+        deep = [deep]
+    with pytest.raises(RunDirectoryError, match="nested deeper"):
+        RunDirectory.open(signed({"train": {"env_kwargs": {"a": deep}}, "agent": {}}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("batch_size", 8.0), ("learning_rate", 10**400), ("hidden_sizes", [8, 2.5]), ("gamma", True), ("topology", 3)],
+)
+def test_settings_of_other_kinds_are_refused(signed, finished, name, value):
+    config = json.loads((finished / "config.json").read_text())["config"]
+    config["agent"][name] = value
+    with (
+        RunDirectory.open(signed(config), lock=False) as opened,
+        pytest.raises(RunDirectoryError, match=f"{name} cannot be"),
+    ):
+        run.settings_of(opened)
+
+
+def test_settings_of_the_right_kinds_are_taken():
+    kind = run.agent_config_class("sac")
+    values = {"hidden_sizes": [4, 5], "temperature": 1, "target_entropy": None, "topology": {"lambdas": [7, 64.0]}}
+    made = from_values(kind, values)
+    assert (made.hidden_sizes, made.temperature, type(made.temperature)) == ((4, 5), 1.0, float)
+    assert made.topology.lambdas == (7, 64.0)
+    assert from_values(kind, {"temperature": "auto"}).temperature == "auto"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"actor": 3}, "no attribute"),
+        ({"observation_size": 10**12}, "sizes do not fit"),
+        ({"observation_size": 3.0}, "sizes do not fit"),
+        ({"bounds": {"low": [-(10**400)], "high": [1], "dtype": "float32"}}, "too large"),
+        ({"environment": {"name": "x", "id": None}}, "'kwargs' is missing"),
+        ({"environment": "x"}, "not a policy"),
+        ({"seed": "0"}, "the seed cannot be '0'"),
+        ({"step": -1}, "the step cannot be -1"),
+        ({"agent": None}, "the agent cannot be None"),
+    ],
+)
+def test_policies_of_other_kinds_are_refused(tmp_path, finished, change, message):
+    arrays, values = load_policy(finished / "policy")
+    save_policy(tmp_path / "policy", arrays, {**values, **change})
+    with pytest.raises(PolicyError, match=message):
+        TrainedPolicy.load(tmp_path / "policy")
+
+
+def changed(values, path, value):
+    """Return nested dicts with one value replaced, or left out if it is ..."""
+    first, *rest = path
+    new = dict(values)
+    if rest:
+        new[first] = changed(values[first], rest, value)
+    elif value is ...:
+        del new[first]
+    else:
+        new[first] = value
+    return new
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["step"], -5),
+        (["step"], 32),
+        (["total_timesteps"], ...),
+        (["total_timesteps"], "40"),
+        (["metrics_offset"], ...),
+        (["metrics_offset"], [1]),
+        (["evaluated"], ...),
+        (["evaluated"], 1.5),
+        (["agent"], []),
+        (["replay"], 3),
+        (["episode", "number"], None),
+        (["episode", "length"], -1),
+        (["episode"], ...),
+        (["diagnostics"], 3),
+    ],
+)
+def test_checkpoints_with_impossible_values_are_refused(tmp_path, finished, path, value):
+    saved = load_checkpoint(finished / "checkpoints" / "step-000000033")
+    refused_on_resuming(tmp_path, finished, saved.arrays, changed(saved.values, path, value))
+
+
+@pytest.mark.parametrize("shape", [(33, 2), (32, 1), (33,)])
+def test_an_episode_of_other_actions_is_refused(tmp_path, finished, shape):
+    saved = load_checkpoint(finished / "checkpoints" / "step-000000033")
+    refused_on_resuming(
+        tmp_path, finished, {**saved.arrays, "episode/actions": np.zeros(shape, np.float32)}, saved.values
+    )
+
+
+def refused_on_resuming(path, finished, arrays, values):
+    (path / "config.json").write_bytes((finished / "config.json").read_bytes())
+    (path / "metrics.jsonl").write_bytes((finished / "metrics.jsonl").read_bytes())
+    save_checkpoint(path / "checkpoints", 33, arrays, values)
+    with pytest.raises(ValueError, match=r"state of a training run|checkpoint of step|saved"):
+        run.resume(path, Silent(), 40)
+
+
+def test_weights_that_are_not_finite_are_no_fault_of_the_rule():
+    state = LayerState((1, 2), np.arange(2), np.array([np.nan, 1.0], np.float32))
+    with pytest.raises(FloatingPointError, match="not finite"):
+        rewire(SET(TopologyConfig()), state, 0.5, generator(0, "t"))
+
+
+def test_a_topology_without_layers_is_refused(tmp_path, finished):
+    network = {"shapes": [], "connections": [], "initial_alive": [], "input_connections": [1]}
+    numbers = {"return_mean": 1.0, "seconds": 1.0, "updates": 0}
+    connections = {"actor": 1, "critic1": 1, "critic2": 1}
+    lines = [
+        {"event": "evaluation", "step": 0, "connections": connections, **numbers},
+        {"event": "topology", "step": 0, "networks": {"actor": network}},
+    ]
+    (tmp_path / "config.json").write_bytes((finished / "config.json").read_bytes())
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(ValueError, match="not what a run writes"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = " + "[" * 3000, "nested too deeply"),
+        (SMALL + "learning_rate = 1" + "0" * 400, "learning_rate must be a number"),
+        (SMALL + "warm_up_policy = {agent = []}", "unknown agent"),
+        (
+            SMALL + "\n".join(f"{name} = {list(range(1, 300))}" for name in ("n_steps", "batch_size", "eval_every")),
+            "more than 10,000 runs",
+        ),
+    ],
+)
+def test_sweeps_that_cannot_be_are_refused_at_once(tmp_path, text, message):
+    (tmp_path / "sweep.toml").write_text(text)
+    with pytest.raises(SweepError, match=message):
+        read_sweep(str(tmp_path / "sweep.toml"))
