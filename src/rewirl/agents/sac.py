@@ -39,8 +39,8 @@ class SACConfig(AgentConfig):
 
     n_step_entropy: bool = False
     """Whether targets over several steps have the entropy at the states between too, of the policy as it is now, as in
-    RLx2; else only that at the last state. Costs a pass of the actor for each state between. Typical: as it is, or
-    given with --n-steps 3."""
+    RLx2; else only that at the last state. Costs a pass of the actor for each state between. Typical: given together
+    with --n-steps 3."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

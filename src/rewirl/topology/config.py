@@ -179,7 +179,7 @@ class TopologyConfig:
             raise ValueError("distribution connectivity spreads a sparsity; leave lambdas and layer_sparsities out")
         given = (self.sparsity, self.actor_sparsity, self.critic_sparsity)
         final = max(value for value in given if value is not None)
-        if self.initial_sparsity is None or self.initial_sparsity < final:
+        if self.initial_sparsity is None or self.initial_sparsity <= final:
             raise ValueError(
                 f"distribution connectivity spreads what is added; give an initial_sparsity of more than {final}"
             )

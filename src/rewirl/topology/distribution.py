@@ -214,11 +214,11 @@ def shares_of_best(scores: Sequence[NDArray[np.floating[Any]]], count: int) -> l
     """
     ranked = np.concatenate([np.asarray(layer, dtype=np.float64) for layer in scores])
     ends = np.cumsum([len(layer) for layer in scores])
-    for begin, end in zip([0, *ends], ends, strict=False):
-        ranked[begin:end][np.flatnonzero(ranked[begin:end] == ranked[begin:end].max())[-1]] = np.inf
+    best = [end - 1 - np.argmax(layer[::-1]) for layer, end in zip(scores, ends, strict=True)]
+    others = np.delete(np.arange(len(ranked)), best)
     drop = np.zeros(len(ranked), dtype=np.bool_)
     if count < len(ranked):
-        drop[lowest(ranked, len(ranked) - count)] = True
+        drop[others[lowest(ranked[others], len(ranked) - count)]] = True
     return [int(np.count_nonzero(~layer)) for layer in np.split(drop, ends[:-1])]
 
 
