@@ -101,6 +101,7 @@ class Training:
         self._seconds = 0.0
         self._evaluated: int | None = None
         self._saved: int | None = None
+        self._restored = False
         self._latest: Evaluation | None = None
         self._in_flight: _InFlight | None = None
         self._held: list[tuple[str, int, dict[str, Any]]] = []  # events after the one in flight, which goes first
@@ -121,7 +122,7 @@ class Training:
         """
         began = time.perf_counter() - self._seconds
         self.total = total
-        if self.step == 0 and self._evaluated is None:
+        if self.step == 0 and self._evaluated is None and not self._restored:
             self._event("start", total_timesteps=total, connections=connections(self.agent))
         self.progress.begin(self.step, total)
         saved = True
@@ -203,6 +204,7 @@ class Training:
         self.total = total
         self._seconds = seconds
         self._evaluated = evaluated
+        self._restored = True
         self._diagnostics = diagnostics
         problem = self._episode.load_state(parts["episode"], fields(values["episode"], "the saved episode"))
         if problem:
