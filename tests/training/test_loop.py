@@ -308,6 +308,14 @@ def test_a_stop_during_evaluation_leaves_it_to_the_resumed_run():
     same_state(whole, second)
 
 
+def test_a_run_stopped_before_its_first_step_starts_once():
+    first, second = training(), training()
+    first.run(60, lambda: True)
+    second.load_state(*first.recorder.checkpoints[0])
+    second.run(60)
+    assert len(first.recorder.named("start") + second.recorder.named("start")) == 1
+
+
 @pytest.mark.parametrize("questions", [0, 1, 3, 7, 24, 25, math.inf])
 @pytest.mark.parametrize("settings", [{}, {"checkpoint_every": 50}, {"eval_every": 7, "checkpoint_every": 0}])
 def test_an_evaluation_that_comes_late_leaves_the_record_and_the_state_as_they_are(questions, settings):

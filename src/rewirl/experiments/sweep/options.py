@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -25,7 +25,10 @@ INDIFFERENT = ("threads", "checkpoint_every", "keep_checkpoints")
 _UNNAMED = (*AXES, *INDIFFERENT, "env_module")
 
 
-_hints = functools.cache(typing.get_type_hints)  # it evaluates text, and a sweep asks for every option of every run
+@functools.cache
+def _hints(settings: Hashable) -> dict[str, Any]:
+    """Return the types of a dataclass's fields; this evaluates text, and a sweep asks for every option of every run."""
+    return typing.get_type_hints(settings)
 
 
 class SweepError(ValueError):
