@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -23,12 +23,6 @@ INDIFFERENT = ("threads", "checkpoint_every", "keep_checkpoints")
 """Options that change neither what a run learns nor what is measured of it."""
 
 _UNNAMED = (*AXES, *INDIFFERENT, "env_module")
-
-
-@functools.cache
-def _hints(settings: Hashable) -> dict[str, Any]:
-    """Return the types of a dataclass's fields; this evaluates text, and a sweep asks for every option of every run."""
-    return typing.get_type_hints(settings)
 
 
 class SweepError(ValueError):
@@ -53,11 +47,16 @@ def options(agent: str) -> dict[str, Option]:
     Raises:
         ValueError: there is no such agent; the nearest one is named.
     """
+    return dict(_options(agent))
+
+
+@functools.cache  # it evaluates type hints, which are text, and a sweep asks for every option of every run
+def _options(agent: str) -> dict[str, Option]:
     kind = agent_config_class(agent)
-    topology = _hints(kind)["topology"]
+    topology = typing.get_type_hints(kind)["topology"]
     found: dict[str, Option] = {}
     for place, settings in (("train", TrainConfig), ("agent", kind), ("topology", topology)):
-        hints = _hints(settings)
+        hints = typing.get_type_hints(settings)
         for field in dataclasses.fields(settings):
             if field.name not in (*AXES, "topology"):
                 found[field.name] = Option(field.name, hints[field.name], place)
