@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from scenario import Score
+
 PATIENCE_SECONDS = 60.0
 """How long one trial may take before it counts as hanging."""
 
@@ -100,3 +102,13 @@ def _memory(name: str) -> int:
         if line.startswith(name + ":"):
             return int(line.split()[1]) * 1024
     raise AssertionError(f"the system does not tell {name}")
+
+
+def tally(score: Score, answer: list[str], what: str) -> None:
+    """Count one attempt by its answer; what did not end well becomes a problem."""
+    score.faults += 1
+    score.survived += answer[0] != "problem"
+    score.compared += "compared" in answer
+    score.refused += answer[0] == "refused"
+    if answer[0] == "problem":
+        score.problems.append(f"{what}: {' '.join(answer[1:])}")

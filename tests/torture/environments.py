@@ -21,9 +21,9 @@ from unittest import mock
 import gymnasium
 import numpy as np
 import probe_environments as probes
-from contained import contained
+from contained import contained, tally
 from gymnasium import spaces
-from score import Score
+from scenario import Score, scenario
 
 from rewirl.agents import SACConfig, TD3Config
 from rewirl.cli import main
@@ -498,6 +498,7 @@ def make_references(root: Path) -> dict[str, Path]:
     return made
 
 
+@scenario("environments", 600)
 def environments(runs: int, seed: int, root: Path) -> Score:
     """Let agents learn in so many environments: everything known first, then at random places."""
     fsync, os.fsync = os.fsync, lambda descriptor: None  # type: ignore[assignment]  # no trial is about a power failure
@@ -506,15 +507,7 @@ def environments(runs: int, seed: int, root: Path) -> Score:
         some = list(itertools.islice(trials(np.random.default_rng(seed)), runs))
         score = Score()
         for trial, answer in contained(some, lambda one: attempt(one, references, root / "scratch")):
-            fine = answer[0] != "problem"
-            if not fine:
-                print(f"{trial.agent}: {trial.case}, at {trial.at}: {' '.join(answer[1:])}", file=sys.stderr)
-            score += Score(1, int(fine), int("compared" in answer), int(answer[0] == "refused"))
+            tally(score, answer, f"{trial.agent}: {trial.case}, at {trial.at}")
         return score
     finally:
         os.fsync = fsync
-
-
-def scenario(runs: int, seed: int, root: Path) -> Score:
-    """Let agents learn in environments that misbehave; see environments."""
-    return environments(runs, seed, root)

@@ -15,7 +15,6 @@ import os
 import pickle
 import shutil
 import struct
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,9 +23,9 @@ from typing import Any
 
 import numpy as np
 import probe_environments  # noqa: F401  (imported before anything is forked)
-from contained import contained
+from contained import contained, tally
 from numpy.typing import NDArray
-from score import Score
+from scenario import Score, scenario
 
 import rewirl
 from rewirl.agents import SACConfig, TD3Config
@@ -1059,16 +1058,13 @@ def _same(resumed: runs.Run, run: Path, step: int = GOOD) -> None:
 
 
 def count(attacks: Iterator[Attack], of: dict[str, Path], root: Path) -> Score:
-    """Carry out attacks and count what came of them; what should not have happened is printed."""
+    """Carry out attacks and count what came of them; what should not have happened is a problem."""
     score = Score()
     scratch = root / "scratch"
     scratch.mkdir(exist_ok=True)
     while part := list(itertools.islice(attacks, 400)):
         for attack, answer in contained(part, lambda one: _quietly(one, of, scratch)):
-            fine = answer[0] != "problem"
-            if not fine:
-                print(f"{attack.agent}, {attack.target}: {attack.name}: {' '.join(answer[1:])}", file=sys.stderr)
-            score += Score(1, int(fine), int("compared" in answer), int(answer[0] == "refused"))
+            tally(score, answer, f"{attack.agent}, {attack.target}: {attack.name}")
     return score
 
 
@@ -1081,14 +1077,10 @@ def _quietly(attack: Attack, of: dict[str, Path], scratch: Path) -> list[str]:
     return attempt(attack, of, scratch)
 
 
-def hostile_files(runs_: int, seed: int, root: Path) -> Score:
+@scenario("hostile-files", 5_000)
+def hostile_files(runs: int, seed: int, root: Path) -> Score:
     """Attack so many times: everything known first, then at random."""
     rng = np.random.default_rng(seed)
     made = make_runs(root)
     everything = itertools.chain(systematic(made, rng), at_random(made, rng))
-    return count(itertools.islice(everything, runs_), made, root)
-
-
-def scenario(runs: int, seed: int, root: Path) -> Score:
-    """Attack files; see hostile_files."""
-    return hostile_files(runs, seed, root)
+    return count(itertools.islice(everything, runs), made, root)
