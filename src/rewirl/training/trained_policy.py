@@ -138,7 +138,7 @@ def _checked(about: dict[str, Any]) -> dict[str, Any]:
         KeyError: something is missing.
     """
     made_in = about["environment"]
-    kinds = {
+    kinds: dict[str, tuple[Any, Any]] = {
         "agent": (about["agent"], str),
         "agent_config": (about["agent_config"], dict),
         "environment": (made_in, dict),

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -25,7 +25,8 @@ INDIFFERENT = ("threads", "checkpoint_every", "keep_checkpoints")
 _UNNAMED = (*AXES, *INDIFFERENT, "env_module")
 
 
-_hints = functools.cache(typing.get_type_hints)  # it evaluates text, and a sweep asks for every option of every run
+# Cached, as it evaluates text, and a sweep asks for every option of every run.
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
 
 
 class SweepError(ValueError):
