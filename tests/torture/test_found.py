@@ -181,6 +181,26 @@ def test_a_topology_without_layers_is_refused(tmp_path, finished):
 
 
 @pytest.mark.parametrize(
+    "change", [{"updates": 1e308}, {"connections": {"actor": 1, "critic1": -(10**30), "critic2": 1}}]
+)
+def test_evaluations_with_impossible_counts_are_refused(tmp_path, finished, change):
+    numbers = {
+        "return_mean": 1.0,
+        "seconds": 1.0,
+        "updates": 0,
+        "connections": {"actor": 1, "critic1": 1, "critic2": 1},
+    }
+    lines = [
+        {"event": "evaluation", "step": 0, **numbers},
+        {"event": "evaluation", "step": 1, **numbers, **change},
+    ]
+    (tmp_path / "config.json").write_bytes((finished / "config.json").read_bytes())
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(ValueError, match="are impossible"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a = " + "[" * 3000, "nested too deeply"),

@@ -127,7 +127,10 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
     steps = column("step", np.int64)
     if np.any(np.diff(steps) <= 0) or steps[0] < 0:
         raise ValueError(f"{path}: the steps of the evaluations do not increase")
-    last = evaluations[-1]["connections"]
+    flops = _flops(evaluations, settings)
+    last = [int(evaluations[-1]["connections"][name]) for name in NETWORKS]
+    if min(last) < 0 or not np.isfinite(flops).all():
+        raise ValueError(f"{path}: connections or updates of an evaluation are impossible")
     return RunData(
         path,
         _text(train["agent"]),
@@ -140,8 +143,8 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         steps,
         column("return_mean", np.float64),
         column("seconds", np.float64),
-        _flops(evaluations, settings),
-        sum(int(last[name]) for name in NETWORKS),
+        flops,
+        sum(last),
         {int(line["step"]): _topology(line["networks"]) for line in lines if line["event"] == "topology"},
     )
 
