@@ -17,7 +17,7 @@ from rewirl.seeding import generator
 from rewirl.topology import LayerState, TopologyConfig, rewire
 from rewirl.topology.set import SET
 from rewirl.training import run, strict_json
-from rewirl.training.checkpoint import load_checkpoint, save_checkpoint
+from rewirl.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from rewirl.training.policy import PolicyError, load_policy, save_policy
 from rewirl.training.progress import Silent
 from rewirl.training.run_directory import RunDirectory, RunDirectoryError
@@ -72,7 +72,7 @@ def test_settings_of_other_kinds_are_refused(signed, finished, name, value):
     config["agent"][name] = value
     with (
         RunDirectory.open(signed(config), lock=False) as opened,
-        pytest.raises(RunDirectoryError, match=f"{name} cannot be"),
+        pytest.raises(RunDirectoryError, match=rf"{name}(\[1\])? is .*, which is not"),
     ):
         run.settings_of(opened)
 
@@ -89,15 +89,15 @@ def test_settings_of_the_right_kinds_are_taken():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"actor": 3}, "no attribute"),
+        ({"actor": 3}, "actor is 3"),
         ({"observation_size": 10**12}, "sizes do not fit"),
-        ({"observation_size": 3.0}, "sizes do not fit"),
-        ({"bounds": {"low": [-(10**400)], "high": [1], "dtype": "float32"}}, "too large"),
-        ({"environment": {"name": "x", "id": None}}, "'kwargs' is missing"),
+        ({"observation_size": 3.0}, "observation_size is 3.0"),
+        ({"bounds": {"low": [-(10**400)], "high": [1], "dtype": "float32"}}, "a bound of low"),
+        ({"environment": {"name": "x", "id": None}}, "is missing"),
         ({"environment": "x"}, "not a policy"),
-        ({"seed": "0"}, "the seed cannot be '0'"),
-        ({"step": -1}, "the step cannot be -1"),
-        ({"agent": None}, "the agent cannot be None"),
+        ({"seed": "0"}, "seed"),
+        ({"step": -1}, "step"),
+        ({"agent": None}, "agent"),
     ],
 )
 def test_policies_of_other_kinds_are_refused(tmp_path, finished, change, message):
@@ -156,7 +156,7 @@ def refused_on_resuming(path, finished, arrays, values):
     (path / "config.json").write_bytes((finished / "config.json").read_bytes())
     (path / "metrics.jsonl").write_bytes((finished / "metrics.jsonl").read_bytes())
     save_checkpoint(path / "checkpoints", 33, arrays, values)
-    with pytest.raises(ValueError, match=r"state of a training run|checkpoint of step|saved"):
+    with pytest.raises(CheckpointError, match="does not fit the run"):
         run.resume(path, Silent(), 40)
 
 

@@ -187,7 +187,7 @@ class Training:
     def _load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
         missing = [
             name
-            for name in ("step", "total_timesteps", "seconds", "warm_up", "diagnostics", "agent", "replay", "episode")
+            for name in ("step", "total_timesteps", "seconds", "evaluated", "warm_up", "diagnostics", "agent", "replay", "episode")
             if name not in values
         ]
         if missing:
@@ -200,7 +200,7 @@ class Training:
             parts[name][rest] = array
         step, total = (count(values[name], f"the saved {name}") for name in ("step", "total_timesteps"))
         seconds = number(values["seconds"], "the saved number of seconds")
-        evaluated = values.get("evaluated")
+        evaluated = values["evaluated"]
         evaluated = None if evaluated is None else count(evaluated, "the saved step of the latest evaluation")
         diagnostics = fields(values["diagnostics"], "the saved diagnostics")
         diagnostics = {name: number(value, f"the saved {name[:100]}") for name, value in diagnostics.items()}
