@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from rewirl.replay import Replay
 
 
+_SAVED = ("step", "total_timesteps", "seconds", "evaluated", "warm_up", "diagnostics", "agent", "replay", "episode")
+"""What the state of a training run consists of."""
+
+
 class DivergedError(RuntimeError):
     """The agent computes values that are not finite; learning on is useless."""
 
@@ -185,11 +189,7 @@ class Training:
             raise ValueError(f"this is not the state of a training run: {type(error).__name__}: {error}") from error
 
     def _load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
-        missing = [
-            name
-            for name in ("step", "total_timesteps", "seconds", "evaluated", "warm_up", "diagnostics", "agent", "replay", "episode")
-            if name not in values
-        ]
+        missing = [name for name in _SAVED if name not in values]
         if missing:
             raise ValueError(f"this is not the state of a training run: {', '.join(missing)} missing")
         parts: dict[str, dict[str, NDArray[Any]]] = {"agent": {}, "replay": {}, "episode": {}}
