@@ -6,6 +6,8 @@ import math
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from rewirl import seeding
 from rewirl.nn import Initialisation, SparseMLP, Tiles
 from rewirl.topology import LayerState, Schedule, TopologyConfig, densities, density_at, random_topology, rewire
@@ -68,11 +70,16 @@ class Adaptation:
             network: which has just taken a step of its optimiser.
             update: number of the gradient update, from 1.
             batch: of that step, whose gradient rules may ask for.
+
+        Raises:
+            FloatingPointError: a weight is not finite.
         """
         fraction = self.schedule.fraction_at(update)
         for index, (layer, wanted) in enumerate(zip(network.layers, self._wanted(name, network, update), strict=True)):
             if layer.dense and wanted == layer.connections:
                 continue
+            if not np.isfinite(layer.values).all():
+                raise FloatingPointError(f"layer {index} of {name} has weights that are not finite")
             gradient = partial(network.dense_gradient, index, batch) if self.rule.uses_gradient else None
             state = LayerState(layer.shape, layer.places(), layer.values, gradient)
             change = rewire(self.rule, state, fraction, self._rng, self._regrow_dropped, wanted, self._config.spread)

@@ -193,7 +193,6 @@ def rewire(
 
     Raises:
         ValueError: the fraction or the state is impossible, or the rule returned what would break the topology.
-        FloatingPointError: a weight is not finite.
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"the fraction of connections to rewire must be between 0 and 1, got {fraction}")
@@ -299,7 +298,7 @@ def _check_state(state: LayerState) -> None:
     if places[0] < 0 or places[-1] >= state.total or (np.diff(places) == 0).any():
         raise ValueError(f"the places of a layer of shape {state.shape} must be distinct and in [0, {state.total})")
     if not np.isfinite(state.weights).all():
-        raise FloatingPointError(f"a layer of shape {state.shape} has weights that are not finite")
+        raise ValueError(f"a layer of shape {state.shape} has weights that are not finite: the training has diverged")
 
 
 def _checked_scores(rule: Rule, returned: Any, state: LayerState) -> NDArray[np.float64]:
