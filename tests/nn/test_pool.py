@@ -47,9 +47,9 @@ def test_a_closed_pool_has_no_threads_and_still_works(process_threads):
     assert process_threads.come_to(before)
     assert pool.threads == 1
     pool.close()
-    network = random_network([3, 2], [None], np.random.default_rng(0))
-    Group([network, network], pool).forward(pack(np.ones((5, 3), dtype=np.float32)))
-    assert np.isfinite(network.output).all()
+    networks = [random_network([3, 2], [None], np.random.default_rng(seed)) for seed in range(2)]
+    Group(networks, pool).forward(pack(np.ones((5, 3), dtype=np.float32)))
+    assert all(np.isfinite(network.output).all() for network in networks)
 
 
 def test_a_pool_that_is_forgotten_leaves_no_threads(process_threads):

@@ -9,8 +9,10 @@ if it ends in anything but what is documented: another exception, a crash, secon
 proportion, or being accepted and useless. Parsers are led by the lines they run: an input that reaches new ones is
 mutated further.
 
-With --sanitize the core is built with sanitizers, by pip into a temporary directory or --build DIR, and the command
-runs again in a Python that loads them.
+With --sanitize address,undefined the core is built with sanitizers, by pip into a temporary directory or --build DIR,
+and the command runs again in a Python that loads them. With --sanitize thread it is the threads' part of the core's
+own tests (native/tests.cpp) that is built and run over and over: an interpreter that was built without that sanitizer
+gives it nothing but noise.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import mmap
 import os
 import pickle
 import random
+import re
 import resource
 import select
 import signal
@@ -303,8 +306,7 @@ def sanitized(sanitizers: str, build: Path, arguments: list[str]) -> int:
     for setting in settings:
         command += ["-C", setting]
     subprocess.run([*command, str(ROOT)], check=True)
-    library = "libtsan.so" if "thread" in sanitizers else "libasan.so"
-    preload = [library, "libstdc++.so"] + (["libubsan.so"] if "undefined" in sanitizers else [])
+    preload = ["libasan.so", "libstdc++.so"] + (["libubsan.so"] if "undefined" in sanitizers else [])
     found = [
         subprocess.run(["g++", f"-print-file-name={name}"], check=True, capture_output=True, text=True).stdout.strip()
         for name in preload
@@ -317,14 +319,33 @@ def sanitized(sanitizers: str, build: Path, arguments: list[str]) -> int:
         # Leaks are not looked for: the interpreter ends without freeing what it has.
         "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:abort_on_error=1:handle_segv=1",
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        # numpy and the interpreter were built without it, so what they do under their lock looks like races.
-        "TSAN_OPTIONS": "ignore_noninstrumented_modules=1:halt_on_error=1",
         "REWIRL_FUZZ_SANITIZED": sanitizers,
     }
     again = [sys.executable, str(Path(__file__).resolve()), *arguments]
-    if "thread" in sanitizers:  # older thread sanitizers fail under randomised addresses
-        again = ["setarch", "-R", *again]
     return subprocess.run(again, env=environment, check=False).returncode
+
+
+def threads(build: Path, seconds: float, shout: Callable[[str], None]) -> int:
+    """Build the core's own tests with the thread sanitizer, run those of threads for so long, and return a status."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    settings = {"CMAKE_BUILD_TYPE": "Debug", "REWIRL_NATIVE_TESTS": "ON", "REWIRL_SANITIZE": "thread"}
+    configure = ["cmake", "-S", str(ROOT), "-B", str(build), *(f"-D{name}={value}" for name, value in settings.items())]
+    for command in (configure, ["cmake", "--build", str(build), "--parallel", "2"]):
+        subprocess.run(command, check=True, env={**os.environ, "PATH": path}, stdout=subprocess.DEVNULL)
+    passed = rounds = failures = 0
+    end = time.monotonic() + seconds
+    while rounds == 0 or time.monotonic() < end:
+        # Without random addresses, under which older thread sanitizers do not start.
+        command = ["setarch", "-R", str(build / "native_tests"), "pool"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        rounds += 1
+        found = re.search(r"(\d+) passed, 0 failed", done.stdout)
+        passed += int(found[1]) if found else 0
+        if done.returncode != 0 or not found:
+            failures += 1
+            shout(f"FAILED: {done.stdout}\n{done.stderr[-6000:]}")
+    shout(f"threads: {rounds} rounds, {passed} checks passed, {failures} failures")
+    return 1 if failures else 0
 
 
 def main() -> int:
@@ -339,6 +360,10 @@ def main() -> int:
     parser.add_argument("--sanitize", help="address,undefined or thread; for native only")
     parser.add_argument("--build", type=Path, help="where the sanitized core is built; temporary if not given")
     given = parser.parse_args()
+
+    def shout(text: str) -> None:
+        print(text, flush=True)
+
     if given.sanitize:
         if given.target != "native":
             parser.error("--sanitize is for native only")
@@ -347,10 +372,10 @@ def main() -> int:
             if getattr(given, name):
                 arguments += [f"--{name}", str(getattr(given, name).absolute())]
         with tempfile.TemporaryDirectory(prefix="sanitized-") as temporary:
-            return sanitized(given.sanitize, (given.build or Path(temporary)).absolute(), arguments)
-
-    def shout(text: str) -> None:
-        print(text, flush=True)
+            build = (given.build or Path(temporary)).absolute()
+            if given.sanitize == "thread":
+                return threads(build, given.seconds, shout)
+            return sanitized(given.sanitize, build, arguments)
 
     fuzzer = Fuzzer(make_target(given.target), given.seed, given.keep)
     try:

@@ -164,7 +164,8 @@ def _runs(
         for name, value in overrides.items():
             _option(agent, name, f"--{name.replace('_', '-')}", ())
             axes[name] = [value]
-        for env, values in itertools.product(envs, itertools.product(*axes.values())):
+        # One product of all, which is not multiplied out before it is counted.
+        for env, *values in itertools.product(envs, *axes.values()):
             options_ = dict(zip(axes, values, strict=True))
             reference = options_.get(_WARM_UP)
             for seed in seeds:
