@@ -56,11 +56,11 @@ def trained(path: Path, agent: str, steps: int, *options: str, threads: int = 1,
 
 
 def fingerprint(saved: Checkpoint, evaluations: bool) -> str:
-    """Return a hash of everything that is saved, but seconds; evaluations themselves only where they are asked for."""
+    """Return a hash of everything that is saved, but seconds and settings; of evaluations only if asked."""
     digest = hashlib.sha256()
     for name, array in sorted(saved.arrays.items()):
         digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
-    aside = {"seconds", "metrics_offset"} | (set() if evaluations else {"evaluated"})
+    aside = {"seconds", "metrics_offset", "config"} | (set() if evaluations else {"evaluated"})
     digest.update(json.dumps({k: v for k, v in saved.values.items() if k not in aside}, sort_keys=True).encode())
     return digest.hexdigest()
 

@@ -14,6 +14,7 @@ from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.experiments.run_data import read_run
 from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.options import SweepError
+from rewirl.experiments.sweep.plan import plan
 from rewirl.nn import empty_tiles
 from rewirl.topology import TopologyConfig
 from rewirl.training import run, strict_json
@@ -219,3 +220,17 @@ def test_sweeps_that_cannot_be_are_refused_at_once(tmp_path, text, message):
     with pytest.raises(SweepError, match=message):
         read_sweep(str(tmp_path / "sweep.toml"))
     assert time.process_time() - before < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("env_kwargs = {a = inf}", "env_kwargs.a is inf, which JSON cannot hold"),
+        ("env_kwargs = {a = 1979-05-27}", "env_kwargs.a is .*, which JSON cannot hold"),
+        ("n_steps = 9223372036854775807", "n_steps must be at least 1 and at most 10,000"),
+    ],
+)
+def test_sweeps_of_runs_that_cannot_be_recorded_or_computed_are_refused(tmp_path, text, message):
+    (tmp_path / "sweep.toml").write_text(SMALL + text)
+    with pytest.raises(SweepError, match=message):
+        plan(read_sweep(str(tmp_path / "sweep.toml")).wanted, tmp_path / "runs")

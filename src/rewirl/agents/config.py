@@ -83,7 +83,7 @@ class AgentConfig:
         self._require("bias_correction", self.bias_correction in ("network", "connection"), "network or connection")
         self._require("batch_size", 1 <= self.batch_size < 2**31, "at least 1 and below 2^31")
         self._require("gamma", 0 <= self.gamma <= 1, "between 0 and 1")
-        self._require("n_steps", self.n_steps >= 1, "at least 1")
+        self._require("n_steps", 1 <= self.n_steps <= 10_000, "at least 1 and at most 10,000")
         self._require("n_steps_after", self.n_steps_after >= 0, "0 or more")
         self._require("tau", 0 < self.tau <= 1, "above 0 and at most 1")
         self._require("redo_every", self.redo_every >= 0, "0 or more")

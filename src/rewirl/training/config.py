@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from rewirl.training import strict_json
+
 
 def default_threads() -> int:
     """Return 2 when this process may run on two or more cores, else 1."""
@@ -82,3 +84,4 @@ class TrainConfig:
             raise ValueError(f"warm_up_policy must be a directory, got {self.warm_up_policy!r}")
         if not isinstance(self.env_kwargs, dict):
             raise ValueError(f'env_kwargs must be a JSON object such as {{"render_fps": 30}}, got {self.env_kwargs!r}')
+        strict_json.plain(self.env_kwargs, "env_kwargs")  # the run's record could not hold anything else
