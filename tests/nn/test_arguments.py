@@ -192,7 +192,7 @@ def test_places_and_values_are_arrays(places, values):
 
 def test_layers_too_large_for_their_index_are_refused():
     for sizes in ([2**24 - 1, 2**24 - 1], [2**24, 2**24], [2**31 - 1, 2**31 - 1], [2**31 - 1, 1]):
-        with pytest.raises(ValueError, match=r"is too large to be indexed|at most 2\^24 inputs and outputs"):
+        with pytest.raises(ValueError, match=r"too few connections for its size|at most 2\^24 inputs and outputs"):
             _core.Mlp(sizes, [np.array([0])], [zeros(1)])
 
 

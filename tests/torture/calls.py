@@ -281,6 +281,8 @@ class Session:
                 sizes[self.random.randrange(len(sizes))] = self.random.choice((130, 200, 300))
         densities = [self.random.choice(cases.DENSITIES) for _ in sizes[1:]]
         network = cases.random_network(sizes, densities, self.rng)
+        for old in self.networks[:-5]:
+            self.x.pop(id(old), None)  # another network may get its id
         self.networks = [*self.networks[-5:], network]
         return network
 

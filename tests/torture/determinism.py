@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -48,7 +49,8 @@ def trained(path: Path, agent: str, steps: int, *options: str, threads: int = 1,
     """Train by the command line in a process of its own and return what was saved at the end."""
     command = [sys.executable, "-c", TRAIN, sets or _core.instruction_set(), "--agent", agent, "--run-dir", str(path)]
     command += ["--total-timesteps", str(steps), "--threads", str(threads), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    where = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "training")}  # of environments made for tests
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=where)
     assert done.returncode == 0, done.stdout + done.stderr
     saved = load_latest(path / "checkpoints", lambda message: None)
     assert saved is not None and saved.step == steps

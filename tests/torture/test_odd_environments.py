@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-import environments
+import odd_environments as environments
 import pytest
 from contained import contained
 
