@@ -225,6 +225,7 @@ def test_sweeps_that_cannot_be_are_refused_at_once(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("eval_episodes = 9007199254740992", "eval_episodes must be at most 10,000"),
         ("env_kwargs = {a = inf}", "env_kwargs.a is inf, which JSON cannot hold"),
         ("env_kwargs = {a = 1979-05-27}", "env_kwargs.a is .*, which JSON cannot hold"),
         ("n_steps = 9223372036854775807", "n_steps must be at least 1 and at most 10,000"),

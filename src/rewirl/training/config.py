@@ -75,8 +75,9 @@ class TrainConfig:
                 raise ValueError(f"{name} must be an integer, got {value!r}")
             if value < lowest:
                 raise ValueError(f"{name} must be at least {lowest}, got {value}")
-        if self.threads > 256:
-            raise ValueError(f"threads must be at most 256, got {self.threads}")
+        for name, highest in {"eval_episodes": 10_000, "threads": 256}.items():  # each is an environment or a thread
+            if getattr(self, name) > highest:
+                raise ValueError(f"{name} must be at most {highest:,}, got {getattr(self, name):,}")
         for name in ("agent", "env"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"{name} must be a name, got {getattr(self, name)!r}")
