@@ -9,6 +9,7 @@ import math
 import random
 import struct
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -74,22 +75,24 @@ def write(path: Path, files: dict[str, bytes]) -> None:
             target.write_bytes(content)
 
 
-class Target:
+class Target(ABC):
     """What fuzz.py asks of a target."""
 
     name = ""
     traced = True
     bounded = True
 
+    @abstractmethod
     def seeds(self) -> list[bytes]:
-        raise NotImplementedError
+        """Return valid inputs to begin with."""
 
+    @abstractmethod
     def mutate(self, rng: random.Random, corpus: Sequence[bytes]) -> bytes:
-        raise NotImplementedError
+        """Return an input made from some of these."""
 
+    @abstractmethod
     def run(self, data: bytes) -> tuple[int, int]:
         """Return how many were accepted and refused; raise anything for a failure."""
-        raise NotImplementedError
 
 
 class Bundles(Target):

@@ -25,10 +25,8 @@ class ActionBounds:
     def __init__(self, low: ArrayLike, high: ArrayLike, dtype: Any = np.float32) -> None:
         """See the class."""
         self.dtype = np.dtype(dtype)
-        lower, upper = (
-            np.array(low, np.float64),
-            np.array(high, np.float64),
-        )  # which are the environment's own to change
+        # Copies: the environment's own arrays may change.
+        lower, upper = np.array(low, np.float64), np.array(high, np.float64)
         if lower.ndim != 1 or lower.shape != upper.shape or lower.size == 0:
             raise ValueError(f"action bounds must be two vectors of one length, got {lower.shape} and {upper.shape}")
         if not (np.isfinite(lower).all() and np.isfinite(upper).all() and (lower <= upper).all()):
