@@ -134,8 +134,12 @@ uint32_t below(const BitGenerator& bits, uint32_t n) {
   }
 }
 
-const BitGenerator& bits_of(const nb::capsule& capsule) {
-  REQUIRE(capsule.name() && std::strcmp(capsule.name(), "BitGenerator") == 0, "the capsule is not that of a NumPy bit generator");
+// Takes the bit generator, not its capsule, which does not keep it alive.
+const BitGenerator& bits_of(const nb::handle& bit_generator) {
+  static const nb::handle type = nb::object(nb::module_::import_("numpy.random").attr("BitGenerator")).release();
+  REQUIRE(nb::isinstance(bit_generator, type), "a NumPy bit generator is needed, such as Generator.bit_generator");
+  const nb::capsule capsule = nb::cast<nb::capsule>(bit_generator.attr("capsule"));
+  REQUIRE(capsule.name() && std::strcmp(capsule.name(), "BitGenerator") == 0, "the bit generator has no capsule of NumPy's");
   return *static_cast<const BitGenerator*>(capsule.data());
 }
 
@@ -302,7 +306,7 @@ NB_MODULE(_core, m) {
 
   m.def(
       "sample_rows",
-      [](Pool& pool, const nb::capsule& bit_generator, const Rows& rows, size_t first, size_t live, size_t count,
+      [](Pool& pool, const nb::object& bit_generator, const Rows& rows, size_t first, size_t live, size_t count,
          const std::vector<WritableTiles>& outs) {
         check_gather(rows, count, outs);
         const size_t capacity = rows.shape(0);
@@ -326,7 +330,7 @@ NB_MODULE(_core, m) {
 
   m.def(
       "sample_windows",
-      [](const nb::capsule& bit_generator, const Rows& rows, const Vector<uint8_t>& ends, size_t first, size_t live, size_t count,
+      [](const nb::object& bit_generator, const Rows& rows, const Vector<uint8_t>& ends, size_t first, size_t live, size_t count,
          int steps, float gamma, size_t observation_size, const std::vector<WritableTiles>& outs,
          const std::vector<WritableTiles>& between) {
         check_gather(rows, count, outs);
@@ -458,7 +462,7 @@ NB_MODULE(_core, m) {
            },
            "x"_a)
       .def("act_squashed",
-           [](Mlp& s, const Vector<float>& x, const std::optional<nb::capsule>& bit_generator, float scale) {
+           [](Mlp& s, const Vector<float>& x, const std::optional<nb::object>& bit_generator, float scale) {
              const FlushSubnormals flush;
              Buffer<float> y = act(s, x);
              const Buffer<float> noise = bit_generator ? normals(bits_of(*bit_generator), y.size()) : Buffer<float>();
@@ -613,7 +617,7 @@ NB_MODULE(_core, m) {
 
   m.def(
       "squash",
-      [](const Mlp& network, const WritableTiles& out, const std::optional<nb::capsule>& bit_generator, float scale, float bound) {
+      [](const Mlp& network, const WritableTiles& out, const std::optional<nb::object>& bit_generator, float scale, float bound) {
         float* to = of_output(out, network, "the array to write to");
         const size_t floats = out.shape(1) * out.shape(2);
         const FlushSubnormals flush;
@@ -628,7 +632,7 @@ NB_MODULE(_core, m) {
 
   m.def(
       "sample_squashed_gaussian",
-      [](const Mlp& network, const WritableTiles& out, const WritableTiles& noise, const WritableTiles& log_probability, const nb::capsule& bit_generator) {
+      [](const Mlp& network, const WritableTiles& out, const WritableTiles& noise, const WritableTiles& log_probability, const nb::object& bit_generator) {
         const auto [actions, width] = require_gaussian(network, Tiles(out));
         require_tiles(Tiles(noise), network.tiles, actions, network.vectors, "the noise");
         require_tiles(Tiles(log_probability), network.tiles, 1, network.vectors, "the logarithm of the probability");
@@ -669,7 +673,7 @@ NB_MODULE(_core, m) {
 
   m.def(
       "normal",
-      [](const nb::capsule& bit_generator, size_t count) {
+      [](const nb::object& bit_generator, size_t count) {
         const Buffer<float> numbers = normals(bits_of(bit_generator), count);
         return view(numbers, {count});
       },

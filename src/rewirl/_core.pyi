@@ -12,7 +12,7 @@ def use_instruction_set(name: str) -> None: ...
 def empty_tiles(tiles: int, features: int, width: int) -> NDArray[np.float32]: ...
 def gather_rows(rows: NDArray[np.float32], index: NDArray[np.int64], outs: Sequence[NDArray[np.float32]]) -> None: ...
 def sample_windows(
-    bit_generator: object,
+    bit_generator: np.random.BitGenerator,
     rows: NDArray[np.float32],
     ends: NDArray[np.uint8],
     first: int,
@@ -26,7 +26,7 @@ def sample_windows(
 ) -> None: ...
 def sample_rows(
     pool: Pool,
-    bit_generator: object,
+    bit_generator: np.random.BitGenerator,
     rows: NDArray[np.float32],
     first: int,
     live: int,
@@ -70,7 +70,7 @@ class Mlp:
     def input_gradient(self) -> NDArray[np.float32]: ...
     def act(self, x: NDArray[np.float32]) -> NDArray[np.float32]: ...
     def act_squashed(
-        self, x: NDArray[np.float32], bit_generator: object | None = None, scale: float = 1.0
+        self, x: NDArray[np.float32], bit_generator: np.random.BitGenerator | None = None, scale: float = 1.0
     ) -> NDArray[np.float32]: ...
     def dense_gradient(self, layer: int, x: NDArray[np.float32]) -> NDArray[np.float32]: ...
     def rewire(self, layer: int, dropped: NDArray[np.int64], grown: NDArray[np.int64]) -> None: ...
@@ -132,7 +132,7 @@ def minimum(
 def squash(
     network: Mlp,
     out: NDArray[np.float32],
-    bit_generator: object | None = None,
+    bit_generator: np.random.BitGenerator | None = None,
     scale: float = 1.0,
     bound: float = 1.0,
 ) -> None: ...
@@ -141,7 +141,7 @@ def sample_squashed_gaussian(
     out: NDArray[np.float32],
     noise: NDArray[np.float32],
     log_probability: NDArray[np.float32],
-    bit_generator: object,
+    bit_generator: np.random.BitGenerator,
 ) -> None: ...
 def squashed_gaussian_gradient(
     network: Mlp,
@@ -151,5 +151,5 @@ def squashed_gaussian_gradient(
     d_log_probability: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None: ...
-def normal(bit_generator: object, count: int) -> NDArray[np.float32]: ...
+def normal(bit_generator: np.random.BitGenerator, count: int) -> NDArray[np.float32]: ...
 def squash_gradient(squashed: NDArray[np.float32], gradient: NDArray[np.float32]) -> None: ...

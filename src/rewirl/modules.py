@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+RAISED = (Exception, SystemExit)
+"""What a user's own code may raise and be reported for: a sys.exit() in it must not end a run unsaved."""
+
 
 def import_module(name: str) -> ModuleType:
     """Import a module from where Python looks, or from the working directory.

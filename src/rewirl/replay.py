@@ -191,7 +191,7 @@ class Replay:
         """
         if self._size == 0:
             raise ValueError("the replay memory is empty: store a transition before sampling")
-        bits = self._rng.bit_generator.capsule
+        bits = self._rng.bit_generator
         if steps == 1:
             # Of a ring that is full for good any row may be the first.
             first = self._first if self._has_forgotten else 0

@@ -192,6 +192,23 @@ def test_units_are_ablated_while_an_agent_learns_and_a_restored_one_goes_on_to_t
         assert ablated > 0
 
 
+@pytest.mark.parametrize("structure", ["constant-fan-in", "1:4"])
+def test_a_saved_topology_that_breaks_its_structure_is_refused(structure):
+    config = TD3Config(hidden_sizes=(40, 30), topology=TopologyConfig(sparsity=0.6, structure=structure))
+    agent = make_agent("ds-td3", config, 7, 3, 0)
+    arrays, values = agent.state()
+    for name, layer in (("actor", 0), ("critic2", 1)):
+        places = arrays[f"{name}.{layer}.places"]
+        n_in = agent.networks()[name].sizes[layer]
+        free = np.setdiff1d(np.arange(n_in), places[places < n_in])  # one connection of the last unit to the first
+        moved = np.sort(np.append(places[:-1], free[0]))
+        with pytest.raises(
+            ValueError, match=f"the saved {name}: layer {layer} does not have the structure {structure}"
+        ):
+            agent.load_state({**arrays, f"{name}.{layer}.places": moved}, values)
+    agent.load_state(arrays, values)
+
+
 def test_snip_keeps_what_the_loss_is_most_sensitive_to():
     snip = {"rule": "prune", "drop": "sensitivity", "initial_sparsity": 0.0, "sparsity": 0.8}
     snip |= {"sparsity_start": 0, "sparsity_end": 2, "adapt_every": 2, "adapt_end": 2}

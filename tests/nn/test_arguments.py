@@ -233,7 +233,7 @@ def moved_by_a_byte(array):
 def test_arrays_must_be_aligned_to_their_numbers(network, pool):
     generator = np.random.PCG64(0)
     tiles, one, rows = moved_by_a_byte(zeros(1, 6, 16)), moved_by_a_byte(zeros(6)), moved_by_a_byte(zeros(5, 6))
-    index, outs, bits = np.zeros(1, np.int64), [zeros(1, 6, 16)], generator.capsule
+    index, outs = np.zeros(1, np.int64), [zeros(1, 6, 16)]
     Group([network], pool).forward(zeros(1, 6, 16))
     for call in (
         lambda: _core.forward(pool, [network.core], tiles),
@@ -241,7 +241,7 @@ def test_arrays_must_be_aligned_to_their_numbers(network, pool):
         lambda: _core.gather_rows(rows, index, outs),
         lambda: _core.gather_rows(zeros(5, 6), moved_by_a_byte(index), outs),
         lambda: _core.gather_rows(zeros(5, 6), index, [tiles]),
-        lambda: _core.sample_rows(pool, bits, rows, 0, 5, 1, outs),
+        lambda: _core.sample_rows(pool, generator, rows, 0, 5, 1, outs),
         lambda: _core.squash_gradient(tiles, outs[0]),
         lambda: _core.squash(network.core, moved_by_a_byte(zeros(1, 2, 16))),
         lambda: network.rewire(0, moved_by_a_byte(index), NOTHING),
@@ -266,10 +266,21 @@ def test_sizes_that_no_memory_has_room_for_are_refused():
         _core.empty_tiles(2**60, 1, 16)
     for count in (2**61, 2**62):
         with pytest.raises(MemoryError):
-            _core.normal(generator.capsule, count)
+            _core.normal(generator, count)
     rows, ends, out = zeros(5, 4), np.zeros(5, np.uint8), zeros(1, 4, 16)
     with pytest.raises(ValueError, match="rows need states"):
-        _core.sample_windows(generator.capsule, rows, ends, 0, 5, 4, 2, 0.9, 2**63, [out])
+        _core.sample_windows(generator, rows, ends, 0, 5, 4, 2, 0.9, 2**63, [out])
+
+
+def test_only_a_bit_generator_itself_can_give_random_numbers(network):
+    """Its capsule alone does not keep it alive."""
+    own, same = np.random.PCG64(3), np.random.PCG64(3)
+    assert np.array_equal(_core.normal(own, 5), _core.normal(same, 5))
+    assert np.isfinite(_core.normal(np.random.PCG64(3), 5)).all()  # nobody else holds this one
+    for other in (own.capsule, np.random.Generator(own), network.core, 3):
+        for call in (_core.normal, lambda bits, count: network.core.act_squashed(zeros(6), bits, 1.0)):
+            with pytest.raises(ValueError, match="NumPy bit generator"):
+                call(other, 5)
 
 
 def test_a_pool_for_which_there_are_not_enough_threads_is_refused():

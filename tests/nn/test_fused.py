@@ -173,11 +173,11 @@ def test_sampled_rows_are_those_that_numpy_would_draw(threads):
     one, other = np.random.default_rng(0), np.random.default_rng(0)
     for filled, count in ((100, 37), (1, 4), (99, 150), (7, 16), (100, 501), (50, 256), (50, 112)):
         out = empty_tiles(count, 41)
-        _core.sample_rows(pool, one.bit_generator.capsule, rows, 0, filled, count, [out])
+        _core.sample_rows(pool, one.bit_generator, rows, 0, filled, count, [out])
         assert np.array_equal(unpack(out, count), rows[other.integers(filled, size=count)])
     for filled in (0, 101):
         with pytest.raises(ValueError, match="of 100 rows"):
-            _core.sample_rows(pool, one.bit_generator.capsule, rows, 0, filled, 5, [empty_tiles(5, 41)])
+            _core.sample_rows(pool, one.bit_generator, rows, 0, filled, 5, [empty_tiles(5, 41)])
     with pytest.raises(ValueError, match="differ in number or width"):
-        _core.sample_rows(pool, one.bit_generator.capsule, rows, 0, 5, 5, [empty_tiles(5, 40), empty_tiles(20, 1)])
+        _core.sample_rows(pool, one.bit_generator, rows, 0, 5, 5, [empty_tiles(5, 40), empty_tiles(20, 1)])
     pool.close()

@@ -328,6 +328,14 @@ def test_a_rule_that_cannot_be_is_refused_with_the_reason(name, message):
         rule(name, TopologyConfig())
 
 
+@pytest.mark.parametrize(("line", "raised"), [("1 / 0", "ZeroDivisionError"), ("raise SystemExit('no')", "SystemExit")])
+def test_a_module_of_rules_that_cannot_be_imported_is_reported(line, raised, tmp_path, monkeypatch):
+    (tmp_path / f"rules_of_{raised}.py").write_text(line + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=f"importing rules_of_{raised} raised {raised}"):
+        rule(f"rules_of_{raised}:Mine", TopologyConfig())
+
+
 def test_a_rule_that_does_not_adapt_is_not_even_asked():
     class Frozen(Faulty):
         adapts = False

@@ -261,7 +261,8 @@ class Session:
         return self.random.choice(self.pools)
 
     def bits(self) -> Any:
-        return self.random.choice(self.generators).capsule
+        bits = self.random.choice(self.generators)
+        return bits if self.random.random() < 0.95 else self.random.choice((bits.capsule, np.random.Generator(bits), 3))
 
     def any_network(self) -> Any:
         if not self.networks:

@@ -147,6 +147,7 @@ STEPS_REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "an assertion": (_raising(AssertionError()), r"step\(\) raised AssertionError"),
     "a StopIteration": (_raising(StopIteration("x")), r"step\(\) raised StopIteration"),
     "a lack of memory": (_raising(MemoryError("the simulator")), r"step\(\) raised MemoryError: the simulator"),
+    "an exit": (_raising(SystemExit(3)), r"step\(\) raised SystemExit: 3"),
     "a recursion": (_raising(RecursionError("too deep")), r"step\(\) raised RecursionError"),
 }
 """What is done to the outcome of a step, and what the message says."""
@@ -157,6 +158,7 @@ RESETS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a reset of nothing": (lambda r: None, r"reset\(\) must return an observation and a dict"),
     "a reset to nan": (lambda r: (r[0] * np.nan, {}), r"observation\[0\] is nan"),
     "a reset to another shape": (lambda r: (r[0][:1], {}), r"the observation has shape \(1,\)"),
+    "a reset that exits": (_raising(SystemExit("no licence")), r"reset\(\) raised SystemExit: no licence"),
     "a reset that raises": (_raising(OSError("no track")), r"reset\(\) raised OSError: no track"),
 }
 """The same for the outcome of a reset."""

@@ -71,6 +71,10 @@ def raising(observation, reward):
     raise ZeroDivisionError("no wind")
 
 
+def leaving(observation, reward):
+    raise SystemExit(2)
+
+
 FAULTS = {
     "nan reward": (lambda o, r: (o, float("nan")), "the reward is nan"),
     "infinite reward": (lambda o, r: (o, -np.inf), "the reward is -inf"),
@@ -82,6 +86,7 @@ FAULTS = {
     "short observation": (lambda o, r: (o[:2], r), r"the observation has shape \(2,\) but .* says \(3,\)"),
     "wide observation": (lambda o, r: (o[None], r), r"the observation has shape \(1, 3\)"),
     "dict observation": (lambda o, r: ({"place": o}, r), r"the observation is not an array of numbers \(dict"),
+    "exit": (leaving, r"step\(\) raised SystemExit: 2 \(.*test_environments.py, line \d+\)"),
     "exception": (raising, r"step\(\) raised ZeroDivisionError: no wind \(.*test_environments.py, line \d+\)"),
 }
 
@@ -169,6 +174,9 @@ def test_a_module_that_cannot_be_imported_is_refused(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UnsuitableEnvironmentError, match="importing env_module 'broken_envs' raised ZeroDivisionError"):
         environment_source("Pendulum-v1", None, "broken_envs")
+    (tmp_path / "leaving_envs.py").write_text("import sys\nsys.exit('no licence')\n")
+    with pytest.raises(UnsuitableEnvironmentError, match="importing env_module 'leaving_envs' raised SystemExit"):
+        environment_source("Pendulum-v1", None, "leaving_envs")
 
 
 def test_wrong_arguments_are_reported_with_the_environment():

@@ -189,6 +189,7 @@ class ActorCritic:
             try:
                 if own.trainable:
                     online[name] = SparseMLP.from_state(own_arrays, own_values)
+                    self._check_structure(own, online[name])
                 else:
                     followed = name.removeprefix("target_")
                     targets[followed] = TargetNetwork.restored(online[followed], own_arrays, own_values)
@@ -209,6 +210,18 @@ class ActorCritic:
         self._adaptation, self._streams, self.updates = adaptation, streams, updates
         self._learnt.clear()
         self._assemble(online, targets)
+
+    def _check_structure(self, own: SparseMLP, saved: SparseMLP) -> None:
+        """Refuse layers whose connections are not spread as the structure says; this agent's own are."""
+        topology = self._settings.topology
+        if topology.spread is None:
+            return
+        for index, (layer, mine) in enumerate(zip(saved.layers, own.layers, strict=True)):
+            if topology.ablate_below and index < len(own.layers) - 1:
+                continue  # fan-ins move from unit to unit there
+            counts, wanted = (topology.spread.counts(each.shape, each.places()) for each in (layer, mine))
+            if (counts != wanted).any():
+                raise ValueError(f"layer {index} does not have the structure {topology.structure}")
 
     def policy_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `Policy.from_state` needs: the actor alone."""

@@ -45,7 +45,7 @@ class SquashedGaussian:
         Raises:
             ValueError: shapes do not fit.
         """
-        _core.sample_squashed_gaussian(network.core, out, self._noise, self.log_probability, rng.bit_generator.capsule)
+        _core.sample_squashed_gaussian(network.core, out, self._noise, self.log_probability, rng.bit_generator)
 
     def gradient(self, network: SparseMLP, samples: Tiles, d_samples: Tiles, d_log_probability: Tiles) -> Tiles:
         """Return the gradient of a loss with respect to the network's output, through the last samples.

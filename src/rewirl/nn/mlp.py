@@ -201,7 +201,7 @@ class SparseMLP:
             scale: of the noise.
             bound: of the scaled noise.
         """
-        _core.squash(self.core, out, None if noise is None else noise.bit_generator.capsule, scale, bound)
+        _core.squash(self.core, out, None if noise is None else noise.bit_generator, scale, bound)
 
     @property
     def input_gradient(self) -> Tiles:
@@ -232,7 +232,7 @@ class SparseMLP:
         Returns:
             float32 [n_out], an array of its own.
         """
-        return self.core.act_squashed(x, None if noise is None else noise.bit_generator.capsule, scale)
+        return self.core.act_squashed(x, None if noise is None else noise.bit_generator, scale)
 
     def count_ages(self) -> None:
         """Let Adam's bias correction go by the age of each connection of a sparse layer from now on.
@@ -513,4 +513,4 @@ def normal(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
     Returns:
         float32 [count].
     """
-    return _core.normal(rng.bit_generator.capsule, count)
+    return _core.normal(rng.bit_generator, count)

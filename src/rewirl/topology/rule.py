@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.modules import import_module
+from rewirl.modules import RAISED, import_module
 from rewirl.topology.ablation import fan_ins
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.places import lowest
@@ -315,6 +315,10 @@ def rule(name: str, config: TopologyConfig) -> Rule:
         module = import_module(module_name)
     except (ImportError, TypeError) as error:  # TypeError: a relative name such as .mine
         raise ValueError(f"the rule {name!r}: cannot import {module_name!r}: {error}") from error
+    except RAISED as error:
+        raise ValueError(
+            f"the rule {name!r}: importing {module_name} raised {type(error).__name__}: {error}"
+        ) from error
     found: Any = getattr(module, class_name, None)
     if found is None:
         near = get_close_matches(class_name, dir(module), n=1)

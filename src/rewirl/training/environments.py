@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.modules import import_module
+from rewirl.modules import RAISED, import_module
 from rewirl.training.action_bounds import ActionBounds
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Environment:
             if self.changes:
                 self.env.set_wrapper_attr(STEPS, step)
             returned = self.env.reset(seed=seed)
-        except Exception as error:
+        except RAISED as error:
             raise self._raised("reset", error) from error
         if not isinstance(returned, tuple | list) or len(returned) != 2:
             raise self.fault(f"reset() must return an observation and a dict, it returned {_what(returned)}")
@@ -126,7 +126,7 @@ class Environment:
         try:
             # A copy: some environments clip the action in place, and the caller keeps it.
             returned = self.env.step(action.reshape(self._shapes[1]).copy())
-        except Exception as error:
+        except RAISED as error:
             raise self._raised("step", error) from error
         if not isinstance(returned, tuple | list) or len(returned) != 5:
             raise self.fault(
@@ -147,7 +147,7 @@ class Environment:
             return
         try:
             self.env.close()
-        except Exception as error:  # everything has been learnt and saved by then
+        except RAISED as error:  # everything has been learnt and saved by then
             warnings.warn(f"{self.name}: close() raised {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
 
     def fault(self, problem: str) -> FaultyEnvironmentError:
@@ -163,7 +163,7 @@ class Environment:
                 raise TypeError("some of it is masked")
             with np.errstate(over="ignore"):
                 observation = np.array(given, dtype=np.float32)
-        except Exception as error:  # what has an __array__ of its own may raise anything
+        except RAISED as error:  # what has an __array__ of its own may raise anything
             raise self.fault(f"the observation is not an array of numbers ({type(raw).__name__}: {error})") from error
         if observation.shape != self._shapes[0]:
             raise self.fault(
@@ -189,7 +189,7 @@ class Environment:
                 if np.iscomplexobj(values) or np.ma.is_masked(raw):
                     raise TypeError("complex or masked")
                 values = values.astype(np.float64)
-            except Exception as error:  # what has an __array__ or __float__ of its own may raise anything
+            except RAISED as error:  # what has an __array__ or __float__ of its own may raise anything
                 raise self.fault(f"the reward is not a number ({type(raw).__name__})") from error
             if values.size != 1:
                 raise self.fault(f"the reward must be one number, got an array of shape {values.shape}")
@@ -220,7 +220,7 @@ class Environment:
                 "what differs from one episode to the next in its observations"
             )
 
-    def _raised(self, method: str, error: Exception) -> FaultyEnvironmentError:
+    def _raised(self, method: str, error: BaseException) -> FaultyEnvironmentError:
         frames = traceback.extract_tb(error.__traceback__)
         place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
         return self.fault(f"{method}() raised {type(error).__name__}: {error}{place}")
@@ -328,7 +328,7 @@ def make_gymnasium(identity: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[An
     _quieten_mujoco(identity)
     try:
         return gymnasium.make(identity, disable_env_checker=True, **kwargs)
-    except Exception as error:
+    except RAISED as error:
         arguments = f" with env_kwargs {dict(kwargs)}" if kwargs else ""
         raise UnsuitableEnvironmentError(
             f"{identity} could not be made{arguments}: {type(error).__name__}: {error}"
@@ -395,7 +395,7 @@ def _import_module(module: str) -> None:
         raise UnsuitableEnvironmentError(
             f"cannot import env_module {module!r}: {error}. Install it, or run where {module.split('.')[0]}.py is"
         ) from error
-    except Exception as error:
+    except RAISED as error:
         raise UnsuitableEnvironmentError(
             f"importing env_module {module!r} raised {type(error).__name__}: {error}"
         ) from error
