@@ -1,0 +1,50 @@
+"""The report on runs: what was run, what it shows beside the paper's numbers, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rewirl.experiments.claims import judge
+from rewirl.experiments.document import Block, Heading, Text
+from rewirl.experiments.groups import group
+from rewirl.experiments.report.claims import claims
+from rewirl.experiments.report.comparison import across
+from rewirl.experiments.report.drift import drift
+from rewirl.experiments.report.environment import on_environment
+from rewirl.experiments.report.protocol import Problems, how, missing, what_was_run
+from rewirl.experiments.run_data import RunData
+
+
+def report(runs: Sequence[RunData], problems: Problems) -> list[Block]:
+    """Return the report on some runs.
+
+    Args:
+        runs: any, at least one; finished or in progress.
+        problems: directories that could not be read, with the reason.
+
+    Raises:
+        ValueError: there is no run.
+    """
+    if not runs:
+        raise ValueError("no run to report on")
+    groups, left_out = group(runs)
+    labels = list(dict.fromkeys(item.label for item in groups))
+    style = {label: number for number, label in enumerate(labels)}
+    environments = list(dict.fromkeys(item.env for item in groups))
+    findings = [finding for env in environments for finding in judge(groups, env)]
+    blocks: list[Block] = [
+        Heading("Rewirl report", 1),
+        Text(
+            f"{len(runs)} runs of {len(labels)} agents on {', '.join(environments)}, beside the numbers of Sokar et "
+            "al., Dynamic Sparse Training for Deep Reinforcement Learning, IJCAI 2022."
+        ),
+        *claims(findings),
+        *what_was_run(groups),
+    ]
+    for env in environments:
+        blocks += on_environment(env, [item for item in groups if item.env == env], style)
+    blocks += across(groups, environments, style)
+    blocks += drift(groups, environments)
+    blocks += missing(groups, problems, [(run.path, reason) for run, reason in left_out], findings)
+    blocks += how()
+    return blocks

@@ -1,0 +1,113 @@
+"""Of the report: how the topology drifts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.experiments import figures
+from rewirl.experiments.document import Block, Figure, Heading, Table, Text
+from rewirl.experiments.groups import Group
+from rewirl.experiments.report.words import STEPS, runs_in_words, unit_of
+
+
+def drift(groups: Sequence[Group], environments: Sequence[str]) -> list[Block]:
+    """Return the section on how the topology drifts."""
+    blocks: list[Block] = [Heading("How the topology drifts")]
+    recorded = [item for item in groups if any(run.topologies for run in item.runs)]
+    without = [f"{item.label} on {item.env}" for item in groups if item not in recorded]
+    if without:
+        blocks.append(Text(f"Not recorded by the runs of {'; '.join(without)}."))
+    for env in environments:
+        of_env = [item for item in recorded if item.env == env]
+        if not of_env:
+            continue
+        blocks.append(_density_table(env, of_env))
+        for item in of_env:
+            blocks += _drift_of(item)
+    return blocks
+
+
+def _density_table(env: str, groups: Sequence[Group]) -> Table:
+    rows = []
+    for item in groups:
+        run = next(run for run in item.runs if run.topologies)
+        for name, network in run.topologies[max(run.topologies)].items():
+            shapes, counts = network["shapes"], network["connections"]
+            rows.append(
+                [
+                    item.label,
+                    name,
+                    "-".join(map(str, [shapes[0][1], *(shape[0] for shape in shapes)])),
+                    ", ".join(f"{count}" for count in counts),
+                    ", ".join(f"{count / math.prod(shape):.1%}" for count, shape in zip(counts, shapes, strict=True)),
+                    ", ".join("dense" if alive is None else f"{alive:.1%}" for alive in network["initial_alive"]),
+                ]
+            )
+    return Table(
+        f"{env}: connections and density of every layer, in the order of the layers, and the share of its initial "
+        "connections that are alive at the last record, of the first run of each group. A dense layer has all its "
+        "connections always.",
+        ["agent", "network", "units", "connections", "density", "initial connections alive"],
+        rows,
+    )
+
+
+def _drift_of(item: Group) -> list[Block]:
+    runs = [run for run in item.runs if run.topologies]
+    common = sorted(set.intersection(*(set(run.topologies) for run in runs)))
+    if not common:
+        return []
+    first, last = runs[0].topologies[common[0]], common[-1]
+    shares: dict[str, list[NDArray[np.float64]]] = {}
+    for run in runs:
+        for name, network in run.topologies[common[0]].items():
+            kind = "critics" if name.startswith("critic") else name
+            for index, alive in enumerate(network["initial_alive"]):
+                if alive is not None:
+                    values = [run.topologies[step][name]["initial_alive"][index] for step in common]
+                    shares.setdefault(f"{kind}, layer {index + 1}", []).append(np.array(values))
+    if not shares:
+        return []  # dense: the table says so
+    axis, _, unit = unit_of("environment steps", last, lambda run: run.steps, STEPS)
+    at = np.array(common) / unit
+    series = {label: figures.spread(at, 100 * np.array(values)) for label, values in shares.items()}
+    ends = "; ".join(f"{label}: {mean[-1]:.0f}%" for label, (_, mean, _, _) in series.items())
+    blocks: list[Block] = [
+        Figure(
+            figures.lines(
+                series,
+                [],
+                {label: number for number, label in enumerate(series)},
+                axis,
+                "initial connections alive (%)",
+                (0, 105),
+            ),
+            f"{item.label} on {item.env}: initial connections alive",
+            f"Share of the initial connections that exist, per sparse layer, mean and standard deviation over "
+            f"{runs_in_words(len(runs))} (and both critics). At {last:,} steps: {ends}.",
+        )
+    ]
+    observations = first["actor"]["shapes"][0][1] if "actor" in first else 0
+    for name in ("actor", "critic1"):
+        ends_of = [
+            [run.topologies[step].get(name, {}).get("input_connections") for run in runs] for step in (common[0], last)
+        ]
+        if any(values is None for both in ends_of for values in both):
+            continue
+        before, after = (np.mean(both, axis=0) for both in ends_of)
+        top = np.argsort(-after, kind="stable")[:3]
+        blocks.append(
+            Figure(
+                figures.inputs(before, after, observations),
+                f"{item.label} on {item.env}: inputs of the {'actor' if name == 'actor' else 'first critic'}",
+                f"Connections of every input in the first layer at the start and at {last:,} steps, mean over "
+                f"{runs_in_words(len(runs))}; from {before.min():.0f} to {before.max():.0f} at the start, from "
+                f"{after.min():.0f} to {after.max():.0f} at the end, most at the inputs {', '.join(map(str, top))}."
+                + ("" if name == "actor" else f" Actions begin at index {observations}."),
+            )
+        )
+    return blocks
