@@ -8,10 +8,13 @@ import shutil
 import sys
 from pathlib import Path
 
-import hostile_files
 import numpy as np
 import pytest
-from hostile_files import Attack
+from attacks import Attack, at_random, systematic
+from file_changes import config_json, document, put, rewritten
+from hostile_files import count
+from hostile_values import enormous_actor
+from victims import make_runs, policy_of
 
 import rewirl
 from rewirl.cli import main
@@ -56,46 +59,44 @@ ONCE_HARMFUL = [
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
-        return hostile_files.make_runs(tmp_path_factory.mktemp("runs"))
+        return make_runs(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
-def attacks(runs: dict[str, Path]) -> list[Attack]:
-    return list(hostile_files.systematic(runs, np.random.default_rng(0)))
+def known(runs: dict[str, Path]) -> list[Attack]:
+    return list(systematic(runs, np.random.default_rng(0)))
 
 
-def test_what_once_got_in_is_refused_by_name(runs, attacks, tmp_path):
+def test_what_once_got_in_is_refused_by_name(runs, known, tmp_path):
     for pattern in ONCE_HARMFUL:
-        agents = {attack.agent for attack in attacks if re.search(pattern, attack.name)}
+        agents = {attack.agent for attack in known if re.search(pattern, attack.name)}
         assert agents, pattern
-    chosen = [
-        a for a in attacks if a.agent in ("ds-td3", "td3") and any(re.search(p, a.name) for p in ONCE_HARMFUL[:16])
-    ]
+    chosen = [a for a in known if a.agent in ("ds-td3", "td3") and any(re.search(p, a.name) for p in ONCE_HARMFUL[:16])]
     chosen = list({attack.name: attack for attack in chosen}.values())
-    rest = [a for a in attacks if any(re.search(p, a.name) for p in ONCE_HARMFUL[16:])]
+    rest = [a for a in known if any(re.search(p, a.name) for p in ONCE_HARMFUL[16:])]
     chosen += list({attack.name: attack for attack in rest}.values())
-    score = hostile_files.count(iter(chosen), runs, tmp_path)
+    score = count(iter(chosen), runs, tmp_path)
     assert score.faults == len(chosen) == score.survived == score.refused
     assert len(chosen) >= len(ONCE_HARMFUL)
 
 
-def test_a_sample_of_everything_known_is_survived(runs, attacks, tmp_path):
-    some = attacks[::211]
-    score = hostile_files.count(iter(some), runs, tmp_path)
+def test_a_sample_of_everything_known_is_survived(runs, known, tmp_path):
+    some = known[::211]
+    score = count(iter(some), runs, tmp_path)
     assert score.faults == len(some) == score.survived
 
 
 def test_settings_of_any_kind_are_refused_or_work(runs, tmp_path):
-    some = (a for a in hostile_files.at_random(runs, np.random.default_rng(5)) if a.target in ("config", "fresh"))
-    score = hostile_files.count((next(some) for _ in range(30)), runs, tmp_path)
+    some = (a for a in at_random(runs, np.random.default_rng(5)) if a.target in ("config", "fresh"))
+    score = count((next(some) for _ in range(30)), runs, tmp_path)
     assert score.faults == 30 == score.survived
 
 
 def test_a_policy_imports_nothing_when_it_is_loaded_and_its_module_when_it_is_evaluated(runs, tmp_path, monkeypatch):
     run = tmp_path / "run"
     shutil.copytree(runs["td3"], run)
-    named = hostile_files.document(hostile_files.put(("environment", "module"), "a_strangers_module"))
-    hostile_files.rewritten(hostile_files.policy_of, "policy.json", named)(run)
+    named = document(put(("environment", "module"), "a_strangers_module"))
+    rewritten(policy_of, "policy.json", named)(run)
     (tmp_path / "a_strangers_module.py").write_text("import pathlib\npathlib.Path('trace').touch()\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*sys.path])
@@ -117,7 +118,7 @@ def test_a_run_directory_names_modules_that_are_imported(runs, tmp_path, monkeyp
     run = tmp_path / "run"
     shutil.copytree(runs["ds-td3"], run)
     shutil.rmtree(run / "checkpoints")
-    hostile_files.config_json(hostile_files.put(("config", *at), value))(run)
+    config_json(put(("config", *at), value))(run)
     (tmp_path / "a_strangers_module.py").write_text("import pathlib\npathlib.Path('trace').touch()\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
@@ -130,6 +131,6 @@ def test_a_run_directory_names_modules_that_are_imported(runs, tmp_path, monkeyp
 def test_a_policy_that_asks_for_terabytes_is_refused(runs, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(runs["td3"], run)
-    hostile_files.enormous_actor(run)
+    enormous_actor(run)
     with pytest.raises(PolicyError, match="too few connections for its size"):
         rewirl.load(run)
