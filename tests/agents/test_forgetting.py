@@ -7,7 +7,7 @@ import pytest
 from experience import ACTION, OBSERVATION
 from test_td3 import make
 
-from rewirl.agents import TD3Config, actor_critic
+from rewirl.agents import SACConfig, TD3Config, actor_critic, make_agent
 from rewirl.replay import Replay
 
 
@@ -54,8 +54,27 @@ def test_without_a_distance_nothing_is_forgotten(often):
     assert len(replay) == 80
 
 
+@pytest.mark.parametrize("kind", ["td3", "sac"])
+def test_emptied_memories_keep_the_newest_and_fill_again(kind):
+    config = {"td3": TD3Config, "sac": SACConfig}[kind](
+        hidden_sizes=(16,), batch_size=8, buffer_empty_every=4, buffer_minimum=30
+    )
+    agent = make_agent(kind, config, OBSERVATION, ACTION, 0)
+    replay = memory(agent, 20, 60)
+    held, rewards = [], np.arange(12.0)
+    for reward in rewards:
+        agent.update(replay)
+        held.append(len(replay))
+        state = np.full(OBSERVATION, reward, np.float32)
+        replay.add(state, np.zeros(ACTION, np.float32), reward, state, False)
+    assert held == [80, 81, 82, 30, 31, 32, 33, 30, 31, 32, 33, 30]
+    states, _ = replay.oldest(len(replay))
+    assert states[-len(rewards) :, 0].tolist() == rewards.tolist()  # of the thirty-one, the last that were added
+
+
 @pytest.mark.parametrize(
-    ("field", "value"), [("buffer_distance", -0.1), ("buffer_distance", np.inf), ("buffer_minimum", 0)]
+    ("field", "value"),
+    [("buffer_distance", -0.1), ("buffer_distance", np.inf), ("buffer_minimum", 0), ("buffer_empty_every", -1)],
 )
 def test_impossible_settings_are_refused(field, value):
     with pytest.raises(ValueError, match=f"{field} must be"):

@@ -131,6 +131,8 @@ class Session:
             return self.anything()
         if isinstance(value, np.ndarray):
             return self.hostile_array(value)
+        if isinstance(value, np.random.BitGenerator):
+            return self.random.choice((value.capsule, np.random.Generator(value), np.random.MT19937(1)))
         if isinstance(value, bool):
             return self.anything()
         if isinstance(value, int):
@@ -261,8 +263,7 @@ class Session:
         return self.random.choice(self.pools)
 
     def bits(self) -> Any:
-        bits = self.random.choice(self.generators)
-        return bits if self.random.random() < 0.95 else self.random.choice((bits.capsule, np.random.Generator(bits), 3))
+        return self.random.choice(self.generators)
 
     def any_network(self) -> Any:
         if not self.networks:

@@ -104,6 +104,8 @@ class ActorCritic:
         c = self._settings
         if c.buffer_distance is not None and self.updates % FORGET_EVERY == 0:
             self._forget(replay, c.buffer_distance, c.buffer_minimum)
+        if c.buffer_empty_every and self.updates % c.buffer_empty_every == 0:
+            replay.forget(max(0, len(replay) - c.buffer_minimum))
         steps = c.n_steps if self.updates > c.n_steps_after else 1
         return replay.sample(self._batch, steps, c.gamma)
 

@@ -67,8 +67,12 @@ class AgentConfig:
     """Forget the oldest transitions while the actions in them are further than this from the policy's, half the mean
     squared difference in units of [-1, 1]; none forgets only when the memory is full. Typical: 0.2."""
 
+    buffer_empty_every: int = 0
+    """Updates after which all transitions but the newest --buffer-minimum are forgotten, again and again, so that what
+    an earlier policy saw does not stay (PlaD); 0 never does. Typical: 0 or 200000."""
+
     buffer_minimum: int = 100_000
-    """Transitions that --buffer-distance leaves in any case. Typical: a tenth of the memory."""
+    """Transitions that --buffer-distance and --buffer-empty-every leave in any case. Typical: a tenth of the memory."""
 
     resample_noise_from: int | None = None
     """Observation features from this one on (counted from 0, so the number of real ones) are noise that is drawn anew
@@ -92,6 +96,7 @@ class AgentConfig:
         self._require("buffer_size", self.buffer_size >= 1, "at least 1")
         distance = self.buffer_distance
         self._require("buffer_distance", distance is None or 0 <= distance < inf, "finite and 0 or more, or none")
+        self._require("buffer_empty_every", self.buffer_empty_every >= 0, "0 or more")
         self._require("buffer_minimum", self.buffer_minimum >= 1, "at least 1")
         noise = self.resample_noise_from
         self._require("resample_noise_from", noise is None or noise >= 0, "0 or more, or none")
