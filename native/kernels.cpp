@@ -8,9 +8,14 @@ namespace {
 
 constexpr int kPasses = kLane / kWidth;  // vectors of this instruction set per 16 samples
 
-// Vectors of a tile that are processed at a time: as many accumulators as there are registers for, for R rows each.
+// Vectors of a tile that are processed at a time: as many accumulators as there are registers for, for R rows each. A row alone
+// takes x from memory, which leaves 14 of 16 registers. Passes over a tile share its vectors out evenly.
 template <int R>
-constexpr int kVectors = kWidth == 16 || R == 1 ? 8 : 4;
+constexpr int kMostVectors = kWidth == 16 ? 8 : R == 1 ? 14 : 4;
+constexpr int vectors_of_pass(int all, int most) {
+  const int passes = (all + most - 1) / most;
+  return (all + passes - 1) / passes;
+}
 
 constexpr int bits(int pattern) { return pattern == 0 ? 0 : (pattern & 1) + bits(pattern >> 1); }
 
@@ -24,7 +29,7 @@ REWIRL_INLINE void spmm_group(const SparseMatrix& a, const float* values, uint32
     keep(row);
     Vec w[M];
     for (size_t i = 0; i < M; ++i) w[i] = set1(values[Indirect ? a.source[k + i] : k + i]);
-#pragma GCC unroll 8
+#pragma GCC unroll 14
     for (int t = 0; t < NV; ++t) {
       Vec xt = load(row + t * kWidth);
       if (M > 1) keep(xt);
@@ -85,7 +90,7 @@ REWIRL_INLINE void spmm_panel(const Spmm& s, const uint32_t* start, int block, i
 
 template <int T, int R, bool Indirect>
 void spmm_t(const Spmm s) {
-  constexpr int kAll = T * kPasses, NV = kAll < kVectors<R> ? kAll : kVectors<R>, patterns = (1 << R) - 1;
+  constexpr int kAll = T * kPasses, NV = vectors_of_pass(kAll, kMostVectors<R>), patterns = (1 << R) - 1;
   const int panels = s.a.panels();
   const int panel_begin = s.row_begin / R, panel_end = (s.row_end + R - 1) / R;
   for (int b = 0; b < s.a.blocks; ++b) {
@@ -662,7 +667,7 @@ void gemv(int rows, int columns, const float* a, const float* x, float* y, const
 #endif
 
 const Kernels& REWIRL_TABLE() {
-  static constexpr Kernels table{REWIRL_NAME, spmm, sddmm, gemm, dense_gradient, row_sums, adam, adam_by_age, interpolate, squash, squashed_gaussian,
+  static constexpr Kernels table{REWIRL_NAME, kWidth == 16 ? kPanelRows : 1, spmm, sddmm, gemm, dense_gradient, row_sums, adam, adam_by_age, interpolate, squash, squashed_gaussian,
                                  squashed_gaussian_gradient, normals, spmv, gemv, small, cut};
   return table;
 }

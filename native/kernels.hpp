@@ -46,6 +46,10 @@ struct Small {
 struct Kernels {
   const char* name;
 
+  // Rows of a panel that pay where connections are dense enough. With 16 registers a panel takes several passes over a tile, and
+  // the ends of its many short groups, which no processor predicts, cost more than its rows share.
+  int panel_rows;
+
   // y[r - row_begin] = epilogue(bias[r] + sum_k a[r, k] x[k]) for rows in [row_begin, row_end); bias may be null (zero).
   void (*spmm)(const SparseMatrix& a, const float* values, const float* x, float* y, int vectors, int row_begin,
                int row_end, const float* bias, Epilogue epilogue, const float* gate);

@@ -10,14 +10,15 @@
 namespace rewirl {
 
 Blocking blocking(int64_t rows, int64_t columns, int64_t connections) {
+  const int panel_rows = kernels().panel_rows;
   constexpr int64_t kSmallest = 64, kLargest = 65536;  // column indices within a block are 16 bits
   // Below this density the columns of a panel rarely have two connections, and small groups cost more than they share.
-  const bool panels = rows >= kPanelRows && connections * 100 >= 15 * rows * columns;
+  const bool panels = panel_rows > 1 && rows >= panel_rows && connections * 100 >= 15 * rows * columns;
   // Fewer connections per row and block, and loading and storing the accumulators dominates.
   const int64_t enough = panels ? 16 : 8;
   int64_t block = kSmallest;
   while (block < columns && block < kLargest && connections * block < enough * rows * columns) block *= 2;
-  return {panels ? kPanelRows : 1, static_cast<int>(std::min(block, std::max<int64_t>(columns, 1)))};
+  return {panels ? panel_rows : 1, static_cast<int>(std::min(block, std::max<int64_t>(columns, 1)))};
 }
 
 namespace {

@@ -10,7 +10,7 @@
 namespace rewirl {
 
 // How a layer's connections are stored: rows per panel and columns per block (see SparseMatrix). A fixed function of the layer's
-// shape and connections, never of a timing; docs/benchmarks.md has the measurements behind it.
+// shape, its connections and the instruction set, never of a timing; docs/benchmarks.md has the measurements behind it.
 struct Blocking {
   int panel, block;
 };

@@ -240,6 +240,62 @@ void test_index() {
   check(wide.places() == std::vector<int64_t>{far}, "the last place of a wide layer");
 }
 
+// Every instruction set computes with panels, whether it would choose them or not: a layer may have been built for another one.
+void test_panels(int rows, int columns, int block, int vectors) {
+  const std::vector<float> w = random_floats(static_cast<size_t>(rows) * columns);
+  const auto exists = [&](int r, int c) { return w[static_cast<size_t>(r) * columns + c] > -0.2f; };
+  std::vector<uint32_t> start{0};
+  std::vector<uint16_t> column;
+  std::vector<float> values;
+  std::vector<int> row_of, column_of;
+  const int blocks = (columns + block - 1) / block, panels = (rows + kPanelRows - 1) / kPanelRows;
+  for (int b = 0; b < blocks; ++b)
+    for (int p = 0; p < panels; ++p)
+      for (int pattern = 1; pattern < 1 << kPanelRows; ++pattern) {
+        for (int c = b * block; c < std::min(columns, (b + 1) * block); ++c) {
+          int found = 0;
+          for (int r = 0; r < kPanelRows; ++r)
+            if (p * kPanelRows + r < rows && exists(p * kPanelRows + r, c)) found |= 1 << r;
+          for (int r = 0; r < kPanelRows && found == pattern; ++r)
+            if (pattern >> r & 1) {
+              column.push_back(static_cast<uint16_t>(c - b * block));
+              row_of.push_back(p * kPanelRows + r);
+              column_of.push_back(c);
+              values.push_back(w[static_cast<size_t>(row_of.back()) * columns + c]);
+            }
+        }
+        start.push_back(static_cast<uint32_t>(column.size()));
+      }
+  const size_t width = static_cast<size_t>(kLane) * vectors, n = values.size();
+  std::vector<uint32_t> backwards(n);  // where values are that lie the other way round
+  for (size_t k = 0; k < n; ++k) backwards[k] = static_cast<uint32_t>(n - 1 - k);
+  const std::vector<float> reversed(values.rbegin(), values.rend()), x = random_floats(columns * width), dy = random_floats(rows * width);
+  for (const bool indirect : {false, true}) {
+    const SparseMatrix a{rows, columns, block, blocks, kPanelRows, start.data(), column.data(), indirect ? backwards.data() : nullptr};
+    std::vector<float> y(rows * width, NAN);
+    kernels().spmm(a, indirect ? reversed.data() : values.data(), x.data(), y.data(), vectors, 0, rows, nullptr, Epilogue::none, nullptr);
+    bool good = true;
+    for (int r = 0; r < rows; ++r)
+      for (size_t s = 0; s < width; ++s) {
+        Sum sum;
+        for (int c = 0; c < columns; ++c)
+          if (exists(r, c)) sum.add(double{w[static_cast<size_t>(r) * columns + c]} * x[c * width + s]);
+        good &= sum.near(y[r * width + s]);
+      }
+    check(good, "product with panels, " + std::to_string(vectors) + " vectors");
+  }
+  const SparseMatrix a{rows, columns, block, blocks, kPanelRows, start.data(), column.data(), nullptr};
+  std::vector<float> gradient(n, NAN);
+  kernels().sddmm(a, dy.data(), x.data(), gradient.data(), vectors, 0, rows, false);
+  bool good = true;
+  for (size_t k = 0; k < n; ++k) {
+    Sum sum;
+    for (size_t s = 0; s < width; ++s) sum.add(double{dy[row_of[k] * width + s]} * x[column_of[k] * width + s]);
+    good &= sum.near(gradient[k]);
+  }
+  check(good, "connection gradient with panels, " + std::to_string(vectors) + " vectors");
+}
+
 // Drops the first tenth of the connections and grows as many elsewhere.
 void rewire_a_tenth(Mlp& mlp, size_t l) {
   Layer& layer = mlp.layers[l];
@@ -586,6 +642,7 @@ int main(int count, char** arguments) {
         test_layer(300, 6, density, 2);
         test_layer(9, 150, density, 1);
       }
+      for (int vectors = 1; vectors <= kMaxVectors; ++vectors) test_panels(20, 150, 64, vectors);
       test_elementwise();
       test_index();
       test_mlp();
