@@ -12,7 +12,11 @@ from rewirl.experiments.statistics import Estimate
 
 
 def claims(findings: Sequence[Finding]) -> list[Block]:
-    """Return the section on the claims: each with its verdict, what was measured, and from how many runs."""
+    """Return the section on the claims: each with its verdict, what was measured, and from how many runs.
+
+    Args:
+        findings: as `rewirl.experiments.claims.judge` returns them, of all environments; may be empty.
+    """
     blocks: list[Block] = [Heading("What the paper claims, and what these runs show")]
     if not findings:
         return [*blocks, Text("The paper claims nothing about these agents and environments together.")]

@@ -18,7 +18,14 @@ from rewirl.experiments.run_data import RunData
 
 
 def with_dense_ones(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
-    """Return each sparse group with the dense one of the same environment that differs by the least options."""
+    """Return each sparse group with the dense one that differs by the least options.
+
+    Args:
+        groups: of one environment.
+
+    Returns:
+        pairs (sparse, dense), in the order of the sparse groups; one that has no dense rival is left out.
+    """
     pairs = []
     for item in groups:
         agent = dense_of(item.agent)
@@ -36,7 +43,12 @@ def _differing(one: dict[str, Any], other: dict[str, Any]) -> int:
 
 
 def improvement_table(env: str, pairs: Sequence[tuple[Group, Group]]) -> Table:
-    """Return by how much sparse agents are better than dense ones, and how probably."""
+    """Return by how much sparse agents are better than dense ones, and how probably.
+
+    Args:
+        env: the environment; it also seeds the bootstrap.
+        pairs: as `with_dense_ones` returns them.
+    """
     rows = []
     rng = stream("improvement", env)
     for one, other in pairs:
@@ -74,7 +86,12 @@ def improvement_table(env: str, pairs: Sequence[tuple[Group, Group]]) -> Table:
 
 
 def reach_table(env: str, pairs: Sequence[tuple[Group, Group]]) -> Table:
-    """Return when sparse agents reach the final return of dense ones."""
+    """Return when sparse agents reach the final return of dense ones.
+
+    Args:
+        env: the environment.
+        pairs: as `with_dense_ones` returns them.
+    """
     rows = []
     for one, other in pairs:
         step = common_step(one, other)
@@ -112,7 +129,13 @@ def reach_table(env: str, pairs: Sequence[tuple[Group, Group]]) -> Table:
 
 
 def across(groups: Sequence[Group], environments: Sequence[str], style: figures.Style) -> list[Block]:
-    """Return the section on all environments together, empty if there is one."""
+    """Return the section on all environments together, empty if there is one.
+
+    Args:
+        groups: of all environments.
+        environments: their ids, in the order of the report.
+        style: colours of the labels.
+    """
     if len(environments) < 2:
         return []
     blocks: list[Block] = [Heading("Across environments")]
@@ -168,7 +191,13 @@ def across(groups: Sequence[Group], environments: Sequence[str], style: figures.
 
 
 def at_step(run: RunData, column: str, step: int) -> float:
-    """Return the value of a column of a run at its last evaluation up to a step."""
+    """Return the value of a column of a run at its last evaluation up to a step.
+
+    Args:
+        run: one that has an evaluation by then.
+        column: returns, flops (of training so far) or seconds (of the wall clock).
+        step: environment steps.
+    """
     values: NDArray[np.float64] = getattr(run, column)
     return float(values[len(run.until(step)) - 1])
 

@@ -15,7 +15,12 @@ from rewirl.experiments.report.words import STEPS, runs_in_words, unit_of
 
 
 def drift(groups: Sequence[Group], environments: Sequence[str]) -> list[Block]:
-    """Return the section on how the topology drifts."""
+    """Return the section on how the topology drifts.
+
+    Args:
+        groups: of all environments.
+        environments: their ids, in the order of the report.
+    """
     blocks: list[Block] = [Heading("How the topology drifts")]
     recorded = [item for item in groups if any(run.topologies for run in item.runs)]
     without = [f"{item.label} on {item.env}" for item in groups if item not in recorded]

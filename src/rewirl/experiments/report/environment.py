@@ -21,7 +21,13 @@ SMOOTH = 5
 
 
 def on_environment(env: str, groups: Sequence[Group], style: figures.Style) -> list[Block]:
-    """Return the section on one environment."""
+    """Return the section on one environment.
+
+    Args:
+        env: its id.
+        groups: those on it, at least one.
+        style: colours of the labels.
+    """
     blocks: list[Block] = [Heading(env)]
     blocks += _curves(env, groups, style)
     blocks.append(_final_table(env, groups))

@@ -17,7 +17,11 @@ Problems = Sequence[tuple[Path, str]]
 
 
 def what_was_run(groups: Sequence[Group]) -> list[Block]:
-    """Return the section on what was run, and how."""
+    """Return the section on what was run, and how.
+
+    Args:
+        groups: of all environments.
+    """
     rows = []
     for item in groups:
         cut = [run for run in item.runs if run.last < item.horizon]
@@ -84,7 +88,14 @@ def _made_with(run: RunData) -> tuple[str, str, str]:
 def missing(
     groups: Sequence[Group], problems: Problems, left_out: Problems, findings: Sequence[Finding]
 ) -> list[Block]:
-    """Return the section on what is missing of the paper's seeds, steps and environments."""
+    """Return the section on what is missing of the paper's seeds, steps and environments.
+
+    Args:
+        groups: of all environments.
+        problems: directories that could not be read.
+        left_out: runs that could be read but are in no group, with the reason.
+        findings: on the claims; those without runs are named.
+    """
     items = []
     for item in groups:
         full = item.full()

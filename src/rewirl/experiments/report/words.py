@@ -20,23 +20,39 @@ TIMES = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 def unit_of(
     name: str, top: float, of: Callable[[RunData], NDArray[Any]], units: Sequence[tuple[str, float]]
 ) -> tuple[str, Callable[[RunData], NDArray[Any]], float]:
-    """Return an axis with the largest unit of which it shows at least a quarter."""
+    """Return an axis with the largest unit of which it shows at least a quarter.
+
+    Args:
+        name: what the axis shows.
+        top: the largest value on it, in units of 1.
+        of: the values of a run, float64 [evaluations], in units of 1.
+        units: names and sizes to choose from, the largest first.
+
+    Returns:
+        The axis's label, `of`, and the size of the unit that its values are to be divided by.
+    """
     word, unit = next((pair for pair in units if top >= 0.25 * pair[1]), units[-1])
     return f"{name} ({word})", of, unit
 
 
 def bounds(found: Estimate, runs: int, show: Callable[[float], str] = lambda value: f"{value:,.0f}") -> str:
-    """Return an interval, if there are runs enough to have one."""
+    """Return an interval, if there are runs enough to have one.
+
+    Args:
+        found: the estimate.
+        runs: how many the estimate is of; with 1 there is no interval.
+        show: how a bound is written.
+    """
     return f"{show(found.low)} to {show(found.high)}" if runs > 1 else "one run"
 
 
 def sure(found: Estimate, runs: int, show: Callable[[float], str]) -> str:
-    """Return an estimate with its interval, if there are runs enough to have one."""
+    """Return an estimate with its interval, if there are runs enough to have one; arguments as for `bounds`."""
     return interval(found, show) if runs > 1 else f"{show(found.value)} (one run)"
 
 
 def interval(found: Estimate, show: Callable[[float], str] = lambda value: f"{value:,.0f}") -> str:
-    """Return an estimate with its interval."""
+    """Return an estimate with its interval; arguments as for `bounds`."""
     return f"{show(found.value)} ({show(found.low)} to {show(found.high)})"
 
 
