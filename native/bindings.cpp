@@ -273,11 +273,11 @@ Layer make_layer(int32_t n_in, int32_t n_out, const nb::object& places, const Ve
 
 NB_MODULE(_core, m) {
   m.doc() = "Sparse and dense networks on the CPU: layers, Adam, target networks, worker threads.";
-  m.attr("MAX_WIDTH") = kLane * kMaxVectors;
   m.attr("LANE") = kLane;
 
   m.def("available_instruction_sets", &available_instruction_sets, "Names of the instruction sets this machine runs, best first.");
   m.def("instruction_set", [] { return std::string(kernels().name); }, "The instruction set in use.");
+  m.def("widest_tile", [] { return kernels().widest; }, "The widest tiles that pay with the instruction set in use; wider ones work too.");
   m.def("use_instruction_set", &use_instruction_set, "name"_a, "Use one of the available instruction sets, in all networks.");
 
   m.def(

@@ -17,6 +17,9 @@ constexpr int vectors_of_pass(int all, int most) {
   return (all + passes - 1) / passes;
 }
 
+// With AVX2 as wide as one pass over a tile, for one row; wider ones also leave a block of inputs no room in 32 KiB.
+constexpr int kWidest = kWidth == 8 ? kMostVectors<1> * kWidth : kLane * kMaxVectors;
+
 constexpr int bits(int pattern) { return pattern == 0 ? 0 : (pattern & 1) + bits(pattern >> 1); }
 
 // The connections [begin, end) of the columns with one pattern: each loads a row of x once, for all rows of the pattern.
@@ -667,7 +670,7 @@ void gemv(int rows, int columns, const float* a, const float* x, float* y, const
 #endif
 
 const Kernels& REWIRL_TABLE() {
-  static constexpr Kernels table{REWIRL_NAME, kWidth == 16 ? kPanelRows : 1, spmm, sddmm, gemm, dense_gradient, row_sums, adam, adam_by_age, interpolate, squash, squashed_gaussian,
+  static constexpr Kernels table{REWIRL_NAME, kWidest, kWidth == 16 ? kPanelRows : 1, spmm, sddmm, gemm, dense_gradient, row_sums, adam, adam_by_age, interpolate, squash, squashed_gaussian,
                                  squashed_gaussian_gradient, normals, spmv, gemv, small, cut};
   return table;
 }

@@ -46,6 +46,9 @@ struct Small {
 struct Kernels {
   const char* name;
 
+  // The widest tiles that pay, in samples: the registers hold the sums of a row for all of them.
+  int widest;
+
   // Rows of a panel that pay where connections are dense enough. With 16 registers a panel takes several passes over a tile, and
   // the ends of its many short groups, which no processor predicts, cost more than its rows share.
   int panel_rows;

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from rewirl import _core
 from rewirl.nn import pack, reference, tile_shape, unpack
 
 
@@ -86,11 +87,11 @@ def test_rewiring_by_hand():
 
 
 @pytest.mark.parametrize("batch", [1, 2, 15, 16, 17, 100, 112, 127, 128, 129, 250, 256, 257, 300, 1000])
-def test_tiles(batch):
+def test_tiles(instruction_set, batch):
     rows = np.random.default_rng(batch).normal(size=(batch, 3)).astype(np.float32)
     tiles, width = tile_shape(batch)
-    assert width % 16 == 0 and width <= 128
-    assert tiles == -(-batch // 128)
+    assert width % 16 == 0 and width <= _core.widest_tile() <= 128
+    assert tiles - -(-batch // _core.widest_tile()) in (0, 1)
     assert tiles * width - batch < 16 * tiles
     packed = pack(rows)
     assert packed.dtype == np.float32 and packed.shape == (tiles, 3, width)
@@ -98,3 +99,11 @@ def test_tiles(batch):
     assert np.array_equal(packed, reference.pack(rows, width))
     assert np.array_equal(unpack(packed, batch), rows)
     assert np.array_equal(reference.unpack(packed, batch), rows)
+
+
+def test_tiles_are_as_wide_as_pays(instruction_set):
+    shapes = {batch: tile_shape(batch) for batch in (100, 200, 256, 300)}
+    if instruction_set == "avx2":  # 14 vectors of 8
+        assert shapes == {100: (1, 112), 200: (2, 112), 256: (4, 64), 300: (3, 112)}
+    else:
+        assert shapes == {100: (1, 112), 200: (2, 112), 256: (2, 128), 300: (3, 112)}
