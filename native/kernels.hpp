@@ -46,7 +46,7 @@ struct Small {
 struct Kernels {
   const char* name;
 
-  // The widest tiles that pay, in samples: the registers hold the sums of a row for all of them.
+  // The widest tiles that pay, in samples. With AVX2 they are those whose sums for a row the registers hold.
   int widest;
 
   // Rows of a panel that pay where connections are dense enough. With 16 registers a panel takes several passes over a tile, and
