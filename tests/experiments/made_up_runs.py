@@ -29,6 +29,7 @@ def make_run(
     env: str = "HalfCheetah-v5",
     total: int | None = None,
     drift: Callable[[int], float] | None = None,
+    env_kwargs: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Path:
     """Write a run that evaluated every 5000 steps, 10 seconds each, with one update per step.
@@ -41,13 +42,19 @@ def make_run(
         env: the environment.
         total: steps it is to have; those it has, if not given.
         drift: share of initial connections alive by number of the evaluation; not recorded if not given.
+        env_kwargs: arguments of the environment.
         **settings: of the agent, where they differ from the paper's.
     """
     path = path / "-".join(
         [env, agent, str(seed), *(str(zlib.crc32(str(value).encode())) for value in settings.values())]
     )
     train = TrainConfig(
-        agent=agent, env=env, seed=seed, total_timesteps=total or max(1, (len(returns) - 1) * EVERY), threads=1
+        agent=agent,
+        env=env,
+        env_kwargs=env_kwargs or {},
+        seed=seed,
+        total_timesteps=total or max(1, (len(returns) - 1) * EVERY),
+        threads=1,
     )
     config = {"train": to_values(train), "agent": to_values(presets.agent_config(agent, env, **settings))}
     RunDirectory.create(path, config, instruction_set="portable").close()

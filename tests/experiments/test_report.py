@@ -307,6 +307,33 @@ def test_the_page_has_every_part(page):
     assert set(re.findall(r"\]\((.*?)\)", text)) >= {f"f/{path.name}" for path in drawn}
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"resample_noise_from": 1},
+        {"env": "rewirl/Noisy-v0", "env_kwargs": {"env": "X-v0", "fraction": 0.5}},  # 1 feature of 3 is real
+    ],
+)
+def test_connections_of_real_features_and_of_noise_are_drawn(tmp_path, how):
+    for seed in (0, 1):
+        make_run(tmp_path, "ds-td3", seed, rising(1000, 50_000), drift=lambda number: 0.9**number, **how)
+    text = document.html(report(*find_runs([tmp_path])))
+    assert "mean over the 1 real ones and over the 2 of noise" in text
+    assert (
+        "to 100,000 steps: actor, real features: 4.0 to 24.0; actor, noise: 4.0 to 2.0; "
+        "critics, real features: 4.0 to 4.0; critics, noise: 4.0 to 14.0." in text
+    )
+    assert "Noise begins at index 1. Actions begin at index 3." in text
+
+
+@pytest.mark.parametrize("permute", [{}, {"env_kwargs": {"env": "X-v0", "fraction": 0.5, "permute_every": 10_000}}])
+def test_where_no_feature_stays_noise_none_is_drawn(tmp_path, permute):
+    env = "rewirl/Noisy-v0" if permute else "HalfCheetah-v5"
+    make_run(tmp_path, "ds-td3", 0, rising(1000, 50_000), env, drift=lambda number: 0.9**number, **permute)
+    text = document.html(report(*find_runs([tmp_path])))
+    assert "real features" not in text and "Actions begin at index 3." in text
+
+
 def test_equal_runs_give_equal_reports(page):
     runs, problems = find_runs([page.parent])
     assert document.html(report(runs, problems)) == (page / "r.html").read_text()

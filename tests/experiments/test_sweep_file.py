@@ -200,6 +200,7 @@ def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
     assert {name: len(plan(read_sweep(name).wanted, Path("runs"))) for name in experiments()} == {
         **{f"ds-drl/{name}": count for name, count in RUNS.items()},
         "methods/ninety-percent": 42,
+        "methods/noise": 6,
     }
     assert all(experiments().values())
 

@@ -86,13 +86,13 @@ def points(places: Mapping[str, tuple[float, Estimate]], style: Style, x: str, y
     return _svg(draw, x, y)
 
 
-def inputs(before: Floats, after: Floats, observations: int) -> str:
+def inputs(before: Floats, after: Floats, kinds: Mapping[str, int]) -> str:
     """Draw the connections of every input, at the start and now.
 
     Args:
         before: connections at the first record, float64 [inputs].
         after: connections at the last one, float64 [inputs].
-        observations: how many of the inputs are features of the observation; actions follow.
+        kinds: what the inputs are from an index on, by the word for it.
     """
 
     def draw(axes: Any) -> None:
@@ -103,9 +103,9 @@ def inputs(before: Floats, after: Floats, observations: int) -> str:
         else:
             axes.step(at, after, where="mid", color=COLOURS[0], linewidth=0.9, label="at the end")
             axes.step(at, before, where="mid", color="black", linewidth=0.6, label="at the start")
-        if observations < len(at):
-            axes.axvline(observations - 0.5, color="black", linestyle=":", linewidth=1)
-            axes.text(observations - 0.3, 0.98, "actions", transform=axes.get_xaxis_transform(), va="top", fontsize=9)
+        for word, begin in kinds.items():
+            axes.axvline(begin - 0.5, color="black", linestyle=":", linewidth=1)
+            axes.text(begin - 0.3, 0.98, word, transform=axes.get_xaxis_transform(), va="top", fontsize=9)
         axes.set_ylim(0, 1.15 * max(1.0, before.max(), after.max()))
         axes.set_xlim(-0.7, len(at) - 0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)

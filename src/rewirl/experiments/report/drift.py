@@ -12,6 +12,10 @@ from rewirl.experiments import figures
 from rewirl.experiments.document import Block, Figure, Heading, Table, Text
 from rewirl.experiments.groups import Group
 from rewirl.experiments.report.words import STEPS, runs_in_words, unit_of
+from rewirl.experiments.run_data import RunData
+from rewirl.noisy import ID as NOISY
+
+_BEGIN = {"noise": "Noise begins", "actions": "Actions begin"}
 
 
 def drift(groups: Sequence[Group], environments: Sequence[str]) -> list[Block]:
@@ -97,6 +101,9 @@ def _drift_of(item: Group) -> list[Block]:
         )
     ]
     observations = first["actor"]["shapes"][0][1] if "actor" in first else 0
+    noise = _noise_from(runs[0], observations)
+    if noise is not None:
+        blocks += _noise_figure(item, runs, common, noise, observations)
     for name in ("actor", "critic1"):
         ends_of = [
             [run.topologies[step].get(name, {}).get("input_connections") for run in runs] for step in (common[0], last)
@@ -105,14 +112,61 @@ def _drift_of(item: Group) -> list[Block]:
             continue
         before, after = (np.mean(both, axis=0) for both in ends_of)
         top = np.argsort(-after, kind="stable")[:3]
+        kinds = {} if noise is None else {"noise": noise}
+        if name != "actor":
+            kinds["actions"] = observations
         blocks.append(
             Figure(
-                figures.inputs(before, after, observations),
+                figures.inputs(before, after, kinds),
                 f"{item.label} on {item.env}: inputs of the {'actor' if name == 'actor' else 'first critic'}",
                 f"Connections of every input in the first layer at the start and at {last:,} steps, mean over "
                 f"{runs_in_words(len(runs))}; from {before.min():.0f} to {before.max():.0f} at the start, from "
                 f"{after.min():.0f} to {after.max():.0f} at the end, most at the inputs {', '.join(map(str, top))}."
-                + ("" if name == "actor" else f" Actions begin at index {observations}."),
+                + "".join(f" {_BEGIN[word]} at index {begin}." for word, begin in kinds.items()),
             )
         )
     return blocks
+
+
+def _noise_from(run: RunData, observations: int) -> int | None:
+    """Return the first feature of the observation that is noise, or None where there is none that stays so."""
+    found = run.settings.get("resample_noise_from")
+    if found is None and run.env == NOISY and not run.train["env_kwargs"].get("permute_every"):
+        found = math.floor(observations * (1 - run.train["env_kwargs"]["fraction"]) + 1e-9)
+    return found if found is not None and 0 < found < observations else None
+
+
+def _noise_figure(
+    item: Group, runs: Sequence[RunData], common: Sequence[int], noise: int, observations: int
+) -> list[Block]:
+    """Draw the connections of real features and of noise, as Grooten et al. 2023 do."""
+    series: dict[str, list[NDArray[np.float64]]] = {}
+    for run in runs:
+        for name in run.topologies[common[0]]:
+            records = [run.topologies[step][name]["input_connections"] for step in common]
+            if any(record is None for record in records):
+                continue  # a dense layer
+            counts = np.array(records, np.float64)
+            kind = "critics" if name.startswith("critic") else name
+            series.setdefault(f"{kind}, real features", []).append(counts[:, :noise].mean(1))
+            series.setdefault(f"{kind}, noise", []).append(counts[:, noise:observations].mean(1))
+    if not series:
+        return []
+    axis, _, unit = unit_of("environment steps", common[-1], lambda run: run.steps, STEPS)
+    curves = {label: figures.spread(np.array(common) / unit, np.array(values)) for label, values in series.items()}
+    ends = "; ".join(f"{label}: {mean[0]:.1f} to {mean[-1]:.1f}" for label, (_, mean, _, _) in curves.items())
+    figure = Figure(
+        figures.lines(
+            curves,
+            [],
+            {label: number for number, label in enumerate(curves)},
+            axis,
+            "connections of a feature",
+            (0, None),
+        ),
+        f"{item.label} on {item.env}: connections of real features and of noise",
+        f"Connections of a feature in the first layer, mean over the {noise} real ones and over the "
+        f"{observations - noise} of noise; mean and standard deviation over {runs_in_words(len(runs))} (and both "
+        f"critics). From the first record to {common[-1]:,} steps: {ends}.",
+    )
+    return [figure]
