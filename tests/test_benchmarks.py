@@ -255,3 +255,24 @@ def test_scale_holds_the_connections_while_the_width_grows(capsys: pytest.Captur
     for impossible in ({"widths": (0,)}, {"sparsities": (1.0,)}, {"seconds": 0.0}, {"json": tmp_path / "no" / "x"}):
         with pytest.raises(SystemExit):
             scale.Options(**impossible)
+
+
+def test_the_share_of_events_is_what_they_take_beyond_other_updates() -> None:
+    import rules
+
+    # From update 1,001 on: three slow ones around 2,000, at 5 instead of 1, and the slow first event left out.
+    times = [1.0] * 999 + [100.0] + [1.0] * 999 + [5.0] * 3 + [1.0] * 500
+    assert rules.share_of_events(times, 1002) == pytest.approx(12 / (len(times) - 1002 + 12))
+
+
+def test_every_rule_is_timed_and_pruning_has_ended(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    import rules
+
+    rules.main(rules.Options(batch_size=8, rounds=2, seconds=0.01, settle=0, json=tmp_path / "out.json"))
+    rows = json.loads((tmp_path / "out.json").read_text())["contestants"]
+    assert [row["name"] for row in rows] == list(rules.RULES)
+    assert all(row["facts"]["connections"] == pytest.approx(21_480, rel=0.01) for row in rows)
+    assert "| static | 21,481 |" in capsys.readouterr().out
+    for impossible in ({"sparsity": 1.0}, {"settle": -1}, {"rounds": 0}, {"json": tmp_path / "no" / "x"}):
+        with pytest.raises(SystemExit):
+            rules.Options(**impossible)

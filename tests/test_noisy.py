@@ -18,6 +18,14 @@ from rewirl.training.progress import Silent
 KWARGS = {"env": "Pendulum-v1", "fraction": 0.9}
 
 
+class Features(gymnasium.Env):
+    """An environment with so many features, which is never stepped."""
+
+    def __init__(self, features):
+        self.observation_space = gymnasium.spaces.Box(-1, 1, (features,))
+        self.action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+
 def rollout(env, seed, steps=20):
     observation, _ = env.reset(seed=seed)
     seen = [observation]
@@ -35,6 +43,13 @@ def test_the_real_features_come_first_and_are_what_they_were():
     assert wrapped.observation_space.shape == (30,) and wrapped.observation_space.dtype == np.float32
     assert np.array_equal(wrapped.observation_space.low[:3], plain.observation_space.low)
     assert np.isinf(wrapped.observation_space.high[3:]).all()
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.5, 0.9, 0.95, 0.99])
+def test_all_features_and_the_fraction_say_how_many_are_real(fraction):
+    for real in range(1, 400):
+        made = noisy.NoisyObservations(Features(real), fraction)
+        assert noisy.real_features(made.real + made.noise, fraction) == real
 
 
 def test_noise_is_standard_normal_and_decided_by_the_seed():

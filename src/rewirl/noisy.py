@@ -17,6 +17,16 @@ from gymnasium import spaces
 ID = "rewirl/Noisy-v0"
 
 
+def real_features(features: int, fraction: float) -> int:
+    """Return how many of the features of a `NoisyObservations` are real; they come first.
+
+    Args:
+        features: all of them, real ones and noise.
+        fraction: share of noise among them, in [0, 1).
+    """
+    return math.floor(features * (1 - fraction) + 1e-9)
+
+
 class NoisyObservations(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordConstructorArgs):
     """Append features of pure noise to the observations; the real ones come first.
 

@@ -326,6 +326,13 @@ def test_connections_of_real_features_and_of_noise_are_drawn(tmp_path, how):
     assert "Noise begins at index 1. Actions begin at index 3." in text
 
 
+@pytest.mark.parametrize("kwargs", [{"env": "X-v0"}, {"env": "X-v0", "fraction": "half"}])
+def test_a_run_whose_noise_makes_no_sense_is_named_and_left_out(tmp_path, kwargs):
+    make_run(tmp_path, "ds-td3", 0, rising(9, 9), "rewirl/Noisy-v0", drift=lambda number: 1.0, env_kwargs=kwargs)
+    runs, problems = find_runs([tmp_path])
+    assert runs == [] and len(problems) == 1
+
+
 @pytest.mark.parametrize("permute", [{}, {"env_kwargs": {"env": "X-v0", "fraction": 0.5, "permute_every": 10_000}}])
 def test_where_no_feature_stays_noise_none_is_drawn(tmp_path, permute):
     env = "rewirl/Noisy-v0" if permute else "HalfCheetah-v5"

@@ -21,7 +21,7 @@ from rewirl.training import run as runs
 from rewirl.training.progress import Silent
 
 SMALL = shlex.split(
-    "--seeds 0 --envs HalfCheetah-v5 --total-timesteps 340 --learning-starts 100 --hidden-sizes 32 32 --batch-size 16 "
+    "--seeds 0 --total-timesteps 340 --learning-starts 100 --hidden-sizes 32 32 --batch-size 16 "
     "--eval-every 0 --buffer-size 500"
 )
 
@@ -66,7 +66,9 @@ def test_every_experiment_runs_scaled_down_and_makes_no_run_twice(shared, monkey
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     Here.made = []
     there = {path.name for path in shared.iterdir()}
-    assert rewirl("sweep", name, *SMALL, "--directory", shared) == 0
+    envs = {run.env for run in read_sweep(name).wanted}
+    env = "HalfCheetah-v5" if "HalfCheetah-v5" in envs else min(envs)
+    assert rewirl("sweep", name, *SMALL, "--envs", env, "--directory", shared) == 0
     out = capsys.readouterr().out
     count = int(out.splitlines()[-1].split()[0])
     assert count >= 2 and f"{count} runs: {count} finished" in out

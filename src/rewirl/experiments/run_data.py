@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl import noisy
 from rewirl.experiments.metrics import NETWORKS, training_flops
 from rewirl.training.metrics_log import read_metrics
 from rewirl.training.run_directory import RunDirectory, RunDirectoryError
@@ -46,6 +47,8 @@ class RunData:
     """Connections of actor and both critics at the last evaluation."""
     topologies: dict[int, dict[str, Any]]
     """By step, per network what `training.drift.Drift.measure` found; empty where a run did not record it."""
+    noise_from: int | None
+    """The first feature of the observation that is noise; None where there is no noise, or it does not stay where it is."""
 
     @property
     def last(self) -> int:
@@ -131,6 +134,7 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
     last = [int(evaluations[-1]["connections"][name]) for name in NETWORKS]
     if min(last) < 0 or not np.isfinite(flops).all():
         raise ValueError(f"{path}: connections or updates of an evaluation are impossible")
+    topologies = {int(line["step"]): _topology(line["networks"]) for line in lines if line["event"] == "topology"}
     return RunData(
         path,
         _text(train["agent"]),
@@ -145,7 +149,8 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         column("seconds", np.float64),
         flops,
         sum(last),
-        {int(line["step"]): _topology(line["networks"]) for line in lines if line["event"] == "topology"},
+        topologies,
+        _noise_from(train, settings, topologies),
     )
 
 
@@ -178,6 +183,17 @@ def _topology(networks: Any) -> dict[str, Any]:
         if network["input_connections"] is not None and len(network["input_connections"]) != network["shapes"][0][1]:
             raise ValueError("a topology has not one number of connections per input")
     return dict(networks)
+
+
+def _noise_from(train: dict[str, Any], settings: dict[str, Any], topologies: dict[int, dict[str, Any]]) -> int | None:
+    actor = next(iter(topologies.values()), {}).get("actor")
+    if actor is None:
+        return None
+    features = int(actor["shapes"][0][1])
+    found = settings.get("resample_noise_from")
+    if found is None and train["env"] == noisy.ID and not train["env_kwargs"].get("permute_every"):
+        found = noisy.real_features(features, float(train["env_kwargs"]["fraction"]))
+    return int(found) if found is not None and 0 < found < features else None
 
 
 def _text(value: Any) -> str:

@@ -13,7 +13,6 @@ from rewirl.experiments.document import Block, Figure, Heading, Table, Text
 from rewirl.experiments.groups import Group
 from rewirl.experiments.report.words import STEPS, runs_in_words, unit_of
 from rewirl.experiments.run_data import RunData
-from rewirl.noisy import ID as NOISY
 
 _BEGIN = {"noise": "Noise begins", "actions": "Actions begin"}
 
@@ -101,7 +100,7 @@ def _drift_of(item: Group) -> list[Block]:
         )
     ]
     observations = first["actor"]["shapes"][0][1] if "actor" in first else 0
-    noise = _noise_from(runs[0], observations)
+    noise = runs[0].noise_from
     if noise is not None:
         blocks += _noise_figure(item, runs, common, noise, observations)
     for name in ("actor", "critic1"):
@@ -126,14 +125,6 @@ def _drift_of(item: Group) -> list[Block]:
             )
         )
     return blocks
-
-
-def _noise_from(run: RunData, observations: int) -> int | None:
-    """Return the first feature of the observation that is noise, or None where there is none that stays so."""
-    found = run.settings.get("resample_noise_from")
-    if found is None and run.env == NOISY and not run.train["env_kwargs"].get("permute_every"):
-        found = math.floor(observations * (1 - run.train["env_kwargs"]["fraction"]) + 1e-9)
-    return found if found is not None and 0 < found < observations else None
 
 
 def _noise_figure(
