@@ -1,6 +1,7 @@
 """What rewiring costs: the share of the training that events take, by rule, and the speed of a pruned agent.
 
-Every agent lives in a process of its own; they are timed in turn, slice by slice. README.md tells how to read the table.
+Every agent lives in a process of its own; they are timed in turn, slice by slice. README.md tells how to read the
+table.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Options:
     """Length of a turn, which should see a few events. Typical: 3."""
 
     settle: int = 40_000
-    """Updates from pruning until a pruned agent is timed. Connections that only its target networks still have shrink by tau
-    at every update of theirs; they are given back once they are zero, which takes 35,000 updates at 0.005 and every second."""
+    """Updates from pruning until a pruned agent is timed. Connections that only its target networks still have shrink
+    by tau at every update of theirs, and are given back once they are zero, after 35,000 updates at the paper's tau."""
 
     json: Path | None = None
     """File for everything measured, every round included."""

@@ -48,7 +48,7 @@ class RunData:
     topologies: dict[int, dict[str, Any]]
     """By step, per network what `training.drift.Drift.measure` found; empty where a run did not record it."""
     noise_from: int | None
-    """The first feature of the observation that is noise; None where there is no noise, or it does not stay where it is."""
+    """The first feature of the observation that is noise; None where there is none, or it does not stay where it is."""
 
     @property
     def last(self) -> int:
