@@ -595,6 +595,17 @@ Small small(size_t n, const float* w, float low, float high, uint32_t* index) {
     _mm512_storeu_si512(index + found, _mm512_maskz_compress_epi32(here, at));
     found += static_cast<size_t>(__builtin_popcount(here));
   }
+#elif defined(REWIRL_AVX2)
+  const __m256 least = set1(low), most = set1(high), none = set1(0.0f), sign = set1(-0.0f);
+  for (; i + 8 <= n; i += 8) {
+    const __m256 x = _mm256_andnot_ps(sign, load(w + i));
+    const __m256 zero = _mm256_cmp_ps(x, none, _CMP_EQ_OQ), under = _mm256_andnot_ps(zero, _mm256_cmp_ps(x, least, _CMP_LT_OQ));
+    zeros += static_cast<size_t>(__builtin_popcount(static_cast<unsigned>(_mm256_movemask_ps(zero))));
+    below += static_cast<size_t>(__builtin_popcount(static_cast<unsigned>(_mm256_movemask_ps(under))));
+    const __m256 here = _mm256_andnot_ps(_mm256_or_ps(zero, under), _mm256_cmp_ps(x, most, _CMP_LE_OQ));
+    for (unsigned left = static_cast<unsigned>(_mm256_movemask_ps(here)); left; left &= left - 1)  // hardly ever any
+      index[found++] = static_cast<uint32_t>(i) + static_cast<uint32_t>(__builtin_ctz(left));
+  }
 #endif
   for (; i < n; ++i) {  // without branches: the conditions are hard to predict
     const float magnitude = __builtin_fabsf(w[i]);

@@ -141,6 +141,7 @@ void Layer::build(const int64_t* places, size_t n, std::vector<uint32_t>& order)
   index_ = Index::build(n_out_, n_in_, row, column, order);
   acting_ = Buffer<float>();
   acting_place_ = Buffer<uint32_t>();
+  ordered_ = Buffer<float>();
   if (!trainable_) return;
   std::vector<uint32_t> position(n), transposed_order;
   for (size_t k = 0; k < n; ++k) position[order[k]] = static_cast<uint32_t>(k);
@@ -171,7 +172,7 @@ void Layer::forward(const float* x, float* y, int vectors, bool relu, Part part)
     kernels().gemm(end - begin, n_in_, values.data() + static_cast<size_t>(begin) * n_in_, n_in_, 1, x, out, vectors,
                    bias.data() + begin, epilogue, nullptr);
   else
-    kernels().spmm(index_.view(), values.data(), x, out, vectors, begin, end, bias.data(), epilogue, nullptr);
+    kernels().spmm(index_.in_order(), in_order(), x, out, vectors, begin, end, bias.data(), epilogue, nullptr);
 }
 
 void Layer::input_gradient(const float* dy, float* dx, int vectors, int32_t from, const float* gates, Part part) const {
@@ -199,14 +200,22 @@ void Layer::connection_gradient(const float* dy, const float* x, int vectors, bo
                      accumulate);
 }
 
+void Layer::arrange() {
+  if (index_.source.size() == 0 || arranged_) return;
+  if (ordered_.size() == 0) ordered_ = Buffer<float>(connections());
+  for (size_t k = 0; k < connections(); ++k) ordered_[k] = values[index_.source[k]];
+  arranged_ = true;
+}
+
 void Layer::act(const float* x, float* y, bool relu) {
-  const bool reordered = !dense_ && index_.source.size() > 0;
-  if ((acts_densely() || reordered) && !acting_current_) {
-    if (acting_.size() == 0) acting_ = Buffer<float>(acts_densely() ? static_cast<size_t>(n_in_) * n_out_ : connections());
+  if (!dense_ && !acts_densely()) {
+    arrange();
+    return kernels().spmv(index_.in_order(), in_order(), x, y, bias.data(), relu);
+  }
+  if (!dense_ && !acting_current_) {
     const auto place = [&](int32_t r, int32_t c) { return static_cast<size_t>(r) * static_cast<size_t>(n_in_) + static_cast<size_t>(c); };
-    if (!acts_densely()) {
-      for (size_t k = 0; k < connections(); ++k) acting_[k] = values[index_.source[k]];
-    } else if (acting_.size() > ~uint32_t{0}) {
+    if (acting_.size() == 0) acting_ = Buffer<float>(static_cast<size_t>(n_in_) * static_cast<size_t>(n_out_));
+    if (acting_.size() > ~uint32_t{0}) {
       index_.each([&](uint32_t k, int32_t r, int32_t c) { acting_[place(r, c)] = values[k]; });
     } else {
       if (acting_place_.size() == 0) {
@@ -217,17 +226,15 @@ void Layer::act(const float* x, float* y, bool relu) {
     }
     acting_current_ = true;
   }
-  const float* w = acts_densely() || reordered ? acting_.data() : values.data();
-  if (dense_ || acts_densely()) kernels().gemv(n_out_, n_in_, w, x, y, bias.data(), relu);
-  else kernels().spmv(index_.view(), w, x, y, bias.data(), relu);
+  kernels().gemv(n_out_, n_in_, dense_ ? values.data() : acting_.data(), x, y, bias.data(), relu);
 }
 
-// Whether a single sample is computed with a dense copy: for panels there is no other way, and in the second-level cache reading
-// zeros is faster than gathering.
+// Whether a single sample is computed with a dense copy: for panels there is no other way, and reading zeros is faster than
+// gathering, up to 16 places for a connection in the second-level cache and 8 beyond.
 bool Layer::acts_densely() const {
   if (dense_) return false;
   const size_t total = static_cast<size_t>(n_in_) * static_cast<size_t>(n_out_);
-  return index_.panel > 1 || (total <= size_t{1} << 18 && total <= 16 * connections());
+  return index_.panel > 1 || total <= (total <= size_t{1} << 18 ? 16 : 8) * connections();
 }
 
 void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown,

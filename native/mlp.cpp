@@ -66,6 +66,7 @@ size_t Mlp::multiplications() const {
 // Threads take whole tiles, through all layers, if there are as many for each; otherwise they share every layer of a tile.
 void Mlp::forward(const Batch& x, Pool* pool) {
   resize(x.tiles, x.vectors);
+  for (Layer& layer : layers) layer.arrange();
   if (pool && tiles % pool->threads() == 0) {
     share(multiplications(), pool, [&](Part part) {
       for (int t = part.index; t < tiles; t += part.count) forward_tile(x, t, nullptr);

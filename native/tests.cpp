@@ -509,19 +509,48 @@ void test_pool() {
   check(std::all_of(sums.begin(), sums.end(), [](long sum) { return sum == 50 * 15; }), "several callers of one pool");
 }
 
+// A network with the connections and values of this one, in its order if it is not trainable, else sorted.
+Mlp copy_of(const Mlp& network, bool trainable) {
+  std::vector<Layer> layers;
+  for (const Layer& from : network.layers) {
+    const std::vector<int64_t> places = from.places();
+    layers.emplace_back(from.n_in(), from.n_out(), from.dense() ? nullptr : places.data(), places.size(), from.values.data(), trainable);
+    std::copy(from.bias.begin(), from.bias.end(), layers.back().bias.begin());
+  }
+  return Mlp(std::move(layers));
+}
+
+// A target has its values in the order of another topology; what it computes is always of its present ones.
+void test_outputs_of_a_target() {
+  Mlp online = random_mlp(20), target = copy_of(online, false);
+  TargetUpdate soft(target, online, {});
+  const std::vector<float> x = random_floats(20 * 32);
+  const Batch batch{x.data(), 20 * 32, 1, 2};
+  std::vector<float> one(20), found(3), expected(3);
+  for (size_t c = 0; c < one.size(); ++c) one[c] = x[c * 32];
+  for (int step = 0; step < 6; ++step) {
+    if (step % 3 == 1)
+      for (size_t l = 0; l < 2; ++l) rewire_a_tenth(online, l);
+    for (const Layer& layer : online.layers)
+      for (float& w : layer.values) w += 0.1f;
+    soft.update(0.1f);
+    Mlp sorted = copy_of(target, true);
+    target.forward(batch);
+    sorted.forward(batch);
+    target.act(one.data(), found.data());
+    sorted.act(one.data(), expected.data());
+    check(std::equal(target.output().begin(), target.output().end(), sorted.output().begin()), "forward of a target");
+    check(found == expected, "acting of a target");
+  }
+  check(target.layers[0].connections() > online.layers[0].connections(), "a target with stale places");
+}
+
 void test_networks_in_threads() {
   const auto train = [](int threads) {
     rng.seed(7);
     std::vector<Mlp> networks, targets;
     for (int i = 0; i < 3; ++i) networks.push_back(random_mlp(20));
-    for (const Mlp& network : networks) {
-      std::vector<Layer> layers;
-      for (const Layer& from : network.layers) {
-        const std::vector<int64_t> places = from.places();
-        layers.emplace_back(from.n_in(), from.n_out(), from.dense() ? nullptr : places.data(), places.size(), from.values.data(), false);
-      }
-      targets.emplace_back(std::move(layers));
-    }
+    for (const Mlp& network : networks) targets.push_back(copy_of(network, false));
     std::vector<TargetUpdate> updates;
     for (size_t i = 0; i < networks.size(); ++i) updates.emplace_back(targets[i], networks[i], std::vector<bool>{});
     const std::vector<float> x = random_floats(20 * 32), pull = random_floats(3 * 32);
@@ -648,6 +677,7 @@ int main(int count, char** arguments) {
       test_mlp();
       test_rewiring();
       test_target();
+      test_outputs_of_a_target();
       test_networks_in_threads();
       test_layers_in_threads();
     }
