@@ -135,7 +135,7 @@ REWIRL_INLINE void dots(const Rows<R, T>& dy, const float* const (&x)[C], float*
   for (int j = 0; j < 8; ++j) a[j] = set1(0.0f);
 #pragma GCC unroll 32
   for (int t = 0; t < T * kPasses; ++t) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int c = 0; c < C; ++c) {
       Vec xt = load(x[c] + t * kWidth);
       if (M > 1) keep(xt);
@@ -159,10 +159,10 @@ REWIRL_INLINE void dots(const Rows<R, T>& dy, const float* const (&x)[C], float*
   }
 }
 
-// The gradients [begin, end) of the columns with one pattern; row(k) is the row of x of position k.
-template <int R, int T, int Pattern, bool Accumulate, class Row>
-REWIRL_INLINE void sddmm_group(const Rows<R, T>& dy, Row row, size_t begin, size_t end, float* gradient) {
-  constexpr int M = bits(Pattern), C = M == 1 ? 4 : 2;
+// Gradients from `begin` on as long as there are C columns more; where it stopped.
+template <int R, int T, int Pattern, int C, bool Accumulate, class Row>
+REWIRL_INLINE size_t sddmm_columns(const Rows<R, T>& dy, Row row, size_t begin, size_t end, float* gradient) {
+  constexpr int M = bits(Pattern);
   size_t k = begin;
   for (; k + C * M <= end; k += C * M) {
     const float* x[C];
@@ -172,6 +172,17 @@ REWIRL_INLINE void sddmm_group(const Rows<R, T>& dy, Row row, size_t begin, size
     }
     dots<R, T, Pattern, C, Accumulate>(dy, x, gradient + k);
   }
+  return k;
+}
+
+// The gradients [begin, end) of the columns with one pattern; row(k) is the row of x of position k.
+template <int R, int T, int Pattern, bool Accumulate, class Row>
+REWIRL_INLINE void sddmm_group(const Rows<R, T>& dy, Row row, size_t begin, size_t end, float* gradient) {
+  constexpr int M = bits(Pattern);
+  size_t k = begin;
+  // Two multiplications a cycle, each four cycles long, take eight sums; and the more there are, the fewer loads of dy.
+  if constexpr (M == 1 && !Rows<R, T>::kHeld) k = sddmm_columns<R, T, Pattern, 8, Accumulate>(dy, row, k, end, gradient);
+  k = sddmm_columns<R, T, Pattern, M == 1 ? 4 : 2, Accumulate>(dy, row, k, end, gradient);
   if constexpr (M == 1) {
     if (k + 3 == end) dots<R, T, Pattern, 3, Accumulate>(dy, {row(k), row(k + 1), row(k + 2)}, gradient + k);
     else if (k + 2 == end) dots<R, T, Pattern, 2, Accumulate>(dy, {row(k), row(k + 1)}, gradient + k);
