@@ -36,7 +36,11 @@ struct Index {
   static Index build(int32_t rows, int32_t columns, const std::vector<int32_t>& row, const std::vector<int32_t>& column,
                      std::vector<uint32_t>& order);
   SparseMatrix view() const { return {rows, columns, block, blocks, panel, start.data(), column.data(), source.data()}; }
-  SparseMatrix in_order() const { return {rows, columns, block, blocks, panel, start.data(), column.data(), nullptr}; }
+  SparseMatrix in_order() const {  // for values that are in this order
+    SparseMatrix m = view();
+    m.source = nullptr;
+    return m;
+  }
   // Calls visit(k, row, column) for every position in order, k being where its value is.
   template <class Visit>
   void each(const Visit& visit) const;
@@ -103,8 +107,7 @@ class Layer {
   int32_t n_in_, n_out_;
   bool dense_, trainable_;
   Index index_, transposed_;  // the transposed one has its values in the places of index_
-  // A single sample has nothing to share among the rows of a panel: act() uses a row-by-row copy, made when it is needed.
-  Buffer<float> acting_;
+  Buffer<float> acting_;           // a dense copy for act(), made when it is needed (see acts_densely)
   Buffer<uint32_t> acting_place_;  // of every value in it
   Buffer<float> ordered_;          // the values in the order of the index, if `values` are in another
   bool acting_current_ = false, arranged_ = false;
