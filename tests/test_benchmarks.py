@@ -276,3 +276,37 @@ def test_every_rule_is_timed_and_pruning_has_ended(capsys: pytest.CaptureFixture
     for impossible in ({"sparsity": 1.0}, {"settle": -1}, {"rounds": 0}, {"json": tmp_path / "no" / "x"}):
         with pytest.raises(SystemExit):
             rules.Options(**impossible)
+
+
+def test_limits_table_by_hand_and_impossible_options() -> None:
+    import limits
+
+    shares = {"forward": [0.5, 0.7, 0.6], "input gradient": [0.4], "weight gradient": []}
+    layer = {
+        "width": 64,
+        "density": 0.5,
+        "batch": 100,
+        "tile": 112,
+        "contestants": [{"name": "even", "shares": shares}],
+    }
+    lines = limits.markdown(layer).splitlines()
+    assert lines[0] == "## 64 x 64, density 0.5, batch 100, tiles of 112"
+    assert lines[4:] == ["| forward | 60% |", "| input gradient | 40% |", "| weight gradient | restless |"]
+    for impossible in ({"widths": (96,)}, {"densities": (1.0, 0.1, 0.06)}, {"densities": (0.5,)}, {"rounds": 0}):
+        with pytest.raises(SystemExit):
+            limits.Options(**impossible)
+
+
+def test_limits_are_measured_with_the_tile_of_a_batch(tmp_path: Path) -> None:
+    import limits
+
+    from rewirl.nn.tiles import tile_shape
+
+    program = tmp_path / "limits"
+    program.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps({{'arguments': sys.argv[1:]}}))\n")
+    program.chmod(0o755)
+    tile = tile_shape(100)[1]
+    found = limits.measure(program, 256, 0.5, 100, rounds=3)
+    assert found == {
+        "width": 256, "density": 0.5, "batch": 100, "tile": tile, "arguments": ["3", "256", "0.5", str(tile // 16)]
+    }  # fmt: skip

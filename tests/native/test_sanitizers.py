@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -45,3 +46,9 @@ def test_native_tests_pass_under(sanitizers, arguments, tmp_path):
     passed, failed = map(int, re.fullmatch(r"(?s).*?(\d+) passed, (\d+) failed\n", output).groups())
     assert failed == 0
     assert passed > 10
+    if not arguments:  # what benchmarks/limits.py runs is built beside them
+        contestants = json.loads(run(str(tmp_path / "limits"), "2", "128", "0.25", "2"))["contestants"]
+        counts = {"dense": 128 * 128, "random": 32 * 128, "even": 32 * 128, "banded": 32 * 128}
+        assert {each["name"]: each["connections"] for each in contestants} == counts
+        for each in contestants:
+            assert all(0 < share < 1 for shares in each["shares"].values() for share in shares), each
