@@ -1,7 +1,8 @@
-// What share of the multiplications that the processor could do in the same time do the kernels do? See limits.py, which
-// compiles this for the machine it runs on, and README.md.
+// What share of the processor's peak rate of multiply-adds do the kernels reach? See limits.py, which compiles this for the
+// machine it runs on, and README.md.
 //
-//   limits ROUNDS WIDTH DENSITY VECTORS    a square layer, its width a power of two, on one tile of 16 * VECTORS samples; JSON on the standard output
+//   limits ROUNDS WIDTH DENSITY VECTORS    a square layer, its width a power of two, on one tile of 16 * VECTORS samples;
+//                                          JSON on the standard output
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
 #define REWIRL_AVX512
 constexpr const char* kInstructionSet = "avx512";
@@ -17,7 +18,6 @@ constexpr const char* kInstructionSet = "portable";
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
 #include <numeric>
 #include <random>
 #include <string>
@@ -34,14 +34,14 @@ namespace {
 // Layers take turns, each with a topology of its own, as in training: a processor that sees one over and over learns by heart
 // where its rows end, and keeps its indices in the nearest cache.
 constexpr int kLayers = 6;
-constexpr double kSteady = 0.05;  // by how much the limits before and after a measurement may differ, else it does not count
+constexpr double kSteady = 0.05;  // by how much the peaks before and after a measurement may differ, else it does not count
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 volatile float used;  // what nobody used would not be computed
 
-// Multiply-adds of single numbers a second when nothing is loaded or stored: twelve sums in registers, none waits for another.
-double limit() {
+// The peak: multiply-adds of single numbers a second when nothing is loaded or stored: twelve sums in registers, none waits for another.
+double peak() {
   constexpr int kSums = 12, kTimes = 2000;
   const Vec a = set1(0.5f), b = set1(0.25f);
   Vec sums[kSums];
@@ -166,14 +166,14 @@ int main(int count, char** arguments) {
       for (auto& shares : c.shares) shares.emplace_back();
       for (Layer& layer : c.layers)
         for (int o = 0; o < 3; ++o) {  // one after the other, as in training: what one has used may still be near for the next
-          const double before = limit(), begin = now();
+          const double before = peak(), begin = now();
           if (o == 0) layer.forward(x.data(), y.data(), vectors, true);
           if (o == 1) layer.input_gradient(y.data(), dx.data(), vectors, 0, x.data());
           if (o == 2) layer.connection_gradient(y.data(), x.data(), vectors, true, scratch.data());
-          const double seconds = now() - begin, after = limit();
-          const double could = (before + after) / 2 * seconds;
+          const double seconds = now() - begin, after = peak();
+          const double possible = (before + after) / 2 * seconds;
           if (std::fabs(after / before - 1.0) < kSteady)
-            c.shares[o].back().push_back(static_cast<double>(layer.connections() * samples) / could);
+            c.shares[o].back().push_back(static_cast<double>(layer.connections() * samples) / possible);
         }
     }
   print(contestants);

@@ -1,4 +1,4 @@
-"""What share of the multiplications that the processor could do do the kernels do, and what keeps them from more?
+"""What share of the processor's peak rate of multiply-adds do the kernels reach, and what keeps them from more?
 
 Compiles limits.cpp with the native core for this very machine and runs it. README.md tells how to read the tables.
 """
@@ -19,18 +19,17 @@ from typing import Any
 
 import tyro
 
+from rewirl import _core
 from rewirl.bench import machine
 from rewirl.bench.tables import table
 from rewirl.nn.tiles import tile_shape
 
 ROOT = Path(__file__).parent.parent
 
-OPERATIONS = ("forward", "input gradient", "weight gradient")
-
 
 @dataclass(frozen=True)
 class Options:
-    """Measure square layers on one thread, beside the multiplications that the processor could do in the same time."""
+    """Measure square layers on one thread, beside the peak rate of multiply-adds of that very time."""
 
     widths: tuple[int, ...] = (256, 256, 1024)
     """Inputs of a layer, and as many outputs; powers of two."""
@@ -85,7 +84,7 @@ def measure(program: Path, width: int, density: float, batch: int, rounds: int) 
         every round.
     """
     _, samples = tile_shape(batch)
-    command = [str(program), str(rounds), str(width), f"{density:g}", str(samples // 16)]
+    command = [str(program), str(rounds), str(width), f"{density:g}", str(samples // _core.LANE)]
     found: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
     return {"width": width, "density": density, "batch": batch, "tile": samples, **found}
 
@@ -99,7 +98,10 @@ def markdown(layer: dict[str, Any]) -> str:
     contestants = layer["contestants"]
     width, density, batch, tile = (layer[name] for name in ("width", "density", "batch", "tile"))
     title = f"## {width} x {width}, density {density:g}, batch {batch}, tiles of {tile}"
-    rows = [[operation, *(cell(each["shares"][operation]) for each in contestants)] for operation in OPERATIONS]
+    rows = [
+        [operation, *(cell(each["shares"][operation]) for each in contestants)]
+        for operation in contestants[0]["shares"]
+    ]
     return f"{title}\n\n" + table(["operation", *(each["name"] for each in contestants)], rows)
 
 
@@ -113,9 +115,8 @@ def main(options: Options) -> None:
                 print(markdown(layers[-1]) + "\n", flush=True)
     versions = {"rewirl": version("rewirl")}
     print(
-        f"Share of the multiply-adds that one thread could do meanwhile with {layers[0]['kernels']}, padding of a "
-        f"tile included: medians of {options.rounds} interleaved rounds.\n\n"
-        + machine.markdown(machine.describe(), versions)
+        f"Share of one thread's peak rate of multiply-adds with {layers[0]['kernels']}, padding of a tile included: "
+        f"medians of {options.rounds} interleaved rounds.\n\n" + machine.markdown(machine.describe(), versions)
     )
     if options.json:
         described = {"machine": machine.describe(), "versions": versions, "layers": layers}

@@ -300,13 +300,13 @@ def test_limits_table_by_hand_and_impossible_options() -> None:
 def test_limits_are_measured_with_the_tile_of_a_batch(tmp_path: Path) -> None:
     import limits
 
+    from rewirl import _core
     from rewirl.nn.tiles import tile_shape
 
     program = tmp_path / "limits"
     program.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps({{'arguments': sys.argv[1:]}}))\n")
     program.chmod(0o755)
     tile = tile_shape(100)[1]
+    arguments = ["3", "256", "0.5", str(tile // _core.LANE)]
     found = limits.measure(program, 256, 0.5, 100, rounds=3)
-    assert found == {
-        "width": 256, "density": 0.5, "batch": 100, "tile": tile, "arguments": ["3", "256", "0.5", str(tile // 16)]
-    }  # fmt: skip
+    assert found == {"width": 256, "density": 0.5, "batch": 100, "tile": tile, "arguments": arguments}

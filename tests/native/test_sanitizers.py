@@ -50,5 +50,6 @@ def test_native_tests_pass_under(sanitizers, arguments, tmp_path):
         contestants = json.loads(run(str(tmp_path / "limits"), "2", "128", "0.25", "2"))["contestants"]
         counts = {"dense": 128 * 128, "random": 32 * 128, "even": 32 * 128, "banded": 32 * 128}
         assert {each["name"]: each["connections"] for each in contestants} == counts
-        for each in contestants:
-            assert all(0 < share < 1 for shares in each["shares"].values() for share in shares), each
+        for each in contestants:  # how fast they are is not for a test to say, nor how many rounds were steady
+            assert list(each["shares"]) == ["forward", "input gradient", "weight gradient"]
+            assert all(share > 0 for shares in each["shares"].values() for share in shares), each
