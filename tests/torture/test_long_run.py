@@ -10,8 +10,9 @@ from long_run import long_run, look, newest_step
 
 def test_a_run_leaves_nothing_behind_once_its_replay_memory_is_full(tmp_path):
     options = ["--checkpoint-every", "1000", "--eval-every", "1000", "--eval-episodes", "2"]
-    seen = long_run(tmp_path / "run", 8_000, 1_500, 0, 1, 0.1, *options)
-    assert "8,000 steps" in seen[0]
+    # Long enough for samples enough, of a fast run on a machine that is slow to look.
+    seen = long_run(tmp_path / "run", 24_000, 1_500, 0, 1, 0.05, *options)
+    assert "24,000 steps" in seen[0]
 
 
 def test_what_is_seen_of_a_process(tmp_path):
