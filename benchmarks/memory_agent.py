@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from rewirl.agents import TD3Config
-from rewirl.bench.made_up import agent_of, connections_of, random_transitions, replay_of
+from rewirl.bench.synthetic import agent_of, connections_of, random_transitions, replay_of
 from rewirl.topology import TopologyConfig
 
 TRANSITIONS = 1000

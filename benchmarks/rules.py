@@ -18,7 +18,7 @@ import tyro
 
 from rewirl.bench import machine
 from rewirl.bench.interleaved import Contestant, measure, merged_versions, ratio, spread
-from rewirl.bench.made_up import HIDDEN_SIZES, agent_of, connections_of, random_transitions, replay_of, settings
+from rewirl.bench.synthetic import HIDDEN_SIZES, agent_of, connections_of, random_transitions, replay_of, settings
 from rewirl.bench.tables import table
 
 AGENT = "ds-td3"

@@ -16,7 +16,7 @@ import tyro
 
 from rewirl.bench import machine, updates
 from rewirl.bench.interleaved import Contestant, measure, merged_versions, ratio, spread
-from rewirl.bench.made_up import ACTION_SIZE, OBSERVATION_SIZE
+from rewirl.bench.synthetic import ACTION_SIZE, OBSERVATION_SIZE
 from rewirl.bench.tables import table
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import rewirl
-from rewirl.training.environments import UnsuitableEnvironmentError
-from rewirl.training.policy import PolicyError
+from rewirl.environments.environment import UnsuitableEnvironmentError
+from rewirl.storage.policy_file import PolicyError
 
 SMALL = {"hidden_sizes": [16, 16], "learning_starts": 50, "batch_size": 10, "buffer_size": 500, "threads": 1}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rewirl.cli import COMMANDS, main
+from rewirl.cli.main import COMMANDS, main
 
 PROBES = str(Path(__file__).parent / "training")
 SMALL = shlex.split(
@@ -281,7 +281,7 @@ HEAVY = ("torch", "mujoco", "matplotlib", "tensorboardX", "imageio", "scipy", "p
 
 @pytest.mark.parametrize(
     "program",
-    ["import rewirl", "from rewirl.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass"],
+    ["import rewirl", "from rewirl.cli.main import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass"],
     ids=["import", "help"],
 )
 def test_starting_up_imports_nothing_heavy(program):

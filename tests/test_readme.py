@@ -35,7 +35,7 @@ def test_the_rule_in_the_readme_works_by_its_name_from_the_working_directory(tmp
     small = "--learning-starts 50 --total-timesteps 80 --adapt-every 10 --eval-every 40 --eval-episodes 1 --run-dir run"
 
     def rewirl(arguments: list[str], where: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-P", "-c", "from rewirl.cli import main; main()", *arguments]
+        command = [sys.executable, "-P", "-c", "from rewirl.cli.main import main; main()", *arguments]
         return subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=120, check=False)
 
     done = rewirl(shlex.split(f"{line} {small}"), tmp_path)

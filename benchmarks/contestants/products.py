@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from rewirl.bench.made_up import ACTION_SIZE, HIDDEN_SIZES, OBSERVATION_SIZE
+from rewirl.bench.synthetic import ACTION_SIZE, HIDDEN_SIZES, OBSERVATION_SIZE
 
 
 class Products:

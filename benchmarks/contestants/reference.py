@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rewirl.bench.made_up import ACTION_SIZE, HIDDEN_SIZES, OBSERVATION_SIZE, PAPER_LAMBDAS, random_transitions
+from rewirl.bench.synthetic import ACTION_SIZE, HIDDEN_SIZES, OBSERVATION_SIZE, PAPER_LAMBDAS, random_transitions
 from rewirl.topology import erdos_renyi_for_sparsity
 
 TRANSITIONS = 100_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import rewirl
-from rewirl.bench.made_up import PAPER_LAMBDAS
+from rewirl.bench.synthetic import PAPER_LAMBDAS
 from rewirl.bench.updates import WARM_UP
 
 STEPS = 500

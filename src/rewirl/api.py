@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rewirl.experiments.presets import topology as default_topology
+from rewirl.environments.environment import environment_source
 from rewirl.nn import Layer, SparseMLP
+from rewirl.presets.lookup import topology as default_topology
+from rewirl.storage.policy_file import save_policy
 from rewirl.topology import TopologyConfig
 from rewirl.topology.config import making_room
 from rewirl.training.config import TrainConfig, default_threads
-from rewirl.training.environments import environment_source
 from rewirl.training.evaluation import Evaluation, Evaluator
-from rewirl.training.policy import save_policy
 from rewirl.training.progress import Progress, Silent, for_this_terminal
 from rewirl.training.run import Run, agent_config_class
 from rewirl.training.signals import StopRequest

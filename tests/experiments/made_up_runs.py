@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rewirl.experiments import presets
+from rewirl.presets import lookup as presets
+from rewirl.storage.run_directory import RunDirectory
+from rewirl.storage.values import to_values
 from rewirl.training.config import TrainConfig
-from rewirl.training.run_directory import RunDirectory
-from rewirl.training.settings import to_values
 
 EVERY = 5000
 

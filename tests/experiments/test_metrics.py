@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from rewirl.experiments import presets
-from rewirl.experiments.metrics import final_return, learning_curve_area, parameters, training_flops
+from rewirl.experiments.report.metrics import final_return, learning_curve_area, parameters, training_flops
+from rewirl.presets import lookup as presets
 from rewirl.seeding import generator
 from rewirl.topology import densities, random_topology
 

@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 from made_up_runs import make_run, rising
 
-from rewirl.cli import main
-from rewirl.experiments import document
-from rewirl.experiments.claims import difference, judge, share_of_steps
-from rewirl.experiments.groups import command, group
-from rewirl.experiments.report import report
-from rewirl.experiments.run_data import find_runs, read_run
-from rewirl.training import run_directory
-from rewirl.training.run_directory import RunDirectoryError
+from rewirl.cli.main import main
+from rewirl.experiments.report import document, report
+from rewirl.experiments.report.groups import command, group
+from rewirl.experiments.report.judge import difference, judge, share_of_steps
+from rewirl.experiments.report.run_data import find_runs, read_run
+from rewirl.storage import run_directory
+from rewirl.storage.run_directory import RunDirectoryError
 
 HERE = "HalfCheetah-v5"
 

@@ -17,18 +17,18 @@ import numpy as np
 import pytest
 from sameness import metrics, same_to_the_bit
 
-from rewirl.cli import main
+from rewirl.cli.main import main
 from rewirl.experiments.sweep import conduct as conducting
 from rewirl.experiments.sweep.conduct import Row, conduct
 from rewirl.experiments.sweep.file import read_sweep
-from rewirl.experiments.sweep.options import SweepError
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan, saved_step, standing
 from rewirl.experiments.sweep.pool import Pool
 from rewirl.experiments.sweep.table import summary, table
 from rewirl.experiments.sweep.worker import make
+from rewirl.options.option import SweepError
+from rewirl.storage.run_directory import RunDirectory
 from rewirl.training import run as runs
 from rewirl.training.progress import Silent
-from rewirl.training.run_directory import RunDirectory
 
 SETTINGS = """
 envs = ["rewirl-tests/Drift-v0"]
@@ -286,7 +286,7 @@ SWEEP = """
 import signal, sys
 for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(each, signal.SIG_DFL)
-from rewirl.cli import main
+from rewirl.cli.main import main
 main(["sweep", *sys.argv[1:]])
 """
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rewirl.cli import main
+from rewirl.cli.main import main
 from rewirl.experiments.sweep import pool
 from rewirl.experiments.sweep.estimate import makespan, seconds_left
 from rewirl.experiments.sweep.file import experiments, read_sweep

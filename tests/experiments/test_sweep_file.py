@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from rewirl.experiments.presets import agent_config, names, preset
 from rewirl.experiments.sweep.file import experiments, narrowed, read_sweep
-from rewirl.experiments.sweep.options import SweepError
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan
+from rewirl.options.option import SweepError
+from rewirl.presets.lookup import agent_config, names, preset
 from rewirl.training.config import TrainConfig
 
 MUJOCO = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")

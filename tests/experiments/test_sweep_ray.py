@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from sameness import metrics, same_to_the_bit
 
-from rewirl.cli import main
+from rewirl.cli.main import main
 from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import plan, saved_step, standing
 from rewirl.experiments.sweep.worker import make

@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 from rewirl.seeding import generator
 from rewirl.topology import LayerState, Rule, TopologyConfig, random_places, rewire
 from rewirl.topology.rule import rule
-from rewirl.topology.set import SET
+from rewirl.topology.rules.set import SET
 
 
 def layer(shape, weights, places=None):
@@ -317,7 +317,7 @@ def test_rules_are_found_by_name():
         ("", "package.module:Class"),
         ("no_such_package.rules:Mine", "cannot import 'no_such_package.rules'"),
         (".rules:Mine", "cannot import"),
-        ("rewirl.topology.set:SETT", "did you mean SET"),
+        ("rewirl.topology.rules.set:SETT", "did you mean SET"),
         ("rewirl.topology.config:TopologyConfig", "not a subclass"),
         ("rewirl.topology.drop:halves", "not a subclass"),
         (f"{__name__}:Unfinished", "yet to define grow"),

@@ -20,14 +20,14 @@ from scenario import Score, scenario
 
 from rewirl import _core
 from rewirl.agents import AGENTS
-from rewirl.training.checkpoint import Checkpoint, load_latest
-from rewirl.training.metrics_log import read_metrics
+from rewirl.storage.checkpoint import Checkpoint, load_latest
+from rewirl.storage.metrics_log import read_metrics
 
 # Every run is a process of its own, on an instruction set of its choice.
 TRAIN = """
 import sys
 from rewirl import _core
-from rewirl.cli import main
+from rewirl.cli.main import main
 _core.use_instruction_set(sys.argv[1])
 main(["train", *sys.argv[2:]])
 """

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from rewirl.training.tensors import TensorWriter, read_tensors
+from rewirl.storage.tensors import TensorWriter, read_tensors
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -21,15 +21,15 @@ from scenario import Score, scenario
 from victims import GOOD, NEWEST, TOTAL, make_runs
 
 import rewirl
-from rewirl.cli import main
+from rewirl.cli.main import main
+from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.storage.checkpoint import CheckpointError, load_checkpoint
+from rewirl.storage.metrics_log import read_metrics
+from rewirl.storage.policy_file import PolicyError
+from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training import run as runs
-from rewirl.training.checkpoint import CheckpointError, load_checkpoint
-from rewirl.training.environments import FaultyEnvironmentError
 from rewirl.training.loop import DivergedError
-from rewirl.training.metrics_log import read_metrics
-from rewirl.training.policy import PolicyError
 from rewirl.training.progress import Silent
-from rewirl.training.run_directory import RunDirectoryError
 
 REFUSALS = (ValueError, CheckpointError, PolicyError, RunDirectoryError)
 """What the command line turns into one message and exit code 2."""

@@ -27,7 +27,7 @@ from file_changes import (
 )
 from numpy.typing import NDArray
 
-from rewirl.training.tensors import TensorWriter
+from rewirl.storage.tensors import TensorWriter
 
 NASTY: list[Any] = [
     None, True, -1, 0, 1, 7, 2**31, 2**63 - 1, 2**63, 2**64, 10**400, -(10**400), 0.5, -0.0, 1e308, "", "x", "1",

@@ -12,7 +12,7 @@ from statistics import median
 
 from scenario import Score, scenario
 
-from rewirl.training.metrics_log import read_metrics
+from rewirl.storage.metrics_log import read_metrics
 
 MIB = 1 << 20
 
@@ -87,7 +87,7 @@ def watched(process: subprocess.Popen[str], run: Path, every: float) -> Iterator
 
 def train(run: Path, steps: int, buffer: int, seed: int, threads: int, *options: str) -> subprocess.Popen[str]:
     """Start a run that evaluates, saves and rewires all the time, with networks small enough for a million steps."""
-    command = [sys.executable, "-c", "from rewirl.cli import main; main()", "train", "--agent", "ds-td3"]
+    command = [sys.executable, "-c", "from rewirl.cli.main import main; main()", "train", "--agent", "ds-td3"]
     command += [
         "--run-dir",
         str(run),

@@ -26,12 +26,12 @@ from gymnasium import spaces
 from scenario import Score, scenario
 
 from rewirl.agents import SACConfig, TD3Config
-from rewirl.cli import main
+from rewirl.cli.main import main
+from rewirl.environments.environment import UnsuitableEnvironmentError, environment_source
+from rewirl.storage.checkpoint import load_checkpoint, load_latest
 from rewirl.topology import TopologyConfig
 from rewirl.training import evaluation
-from rewirl.training.checkpoint import load_checkpoint, load_latest
 from rewirl.training.config import TrainConfig
-from rewirl.training.environments import UnsuitableEnvironmentError, environment_source
 from rewirl.training.progress import Silent
 from rewirl.training.run import Run
 

@@ -19,24 +19,24 @@ import numpy as np
 from mutation import json_text, mutated_arrays, mutated_bytes, mutated_json, packed, unpacked
 
 from rewirl import api
-from rewirl.experiments.metrics import final_return, learning_curve_area
-from rewirl.experiments.run_data import read_run
+from rewirl.environments.environment import FaultyEnvironmentError, UnsuitableEnvironmentError
+from rewirl.experiments.report.metrics import final_return, learning_curve_area
+from rewirl.experiments.report.run_data import read_run
 from rewirl.experiments.sweep.file import EXPERIMENTS, read_sweep
-from rewirl.experiments.sweep.options import SweepError
 from rewirl.experiments.sweep.plan import plan
+from rewirl.options.option import SweepError
+from rewirl.storage import strict_json
+from rewirl.storage.checkpoint import CheckpointError, load_checkpoint
+from rewirl.storage.metrics_log import MetricsLog, read_metrics
+from rewirl.storage.policy_file import PolicyError
+from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
+from rewirl.storage.tensors import TensorWriter, read_tensors
+from rewirl.storage.values import to_values
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
-from rewirl.training import strict_json
-from rewirl.training.checkpoint import CheckpointError, load_checkpoint
 from rewirl.training.config import TrainConfig
-from rewirl.training.environments import FaultyEnvironmentError, UnsuitableEnvironmentError
 from rewirl.training.loop import DivergedError
-from rewirl.training.metrics_log import MetricsLog, read_metrics
-from rewirl.training.policy import PolicyError
 from rewirl.training.progress import Silent
-from rewirl.training.run_directory import RunDirectory, RunDirectoryError
-from rewirl.training.settings import to_values
-from rewirl.training.tensors import TensorWriter, read_tensors
 
 ACCEPTED, REFUSED = (1, 0), (0, 1)
 

@@ -15,7 +15,7 @@ from scenario import Score, scenario
 from system_calls import at_change
 from trainees import AGENTS, PATIENCE_SECONDS, STEPS, Output, Trainee, finished, next_command, same_run, undisturbed
 
-from rewirl.training.environments import Environment
+from rewirl.environments.environment import Environment
 from rewirl.training.evaluation import Evaluator
 from rewirl.training.loop import Training
 

@@ -13,7 +13,7 @@ from unittest import mock
 
 from faults import CALLS, REMOVALS, intercepted
 
-from rewirl.training import files
+from rewirl.storage import files
 
 WRITES = ("write", "pwrite", "ftruncate")
 

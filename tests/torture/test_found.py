@@ -11,18 +11,19 @@ import pytest
 from parsers import small_run
 
 from rewirl.agents.adaptation import Adaptation, sparse_network
-from rewirl.experiments.run_data import read_run
+from rewirl.experiments.report.run_data import read_run
 from rewirl.experiments.sweep.file import read_sweep
-from rewirl.experiments.sweep.options import SweepError
 from rewirl.experiments.sweep.plan import plan
 from rewirl.nn import empty_tiles
+from rewirl.options.option import SweepError
+from rewirl.storage import strict_json
+from rewirl.storage.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from rewirl.storage.policy_file import PolicyError, load_policy, save_policy
+from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
+from rewirl.storage.values import from_values
 from rewirl.topology import TopologyConfig
-from rewirl.training import run, strict_json
-from rewirl.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from rewirl.training.policy import PolicyError, load_policy, save_policy
+from rewirl.training import run
 from rewirl.training.progress import Silent
-from rewirl.training.run_directory import RunDirectory, RunDirectoryError
-from rewirl.training.settings import from_values
 from rewirl.training.trained_policy import TrainedPolicy
 
 SMALL = 'agents = ["ds-td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n'

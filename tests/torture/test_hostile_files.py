@@ -17,8 +17,8 @@ from hostile_values import enormous_actor
 from victims import make_runs, policy_of
 
 import rewirl
-from rewirl.cli import main
-from rewirl.training.policy import PolicyError
+from rewirl.cli.main import main
+from rewirl.storage.policy_file import PolicyError
 
 # Each of these was taken for good, ended in a traceback, took hours, or took gigabytes.
 ONCE_HARMFUL = [

@@ -24,11 +24,11 @@ import pytest
 from sameness import metrics, same_to_the_bit
 
 import rewirl.training.run
-from rewirl.cli import main
+from rewirl.cli.main import main
+from rewirl.storage.bundle import PREVIOUS
+from rewirl.storage.checkpoint import load_checkpoint
+from rewirl.storage.files import TEMPORARY
 from rewirl.training import evaluation_process
-from rewirl.training.bundle import PREVIOUS
-from rewirl.training.checkpoint import load_checkpoint
-from rewirl.training.files import TEMPORARY
 
 AGENTS = ("td3", "ds-td3", "sac", "ds-sac")
 STEPS = 150

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from rewirl.training import files
+from rewirl.storage import files
 
 CALLS = ("fsync", "rename", "replace", "mkdir")
 REMOVALS = ("unlink", "rmdir")

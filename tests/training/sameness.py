@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rewirl.training.checkpoint import load_latest
-from rewirl.training.metrics_log import read_metrics
+from rewirl.storage.checkpoint import load_latest
+from rewirl.storage.metrics_log import read_metrics
 
 
 def metrics(path: Path) -> list[dict[str, Any]]:

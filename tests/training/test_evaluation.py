@@ -8,7 +8,7 @@ import pytest
 from stand_in import StandInAgent
 
 from rewirl import seeding
-from rewirl.training.environments import Environment, FaultyEnvironmentError
+from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.training.evaluation import Evaluator
 
 

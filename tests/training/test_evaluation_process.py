@@ -17,10 +17,10 @@ import pytest
 
 from rewirl import _core
 from rewirl.agents import TD3Config, make_agent
+from rewirl.environments.environment import FaultyEnvironmentError, environment_source
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 from rewirl.training import evaluation_process
-from rewirl.training.environments import FaultyEnvironmentError, environment_source
 from rewirl.training.evaluation import Evaluation, Evaluator
 from rewirl.training.evaluation_process import ParallelEvaluations
 

@@ -19,14 +19,14 @@ import pytest
 from sameness import metrics, same_to_the_bit
 
 from rewirl.agents import TD3Config
+from rewirl.environments.environment import FaultyEnvironmentError, UnsuitableEnvironmentError, environment_source
+from rewirl.storage.checkpoint import CheckpointError, load_latest
+from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
-from rewirl.training.checkpoint import CheckpointError, load_latest
 from rewirl.training.config import TrainConfig
-from rewirl.training.environments import FaultyEnvironmentError, UnsuitableEnvironmentError, environment_source
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.progress import Silent
-from rewirl.training.run_directory import RunDirectoryError
 from rewirl.training.trained_policy import TrainedPolicy
 
 # Rewired on every fifth update, so that a resumed run meets topologies that have moved apart from their targets.
@@ -84,7 +84,7 @@ def advance_or_die(self):
         os.kill(os.getpid(), int(sys.argv[2]))
     advance(self)
 Training._advance = advance_or_die
-from rewirl.cli import main
+from rewirl.cli.main import main
 main(sys.argv[3:])
 """
 
@@ -305,7 +305,7 @@ def test_the_first_nan_stops_the_run_and_the_last_good_checkpoint_stays(tmp_path
 
 
 def test_a_full_disk_does_not_end_the_run(tmp_path, monkeypatch, capsys):
-    from rewirl.training import recorder
+    from rewirl.storage import recorder
 
     real = recorder.save_checkpoint
 
@@ -326,7 +326,7 @@ class Killed(BaseException):
 
 def killed_in(monkeypatch, name: str, when, path: Path) -> None:
     """Train until the recorder is about to do what `name` says, in the circumstances of `when`."""
-    from rewirl.training import recorder
+    from rewirl.storage import recorder
 
     owner = recorder if hasattr(recorder, name) else recorder.RunRecord
     real = getattr(owner, name)
@@ -367,8 +367,8 @@ def test_a_run_killed_after_its_last_checkpoint_gets_its_policy_and_its_end_when
 
 
 def test_a_run_whose_last_policy_could_not_be_saved_has_not_ended(tmp_path, uninterrupted, monkeypatch):
-    from rewirl.training import recorder
-    from rewirl.training.policy import PolicyError
+    from rewirl.storage import recorder
+    from rewirl.storage.policy_file import PolicyError
 
     def full(*_: Any) -> None:
         raise PolicyError("no space left on device")
@@ -413,7 +413,7 @@ def test_a_run_whose_directory_is_deleted_ends_and_does_not_make_it_again(tmp_pa
 def test_lines_that_wait_for_room_when_a_checkpoint_is_saved_are_in_a_run_resumed_from_it(
     tmp_path, uninterrupted, monkeypatch
 ):
-    from rewirl.training import metrics_log
+    from rewirl.storage import metrics_log
 
     path = tmp_path / "run"
 
@@ -437,7 +437,7 @@ def test_lines_that_wait_for_room_when_a_checkpoint_is_saved_are_in_a_run_resume
 
 @pytest.mark.parametrize("resumed", [False, True])
 def test_a_log_that_cannot_be_opened_is_refused_with_its_name_and_frees_the_directory(tmp_path, monkeypatch, resumed):
-    from rewirl.training import metrics_log
+    from rewirl.storage import metrics_log
 
     path = tmp_path / "run"
     if resumed:
@@ -472,7 +472,7 @@ def test_the_policy_file_is_enough_to_act_and_to_find_the_environment_again(unin
 
 
 def test_a_policy_that_does_not_fit_together_is_refused(tmp_path, uninterrupted):
-    from rewirl.training.policy import PolicyError, load_policy, save_policy
+    from rewirl.storage.policy_file import PolicyError, load_policy, save_policy
 
     arrays, values = load_policy(uninterrupted / "policy")
     for name, wrong in [

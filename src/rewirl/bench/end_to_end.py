@@ -15,7 +15,7 @@ from rewirl.bench import machine
 from rewirl.bench.interleaved import say
 from rewirl.bench.serve import versions
 from rewirl.bench.tables import table
-from rewirl.experiments import presets
+from rewirl.presets import lookup as presets
 from rewirl.training import run as training_run
 from rewirl.training.config import TrainConfig
 from rewirl.training.evaluation import Evaluation

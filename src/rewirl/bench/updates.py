@@ -10,7 +10,8 @@ from typing import Any
 from rewirl.agents import AGENTS
 from rewirl.bench import machine, phases
 from rewirl.bench.interleaved import Contestant, measure, merged_versions, ratio, spread
-from rewirl.bench.made_up import (
+from rewirl.bench.serve import Task
+from rewirl.bench.synthetic import (
     HIDDEN_SIZES,
     agent_of,
     connections_of,
@@ -19,7 +20,6 @@ from rewirl.bench.made_up import (
     replay_of,
     settings,
 )
-from rewirl.bench.serve import Task
 from rewirl.bench.tables import table
 
 TRANSITIONS = 100_000

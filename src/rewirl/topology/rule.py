@@ -12,17 +12,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.modules import RAISED, import_module
+from rewirl.plugins import RAISED, import_module
 from rewirl.topology.ablation import fan_ins
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.places import lowest
 from rewirl.topology.structure import Structure
 
 RULES = {
-    "static": "rewirl.topology.static:Static",
-    "set": "rewirl.topology.set:SET",
-    "rigl": "rewirl.topology.rigl:RigL",
-    "prune": "rewirl.topology.prune:Prune",
+    "static": "rewirl.topology.rules.static:Static",
+    "set": "rewirl.topology.rules.set:SET",
+    "rigl": "rewirl.topology.rules.rigl:RigL",
+    "prune": "rewirl.topology.rules.prune:Prune",
 }
 
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from rewirl.training import strict_json
+from rewirl.storage import strict_json
 
 
 def default_threads() -> int:

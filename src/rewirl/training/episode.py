@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
+from rewirl.environments.environment import Environment
 from rewirl.saved import count, number, truth
-from rewirl.training.environments import Environment
 
 LONGEST_RECORD = 100_000
 """Actions kept of one episode. A longer one is not played again; a resumed run begins the next episode instead."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
-from rewirl.training.environments import Environment, FaultyEnvironmentError
+from rewirl.environments.environment import Environment, FaultyEnvironmentError
 
 if TYPE_CHECKING:
     from rewirl.agents.agent import Agent

@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from rewirl import _core, agents
-from rewirl.training import strict_json
-from rewirl.training.environments import (
+from rewirl.environments.environment import (
     EnvironmentSource,
     FaultyEnvironmentError,
     environment_source,
     registration,
 )
+from rewirl.storage import strict_json
+from rewirl.storage.tensors import TensorWriter, read_tensors
 from rewirl.training.evaluation import Evaluation, Evaluator
-from rewirl.training.tensors import TensorWriter, read_tensors
 
 if TYPE_CHECKING:
     from rewirl.agents.agent import Agent

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.environments.environment import Environment
 from rewirl.saved import count, fields, number
+from rewirl.storage.recorder import NoRecord, Recorder, State
 from rewirl.training.config import TrainConfig
 from rewirl.training.drift import Drift, online
-from rewirl.training.environments import Environment
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
 from rewirl.training.progress import Progress
-from rewirl.training.recorder import NoRecord, Recorder, State
 from rewirl.training.warm_up import WarmUp
 
 if TYPE_CHECKING:

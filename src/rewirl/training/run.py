@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from rewirl import _core, agents
+from rewirl.environments.environment import EnvironmentSource, UnsuitableEnvironmentError, environment_source
 from rewirl.replay import Replay
 from rewirl.saved import count, fields, lines, shown
-from rewirl.training.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
+from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
+from rewirl.storage.metrics_log import last_event
+from rewirl.storage.policy_file import PolicyError
+from rewirl.storage.recorder import RunRecord
+from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
+from rewirl.storage.values import from_values, to_values
 from rewirl.training.config import TrainConfig
-from rewirl.training.environments import EnvironmentSource, UnsuitableEnvironmentError, environment_source
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import Outcome, Training
-from rewirl.training.metrics_log import last_event
-from rewirl.training.policy import PolicyError
 from rewirl.training.progress import Progress
-from rewirl.training.recorder import RunRecord
-from rewirl.training.run_directory import RunDirectory, RunDirectoryError, differences
-from rewirl.training.settings import from_values, to_values
 from rewirl.training.trained_policy import policy_state
 from rewirl.training.warm_up import load_warm_up_policy
 

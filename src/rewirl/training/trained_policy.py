@@ -12,16 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from rewirl import agents
 from rewirl.agents import Agent, Policy
-from rewirl.saved import count, fields, number, shown
-from rewirl.training.action_bounds import ActionBounds
-from rewirl.training.environments import (
+from rewirl.environments.action_bounds import ActionBounds
+from rewirl.environments.environment import (
     Environment,
     EnvironmentSource,
     UnsuitableEnvironmentError,
     environment_source,
 )
-from rewirl.training.policy import PolicyError, load_policy
-from rewirl.training.settings import to_values
+from rewirl.saved import count, fields, number, shown
+from rewirl.storage.policy_file import PolicyError, load_policy
+from rewirl.storage.values import to_values
 
 _FLOATS = ("float16", "float32", "float64", "longdouble", np.dtype(np.longdouble).name)
 

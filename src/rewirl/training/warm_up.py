@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
-from rewirl.training.bundle import MANIFEST
-from rewirl.training.environments import Environment, EnvironmentSource, UnsuitableEnvironmentError
-from rewirl.training.files import open_regular
-from rewirl.training.policy import PolicyError
-from rewirl.training.strict_json import LARGEST_FILE
+from rewirl.environments.environment import Environment, EnvironmentSource, UnsuitableEnvironmentError
+from rewirl.storage.bundle import MANIFEST
+from rewirl.storage.files import open_regular
+from rewirl.storage.policy_file import PolicyError
+from rewirl.storage.strict_json import LARGEST_FILE
 from rewirl.training.trained_policy import TrainedPolicy
 
 NOISE = 0.1

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
-from rewirl.training.environments import Environment, make_gymnasium
+from rewirl.environments.environment import Environment, make_gymnasium
 from rewirl.training.evaluation import LONGEST_EPISODE, endless
 from rewirl.training.trained_policy import TrainedPolicy
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rewirl.experiments.claims import judge
-from rewirl.experiments.document import Block, Heading, Text
-from rewirl.experiments.groups import group
-from rewirl.experiments.report.claims import claims
-from rewirl.experiments.report.comparison import across
-from rewirl.experiments.report.drift import drift
-from rewirl.experiments.report.environment import on_environment
-from rewirl.experiments.report.protocol import Problems, how, missing, what_was_run
-from rewirl.experiments.run_data import RunData
+from rewirl.experiments.report.document import Block, Heading, Text
+from rewirl.experiments.report.groups import group
+from rewirl.experiments.report.judge import judge
+from rewirl.experiments.report.run_data import RunData
+from rewirl.experiments.report.sections.claims import claims
+from rewirl.experiments.report.sections.comparison import across
+from rewirl.experiments.report.sections.drift import drift
+from rewirl.experiments.report.sections.environment import on_environment
+from rewirl.experiments.report.sections.protocol import Problems, how, missing, what_was_run
 
 
 def report(runs: Sequence[RunData], problems: Problems) -> list[Block]:

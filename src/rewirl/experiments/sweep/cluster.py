@@ -14,9 +14,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rewirl.experiments.sweep.options import SweepError
 from rewirl.experiments.sweep.pool import Pool
 from rewirl.experiments.sweep.worker import Message
+from rewirl.options.option import SweepError
 
 _ASK_SECONDS = 0.5
 _KNOCK_SECONDS = 10.0

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 from rewirl.experiments.sweep.plan import PlannedRun, standing
 from rewirl.experiments.sweep.pool import Place
-from rewirl.training import strict_json
+from rewirl.storage import strict_json
+from rewirl.storage.values import to_values
 from rewirl.training.progress import Silent
 from rewirl.training.run import Run
-from rewirl.training.settings import to_values
 
 _WARM_UP_STEPS = 500
 _SECONDS = 0.4

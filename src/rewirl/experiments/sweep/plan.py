@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.experiments.sweep.file import Wanted
-from rewirl.experiments.sweep.options import INDIFFERENT, SweepError, differing, settings
-from rewirl.training import strict_json
-from rewirl.training.bundle import PREVIOUS
+from rewirl.options.option import INDIFFERENT, SweepError, differing, settings
+from rewirl.storage import strict_json
+from rewirl.storage.bundle import PREVIOUS
+from rewirl.storage.metrics_log import last_event
+from rewirl.storage.policy_file import PolicyError
+from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
+from rewirl.storage.values import from_values, to_values
 from rewirl.training.config import TrainConfig
-from rewirl.training.metrics_log import last_event
-from rewirl.training.policy import PolicyError
 from rewirl.training.progress import Silent
 from rewirl.training.run import Run, settings_of
-from rewirl.training.run_directory import RunDirectory, RunDirectoryError, differences
-from rewirl.training.settings import from_values, to_values
 
 _LONGEST_NAME = 150
 

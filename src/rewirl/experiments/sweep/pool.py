@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Protocol
 
 from rewirl.experiments.sweep.worker import Message
-from rewirl.training import strict_json
+from rewirl.storage import strict_json
 
 _BOOT = "import sys, json; sys.path[:] = json.loads(sys.argv[2]); from rewirl.experiments.sweep import worker; "
 _BOOT += "worker.main(int(sys.argv[1]))"

@@ -16,16 +16,16 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-from rewirl.experiments.sweep.options import SweepError
+from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.experiments.sweep.plan import PlannedRun, other_settings, standing
+from rewirl.options.option import SweepError
+from rewirl.storage import strict_json
+from rewirl.storage.checkpoint import CheckpointError
+from rewirl.storage.policy_file import PolicyError
+from rewirl.storage.run_directory import RunDirectoryError, RunInUseError
 from rewirl.training import run as runs
-from rewirl.training import strict_json
-from rewirl.training.checkpoint import CheckpointError
-from rewirl.training.environments import FaultyEnvironmentError
 from rewirl.training.evaluation import Evaluation
 from rewirl.training.loop import DivergedError
-from rewirl.training.policy import PolicyError
-from rewirl.training.run_directory import RunDirectoryError, RunInUseError
 from rewirl.training.signals import StopRequest
 
 Message = dict[str, Any]

@@ -1,0 +1,78 @@
+"""Agents of the paper's HalfCheetah sizes, with made-up experience to learn from."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.agents import Agent, make_agent
+from rewirl.presets import lookup as presets
+from rewirl.replay import Replay
+from rewirl.training.run import agent_config_class
+
+OBSERVATION_SIZE = 17
+ACTION_SIZE = 6
+HIDDEN_SIZES = (256, 256)
+
+PAPER_LAMBDAS = {0.51: (7.0, 64.0)}
+"""The paper's lambda_1 and lambda_2 for HalfCheetah, by the sparsity they give."""
+
+
+class Transitions(NamedTuple):
+    """Experience of steps that never terminate, float32 [steps, features] and rewards float32 [steps]."""
+
+    observations: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    rewards: NDArray[np.float32]
+    next_observations: NDArray[np.float32]
+
+
+def random_transitions(count: int) -> Transitions:
+    """Return random experience; the reward depends on it, so that the networks have something to learn."""
+    rng = np.random.default_rng(0)
+    observations = rng.standard_normal((count, OBSERVATION_SIZE), dtype=np.float32)
+    actions = rng.uniform(-1, 1, (count, ACTION_SIZE)).astype(np.float32)
+    rewards = observations[:, 0] - np.square(actions).sum(1)
+    next_observations = 0.9 * observations + 0.4 * rng.permutation(observations)
+    return Transitions(observations, actions, rewards, next_observations.astype(np.float32, copy=False))
+
+
+def replay_of(transitions: Transitions) -> Replay:
+    """Return a replay memory full of these transitions."""
+    replay = Replay(len(transitions.rewards), OBSERVATION_SIZE, ACTION_SIZE, seed=0)
+    for observation, action, reward, next_observation in zip(*transitions, strict=True):
+        replay.add(observation, action, float(reward), next_observation, terminated=False)
+    return replay
+
+
+def settings(agent: str, sparsity: float | None, **others: Any) -> Any:
+    """Return an agent's settings: the paper's, with its rule of rewiring and this sparsity.
+
+    Args:
+        agent: one of `rewirl.agents.AGENTS`.
+        sparsity: share of absent connections; the paper's lambdas where they give just that. None is the agent's
+            own for HalfCheetah.
+        **others: further settings by their names.
+    """
+    topology = presets.topology(agent, "HalfCheetah-v5")
+    if sparsity is not None:
+        topology = dataclasses.replace(topology, sparsity=sparsity, lambdas=PAPER_LAMBDAS.get(sparsity))
+    return agent_config_class(agent)(topology=topology, **others)
+
+
+def is_dense(agent: str) -> bool:
+    """Return whether an agent has every connection unless it is told otherwise."""
+    return presets.topology(agent, "HalfCheetah-v5").sparsity == 0
+
+
+def agent_of(agent: str, config: Any, threads: int) -> Agent:
+    """Return a new agent of HalfCheetah's sizes."""
+    return make_agent(agent, config, OBSERVATION_SIZE, ACTION_SIZE, seed=0, threads=threads)
+
+
+def connections_of(agent: Agent) -> int:
+    """Return the connections of actor and both critics, the paper's number of parameters."""
+    return sum(network.connections for network in agent.networks().values() if network.trainable)

@@ -1,0 +1,73 @@
+"""What an agent consists of: layers, connections, cost of training and memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rewirl.agents.agent import Agent
+from rewirl.experiments.report.metrics import NETWORKS, parameters, training_flops
+
+
+def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
+    """Return an agent's sizes as JSON values.
+
+    Args:
+        agent: any agent.
+        total_timesteps: updates that the training FLOPs count, one per step as in the paper.
+
+    Returns:
+        `agent`; `params`, the connections of actor and critics; `flops` to train; `sparsity`, the share of absent
+        connections in actor and critics; `memory_bytes` of the networks with optimiser, and of the full replay memory;
+        `networks`, for each network and layer `shape` (outputs, inputs), `connections` and `density`.
+    """
+    layers: dict[str, list[dict[str, Any]]] = {
+        name: [
+            {
+                "shape": list(layer.shape),
+                "connections": layer.connections,
+                "density": layer.connections / math.prod(layer.shape),
+            }
+            for layer in network.layers
+        ]
+        for name, network in agent.networks().items()
+    }
+    connections = {name: [layer["connections"] for layer in of_network] for name, of_network in layers.items()}
+    params = parameters(connections)
+    places = sum(math.prod(layer["shape"]) for name in NETWORKS for layer in layers[name])
+    config: Any = agent.config
+    policy_delay = getattr(config, "policy_delay", 1)  # SAC updates its actor every time
+    row = 4 * (2 * agent.observation_size + agent.action_size + 2)  # float32 each, reward and end among them
+    return {
+        "agent": agent.name,
+        "params": params,
+        "flops": training_flops(connections, total_timesteps, config.batch_size, policy_delay),
+        "sparsity": 1 - params / places,
+        "memory_bytes": {
+            "agent": sum(array.nbytes for array in agent.state()[0].values()),
+            "replay": row * config.buffer_size,
+        },
+        "networks": {name: {"layers": of_network} for name, of_network in layers.items()},
+    }
+
+
+def table(description: Mapping[str, Any]) -> str:
+    """Return a description as text for people."""
+    lines = [f"{'network':<16} {'layer':>5} {'shape':>13} {'connections':>12} {'density':>8}"]
+    for name, network in description["networks"].items():
+        for index, layer in enumerate(network["layers"], start=1):
+            shape = " x ".join(str(size) for size in layer["shape"])
+            lines.append(f"{name:<16} {index:>5} {shape:>13} {layer['connections']:>12,} {layer['density']:>8.3f}")
+            name = ""
+    memory = description["memory_bytes"]
+    lines += [
+        "",
+        f"agent      {description['agent']}",
+        f"params     {description['params']:,} connections in actor and critics, targets and biases not counted",
+        f"sparsity   {description['sparsity']:.3f}",
+        f"flops      {description['flops']:.3g} to train (Evci et al. 2020)",
+        f"memory     {memory['agent'] / 1e6:,.1f} MB networks and optimiser, "
+        f"{memory['replay'] / 1e6:,.1f} MB replay memory when full",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The world: finding, making and checking environments."""

@@ -1,0 +1,147 @@
+"""The report's figures, as SVG elements."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.experiments.report.statistics import Estimate
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart; lines and marks differ as well, for print.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
+MARKS = "osD^vPX"
+
+Floats = NDArray[np.float64]
+Style = Mapping[str, int]
+"""For each label the number of its colour, the same in all figures of a report."""
+
+
+def lines(
+    series: Mapping[str, tuple[Floats, Floats, Floats, Floats]],
+    thin: Sequence[tuple[str, Floats, Floats]],
+    style: Style,
+    x: str,
+    y: str,
+    limits: tuple[float | None, float | None] = (None, None),
+) -> str:
+    """Draw curves with bands.
+
+    Args:
+        series: by label the x and y values, and the lower and upper bounds of the band, float64 [points] each.
+        thin: label, x and y values of single runs, drawn thin.
+        style: colours.
+        x: name of the axis, with its unit.
+        y: name of the axis, with its unit.
+        limits: of the y axis.
+    """
+
+    def draw(axes: Any) -> None:
+        for label, (at, value, low, high) in series.items():
+            number = style[label]
+            colour = COLOURS[number % len(COLOURS)]
+            axes.plot(at, value, color=colour, linestyle=DASHES[number % len(DASHES)], label=label, linewidth=1.6)
+            axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
+        for label, at, values in thin:
+            colour = COLOURS[style[label] % len(COLOURS)]
+            name = None if label in series else label
+            axes.plot(at, values, color=colour, linewidth=0.6, label=name)
+        axes.set_xlim(left=0)
+        axes.set_ylim(*limits)
+
+    return _svg(draw, x, y)
+
+
+def points(places: Mapping[str, tuple[float, Estimate]], style: Style, x: str, y: str) -> str:
+    """Draw points with intervals.
+
+    Args:
+        places: by label the x value and the estimate.
+        style: colours.
+        x: name of the axis, with its unit.
+        y: name of the axis, with its unit.
+    """
+
+    def draw(axes: Any) -> None:
+        for label, (at, found) in places.items():
+            number = style[label]
+            reach = [[found.value - found.low], [found.high - found.value]]
+            axes.errorbar(
+                [at],
+                [found.value],
+                yerr=np.maximum(reach, 0),
+                fmt=MARKS[number % len(MARKS)],
+                color=COLOURS[number % len(COLOURS)],
+                capsize=4,
+                label=label,
+            )
+        axes.set_xlim(0, 1.15 * max(at for at, _ in places.values()))
+        axes.margins(y=0.2)
+
+    return _svg(draw, x, y)
+
+
+def inputs(before: Floats, after: Floats, kinds: Mapping[str, int]) -> str:
+    """Draw the connections of every input, at the start and now.
+
+    Args:
+        before: connections at the first record, float64 [inputs].
+        after: connections at the last one, float64 [inputs].
+        kinds: what the inputs are from an index on, by the word for it.
+    """
+
+    def draw(axes: Any) -> None:
+        at = np.arange(len(before))
+        if len(at) <= 60:
+            axes.bar(at, after, width=0.75, color=COLOURS[5], label="at the end")
+            axes.plot(at, before, "_", color="black", markersize=max(3, 160 / len(at)), label="at the start")
+        else:
+            axes.step(at, after, where="mid", color=COLOURS[0], linewidth=0.9, label="at the end")
+            axes.step(at, before, where="mid", color="black", linewidth=0.6, label="at the start")
+        for word, begin in kinds.items():
+            axes.axvline(begin - 0.5, color="black", linestyle=":", linewidth=1)
+            axes.text(begin - 0.3, 0.98, word, transform=axes.get_xaxis_transform(), va="top", fontsize=9)
+        axes.set_ylim(0, 1.15 * max(1.0, before.max(), after.max()))
+        axes.set_xlim(-0.7, len(at) - 0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+
+    return _svg(draw, "index of the input", "connections of the input")
+
+
+def _svg(draw: Callable[[Any], None], x: str, y: str) -> str:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.hashsalt": "rewirl", "svg.fonttype": "path", "font.size": 10}):
+        picture = Figure(figsize=(5.2, 3.8), layout="constrained")
+        axes = picture.add_subplot()
+        draw(axes)
+        axes.set(xlabel=x, ylabel=y)
+        axes.grid(alpha=0.3)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        handles, labels = axes.get_legend_handles_labels()
+        if labels:
+            columns = 1 if max(map(len, labels)) > 24 else 2
+            labels = [fill(label, 56) for label in labels]
+            picture.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
+        out = io.StringIO()
+        picture.savefig(out, format="svg", metadata={"Date": None})
+    text = out.getvalue()
+    return text[text.index("<svg ") :]
+
+
+def spread(at: Floats, values: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the curve of a mean with a band of one standard deviation, for `lines`.
+
+    Args:
+        at: x values, float64 [points].
+        values: y values of every run, float64 [runs, points].
+    """
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    return at, mean, mean - deviation, mean + deviation

@@ -1,0 +1,211 @@
+"""Runs as experiments see them: what a run directory says, read and checked."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl import noisy
+from rewirl.experiments.report.metrics import NETWORKS, training_flops
+from rewirl.storage.metrics_log import read_metrics
+from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
+
+
+@dataclass(frozen=True)
+class RunData:
+    """One run, finished or in progress."""
+
+    path: Path
+    agent: str
+    env: str
+    seed: int
+    train: dict[str, Any]
+    """Settings of the run, as JSON values."""
+    settings: dict[str, Any]
+    """Settings of the agent, as JSON values."""
+    record: dict[str, Any]
+    """All of config.json: versions and machine too."""
+    total: int
+    """Steps the run is to have, as last asked for."""
+    steps: NDArray[np.int64]
+    """Environment steps at each evaluation, [evaluations]."""
+    returns: NDArray[np.float64]
+    """Mean undiscounted return of each evaluation, [evaluations]."""
+    seconds: NDArray[np.float64]
+    """Wall-clock seconds of the run, acting, learning and evaluating, [evaluations]."""
+    flops: NDArray[np.float64]
+    """Floating-point operations of training until then, as `metrics.training_flops`, [evaluations]."""
+    parameters: int
+    """Connections of actor and both critics at the last evaluation."""
+    topologies: dict[int, dict[str, Any]]
+    """By step, per network what `training.drift.Drift.measure` found; empty where a run did not record it."""
+    noise_from: int | None
+    """The first feature of the observation that is noise; None where there is none, or it does not stay where it is."""
+
+    @property
+    def last(self) -> int:
+        """Steps at the last evaluation."""
+        return int(self.steps[-1])
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has all its steps."""
+        return self.last >= self.total
+
+    def until(self, step: int) -> NDArray[np.float64]:
+        """Return the returns up to and including a step, float64 [evaluations]."""
+        return self.returns[: int(np.searchsorted(self.steps, step, side="right"))]
+
+
+def find_runs(paths: Sequence[Path]) -> tuple[list[RunData], list[tuple[Path, str]]]:
+    """Read all runs in some directories.
+
+    Args:
+        paths: run directories, and directories that contain some, however deep.
+
+    Returns:
+        The runs in the order of their paths, each once; and the directories that cannot be read as a run, with the
+        reason.
+
+    Raises:
+        ValueError: a path does not exist.
+    """
+    missing = [str(path) for path in paths if not path.is_dir()]
+    if missing:
+        raise ValueError(f"no directory {', '.join(missing)}; give run directories, or directories that contain some")
+    runs: dict[Path, RunData] = {}
+    problems: dict[Path, str] = {}
+    for path in paths:
+        for directory in _candidates(path):
+            key = directory.resolve()
+            if key in runs or key in problems:
+                continue
+            try:
+                runs[key] = read_run(directory)
+            except (ValueError, OSError, RunDirectoryError) as error:
+                problems[key] = str(error)
+    return list(runs.values()), list(problems.items())
+
+
+def read_run(path: Path) -> RunData:
+    """Read one run directory; the run may be in progress.
+
+    Args:
+        path: the directory, with config.json and metrics.jsonl.
+
+    Raises:
+        RunDirectoryError: config.json is damaged or of another version.
+        ValueError: the log is damaged, or has no evaluation yet.
+        OSError: a file cannot be read.
+    """
+    directory = RunDirectory.open(path, lock=False)
+    lines = read_metrics(directory.metrics)
+    try:
+        return _run(path, directory.record, lines)
+    except (LookupError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path} is not what a run writes: {type(error).__name__}: {error}") from error
+
+
+def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> RunData:
+    train, settings = record["config"]["train"], record["config"]["agent"]
+    evaluations = [line for line in lines if line["event"] == "evaluation"]
+    if not evaluations:
+        raise ValueError(f"{path} has no evaluation yet")
+
+    def column(name: str, kind: type) -> NDArray[Any]:
+        values = [line[name] for line in evaluations]
+        bad = next((v for v in values if isinstance(v, bool) or not isinstance(v, (int, float))), None)
+        if bad is not None or not all(map(math.isfinite, values)):
+            raise ValueError(f"{path}: {name} of an evaluation is not a finite number")
+        return np.array(values, kind)
+
+    steps = column("step", np.int64)
+    if np.any(np.diff(steps) <= 0) or steps[0] < 0:
+        raise ValueError(f"{path}: the steps of the evaluations do not increase")
+    flops = _flops(evaluations, settings)
+    last = [int(evaluations[-1]["connections"][name]) for name in NETWORKS]
+    if min(last) < 0 or not np.isfinite(flops).all():
+        raise ValueError(f"{path}: connections or updates of an evaluation are impossible")
+    topologies = {int(line["step"]): _topology(line["networks"]) for line in lines if line["event"] == "topology"}
+    return RunData(
+        path,
+        _text(train["agent"]),
+        _text(train["env"]),
+        int(train["seed"]),
+        train,
+        settings,
+        record,
+        max(int(train["total_timesteps"]), int(steps[-1])),
+        steps,
+        column("return_mean", np.float64),
+        column("seconds", np.float64),
+        flops,
+        sum(last),
+        topologies,
+        _noise_from(train, settings, topologies),
+    )
+
+
+def _flops(evaluations: Sequence[dict[str, Any]], settings: dict[str, Any]) -> NDArray[np.float64]:
+    """Return the cost of training until each evaluation, float64 [evaluations].
+
+    Where the sparsity changes, the updates between two evaluations cost the mean of what they would cost at either.
+    """
+
+    def cost(line: dict[str, Any], updates: int) -> int:
+        return training_flops(
+            {name: [line["connections"][name]] for name in NETWORKS},
+            updates,
+            settings["batch_size"],
+            settings.get("policy_delay", 1),  # SAC has none: its actor learns from every batch
+        )
+
+    found = [float(cost(evaluations[0], evaluations[0]["updates"]))]
+    for before, line in pairwise(evaluations):
+        first, last = before["updates"], line["updates"]
+        found.append(found[-1] + sum(cost(one, last) - cost(one, first) for one in (before, line)) / 2)
+    return np.array(found, np.float64)
+
+
+def _topology(networks: Any) -> dict[str, Any]:
+    for network in networks.values():
+        layers = len(network["shapes"])
+        if len(network["connections"]) != layers or len(network["initial_alive"]) != layers:
+            raise ValueError("a topology has other layers in its shapes, connections and shares")
+        if network["input_connections"] is not None and len(network["input_connections"]) != network["shapes"][0][1]:
+            raise ValueError("a topology has not one number of connections per input")
+    return dict(networks)
+
+
+def _noise_from(train: dict[str, Any], settings: dict[str, Any], topologies: dict[int, dict[str, Any]]) -> int | None:
+    actor = next(iter(topologies.values()), {}).get("actor")
+    if actor is None:
+        return None
+    features = int(actor["shapes"][0][1])
+    found = settings.get("resample_noise_from")
+    if found is None and train["env"] == noisy.ID and not train["env_kwargs"].get("permute_every"):
+        found = noisy.real_features(features, float(train["env_kwargs"]["fraction"]))
+    return int(found) if found is not None and 0 < found < features else None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no name")
+    return value
+
+
+def _candidates(path: Path) -> Iterator[Path]:
+    """Yield the directories at and below a path that look like runs, by name; links are not followed."""
+    for found, directories, files in os.walk(path):
+        directories.sort()
+        if "config.json" in files or "metrics.jsonl" in files:
+            directories.clear()  # what is inside belongs to the run
+            yield Path(found)

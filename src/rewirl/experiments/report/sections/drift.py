@@ -1,0 +1,163 @@
+"""Of the report: how the topology drifts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.experiments.report import figures
+from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text
+from rewirl.experiments.report.groups import Group
+from rewirl.experiments.report.run_data import RunData
+from rewirl.experiments.report.sections.words import STEPS, runs_in_words, unit_of
+
+_BEGIN = {"noise": "Noise begins", "actions": "Actions begin"}
+
+
+def drift(groups: Sequence[Group], environments: Sequence[str]) -> list[Block]:
+    """Return the section on how the topology drifts.
+
+    Args:
+        groups: of all environments.
+        environments: their ids, in the order of the report.
+    """
+    blocks: list[Block] = [Heading("How the topology drifts")]
+    recorded = [item for item in groups if any(run.topologies for run in item.runs)]
+    without = [f"{item.label} on {item.env}" for item in groups if item not in recorded]
+    if without:
+        blocks.append(Text(f"Not recorded by the runs of {'; '.join(without)}."))
+    for env in environments:
+        of_env = [item for item in recorded if item.env == env]
+        if not of_env:
+            continue
+        blocks.append(_density_table(env, of_env))
+        for item in of_env:
+            blocks += _drift_of(item)
+    return blocks
+
+
+def _density_table(env: str, groups: Sequence[Group]) -> Table:
+    rows = []
+    for item in groups:
+        run = next(run for run in item.runs if run.topologies)
+        for name, network in run.topologies[max(run.topologies)].items():
+            shapes, counts = network["shapes"], network["connections"]
+            rows.append(
+                [
+                    item.label,
+                    name,
+                    "-".join(map(str, [shapes[0][1], *(shape[0] for shape in shapes)])),
+                    ", ".join(f"{count}" for count in counts),
+                    ", ".join(f"{count / math.prod(shape):.1%}" for count, shape in zip(counts, shapes, strict=True)),
+                    ", ".join("dense" if alive is None else f"{alive:.1%}" for alive in network["initial_alive"]),
+                ]
+            )
+    return Table(
+        f"{env}: connections and density of every layer, in the order of the layers, and the share of its initial "
+        "connections that are alive at the last record, of the first run of each group. A dense layer has all its "
+        "connections always.",
+        ["agent", "network", "units", "connections", "density", "initial connections alive"],
+        rows,
+    )
+
+
+def _drift_of(item: Group) -> list[Block]:
+    runs = [run for run in item.runs if run.topologies]
+    common = sorted(set.intersection(*(set(run.topologies) for run in runs)))
+    if not common:
+        return []
+    first, last = runs[0].topologies[common[0]], common[-1]
+    shares: dict[str, list[NDArray[np.float64]]] = {}
+    for run in runs:
+        for name, network in run.topologies[common[0]].items():
+            kind = "critics" if name.startswith("critic") else name
+            for index, alive in enumerate(network["initial_alive"]):
+                if alive is not None:
+                    values = [run.topologies[step][name]["initial_alive"][index] for step in common]
+                    shares.setdefault(f"{kind}, layer {index + 1}", []).append(np.array(values))
+    if not shares:
+        return []  # dense: the table says so
+    axis, _, unit = unit_of("environment steps", last, lambda run: run.steps, STEPS)
+    at = np.array(common) / unit
+    series = {label: figures.spread(at, 100 * np.array(values)) for label, values in shares.items()}
+    ends = "; ".join(f"{label}: {mean[-1]:.0f}%" for label, (_, mean, _, _) in series.items())
+    blocks: list[Block] = [
+        Figure(
+            figures.lines(
+                series,
+                [],
+                {label: number for number, label in enumerate(series)},
+                axis,
+                "initial connections alive (%)",
+                (0, 105),
+            ),
+            f"{item.label} on {item.env}: initial connections alive",
+            f"Share of the initial connections that exist, per sparse layer, mean and standard deviation over "
+            f"{runs_in_words(len(runs))} (and both critics). At {last:,} steps: {ends}.",
+        )
+    ]
+    observations = first["actor"]["shapes"][0][1] if "actor" in first else 0
+    noise = runs[0].noise_from
+    if noise is not None:
+        blocks += _noise_figure(item, runs, common, noise, observations)
+    for name in ("actor", "critic1"):
+        ends_of = [
+            [run.topologies[step].get(name, {}).get("input_connections") for run in runs] for step in (common[0], last)
+        ]
+        if any(values is None for both in ends_of for values in both):
+            continue
+        before, after = (np.mean(both, axis=0) for both in ends_of)
+        top = np.argsort(-after, kind="stable")[:3]
+        kinds = {} if noise is None else {"noise": noise}
+        if name != "actor":
+            kinds["actions"] = observations
+        blocks.append(
+            Figure(
+                figures.inputs(before, after, kinds),
+                f"{item.label} on {item.env}: inputs of the {'actor' if name == 'actor' else 'first critic'}",
+                f"Connections of every input in the first layer at the start and at {last:,} steps, mean over "
+                f"{runs_in_words(len(runs))}; from {before.min():.0f} to {before.max():.0f} at the start, from "
+                f"{after.min():.0f} to {after.max():.0f} at the end, most at the inputs {', '.join(map(str, top))}."
+                + "".join(f" {_BEGIN[word]} at index {begin}." for word, begin in kinds.items()),
+            )
+        )
+    return blocks
+
+
+def _noise_figure(
+    item: Group, runs: Sequence[RunData], common: Sequence[int], noise: int, observations: int
+) -> list[Block]:
+    """Draw the connections of real features and of noise, as Grooten et al. 2023 do."""
+    series: dict[str, list[NDArray[np.float64]]] = {}
+    for run in runs:
+        for name in run.topologies[common[0]]:
+            records = [run.topologies[step][name]["input_connections"] for step in common]
+            if any(record is None for record in records):
+                continue  # a dense layer
+            counts = np.array(records, np.float64)
+            kind = "critics" if name.startswith("critic") else name
+            series.setdefault(f"{kind}, real features", []).append(counts[:, :noise].mean(1))
+            series.setdefault(f"{kind}, noise", []).append(counts[:, noise:observations].mean(1))
+    if not series:
+        return []
+    axis, _, unit = unit_of("environment steps", common[-1], lambda run: run.steps, STEPS)
+    curves = {label: figures.spread(np.array(common) / unit, np.array(values)) for label, values in series.items()}
+    ends = "; ".join(f"{label}: {mean[0]:.1f} to {mean[-1]:.1f}" for label, (_, mean, _, _) in curves.items())
+    figure = Figure(
+        figures.lines(
+            curves,
+            [],
+            {label: number for number, label in enumerate(curves)},
+            axis,
+            "connections of a feature",
+            (0, None),
+        ),
+        f"{item.label} on {item.env}: connections of real features and of noise",
+        f"Connections of a feature in the first layer, mean over the {noise} real ones and over the "
+        f"{observations - noise} of noise; mean and standard deviation over {runs_in_words(len(runs))} (and both "
+        f"critics). From the first record to {common[-1]:,} steps: {ends}.",
+    )
+    return [figure]

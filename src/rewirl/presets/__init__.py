@@ -1,0 +1,1 @@
+"""Settings by name, a file per paper."""

@@ -1,0 +1,158 @@
+"""Single files: written completely or not at all, and opened only if they are what they seem."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from rewirl.storage import strict_json
+
+TEMPORARY = ".tmp-"
+"""Prefix of whatever is being written; what a killed process leaves under it is removed at the next start."""
+
+
+class Sink(Protocol):
+    """Where bytes go."""
+
+    def write(self, data: bytes | memoryview, /) -> object:
+        """Take all of `data`."""
+
+
+Writer = Callable[[Sink], None]
+"""Writes a file's content, piece by piece."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a file on disk must be: its size in bytes and the SHA-256 of its content, in hexadecimal."""
+
+    size: int
+    sha256: str
+
+
+def write_atomically(path: Path, data: bytes | Writer) -> None:
+    """Replace a file so that a crash at any moment leaves either the old content or the new, never a mixture.
+
+    Args:
+        path: the file; its directory must exist.
+        data: the content, or a function that writes it.
+
+    Raises:
+        OSError: the system refused; the old file is untouched and nothing else is left.
+    """
+    temporary = path.with_name(TEMPORARY + path.name)
+    temporary.unlink(missing_ok=True)
+    try:
+        write_new(temporary, data)
+        os.replace(temporary, path)  # noqa: PTH105 (the name of the system call is the point)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def write_new(path: Path, data: bytes | Writer) -> Fingerprint:
+    """Write a file that does not exist yet through to the disk, hashing what goes by.
+
+    Raises:
+        OSError: the system refused; the file may be there in part.
+    """
+    with _create(path) as file:
+        sink = _HashingSink(file)
+        if callable(data):
+            data(sink)
+        else:
+            sink.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return Fingerprint(sink.size, sink.hash.hexdigest())
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_regular(name: str | Path, directory: int | None = None) -> BinaryIO:
+    """Open a file for reading if it is a regular one.
+
+    Args:
+        name: the file, relative to `directory` if that is given.
+        directory: descriptor of an open directory.
+
+    Raises:
+        ValueError: it is a symbolic link, a device, a pipe or a directory.
+        OSError: it is missing or cannot be read.
+    """
+    # Not to block: a pipe in place of the file would wait for a writer for ever.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    if stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+        raise ValueError("is a symbolic link")
+    descriptor = os.open(name, flags, dir_fd=directory)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("is not a regular file")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_json(file: BinaryIO) -> object:
+    """Read a whole open file as strict JSON, if it is not too large.
+
+    Raises:
+        ValueError: too large, or not strict JSON.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size > strict_json.LARGEST_FILE:
+        raise ValueError(f"has {size} bytes, more than the {strict_json.LARGEST_FILE} allowed for JSON")
+    try:
+        return strict_json.decode(file.read(size))
+    except ValueError as error:
+        raise ValueError(f"is not strict JSON: {error}") from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole directory; links are not followed.
+
+    Raises:
+        OSError: the system refused.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def exists(path: Path) -> bool:
+    """Return whether a name is taken, by a dangling link too."""
+    return os.path.lexists(path)
+
+
+def _create(path: Path) -> BinaryIO:
+    return path.open("xb")
+
+
+class _HashingSink:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        self._file.write(data)
+        self.hash.update(data)
+        self.size += memoryview(data).nbytes

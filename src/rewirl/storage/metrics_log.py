@@ -1,0 +1,195 @@
+"""The metrics log: one JSON object per line, only ever appended to."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rewirl.storage import strict_json
+from rewirl.storage.files import open_regular, sync_directory
+
+_TAIL = 65536
+
+
+class MetricsLog:
+    """Writer of `metrics.jsonl`.
+
+    A disk that is full does not stop training: lines that cannot be written are kept in memory, reported once through
+    `warn`, and written in order as soon as there is room.
+    """
+
+    def __init__(self, path: Path, warn: Callable[[str], None] = warnings.warn, truncate_to: int | None = None) -> None:
+        """Open the log for appending; a last line cut short by a kill is removed.
+
+        Args:
+            path: the file, created if missing.
+            warn: called with what goes wrong but does not stop training.
+            truncate_to: cut what was written after the checkpoint that saved this offset, see the method.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        self.path = path
+        self._warn = warn
+        self._pending: list[bytes] = []
+        self._failing = False
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o666)
+        try:
+            self._size = _complete(self._descriptor, os.fstat(self._descriptor).st_size)
+            os.ftruncate(self._descriptor, self._size)
+            sync_directory(path.absolute().parent)
+            if truncate_to is not None:
+                self.truncate_to(truncate_to)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Append one line.
+
+        Args:
+            event: what happened, e.g. "evaluation"; the line's first field.
+            **fields: JSON values, NumPy scalars included. A float that is not finite is written as null, because JSON
+                has no other word for it and a diverged loss must not end the run. Fields named `seconds` are wall-clock
+                times, the only ones that differ between two runs of one seed.
+
+        Raises:
+            ValueError: a field is not a JSON value; names it.
+        """
+        line = {"event": event}
+        for name, value in fields.items():
+            line[name] = strict_json.plain(value, name, "null")
+        self._pending.append(json.dumps(line, allow_nan=False).encode() + b"\n")
+        self._flush(sync=False)
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the log that are on disk, safe from a power failure too; a checkpoint saves it."""
+        self._flush(sync=True)
+        return self._size
+
+    @property
+    def unwritten(self) -> list[str]:
+        """The lines that could not be written yet; a checkpoint saves them too, they come after the offset."""
+        return [line.decode().removesuffix("\n") for line in self._pending]
+
+    def write_again(self, lines: list[str]) -> None:
+        """Append the lines that a checkpoint saved as unwritten."""
+        self._pending += [line.encode() + b"\n" for line in lines]
+        self._flush(sync=False)
+
+    def truncate_to(self, offset: int) -> None:
+        """Cut all lines written after the checkpoint that saved this offset.
+
+        A log that is not as it was at the checkpoint (shorter, or edited) loses at most the line the offset is in, and
+        is reported through `warn`.
+
+        Args:
+            offset: bytes, from the checkpoint.
+
+        Raises:
+            ValueError: the offset is negative.
+            OSError: the system refused.
+        """
+        if offset < 0:
+            raise ValueError(f"offset must not be negative, got {offset}")
+        self._pending.clear()
+        end = _complete(self._descriptor, min(offset, self._size))
+        if end != offset:
+            self._warn(
+                f"{self.path} has changed since the checkpoint, which was written when the log had {offset} bytes; "
+                f"it continues after {end} bytes, and what was logged in between is missing"
+            )
+        os.ftruncate(self._descriptor, end)
+        self._size = end
+
+    def close(self) -> None:
+        """Write what is pending and close the file; idempotent."""
+        if self._descriptor >= 0:
+            self._flush(sync=True)
+            if self._pending:
+                self._warn(f"{self.path}: the last {len(self._pending)} lines could not be written and are lost")
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _flush(self, sync: bool) -> None:
+        try:
+            if self._failing:  # a failed write may have left a part of itself
+                os.ftruncate(self._descriptor, self._size)
+            while self._pending:
+                _write(self._descriptor, self._pending[0])
+                self._size += len(self._pending.pop(0))
+            if sync:
+                os.fsync(self._descriptor)
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                self._warn(f"{self.path} cannot be written ({error.strerror}); its lines are kept in memory meanwhile")
+            self._failing = True
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read all complete lines of a metrics log; a partial last line (a run in progress or killed) is ignored.
+
+    Args:
+        path: the file.
+
+    Returns:
+        One dict per line, in order.
+
+    Raises:
+        ValueError: it is not a regular file, or a complete line is not a JSON object; names file and line.
+        OSError: the file cannot be read.
+    """
+    entries = []
+    try:
+        opened = open_regular(path)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from error
+    with opened as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                entry = strict_json.decode(line)
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: not strict JSON: {error}") from error
+            if not isinstance(entry, dict):
+                raise ValueError(f"{path}, line {number}: not a JSON object")
+            entries.append(entry)
+    return entries
+
+
+def last_event(path: Path) -> dict[str, Any]:
+    """Return the last complete line of a metrics log, or nothing if there is none that can be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL))
+            lines = file.read().rpartition(b"\n")[0].splitlines()
+        found = strict_json.decode(lines[-1]) if lines else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _complete(descriptor: int, size: int) -> int:
+    """Return how many of the first `size` bytes are complete lines."""
+    while size > 0:
+        start = max(0, size - 65536)
+        newline = os.pread(descriptor, size - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        size = start
+    return 0
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,78 @@
+"""The saved policy: a directory of arrays and JSON values that is replaced as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from rewirl.storage import bundle
+
+_KIND = "policy"
+_DOCUMENT = "policy.json"
+_TENSORS = "policy.safetensors"
+_FILES = {_DOCUMENT, _TENSORS, bundle.MANIFEST}
+_ATTEMPTS = 5
+
+
+class PolicyError(Exception):
+    """A policy cannot be written or read; the message names the file and the reason."""
+
+
+def save_policy(path: Path, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
+    """Write a policy as the directory `path`, replacing an older policy there; a crash leaves the old or the new one.
+
+    Args:
+        path: directory to write, its parents are created; refused if it exists and holds anything but a policy.
+        arrays: by name; any shape, bool, integers or floats.
+        values: JSON values; tuples come back as lists.
+
+    Raises:
+        PolicyError: the system refused (disk full, ...), or `path` holds something else; the old policy is untouched.
+        ValueError: an array or value cannot be stored; nothing was written.
+    """
+    path = path.absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise PolicyError(f"{path} is not a directory of its own; remove it or choose another path")
+        others = sorted(entry.name for entry in path.iterdir() if entry.name not in _FILES) if path.exists() else []
+        if others:
+            raise PolicyError(f"{path} would be replaced, but has {others[0]!r} besides a policy; choose another path")
+        bundle.write_bundle(path, _KIND, (_DOCUMENT, values), {_TENSORS: arrays})
+    except OSError as error:
+        raise PolicyError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def load_policy(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read a policy after checking it completely; it may be replaced by a training run meanwhile.
+
+    Returns:
+        Its arrays and its values.
+
+    Raises:
+        PolicyError: it is not whole and sound; names the file and the reason.
+    """
+    path = path.absolute()
+    for attempt in range(_ATTEMPTS):
+        before = _identity(path)
+        try:
+            arrays, values = bundle.read_bundle(path, _KIND, _DOCUMENT)
+            break
+        except bundle.BundleError as error:
+            if _identity(path) == before or attempt == _ATTEMPTS - 1:
+                raise PolicyError(str(error)) from error
+    if not isinstance(values, dict):
+        raise PolicyError(f"{path / _DOCUMENT} is not a JSON object")
+    return arrays, values
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what changes when another directory takes this name."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

@@ -1,0 +1,128 @@
+"""Where a run's record goes: into its directory, or nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from rewirl.storage.checkpoint import CheckpointError, save_checkpoint
+from rewirl.storage.metrics_log import MetricsLog
+from rewirl.storage.policy_file import PolicyError, save_policy
+from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
+from rewirl.storage.tensorboard import TensorBoardWriter
+
+State = tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]
+"""Arrays and JSON values."""
+
+
+class Recorder(Protocol):
+    """What the training loop asks of the place where its record goes."""
+
+    def event(self, event: str, step: int, **fields: Any) -> None:
+        """Note that something happened after step `step`."""
+
+    def checkpoint(self, step: int, state: Callable[[], State], policy: Callable[[], State]) -> bool:
+        """Save what a continuation needs, and the policy; return whether both are safely saved."""
+
+    def close(self) -> None:
+        """Finish; idempotent."""
+
+
+class NoRecord:
+    """Keeps nothing."""
+
+    def event(self, event: str, step: int, **fields: Any) -> None:
+        """See Recorder."""
+
+    def checkpoint(self, step: int, state: Callable[[], State], policy: Callable[[], State]) -> bool:
+        """See Recorder."""
+        return True
+
+    def close(self) -> None:
+        """See Recorder."""
+
+
+class RunRecord:
+    """Keeps metrics, TensorBoard events, checkpoints and the policy in a run directory.
+
+    Of a directory that is not there any more, or somebody else's, every method but `close` raises RunDirectoryError.
+
+    Args:
+        directory: the run's directory, owned by this process.
+        keep: how many checkpoints stay.
+        warn: told what could not be written; the run goes on without it.
+        resumed: step and values of the checkpoint that the run continues from; what was logged after it is cut off.
+
+    Raises:
+        RunDirectoryError: the metrics log cannot be written at all.
+    """
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        keep: int,
+        warn: Callable[[str], None],
+        resumed: tuple[int, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """See the class."""
+        self._directory = directory
+        self._keep = keep
+        self._warn = warn
+        self._resumed = None if resumed is None else resumed[0]
+        try:
+            # A run without a checkpoint is started over.
+            self._log = MetricsLog(directory.metrics, warn, 0 if resumed is None else int(resumed[1]["metrics_offset"]))
+        except OSError as error:
+            raise RunDirectoryError(f"{directory.metrics} cannot be written: {error.strerror or error}") from error
+        if resumed is None:
+            self._board = TensorBoardWriter(directory.tensorboard, warn=warn)
+        else:
+            step, values = resumed
+            self._log.write_again(values.get("metrics_unwritten", []))
+            self._board = TensorBoardWriter(directory.tensorboard, purge_step=step + 1, warn=warn)
+            self.event("checkpoint", step)  # it was logged after it was saved, so it has just been cut off
+
+    def event(self, event: str, step: int, **fields: Any) -> None:
+        """See Recorder."""
+        self._directory.hold()
+        self._log.write(event, step=step, **fields)
+        if event in ("evaluation", "episode", "diagnostics"):
+            for name, value in fields.items():
+                if isinstance(value, (int, float)):
+                    self._board.scalar(f"{event}/{name}", float(value), step)
+            for network, count in fields.get("connections", {}).items():
+                self._board.scalar(f"connections/{network}", float(count), step)
+
+    def checkpoint(self, step: int, state: Callable[[], State], policy: Callable[[], State]) -> bool:
+        """See Recorder."""
+        self._directory.hold()
+        # Of the step that the run continues from there is a checkpoint, but a kill may have come before the policy.
+        if step != self._resumed and not self._save_checkpoint(step, state):
+            return False
+        try:
+            save_policy(self._directory.policy, *policy())
+        except PolicyError as error:
+            self._warn(f"warning: the policy of step {step:,} is not saved, training goes on: {error}")
+            return False
+        return True
+
+    def _save_checkpoint(self, step: int, state: Callable[[], State]) -> bool:
+        arrays, values = state()
+        offset, unwritten = self._log.offset, self._log.unwritten
+        logged = {"metrics_offset": offset, **({"metrics_unwritten": unwritten} if unwritten else {})}
+        logged["config"] = self._directory.config
+        try:
+            save_checkpoint(self._directory.checkpoints, step, arrays, {**values, **logged}, self._keep)
+        except CheckpointError as error:
+            self._warn(f"warning: no checkpoint at step {step:,}, training goes on: {error}")
+            return False
+        self.event("checkpoint", step)
+        return True
+
+    def close(self) -> None:
+        """See Recorder."""
+        self._board.close()
+        self._log.close()
+        self._directory.close()

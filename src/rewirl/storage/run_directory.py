@@ -1,0 +1,362 @@
+"""A run's directory: who owns it, what was configured, and where everything is."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import weakref
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rewirl.storage import bundle, strict_json
+from rewirl.storage.files import TEMPORARY, exists, open_regular, read_json, sync_directory, write_atomically
+
+_FORMAT = 1
+_CONFIG = "config.json"
+_LOCK = "lock"
+_PACKAGES = ("rewirl", "numpy", "gymnasium", "mujoco")
+
+
+class RunDirectoryError(Exception):
+    """A directory cannot be used for this run; the message says why and what to do."""
+
+
+class RunInUseError(RunDirectoryError):
+    """Another process owns the directory."""
+
+
+class RunDirectory:
+    """One run on disk, owned by one process at a time; use it as a context manager or call `close`.
+
+    The lock is the kernel's: it ends with the process however that ends, and a lock file left behind means nothing.
+    """
+
+    path: Path
+    """The directory, absolute."""
+
+    record: dict[str, Any]
+    """config.json as a whole: format, config, config_hash, versions, git_revision, machine."""
+
+    def __init__(self, path: Path, record: dict[str, Any], lock: int | None) -> None:
+        """Hold an opened directory; use `create` or `open` instead."""
+        self.path = path
+        self.record = record
+        self._lock = lock
+        if lock is not None:
+            _owned.add(self)
+
+    @classmethod
+    def create(cls, path: Path, config: Mapping[str, Any], *, instruction_set: str) -> Self:
+        """Start a new run in a directory that is missing or empty, and lock it.
+
+        Args:
+            path: the run's directory; parents are created.
+            config: the resolved configuration as JSON values (tuples become lists).
+            instruction_set: what the native core runs on, e.g. "avx512"; recorded only.
+
+        Raises:
+            RunDirectoryError: the directory is in use, holds something else, or already holds a run. A run of another
+                configuration is refused with the differing keys; for the same one, `rewirl resume` is named.
+            ValueError: the configuration is not JSON; names the key.
+        """
+        path = path.absolute()
+        asked = strict_json.plain(config, "config")
+        _refuse_foreign(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            sync_directory(path.parent)
+            lock = _acquire(path)
+        except OSError as error:
+            raise RunDirectoryError(f"{path} cannot be created: {error.strerror or error}") from error
+        try:
+            if exists(path / _CONFIG):
+                _refuse_existing(path, _read_record(path)["config"], asked)
+            _refuse_foreign(path)
+            record = _record(asked, instruction_set)
+            write_atomically(path / _CONFIG, strict_json.encode(record, _CONFIG))
+        except OSError as error:
+            os.close(lock)
+            raise RunDirectoryError(f"{path / _CONFIG} cannot be written: {error.strerror or error}") from error
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(path, record, lock)
+
+    @classmethod
+    def open(cls, path: Path, *, lock: bool = True) -> Self:
+        """Open an existing run.
+
+        Args:
+            path: the run's directory.
+            lock: whether to own it, and remove what a killed owner left half-written. Without the lock nothing may be
+                written: this is for looking at a run in progress.
+
+        Raises:
+            RunDirectoryError: there is no run, its config.json is damaged, another process owns it, or a part of it
+                that would be written to is a link.
+        """
+        path = path.absolute()
+        if not exists(path / _CONFIG):
+            raise RunDirectoryError(f"{path} holds no run: it has no {_CONFIG}")
+        if not lock:
+            return cls(path, _read_record(path), None)
+        try:
+            descriptor = _acquire(path)
+        except OSError as error:
+            raise RunDirectoryError(f"{path / _LOCK} cannot be locked: {error.strerror or error}") from error
+        try:
+            record = _read_record(path)
+            _refuse_links(path)
+            bundle.sweep(path)
+        except OSError as error:
+            os.close(descriptor)
+            raise RunDirectoryError(f"{path} cannot be tidied up: {error}") from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(path, record, descriptor)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration, as JSON values."""
+        config: dict[str, Any] = self.record["config"]
+        return config
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics log, `metrics.jsonl`."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The directory of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def policy(self) -> Path:
+        """The directory of the saved policy."""
+        return self.path / "policy"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The directory of TensorBoard event files."""
+        return self.path / "tensorboard"
+
+    def hold(self) -> None:
+        """Make sure that the directory is still there and this process's own, before something is written.
+
+        Without its lock file alone it is locked anew.
+
+        Raises:
+            RunDirectoryError: it was deleted, moved or taken over.
+        """
+        if self._lock is None or _same_file(self.path / _LOCK, self._lock):
+            return
+        if not exists(self.path / _CONFIG):
+            raise RunDirectoryError(
+                f"{self.path} was deleted or moved while the run was going on, so nothing more can be saved there. "
+                "Where it was moved, go on with: rewirl resume DIRECTORY"
+            )
+        try:
+            lock = _acquire(self.path)
+        except OSError as error:
+            raise RunDirectoryError(f"{self.path / _LOCK} cannot be locked: {error.strerror or error}") from error
+        os.close(self._lock)
+        self._lock = lock
+
+    def close(self) -> None:
+        """Release the lock; idempotent."""
+        if self._lock is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._lock, 0)
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release the lock."""
+        self.close()
+
+
+_owned: weakref.WeakSet[RunDirectory] = weakref.WeakSet()
+
+
+def _disown() -> None:
+    """Let a forked process keep no lock: it may outlive the one that owns the run."""
+    for directory in list(_owned):
+        if directory._lock is not None:
+            os.close(directory._lock)
+            directory._lock = None
+
+
+os.register_at_fork(after_in_child=_disown)
+
+
+def _same_file(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # that it cannot be looked at now does not mean that it is gone
+
+
+def _acquire(path: Path) -> int:
+    descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        who = f"process {owner}" if owner.isdigit() else "another process"
+        raise RunInUseError(f"{path} is in use by {who}; stop it first, or choose another --run-dir") from None
+    except OSError:
+        os.close(descriptor)
+        raise
+    with contextlib.suppress(OSError):  # the number only serves the message above; a full disk is no reason to stop
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse a directory that holds something, but not a run."""
+    if exists(path) and not path.is_dir():
+        raise RunDirectoryError(f"{path} is not a directory; choose another --run-dir")
+    if not exists(path) or exists(path / _CONFIG):
+        return
+    ours = {_LOCK, TEMPORARY + _CONFIG}  # of a process killed while it created the run
+    others = sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
+    if others:
+        raise RunDirectoryError(f"{path} holds {others[0]!r} but no run; choose an empty or new --run-dir")
+
+
+def _refuse_links(path: Path) -> None:
+    """Refuse a run of which a part lies elsewhere: files there would be removed as those of old checkpoints are."""
+    for name in ("checkpoints", "policy", "tensorboard"):
+        if (path / name).is_symlink():
+            raise RunDirectoryError(
+                f"{path / name} is a symbolic link, and a run is only written to in its own directory; put the "
+                "directory itself in its place, or move the whole run and link to that"
+            )
+
+
+def _refuse_existing(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
+    quoted = shlex.quote(str(path))
+    differing = list(differences(there, asked, ""))
+    if not differing:
+        raise RunDirectoryError(f"{path} already holds this run; continue it with: rewirl resume {quoted}")
+    raise RunDirectoryError(
+        "\n  ".join([f"{path} already holds a run of another configuration:", *differing])
+        + f"\nContinue that one with: rewirl resume {quoted}, or choose another --run-dir"
+    )
+
+
+def differences(there: Any, asked: Any, name: str) -> Iterator[str]:
+    """Return a line for every key below `name` in which two configurations, as JSON values, differ."""
+    if isinstance(there, dict) and isinstance(asked, dict):
+        for key in [*there, *(key for key in asked if key not in there)]:
+            full = f"{name}.{key}" if name else key
+            if key not in asked:
+                yield f"{full}: {_show(there[key])} there, absent here"
+            elif key not in there:
+                yield f"{full}: absent there, {_show(asked[key])} here"
+            else:
+                yield from differences(there[key], asked[key], full)
+    elif strict_json.canonical(there, name) != strict_json.canonical(asked, name):
+        yield f"{name}: {_show(there)} there, {_show(asked)} here"
+
+
+def _show(value: Any) -> str:
+    return strict_json.canonical(value, "value").decode()
+
+
+def _record(config: dict[str, Any], instruction_set: str) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "config": config,
+        "config_hash": _hash(config),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "git_revision": _git_revision(),
+        "machine": {
+            "platform": platform.platform(),
+            "cpu": _cpu(),
+            "cores": os.cpu_count(),
+            "instruction_set": instruction_set,
+        },
+    }
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    file_path = path / _CONFIG
+    try:
+        with open_regular(file_path) as file:
+            record = read_json(file)
+    except ValueError as error:
+        raise RunDirectoryError(f"{file_path} {error}") from error
+    except OSError as error:
+        raise RunDirectoryError(f"{file_path} cannot be read: {error.strerror or error}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
+        raise RunDirectoryError(f"{file_path} is not the record of a run")
+    if record.get("format") != _FORMAT:
+        raise RunDirectoryError(
+            f"{file_path} has format {record.get('format')!r}; this version of Rewirl reads {_FORMAT}"
+        )
+    try:
+        unchanged = record.get("config_hash") == _hash(record["config"])
+    except ValueError as error:  # nested deeper than what was written ever is
+        raise RunDirectoryError(f"{file_path} is not the record of a run: {error}") from error
+    if not unchanged:
+        raise RunDirectoryError(
+            f"{file_path} was changed after the run started: its configuration does not match its config_hash. "
+            "Undo the change, or start a new run"
+        )
+    return record
+
+
+def _hash(config: dict[str, Any]) -> str:
+    return hashlib.sha256(strict_json.canonical(config, "config")).hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    """Return the revision of Rewirl's own source, marked "-dirty" if it has changes, or None if it has no history."""
+    here = Path(__file__).resolve()
+    try:
+        # Installed inside somebody else's repository, the package is not one of its files.
+        _git(here.parent, "ls-files", "--error-unmatch", here.name)
+        return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(directory: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(directory), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+
+
+def _cpu() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,1 @@
+"""The rules by which topologies change."""

@@ -1,0 +1,243 @@
+"""Promises of the door: what may not pass it, and what a person reads when something is refused."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import probe_environments as probes
+import pytest
+from gymnasium import spaces
+
+from rewirl.environments.environment import (
+    Environment,
+    FaultyEnvironmentError,
+    UnsuitableEnvironmentError,
+    environment_source,
+    nearest_environment,
+)
+
+
+def test_actions_fill_each_dimensions_own_bounds():
+    environment = Environment(probes.Drift(low=(-1.0, -2.0), high=(1.0, 6.0)), "Drift")
+    actions = np.array([[-1, -1], [0, 0], [1, 1], [0.5, -0.5]], np.float32)
+    mapped = environment.bounds.to_environment(actions)
+    assert mapped.dtype == np.float64
+    np.testing.assert_array_equal(mapped, [[-1, -2], [0, 2], [1, 6], [0.5, 0]])
+
+
+def test_rounding_never_leaves_the_bounds():
+    # 0.1 and -0.3 have no exact float32: the nearest ones lie outside of [-0.3, 0.1].
+    bounds = Environment(probes.Drift(low=(-0.3, -0.3), high=(0.1, 0.1)), "Drift").bounds
+    for sign in (-1, 1):
+        mapped = bounds.to_float32(np.full(2, sign, np.float32))
+        assert mapped.dtype == np.float32
+        assert ((mapped.astype(np.float64) >= -0.3) & (mapped.astype(np.float64) <= 0.1)).all()
+
+
+def test_symmetric_bounds_leave_actions_as_they_are_to_the_bit():
+    bounds = Environment(probes.Spaces(), "Spaces").bounds
+    action = np.array([1e-12, -0.3333333], np.float32)
+    assert bounds.to_environment(action).tobytes() == action.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_observations_are_copies_of_what_the_environment_writes_to_again(dtype):
+    environment = Environment(probes.Drift(dtype=dtype), "Drift")
+    first = environment.reset(seed=0)
+    kept = first.copy()
+    second = environment.step(np.zeros(2, dtype)).observation
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first, kept)
+    assert not np.array_equal(first, second)
+
+
+def test_an_environment_that_writes_into_the_action_leaves_the_callers_alone():
+    environment = Environment(probes.Drift(), "Drift")
+    environment.reset(seed=0)
+    action = np.array([0.5, 0.25])
+    environment.step(action)
+    np.testing.assert_array_equal(action, [0.5, 0.25])
+
+
+@pytest.mark.parametrize("reward", [np.float32(1.5), np.array(1.5), np.array([1.5]), 1.5, np.float64(1.5)])
+def test_rewards_of_any_numeric_kind_become_floats(reward):
+    environment = Environment(probes.Faulty(lambda o, r: (o, reward), at=1), "Faulty")
+    environment.reset(seed=0)
+    got = environment.step(np.zeros(2)).reward
+    assert type(got) is float and got == 1.5
+
+
+def raising(observation, reward):
+    raise ZeroDivisionError("no wind")
+
+
+def leaving(observation, reward):
+    raise SystemExit(2)
+
+
+FAULTS = {
+    "nan reward": (lambda o, r: (o, float("nan")), "the reward is nan"),
+    "infinite reward": (lambda o, r: (o, -np.inf), "the reward is -inf"),
+    "reward beyond float32": (lambda o, r: (o, 1e39), r"the reward is 1e\+39"),
+    "reward vector": (lambda o, r: (o, np.zeros(2)), r"the reward must be one number, got an array of shape \(2,\)"),
+    "no reward": (lambda o, r: (o, "high"), r"the reward is not a number \(str\)"),
+    "nan observation": (lambda o, r: ([0.0, np.nan, 0.0], r), r"observation\[1\] is nan"),
+    "observation beyond float32": (lambda o, r: (np.array([0.0, 0.0, 1e39]), r), r"observation\[2\] is 1e\+39"),
+    "short observation": (lambda o, r: (o[:2], r), r"the observation has shape \(2,\) but .* says \(3,\)"),
+    "wide observation": (lambda o, r: (o[None], r), r"the observation has shape \(1, 3\)"),
+    "dict observation": (lambda o, r: ({"place": o}, r), r"the observation is not an array of numbers \(dict"),
+    "exit": (leaving, r"step\(\) raised SystemExit: 2 \(.*test_environments.py, line \d+\)"),
+    "exception": (raising, r"step\(\) raised ZeroDivisionError: no wind \(.*test_environments.py, line \d+\)"),
+}
+
+
+@pytest.mark.parametrize("fault, message", FAULTS.values(), ids=FAULTS.keys())
+def test_faults_name_the_environment_the_field_and_the_step(fault, message):
+    environment = Environment(probes.Faulty(fault, at=2), "Faulty-v3")
+    environment.where = lambda: "training step 77"
+    environment.reset(seed=0)
+    environment.step(np.zeros(2))
+    with pytest.raises(FaultyEnvironmentError, match=f"^Faulty-v3: {message}.*, at training step 77$"):
+        environment.step(np.zeros(2))
+
+
+REFUSED = {
+    "dict": (spaces.Dict(a=spaces.Box(0, 1, (2,))), None, "FlattenObservation"),
+    "discrete observation": (spaces.Discrete(4), None, "FlattenObservation"),
+    "empty": (spaces.Box(0.0, 1.0, (0,)), None, "empty observation space"),
+    "grey image": (spaces.Box(0, 255, (84, 84), np.uint8), None, "images of shape"),
+    "image": (spaces.Box(0, 255, (84, 84, 3), np.uint8), None, "images of shape"),
+    "discrete action": (None, spaces.Discrete(4), "real numbers.*Box"),
+    "unbounded action": (
+        None,
+        spaces.Box(np.array([-1, -np.inf]), np.ones(2), dtype=np.float64),
+        "dimension 1.*TransformAction",
+    ),
+    "integer action": (None, spaces.Box(0, 3, (2,), np.int64), "integer actions"),
+    "empty action": (None, spaces.Box(-1.0, 1.0, (0,)), "empty action space"),
+}
+
+
+@pytest.mark.parametrize("observation_space, action_space, message", REFUSED.values(), ids=REFUSED.keys())
+def test_unsuitable_spaces_are_refused_with_the_remedy(observation_space, action_space, message):
+    with pytest.raises(UnsuitableEnvironmentError, match=rf"^Odd-v0 .*{message}"):
+        Environment(probes.Spaces(observation_space, action_space), "Odd-v0")
+
+
+def test_the_remedies_in_the_messages_work():
+    flat = gymnasium.wrappers.FlattenObservation(
+        probes.Spaces(spaces.Dict(a=spaces.Box(0, 1, (2,)), b=spaces.Discrete(3)))
+    )
+    assert Environment(flat, "flat").observation_size == 5
+    unbounded = probes.Spaces(action_space=spaces.Box(-np.inf, np.inf, (2,)))
+    stated = gymnasium.wrappers.TransformAction(unbounded, lambda action: action, spaces.Box(-2.0, 2.0, (2,)))
+    assert Environment(stated, "stated").bounds.high.tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "misspelt, meant",
+    [
+        ("HalfCheeta-v5", "HalfCheetah-v5"),
+        ("halfcheetah-v5", "HalfCheetah-v5"),
+        ("Pendulum", "Pendulum-v1"),
+        ("Humanoid-v9", "Humanoid-v5"),
+    ],
+)
+def test_a_misspelt_environment_gets_the_nearest_name(misspelt, meant):
+    with pytest.raises(UnsuitableEnvironmentError, match=rf"unknown environment '{misspelt}': did you mean {meant}\?"):
+        environment_source(misspelt)
+
+
+def test_nothing_near_is_nothing_suggested():
+    assert nearest_environment("qqqqqq", gymnasium.registry) is None
+
+
+def test_versions_compare_as_numbers():
+    assert nearest_environment("Antt", {"Ant-v9": 0, "Ant-v10": 0, "Bee-v11": 0}) == "Ant-v10"
+
+
+def test_the_users_module_is_imported_from_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "my_own_envs.py").write_text(
+        "import gymnasium\ngymnasium.register('Mine-v0', entry_point='probe_environments:Drift')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*__import__("sys").path])
+    source = environment_source("Mine-v0", {"length": 3}, "my_own_envs")
+    assert source.make_training().env.unwrapped.length == 3
+    assert (source.id, source.module) == ("Mine-v0", "my_own_envs")
+
+
+def test_a_module_that_cannot_be_imported_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(UnsuitableEnvironmentError, match="cannot import env_module 'no_such_module'"):
+        environment_source("Pendulum-v1", None, "no_such_module")
+    (tmp_path / "broken_envs.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnsuitableEnvironmentError, match="importing env_module 'broken_envs' raised ZeroDivisionError"):
+        environment_source("Pendulum-v1", None, "broken_envs")
+    (tmp_path / "leaving_envs.py").write_text("import sys\nsys.exit('no licence')\n")
+    with pytest.raises(UnsuitableEnvironmentError, match="importing env_module 'leaving_envs' raised SystemExit"):
+        environment_source("Pendulum-v1", None, "leaving_envs")
+
+
+def test_wrong_arguments_are_reported_with_the_environment():
+    with pytest.raises(
+        UnsuitableEnvironmentError, match=r"Pendulum-v1 could not be made with env_kwargs .*colour.*colour"
+    ):
+        environment_source("Pendulum-v1", {"colour": "red"}).make_training()
+
+
+def test_an_instance_is_used_as_it_is_and_made_again_from_its_spec():
+    env = gymnasium.make("rewirl-tests/Drift-v0", length=7)
+    source = environment_source(env)
+    training, another = source.make_training(), source.make_another()
+    assert training.env is env and another.env is not env and another.env.unwrapped.length == 7
+    assert environment_source(probes.Drift()).make_another is None
+
+
+def test_a_factory_makes_as_many_as_needed():
+    source = environment_source(probes.Drift)
+    assert source.make_training().env is not source.make_another().env
+    with pytest.raises(UnsuitableEnvironmentError, match=r"must return a gymnasium.Env, it returned 3"):
+        environment_source(lambda: 3).make_training()
+
+
+@pytest.mark.parametrize("odd", [3, None])
+def test_anything_else_is_refused(odd):
+    with pytest.raises(UnsuitableEnvironmentError, match="given by its id"):
+        environment_source(odd)
+
+
+def test_mujoco_leaves_no_log_in_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    environment_source("HalfCheetah-v5").make_training().close()
+    assert list(tmp_path.iterdir()) == []
+
+
+class Matrices(gymnasium.Env):
+    """Observes and takes 2 x 3 matrices."""
+
+    observation_space = spaces.Box(-9.0, 9.0, (2, 3), np.float64)
+    action_space = spaces.Box(np.array([[-1.0, -2.0, -3.0]] * 2), np.array([[1.0, 2.0, 4.0]] * 2), dtype=np.float64)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.arange(6.0).reshape(2, 3), {}
+
+    def step(self, action):
+        self.taken = action
+        return np.array([[0.0, 1.0, 2.0], [3.0, 4.0, self.fifth]]), 0.0, False, False, {}
+
+    fifth = 5.0
+
+
+def test_matrices_are_flattened_row_by_row():
+    matrices = Matrices()
+    environment = Environment(matrices, "Matrices")
+    assert (environment.observation_size, environment.action_size) == (6, 6)
+    np.testing.assert_array_equal(environment.reset(seed=0), np.arange(6.0))
+    action = environment.bounds.to_environment(np.array([1, 1, 1, -1, -1, -1], np.float32))
+    np.testing.assert_array_equal(environment.step(action).observation, np.arange(6.0))
+    np.testing.assert_array_equal(matrices.taken, [[1.0, 2.0, 4.0], [-1.0, -2.0, -3.0]])
+    matrices.fifth = np.nan
+    with pytest.raises(FaultyEnvironmentError, match=r"observation\[1, 2\] is nan"):
+        environment.step(action)

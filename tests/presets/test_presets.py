@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rewirl.agents import SACConfig, TD3Config, make_agent
+from rewirl.presets.lookup import agent_config, names, preset, topology
+from rewirl.topology import TopologyConfig, densities
+from rewirl.training.config import TrainConfig
+
+# observation and action sizes of gymnasium's v5 tasks; the paper's lambda_1, lambda_2 for TD3 and SAC
+TASKS = {
+    "HalfCheetah-v5": (17, 6, (7, 64), (12, 80)),
+    "Hopper-v5": (11, 3, (7, 64), (7, 20)),
+    "Walker2d-v5": (17, 6, (7, 64), (12, 80)),
+    "Ant-v5": (105, 8, (40, 64), (30, 64)),
+    "Humanoid-v5": (348, 17, (61, 64), (61, 64)),
+}
+
+
+OF_THE_PAPER = [name for name in names() if name.startswith("ds-drl/")]
+
+
+def test_there_is_a_preset_for_every_agent_and_task_of_the_paper():
+    assert len(OF_THE_PAPER) == len(set(OF_THE_PAPER)) == 35
+    assert {"ds-drl/ds-td3/HalfCheetah-v5", "ds-drl/ds-sac/Ant-v5", "ds-drl/sac-soft/Hopper-v5"} < set(OF_THE_PAPER)
+
+
+@pytest.mark.parametrize("name", OF_THE_PAPER)
+def test_every_preset_gives_possible_networks_at_the_papers_sparsity(name):
+    found = preset(name)
+    assert name.replace("-soft", "") == f"ds-drl/{found.agent}/{found.env}"
+    obs, act, *lambdas = TASKS[found.env]
+    first, second = lambdas["sac" in name]
+    outputs = 2 * act if "sac" in name else act
+    for shapes in ([(256, obs), (256, 256), (outputs, 256)], [(256, obs + act), (256, 256), (1, 256)]):
+        result = densities(found.config.topology, shapes)
+        assert result[2] == 1
+        if found.agent in ("td3", "sac"):
+            assert result == [1, 1, 1]
+        else:
+            assert found.config.topology.lambdas == (first, second)
+            assert result[:2] == [min(1, first * sum(shapes[0]) / (shapes[0][0] * shapes[0][1])), second / 128]
+
+
+@pytest.mark.parametrize("name", [name for name in names() if not name.startswith("ds-drl/")])
+def test_every_other_preset_gives_an_agent_that_can_be_built(name):
+    found = preset(name)
+    sizes = TASKS.get(found.env) or (10 * TASKS[name.rpartition("/")[2]][0], TASKS[name.rpartition("/")[2]][1])
+    agent = make_agent(found.agent, replace(found.config, buffer_size=1), *sizes[:2], seed=0)
+    TrainConfig(agent=found.agent, env=found.env, **found.train)
+    topology = found.config.topology
+    if name.startswith(("rlx2", "graesser")) and topology.initial_sparsity is None:
+        for network, wanted in (("actor", topology.actor_sparsity), ("critic1", None)):
+            layers = agent.networks()[network].layers
+            places = sum(layer.shape[0] * layer.shape[1] for layer in layers)
+            sparsity = 1 - sum(layer.connections for layer in layers) / places
+            assert sparsity == pytest.approx(topology.sparsity if wanted is None else wanted, abs=0.01)
+    agent.close()
+
+
+def test_rlx2_has_its_papers_settings():
+    found = preset("rlx2/td3/Ant-v5")
+    config, topology = found.config, found.config.topology
+    assert found.train == {"total_timesteps": 3_000_000}
+    assert (topology.actor_sparsity, topology.sparsity, topology.rule, topology.anneal) == (
+        0.96,
+        0.88,
+        "rigl",
+        "cosine",
+    )
+    assert (config.n_steps, config.n_steps_after, config.buffer_minimum) == (3, 300_000, 100_000)
+    assert (config.learning_rate, config.batch_size, config.weight_decay) == (3e-4, 256, 0.0)
+    soft = preset("rlx2/sac/Ant-v5").config
+    assert (soft.topology.actor_sparsity, soft.topology.sparsity) == (0.90, 0.75)
+    assert (soft.temperature, soft.tau, soft.buffer_size) == ("auto", 0.005, 3_000_000)
+    assert soft.n_step_entropy
+
+
+def test_anf_is_sparse_where_the_noise_comes_in():
+    found = preset("anf/td3/HalfCheetah-v5")
+    assert found.env == "rewirl/Noisy-v0"
+    assert found.train == {"env_module": "rewirl.noisy", "env_kwargs": {"env": "HalfCheetah-v5", "fraction": 0.9}}
+    assert densities(found.config.topology, [(256, 170), (256, 256), (6, 256)]) == pytest.approx([0.2, 1, 1])
+    assert found.config.topology.summary() == "layers 0.8 0 0, set"
+    dense = preset("anf/dense-td3/HalfCheetah-v5").config
+    assert dense.topology.summary() == "dense"
+    assert found.config.resample_noise_from == dense.resample_noise_from == 17
+    for name in (name for name in names() if name.startswith("anf/")):
+        assert preset(name).config.resample_noise_from == TASKS[name.rpartition("/")[2]][0]
+
+
+def test_every_method_has_a_preset_with_its_own_settings():
+    summaries = {
+        "srigl/td3": "sparsity 0.9, constant-fan-in, rigl",
+        "rnm/2-of-4-td3": "2:4, set",
+        "rnm/1-of-4-td3": "1:4, set",
+        "snip/td3": "sparsity 0.95, global, at first 0, prune",
+        "snip/sac": "sparsity 0.95, global, at first 0, prune",
+        "tar/td3": "sparsity 0.95, connectivity, at first 0.96, set",
+        "tar/sac": "sparsity 0.95, connectivity, at first 0.96, set",
+        "ne/td3": "sparsity 0.25, at first 0.8, rigl",
+        "redo/sac": "dense",
+        "obando-ceron/wide-prune-sac": "sparsity 0.95, at first 0, prune",
+    }
+    for method, summary in summaries.items():
+        for env in TASKS:
+            assert preset(f"{method}/{env}").config.topology.summary() == summary
+            changing = preset(f"{method}/{env}").config.topology
+            if changing.initial_sparsity is not None:  # there is an event at which the final sparsity is reached
+                assert changing.sparsity_end % changing.adapt_every == 0
+                assert changing.adapt_end is None or changing.adapt_end >= changing.sparsity_end
+    assert preset("srigl/td3/Ant-v5").config.topology.ablate_below == 0.3
+    assert preset("redo/sac/Ant-v5").config.redo_every == 1000
+    assert preset("obando-ceron/wide-prune-sac/Ant-v5").config.hidden_sizes == (1280, 1280)
+    for agent, update in (("td3", 2), ("sac", 1)):  # the first update of the actor
+        config = preset(f"snip/{agent}/Ant-v5").config
+        assert (config.topology.adapt_every, config.topology.adapt_end, config.topology.sparsity_end) == (update,) * 3
+        assert update == getattr(config, "policy_delay", 1)
+
+
+def test_a_topology_says_in_a_few_words_what_it_is():
+    assert topology("td3", "Ant-v5").summary() == "dense"
+    assert topology("ds-td3", "Ant-v5").summary() == "lambdas 40 64, set"
+    assert preset("rlx2/td3/Hopper-v5").config.topology.summary() == "sparsity 0.95, actor 0.98, rigl"
+    assert preset("graesser/prune-sac/Hopper-v5").config.topology.summary() == "sparsity 0.9, at first 0, prune"
+
+
+def test_the_agents_differ_in_density_and_rule_only():
+    assert topology("td3", "Ant-v5") == TopologyConfig(sparsity=0.0, lambdas=None, rule="static")
+    assert topology("static-td3", "Ant-v5") == TopologyConfig(sparsity=None, lambdas=(40, 64), rule="static")
+    assert topology("ds-td3", "Ant-v5") == TopologyConfig(sparsity=None, lambdas=(40, 64), rule="set")
+    assert topology("sac", "Ant-v5") == topology("td3", "Ant-v5")
+    assert topology("static-sac", "Ant-v5") == TopologyConfig(sparsity=None, lambdas=(30, 64), rule="static")
+    rewired = TopologyConfig(sparsity=None, lambdas=(30, 64), rule="set", adapt_fraction=0.1)
+    assert topology("ds-sac", "Ant-v5") == rewired
+
+
+def test_an_agents_settings_are_the_papers():
+    td3 = agent_config("ds-td3", "Hopper-v5")
+    assert isinstance(td3, TD3Config)
+    assert (td3.learning_rate, td3.weight_decay, td3.batch_size, td3.tau) == (1e-3, 2e-4, 100, 0.005)
+    assert (td3.learning_starts, td3.policy_delay) == (25_000, 2)
+    sac = agent_config("ds-sac", "Hopper-v5")
+    assert isinstance(sac, SACConfig)
+    assert (sac.learning_rate, sac.weight_decay, sac.batch_size, sac.temperature) == (3e-4, 0.0, 256, 0.2)
+    assert (sac.tau, sac.target_update_interval, sac.learning_starts) == (1.0, 1000, 10_000)
+    soft = preset("ds-drl/sac-soft/Hopper-v5").config
+    assert isinstance(soft, SACConfig)
+    assert (soft.tau, soft.target_update_interval) == (0.005, 1)
+    assert agent_config("ds-td3", "Hopper-v5", gamma=0.9).gamma == 0.9
+
+
+def test_lambdas_go_by_the_name_of_the_task_and_not_by_its_version():
+    assert topology("ds-td3", "Humanoid-v4") == topology("ds-td3", "Humanoid-v5")
+
+
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", "HumanoidStandup-v5", "my_package/Ant-v5", "Ant"])
+def test_any_other_environment_is_half_sparse(env_id):
+    assert topology("ds-td3", env_id) == TopologyConfig(sparsity=0.5, distribution="erdos-renyi", lambdas=None)
+    assert topology("static-td3", env_id).rule == "static"
+    assert topology("td3", env_id) == topology("td3", "Ant-v5")
+
+
+def test_unknown_names_are_refused_with_what_is_near():
+    with pytest.raises(ValueError, match="did you mean ds-td3"):
+        topology("dstd3", "Ant-v5")
+    with pytest.raises(ValueError, match="did you mean ds-drl/ds-td3/Hopper-v5"):
+        preset("ds-drl/ds-td3/Hoper-v5")
