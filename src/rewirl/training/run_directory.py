@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rewirl._revision import REVISION
 from rewirl.training import bundle, strict_json
 from rewirl.training.files import TEMPORARY, exists, open_regular, read_json, sync_directory, write_atomically
 
@@ -339,14 +340,17 @@ def _version(package: str) -> str | None:
 
 
 def _git_revision() -> str | None:
-    """Return the revision of Rewirl's own source, marked "-dirty" if it has changes, or None if it has no history."""
+    """Return the revision of Rewirl's own source, marked "-dirty" if it has changes, or None if nobody knows.
+
+    Source that is run where it lies is asked now; an installed package says what it was built from.
+    """
     here = Path(__file__).resolve()
     try:
         # Installed inside somebody else's repository, the package is not one of its files.
         _git(here.parent, "ls-files", "--error-unmatch", here.name)
         return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
-        return None
+        return REVISION
 
 
 def _git(directory: Path, *arguments: str) -> str:
