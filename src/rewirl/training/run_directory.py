@@ -294,7 +294,7 @@ def _record(config: dict[str, Any], instruction_set: str) -> dict[str, Any]:
         "git_revision": _git_revision(),
         "machine": {
             "platform": platform.platform(),
-            "cpu": _cpu(),
+            "cpu": processor(),
             "cores": os.cpu_count(),
             "instruction_set": instruction_set,
         },
@@ -358,7 +358,8 @@ def _git(directory: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
 
 
-def _cpu() -> str:
+def processor() -> str:
+    """Return the name of this machine's processor, as runs record it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
             if line.startswith("model name"):

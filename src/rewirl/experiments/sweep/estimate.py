@@ -6,7 +6,7 @@ import dataclasses
 import heapq
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from rewirl.experiments.sweep.plan import PlannedRun, standing
 from rewirl.experiments.sweep.pool import Place
@@ -81,14 +81,23 @@ def estimate(runs: Mapping[str, PlannedRun], place: Place) -> dict[str, float]:
     """
     standings = {name: standing(run) for name, run in runs.items()}
     left = {name: run for name, run in runs.items() if standings[name].state != "finished"}
-    distinct: dict[bytes, PlannedRun] = {}
-    for run in left.values():
-        distinct.setdefault(_setting(run), run)
-    measured = _measured(distinct, min(place.workers, len(left)), place)
+    rates = measured(left.values(), place)
     return {
-        name: seconds_left(run, measured[_setting(run)], standings[name].step) if name in left else 0.0
+        name: seconds_left(run, rates[setting(run)], standings[name].step) if name in left else 0.0
         for name, run in runs.items()
     }
+
+
+def measured(runs: Collection[PlannedRun], place: Place) -> dict[bytes, Rates]:
+    """Measure each distinct setting of some runs once; return what was found by `setting`.
+
+    Raises:
+        RuntimeError: a setting cannot be measured; says why.
+    """
+    distinct: dict[bytes, PlannedRun] = {}
+    for run in runs:
+        distinct.setdefault(setting(run), run)
+    return _measured(distinct, min(place.workers, len(runs)), place)
 
 
 def makespan(runs: Mapping[str, PlannedRun], seconds: Mapping[str, float], workers: int) -> float:
@@ -110,7 +119,7 @@ def makespan(runs: Mapping[str, PlannedRun], seconds: Mapping[str, float], worke
     return max(ends.values(), default=0.0)
 
 
-def _setting(run: PlannedRun) -> bytes:
+def setting(run: PlannedRun) -> bytes:
     """Return what decides how fast a run is."""
     config = dataclasses.replace(run.config, seed=0, total_timesteps=1, warm_up_policy=None)
     return strict_json.canonical([to_values(config), to_values(run.agent_config)], run.name)
