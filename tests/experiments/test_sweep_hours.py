@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 from rewirl.cli import main
 from rewirl.experiments.sweep import limit as limits
 from rewirl.experiments.sweep.conduct import Row, conduct
-from rewirl.experiments.sweep.estimate import setting
+from rewirl.experiments.sweep.estimate import Watch, setting
 from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.limit import Limit, limit
 from rewirl.experiments.sweep.plan import PlannedRun, plan, standing
@@ -122,6 +123,16 @@ def test_a_finished_run_of_the_same_settings_on_the_same_processor_says_how_long
     record["machine"]["cpu"] = "another"
     (first.path / "config.json").write_text(json.dumps(record))
     assert limits.seconds_per_step(first) is None
+
+
+def test_what_is_measured_does_not_depend_on_who_else_has_the_processor():
+    watch = Watch()
+    time.sleep(0.3)
+    idle = watch.seconds()
+    end = time.process_time() + 0.1
+    while time.process_time() < end:
+        pass
+    assert idle < 0.1 and watch.seconds() >= 0.1
 
 
 def test_the_command_says_what_it_left(tmp_path, capsys):
