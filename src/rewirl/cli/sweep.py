@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_origin
@@ -13,19 +12,17 @@ import docstring_parser
 
 from rewirl.agents import AGENTS
 from rewirl.cli.commands import COMMANDS
-from rewirl.cli.errors import failed, require_at_least_one, usage_errors
+from rewirl.cli.errors import UsageError, failed, require_at_least_one, usage_errors
 from rewirl.cli.parse import parse
-from rewirl.experiments.sweep import table
-from rewirl.experiments.sweep.conduct import conduct
 from rewirl.experiments.sweep.estimate import estimate, makespan
 from rewirl.experiments.sweep.file import Sweep, experiments, narrowed, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan, standing
 from rewirl.experiments.sweep.pool import Place, Pool
+from rewirl.experiments.sweep.session import work_through
 from rewirl.options.option import options as options_of
 from rewirl.topology import TopologyConfig
 from rewirl.training.config import TrainConfig
 from rewirl.training.run import agent_config_class
-from rewirl.training.signals import StopRequest
 
 
 def sweep(arguments: list[str]) -> int:
@@ -50,6 +47,12 @@ def sweep(arguments: list[str]) -> int:
             "Address of a Ray cluster to make the runs on: host:port, auto, or local for a new one on this machine. "
             "Its nodes must share --directory. None is this machine alone, without Ray.",
         ),
+        hours=(
+            float | None,
+            None,
+            "After so many hours all runs are saved and left, and before that only such new ones are started as are "
+            "expected to end by then. The same command goes on. None makes all runs.",
+        ),
         dry_run=(bool, False, "List the runs, which are finished, and about how long the others take; then stop."),
         agents=(tuple[str, ...], (), "Only runs of these agents."),
         envs=(tuple[str, ...], (), "Only runs in these environments."),
@@ -58,6 +61,8 @@ def sweep(arguments: list[str]) -> int:
     )
     if options.workers is not None:
         require_at_least_one("--workers", options.workers)
+    if options.hours is not None and not 0 < options.hours < float("inf"):
+        raise UsageError(f"--hours must be positive, got {options.hours}")
     with usage_errors():
         settings = {name: value for name in overrides if (value := getattr(options, name)) not in (None, {})}
         whole = read_sweep(options.experiment, settings)
@@ -66,20 +71,7 @@ def sweep(arguments: list[str]) -> int:
         check(runs.values())
     if options.dry_run:
         return _dry_run(described, runs, options.workers or _cores())
-    place = _place(options.ray, options.workers)
-    with StopRequest() as stop:
-        rows = conduct(runs, place, table.for_this_terminal(), lambda: bool(stop))
-    print(table.summary(rows))
-    if stop.signal is not None:
-        print("stopped; the same command goes on")
-        return 128 + stop.signal
-    for row in rows.values():
-        if row.state == "in use":
-            print(f"skipped {row.run.name}: {row.reason}")
-    unfinished = [row for row in rows.values() if row.state in ("failed", "left out")]
-    for row in unfinished:
-        print(f"rewirl: {row.run.name} {row.state}: {row.reason}", file=sys.stderr)
-    return 1 if unfinished else 0
+    return work_through(runs, _place(options.ray, options.workers), options.hours)
 
 
 def _overrides() -> dict[str, tuple[Any, Any, str]]:
