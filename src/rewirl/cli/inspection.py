@@ -12,7 +12,6 @@ from typing import Any
 from rewirl.agents.agent import Agent
 from rewirl.cli.errors import usage_errors
 from rewirl.cli.parse import parse, parse_agent
-from rewirl.experiments.report.metrics import NETWORKS, parameters, training_flops
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
@@ -82,15 +81,14 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         for name, network in agent.networks().items()
     }
     connections = {name: [layer["connections"] for layer in of_network] for name, of_network in layers.items()}
-    params = parameters(connections)
-    places = sum(math.prod(layer["shape"]) for name in NETWORKS for layer in layers[name])
-    config: Any = agent.config
-    policy_delay = getattr(config, "policy_delay", 1)  # SAC updates its actor every time
+    params = agent.COST.parameters(connections)
+    places = sum(math.prod(layer["shape"]) for name in agent.COST.networks for layer in layers[name])
+    config = agent.config
     row = 4 * (2 * agent.observation_size + agent.action_size + 2)  # float32 each, reward and end among them
     return {
         "agent": agent.name,
         "params": params,
-        "flops": training_flops(connections, total_timesteps, config.batch_size, policy_delay),
+        "flops": agent.COST.training_flops(connections, total_timesteps, dataclasses.asdict(config)),
         "sparsity": 1 - params / places,
         "memory_bytes": {
             "agent": sum(array.nbytes for array in agent.state()[0].values()),

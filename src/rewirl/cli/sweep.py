@@ -22,7 +22,6 @@ from rewirl.experiments.sweep.session import work_through
 from rewirl.options.option import options as options_of
 from rewirl.topology import TopologyConfig
 from rewirl.training.config import TrainConfig
-from rewirl.training.run import agent_config_class
 
 
 def sweep(arguments: list[str]) -> int:
@@ -76,7 +75,7 @@ def sweep(arguments: list[str]) -> int:
 
 def _overrides() -> dict[str, tuple[Any, Any, str]]:
     """Return a field for every option of a run of any agent, for `parse`."""
-    kinds = dict.fromkeys([TrainConfig, *map(agent_config_class, AGENTS), TopologyConfig])
+    kinds = dict.fromkeys([TrainConfig, *(entry.config for entry in AGENTS.values()), TopologyConfig])
     texts = {
         entry.arg_name: " ".join((entry.description or "").split())
         for kind in reversed(kinds)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from rewirl import _core, agents
 from rewirl.environments.environment import EnvironmentSource, UnsuitableEnvironmentError, environment_source
@@ -43,7 +42,11 @@ class Run:
     """
 
     def __init__(
-        self, config: TrainConfig, agent_config: Any, progress: Progress, source: EnvironmentSource | None = None
+        self,
+        config: TrainConfig,
+        agent_config: agents.AgentConfig,
+        progress: Progress,
+        source: EnvironmentSource | None = None,
     ) -> None:
         """See the class."""
         self.source = source or environment_source(config.env, config.env_kwargs, config.env_module)
@@ -175,7 +178,7 @@ class Run:
         self.close()
 
 
-def start(config: TrainConfig, agent_config: Any, path: Path, progress: Progress) -> Run:
+def start(config: TrainConfig, agent_config: agents.AgentConfig, path: Path, progress: Progress) -> Run:
     """Put a new run together, with its record in a new run directory.
 
     Raises:
@@ -277,7 +280,7 @@ def _naming(directory: RunDirectory, saved: Checkpoint) -> Iterator[None]:
         raise CheckpointError(f"{directory.checkpoints / saved.name} does not fit the run: {error}") from error
 
 
-def settings_of(directory: RunDirectory) -> tuple[TrainConfig, Any]:
+def settings_of(directory: RunDirectory) -> tuple[TrainConfig, agents.AgentConfig]:
     """Return the settings of a run and of its agent.
 
     Raises:
@@ -285,25 +288,11 @@ def settings_of(directory: RunDirectory) -> tuple[TrainConfig, Any]:
     """
     try:
         config = from_values(TrainConfig, directory.config["train"])
-        return config, from_values(agent_config_class(config.agent), directory.config["agent"])
+        return config, from_values(agents.agent_entry(config.agent).config, directory.config["agent"])
     except (KeyError, TypeError, ValueError) as error:
         raise RunDirectoryError(
             f"{directory.path}/config.json is not the configuration of a run of this version: {error}"
         ) from error
-
-
-def agent_config_class(agent: str) -> type[Any]:
-    """Return the dataclass of an agent's settings.
-
-    Raises:
-        ValueError: there is no such agent; the nearest one is named.
-    """
-    if agent not in agents.AGENTS:
-        near = get_close_matches(agent, agents.AGENTS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"unknown agent {agent!r}; {hint}There are {', '.join(agents.AGENTS)}")
-    kind: type[Any] = get_type_hints(agents.AGENTS[agent].__init__)["config"]
-    return kind
 
 
 def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Run:
