@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rewirl.agents import AgentConfig, agent_entry
+from rewirl.agents import AgentConfig
 from rewirl.environments.environment import environment_source
 from rewirl.nn import Layer, SparseMLP
-from rewirl.presets.lookup import topology as default_topology
+from rewirl.options.option import options, unknown_option
+from rewirl.options.resolve import agent_settings
+from rewirl.options.train import TrainConfig, default_threads
 from rewirl.storage.policy_file import save_policy
-from rewirl.topology import TopologyConfig
-from rewirl.topology.config import making_room
-from rewirl.training.config import TrainConfig, default_threads
 from rewirl.training.evaluation import Evaluation, Evaluator
 from rewirl.training.progress import Progress, Silent, for_this_terminal
 from rewirl.training.run import Run
@@ -81,7 +79,7 @@ class _Learner:
         *,
         env_kwargs: Mapping[str, Any] | None = None,
         env_module: str | None = None,
-        **options: Any,
+        **request: Any,
     ) -> None:
         """Build the agent.
 
@@ -93,7 +91,7 @@ class _Learner:
                 beside training, with the same result; None is 2 where there are two cores.
             env_kwargs: arguments for an environment given by its id.
             env_module: module imported first, which registers environments of your own.
-            **options: any setting of the agent (TD3Config, SACConfig) or of TopologyConfig by its name, such as
+            **request: any setting of the agent (TD3Config, SACConfig) or of TopologyConfig by its name, such as
                 sparsity=0.8 or gamma=0.98. The defaults are the paper's for its environments, 50% sparsity for any
                 other.
 
@@ -112,7 +110,7 @@ class _Learner:
             threads=default_threads() if threads is None else threads,
             eval_every=0,
         )
-        self._run = Run(config, _settings(self.name, source.name, options), self._progress, source)
+        self._run = Run(config, _settings(self.name, source.name, request), self._progress, source)
         self._directory: Path | None = None
 
     def learn(
@@ -358,27 +356,12 @@ class _Shown:
         self.shown.end()
 
 
-def _settings(agent: str, env: str, options: Mapping[str, Any]) -> AgentConfig:
-    kind = agent_entry(agent).config
-    of_topology = {field.name for field in dataclasses.fields(TopologyConfig)}
-    of_agent = {field.name for field in dataclasses.fields(kind)} - {"topology"}
-    for name in options:
-        if name not in of_topology | of_agent:
-            near = get_close_matches(name, of_topology | of_agent, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(of_topology | of_agent))}"
-            raise ValueError(f"{agent} has no option {name!r}{hint}")
-    chosen = dict(_tuples(options))
-    topology = {name: value for name, value in chosen.items() if name in of_topology}
-    base = making_room(default_topology(agent, env), [name for name, value in topology.items() if value is not None])
-    return kind(
-        topology=dataclasses.replace(base, **topology),
-        **{name: value for name, value in chosen.items() if name in of_agent},
-    )
-
-
-def _tuples(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in options.items():
-        yield name, tuple(value) if isinstance(value, list) else value
+def _settings(agent: str, env: str, request: Mapping[str, Any]) -> AgentConfig:
+    known = [name for name, option in options(agent).items() if option.part != "run"]
+    for name in request:
+        if name not in known:
+            raise unknown_option(agent, name, known)
+    return agent_settings(agent, env, **request)
 
 
 def _topology(networks: Mapping[str, SparseMLP]) -> dict[str, list[LayerTopology]]:

@@ -16,11 +16,11 @@ from gymnasium import spaces
 from rewirl import seeding
 from rewirl.agents import TD3Config
 from rewirl.environments.environment import Environment, UnsuitableEnvironmentError, environment_source
+from rewirl.options.train import TrainConfig
 from rewirl.storage.checkpoint import load_latest
 from rewirl.storage.policy_file import PolicyError
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
 from rewirl.training.trained_policy import TrainedPolicy
 from rewirl.training.warm_up import WarmUp, load_warm_up_policy

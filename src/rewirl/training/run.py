@@ -10,6 +10,7 @@ from typing import Any
 
 from rewirl import _core, agents
 from rewirl.environments.environment import EnvironmentSource, UnsuitableEnvironmentError, environment_source
+from rewirl.options.train import TrainConfig
 from rewirl.replay import Replay
 from rewirl.saved import count, fields, lines, shown
 from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
@@ -18,7 +19,6 @@ from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.recorder import RunRecord
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
 from rewirl.storage.values import from_values, to_values
-from rewirl.training.config import TrainConfig
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import Outcome, Training
