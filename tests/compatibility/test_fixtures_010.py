@@ -165,7 +165,8 @@ def test_every_run_can_be_reported_on():
 @pytest.mark.parametrize("name", ["ds-td3", "sac"])
 def test_a_policy_saved_from_python_acts_as_it_did(name, instruction_set, tmp_path):
     skip_elsewhere(instruction_set)
-    policy = rewirl.load(RELEASE / "policies" / name)
+    with adapter.instruction_set(instruction_set):  # layers are laid out for it when they are made
+        policy = rewirl.load(RELEASE / "policies" / name)
     assert (policy.about["agent"], policy.about["step"]) == (name, 120)
     assert policy.about["environment"]["id"] == rewirl_fixtures.ENVIRONMENT
     with adapter.instruction_set(instruction_set):
