@@ -21,12 +21,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from rewirl import _core, agents
-from rewirl.environments.environment import (
-    EnvironmentSource,
-    FaultyEnvironmentError,
-    environment_source,
-    registration,
-)
+from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.source import EnvironmentSource, environment_source, registration
 from rewirl.storage import strict_json
 from rewirl.storage.tensors import TensorWriter, read_tensors
 from rewirl.training.evaluation import Evaluation, Evaluator
