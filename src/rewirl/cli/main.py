@@ -354,11 +354,9 @@ def bench(given: list[str]) -> int:
 
 def sweep(given: list[str]) -> int:
     """Train agents x environments x seeds x options side by side, each a run of its own; resumes where it was cut."""
-    from rewirl.experiments.sweep import table
-    from rewirl.experiments.sweep.conduct import conduct
     from rewirl.experiments.sweep.file import experiments, narrowed, read_sweep
     from rewirl.experiments.sweep.plan import check, plan
-    from rewirl.training.signals import StopRequest
+    from rewirl.experiments.sweep.session import work_through
 
     with _user_errors():
         listed = "\n".join(f"  {name}: {text}" for name, text in experiments().items())
@@ -379,6 +377,12 @@ def sweep(given: list[str]) -> int:
             "Address of a Ray cluster to make the runs on: host:port, auto, or local for a new one on this machine. "
             "Its nodes must share --directory. None is this machine alone, without Ray.",
         ),
+        hours=(
+            float | None,
+            None,
+            "After so many hours all runs are saved and left, and before that only such new ones are started as are "
+            "expected to end by then. The same command goes on. None makes all runs.",
+        ),
         dry_run=(bool, False, "List the runs, which are finished, and about how long the others take; then stop."),
         agents=(tuple[str, ...], (), "Only runs of these agents."),
         envs=(tuple[str, ...], (), "Only runs in these environments."),
@@ -387,6 +391,8 @@ def sweep(given: list[str]) -> int:
     )
     if options.workers is not None:
         _at_least_one("--workers", options.workers)
+    if options.hours is not None and not 0 < options.hours < float("inf"):
+        raise UsageError(f"--hours must be positive, got {options.hours}")
     with _user_errors():
         chosen = {name: value for name in _overrides() if (value := getattr(options, name)) not in (None, {})}
         asked = narrowed(read_sweep(options.experiment, chosen), options.agents, options.envs, options.seeds)
@@ -394,20 +400,7 @@ def sweep(given: list[str]) -> int:
         check(runs.values())
     if options.dry_run:
         return _dry_run(asked, runs, options.workers or _cores())
-    place = _place(options)
-    with StopRequest() as stop:
-        rows = conduct(runs, place, table.for_this_terminal(), lambda: bool(stop))
-    print(table.summary(rows))
-    if stop.signal is not None:
-        print("stopped; the same command goes on")
-        return 128 + stop.signal
-    elsewhere = [row for row in rows.values() if row.state == "in use"]
-    for row in elsewhere:
-        print(f"skipped {row.run.name}: {row.reason}")
-    failed = [row for row in rows.values() if row.state in ("failed", "left out")]
-    for row in failed:
-        print(f"rewirl: {row.run.name} {row.state}: {row.reason}", file=sys.stderr)
-    return 1 if failed else 0
+    return work_through(runs, _place(options), options.hours)
 
 
 BENCHMARKS = {

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from rewirl.experiments.sweep.limit import Limit
 from rewirl.experiments.sweep.plan import PlannedRun, saved_step, standing
 from rewirl.experiments.sweep.pool import Place
 from rewirl.experiments.sweep.worker import Message
@@ -20,7 +21,7 @@ _RETRY_SECONDS = 1.0
 _LOCK_SECONDS = 180.0
 """How long the lock of a killed run is waited for: a network file system notices late that a machine is gone."""
 
-OVER = ("finished", "failed", "stopped", "in use", "left out")
+OVER = ("finished", "failed", "stopped", "in use", "left out", "no time")
 
 
 @dataclass
@@ -56,7 +57,9 @@ class View(Protocol):
         """The sweep is over."""
 
 
-def conduct(runs: Mapping[str, PlannedRun], place: Place, view: View, stop: Callable[[], bool]) -> dict[str, Row]:
+def conduct(
+    runs: Mapping[str, PlannedRun], place: Place, view: View, stop: Callable[[], bool], limit: Limit | None = None
+) -> dict[str, Row]:
     """Make all runs that are not finished.
 
     Args:
@@ -64,6 +67,7 @@ def conduct(runs: Mapping[str, PlannedRun], place: Place, view: View, stop: Call
         place: where they are made.
         view: is told all along.
         stop: asked again and again; once it is true, all runs are saved and left.
+        limit: when that happens anyway, and which runs are not started because of it; none makes all.
 
     Returns:
         What became of each run, by name; every state is one of OVER, or "waiting" after a stop.
@@ -77,11 +81,11 @@ def conduct(runs: Mapping[str, PlannedRun], place: Place, view: View, stop: Call
     stopping = False
     try:
         while True:
-            if stop() and not stopping:
+            if not stopping and (stop() or (limit is not None and limit.over())):
                 stopping = True
                 place.stop()
             if not stopping:
-                _start(rows, place, view)
+                _start(rows, place, view, limit)
             running = any(row.state == "running" for row in rows.values())
             if not running and (stopping or all(row.state in OVER for row in rows.values())):
                 break
@@ -94,16 +98,22 @@ def conduct(runs: Mapping[str, PlannedRun], place: Place, view: View, stop: Call
     return rows
 
 
-def _start(rows: Mapping[str, Row], place: Place, view: View) -> None:
+def _start(rows: Mapping[str, Row], place: Place, view: View, limit: Limit | None) -> None:
     free = place.workers - sum(row.state == "running" for row in rows.values())
     for row in rows.values():
         if row.state != "waiting":
             continue
         source = None if row.run.after is None else rows[row.run.after]
-        if source is not None and source.state in OVER and source.state != "finished":
+        if source is not None and source.state == "no time":
+            row.state, row.reason = "no time", f"starts from the policy of {source.run.name}, which is not there"
+        elif source is not None and source.state in OVER and source.state != "finished":
             row.state, row.reason = "left out", f"it starts from the policy of {source.run.name}, {source.state}"
             view.changed(row, f"left out: {row.reason}")
         elif (source is None or source.state == "finished") and free > 0 and time.monotonic() >= row.not_before:
+            refusal = "" if limit is None else limit.refusal(row.run)
+            if refusal:
+                row.state, row.reason = "no time", refusal
+                continue
             row.state, row.made, row.saved = "running", True, saved_step(row.run.path)
             place.start(row.run.name, row.run.values())
             free -= 1

@@ -6,7 +6,7 @@ import dataclasses
 import heapq
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from rewirl.experiments.sweep.plan import PlannedRun, standing
 from rewirl.experiments.sweep.pool import Place
@@ -24,6 +24,18 @@ Rates = dict[str, float]
 """Seconds per step of the warm-up, of learning and of an evaluation, and `episode`: steps of an evaluation episode."""
 
 
+class Watch:
+    """A stopwatch that stands still while other programs have the processor: they may be gone in a minute."""
+
+    def __init__(self) -> None:
+        """Start."""
+        self._wall, self._own = time.perf_counter(), time.process_time()
+
+    def seconds(self) -> float:
+        """Return how long it has been; with several threads no more than the wall clock says."""
+        return min(time.perf_counter() - self._wall, time.process_time() - self._own)
+
+
 def measure(planned: PlannedRun) -> Rates:
     """Play and learn with a run's settings for about a second; nothing is written.
 
@@ -32,9 +44,9 @@ def measure(planned: PlannedRun) -> Rates:
     config = dataclasses.replace(planned.config, eval_every=0, checkpoint_every=0, warm_up_policy=None)
     starts = min(_WARM_UP_STEPS, planned.agent_config.learning_starts)
     with Run(config, dataclasses.replace(planned.agent_config, learning_starts=starts), Silent()) as run:
-        began = time.perf_counter()
+        watch = Watch()
         run.training.run(starts)
-        warm_up = (time.perf_counter() - began) / starts
+        warm_up = watch.seconds() / starts
         _learn_for(run, _SETTLING_SECONDS)
         steps, seconds = _learn_for(run, _SECONDS)
         rates = {"warm_up": warm_up, "learning": seconds / steps, "evaluation": 0.0, "episode": 0.0}
@@ -81,14 +93,23 @@ def estimate(runs: Mapping[str, PlannedRun], place: Place) -> dict[str, float]:
     """
     standings = {name: standing(run) for name, run in runs.items()}
     left = {name: run for name, run in runs.items() if standings[name].state != "finished"}
-    distinct: dict[bytes, PlannedRun] = {}
-    for run in left.values():
-        distinct.setdefault(_setting(run), run)
-    measured = _measured(distinct, min(place.workers, len(left)), place)
+    rates = measured(left.values(), place)
     return {
-        name: seconds_left(run, measured[_setting(run)], standings[name].step) if name in left else 0.0
+        name: seconds_left(run, rates[setting(run)], standings[name].step) if name in left else 0.0
         for name, run in runs.items()
     }
+
+
+def measured(runs: Collection[PlannedRun], place: Place) -> dict[bytes, Rates]:
+    """Measure each distinct setting of some runs once; return what was found by `setting`.
+
+    Raises:
+        RuntimeError: a setting cannot be measured; says why.
+    """
+    distinct: dict[bytes, PlannedRun] = {}
+    for run in runs:
+        distinct.setdefault(setting(run), run)
+    return _measured(distinct, min(place.workers, len(runs)), place)
 
 
 def makespan(runs: Mapping[str, PlannedRun], seconds: Mapping[str, float], workers: int) -> float:
@@ -110,7 +131,7 @@ def makespan(runs: Mapping[str, PlannedRun], seconds: Mapping[str, float], worke
     return max(ends.values(), default=0.0)
 
 
-def _setting(run: PlannedRun) -> bytes:
+def setting(run: PlannedRun) -> bytes:
     """Return what decides how fast a run is."""
     config = dataclasses.replace(run.config, seed=0, total_timesteps=1, warm_up_policy=None)
     return strict_json.canonical([to_values(config), to_values(run.agent_config)], run.name)
@@ -145,16 +166,16 @@ def _measured(distinct: Mapping[bytes, PlannedRun], workers: int, place: Place) 
 
 def _learn_for(run: Run, seconds: float) -> tuple[int, float]:
     """Learn for a while; return how many steps that were and how long they took."""
-    first, began = run.training.step, time.perf_counter()
+    first, began, watch = run.training.step, time.perf_counter(), Watch()
     run.training.run(first + 10**9, lambda: time.perf_counter() - began >= seconds)
-    return max(run.training.step - first, 1), time.perf_counter() - began
+    return max(run.training.step - first, 1), watch.seconds()
 
 
 def _evaluation_step(run: Run, episodes: int) -> float:
     evaluator = run.evaluator(episodes)
     try:
         evaluator.evaluate(run.agent.predict, "measuring", lambda: True)  # makes the environments
-        began, turns = time.perf_counter(), 0
+        began, turns, watch = time.perf_counter(), 0, Watch()
 
         def over() -> bool:
             nonlocal turns
@@ -163,6 +184,6 @@ def _evaluation_step(run: Run, episodes: int) -> float:
 
         found = evaluator.evaluate(run.agent.predict, "measuring", over)
         steps = episodes * (turns - 1) if found is None else sum(found.lengths)
-        return (time.perf_counter() - began) / max(steps, 1)
+        return watch.seconds() / max(steps, 1)
     finally:
         evaluator.close()

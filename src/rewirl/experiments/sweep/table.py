@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _REFRESH_SECONDS = 0.5
 _LINE_SECONDS = 60.0
-_ORDER = ("running", "failed", "left out", "in use", "stopped", "waiting", "finished")
+_ORDER = ("running", "failed", "left out", "in use", "stopped", "waiting", "no time", "finished")
 _STYLES = {"running": "bold", "failed": "red", "left out": "red", "in use": "yellow", "finished": "green"}
 
 
