@@ -124,9 +124,9 @@ def resume(given: list[str]) -> int:
     )
     if options.total_timesteps is not None and options.total_timesteps < 1:
         raise UsageError(f"--total-timesteps must be at least 1, got {options.total_timesteps}")
-    from rewirl.training import run
+    from rewirl.training import resume as resuming
 
-    return _train_to_the_end(lambda shown: run.resume(options.run, shown, options.total_timesteps), options.run)
+    return _train_to_the_end(lambda shown: resuming.resume(options.run, shown, options.total_timesteps), options.run)
 
 
 def evaluate(given: list[str]) -> int:
@@ -194,10 +194,11 @@ def inspect(given: list[str]) -> int:
             json=as_json,
         )
         from rewirl.storage.run_directory import RunDirectory
+        from rewirl.training.resume import at_latest_checkpoint
 
         def of_run() -> Run:
             with RunDirectory.open(options.run, lock=False) as directory:
-                return run.at_latest_checkpoint(directory, progress.Silent())
+                return at_latest_checkpoint(directory, progress.Silent())
 
         _describe(of_run, options.json)
         return 0

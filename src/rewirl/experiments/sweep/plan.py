@@ -21,7 +21,8 @@ from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differ
 from rewirl.storage.values import from_values, to_values
 from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
-from rewirl.training.run import Run, settings_of
+from rewirl.training.resume import settings_of
+from rewirl.training.run import Run
 
 _LONGEST_NAME = 150
 
