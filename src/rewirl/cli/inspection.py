@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from rewirl.agents.agent import Agent
-from rewirl.experiments.report.metrics import NETWORKS, parameters, training_flops
 
 
 def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
@@ -18,8 +18,8 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         total_timesteps: updates that the training FLOPs count, one per step as in the paper.
 
     Returns:
-        `agent`; `params`, the connections of actor and critics; `flops` to train; `sparsity`, the share of absent
-        connections in actor and critics; `memory_bytes` of the networks with optimiser, and of the full replay memory;
+        `agent`; `params`, the connections of the networks that learn; `flops` to train; `sparsity`, the share of absent
+        connections in them; `memory_bytes` of the networks with optimiser, and of the full replay memory;
         `networks`, for each network and layer `shape` (outputs, inputs), `connections` and `density`.
     """
     layers: dict[str, list[dict[str, Any]]] = {
@@ -34,15 +34,14 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         for name, network in agent.networks().items()
     }
     connections = {name: [layer["connections"] for layer in of_network] for name, of_network in layers.items()}
-    params = parameters(connections)
-    places = sum(math.prod(layer["shape"]) for name in NETWORKS for layer in layers[name])
-    config: Any = agent.config
-    policy_delay = getattr(config, "policy_delay", 1)  # SAC updates its actor every time
+    params = agent.COST.parameters(connections)
+    places = sum(math.prod(layer["shape"]) for name in agent.COST.networks for layer in layers[name])
+    config = agent.config
     row = 4 * (2 * agent.observation_size + agent.action_size + 2)  # float32 each, reward and end among them
     return {
         "agent": agent.name,
         "params": params,
-        "flops": training_flops(connections, total_timesteps, config.batch_size, policy_delay),
+        "flops": agent.COST.training_flops(connections, total_timesteps, dataclasses.asdict(config)),
         "sparsity": 1 - params / places,
         "memory_bytes": {
             "agent": sum(array.nbytes for array in agent.state()[0].values()),
@@ -64,7 +63,7 @@ def table(description: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"agent      {description['agent']}",
-        f"params     {description['params']:,} connections in actor and critics, targets and biases not counted",
+        f"params     {description['params']:,} connections of the networks that learn, without targets and biases",
         f"sparsity   {description['sparsity']:.3f}",
         f"flops      {description['flops']:.3g} to train (Evci et al. 2020)",
         f"memory     {memory['agent'] / 1e6:,.1f} MB networks and optimiser, "

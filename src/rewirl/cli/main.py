@@ -505,9 +505,8 @@ def _overrides() -> dict[str, tuple[Any, Any, str]]:
     from rewirl.options.option import options
     from rewirl.topology import TopologyConfig
     from rewirl.training.config import TrainConfig
-    from rewirl.training.run import agent_config_class
 
-    kinds = dict.fromkeys([TrainConfig, *map(agent_config_class, AGENTS), TopologyConfig])
+    kinds = dict.fromkeys([TrainConfig, *(entry.config for entry in AGENTS.values()), TopologyConfig])
     texts = {
         entry.arg_name: " ".join((entry.description or "").split())
         for kind in reversed(kinds)

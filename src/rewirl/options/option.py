@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from rewirl.agents import agent_entry
 from rewirl.presets import lookup as presets
 from rewirl.topology.config import making_room
 from rewirl.training.config import TrainConfig
-from rewirl.training.run import agent_config_class
 
 AXES = ("agent", "env", "seed")
 """Fields of TrainConfig that a sweep has lists of its own for."""
@@ -52,7 +52,7 @@ def options(agent: str) -> dict[str, Option]:
 
 @functools.cache  # it evaluates type hints, which are text, and a sweep asks for every option of every run
 def _options(agent: str) -> dict[str, Option]:
-    kind = agent_config_class(agent)
+    kind = agent_entry(agent).config
     topology = typing.get_type_hints(kind)["topology"]
     found: dict[str, Option] = {}
     for place, settings in (("train", TrainConfig), ("agent", kind), ("topology", topology)):

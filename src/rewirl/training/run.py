@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from rewirl import _core, agents
 from rewirl.environments.source import EnvironmentSource, environment_source
@@ -41,7 +40,11 @@ class Run:
     """
 
     def __init__(
-        self, config: TrainConfig, agent_config: Any, progress: Progress, source: EnvironmentSource | None = None
+        self,
+        config: TrainConfig,
+        agent_config: agents.AgentConfig,
+        progress: Progress,
+        source: EnvironmentSource | None = None,
     ) -> None:
         """See the class."""
         self.source = source or environment_source(config.env, config.env_kwargs, config.env_module)
@@ -173,7 +176,7 @@ class Run:
         self.close()
 
 
-def start(config: TrainConfig, agent_config: Any, path: Path, progress: Progress) -> Run:
+def start(config: TrainConfig, agent_config: agents.AgentConfig, path: Path, progress: Progress) -> Run:
     """Put a new run together, with its record in a new run directory.
 
     Raises:
@@ -193,17 +196,3 @@ def start(config: TrainConfig, agent_config: Any, path: Path, progress: Progress
         run.close()
         raise
     return run
-
-
-def agent_config_class(agent: str) -> type[Any]:
-    """Return the dataclass of an agent's settings.
-
-    Raises:
-        ValueError: there is no such agent; the nearest one is named.
-    """
-    if agent not in agents.AGENTS:
-        near = get_close_matches(agent, agents.AGENTS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"unknown agent {agent!r}; {hint}There are {', '.join(agents.AGENTS)}")
-    kind: type[Any] = get_type_hints(agents.AGENTS[agent].__init__)["config"]
-    return kind
