@@ -15,11 +15,12 @@ from rewirl.topology import (
     TopologyConfig,
     densities,
     density_at,
+    drop_scores,
+    make_rule,
     random_topology,
     rewire,
     shares_of_best,
 )
-from rewirl.topology.rule import drop_scores, rule
 
 
 def sparse_network(
@@ -58,7 +59,7 @@ class Adaptation:
 
     def __init__(self, config: TopologyConfig, seed: int) -> None:
         """See the class."""
-        self.rule = rule(config.rule, config)
+        self.rule = make_rule(config.rule, config)
         self.schedule = Schedule.from_config(config)
         self._config = config
         self._rng = seeding.generator(seed, "adaptation")

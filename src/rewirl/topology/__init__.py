@@ -3,10 +3,14 @@
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.distribution import densities, erdos_renyi, erdos_renyi_for_sparsity, shares_of_best, uniform
 from rewirl.topology.places import random_empty_places, random_places, random_topology
-from rewirl.topology.rule import LayerState, Rewiring, Rule, rewire
+from rewirl.topology.rewire import Rewiring, drop_scores, rewire
+from rewirl.topology.rule import Rule
+from rewirl.topology.rules.registry import RULES, make_rule
 from rewirl.topology.schedule import Schedule, density_at
+from rewirl.topology.state import LayerState
 
 __all__ = [
+    "RULES",
     "LayerState",
     "Rewiring",
     "Rule",
@@ -14,8 +18,10 @@ __all__ = [
     "TopologyConfig",
     "densities",
     "density_at",
+    "drop_scores",
     "erdos_renyi",
     "erdos_renyi_for_sparsity",
+    "make_rule",
     "random_empty_places",
     "random_places",
     "random_topology",
