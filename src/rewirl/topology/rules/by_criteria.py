@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.topology.config import Drop, Grow, TopologyConfig
+from rewirl.topology.config import TopologyConfig
 from rewirl.topology.rule import Rule
 from rewirl.topology.rules import drop, grow
+from rewirl.topology.rules.criteria import Drop, Grow
 from rewirl.topology.state import LayerState
 
 
