@@ -67,7 +67,7 @@ def experiments() -> list[str]:
 
 def runs_for_the_report(paths: list[Path]) -> tuple[list[Any], list[Any]]:
     """Return the runs that the report finds in some directories, and those it cannot read, with the reason."""
-    from rewirl.experiments.run_data import find_runs
+    from rewirl.experiments.report.run_data import find_runs
 
     return find_runs(paths)
 
@@ -249,8 +249,10 @@ def no_waiting_for_the_disk() -> None:
 
 def command(*arguments: object) -> tuple[int, str]:
     """Run `rewirl` with some arguments in this process; return its exit code and what it printed."""
-    from rewirl.cli import main
+    import rewirl.__main__  # noqa: F401 - it imports the command line of any version
+    from rewirl import cli
 
+    main = getattr(cli.main, "main", cli.main)  # a module in later versions
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         try:
