@@ -355,7 +355,7 @@ def sweep(given: list[str]) -> int:
     """Train agents x environments x seeds x options side by side, each a run of its own; resumes where it was cut."""
     from rewirl.experiments.sweep.file import experiments, narrowed, read_sweep
     from rewirl.experiments.sweep.plan import check, plan
-    from rewirl.experiments.sweep.session import work_through
+    from rewirl.experiments.sweep.session import run_session
 
     with _user_errors():
         listed = "\n".join(f"  {name}: {text}" for name, text in experiments().items())
@@ -395,11 +395,11 @@ def sweep(given: list[str]) -> int:
     with _user_errors():
         chosen = {name: value for name in _overrides() if (value := getattr(options, name)) not in (None, {})}
         asked = narrowed(read_sweep(options.experiment, chosen), options.agents, options.envs, options.seeds)
-        runs = plan(asked.wanted, options.directory)
+        runs = plan(asked.requests, options.directory)
         check(runs.values())
     if options.dry_run:
         return _dry_run(asked, runs, options.workers or _cores())
-    return work_through(runs, _place(options), options.hours)
+    return run_session(runs, _place(options), options.hours)
 
 
 BENCHMARKS = {
@@ -524,10 +524,10 @@ def _overrides() -> dict[str, tuple[Any, Any, str]]:
 
 
 def _place(options: Any) -> Any:
-    from rewirl.experiments.sweep.pool import Pool
+    from rewirl.experiments.sweep.pool import ProcessPool
 
     if options.ray is None:
-        return Pool(options.workers or _cores())
+        return ProcessPool(options.workers or _cores())
     from rewirl.experiments.sweep.cluster import Cluster
 
     with _user_errors():
@@ -536,12 +536,12 @@ def _place(options: Any) -> Any:
 
 def _dry_run(asked: Any, runs: Any, workers: int) -> int:
     from rewirl.experiments.sweep.estimate import estimate, makespan
-    from rewirl.experiments.sweep.plan import standing
-    from rewirl.experiments.sweep.pool import Pool
+    from rewirl.experiments.sweep.plan import run_status
+    from rewirl.experiments.sweep.pool import ProcessPool
 
-    found = {name: standing(run) for name, run in runs.items()}
+    found = {name: run_status(run) for name, run in runs.items()}
     print(f"{asked.name}: {asked.description}" if asked.description else asked.name)
-    pool = Pool(workers)
+    pool = ProcessPool(workers)
     try:
         seconds = estimate(runs, pool)
     except RuntimeError as error:
