@@ -364,7 +364,7 @@ env_kwargs = {a = 1}
             file.write_bytes(data)
             try:
                 sweep = read_sweep(str(file))
-                planned = plan(sweep.wanted[:40], path)
+                planned = plan(sweep.requests[:40], path)
             except SweepError:
                 return REFUSED
         for run in planned.values():

@@ -236,4 +236,4 @@ def test_sweeps_that_cannot_be_are_refused_at_once(tmp_path, text, message):
 def test_sweeps_of_runs_that_cannot_be_recorded_or_computed_are_refused(tmp_path, text, message):
     (tmp_path / "sweep.toml").write_text(SMALL + text)
     with pytest.raises(SweepError, match=message):
-        plan(read_sweep(str(tmp_path / "sweep.toml")).wanted, tmp_path / "runs")
+        plan(read_sweep(str(tmp_path / "sweep.toml")).requests, tmp_path / "runs")

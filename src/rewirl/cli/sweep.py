@@ -15,10 +15,11 @@ from rewirl.cli.commands import COMMANDS
 from rewirl.cli.errors import UsageError, failed, require_at_least_one, usage_errors
 from rewirl.cli.parse import parse
 from rewirl.experiments.sweep.estimate import estimate, makespan
+from rewirl.experiments.sweep.executor import Executor
 from rewirl.experiments.sweep.file import Sweep, experiments, narrowed, read_sweep
-from rewirl.experiments.sweep.plan import PlannedRun, check, plan, standing
-from rewirl.experiments.sweep.pool import Place, Pool
-from rewirl.experiments.sweep.session import work_through
+from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
+from rewirl.experiments.sweep.pool import ProcessPool
+from rewirl.experiments.sweep.session import run_session
 from rewirl.options.option import options as options_of
 from rewirl.topology import TopologyConfig
 from rewirl.training.config import TrainConfig
@@ -66,11 +67,11 @@ def sweep(arguments: list[str]) -> int:
         settings = {name: value for name in overrides if (value := getattr(options, name)) not in (None, {})}
         whole = read_sweep(options.experiment, settings)
         described = narrowed(whole, options.agents, options.envs, options.seeds)
-        runs = plan(described.wanted, options.directory)
+        runs = plan(described.requests, options.directory)
         check(runs.values())
     if options.dry_run:
         return _dry_run(described, runs, options.workers or _cores())
-    return work_through(runs, _place(options.ray, options.workers), options.hours)
+    return run_session(runs, _place(options.ray, options.workers), options.hours)
 
 
 def _overrides() -> dict[str, tuple[Any, Any, str]]:
@@ -92,9 +93,9 @@ def _overrides() -> dict[str, tuple[Any, Any, str]]:
     return fields
 
 
-def _place(ray: str | None, workers: int | None) -> Place:
+def _place(ray: str | None, workers: int | None) -> Executor:
     if ray is None:
-        return Pool(workers or _cores())
+        return ProcessPool(workers or _cores())
     from rewirl.experiments.sweep.cluster import Cluster
 
     with usage_errors():
@@ -102,9 +103,9 @@ def _place(ray: str | None, workers: int | None) -> Place:
 
 
 def _dry_run(described: Sweep, runs: Mapping[str, PlannedRun], workers: int) -> int:
-    standings = {name: standing(run) for name, run in runs.items()}
+    standings = {name: run_status(run) for name, run in runs.items()}
     print(f"{described.name}: {described.description}" if described.description else described.name)
-    pool = Pool(workers)
+    pool = ProcessPool(workers)
     try:
         seconds = estimate(runs, pool)
     except RuntimeError as error:
