@@ -15,7 +15,8 @@ from rewirl.cli.parse import parse, parse_run
 from rewirl.options.train import TrainConfig
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.training.progress import Silent
-from rewirl.training.run import Run, at_latest_checkpoint
+from rewirl.training.resume import at_latest_checkpoint
+from rewirl.training.run import Run
 
 
 def inspect(arguments: list[str]) -> int:
@@ -65,8 +66,8 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         total_timesteps: updates that the training FLOPs count, one per step as in the paper.
 
     Returns:
-        `agent`; `params`, the connections of actor and critics; `flops` to train; `sparsity`, the share of absent
-        connections in actor and critics; `memory_bytes` of the networks with optimiser, and of the full replay memory;
+        `agent`; `params`, the connections of the networks that learn; `flops` to train; `sparsity`, the share of absent
+        connections in them; `memory_bytes` of the networks with optimiser, and of the full replay memory;
         `networks`, for each network and layer `shape` (outputs, inputs), `connections` and `density`.
     """
     layers: dict[str, list[dict[str, Any]]] = {
@@ -110,7 +111,7 @@ def table(description: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"agent      {description['agent']}",
-        f"params     {description['params']:,} connections in actor and critics, targets and biases not counted",
+        f"params     {description['params']:,} connections of the networks that learn, without targets and biases",
         f"sparsity   {description['sparsity']:.3f}",
         f"flops      {description['flops']:.3g} to train (Evci et al. 2020)",
         f"memory     {memory['agent'] / 1e6:,.1f} MB networks and optimiser, "

@@ -11,10 +11,11 @@ from rewirl.cli.commands import COMMANDS
 from rewirl.cli.errors import UsageError, failed, require_at_least_one, usage_errors
 from rewirl.cli.parse import parse
 from rewirl.experiments.sweep.estimate import estimate, makespan
+from rewirl.experiments.sweep.executor import Executor
 from rewirl.experiments.sweep.file import Sweep, experiments, narrowed, read_sweep
-from rewirl.experiments.sweep.plan import PlannedRun, check, plan, standing
-from rewirl.experiments.sweep.pool import Place, Pool
-from rewirl.experiments.sweep.session import work_through
+from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
+from rewirl.experiments.sweep.pool import ProcessPool
+from rewirl.experiments.sweep.session import run_session
 from rewirl.options.option import AXES, all_options
 
 
@@ -59,16 +60,16 @@ def sweep(arguments: list[str]) -> int:
         overrides = {name: value for name, value in options.overrides.items() if value not in (None, {})}
         whole = read_sweep(options.experiment, overrides)
         described = narrowed(whole, options.agents, options.envs, options.seeds)
-        runs = plan(described.wanted, options.directory)
+        runs = plan(described.requests, options.directory)
         check(runs.values())
     if options.dry_run:
         return _dry_run(described, runs, options.workers or _cores())
-    return work_through(runs, _place(options.ray, options.workers), options.hours)
+    return run_session(runs, _place(options.ray, options.workers), options.hours)
 
 
-def _place(ray: str | None, workers: int | None) -> Place:
+def _place(ray: str | None, workers: int | None) -> Executor:
     if ray is None:
-        return Pool(workers or _cores())
+        return ProcessPool(workers or _cores())
     from rewirl.experiments.sweep.cluster import Cluster
 
     with usage_errors():
@@ -76,9 +77,9 @@ def _place(ray: str | None, workers: int | None) -> Place:
 
 
 def _dry_run(described: Sweep, runs: Mapping[str, PlannedRun], workers: int) -> int:
-    standings = {name: standing(run) for name, run in runs.items()}
+    standings = {name: run_status(run) for name, run in runs.items()}
     print(f"{described.name}: {described.description}" if described.description else described.name)
-    pool = Pool(workers)
+    pool = ProcessPool(workers)
     try:
         seconds = estimate(runs, pool)
     except RuntimeError as error:

@@ -11,6 +11,7 @@ from rewirl.cli.inspection import print_description, without_evaluation
 from rewirl.cli.parse import parse, parse_run
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.storage.run_directory import RunDirectoryError
+from rewirl.training import resume as resuming
 from rewirl.training import run as runs
 from rewirl.training.loop import DivergedError, density
 from rewirl.training.progress import Progress, Silent, for_this_terminal
@@ -60,7 +61,9 @@ def resume(arguments: list[str]) -> int:
     )
     if options.total_timesteps is not None and options.total_timesteps < 1:
         raise UsageError(f"--total-timesteps must be at least 1, got {options.total_timesteps}")
-    return _train_to_the_end(lambda progress: runs.resume(options.run, progress, options.total_timesteps), options.run)
+    return _train_to_the_end(
+        lambda progress: resuming.resume(options.run, progress, options.total_timesteps), options.run
+    )
 
 
 def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path) -> int:

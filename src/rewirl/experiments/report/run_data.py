@@ -191,10 +191,10 @@ def _topology(networks: Any) -> dict[str, Any]:
 
 
 def _noise_from(train: dict[str, Any], settings: dict[str, Any], topologies: dict[int, dict[str, Any]]) -> int | None:
-    actor = next(iter(topologies.values()), {}).get("actor")
-    if actor is None:
+    networks = next(iter(topologies.values()), {})
+    if not networks:
         return None
-    features = int(actor["shapes"][0][1])
+    features = min(int(network["shapes"][0][1]) for network in networks.values())  # others take actions too
     found = settings.get("resample_noise_from")
     if found is None and train["env"] == noisy.ID and not train["env_kwargs"].get("permute_every"):
         found = noisy.real_features(features, float(train["env_kwargs"]["fraction"]))
