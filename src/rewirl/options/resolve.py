@@ -13,7 +13,7 @@ from rewirl.presets import lookup
 from rewirl.storage.values import exactly
 
 _UNNAMED = (*AXES, *INDIFFERENT, "env_module")
-_AMOUNTS = ("sparsity", "lambdas", "layer_sparsities")
+AMOUNTS = ("sparsity", "lambdas", "layer_sparsities")
 """Options that say how many connections there are."""
 
 
@@ -110,7 +110,7 @@ def _make_room(values: dict[str, Any], asked: Mapping[str, Any]) -> None:
     Raises:
         ValueError: two options say how many connections there are, or one spreads what is not asked for.
     """
-    ways = [name for name in _AMOUNTS if asked.get(name) is not None]
+    ways = [name for name in AMOUNTS if asked.get(name) is not None]
     if len(ways) > 1:
         raise ValueError(f"{' and '.join(ways)} both say how many connections there are; give one of them")
     if (
