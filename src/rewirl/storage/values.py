@@ -6,7 +6,6 @@ The command line, Python, sweep files and the records of runs all read their val
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import types
 import typing
@@ -16,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from rewirl.saved import LIMIT, shown
+from rewirl.storage import strict_json
 
 T = TypeVar("T")
 
@@ -96,9 +96,10 @@ def from_text(kind: Any, words: Sequence[str], name: str) -> Any:
     (word,) = words
     if dict in origins:
         try:
-            return exactly(kind, json.loads(word), name)
-        except (json.JSONDecodeError, RecursionError) as error:
+            value = strict_json.decode(word.encode())
+        except ValueError as error:
             raise ValueError(f"""{name} must be a JSON object such as '{{"name": 1}}': {error}""") from error
+        return exactly(kind, value, name)
     return exactly(kind, _from_word(kinds, word), name)
 
 
