@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN_DIR ?= runs/HalfCheetah-v5-ds-td3-0
-SOURCES := pyproject.toml CMakeLists.txt $(shell find src native -type f -not -name '*.pyc')
+SOURCES := pyproject.toml CMakeLists.txt $(shell find src native cmake -type f -not -name '*.pyc')
 
 .PHONY: train test clean
 train: $(VENV)/installed

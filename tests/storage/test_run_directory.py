@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rewirl.storage import run_directory
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 
+STAMP = Path(__file__).parents[2] / "cmake" / "revision.cmake"
 CONFIG = {"agent": "ds-td3", "seed": 3, "td3": {"gamma": 0.99, "hidden": (256, 256)}}
 OWNER = """
 import sys
@@ -62,6 +64,58 @@ def test_the_record_is_complete(tmp_path: Path) -> None:
     assert "git_revision" in record
     # sha256 of {"agent":"ds-td3","seed":3,"td3":{"gamma":0.99,"hidden":[256,256]}}, by coreutils
     assert record["config_hash"] == "c3b14bfb0f805bd182130373a94ca5412abf940dcd2ffe739bcacbbb816b9fb4"
+
+
+def test_an_installed_package_records_what_it_was_built_from_and_source_in_its_repository_where_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_directory, "REVISION", "0123abc-dirty")
+    monkeypatch.setattr(run_directory, "__file__", str(tmp_path / "site-packages" / "run_directory.py"))
+    with create(tmp_path / "installed") as run:
+        assert run.record["git_revision"] == "0123abc-dirty"
+    monkeypatch.setattr(run_directory, "_git", lambda *arguments: "4567def")
+    with create(tmp_path / "in its repository") as run:
+        assert run.record["git_revision"] == "4567def"
+
+
+def stamped(source: Path, **environment: str) -> str | None:
+    """Return what the build would write for this source."""
+    output = source.parent / "_revision.py"
+    subprocess.run(
+        ["cmake", f"-DSOURCE={source}", f"-DOUTPUT={output}", "-P", str(STAMP)],
+        check=True,
+        env={name: value for name, value in os.environ.items() if name != "REWIRL_REVISION"} | environment,
+    )
+    found: dict[str, Any] = {}
+    exec(output.read_text(), found)
+    revision: str | None = found["REVISION"]
+    return revision
+
+
+def git(directory: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(directory), "-c", "user.name=a", "-c", "user.email=a@example.org", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_build_stamps_the_revision_of_a_clone_of_a_worktree_and_of_nothing_else(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    (clone / "CMakeLists.txt").write_text("first")
+    assert stamped(clone) is None
+    git(clone, "init")
+    git(clone, "add", "CMakeLists.txt")
+    git(clone, "commit", "-m", "first")
+    revision = git(clone, "rev-parse", "HEAD")
+    (clone / "untracked").mkdir()
+    assert stamped(clone) == revision and len(revision) == 40
+    git(clone, "worktree", "add", str(tmp_path / "worktree"))  # where .git is a file
+    assert stamped(tmp_path / "worktree") == revision
+    (clone / "CMakeLists.txt").write_text("second")
+    assert stamped(clone) == f"{revision}-dirty"
+    assert stamped(clone, REWIRL_REVISION="v1.2") == "v1.2"
+    assert stamped(clone, REWIRL_REVISION='"; import os') is None
+    (clone / "untracked" / "CMakeLists.txt").write_text("unpacked inside somebody else's repository")
+    assert stamped(clone / "untracked") is None
 
 
 def test_an_existing_run_opens_with_its_configuration_and_paths(tmp_path: Path) -> None:

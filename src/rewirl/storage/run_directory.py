@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rewirl._revision import REVISION
 from rewirl.storage import bundle, strict_json
 from rewirl.storage.files import TEMPORARY, exists, open_regular, read_json, sync_directory, write_atomically
 
@@ -293,7 +294,7 @@ def _record(config: dict[str, Any], instruction_set: str) -> dict[str, Any]:
         "git_revision": _git_revision(),
         "machine": {
             "platform": platform.platform(),
-            "cpu": _cpu(),
+            "cpu": processor(),
             "cores": os.cpu_count(),
             "instruction_set": instruction_set,
         },
@@ -339,14 +340,17 @@ def _version(package: str) -> str | None:
 
 
 def _git_revision() -> str | None:
-    """Return the revision of Rewirl's own source, marked "-dirty" if it has changes, or None if it has no history."""
+    """Return the revision of Rewirl's own source, marked "-dirty" if it has changes, or None if nobody knows.
+
+    Source that is run where it lies is asked now; an installed package says what it was built from.
+    """
     here = Path(__file__).resolve()
     try:
         # Installed inside somebody else's repository, the package is not one of its files.
         _git(here.parent, "ls-files", "--error-unmatch", here.name)
         return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
-        return None
+        return REVISION
 
 
 def _git(directory: Path, *arguments: str) -> str:
@@ -354,7 +358,8 @@ def _git(directory: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
 
 
-def _cpu() -> str:
+def processor() -> str:
+    """Return the name of this machine's processor, as runs record it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
             if line.startswith("model name"):

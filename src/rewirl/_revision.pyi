@@ -1,0 +1,3 @@
+"""The revision of the source that was built; written by the build."""
+
+REVISION: str | None

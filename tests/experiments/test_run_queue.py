@@ -1,0 +1,108 @@
+"""Promises of the queue of all runs: in order, kept ones not made again, and saved when it is asked to end."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rewirl.experiments.sweep.file import read_sweep
+from rewirl.experiments.sweep.plan import check, plan, run_status, saved_step
+
+ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location("run_queue", ROOT / "experiments" / "run_queue.py")
+assert spec is not None and spec.loader is not None
+run_queue = sys.modules["run_queue"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(run_queue)
+
+FILE = """
+envs = ["rewirl-tests/Drift-v0"]
+env_module = "probe_environments"
+hidden_sizes = [24, 16]
+learning_starts = 60
+eval_every = 0
+agents = ["td3"]
+seeds = [0, 1]
+"""
+RUN = """
+import sys
+import run_queue
+sys.exit(run_queue.main(sys.argv[2:], [run_queue.Part(sys.argv[1], "part")]))
+"""
+
+
+def test_the_queue_holds_the_runs_of_the_paper_in_their_order_and_what_is_kept_fits(tmp_path):
+    runs = run_queue.planned(run_queue.QUEUE, tmp_path)
+    names = list(runs)
+    paper = plan(read_sweep("ds-drl/paper").requests, tmp_path)
+    assert len(paper) == 65 + 18 and set(paper) <= set(names)
+    first = [name for name in names if "td3" in name and name[-1] in "012" and "=" not in name][: 5 * 3 * 3]
+    assert names[:45] == first
+    assert [name.split("-")[0] for name in names[:45:9]] == ["HalfCheetah", "Hopper", "Walker2d", "Ant", "Humanoid"]
+    screening = len(plan(read_sweep("ds-drl/why-ds-sac").requests, tmp_path))
+    assert all("total-timesteps=500000" in name for name in names[45 : 45 + screening])
+    assert [name[-1] for name in names[45 + screening :][:20]] == [*"33444"[:2], *"44"] * 5
+    run_queue.take_over(runs, tmp_path, ROOT / "results")
+    check(run for run in runs.values() if run.path.exists())
+    finished = [name for name, run in runs.items() if run_status(run).state == "finished"]
+    kept = {path.name for path in (ROOT / "results" / "ds-drl").iterdir()}
+    assert set(finished) == kept & set(names) and len(finished) == len(kept)
+
+
+def test_kept_runs_are_not_made_again_and_the_status_lists_what_is_left(tmp_path, capsys):
+    file = tmp_path / "sweep.toml"
+    file.write_text(FILE + "total_timesteps = 100\n")
+    parts = [run_queue.Part(str(file), "one", seeds=(1,)), run_queue.Part(str(file), "two")]
+    options = ["--directory", str(tmp_path / "runs"), "--workers", "2"]
+    second, first = run_queue.planned(parts, tmp_path / "runs").values()
+    assert (first.path.parent.name, second.path.parent.name) == ("two", "one")
+    assert run_queue.main([*options, "--status"], parts, tmp_path / "kept") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"one/{second.name}: new, step 0 of 100",
+        f"two/{first.name}: new, step 0 of 100",
+        "2 runs, 0 finished, 2 left",
+    ]
+    assert run_queue.main(options, parts, tmp_path / "kept") == 0
+    shutil.copytree(tmp_path / "runs" / "one", tmp_path / "kept" / "one")
+    shutil.rmtree(tmp_path / "runs" / "one")
+    before = {path: path.read_bytes() for path in (tmp_path / "kept").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert run_queue.main([*options, "--hours", "1"], parts, tmp_path / "kept") == 0
+    out = capsys.readouterr().out
+    assert "2 runs: 2 finished" in out and "started" not in out
+    assert all(
+        (tmp_path / "runs" / path.relative_to(tmp_path / "kept")).read_bytes() == before[path] for path in before
+    )
+    with pytest.raises(SystemExit):
+        run_queue.main([*options, "--hours", "0"], parts)
+
+
+def test_a_signal_saves_all_runs_and_the_same_command_goes_on(tmp_path):
+    file = tmp_path / "sweep.toml"
+    file.write_text(FILE + "total_timesteps = 100_000_000\n")
+    path = os.pathsep.join(
+        [*map(str, (ROOT / "experiments", ROOT / "tests" / "training")), os.environ.get("PYTHONPATH", "")]
+    )
+    queue = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(file), "--directory", str(tmp_path / "runs"), "--workers", "2"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+    )
+    runs = list(run_queue.planned([run_queue.Part(str(file), "part")], tmp_path / "runs").values())
+    end = time.monotonic() + 60
+    while not all((run.path / "metrics.jsonl").exists() for run in runs):
+        assert time.monotonic() < end and queue.poll() is None
+        time.sleep(0.05)
+    time.sleep(1)
+    queue.send_signal(signal.SIGTERM)
+    out, _ = queue.communicate(timeout=60)
+    assert queue.returncode == 128 + signal.SIGTERM and "2 runs: 2 stopped" in out
+    assert all((saved_step(run.path) or 0) > 0 for run in runs)
