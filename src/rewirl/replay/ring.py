@@ -9,53 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import _core, seeding
-from rewirl.nn import Pool, Tiles, empty_tiles, mean_weights, normal
+from rewirl.nn import normal
+from rewirl.replay.batch import Batch
 from rewirl.saved import shown, truth
-
-
-class Batch:
-    """A sampled batch, in memory that is used again for every batch.
-
-    States and actions lie side by side because that is what a critic takes.
-
-    Args:
-        batch_size: number of transitions.
-        observation_size: features of an observation.
-        action_size: features of an action.
-        pool: the threads that fill it; None for the caller alone.
-    """
-
-    def __init__(self, batch_size: int, observation_size: int, action_size: int, pool: Pool | None = None) -> None:
-        """See the class."""
-        self.size = batch_size
-        self.pool = pool or Pool(1)
-        self.states_actions = empty_tiles(batch_size, observation_size + action_size)
-        """float32 [tiles, observation + action, width]."""
-        self.next_states_actions = empty_tiles(batch_size, observation_size + action_size)
-        """The same for the next states; the actions in it are the agent's to write."""
-        self.states = self.states_actions[:, :observation_size]
-        self.actions = self.states_actions[:, observation_size:]
-        self.next_states = self.next_states_actions[:, :observation_size]
-        self.next_actions = self.next_states_actions[:, observation_size:]
-        self.outcomes = empty_tiles(batch_size, 2)
-        self.rewards = self.outcomes[:, :1]
-        """float32 [tiles, 1, width]."""
-        self.continues = self.outcomes[:, 1:]
-        """0 where the episode terminated, else 1; float32 [tiles, 1, width]."""
-        self.parts = (self.states_actions, self.next_states, self.outcomes)
-        """Where the columns of a transition go, in their order."""
-        self.weights = mean_weights(batch_size)
-        """1 / batch_size, and 0 for padding; float32 [tiles, 1, width]."""
-        self.steps = 1
-        """How many transitions the windows of the last sample could have."""
-        self.between: list[Tiles] = []
-        """For each step between two of a window, float32 [tiles, observation + 1, width]: the state after it and gamma
-        to the power of the transitions before that state, 0 where the window is over by then; see `keep_between`."""
-
-    def keep_between(self, count: int) -> None:
-        """Keep the states between the steps of windows too, `count` of them, one less than steps, in `between`."""
-        features = self.states.shape[1] + 1
-        self.between = [empty_tiles(self.size, features) for _ in range(count)]
 
 
 class Replay:
@@ -64,17 +20,24 @@ class Replay:
     Args:
         capacity: number of transitions kept, at least 1; memory is taken as it fills.
         observation_size: features of an observation.
-        action_size: features of an action, each in [-1, 1].
+        action_size: features of an action, each in [-1, 1]; or how many actions there are to choose from.
         seed: the run's seed, from which the streams of sampling are derived.
         noise_from: observation features from this one on are noise, of which every sample has its own, drawn from
             N(0, 1); None has all features as they were added.
+        discrete: whether an action is one of `action_size` choices. It is stored as its index, a column of its own.
 
     Raises:
         ValueError: a size is less than 1, there is not so much memory, or there is no feature `noise_from`.
     """
 
     def __init__(
-        self, capacity: int, observation_size: int, action_size: int, seed: int, noise_from: int | None = None
+        self,
+        capacity: int,
+        observation_size: int,
+        action_size: int,
+        seed: int,
+        noise_from: int | None = None,
+        discrete: bool = False,
     ) -> None:
         """See the class."""
         if min(capacity, observation_size, action_size) < 1:
@@ -89,7 +52,8 @@ class Replay:
             )
         self.capacity = capacity
         # One row per transition, so that a sample costs one stretch of memory: s, a, s', reward, continues.
-        widths = [observation_size, action_size, observation_size, 1, 1]
+        self._choices = action_size if discrete else None
+        widths = [observation_size, 1 if discrete else action_size, observation_size, 1, 1]
         try:
             self.transitions = np.empty((capacity, sum(widths)), dtype=np.float32)
         except (MemoryError, ValueError, OverflowError) as error:
@@ -123,7 +87,7 @@ class Replay:
 
         Args:
             observation: [observation_size]; copied.
-            action: [action_size], in [-1, 1]; copied.
+            action: [action_size], in [-1, 1], or [1], the index of the choice; copied.
             reward: of the step.
             next_observation: [observation_size]; copied.
             terminated: whether the episode reached a terminal state; false when it was only cut by a time limit.
@@ -151,7 +115,7 @@ class Replay:
             count: how many, at most as many as there are.
 
         Returns:
-            Copies, float32 [count, observation_size] and [count, action_size].
+            Copies, float32 [count, observation_size] and [count, action columns].
         """
         rows = (self._first + np.arange(min(count, self._size))) % self.capacity
         return self.observations[rows], self.actions[rows]
@@ -218,6 +182,12 @@ class Replay:
                 noise[...] = normal(self._noise_rng, noise.size).reshape(noise.shape)
         return batch
 
+    def _has(self, actions: NDArray[np.float32]) -> bool:
+        """Tell whether all of these can be actions of this memory."""
+        if self._choices is None:
+            return bool((np.abs(actions) <= 1).all())
+        return bool(((actions >= 0) & (actions < self._choices) & (actions == np.floor(actions))).all())
+
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything an exact continuation needs.
 
@@ -260,9 +230,10 @@ class Replay:
             raise ValueError("the saved transitions have numbers that are not finite")
         first = self.observations.shape[1]
         actions, continues = saved[:, first : first + self.actions.shape[1]], saved[:, -1]
-        if (np.abs(actions) > 1).any() or not np.isin(continues, (0, 1)).all():
+        if not self._has(actions) or not np.isin(continues, (0, 1)).all():
+            possible = "in [-1, 1]" if self._choices is None else f"the index of one of {self._choices} actions"
             raise ValueError(
-                "the saved transitions have actions that are not in [-1, 1], or ends that are neither 0 nor 1"
+                f"the saved transitions have actions that are not {possible}, or ends that are neither 0 nor 1"
             )
         size, cursor = len(saved), values.get("cursor")
         ends = arrays.get("ends", np.zeros(size, np.uint8))  # of a run from before windows, which has none
