@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,16 @@ from rewirl.agents.cost import Cost
 from rewirl.nn import SparseMLP
 from rewirl.replay import Replay
 
+ActionKind = Literal["continuous", "discrete"]
+"""Real numbers, each in [-1, 1]; or one of so many choices, of which the index is the action."""
+
 
 class Agent(Protocol):
-    """An agent that learns from a replay memory. Actions are in [-1, 1] per dimension; it knows no environment."""
+    """An agent that learns from a replay memory; it knows no environment.
+
+    An action is float32 [action]: one number in [-1, 1] per dimension, or, of a discrete agent, one number in all, the
+    index of its choice.
+    """
 
     ONLINE: ClassVar[tuple[str, ...]]
     """The networks that learn, by name."""
@@ -25,6 +32,9 @@ class Agent(Protocol):
 
     COST: ClassVar[Cost]
     """What training costs."""
+
+    ACTIONS: ClassVar[ActionKind]
+    """The actions it chooses."""
 
     name: str
     observation_size: int
@@ -53,7 +63,7 @@ class Agent(Protocol):
         """Return named scalars of the last update; empty before the first."""
 
     def networks(self) -> dict[str, SparseMLP]:
-        """Return the networks by name: actor, critic1, ..., target_actor, ..."""
+        """Return the networks by name, such as actor and critic1; a target is called target_ and the name."""
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything an exact continuation needs, as arrays and JSON values."""
@@ -62,7 +72,7 @@ class Agent(Protocol):
         """Put back what `state` returned; ValueError names what does not fit."""
 
     def policy_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return what `load_policy` needs: the actor alone."""
+        """Return what `load_policy` needs: the policy alone."""
 
     def use_threads(self, threads: int) -> None:
         """Compute with so many of the threads it was made with from now on; the results do not depend on it."""

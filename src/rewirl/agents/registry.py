@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from rewirl.agents.agent import Agent
+from rewirl.agents.agent import ActionKind, Agent
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.sac import SAC, SACConfig
@@ -44,6 +44,11 @@ class Entry:
     def targets(self) -> tuple[str, ...]:
         """Those of them that have a target network, called target_ and the name."""
         return self.agent.TARGETS
+
+    @property
+    def actions(self) -> ActionKind:
+        """The kind of action spaces that it takes."""
+        return self.agent.ACTIONS
 
     @property
     def cost(self) -> Cost:
@@ -109,7 +114,7 @@ def make_agent(
         name: one of `AGENTS`.
         config: its hyper-parameters, topology included.
         observation_size: features of an observation.
-        action_size: features of an action.
+        action_size: features of an action, or how many actions there are to choose from.
         seed: of every random stream of the agent.
         threads: how many threads may compute, at least 1; the results do not depend on it.
 
