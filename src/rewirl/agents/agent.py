@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,9 @@ from rewirl.agents.cost import Cost
 from rewirl.nn import SparseMLP
 from rewirl.replay import Replay
 
-ActionKind = Literal["continuous", "discrete"]
-"""Real numbers, each in [-1, 1]; or one of so many choices, of which the index is the action."""
-
 
 class Agent(Protocol):
-    """An agent that learns from a replay memory; it knows no environment.
-
-    An action is float32 [action]: one number in [-1, 1] per dimension, or, of a discrete agent, one number in all, the
-    index of its choice.
-    """
+    """An agent that learns from a replay memory; it knows no environment."""
 
     ONLINE: ClassVar[tuple[str, ...]]
     """The networks that learn, by name."""
@@ -33,12 +26,13 @@ class Agent(Protocol):
     COST: ClassVar[Cost]
     """What training costs."""
 
-    ACTIONS: ClassVar[ActionKind]
-    """The actions it chooses."""
+    ACTIONS: ClassVar[tuple[str, ...]]
+    """The spaces of actions that it takes, as Gymnasium calls them: Box, Discrete."""
 
     name: str
     observation_size: int
     action_size: int
+    """Features of a Box action, or the number of Discrete ones."""
     updates: int
 
     def __init__(
@@ -51,10 +45,18 @@ class Agent(Protocol):
         """Its settings."""
 
     def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return an action with exploration noise, float32 [action], for an observation float32 [observation]."""
+        """Return an action with exploration noise for an observation float32 [observation].
 
-    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return actions without noise, float32 [batch, action], for float32 [batch, observation]; changes no state."""
+        Returns:
+            float32 [action] in [-1, 1], or an int of a Discrete space.
+        """
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[Any]:
+        """Return actions without noise for float32 [batch, observation]; changes no state.
+
+        Returns:
+            float32 [batch, action] in [-1, 1], or int64 [batch] of a Discrete space.
+        """
 
     def update(self, replay: Replay) -> None:
         """Do one update, with the rewiring that falls on it."""

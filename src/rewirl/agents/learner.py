@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.agents.agent import ActionKind
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.networks import Networks
@@ -53,8 +52,8 @@ class Learner(ABC, Generic[Config]):
     COST: ClassVar[Cost]
     """What training costs."""
 
-    ACTIONS: ClassVar[ActionKind] = "continuous"
-    """The actions it chooses."""
+    ACTIONS: ClassVar[tuple[str, ...]] = ("Box",)
+    """The spaces of actions that it takes."""
 
     def __init__(
         self,
@@ -68,14 +67,13 @@ class Learner(ABC, Generic[Config]):
         threads: int,
     ) -> None:
         """See the class."""
-        discrete = self.ACTIONS == "discrete"
-        if discrete and config.buffer_distance is not None:
-            raise ValueError(f"buffer_distance compares actions that are real numbers; those of {name} are not")
+        if config.buffer_distance is not None and self.ACTIONS != ("Box",):
+            raise ValueError(f"buffer_distance compares actions that are real numbers; those of {name} are choices")
         self.name, self.config = name, config
         self.observation_size, self.action_size = observation_size, action_size
         self.updates = 0
         self._pool = Pool(threads)
-        self._batch = Batch(config.batch_size, observation_size, 1 if discrete else action_size, self._pool)
+        self._batch = Batch(config.batch_size, observation_size, action_size, self._pool)
         self._forgetting = Forgetting(config.buffer_distance, config.buffer_empty_every, config.buffer_minimum)
         by_name = {network: sizes[network] for network in self.ONLINE}
         self._take(Networks(by_name, self.TARGETS, self.STREAMS, config, initialisation, seed, self._pool))
@@ -100,8 +98,8 @@ class Learner(ABC, Generic[Config]):
     def diagnostics(self) -> dict[str, float]:
         """Return named scalars of the last update; see `Agent`."""
 
-    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the policy's actions without noise, float32 [batch, action] for float32 [batch, observation]."""
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[Any]:
+        """Return the policy's actions without noise for float32 [batch, observation]; see `Policy.predict`."""
         return self._policy.predict(observations)
 
     def _sample(self, replay: Replay) -> Batch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from rewirl.agents.agent import ActionKind, Agent
+from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.sac import SAC, SACConfig
@@ -46,8 +46,8 @@ class Entry:
         return self.agent.TARGETS
 
     @property
-    def actions(self) -> ActionKind:
-        """The kind of action spaces that it takes."""
+    def actions(self) -> tuple[str, ...]:
+        """The spaces of actions that it takes, as Gymnasium calls them: Box, Discrete."""
         return self.agent.ACTIONS
 
     @property

@@ -13,17 +13,17 @@ class Batch:
     Args:
         batch_size: number of transitions.
         observation_size: features of an observation.
-        action_columns: numbers of an action as `Replay.actions` has them.
+        action_size: features of an action.
         pool: the threads that fill it; None for the caller alone.
     """
 
-    def __init__(self, batch_size: int, observation_size: int, action_columns: int, pool: Pool | None = None) -> None:
+    def __init__(self, batch_size: int, observation_size: int, action_size: int, pool: Pool | None = None) -> None:
         """See the class."""
         self.size = batch_size
         self.pool = pool or Pool(1)
-        self.states_actions = empty_tiles(batch_size, observation_size + action_columns)
+        self.states_actions = empty_tiles(batch_size, observation_size + action_size)
         """float32 [tiles, observation + action, width]."""
-        self.next_states_actions = empty_tiles(batch_size, observation_size + action_columns)
+        self.next_states_actions = empty_tiles(batch_size, observation_size + action_size)
         """The same for the next states; the actions in it are the agent's to write."""
         self.states = self.states_actions[:, :observation_size]
         self.actions = self.states_actions[:, observation_size:]

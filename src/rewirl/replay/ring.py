@@ -20,24 +20,18 @@ class Replay:
     Args:
         capacity: number of transitions kept, at least 1; memory is taken as it fills.
         observation_size: features of an observation.
-        action_size: features of an action, each in [-1, 1]; or how many actions there are to choose from.
+        action_size: features of an action, each in [-1, 1]. A choice between n actions has n: 1 for the chosen one, 0
+            for the others.
         seed: the run's seed, from which the streams of sampling are derived.
         noise_from: observation features from this one on are noise, of which every sample has its own, drawn from
             N(0, 1); None has all features as they were added.
-        discrete: whether an action is one of `action_size` choices. It is stored as its index, a column of its own.
 
     Raises:
         ValueError: a size is less than 1, there is not so much memory, or there is no feature `noise_from`.
     """
 
     def __init__(
-        self,
-        capacity: int,
-        observation_size: int,
-        action_size: int,
-        seed: int,
-        noise_from: int | None = None,
-        discrete: bool = False,
+        self, capacity: int, observation_size: int, action_size: int, seed: int, noise_from: int | None = None
     ) -> None:
         """See the class."""
         if min(capacity, observation_size, action_size) < 1:
@@ -52,8 +46,7 @@ class Replay:
             )
         self.capacity = capacity
         # One row per transition, so that a sample costs one stretch of memory: s, a, s', reward, continues.
-        self._choices = action_size if discrete else None
-        widths = [observation_size, 1 if discrete else action_size, observation_size, 1, 1]
+        widths = [observation_size, action_size, observation_size, 1, 1]
         try:
             self.transitions = np.empty((capacity, sum(widths)), dtype=np.float32)
         except (MemoryError, ValueError, OverflowError) as error:
@@ -87,7 +80,7 @@ class Replay:
 
         Args:
             observation: [observation_size]; copied.
-            action: [action_size], in [-1, 1], or [1], the index of the choice; copied.
+            action: [action_size], in [-1, 1]; copied.
             reward: of the step.
             next_observation: [observation_size]; copied.
             terminated: whether the episode reached a terminal state; false when it was only cut by a time limit.
@@ -115,7 +108,7 @@ class Replay:
             count: how many, at most as many as there are.
 
         Returns:
-            Copies, float32 [count, observation_size] and [count, action columns].
+            Copies, float32 [count, observation_size] and [count, action_size].
         """
         rows = (self._first + np.arange(min(count, self._size))) % self.capacity
         return self.observations[rows], self.actions[rows]
@@ -182,12 +175,6 @@ class Replay:
                 noise[...] = normal(self._noise_rng, noise.size).reshape(noise.shape)
         return batch
 
-    def _has(self, actions: NDArray[np.float32]) -> bool:
-        """Tell whether all of these can be actions of this memory."""
-        if self._choices is None:
-            return bool((np.abs(actions) <= 1).all())
-        return bool(((actions >= 0) & (actions < self._choices) & (actions == np.floor(actions))).all())
-
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything an exact continuation needs.
 
@@ -230,10 +217,9 @@ class Replay:
             raise ValueError("the saved transitions have numbers that are not finite")
         first = self.observations.shape[1]
         actions, continues = saved[:, first : first + self.actions.shape[1]], saved[:, -1]
-        if not self._has(actions) or not np.isin(continues, (0, 1)).all():
-            possible = "in [-1, 1]" if self._choices is None else f"the index of one of {self._choices} actions"
+        if (np.abs(actions) > 1).any() or not np.isin(continues, (0, 1)).all():
             raise ValueError(
-                f"the saved transitions have actions that are not {possible}, or ends that are neither 0 nor 1"
+                "the saved transitions have actions that are not in [-1, 1], or ends that are neither 0 nor 1"
             )
         size, cursor = len(saved), values.get("cursor")
         ends = arrays.get("ends", np.zeros(size, np.uint8))  # of a run from before windows, which has none
