@@ -19,7 +19,8 @@ import numpy as np
 from mutation import json_text, mutated_arrays, mutated_bytes, mutated_json, packed, unpacked
 
 from rewirl import agents, api
-from rewirl.environments.environment import FaultyEnvironmentError, UnsuitableEnvironmentError
+from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
 from rewirl.experiments.report.run_data import read_run
 from rewirl.experiments.sweep.file import EXPERIMENTS, read_sweep
@@ -37,6 +38,7 @@ from rewirl.training import run as runs
 from rewirl.training.config import TrainConfig
 from rewirl.training.loop import DivergedError
 from rewirl.training.progress import Silent
+from rewirl.training.resume import resume, settings_of
 
 ACCEPTED, REFUSED = (1, 0), (0, 1)
 
@@ -218,7 +220,7 @@ class Checkpoint(Bundles):
             (path / "metrics.jsonl").write_text('{"event": "start", "step": 0}\n' * 20)
             try:
                 load_checkpoint(saved)
-                run = runs.resume(path, Silent(), 40)
+                run = resume(path, Silent(), 40)
             except (
                 RunDirectoryError,
                 CheckpointError,
@@ -362,7 +364,7 @@ env_kwargs = {a = 1}
             file.write_bytes(data)
             try:
                 sweep = read_sweep(str(file))
-                planned = plan(sweep.wanted[:40], path)
+                planned = plan(sweep.requests[:40], path)
             except SweepError:
                 return REFUSED
         for run in planned.values():
@@ -514,7 +516,7 @@ class Config(Target):
             (path / "config.json").write_bytes(data)
             try:
                 with RunDirectory.open(path, lock=False) as opened:
-                    config, agent = runs.settings_of(opened)
+                    config, agent = settings_of(opened)
             except RunDirectoryError:
                 return REFUSED
             strict_json.canonical({"train": to_values(config), "agent": to_values(agent)}, "settings")

@@ -23,8 +23,8 @@ from rewirl.storage.policy_file import PolicyError, load_policy, save_policy
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 from rewirl.storage.values import from_values
 from rewirl.topology import TopologyConfig
-from rewirl.training import run
 from rewirl.training.progress import Silent
+from rewirl.training.resume import resume, settings_of
 from rewirl.training.trained_policy import TrainedPolicy
 
 SMALL = 'agents = ["ds-td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n'
@@ -77,7 +77,7 @@ def test_settings_of_other_kinds_are_refused(signed, finished, name, value):
         RunDirectory.open(signed(config), lock=False) as opened,
         pytest.raises(RunDirectoryError, match=rf"{name}(\[1\])? is .*, which is not"),
     ):
-        run.settings_of(opened)
+        settings_of(opened)
 
 
 def test_settings_of_the_right_kinds_are_taken():
@@ -160,7 +160,7 @@ def refused_on_resuming(path, finished, arrays, values):
     (path / "metrics.jsonl").write_bytes((finished / "metrics.jsonl").read_bytes())
     save_checkpoint(path / "checkpoints", 33, arrays, values)
     with pytest.raises(CheckpointError, match="does not fit the run"):
-        run.resume(path, Silent(), 40)
+        resume(path, Silent(), 40)
 
 
 def test_weights_that_are_not_finite_at_a_rewiring_are_divergence():
@@ -236,4 +236,4 @@ def test_sweeps_that_cannot_be_are_refused_at_once(tmp_path, text, message):
 def test_sweeps_of_runs_that_cannot_be_recorded_or_computed_are_refused(tmp_path, text, message):
     (tmp_path / "sweep.toml").write_text(SMALL + text)
     with pytest.raises(SweepError, match=message):
-        plan(read_sweep(str(tmp_path / "sweep.toml")).wanted, tmp_path / "runs")
+        plan(read_sweep(str(tmp_path / "sweep.toml")).requests, tmp_path / "runs")

@@ -1,13 +1,61 @@
-"""What an agent consists of: layers, connections, cost of training and memory."""
+"""The command `inspect`: what an agent consists of, its layers, connections, cost of training and memory."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rewirl.agents.agent import Agent
+from rewirl.cli.errors import usage_errors
+from rewirl.cli.parse import parse, parse_agent
+from rewirl.storage.run_directory import RunDirectory
+from rewirl.training.config import TrainConfig
+from rewirl.training.progress import Silent
+from rewirl.training.resume import at_latest_checkpoint
+from rewirl.training.run import Run
+
+
+def inspect(arguments: list[str]) -> int:
+    """Run `rewirl inspect` and return its exit code."""
+    as_json = (bool, False, "Print one JSON object instead of a table.")
+    if arguments and not arguments[0].startswith("-"):
+        options = parse("inspect", arguments, run=(Path, dataclasses.MISSING, "Directory of the run."), json=as_json)
+
+        def saved() -> Run:
+            with RunDirectory.open(options.run, lock=False) as directory:
+                return at_latest_checkpoint(directory, Silent())
+
+        print_description(saved, options.json)
+        return 0
+    options = parse_agent("inspect", arguments, json=as_json)
+    print_description(lambda: Run(without_evaluation(options.run), options.agent, Silent()), options.json)
+    return 0
+
+
+def print_description(make: Callable[[], Run], as_json: bool) -> None:
+    """Print what the agent of a run consists of.
+
+    Args:
+        make: returns the run, which is closed here.
+        as_json: whether to print one JSON object instead of a table.
+
+    Raises:
+        UsageError: the run cannot be made.
+    """
+    with usage_errors():
+        run = make()
+    with run:
+        description = {"env": run.source.name, **describe(run.agent, run.total)}
+    print(json.dumps(description) if as_json else table(description))
+
+
+def without_evaluation(config: TrainConfig) -> TrainConfig:
+    """Return the settings of a run that is only looked at: no environments are made to evaluate in."""
+    return dataclasses.replace(config, eval_every=0)
 
 
 def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:

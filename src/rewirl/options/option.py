@@ -8,7 +8,6 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from rewirl.agents import agent_entry
@@ -138,13 +137,6 @@ def differing(config: TrainConfig, agent_config: Any) -> dict[str, Any]:
         if field.name not in (*_UNNAMED, "topology")
         and getattr(own, field.name) not in (None, getattr(usual, field.name))
     }
-
-
-def did_you_mean(name: str, known: typing.Iterable[str]) -> str:
-    """Return a hint at the nearest known name, with what else there is."""
-    listed = list(known)
-    near = get_close_matches(name, listed, n=1)
-    return (f"did you mean {near[0]}? " if near else "") + f"There are {', '.join(listed)}"
 
 
 def _alternatives(kind: Any) -> list[Any]:
