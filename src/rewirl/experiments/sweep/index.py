@@ -14,7 +14,7 @@ from rewirl.storage import strict_json
 from rewirl.storage.files import write_atomically
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 from rewirl.training.config import TrainConfig
-from rewirl.training.run import settings_of
+from rewirl.training.resume import settings_of
 
 INDEX = "index.json"
 

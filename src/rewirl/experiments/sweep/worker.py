@@ -27,6 +27,7 @@ from rewirl.storage.run_directory import RunDirectoryError, RunInUseError
 from rewirl.training import run as runs
 from rewirl.training.evaluation import Evaluation
 from rewirl.training.loop import DivergedError
+from rewirl.training.resume import resume
 from rewirl.training.signals import StopRequest
 
 _EVERY_SECONDS = 0.5
@@ -102,7 +103,7 @@ def _open(planned: PlannedRun, progress: Any) -> runs.Run | None:
         raise SweepError("\n".join(["the directory holds a run with other settings:", *differences]))
     if run_status(planned).state == "finished":
         return None
-    return runs.resume(planned.path, progress, planned.config.total_timesteps)
+    return resume(planned.path, progress, planned.config.total_timesteps)
 
 
 def main(descriptor: int) -> None:
