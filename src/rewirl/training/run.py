@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from rewirl import _core, agents
+from rewirl.agents import AgentConfig
+from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource, environment_source
-from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.environments.spaces import UnsuitableEnvironmentError, refuse_kind
 from rewirl.replay import Replay
 from rewirl.saved import fields, shown
 from rewirl.storage.policy_file import PolicyError
@@ -41,13 +43,18 @@ class Run:
     """
 
     def __init__(
-        self, config: TrainConfig, agent_config: Any, progress: Progress, source: EnvironmentSource | None = None
+        self,
+        config: TrainConfig,
+        agent_config: AgentConfig,
+        progress: Progress,
+        source: EnvironmentSource | None = None,
     ) -> None:
         """See the class."""
         self.source = source or environment_source(config.env, config.env_kwargs, config.env_module)
         self.environment = self.source.make_training()
         sizes = self.environment.observation_size, self.environment.action_size
         try:
+            _refuse_actions(config.agent, self.environment)
             noise_from = agent_config.resample_noise_from
             if noise_from is not None and self.environment.changes:
                 raise ValueError(
@@ -173,7 +180,7 @@ class Run:
         self.close()
 
 
-def start(config: TrainConfig, agent_config: Any, path: Path, progress: Progress) -> Run:
+def start(config: TrainConfig, agent_config: AgentConfig, path: Path, progress: Progress) -> Run:
     """Put a new run together, with its record in a new run directory.
 
     Raises:
@@ -195,7 +202,17 @@ def start(config: TrainConfig, agent_config: Any, path: Path, progress: Progress
     return run
 
 
-def agent_config_class(agent: str) -> type[Any]:
+def _refuse_actions(agent: str, environment: Environment) -> None:
+    """Refuse an environment whose actions are not of a kind that the agent takes, as its class says."""
+    kinds: dict[str, tuple[str, ...]] = {
+        name: getattr(kind, "ACTIONS", ("Box",)) for name, kind in agents.AGENTS.items()
+    }
+    kind = environment.actions.kind
+    others = [name for name, takes in kinds.items() if kind in takes]
+    refuse_kind(environment.actions, environment.name, agent, kinds.get(agent, (kind,)), others)
+
+
+def agent_config_class(agent: str) -> type[AgentConfig]:
     """Return the dataclass of an agent's settings.
 
     Raises:
@@ -205,5 +222,5 @@ def agent_config_class(agent: str) -> type[Any]:
         near = get_close_matches(agent, agents.AGENTS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"unknown agent {agent!r}; {hint}There are {', '.join(agents.AGENTS)}")
-    kind: type[Any] = get_type_hints(agents.AGENTS[agent].__init__)["config"]
+    kind: type[AgentConfig] = get_type_hints(agents.AGENTS[agent].__init__)["config"]
     return kind
