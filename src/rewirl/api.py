@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.agents import AgentConfig, agent_entry
 from rewirl.environments.source import environment_source
 from rewirl.nn import Layer, SparseMLP
 from rewirl.presets.lookup import topology as default_topology
@@ -21,7 +22,7 @@ from rewirl.topology.config import making_room
 from rewirl.training.config import TrainConfig, default_threads
 from rewirl.training.evaluation import Evaluation, Evaluator, Predict
 from rewirl.training.progress import Silent, Switchable, for_this_terminal
-from rewirl.training.run import Run, agent_config_class
+from rewirl.training.run import Run
 from rewirl.training.signals import StopRequest
 from rewirl.training.trained_policy import Observation, TrainedPolicy
 
@@ -330,8 +331,8 @@ def load(path: str | Path) -> Policy:
     return Policy(TrainedPolicy.load(Path(path)))
 
 
-def _settings(agent: str, env: str, options: Mapping[str, Any]) -> Any:
-    kind = agent_config_class(agent)
+def _settings(agent: str, env: str, options: Mapping[str, Any]) -> AgentConfig:
+    kind = agent_entry(agent).config
     of_topology = {field.name for field in dataclasses.fields(TopologyConfig)}
     of_agent = {field.name for field in dataclasses.fields(kind)} - {"topology"}
     for name in options:

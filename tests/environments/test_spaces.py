@@ -299,7 +299,9 @@ def test_an_agent_that_takes_no_discrete_actions_says_what_helps():
     env = Taking(action_space=spaces.Discrete(4, start=3))
     actions = Environment(env, "Odd-v0").actions
     refuse_kind(actions, "Odd-v0", "dqn", ("Discrete",), ["dqn"])
-    with pytest.raises(UnsuitableEnvironmentError, match=r"^Odd-v0 has Discrete actions, but td3 takes Box") as error:
+    with pytest.raises(
+        UnsuitableEnvironmentError, match=r"^Odd-v0 has the action space Discrete, but td3 takes Box"
+    ) as error:
         refuse_kind(actions, "Odd-v0", "td3", ("Box",), [])
     environment = Environment(advised(error, env), "Odd-v0")
     environment.reset(seed=0)
@@ -307,7 +309,9 @@ def test_an_agent_that_takes_no_discrete_actions_says_what_helps():
     assert env.taken == 5
     with pytest.raises(UnsuitableEnvironmentError, match="Train dqn or ppo there, or let a Box choose"):
         refuse_kind(actions, "Odd-v0", "td3", ("Box",), ["dqn", "ppo"])
-    with pytest.raises(UnsuitableEnvironmentError, match=r"has Box actions, but dqn takes Discrete\. Train td3 there$"):
+    with pytest.raises(
+        UnsuitableEnvironmentError, match=r"has the action space Box, but dqn takes Discrete\. Train td3 there$"
+    ):
         refuse_kind(Environment(Taking(), "Odd-v0").actions, "Odd-v0", "dqn", ("Discrete",), ["td3"])
 
 

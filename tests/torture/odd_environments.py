@@ -328,7 +328,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "an image": (lambda: Wide(spaces.Box(0, 255, (8, 8, 3), np.uint8)), "images of shape.*ObservationWrapper"),
     "a grey image": (lambda: Wide(spaces.Box(0, 255, (8, 8), np.uint8)), "images of shape"),
     "nothing to observe": (lambda: Wide(spaces.Box(-1.0, 1.0, (0,))), "empty observation space"),
-    "Discrete actions": (lambda: Wide(action_space=spaces.Discrete(4)), "Discrete actions.*TransformAction"),
+    "Discrete actions": (lambda: Wide(action_space=spaces.Discrete(4)), "action space Discrete.*TransformAction"),
     "MultiDiscrete actions": (lambda: Wide(action_space=spaces.MultiDiscrete([2, 3])), "action space.*real numbers"),
     "integer actions": (lambda: Wide(action_space=spaces.Box(0, 3, (2,), np.int64)), "integer actions"),
     "unbounded actions": (lambda: Wide(action_space=spaces.Box(-np.inf, np.inf, (2,))), "unbounded.*TransformAction"),

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from mutation import json_text, mutated_arrays, mutated_bytes, mutated_json, packed, unpacked
 
-from rewirl import api
+from rewirl import agents, api
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
@@ -56,7 +56,7 @@ def small_run(path: Path, agent: str, steps: int, **settings: Any) -> None:
     config = TrainConfig(
         agent=agent, env="Pendulum-v1", total_timesteps=steps, eval_every=0, checkpoint_every=0, threads=1
     )
-    kind = runs.agent_config_class(agent)
+    kind = agents.agent_entry(agent).config
     topology = TopologyConfig(sparsity=0.5 if agent.startswith("ds") else 0.0, adapt_every=5)
     sizes = {"hidden_sizes": (6, 5), "batch_size": 8, "learning_starts": 10, "buffer_size": 50}
     with runs.start(config, kind(topology=topology, **sizes, **settings), path, Silent()) as run:
@@ -364,7 +364,7 @@ env_kwargs = {a = 1}
             file.write_bytes(data)
             try:
                 sweep = read_sweep(str(file))
-                planned = plan(sweep.wanted[:40], path)
+                planned = plan(sweep.requests[:40], path)
             except SweepError:
                 return REFUSED
         for run in planned.values():

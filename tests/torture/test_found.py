@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from parsers import small_run
 
+from rewirl.agents import SACConfig
 from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.experiments.report.run_data import read_run
 from rewirl.experiments.sweep.file import read_sweep
@@ -22,7 +23,6 @@ from rewirl.storage.policy_file import PolicyError, load_policy, save_policy
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 from rewirl.storage.values import from_values
 from rewirl.topology import TopologyConfig
-from rewirl.training import run
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume, settings_of
 from rewirl.training.trained_policy import TrainedPolicy
@@ -81,7 +81,7 @@ def test_settings_of_other_kinds_are_refused(signed, finished, name, value):
 
 
 def test_settings_of_the_right_kinds_are_taken():
-    kind = run.agent_config_class("sac")
+    kind = SACConfig
     values = {"hidden_sizes": [4, 5], "temperature": 1, "target_entropy": None, "topology": {"lambdas": [7, 64.0]}}
     made = from_values(kind, values)
     assert (made.hidden_sizes, made.temperature, type(made.temperature)) == ((4, 5), 1.0, float)
@@ -236,4 +236,4 @@ def test_sweeps_that_cannot_be_are_refused_at_once(tmp_path, text, message):
 def test_sweeps_of_runs_that_cannot_be_recorded_or_computed_are_refused(tmp_path, text, message):
     (tmp_path / "sweep.toml").write_text(SMALL + text)
     with pytest.raises(SweepError, match=message):
-        plan(read_sweep(str(tmp_path / "sweep.toml")).wanted, tmp_path / "runs")
+        plan(read_sweep(str(tmp_path / "sweep.toml")).requests, tmp_path / "runs")

@@ -177,7 +177,9 @@ def test_the_first_actions_may_be_those_of_a_policy_of_parts(tmp_path, parts):
 
 
 def test_agents_that_take_a_box_refuse_discrete_actions_with_the_remedy():
-    with pytest.raises(UnsuitableEnvironmentError, match=r"Discrete actions, but ds-td3 takes Box.*TransformAction"):
+    with pytest.raises(
+        UnsuitableEnvironmentError, match=r"action space Discrete, but ds-td3 takes Box.*TransformAction"
+    ):
         runs.Run(config(env_kwargs={"discrete": True}), AGENT, Silent())
 
 

@@ -243,5 +243,5 @@ def refuse_kind(actions: Actions, name: str, agent: str, takes: tuple[str, ...],
             f"int(np.argmax(scores)), Box(-1.0, 1.0, ({actions.size},)))"
         )
     raise UnsuitableEnvironmentError(
-        f"{name} has {actions.kind} actions, but {agent} takes {' or '.join(takes)}. {advice}"
+        f"{name} has the action space {actions.kind}, but {agent} takes {' or '.join(takes)}. {advice}"
     )

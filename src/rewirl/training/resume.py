@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from rewirl.agents import AgentConfig
+from rewirl.agents import AgentConfig, agent_entry
 from rewirl.saved import count, fields, lines, shown
 from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
 from rewirl.storage.metrics_log import last_event
@@ -15,7 +15,7 @@ from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differ
 from rewirl.storage.values import from_values
 from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Progress
-from rewirl.training.run import Run, agent_config_class
+from rewirl.training.run import Run
 
 
 def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -> Run | None:
@@ -106,7 +106,7 @@ def settings_of(directory: RunDirectory) -> tuple[TrainConfig, AgentConfig]:
     """
     try:
         config = from_values(TrainConfig, directory.config["train"])
-        return config, from_values(agent_config_class(config.agent), directory.config["agent"])
+        return config, from_values(agent_entry(config.agent).config, directory.config["agent"])
     except (KeyError, TypeError, ValueError) as error:
         raise RunDirectoryError(
             f"{directory.path}/config.json is not the configuration of a run of this version: {error}"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from rewirl import _core, agents
 from rewirl.agents import AgentConfig
@@ -205,22 +204,8 @@ def start(config: TrainConfig, agent_config: AgentConfig, path: Path, progress: 
 def _refuse_actions(agent: str, environment: Environment) -> None:
     """Refuse an environment whose actions are not of a kind that the agent takes, as its class says."""
     kinds: dict[str, tuple[str, ...]] = {
-        name: getattr(kind, "ACTIONS", ("Box",)) for name, kind in agents.AGENTS.items()
+        name: getattr(entry.agent, "ACTIONS", ("Box",)) for name, entry in agents.AGENTS.items()
     }
     kind = environment.actions.kind
     others = [name for name, takes in kinds.items() if kind in takes]
     refuse_kind(environment.actions, environment.name, agent, kinds.get(agent, (kind,)), others)
-
-
-def agent_config_class(agent: str) -> type[AgentConfig]:
-    """Return the dataclass of an agent's settings.
-
-    Raises:
-        ValueError: there is no such agent; the nearest one is named.
-    """
-    if agent not in agents.AGENTS:
-        near = get_close_matches(agent, agents.AGENTS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"unknown agent {agent!r}; {hint}There are {', '.join(agents.AGENTS)}")
-    kind: type[AgentConfig] = get_type_hints(agents.AGENTS[agent].__init__)["config"]
-    return kind

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rewirl.experiments.sweep.file import Wanted
+from rewirl.experiments.sweep.file import RunRequest
 from rewirl.options.option import INDIFFERENT, SweepError, differing, settings
 from rewirl.storage import strict_json
 from rewirl.storage.bundle import PREVIOUS
@@ -53,15 +53,15 @@ class PlannedRun:
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> PlannedRun:
         """Return the run that `values` described."""
-        from rewirl.training.run import agent_config_class
+        from rewirl.agents import agent_entry
 
         config = from_values(TrainConfig, values["train"])
-        agent = from_values(agent_config_class(config.agent), values["agent"])
+        agent = from_values(agent_entry(config.agent).config, values["agent"])
         return cls(values["name"], Path(values["path"]), config, agent, values["after"])
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunStatus:
     """How far a run is, as its directory says without being locked."""
 
     state: str
@@ -69,7 +69,7 @@ class Standing:
     step: int
 
 
-def plan(wanted: Iterable[Wanted], directory: Path) -> dict[str, PlannedRun]:
+def plan(wanted: Iterable[RunRequest], directory: Path) -> dict[str, PlannedRun]:
     """Return the runs by name, each once, those that others wait for before them.
 
     Args:
@@ -81,7 +81,7 @@ def plan(wanted: Iterable[Wanted], directory: Path) -> dict[str, PlannedRun]:
     """
     runs: dict[str, PlannedRun] = {}
 
-    def add(want: Wanted) -> PlannedRun:
+    def add(want: RunRequest) -> PlannedRun:
         after = None if want.warm_up is None else add(want.warm_up)
         run = _planned(want, after, directory.absolute())
         there = runs.setdefault(run.name, run)
@@ -143,7 +143,7 @@ def other_settings(run: PlannedRun) -> list[str]:
     ]
 
 
-def standing(run: PlannedRun) -> Standing:
+def run_status(run: PlannedRun) -> RunStatus:
     """Return how far a run is. A finished one may have been stripped of its checkpoints: its metrics say so.
 
     One saved at its last step has not ended yet: a kill may have come before its policy was saved.
@@ -151,11 +151,11 @@ def standing(run: PlannedRun) -> Standing:
     ended = last_event(run.path / "metrics.jsonl")
     total = run.config.total_timesteps
     if ended.get("event") == "end" and isinstance(ended.get("step"), int) and ended["step"] >= total:
-        return Standing("finished", ended["step"])
+        return RunStatus("finished", ended["step"])
     saved = saved_step(run.path)
     if saved is not None and saved > total:
-        return Standing("finished", saved)
-    return Standing("begun" if (run.path / "config.json").exists() else "new", saved or 0)
+        return RunStatus("finished", saved)
+    return RunStatus("begun" if (run.path / "config.json").exists() else "new", saved or 0)
 
 
 def saved_step(path: Path) -> int | None:
@@ -168,7 +168,7 @@ def saved_step(path: Path) -> int | None:
     return max(steps, default=None)
 
 
-def _planned(want: Wanted, after: PlannedRun | None, directory: Path) -> PlannedRun:
+def _planned(want: RunRequest, after: PlannedRun | None, directory: Path) -> PlannedRun:
     chosen = dict(want.options)
     if after is not None:
         chosen["warm_up_policy"] = str(after.path)

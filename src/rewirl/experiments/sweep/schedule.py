@@ -1,0 +1,175 @@
+"""Runs a sweep: decides which run starts when and which is tried again, and keeps the state of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rewirl.experiments.sweep.deadline import Deadline
+from rewirl.experiments.sweep.executor import Executor, Message
+from rewirl.experiments.sweep.plan import PlannedRun, run_status, saved_step
+from rewirl.training.progress import Timed
+
+TRIES = 5
+"""How often in a row a run may be killed without having saved anything in between."""
+
+_TURN_SECONDS = 0.2
+_RETRY_SECONDS = 1.0
+_LOCK_SECONDS = 180.0
+"""How long to wait for the lock of a killed run: a network file system notices late that a machine is gone."""
+
+OVER = ("finished", "failed", "stopped", "in use", "left out", "no time")
+
+
+@dataclass
+class Row:
+    """The state of one run; the view shows it."""
+
+    run: PlannedRun
+    state: str = "waiting"
+    """"waiting", "running", or one of OVER."""
+    reason: str = ""
+    last_return: float | None = None
+    """The mean return of the latest evaluation."""
+    pace: Timed = field(default_factory=Timed)
+    attempted: bool = False
+    """Whether this sweep has started the run; one that was finished before is not started."""
+    kills: int = 0
+    """Since its last checkpoint."""
+    saved: int | None = None
+    """Step of its last checkpoint when it was last started."""
+    not_before: float = 0.0
+    locked_since: float | None = None
+
+
+class View(Protocol):
+    """What a person sees of a sweep."""
+
+    def changed(self, row: Row, text: str) -> None:
+        """Report a change of a run that is worth a line."""
+
+    def refresh(self, rows: Mapping[str, Row]) -> None:
+        """Update the view; called several times a second."""
+
+    def close(self, rows: Mapping[str, Row]) -> None:
+        """End the view: the sweep is over."""
+
+
+def run_sweep(
+    runs: Mapping[str, PlannedRun],
+    executor: Executor,
+    view: View,
+    stop: Callable[[], bool],
+    deadline: Deadline | None = None,
+) -> dict[str, Row]:
+    """Execute all runs that are not finished.
+
+    Args:
+        runs: by name, source runs before the runs that wait for them.
+        executor: executes them; closed at the end.
+        view: is told of every change.
+        stop: polled; once it is true, all runs are saved and left.
+        deadline: when all runs are saved and left anyway; runs that would not end before it are not started.
+
+    Returns:
+        The final state of each run, by name: one of OVER, or "waiting" after a stop.
+    """
+    rows = {name: Row(run) for name, run in runs.items()}
+    for row in rows.values():
+        status = run_status(row.run)
+        row.pace.begin(status.step, row.run.config.total_timesteps)
+        if status.state == "finished":
+            row.state = "finished"
+    stopping = False
+    try:
+        while True:
+            if not stopping and (stop() or (deadline is not None and deadline.passed())):
+                stopping = True
+                executor.stop()
+            if not stopping:
+                _start(rows, executor, view, deadline)
+            running = any(row.state == "running" for row in rows.values())
+            if not running and (stopping or all(row.state in OVER for row in rows.values())):
+                break
+            for name, message in executor.wait(_TURN_SECONDS):
+                _receive(rows[name], message, view, stopping)
+            view.refresh(rows)
+    finally:
+        executor.close()
+        view.close(rows)
+    return rows
+
+
+def _start(rows: Mapping[str, Row], executor: Executor, view: View, deadline: Deadline | None) -> None:
+    free = executor.workers - sum(row.state == "running" for row in rows.values())
+    for row in rows.values():
+        if row.state != "waiting":
+            continue
+        source = None if row.run.after is None else rows[row.run.after]
+        if source is not None and source.state == "no time":
+            row.state, row.reason = "no time", f"starts from the policy of {source.run.name}, which is not there"
+        elif source is not None and source.state in OVER and source.state != "finished":
+            row.state, row.reason = "left out", f"it starts from the policy of {source.run.name}, {source.state}"
+            view.changed(row, f"left out: {row.reason}")
+        elif (source is None or source.state == "finished") and free > 0 and time.monotonic() >= row.not_before:
+            refusal = "" if deadline is None else deadline.refusal(row.run)
+            if refusal:
+                row.state, row.reason = "no time", refusal
+                continue
+            row.state, row.attempted, row.saved = "running", True, saved_step(row.run.path)
+            executor.start(row.run.name, row.run.values())
+            free -= 1
+
+
+def _receive(row: Row, message: Message, view: View, stopping: bool) -> None:
+    if "begin" in message:
+        row.locked_since = None
+        row.pace.begin(message["begin"], message["total"])
+        where = f"continued at step {message['begin']:,}" if message["begin"] else "started"
+        view.changed(row, where)
+    elif "step" in message:
+        row.pace.mark(message["step"])
+        if "return" in message:
+            row.last_return = message["return"]
+    elif "message" in message:
+        view.changed(row, message["message"])
+    elif "ended" in message:
+        _end(row, message["ended"], message.get("reason", ""), view, stopping)
+
+
+def _end(row: Row, ended: str, reason: str, view: View, stopping: bool) -> None:
+    row.reason = reason
+    if ended == "finished":
+        row.state = "finished"
+        row.pace.mark(row.run.config.total_timesteps)
+        view.changed(row, "finished")
+    elif stopping and ended in ("stopped", "killed", "in use"):
+        row.state = "stopped"
+        view.changed(row, f"saved at step {saved_step(row.run.path) or 0:,}")
+    elif ended in ("stopped", "killed"):  # by somebody else
+        _try_again(row, reason or "stopped by a signal", view)
+    elif ended == "in use" and row.kills > 0:
+        # Its own killed process still holds the lock, or seems to.
+        now = time.monotonic()
+        row.locked_since = row.locked_since or now
+        if now - row.locked_since < _LOCK_SECONDS:
+            row.state, row.not_before = "waiting", now + _RETRY_SECONDS
+        else:
+            row.state = "failed"
+            view.changed(row, f"failed: {reason}")
+    else:
+        row.state = ended
+        view.changed(row, f"{'skipped' if ended == 'in use' else ended}: {reason}")
+
+
+def _try_again(row: Row, reason: str, view: View) -> None:
+    saved = saved_step(row.run.path)
+    row.kills = 1 if saved != row.saved else row.kills + 1
+    if row.kills >= TRIES:
+        row.state, row.reason = "failed", f"{reason}, {TRIES} times in a row without a checkpoint in between"
+        view.changed(row, f"failed: {row.reason}")
+    else:
+        row.state = "waiting"
+        view.changed(row, f"{reason}; it continues from {f'step {saved:,}' if saved else 'its start'}")
