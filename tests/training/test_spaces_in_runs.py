@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,15 @@ from sameness import metrics, same_to_the_bit
 from stand_in import StandInAgent, StandInReplay
 
 import rewirl
-from rewirl.agents import TD3Config
+from rewirl.agents import AGENTS, TD3Config
 from rewirl.environments.environment import Environment
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.options.train import TrainConfig
 from rewirl.storage.checkpoint import load_latest
 from rewirl.storage.policy_file import PolicyError, load_policy, save_policy
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
-from rewirl.training.config import TrainConfig
 from rewirl.training.evaluation import Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import DivergedError, Training
@@ -254,3 +256,61 @@ def test_in_an_environment_of_the_programs_own_the_policy_says_its_spaces_too():
     with runs.Run(config(eval_every=0), AGENT, Silent(), source) as run:
         run.train(lambda: run.training.step >= 10)
         assert run.policy_state()[1]["observation_space"] == run.environment.spaces.observations.values()
+
+
+@pytest.fixture
+def discrete_sac(monkeypatch):
+    """The settings of an agent of three networks that chooses between numbered actions."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "agents")
+    from discrete_sac import ENTRY, DiscreteSACConfig
+
+    monkeypatch.setitem(AGENTS, ENTRY.name, ENTRY)
+    return DiscreteSACConfig(
+        hidden_sizes=(16, 12),
+        topology=TopologyConfig(sparsity=0.4, adapt_every=20),
+        learning_starts=60,
+        batch_size=16,
+        buffer_size=150,
+    )
+
+
+@pytest.mark.parametrize("env, module", [("rewirl-tests/Parts-v0", "probe_environments"), ("CartPole-v1", None)])
+def test_an_agent_with_numbered_actions_trains_resumes_and_is_evaluated(tmp_path, discrete_sac, env, module, capfd):
+    kwargs = {"discrete": True} if module else {}
+    settings = config(agent="discrete-sac", env=env, env_module=module, env_kwargs=kwargs)
+    whole, parts_, beside = (tmp_path / name for name in ("whole", "parts", "beside"))
+    with runs.start(settings, discrete_sac, whole, Silent()) as run:
+        assert run.train().finished
+    with runs.start(settings, discrete_sac, parts_, Silent()) as run:
+        run.train(lambda: run.training.step >= 133)
+    with resume(parts_, Silent()) as run:
+        run.train()
+    same_to_the_bit(parts_, whole)
+    with runs.start(dataclasses.replace(settings, threads=2), discrete_sac, beside, Silent()) as run:
+        run.train()
+    assert metrics(beside) == metrics(whole) and capfd.readouterr() == ("", "")
+    policy = rewirl.load(whole)
+    environment = environment_source(env, kwargs, module).make_training().env
+    observation, _ = environment.reset(seed=0)
+    action = policy.predict(observation)
+    assert environment.action_space.contains(action)
+    environment.step(action)
+    evaluated = [line for line in metrics(whole) if line["event"] == "evaluation"]
+    assert policy.evaluate(2).returns == tuple(evaluated[-1]["returns"])
+    # Its actions before the first update may be those of a policy, with a random one now and then.
+    warm = dataclasses.replace(settings, warm_up_policy=str(whole), total_timesteps=60, eval_every=0)
+    with runs.start(warm, discrete_sac, tmp_path / "warm", Silent()) as run:
+        run.train()
+        replay = run.training.replay
+        chosen = TrainedPolicy.load(whole).act(replay.observations[:60])
+        assert 45 <= (replay.actions[:60].argmax(axis=1) == chosen).sum() <= 60
+    with pytest.raises(UnsuitableEnvironmentError, match="action space Box, but discrete-sac takes Discrete"):
+        runs.Run(config(agent="discrete-sac"), discrete_sac, Silent())
+
+
+def test_a_policy_whose_network_does_not_choose_as_its_spaces_say_is_refused(tmp_path, parts):
+    arrays, values = load_policy(parts / "policy")
+    actions = {"discrete_actions": {"size": 6, "start": 0, "dtype": "int64"}}
+    save_policy(tmp_path / "policy", arrays, {**values, **actions})
+    with pytest.raises(PolicyError, match="its network chooses Box actions, its spaces have Discrete"):
+        TrainedPolicy.load(tmp_path / "policy")

@@ -12,13 +12,13 @@ from rewirl.agents import AgentConfig
 from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource, environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError, refuse_kind
+from rewirl.options.train import TrainConfig
 from rewirl.replay import Replay
 from rewirl.saved import fields, shown
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.recorder import RunRecord
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.values import to_values
-from rewirl.training.config import TrainConfig
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import Outcome, Training
@@ -202,10 +202,7 @@ def start(config: TrainConfig, agent_config: AgentConfig, path: Path, progress: 
 
 
 def _refuse_actions(agent: str, environment: Environment) -> None:
-    """Refuse an environment whose actions are not of a kind that the agent takes, as its class says."""
-    kinds: dict[str, tuple[str, ...]] = {
-        name: getattr(entry.agent, "ACTIONS", ("Box",)) for name, entry in agents.AGENTS.items()
-    }
+    """Refuse an environment whose actions are not of a kind that the agent takes."""
     kind = environment.actions.kind
-    others = [name for name, takes in kinds.items() if kind in takes]
-    refuse_kind(environment.actions, environment.name, agent, kinds.get(agent, (kind,)), others)
+    others = [entry.name for entry in agents.AGENTS.values() if kind in entry.actions]
+    refuse_kind(environment.actions, environment.name, agent, agents.agent_entry(agent).actions, others)

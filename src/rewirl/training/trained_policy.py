@@ -47,8 +47,10 @@ class TrainedPolicy:
             spaces = Spaces.from_values(values)
             about = _about(values)
             actor = agents.load_policy(arrays, fields(values["actor"], "actor"))
-            if (actor.actor.sizes[0], actor.action_size) != (spaces.observation_size, spaces.action_size):
+            if (actor.observation_size, actor.action_size) != (spaces.observation_size, spaces.action_size):
                 raise ValueError("its sizes do not fit its networks")
+            if actor.actions != spaces.actions.kind:
+                raise ValueError(f"its network chooses {actor.actions} actions, its spaces have {spaces.actions.kind}")
         except KeyError as error:
             raise PolicyError(f"{path} is not a policy of Rewirl: {error.args[0]!r} is missing") from error
         except ValueError as error:

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.experiments.sweep.file import RunRequest
-from rewirl.options.option import INDIFFERENT, SweepError, differing, settings
+from rewirl.options.option import INDIFFERENT, SweepError
+from rewirl.options.resolve import differing, resolve
+from rewirl.options.train import TrainConfig
 from rewirl.storage import strict_json
 from rewirl.storage.bundle import PREVIOUS
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
 from rewirl.storage.values import from_values, to_values
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
 from rewirl.training.resume import settings_of
 from rewirl.training.run import Run
@@ -173,7 +174,8 @@ def _planned(want: RunRequest, after: PlannedRun | None, directory: Path) -> Pla
     if after is not None:
         chosen["warm_up_policy"] = str(after.path)
     try:
-        config, agent_config = settings(want.agent, want.env, want.seed, chosen)
+        axes = {"agent": want.agent, "env": want.env, "seed": want.seed}
+        config, agent_config = resolve({"threads": 1, **chosen, **axes})
     except (TypeError, ValueError) as error:
         raise SweepError(f"{want.where}: {want.agent} on {want.env}: {error}") from error
     different = differing(config, agent_config)
