@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import rewirl
-from rewirl.environments.environment import UnsuitableEnvironmentError
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.storage.policy_file import PolicyError
 
 SMALL = {"hidden_sizes": [16, 16], "learning_starts": 50, "batch_size": 10, "buffer_size": 500, "threads": 1}

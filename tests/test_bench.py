@@ -17,7 +17,8 @@ import pytest
 from rewirl import _core, nn
 from rewirl.bench import end_to_end, interleaved, kernels, phases, serve, updates
 from rewirl.bench.interleaved import Contestant
-from rewirl.cli.main import BENCHMARKS, main
+from rewirl.cli.bench import BENCHMARKS
+from rewirl.cli.main import main
 from rewirl.training.evaluation import Evaluation
 
 MACHINE = {"cpu": "abacus", "cores": 1, "instructions": [], "system": "none"}

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from rewirl.cli.main import COMMANDS, main
+from rewirl.cli.commands import COMMANDS
+from rewirl.cli.main import main
 
 PROBES = str(Path(__file__).parent / "training")
 SMALL = shlex.split(

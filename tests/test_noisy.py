@@ -14,6 +14,7 @@ from rewirl.storage.metrics_log import read_metrics
 from rewirl.training import run as runs
 from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
+from rewirl.training.resume import resume
 
 KWARGS = {"env": "Pendulum-v1", "fraction": 0.9}
 
@@ -119,7 +120,7 @@ def test_a_run_in_changing_permutations_is_resumed_and_evaluated_as_it_was(tmp_p
     for at in (190, 330):
         with runs.start(config, agent, tmp_path / str(at), Silent()) as first:
             first.train(lambda run=first.training, at=at: run.step >= at)
-        with runs.resume(tmp_path / str(at), Silent()) as second:
+        with resume(tmp_path / str(at), Silent()) as second:
             assert second.train().finished
             assert bits(second.training.state()) == expected
     evaluations = [line for line in read_metrics(tmp_path / "whole" / "metrics.jsonl") if line["event"] == "evaluation"]
@@ -136,7 +137,7 @@ def test_a_run_whose_noise_is_drawn_anew_is_resumed_to_the_bit(tmp_path):
         expected = bits(whole.training.state())
     with runs.start(config, agent, tmp_path / "parts", Silent()) as first:
         first.train(lambda: first.training.step >= 130)
-    with runs.resume(tmp_path / "parts", Silent()) as second:
+    with resume(tmp_path / "parts", Silent()) as second:
         assert second.train().finished
         assert bits(second.training.state()) == expected
     with runs.Run(config, TD3Config(**common), Silent()) as other:

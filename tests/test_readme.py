@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rewirl.topology import LayerState, Rule, TopologyConfig, rewire
-from rewirl.topology.rule import rule
+from rewirl.topology import LayerState, Rule, TopologyConfig, make_rule, rewire
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -25,7 +24,7 @@ def balanced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rule:
     (tmp_path / "my_rules.py").write_text(blocks[0])
     monkeypatch.syspath_prepend(str(tmp_path))
     name = re.findall(r"--rule (my_rules:\w+)", README)[0]
-    return rule(name, TopologyConfig())
+    return make_rule(name, TopologyConfig())
 
 
 def test_the_rule_in_the_readme_works_by_its_name_from_the_working_directory(tmp_path: Path) -> None:

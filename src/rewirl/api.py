@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rewirl.environments.environment import environment_source
+from rewirl.agents import AgentConfig, agent_entry
+from rewirl.environments.source import environment_source
 from rewirl.nn import Layer, SparseMLP
 from rewirl.presets.lookup import topology as default_topology
 from rewirl.storage.policy_file import save_policy
@@ -20,8 +21,8 @@ from rewirl.topology import TopologyConfig
 from rewirl.topology.config import making_room
 from rewirl.training.config import TrainConfig, default_threads
 from rewirl.training.evaluation import Evaluation, Evaluator
-from rewirl.training.progress import Progress, Silent, for_this_terminal
-from rewirl.training.run import Run, agent_config_class
+from rewirl.training.progress import Silent, Switchable, for_this_terminal
+from rewirl.training.run import Run
 from rewirl.training.signals import StopRequest
 from rewirl.training.trained_policy import TrainedPolicy, predict_in_bounds
 
@@ -101,7 +102,7 @@ class _Learner:
             ValueError: an option is unknown or impossible.
         """
         source = environment_source(env, env_kwargs, env_module)
-        self._progress = _Shown()
+        self._progress = Switchable()
         config = TrainConfig(
             agent=self.name,
             env=source.name,
@@ -170,7 +171,7 @@ class _Learner:
         if wanted is not None and wanted != self._directory:
             run.record_in(wanted)
             self._directory = wanted
-        self._progress.shown = for_this_terminal() if progress else Silent()
+        self._progress.to = for_this_terminal() if progress else Silent()
         with StopRequest() as stop:
             run.train(lambda: bool(stop))
         if stop.signal == signal.SIGINT:
@@ -330,35 +331,8 @@ def load(path: str | Path) -> Policy:
     return Policy(TrainedPolicy.load(Path(path)))
 
 
-class _Shown:
-    """Progress that can be shown or not from one call of `learn` to the next."""
-
-    def __init__(self) -> None:
-        self.shown: Progress = Silent()
-
-    def begin(self, step: int, total: int) -> None:
-        """See Progress."""
-        self.shown.begin(step, total)
-
-    def step(self, step: int) -> None:
-        """See Progress."""
-        self.shown.step(step)
-
-    def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
-        """See Progress."""
-        self.shown.evaluated(step, evaluation, density)
-
-    def message(self, text: str) -> None:
-        """See Progress."""
-        self.shown.message(text)
-
-    def end(self) -> None:
-        """See Progress."""
-        self.shown.end()
-
-
-def _settings(agent: str, env: str, options: Mapping[str, Any]) -> Any:
-    kind = agent_config_class(agent)
+def _settings(agent: str, env: str, options: Mapping[str, Any]) -> AgentConfig:
+    kind = agent_entry(agent).config
     of_topology = {field.name for field in dataclasses.fields(TopologyConfig)}
     of_agent = {field.name for field in dataclasses.fields(kind)} - {"topology"}
     for name in options:

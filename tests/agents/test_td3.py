@@ -347,7 +347,7 @@ def test_impossible_hyper_parameters_are_refused_by_name(changes, field):
 
 
 def test_unknown_agents_are_refused():
-    with pytest.raises(ValueError, match="no agent 'td4'; there are td3, static-td3, ds-td3"):
+    with pytest.raises(ValueError, match="unknown agent 'td4'; did you mean td3"):
         make_agent("td4", TD3Config(), OBSERVATION, ACTION, 0)
 
 

@@ -8,13 +8,9 @@ import probe_environments as probes
 import pytest
 from gymnasium import spaces
 
-from rewirl.environments.environment import (
-    Environment,
-    FaultyEnvironmentError,
-    UnsuitableEnvironmentError,
-    environment_source,
-    nearest_environment,
-)
+from rewirl.environments.environment import Environment, FaultyEnvironmentError
+from rewirl.environments.source import environment_source, nearest_environment
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 
 
 def test_actions_fill_each_dimensions_own_bounds():

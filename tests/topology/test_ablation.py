@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewirl.seeding import generator
-from rewirl.topology import LayerState, TopologyConfig, rewire
-from rewirl.topology.rule import rule
+from rewirl.topology import LayerState, TopologyConfig, make_rule, rewire
 from rewirl.topology.structure import Structure
 
 SPREAD = Structure.named("constant-fan-in")
@@ -25,7 +24,13 @@ def layer(weights, gradient=GRADIENT, shape=(3, 4)):
 
 def event(state, fraction, share, regrow=False):
     found = rewire(
-        rule("rigl", TopologyConfig()), state, fraction, generator(0, "t"), regrow, structure=SPREAD, ablate_below=share
+        make_rule("rigl", TopologyConfig()),
+        state,
+        fraction,
+        generator(0, "t"),
+        regrow,
+        structure=SPREAD,
+        ablate_below=share,
     )
     return sorted(state.places[found.dropped].tolist()), found.grown.tolist()
 
@@ -95,7 +100,7 @@ def test_connections_are_conserved_and_even_over_the_units_that_are_left(seed, d
         weights = np.round(rng.normal(size=len(places)), 1).astype(np.float32)
         gradient = np.round(rng.normal(size=shape) * rng.exponential(3, (shape[0], 1)), 1).astype(np.float32)
         state = LayerState(shape, places, weights, gradient.copy)
-        found = rewire(rule("set", config), state, fraction, rng, regrow, structure=SPREAD, ablate_below=share)
+        found = rewire(make_rule("set", config), state, fraction, rng, regrow, structure=SPREAD, ablate_below=share)
         kept = np.delete(places, found.dropped)
         after = np.concatenate([kept, found.grown])
         assert len(np.unique(after)) == len(after) == len(places)
@@ -109,7 +114,14 @@ def test_without_structure_or_with_groups_nothing_can_be_ablated():
     state = layer({0: 5, 1: 6, 4: 0.1, 5: 4, 10: 0.2, 11: 0.3})
     for structure in (None, Structure.named("2:4")):
         with pytest.raises(ValueError, match="only constant fan-in allows"):
-            rewire(rule("rigl", TopologyConfig()), state, 0.5, generator(0, "t"), structure=structure, ablate_below=0.3)
+            rewire(
+                make_rule("rigl", TopologyConfig()),
+                state,
+                0.5,
+                generator(0, "t"),
+                structure=structure,
+                ablate_below=0.3,
+            )
     for settings in ({"structure": "2:4"}, {}, {"structure": "constant-fan-in", "rule": "static"}):
         with pytest.raises(ValueError, match="ablate_below needs"):
             TopologyConfig(ablate_below=0.3, **settings)

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewirl.topology import LayerState, TopologyConfig, random_places, rewire
-from rewirl.topology.rule import RULES, rule
+from rewirl.topology import RULES, LayerState, TopologyConfig, make_rule, random_places, rewire
 from rewirl.topology.structure import Structure
 
 
@@ -37,7 +36,7 @@ def test_an_event_conserves_the_connections(name, spread, shape, density, fracti
         gradient = rng.normal(size=shape).astype(np.float32)
         state = LayerState(shape, places, weights, gradient.copy)
         found = rewire(
-            rule(name, config_of(name)), state, fraction, rng, regrow, structure=structure, ablate_below=share
+            make_rule(name, config_of(name)), state, fraction, rng, regrow, structure=structure, ablate_below=share
         )
         after = np.concatenate([np.delete(places, found.dropped), found.grown])
         assert len(np.unique(after)) == len(after) == len(places)
@@ -66,7 +65,7 @@ def test_events_follow_any_schedule_of_densities(name, shape, shares, fraction, 
         weights = rng.normal(size=len(places)).astype(np.float32)
         gradient = rng.normal(size=shape).astype(np.float32)
         state = LayerState(shape, places, weights, gradient.copy)
-        found = rewire(rule(name, config_of(name)), state, fraction, rng, regrow, connections=wanted)
+        found = rewire(make_rule(name, config_of(name)), state, fraction, rng, regrow, connections=wanted)
         after = np.concatenate([np.delete(places, found.dropped), found.grown])
         assert len(np.unique(after)) == len(after) == wanted
         if name == "prune":

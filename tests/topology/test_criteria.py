@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewirl.seeding import generator
-from rewirl.topology import LayerState, TopologyConfig, drop, grow, random_places, rewire
-from rewirl.topology.rule import rule
+from rewirl.topology import LayerState, TopologyConfig, make_rule, random_places, rewire
+from rewirl.topology.rules import drop, grow
 
 SHAPE = (2, 4)
 #                        0    1    2    3    4    5    6    7
@@ -23,7 +23,7 @@ def state():
 
 
 def event(name, fraction=0.5, regrow=False, **options):
-    found = rewire(rule(name, TopologyConfig(**options)), state(), fraction, generator(0, "t"), regrow)
+    found = rewire(make_rule(name, TopologyConfig(**options)), state(), fraction, generator(0, "t"), regrow)
     return state().places[found.dropped].tolist(), found.grown.tolist()
 
 
@@ -55,7 +55,7 @@ def test_random_drops_are_uniform_and_follow_the_stream():
     rng = generator(0, "many")
     counts = np.zeros(8)
     for _ in range(2000):
-        found = rewire(rule("set", config), state(), 0.25, rng)
+        found = rewire(make_rule("set", config), state(), 0.25, rng)
         counts[state().places[found.dropped]] += 1
     assert counts[[0, 3, 4, 6]] == pytest.approx(500, abs=90)
     assert event("set", drop="random") == event("set", drop="random")
@@ -63,13 +63,13 @@ def test_random_drops_are_uniform_and_follow_the_stream():
 
 def test_of_equal_gradients_the_lower_places_grow():
     flat = LayerState(SHAPE, np.array([2]), np.float32([1.0]), lambda: np.ones(SHAPE, np.float32))
-    assert rewire(rule("rigl", TopologyConfig()), flat, 1.0, generator(0, "t")).grown.tolist() == [0]
+    assert rewire(make_rule("rigl", TopologyConfig()), flat, 1.0, generator(0, "t")).grown.tolist() == [0]
 
 
 def test_fewer_connections_are_asked_for_and_the_smallest_go():
     def event(name, connections, fraction, **options):
         config = TopologyConfig(rule=name, initial_sparsity=0.0, **options)
-        found = rewire(rule(name, config), state(), fraction, generator(0, "t"), connections=connections)
+        found = rewire(make_rule(name, config), state(), fraction, generator(0, "t"), connections=connections)
         return state().places[found.dropped].tolist(), found.grown.tolist()
 
     assert event("prune", 3, 0.5) == ([4], [])  # whatever the fraction: it rewires nothing
@@ -92,10 +92,10 @@ def test_only_rules_that_ask_for_a_gradient_get_one():
         ("set", {"drop": "sensitivity"}, True),
         ("set", {"grow": "gradient"}, True),
     ):
-        assert rule(name, TopologyConfig(**options)).uses_gradient == asks
+        assert make_rule(name, TopologyConfig(**options)).uses_gradient == asks
     without = LayerState(SHAPE, np.array([2]), np.float32([1.0]))
     with pytest.raises(ValueError, match="uses_gradient = True"):
-        rewire(rule("rigl", TopologyConfig()), without, 1.0, generator(0, "t"))
+        rewire(make_rule("rigl", TopologyConfig()), without, 1.0, generator(0, "t"))
 
 
 @given(
@@ -113,15 +113,15 @@ def test_connections_are_conserved_whatever_the_criteria(seed, drops, grows, nam
     weights = np.round(rng.normal(size=len(places)), 1).astype(np.float32)
     gradient = np.round(rng.normal(size=shape), 1).astype(np.float32)
     layer = LayerState(shape, places, weights, gradient.copy)
-    found = rewire(rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow)
+    found = rewire(make_rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow)
     kept = np.delete(places, found.dropped)
     after = np.concatenate([kept, found.grown])
     assert len(np.unique(after)) == len(after) == len(places)
     wanted = int(rng.integers(layer.total + 1))
-    found = rewire(rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow, wanted)
+    found = rewire(make_rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow, wanted)
     follow = np.concatenate([np.delete(places, found.dropped), found.grown])
     assert len(np.unique(follow)) == len(follow) == wanted
-    found = rewire(rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow)
+    found = rewire(make_rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow)
     if grows == "gradient" and len(found.grown) and not regrow:
         free = np.setdiff1d(np.arange(layer.total), np.concatenate([places, found.grown]))
         strength = np.abs(gradient.reshape(-1))

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from rewirl.seeding import generator
-from rewirl.topology import LayerState, Rule, TopologyConfig, random_places, rewire
-from rewirl.topology.rule import rule
+from rewirl.topology import LayerState, Rule, TopologyConfig, make_rule, random_places, rewire
 from rewirl.topology.rules.set import SET
 
 
@@ -204,7 +203,7 @@ def test_static_stays_static_and_draws_nothing(event, regrow):
     state, fraction = event
     rng = generator(0, "t")
     before = rng.bit_generator.state
-    rewiring = rewire(rule("static", TopologyConfig(rule="static")), state, fraction, rng, regrow_dropped=regrow)
+    rewiring = rewire(make_rule("static", TopologyConfig(rule="static")), state, fraction, rng, regrow_dropped=regrow)
     assert len(rewiring.dropped) == len(rewiring.grown) == 0
     assert rng.bit_generator.state == before
 
@@ -302,10 +301,10 @@ class Unfinished(Rule):
 
 def test_rules_are_found_by_name():
     config = TopologyConfig(drop="magnitude")
-    found = rule("set", config)
+    found = make_rule("set", config)
     assert type(found) is SET and found.config is config and found.adapts
-    assert not rule("static", config).adapts
-    assert type(rule(f"{__name__}:OwnRule", config)) is OwnRule
+    assert not make_rule("static", config).adapts
+    assert type(make_rule(f"{__name__}:OwnRule", config)) is OwnRule
 
 
 @pytest.mark.parametrize(
@@ -319,13 +318,13 @@ def test_rules_are_found_by_name():
         (".rules:Mine", "cannot import"),
         ("rewirl.topology.rules.set:SETT", "did you mean SET"),
         ("rewirl.topology.config:TopologyConfig", "not a subclass"),
-        ("rewirl.topology.drop:halves", "not a subclass"),
+        ("rewirl.topology.rules.drop:halves", "not a subclass"),
         (f"{__name__}:Unfinished", "yet to define grow"),
     ],
 )
 def test_a_rule_that_cannot_be_is_refused_with_the_reason(name, message):
     with pytest.raises(ValueError, match=message):
-        rule(name, TopologyConfig())
+        make_rule(name, TopologyConfig())
 
 
 @pytest.mark.parametrize(("line", "raised"), [("1 / 0", "ZeroDivisionError"), ("raise SystemExit('no')", "SystemExit")])
@@ -333,7 +332,7 @@ def test_a_module_of_rules_that_cannot_be_imported_is_reported(line, raised, tmp
     (tmp_path / f"rules_of_{raised}.py").write_text(line + "\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=f"importing rules_of_{raised} raised {raised}"):
-        rule(f"rules_of_{raised}:Mine", TopologyConfig())
+        make_rule(f"rules_of_{raised}:Mine", TopologyConfig())
 
 
 def test_a_rule_that_does_not_adapt_is_not_even_asked():
@@ -346,5 +345,5 @@ def test_a_rule_that_does_not_adapt_is_not_even_asked():
 
 
 def test_static_would_keep_every_connection_if_it_were_asked():
-    static = rule("static", TopologyConfig())
+    static = make_rule("static", TopologyConfig())
     assert static.drop_score(layer((3, 4), [1, -1]), 1.0, generator(0, "t")).tolist() == [np.inf, np.inf]

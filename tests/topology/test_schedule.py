@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rewirl.topology import Schedule, TopologyConfig, density_at
+from rewirl.topology import TopologyConfig, density_at
+from rewirl.topology.schedule import ScheduleConfig
 
 
 def events(schedule, updates):
@@ -10,31 +11,26 @@ def events(schedule, updates):
 
 
 def test_events_fall_on_every_period_from_the_first_full_one():
-    assert events(Schedule(1000, 0.05), 3500) == [1000, 2000, 3000]
+    assert events(ScheduleConfig(adapt_every=1000), 3500) == [1000, 2000, 3000]
 
 
 def test_the_offset_moves_them_and_the_end_is_the_last():
-    assert events(Schedule(1000, 0.05, offset=2), 3500) == [2, 1002, 2002, 3002]
-    assert events(Schedule(10, 0.05, end=30), 100) == [10, 20, 30]
-    assert events(Schedule(10, 0.05, end=29), 100) == [10, 20]
-    assert events(Schedule(1, 0.05, end=0), 100) == []
+    assert events(ScheduleConfig(adapt_every=1000, adapt_offset=2), 3500) == [2, 1002, 2002, 3002]
+    assert events(ScheduleConfig(adapt_every=10, adapt_end=30), 100) == [10, 20, 30]
+    assert events(ScheduleConfig(adapt_every=10, adapt_end=29), 100) == [10, 20]
+    assert events(ScheduleConfig(adapt_every=1, adapt_end=0), 100) == []
 
 
 def test_the_fraction_is_constant():
-    assert {Schedule(10, 0.3).fraction_at(update) for update in (1, 10, 10**6)} == {0.3}
+    assert {ScheduleConfig(adapt_fraction=0.3).fraction_at(update) for update in (1, 10, 10**6)} == {0.3}
 
 
 def test_cosine_annealing_ends_at_zero():
-    schedule = Schedule(100, 0.4, end=1000, anneal="cosine")
+    schedule = ScheduleConfig(adapt_every=100, adapt_fraction=0.4, adapt_end=1000, anneal="cosine")
     assert schedule.fraction_at(0) == 0.4
     assert schedule.fraction_at(500) == pytest.approx(0.2)
     assert schedule.fraction_at(250) == pytest.approx(0.2 * (1 + 2**-0.5))
     assert schedule.fraction_at(1000) == schedule.fraction_at(5000) == pytest.approx(0)
-
-
-def test_it_comes_from_the_configuration():
-    config = TopologyConfig(adapt_every=500, adapt_fraction=0.1, adapt_offset=2, adapt_end=900_000, anneal="cosine")
-    assert Schedule.from_config(config) == Schedule(500, 0.1, 2, 900_000, "cosine")
 
 
 def test_a_changing_density_follows_the_cubic():
@@ -74,7 +70,16 @@ def test_cosine_annealing_needs_an_end(end):
         TopologyConfig(anneal="cosine", adapt_end=end)
 
 
-@pytest.mark.parametrize("arguments", [(0, 0.1), (10, -0.1), (10, 1.1), (10, 0.1, 10), (10, 0.1, -1)])
-def test_impossible_schedules_are_refused(arguments):
-    with pytest.raises(ValueError, match="must be"):
-        Schedule(*arguments)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"adapt_every": 0},
+        {"adapt_fraction": -0.1},
+        {"adapt_fraction": 1.1},
+        {"adapt_offset": 1000},
+        {"adapt_offset": -1},
+    ],
+)
+def test_impossible_schedules_are_refused_by_name(settings):
+    with pytest.raises(ValueError, match=f"{next(iter(settings))} must be"):
+        ScheduleConfig(**settings)

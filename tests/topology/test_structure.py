@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from rewirl.seeding import generator
-from rewirl.topology import LayerState, Rule, TopologyConfig, densities, random_topology, rewire
-from rewirl.topology.rule import rule
+from rewirl.topology import LayerState, Rule, TopologyConfig, densities, make_rule, random_topology, rewire
 from rewirl.topology.structure import Structure
 
 
@@ -69,7 +68,9 @@ def test_an_event_by_hand():
     structure = Structure.named("constant-fan-in")
 
     def event(fraction, regrow=False):
-        found = rewire(rule("rigl", TopologyConfig()), state, fraction, generator(0, "t"), regrow, structure=structure)
+        found = rewire(
+            make_rule("rigl", TopologyConfig()), state, fraction, generator(0, "t"), regrow, structure=structure
+        )
         return state.places[found.dropped].tolist(), found.grown.tolist()
 
     assert event(0.25) == ([0], [3])
@@ -83,9 +84,9 @@ def test_a_group_loses_no_more_than_it_has_room_for():
         (2, 3), np.array([0, 1, 3, 4]), np.float32([0.1, 0.2, 5, 6]), lambda: np.ones((2, 3), np.float32)
     )
     structure = Structure.named("constant-fan-in")
-    found = rewire(rule("rigl", TopologyConfig()), state, 0.5, generator(0, "t"), structure=structure)
+    found = rewire(make_rule("rigl", TopologyConfig()), state, 0.5, generator(0, "t"), structure=structure)
     assert state.places[found.dropped].tolist() == [0] and found.grown.tolist() == [2]  # 0.2 stays, there is one free
-    anywhere = rewire(rule("rigl", TopologyConfig()), state, 0.5, generator(0, "t"), True, structure=structure)
+    anywhere = rewire(make_rule("rigl", TopologyConfig()), state, 0.5, generator(0, "t"), True, structure=structure)
     assert state.places[anywhere.dropped].tolist() == [0, 1] and len(anywhere.grown) == 2
 
 
@@ -105,7 +106,7 @@ def test_the_structure_stays_whatever_the_criteria(seed, name, drops, grows, fra
     gradient = np.round(rng.normal(size=shape), 1).astype(np.float32)
     state = LayerState(shape, places, weights, gradient.copy)
     config = TopologyConfig(drop=drops, grow=grows)
-    found = rewire(rule("set", config), state, fraction, rng, regrow, structure=structure)
+    found = rewire(make_rule("set", config), state, fraction, rng, regrow, structure=structure)
     kept = np.delete(places, found.dropped)
     after = np.concatenate([kept, found.grown])
     assert len(np.unique(after)) == len(after) == len(places)

@@ -30,6 +30,7 @@ from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training import run as runs
 from rewirl.training.loop import DivergedError
 from rewirl.training.progress import Silent
+from rewirl.training.resume import resume
 
 REFUSALS = (ValueError, CheckpointError, PolicyError, RunDirectoryError)
 """What the command line turns into one message and exit code 2."""
@@ -87,7 +88,7 @@ def _resume(attack: Attack, run: Path) -> list[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            resumed = runs.resume(run, shown, TOTAL if attack.target != "fresh" else None)
+            resumed = resume(run, shown, TOTAL if attack.target != "fresh" else None)
     except REFUSALS as error:
         if attack.target == "checkpoint":
             return ["problem", f"the checkpoint before was not used: {type(error).__name__}: {error}"[:400]]

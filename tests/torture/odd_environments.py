@@ -27,7 +27,8 @@ from scenario import Score, scenario
 
 from rewirl.agents import SACConfig, TD3Config
 from rewirl.cli.main import main
-from rewirl.environments.environment import UnsuitableEnvironmentError, environment_source
+from rewirl.environments.source import environment_source
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.storage.checkpoint import load_checkpoint, load_latest
 from rewirl.topology import TopologyConfig
 from rewirl.training import evaluation

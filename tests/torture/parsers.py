@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from mutation import json_text, mutated_arrays, mutated_bytes, mutated_json, packed, unpacked
 
-from rewirl import api
-from rewirl.environments.environment import FaultyEnvironmentError, UnsuitableEnvironmentError
+from rewirl import agents, api
+from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
 from rewirl.experiments.report.run_data import read_run
 from rewirl.experiments.sweep.file import EXPERIMENTS, read_sweep
@@ -37,6 +38,7 @@ from rewirl.training import run as runs
 from rewirl.training.config import TrainConfig
 from rewirl.training.loop import DivergedError
 from rewirl.training.progress import Silent
+from rewirl.training.resume import resume, settings_of
 
 ACCEPTED, REFUSED = (1, 0), (0, 1)
 
@@ -54,7 +56,7 @@ def small_run(path: Path, agent: str, steps: int, **settings: Any) -> None:
     config = TrainConfig(
         agent=agent, env="Pendulum-v1", total_timesteps=steps, eval_every=0, checkpoint_every=0, threads=1
     )
-    kind = runs.agent_config_class(agent)
+    kind = agents.agent_entry(agent).config
     topology = TopologyConfig(sparsity=0.5 if agent.startswith("ds") else 0.0, adapt_every=5)
     sizes = {"hidden_sizes": (6, 5), "batch_size": 8, "learning_starts": 10, "buffer_size": 50}
     with runs.start(config, kind(topology=topology, **sizes, **settings), path, Silent()) as run:
@@ -218,7 +220,7 @@ class Checkpoint(Bundles):
             (path / "metrics.jsonl").write_text('{"event": "start", "step": 0}\n' * 20)
             try:
                 load_checkpoint(saved)
-                run = runs.resume(path, Silent(), 40)
+                run = resume(path, Silent(), 40)
             except (
                 RunDirectoryError,
                 CheckpointError,
@@ -514,7 +516,7 @@ class Config(Target):
             (path / "config.json").write_bytes(data)
             try:
                 with RunDirectory.open(path, lock=False) as opened:
-                    config, agent = runs.settings_of(opened)
+                    config, agent = settings_of(opened)
             except RunDirectoryError:
                 return REFUSED
             strict_json.canonical({"train": to_values(config), "agent": to_values(agent)}, "settings")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from parsers import small_run
 
+from rewirl.agents import SACConfig
 from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.experiments.report.run_data import read_run
 from rewirl.experiments.sweep.file import read_sweep
@@ -22,8 +23,8 @@ from rewirl.storage.policy_file import PolicyError, load_policy, save_policy
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 from rewirl.storage.values import from_values
 from rewirl.topology import TopologyConfig
-from rewirl.training import run
 from rewirl.training.progress import Silent
+from rewirl.training.resume import resume, settings_of
 from rewirl.training.trained_policy import TrainedPolicy
 
 SMALL = 'agents = ["ds-td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n'
@@ -76,11 +77,11 @@ def test_settings_of_other_kinds_are_refused(signed, finished, name, value):
         RunDirectory.open(signed(config), lock=False) as opened,
         pytest.raises(RunDirectoryError, match=rf"{name}(\[1\])? is .*, which is not"),
     ):
-        run.settings_of(opened)
+        settings_of(opened)
 
 
 def test_settings_of_the_right_kinds_are_taken():
-    kind = run.agent_config_class("sac")
+    kind = SACConfig
     values = {"hidden_sizes": [4, 5], "temperature": 1, "target_entropy": None, "topology": {"lambdas": [7, 64.0]}}
     made = from_values(kind, values)
     assert (made.hidden_sizes, made.temperature, type(made.temperature)) == ((4, 5), 1.0, float)
@@ -159,7 +160,7 @@ def refused_on_resuming(path, finished, arrays, values):
     (path / "metrics.jsonl").write_bytes((finished / "metrics.jsonl").read_bytes())
     save_checkpoint(path / "checkpoints", 33, arrays, values)
     with pytest.raises(CheckpointError, match="does not fit the run"):
-        run.resume(path, Silent(), 40)
+        resume(path, Silent(), 40)
 
 
 def test_weights_that_are_not_finite_at_a_rewiring_are_divergence():

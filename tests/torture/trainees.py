@@ -24,6 +24,7 @@ import pytest
 from sameness import metrics, same_to_the_bit
 
 import rewirl.training.run
+from rewirl import processes
 from rewirl.cli.main import main
 from rewirl.storage.bundle import PREVIOUS
 from rewirl.storage.checkpoint import load_checkpoint
@@ -133,7 +134,7 @@ def _train(
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         os.fsync = lambda descriptor: None
         if not real_evaluation:
-            evaluation_process.subprocess = _ForkingSubprocess  # type: ignore[attr-defined]
+            processes.subprocess = _ForkingSubprocess  # type: ignore[attr-defined]
         prepare()
         try:
             main(arguments)
@@ -181,7 +182,7 @@ class _ForkedEvaluation:
 
 
 class _ForkingSubprocess:
-    """What the evaluation process uses of the module subprocess."""
+    """What `rewirl.processes` uses of the module subprocess."""
 
     Popen = _ForkedEvaluation
     DEVNULL = subprocess.DEVNULL

@@ -17,7 +17,8 @@ import pytest
 
 from rewirl import _core
 from rewirl.agents import TD3Config, make_agent
-from rewirl.environments.environment import FaultyEnvironmentError, environment_source
+from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.source import environment_source
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 from rewirl.training import evaluation_process

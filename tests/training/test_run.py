@@ -19,7 +19,9 @@ import pytest
 from sameness import metrics, same_to_the_bit
 
 from rewirl.agents import TD3Config
-from rewirl.environments.environment import FaultyEnvironmentError, UnsuitableEnvironmentError, environment_source
+from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.source import environment_source
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.storage.checkpoint import CheckpointError, load_latest
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.topology import TopologyConfig
@@ -27,6 +29,7 @@ from rewirl.training import run as runs
 from rewirl.training.config import TrainConfig
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.progress import Silent
+from rewirl.training.resume import resume
 from rewirl.training.trained_policy import TrainedPolicy
 
 # Rewired on every fifth update, so that a resumed run meets topologies that have moved apart from their targets.
@@ -118,7 +121,7 @@ def test_killed_and_resumed_is_the_uninterrupted_run_to_the_bit(tmp_path, uninte
     orphan = path / "checkpoints" / ".tmp-step-000000999"  # as a kill in the middle of a checkpoint leaves it
     orphan.mkdir(parents=True, exist_ok=True)
     (orphan / "agent.safetensors").write_bytes(b"half")
-    with runs.resume(path, Silent()) as run:
+    with resume(path, Silent()) as run:
         assert not orphan.exists()
         assert run.train().finished
     same_to_the_bit(path, uninterrupted)
@@ -131,13 +134,13 @@ def test_a_signal_saves_the_run_and_resuming_it_is_exact_and_idempotent(tmp_path
     stopped = train_and_kill(path, 187, by)
     assert stopped.returncode == 128 + by, stopped.stderr
     assert f"stopped by {by.name} and saved at step 188; go on with: rewirl resume {path}" in stopped.stdout
-    with runs.resume(path, Silent()) as run:
+    with resume(path, Silent()) as run:
         assert run.train().finished
     same_to_the_bit(path, uninterrupted)
     saved = [line for line in metrics(path) if not (line["event"] == "checkpoint" and line["step"] == 188)]
     assert saved == metrics(uninterrupted)
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
-    assert runs.resume(path, Silent()) is None
+    assert resume(path, Silent()) is None
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
 
 
@@ -181,7 +184,7 @@ def test_killed_with_an_evaluation_in_flight_and_resumed_is_the_uninterrupted_ru
     path = tmp_path / "run"
     killed = train_and_kill(path, at, signal.SIGKILL, IN_FLIGHT + KILL_AT, "--threads", "2")
     assert (killed.returncode, killed.stderr) == (-signal.SIGKILL, "")  # and no other process holds its output open
-    with runs.resume(path, Silent()) as run:  # nor its directory
+    with resume(path, Silent()) as run:  # nor its directory
         assert run.train().finished
     same_to_the_bit(path, uninterrupted)
     assert metrics(path) == metrics(uninterrupted)
@@ -195,7 +198,7 @@ def test_a_signal_with_an_evaluation_in_flight_waits_for_it(tmp_path, uninterrup
     assert (stopped.returncode, stopped.stderr) == (128 + by, "")
     assert f"stopped by {by.name} and saved at step 106" in stopped.stdout
     assert metrics(path)[-2]["event"] == "diagnostics" and metrics(path)[-2]["step"] == 100
-    with runs.resume(path, Silent()) as run:
+    with resume(path, Silent()) as run:
         assert run.train().finished
     same_to_the_bit(path, uninterrupted)
     assert [line for line in metrics(path) if line["step"] != 106] == metrics(uninterrupted)
@@ -251,11 +254,11 @@ def test_the_record_of_drift_is_what_the_final_topology_says(uninterrupted):
 
 def test_a_finished_run_can_go_on_and_equals_the_longer_run(tmp_path, uninterrupted):
     path = trained(tmp_path / "run", config(total_timesteps=250))
-    assert runs.resume(path, Silent()) is None
-    with runs.resume(path, Silent(), total_timesteps=400) as run:
+    assert resume(path, Silent()) is None
+    with resume(path, Silent(), total_timesteps=400) as run:
         assert run.train().finished
     same_to_the_bit(path, uninterrupted)
-    assert runs.resume(path, Silent()) is None
+    assert resume(path, Silent()) is None
 
 
 def test_a_corrupt_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path, uninterrupted, capsys):
@@ -264,7 +267,7 @@ def test_a_corrupt_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path,
     content = bytearray(newest.read_bytes())
     content[-5] ^= 1
     newest.write_bytes(content)
-    with runs.resume(path, Silent()) as run:
+    with resume(path, Silent()) as run:
         assert run.training.step == 350
         run.train()
     assert "agent.safetensors" in capsys.readouterr().err
@@ -277,14 +280,14 @@ def test_no_sound_checkpoint_at_all_is_refused_rather_than_started_over(tmp_path
     for file in path.rglob("*.safetensors"):
         file.write_bytes(b"")
     with pytest.raises(CheckpointError):
-        runs.resume(path, Silent())
+        resume(path, Silent())
 
 
 def test_a_run_in_use_or_of_another_configuration_is_refused(tmp_path):
     path = tmp_path / "run"
     with runs.start(config(), AGENT, path, Silent()):
         with pytest.raises(RunDirectoryError, match="in use"):
-            runs.resume(path, Silent())
+            resume(path, Silent())
         with pytest.raises(RunDirectoryError, match="in use"):
             runs.start(config(), AGENT, path, Silent())
     with pytest.raises(RunDirectoryError, match=r"train.seed: 3 there, 4 here"):
@@ -358,12 +361,12 @@ def test_a_run_killed_after_its_last_checkpoint_gets_its_policy_and_its_end_when
     path = tmp_path / "run"
     killed_in(monkeypatch, name, when, path)
     assert load_latest(path / "checkpoints", pytest.fail).step == 400
-    with runs.resume(path, Silent()) as run:
+    with resume(path, Silent()) as run:
         outcome = run.train()
         assert outcome.finished and outcome.saved
     same_to_the_bit(path, uninterrupted)
     assert metrics(path) == metrics(uninterrupted)
-    assert runs.resume(path, Silent()) is None
+    assert resume(path, Silent()) is None
 
 
 def test_a_run_whose_last_policy_could_not_be_saved_has_not_ended(tmp_path, uninterrupted, monkeypatch):
@@ -377,7 +380,7 @@ def test_a_run_whose_last_policy_could_not_be_saved_has_not_ended(tmp_path, unin
     with monkeypatch.context() as patched, runs.start(config(), AGENT, path, Silent()) as run:
         patched.setattr(recorder, "save_policy", full)
         assert not run.train().saved
-    with runs.resume(path, Silent()) as run:
+    with resume(path, Silent()) as run:
         assert run.train().saved
     same_to_the_bit(path, uninterrupted)
     assert metrics(path) == metrics(uninterrupted)
@@ -387,7 +390,7 @@ def test_a_run_saved_before_its_first_evaluation_starts_once(tmp_path, uninterru
     path = tmp_path / "run"
     with runs.start(config(), AGENT, path, Silent()) as run:
         assert run.train(lambda: True).step == 0
-    with runs.resume(path, Silent()) as run:
+    with resume(path, Silent()) as run:
         run.train()
     same_to_the_bit(path, uninterrupted)
     assert [line for line in metrics(path) if line != {"event": "checkpoint", "step": 0}] == metrics(uninterrupted)
@@ -428,7 +431,7 @@ def test_lines_that_wait_for_room_when_a_checkpoint_is_saved_are_in_a_run_resume
 
         run.train(around)
     shutil.rmtree(path / "checkpoints" / "step-000000200")
-    with runs.resume(path, Silent()) as run:
+    with resume(path, Silent()) as run:
         assert run.training.step == 140
         run.train()
     same_to_the_bit(path, uninterrupted)
@@ -446,21 +449,19 @@ def test_a_log_that_cannot_be_opened_is_refused_with_its_name_and_frees_the_dire
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    begin = (
-        (lambda: runs.resume(path, Silent(), 200)) if resumed else (lambda: runs.start(config(), AGENT, path, Silent()))
-    )
+    begin = (lambda: resume(path, Silent(), 200)) if resumed else (lambda: runs.start(config(), AGENT, path, Silent()))
     with monkeypatch.context() as patched:
         patched.setattr(metrics_log, "sync_directory", full)
         with pytest.raises(RunDirectoryError, match=r"metrics\.jsonl cannot be written: No space left"):
             begin()
-    with runs.resume(path, Silent(), 200) as run:
+    with resume(path, Silent(), 200) as run:
         assert run.train().finished
 
 
 def test_the_policy_file_is_enough_to_act_and_to_find_the_environment_again(uninterrupted):
     policy = TrainedPolicy.load(uninterrupted)
     observations = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
-    with runs.resume(uninterrupted, Silent(), total_timesteps=401) as run:
+    with resume(uninterrupted, Silent(), total_timesteps=401) as run:
         np.testing.assert_array_equal(policy.act(observations), run.agent.predict(observations))
     assert policy.source().id == "rewirl-tests/Drift-v0"
     actions = policy.predict(observations)
@@ -515,6 +516,6 @@ def test_the_real_thing_on_mujoco_resumes_to_the_bit(tmp_path):
     trained(tmp_path / "whole", settings, agent)
     with runs.start(settings, agent, tmp_path / "parts", Silent()) as run:
         run.train(lambda: run.training.step >= 271)
-    with runs.resume(tmp_path / "parts", Silent()) as run:
+    with resume(tmp_path / "parts", Silent()) as run:
         run.train()
     same_to_the_bit(tmp_path / "whole", tmp_path / "parts")

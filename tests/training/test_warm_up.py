@@ -15,13 +15,16 @@ from gymnasium import spaces
 
 from rewirl import seeding
 from rewirl.agents import TD3Config
-from rewirl.environments.environment import Environment, UnsuitableEnvironmentError, environment_source
+from rewirl.environments.environment import Environment
+from rewirl.environments.source import environment_source
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.storage.checkpoint import load_latest
 from rewirl.storage.policy_file import PolicyError
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
 from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
+from rewirl.training.resume import resume
 from rewirl.training.trained_policy import TrainedPolicy
 from rewirl.training.warm_up import WarmUp, load_warm_up_policy
 
@@ -100,7 +103,7 @@ def test_it_resumes_to_the_bit_and_needs_the_policy_only_while_it_warms_up(tmp_p
             run.train(lambda run=run, at=at: run.training.step >= at)
         if at > 60:
             shutil.rmtree(mine)
-        with runs.resume(path, Silent()) as run:
+        with resume(path, Silent()) as run:
             run.train()
         assert arrays(path) == arrays(whole)
 
@@ -112,13 +115,13 @@ def test_a_policy_that_changed_or_went_during_the_warm_up_is_refused(tmp_path, t
         run.train(lambda: run.training.step >= 20)
     shutil.rmtree(mine)
     with pytest.raises(PolicyError, match="does not exist"):
-        runs.resume(path, Silent())
+        resume(path, Silent())
     trained(mine, config(seed=8, total_timesteps=70))
     with pytest.raises(PolicyError, match=r"has changed since the run began .* of step 70 now, it was of step 120"):
-        runs.resume(path, Silent())
+        resume(path, Silent())
     shutil.rmtree(mine)
     shutil.copytree(teacher, mine)
-    with runs.resume(path, Silent()) as run:
+    with resume(path, Silent()) as run:
         assert run.train().finished
 
 

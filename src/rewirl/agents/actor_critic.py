@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.agents.config import AgentConfig
+from rewirl.agents.cost import Cost
 from rewirl.agents.dormancy import dormant_share, recycle
 from rewirl.agents.policy import Policy
 from rewirl.nn import Group, Initialisation, Pool, SparseMLP, TargetNetwork, empty_tiles
 from rewirl.replay import Batch, Replay
 from rewirl.saved import count, fields, shown
-
-ONLINE = ("actor", "critic1", "critic2")
 
 # Dynamic-capacity buffer of RLx2 (Tan et al. 2023): updates between two looks at the oldest transitions, and how many.
 FORGET_EVERY, FORGET_AT_ONCE = 10_000, 2048
@@ -43,8 +42,14 @@ class ActorCritic:
         ValueError: the sparsity is impossible for these sizes, or there is no such rule.
     """
 
+    ONLINE: ClassVar[tuple[str, ...]] = ("actor", "critic1", "critic2")
+    """The networks that learn."""
+
     TARGETS: ClassVar[tuple[str, ...]] = ()
     """Which of the online networks have a target."""
+
+    COST: ClassVar[Cost]
+    """What training costs."""
 
     STREAMS: ClassVar[Mapping[str, str]] = {}
     """The purpose of each random stream, by its name."""
@@ -81,7 +86,7 @@ class ActorCritic:
         hidden = list(config.hidden_sizes)
         sizes = {"actor": [observation_size, *hidden, actor_outputs]}
         sizes |= {critic: [observation_size + action_size, *hidden, 1] for critic in ("critic1", "critic2")}
-        online = {n: sparse_network(sizes[n], config.topology, seed, n, initialisation) for n in ONLINE}
+        online = {n: sparse_network(sizes[n], config.topology, seed, n, initialisation) for n in self.ONLINE}
         self._assemble(online, {name: TargetNetwork(online[name]) for name in self.TARGETS})
 
     def _assemble(self, online: dict[str, SparseMLP], targets: dict[str, TargetNetwork]) -> None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.nn import Initialisation, SparseMLP, Tiles
 from rewirl.saved import count, fields
 from rewirl.topology import (
     LayerState,
-    Schedule,
     TopologyConfig,
     densities,
-    density_at,
+    drop_scores,
+    layer_budgets,
+    make_rule,
     random_topology,
     rewire,
-    shares_of_best,
 )
-from rewirl.topology.rule import drop_scores, rule
 
 
 def sparse_network(
@@ -57,20 +58,19 @@ class Adaptation:
     """
 
     def __init__(self, config: TopologyConfig, seed: int) -> None:
-        """See the class."""
-        self.rule = rule(config.rule, config)
-        self.schedule = Schedule.from_config(config)
-        self._config = config
-        self._rng = seeding.generator(seed, "adaptation")
+        """Look the rule up, and begin the stream of growth."""
+        self.rule = make_rule(config.rule, config)
         self.rewired = 0
         """Connections rewired so far, in all networks."""
+        self._config = config
+        self._rng = seeding.generator(seed, "adaptation")
 
     def due(self, update: int) -> bool:
-        """Whether an event falls on this update, counted from 1."""
-        return self.rule.adapts and self.schedule.due(update)
+        """Tell whether an event falls on this update, counted from 1."""
+        return self.rule.adapts and self._config.due(update)
 
     def adapt(self, name: str, network: SparseMLP, update: int, batch: Tiles) -> None:
-        """Rewire every sparse layer of a network; the number of connections stays what it is, or follows its schedule.
+        """Rewire every sparse layer of a network; each keeps its number of connections, or follows its schedule.
 
         Args:
             name: of the network.
@@ -78,22 +78,27 @@ class Adaptation:
             update: number of the gradient update, from 1.
             batch: of that step, whose gradient rules may ask for.
         """
-        c, fraction = self._config, self.schedule.fraction_at(update)
-        every_wanted = self._wanted(name, network, update, batch)
-        for index, (layer, wanted) in enumerate(zip(network.layers, every_wanted, strict=True)):
-            if layer.dense and wanted == layer.connections:
+        c, fraction = self._config, self._config.fraction_at(update)
+
+        def scores(index: int) -> NDArray[np.float64]:
+            return drop_scores(self.rule, self._layer_state(network, index, batch), fraction, self._rng)
+
+        shapes = [layer.shape for layer in network.layers]
+        connections = [layer.connections for layer in network.layers]
+        budgets = layer_budgets(c.of(name), shapes, connections, update, scores)
+        for index, (layer, budget) in enumerate(zip(network.layers, budgets, strict=True)):
+            if layer.dense and budget == layer.connections:
                 continue
-            state = self._layer_state(network, index, batch)
             hidden = index < len(network.layers) - 1
             change = rewire(
                 self.rule,
-                state,
+                self._layer_state(network, index, batch),
                 fraction,
                 self._rng,
-                c.regrow_dropped,
-                wanted,
-                c.spread,
-                c.ablate_below if hidden else 0.0,
+                regrow_dropped=c.regrow_dropped,
+                connections=budget,
+                structure=c.spread,
+                ablate_below=c.ablate_below if hidden else 0.0,
             )
             if len(change.dropped) or len(change.grown):
                 network.rewire(index, change.dropped, change.grown)
@@ -103,35 +108,6 @@ class Adaptation:
         layer = network.layers[index]
         gradient = partial(network.dense_gradient, index, batch) if self.rule.uses_gradient else None
         return LayerState(layer.shape, layer.places(), layer.values, gradient)
-
-    def _wanted(self, name: str, network: SparseMLP, update: int, batch: Tiles) -> list[int]:
-        """Return how many connections each layer is to have after an event on this update."""
-        c = self._config
-        if c.initial_sparsity is None:
-            return [layer.connections for layer in network.layers]
-        if c.distribution == "global":
-            return self._wanted_of_network(name, network, update, batch)
-        shapes = [layer.shape for layer in network.layers]
-        initial, final = (densities(config.of(name), shapes) for config in (c.at_start, c))
-        wanted = [
-            round(density_at(update, first, last, c.sparsity_start, c.sparsity_end) * math.prod(shape))
-            for first, last, shape in zip(initial, final, shapes, strict=True)
-        ]
-        if c.distribution == "connectivity":  # a layer that gets nothing may by chance have begun with some more
-            return [max(count, layer.connections) for count, layer in zip(wanted, network.layers, strict=True)]
-        return wanted
-
-    def _wanted_of_network(self, name: str, network: SparseMLP, update: int, batch: Tiles) -> list[int]:
-        """Return the same where the connections of all layers are ranked together (Arnob et al. 2021)."""
-        c, places = self._config, sum(math.prod(layer.shape) for layer in network.layers)
-        sparsity = c.of(name).sparsity
-        assert sparsity is not None  # the configuration has seen to it
-        count = round(density_at(update, 1.0, 1 - sparsity, c.sparsity_start, c.sparsity_end) * places)
-        if count >= network.connections:
-            return [layer.connections for layer in network.layers]
-        fraction, depth = self.schedule.fraction_at(update), len(network.layers)
-        states = [self._layer_state(network, index, batch) for index in range(depth)]
-        return shares_of_best([drop_scores(self.rule, state, fraction, self._rng) for state in states], count)
 
     def state(self) -> dict[str, Any]:
         """Return everything an exact continuation needs, as JSON values."""

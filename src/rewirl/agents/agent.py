@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.agents.config import AgentConfig
+from rewirl.agents.cost import Cost
 from rewirl.nn import SparseMLP
 from rewirl.replay import Replay
 
@@ -15,11 +17,28 @@ from rewirl.replay import Replay
 class Agent(Protocol):
     """An agent that learns from a replay memory. Actions are in [-1, 1] per dimension; it knows no environment."""
 
+    ONLINE: ClassVar[tuple[str, ...]]
+    """The networks that learn, by name."""
+
+    TARGETS: ClassVar[tuple[str, ...]]
+    """Those of them that have a target network."""
+
+    COST: ClassVar[Cost]
+    """What training costs."""
+
     name: str
-    config: Any
     observation_size: int
     action_size: int
     updates: int
+
+    def __init__(
+        self, name: str, config: AgentConfig, observation_size: int, action_size: int, seed: int, threads: int
+    ) -> None:
+        """Make an agent; arguments as for `make_agent`."""
+
+    @property
+    def config(self) -> AgentConfig:
+        """Its settings."""
 
     def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return an action with exploration noise, float32 [action], for an observation float32 [observation]."""

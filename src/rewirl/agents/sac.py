@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rewirl.agents.actor_critic import ActorCritic
 from rewirl.agents.config import AgentConfig
+from rewirl.agents.cost import Cost
 from rewirl.agents.temperature import Temperature
 from rewirl.nn import SquashedGaussian, empty_tiles, sample_one, update_targets
 from rewirl.replay import Batch, Replay
@@ -74,7 +75,8 @@ class SAC(ActorCritic):
         ValueError: the sparsity is impossible for these sizes, or there is no such rule.
     """
 
-    TARGETS = ("critic1", "critic2")
+    TARGETS: ClassVar[tuple[str, ...]] = ("critic1", "critic2")
+    COST = Cost(ActorCritic.ONLINE)
     STREAMS: ClassVar[Mapping[str, str]] = {"exploration": "exploration noise", "policy": "policy noise"}
 
     def __init__(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rewirl.agents.actor_critic import ActorCritic
 from rewirl.agents.config import AgentConfig
+from rewirl.agents.cost import Cost
 from rewirl.nn import Group, SparseMLP, TargetNetwork, empty_tiles, squash_gradient, update_targets
 from rewirl.replay import Batch, Replay
 
@@ -60,7 +61,8 @@ class TD3(ActorCritic):
         ValueError: the sparsity is impossible for these sizes, or there is no such rule.
     """
 
-    TARGETS = ("actor", "critic1", "critic2")
+    TARGETS: ClassVar[tuple[str, ...]] = ("actor", "critic1", "critic2")
+    COST = Cost(ActorCritic.ONLINE, {"actor": "policy_delay"})
     STREAMS: ClassVar[Mapping[str, str]] = {"exploration": "exploration noise", "smoothing": "policy noise"}
 
     def __init__(

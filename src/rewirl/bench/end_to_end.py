@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rewirl.agents import AGENTS
+from rewirl.agents import AGENTS, agent_entry
 from rewirl.bench import machine
 from rewirl.bench.interleaved import say
 from rewirl.bench.serve import versions
@@ -185,7 +185,7 @@ def _run_once(options: Options, agent: str, threads: int) -> Watch:
         checkpoint_every=0,
         threads=threads,
     )
-    agent_config = training_run.agent_config_class(agent)(
+    agent_config = agent_entry(agent).config(
         topology=topology,
         batch_size=options.batch_size,
         hidden_sizes=options.hidden_sizes,

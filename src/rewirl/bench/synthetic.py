@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.agents import Agent, make_agent
+from rewirl.agents import Agent, AgentConfig, agent_entry, make_agent
 from rewirl.presets import lookup as presets
 from rewirl.replay import Replay
-from rewirl.training.run import agent_config_class
 
 OBSERVATION_SIZE = 17
 ACTION_SIZE = 6
@@ -48,7 +47,7 @@ def replay_of(transitions: Transitions) -> Replay:
     return replay
 
 
-def settings(agent: str, sparsity: float | None, **others: Any) -> Any:
+def settings(agent: str, sparsity: float | None, **others: Any) -> AgentConfig:
     """Return an agent's settings: the paper's, with its rule of rewiring and this sparsity.
 
     Args:
@@ -60,19 +59,19 @@ def settings(agent: str, sparsity: float | None, **others: Any) -> Any:
     topology = presets.topology(agent, "HalfCheetah-v5")
     if sparsity is not None:
         topology = dataclasses.replace(topology, sparsity=sparsity, lambdas=PAPER_LAMBDAS.get(sparsity))
-    return agent_config_class(agent)(topology=topology, **others)
+    return agent_entry(agent).config(topology=topology, **others)
 
 
 def is_dense(agent: str) -> bool:
     """Return whether an agent has every connection unless it is told otherwise."""
-    return presets.topology(agent, "HalfCheetah-v5").sparsity == 0
+    return agent_entry(agent).dense
 
 
-def agent_of(agent: str, config: Any, threads: int) -> Agent:
+def agent_of(agent: str, config: AgentConfig, threads: int) -> Agent:
     """Return a new agent of HalfCheetah's sizes."""
     return make_agent(agent, config, OBSERVATION_SIZE, ACTION_SIZE, seed=0, threads=threads)
 
 
 def connections_of(agent: Agent) -> int:
-    """Return the connections of actor and both critics, the paper's number of parameters."""
-    return sum(network.connections for network in agent.networks().values() if network.trainable)
+    """Return the connections of the networks that learn, the paper's number of parameters."""
+    return agent.COST.parameters({name: [network.connections] for name, network in agent.networks().items()})

@@ -1,13 +1,61 @@
-"""What an agent consists of: layers, connections, cost of training and memory."""
+"""The command `inspect`: what an agent consists of, its layers, connections, cost of training and memory."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rewirl.agents.agent import Agent
-from rewirl.experiments.report.metrics import NETWORKS, parameters, training_flops
+from rewirl.cli.errors import usage_errors
+from rewirl.cli.parse import parse, parse_agent
+from rewirl.storage.run_directory import RunDirectory
+from rewirl.training.config import TrainConfig
+from rewirl.training.progress import Silent
+from rewirl.training.resume import at_latest_checkpoint
+from rewirl.training.run import Run
+
+
+def inspect(arguments: list[str]) -> int:
+    """Run `rewirl inspect` and return its exit code."""
+    as_json = (bool, False, "Print one JSON object instead of a table.")
+    if arguments and not arguments[0].startswith("-"):
+        options = parse("inspect", arguments, run=(Path, dataclasses.MISSING, "Directory of the run."), json=as_json)
+
+        def saved() -> Run:
+            with RunDirectory.open(options.run, lock=False) as directory:
+                return at_latest_checkpoint(directory, Silent())
+
+        print_description(saved, options.json)
+        return 0
+    options = parse_agent("inspect", arguments, json=as_json)
+    print_description(lambda: Run(without_evaluation(options.run), options.agent, Silent()), options.json)
+    return 0
+
+
+def print_description(make: Callable[[], Run], as_json: bool) -> None:
+    """Print what the agent of a run consists of.
+
+    Args:
+        make: returns the run, which is closed here.
+        as_json: whether to print one JSON object instead of a table.
+
+    Raises:
+        UsageError: the run cannot be made.
+    """
+    with usage_errors():
+        run = make()
+    with run:
+        description = {"env": run.source.name, **describe(run.agent, run.total)}
+    print(json.dumps(description) if as_json else table(description))
+
+
+def without_evaluation(config: TrainConfig) -> TrainConfig:
+    """Return the settings of a run that is only looked at: no environments are made to evaluate in."""
+    return dataclasses.replace(config, eval_every=0)
 
 
 def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
@@ -18,8 +66,8 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         total_timesteps: updates that the training FLOPs count, one per step as in the paper.
 
     Returns:
-        `agent`; `params`, the connections of actor and critics; `flops` to train; `sparsity`, the share of absent
-        connections in actor and critics; `memory_bytes` of the networks with optimiser, and of the full replay memory;
+        `agent`; `params`, the connections of the networks that learn; `flops` to train; `sparsity`, the share of absent
+        connections in them; `memory_bytes` of the networks with optimiser, and of the full replay memory;
         `networks`, for each network and layer `shape` (outputs, inputs), `connections` and `density`.
     """
     layers: dict[str, list[dict[str, Any]]] = {
@@ -34,15 +82,14 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         for name, network in agent.networks().items()
     }
     connections = {name: [layer["connections"] for layer in of_network] for name, of_network in layers.items()}
-    params = parameters(connections)
-    places = sum(math.prod(layer["shape"]) for name in NETWORKS for layer in layers[name])
-    config: Any = agent.config
-    policy_delay = getattr(config, "policy_delay", 1)  # SAC updates its actor every time
+    params = agent.COST.parameters(connections)
+    places = sum(math.prod(layer["shape"]) for name in agent.COST.networks for layer in layers[name])
+    config = agent.config
     row = 4 * (2 * agent.observation_size + agent.action_size + 2)  # float32 each, reward and end among them
     return {
         "agent": agent.name,
         "params": params,
-        "flops": training_flops(connections, total_timesteps, config.batch_size, policy_delay),
+        "flops": agent.COST.training_flops(connections, total_timesteps, dataclasses.asdict(config)),
         "sparsity": 1 - params / places,
         "memory_bytes": {
             "agent": sum(array.nbytes for array in agent.state()[0].values()),
@@ -64,7 +111,7 @@ def table(description: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"agent      {description['agent']}",
-        f"params     {description['params']:,} connections in actor and critics, targets and biases not counted",
+        f"params     {description['params']:,} connections of the networks that learn, without targets and biases",
         f"sparsity   {description['sparsity']:.3f}",
         f"flops      {description['flops']:.3g} to train (Evci et al. 2020)",
         f"memory     {memory['agent'] / 1e6:,.1f} MB networks and optimiser, "

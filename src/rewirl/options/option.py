@@ -8,13 +8,12 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
+from rewirl.agents import agent_entry
 from rewirl.presets import lookup as presets
 from rewirl.topology.config import making_room
 from rewirl.training.config import TrainConfig
-from rewirl.training.run import agent_config_class
 
 AXES = ("agent", "env", "seed")
 """Fields of TrainConfig that a sweep has lists of its own for."""
@@ -52,7 +51,7 @@ def options(agent: str) -> dict[str, Option]:
 
 @functools.cache  # it evaluates type hints, which are text, and a sweep asks for every option of every run
 def _options(agent: str) -> dict[str, Option]:
-    kind = agent_config_class(agent)
+    kind = agent_entry(agent).config
     topology = typing.get_type_hints(kind)["topology"]
     found: dict[str, Option] = {}
     for place, settings in (("train", TrainConfig), ("agent", kind), ("topology", topology)):
@@ -138,13 +137,6 @@ def differing(config: TrainConfig, agent_config: Any) -> dict[str, Any]:
         if field.name not in (*_UNNAMED, "topology")
         and getattr(own, field.name) not in (None, getattr(usual, field.name))
     }
-
-
-def did_you_mean(name: str, known: typing.Iterable[str]) -> str:
-    """Return a hint at the nearest known name, with what else there is."""
-    listed = list(known)
-    near = get_close_matches(name, listed, n=1)
-    return (f"did you mean {near[0]}? " if near else "") + f"There are {', '.join(listed)}"
 
 
 def _alternatives(kind: Any) -> list[Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
-from rewirl.agents import AgentConfig
+from rewirl.agents import AgentConfig, agent_entry
 from rewirl.topology import TopologyConfig
-from rewirl.training.run import agent_config_class
 
 VERSION = "v5"
 
@@ -29,25 +28,10 @@ SAC_LAMBDAS = {
 }
 
 
-@dataclass(frozen=True)
-class _Agent:
-    """What Sokar et al. have an agent do, beside the defaults of its settings."""
+_LAMBDAS = {"static-td3": TD3_LAMBDAS, "ds-td3": TD3_LAMBDAS, "static-sac": SAC_LAMBDAS, "ds-sac": SAC_LAMBDAS}
 
-    lambdas: dict[str, tuple[float, float]] | None
-    """By environment; None is dense."""
-
-    rule: str = "static"
-    adapt_fraction: float = 0.05
-
-
-_AGENTS = {
-    "td3": _Agent(None),
-    "static-td3": _Agent(TD3_LAMBDAS),
-    "ds-td3": _Agent(TD3_LAMBDAS, "set"),
-    "sac": _Agent(None),
-    "static-sac": _Agent(SAC_LAMBDAS),
-    "ds-sac": _Agent(SAC_LAMBDAS, "set", 0.1),
-}
+_AGENTS = ("td3", "static-td3", "ds-td3", "sac", "static-sac", "ds-sac")
+"""The agents of Sokar et al."""
 
 SOFT_TARGETS = {"tau": 0.005, "target_update_interval": 1}
 
@@ -302,30 +286,20 @@ def agent_config(agent: str, env_id: str, **settings: Any) -> AgentConfig:
     Raises:
         ValueError: there is no such agent, or a setting is impossible.
     """
-    config: AgentConfig = agent_config_class(agent)(**{"topology": topology(agent, env_id), **settings})
-    return config
+    return agent_entry(agent).config(**{"topology": topology(agent, env_id), **settings})
 
 
 def topology(agent: str, env_id: str) -> TopologyConfig:
     """Return the topology with which an agent trains on an environment unless told otherwise.
 
     Args:
-        agent: dense ("td3", "sac"), sparse but never rewired ("static-td3", "static-sac"), or rewired by SET ("ds-td3",
-            "ds-sac").
-        env_id: the environment, such as "HalfCheetah-v5". An environment of the paper gets the paper's lambdas whatever
-            its version; for any other, half of all connections are left out, Erdos-Renyi.
+        agent: one of `rewirl.agents.AGENTS`.
+        env_id: the environment, such as "HalfCheetah-v5". For a sparse agent of Sokar et al. in an environment of
+            theirs it gives their lambdas whatever its version; else the topology is that of the agent's entry.
 
     Raises:
         ValueError: there is no such agent; the nearest one is named.
     """
-    agent_config_class(agent)
-    of_agent = _AGENTS[agent]
-    if of_agent.lambdas is None:
-        return TopologyConfig(sparsity=0.0, rule=of_agent.rule)
-    lambdas = of_agent.lambdas.get(env_id.rpartition("-v")[0])
-    return TopologyConfig(
-        sparsity=0.5 if lambdas is None else None,
-        lambdas=lambdas,
-        rule=of_agent.rule,
-        adapt_fraction=of_agent.adapt_fraction,
-    )
+    usual = agent_entry(agent).topology
+    lambdas = _LAMBDAS.get(agent, {}).get(env_id.rpartition("-v")[0])
+    return usual if lambdas is None else replace(usual, sparsity=None, lambdas=lambdas)

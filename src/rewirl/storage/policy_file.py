@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rewirl.storage import bundle
+from rewirl.storage.files import open_regular
+from rewirl.storage.strict_json import LARGEST_FILE
 
 _KIND = "policy"
 _DOCUMENT = "policy.json"
@@ -67,6 +70,34 @@ def load_policy(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     if not isinstance(values, dict):
         raise PolicyError(f"{path / _DOCUMENT} is not a JSON object")
     return arrays, values
+
+
+def policy_directory(path: Path) -> Path:
+    """Return the directory of a policy: the one given, or the one inside it where it is that of a run.
+
+    Raises:
+        PolicyError: the run has saved no policy yet.
+    """
+    if not (path / "config.json").exists():
+        return path
+    if not (path / "policy").exists():
+        raise PolicyError(
+            f"{path} has no policy yet: the first one is saved with the first checkpoint, or when the run ends"
+        )
+    return path / "policy"
+
+
+def policy_digest(path: Path) -> str | None:
+    """Return the SHA-256 sum of a policy's manifest, which has those of all its files; None if it cannot be read.
+
+    Args:
+        path: the policy's own directory, or that of the run it belongs to.
+    """
+    try:
+        with open_regular(policy_directory(path) / bundle.MANIFEST) as file:
+            return hashlib.sha256(file.read(LARGEST_FILE)).hexdigest()
+    except (OSError, ValueError, PolicyError):
+        return None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -1,21 +1,28 @@
 """Which connections exist, and how that changes. Pure NumPy; needs no other room of the house."""
 
+from rewirl.topology.budget import densities, layer_budgets, shares_of_best
 from rewirl.topology.config import TopologyConfig
-from rewirl.topology.distribution import densities, erdos_renyi, erdos_renyi_for_sparsity, shares_of_best, uniform
+from rewirl.topology.distribution import erdos_renyi, erdos_renyi_for_sparsity, uniform
 from rewirl.topology.places import random_empty_places, random_places, random_topology
-from rewirl.topology.rule import LayerState, Rewiring, Rule, rewire
-from rewirl.topology.schedule import Schedule, density_at
+from rewirl.topology.rewire import Rewiring, drop_scores, rewire
+from rewirl.topology.rule import Rule
+from rewirl.topology.rules.registry import RULES, make_rule
+from rewirl.topology.schedule import density_at
+from rewirl.topology.state import LayerState
 
 __all__ = [
+    "RULES",
     "LayerState",
     "Rewiring",
     "Rule",
-    "Schedule",
     "TopologyConfig",
     "densities",
     "density_at",
+    "drop_scores",
     "erdos_renyi",
     "erdos_renyi_for_sparsity",
+    "layer_budgets",
+    "make_rule",
     "random_empty_places",
     "random_places",
     "random_topology",

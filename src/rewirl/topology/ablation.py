@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.topology.places import lowest
-
-if TYPE_CHECKING:
-    from rewirl.topology.rule import LayerState
+from rewirl.topology.state import LayerState
 
 
 def fan_ins(

@@ -1,53 +1,120 @@
-"""How dense each layer of a network is."""
+"""How dense each layer of a network is: the options, and the formulas."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import inf, log, nan
-from typing import Any
+from typing import Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
+from rewirl.topology.choices import require_choice
 
-from rewirl.topology.config import TopologyConfig
-from rewirl.topology.places import lowest
-
+Distribution = Literal["erdos-renyi", "uniform", "global", "connectivity"]
 Shapes = Sequence[tuple[int, int]]
 
 
-def densities(config: TopologyConfig, shapes: Shapes) -> list[float]:
-    """Return the density of every layer of one network.
+@dataclass(frozen=True)
+class DistributionConfig:
+    """How many connections a network has, at the start and at the end, and how they are spread over its layers."""
 
-    Args:
-        config: its `structure` if that is N:M, else its `layer_sparsities` if given, else its `lambdas`, else its
-            `sparsity` and `distribution`, decide.
-        shapes: (n_out, n_in) of every layer, from the input to the output.
+    sparsity: float | None = 0.5
+    """Share of a network's weights that are absent, spread over its layers by `distribution`; 0 is dense. Set either
+    this or `lambdas`. Typical: 0.5 to 0.95."""
 
-    Returns:
-        One density in (0, 1] per layer; 1 is a dense layer. With distribution global it is the mean over the layers, as
-        the events decide how dense each is.
+    lambdas: tuple[float, ...] | None = None
+    """The paper's lambda_l per layer: a connection of layer l exists with probability
+    lambda_l (n_l + n_{l-1}) / (n_l n_{l-1}). One for each hidden layer (the output layer is then dense), or one for
+    every layer. Typical: 7 64."""
 
-    Raises:
-        ValueError: no working network has these densities; the message has the table of layers and what to change.
-    """
-    structure = config.spread
-    if structure is not None and structure.group is not None and structure.count is not None:  # N:M, in every layer
-        return [sum(structure.per_group(n_in, 1.0)) / n_in for _, n_in in shapes]
-    if config.layer_sparsities is not None:
-        return by_layer(shapes, config.layer_sparsities)
-    if config.lambdas is not None:
-        return erdos_renyi(shapes, config.lambdas)
-    if config.sparsity is None:
-        raise ValueError("the topology has neither a sparsity nor lambdas; give one of them (sparsity 0 is dense)")
-    if config.distribution == "global":
-        if (1 - config.sparsity) * sum(n_out * n_in for n_out, n_in in shapes) < len(shapes):
-            raise ValueError(f"sparsity {config.sparsity} leaves fewer connections than layers; lower it")
-        return [1 - config.sparsity] * len(shapes)
-    if config.distribution == "uniform":
-        return uniform(shapes, config.sparsity)
-    if config.distribution == "connectivity":
-        return with_connectivity(shapes, densities(config.at_start, shapes), config.sparsity)
-    return erdos_renyi_for_sparsity(shapes, config.sparsity)
+    layer_sparsities: tuple[float, ...] | None = None
+    """Sparsity of each layer of every network, inputs first, instead of `sparsity` or `lambdas`; 0 is a dense layer.
+    Typical: 0.8 0 0, where only the first layer is sparse, and none."""
+
+    actor_sparsity: float | None = None
+    """Sparsity of the actor, instead of `sparsity` or `lambdas`; none is as those say. Typical: 0.5 to 0.97."""
+
+    critic_sparsity: float | None = None
+    """Sparsity of the critics, instead of `sparsity` or `lambdas`; none is as those say. Typical: 0.5 to 0.95."""
+
+    initial_sparsity: float | None = None
+    """Sparsity of all networks at the start, if it changes. It moves from this value to the final one by events between
+    updates --sparsity-start and --sparsity-end. 0 starts dense and prunes; none does not change. Typical: 0."""
+
+    sparsity_start: int = 0
+    """Update at which the sparsity begins to change, if there is an initial one. Typical: 20% of all updates."""
+
+    sparsity_end: int = 800_000
+    """Update from which on the sparsity is the final one. It changes as a cubic, fast at first. Typical: 80% of all
+    updates."""
+
+    distribution: Distribution = "erdos-renyi"
+    """How `sparsity` is spread over the layers: erdos-renyi (small layers are denser), uniform (the same in all),
+    global (the drop scores of all layers of a network are ranked together; starts dense, as SNIP), or connectivity
+    (starts as erdos-renyi; connections added later go to the layers that lack most to be connected, as topology-aware
+    revival)."""
+
+    def __post_init__(self) -> None:
+        """Check each option, and those that exclude each other."""
+        for name in ("sparsity", "actor_sparsity", "critic_sparsity", "initial_sparsity"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"{name} must be at least 0 (dense) and below 1, got {value}")
+        if not all(0 <= value < 1 for value in self.layer_sparsities or ()):
+            raise ValueError(
+                f"every one of layer_sparsities must be at least 0 (dense) and below 1, got {self.layer_sparsities}"
+            )
+        if self.layer_sparsities is not None and (self.actor_sparsity, self.critic_sparsity) != (None, None):
+            raise ValueError("layer_sparsities say how dense actor and critics are; leave their own sparsities out")
+        if self.lambdas is not None and not all(0 < value < inf for value in self.lambdas):
+            raise ValueError(f"every one of lambdas must be positive and finite, got {self.lambdas}")
+        require_choice("distribution", self.distribution, Distribution)
+        if not 0 <= self.sparsity_start < self.sparsity_end:
+            raise ValueError(
+                "the sparsity changes from update sparsity_start, 0 or later, to a later sparsity_end, got "
+                f"{self.sparsity_start} and {self.sparsity_end}"
+            )
+        if self.distribution in ("global", "connectivity"):
+            self._check_changing_distribution()
+
+    def _check_changing_distribution(self) -> None:
+        """Check what the distributions need that decide at events: a sparsity that falls or rises as they do."""
+        if self.distribution == "global" and self.initial_sparsity != 0:
+            raise ValueError("distribution global ranks the connections of a dense network; give initial_sparsity 0")
+        if self.lambdas is not None or self.layer_sparsities is not None:
+            raise ValueError(
+                f"distribution {self.distribution} spreads a sparsity; leave lambdas and layer_sparsities out"
+            )
+        if self.distribution == "connectivity":
+            sparsities = (self.sparsity, self.actor_sparsity, self.critic_sparsity)
+            final = max((value for value in sparsities if value is not None), default=0.0)
+            if self.initial_sparsity is None or self.initial_sparsity <= final:
+                raise ValueError(
+                    f"distribution connectivity spreads what is added; give an initial_sparsity of more than {final}"
+                )
+
+    @property
+    def at_start(self) -> Self:
+        """The configuration of the networks at the start, with `initial_sparsity` as their sparsity if there is one."""
+        if self.initial_sparsity is None:
+            return self
+        return replace(
+            self,
+            sparsity=self.initial_sparsity,
+            distribution="erdos-renyi" if self.distribution == "connectivity" else self.distribution,
+            lambdas=None,
+            layer_sparsities=None,
+            actor_sparsity=None,
+            critic_sparsity=None,
+        )
+
+    def of(self, network: str) -> Self:
+        """Return the configuration of one network, with its own sparsity instead of `sparsity` or `lambdas`.
+
+        Args:
+            network: its name; `actor` has the actor's sparsity, every other one the critics'.
+        """
+        own = self.actor_sparsity if network == "actor" else self.critic_sparsity
+        return self if own is None else replace(self, sparsity=own, lambdas=None)
 
 
 def erdos_renyi(shapes: Shapes, lambdas: Sequence[float]) -> list[float]:
@@ -199,27 +266,6 @@ def by_layer(shapes: Shapes, sparsities: Sequence[float]) -> list[float]:
         )
     remedy = "Lower the sparsity of this layer."
     return _possible(f"layer_sparsities {tuple(sparsities)}", shapes, [1 - value for value in sparsities], remedy)
-
-
-def shares_of_best(scores: Sequence[NDArray[np.floating[Any]]], count: int) -> list[int]:
-    """Return how many connections each layer has of those with the highest scores of a whole network (Lee et al. 2019).
-
-    Args:
-        scores: of the connections of each layer, in the order of their places.
-        count: how many there are to be in all layers together, at least one for each of them.
-
-    Returns:
-        One number per layer, at least 1: of a layer with none among the best, the best one stays in place of the worst
-        of the others. Of equal scores those further back count as higher.
-    """
-    ranked = np.concatenate([np.asarray(layer, dtype=np.float64) for layer in scores])
-    ends = np.cumsum([len(layer) for layer in scores])
-    best = [end - 1 - np.argmax(layer[::-1]) for layer, end in zip(scores, ends, strict=True)]
-    others = np.delete(np.arange(len(ranked)), best)
-    drop = np.zeros(len(ranked), dtype=np.bool_)
-    if count < len(ranked):
-        drop[others[lowest(ranked[others], len(ranked) - count)]] = True
-    return [int(np.count_nonzero(~layer)) for layer in np.split(drop, ends[:-1])]
 
 
 def _possible(setting: str, shapes: Shapes, result: list[float], remedy: str) -> list[float]:

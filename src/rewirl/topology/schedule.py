@@ -1,58 +1,60 @@
-"""When connections are rewired, how many, and how many there are to be."""
+"""When connections are rewired, how many, and how a changing density moves."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import cos, pi
+from typing import Literal
 
-from rewirl.topology.config import Anneal, TopologyConfig
+from rewirl.topology.choices import require_choice
+
+Anneal = Literal["constant", "cosine"]
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """Rewire `fraction` of the connections whenever update % period == offset, up to and including update `end`.
+class ScheduleConfig:
+    """Which updates have a rewiring event, and which fraction of the connections it rewires."""
 
-    Args:
-        period: updates from one event to the next, e in the paper.
-        fraction: of a layer's connections that one event rewires, eta in the paper.
-        offset: remainder on which events fall, in [0, period).
-        end: last update on which an event may fall; None for no end.
-        anneal: constant, or cosine: the fraction falls from `fraction` at update 0 to 0 at `end`.
+    adapt_every: int = 1000
+    """Updates between two rewiring events, e in the paper. Typical: 500 to 10000."""
 
-    Raises:
-        ValueError: a number out of its range.
-    """
+    adapt_fraction: float = 0.05
+    """Fraction of a layer's connections rewired in an event, eta in the paper. Typical: 0.05 to 0.3."""
 
-    period: int
-    fraction: float
-    offset: int = 0
-    end: int | None = None
     anneal: Anneal = "constant"
+    """How that fraction changes: constant, or cosine from --adapt-fraction at the start to 0 at --adapt-end."""
+
+    adapt_offset: int = 0
+    """An event falls on update u when u % adapt_every == adapt_offset (the published code has 2)."""
+
+    adapt_end: int | None = None
+    """Last update on which an event may fall; none means until the end of training."""
 
     def __post_init__(self) -> None:
-        """Refuse a schedule that no run could follow."""
-        if self.period < 1:
-            raise ValueError(f"period must be at least 1 update, got {self.period}")
-        if not 0 <= self.fraction <= 1:
-            raise ValueError(f"fraction must be between 0 and 1, got {self.fraction}")
-        if not 0 <= self.offset < self.period:
-            raise ValueError(f"offset must be at least 0 and below the period {self.period}, got {self.offset}")
-
-    @classmethod
-    def from_config(cls, config: TopologyConfig) -> Schedule:
-        """Return the schedule that a topology configuration asks for."""
-        return cls(config.adapt_every, config.adapt_fraction, config.adapt_offset, config.adapt_end, config.anneal)
+        """Check each option, and those that belong together."""
+        require_choice("anneal", self.anneal, Anneal)
+        if self.anneal == "cosine" and not self.adapt_end:
+            raise ValueError("anneal cosine needs adapt_end, the update at which nothing is rewired any more")
+        if self.adapt_every < 1:
+            raise ValueError(
+                f"adapt_every must be at least 1 update, got {self.adapt_every}; the rule static never adapts"
+            )
+        if not 0 <= self.adapt_fraction <= 1:
+            raise ValueError(f"adapt_fraction must be between 0 and 1, got {self.adapt_fraction}")
+        if not 0 <= self.adapt_offset < self.adapt_every:
+            raise ValueError(
+                f"adapt_offset must be at least 0 and below adapt_every ({self.adapt_every}), got {self.adapt_offset}"
+            )
+        if self.adapt_end is not None and self.adapt_end < 0:
+            raise ValueError(f"adapt_end must be an update, 0 or later, or none, got {self.adapt_end}")
 
     def due(self, update: int) -> bool:
-        """Say whether an event falls on this update.
+        """Tell whether connections are to be rewired after this update.
 
         Args:
             update: number of the gradient update, from 1.
-
-        Returns:
-            True when connections are to be rewired after this update.
         """
-        return update % self.period == self.offset and (self.end is None or update <= self.end)
+        return update % self.adapt_every == self.adapt_offset and (self.adapt_end is None or update <= self.adapt_end)
 
     def fraction_at(self, update: int) -> float:
         """Return the fraction of a layer's connections that an event on this update rewires.
@@ -61,11 +63,12 @@ class Schedule:
             update: number of the gradient update, from 1.
 
         Returns:
-            `fraction`; annealed by cosine, fraction / 2 * (1 + cos(pi * update / end)) (Evci et al. 2020, equation 1).
+            `adapt_fraction`; annealed by cosine, alpha / 2 * (1 + cos(pi * update / adapt_end)) with alpha that
+            fraction (Evci et al. 2020, equation 1).
         """
-        if self.anneal == "constant" or self.end is None:
-            return self.fraction
-        return self.fraction / 2 * (1 + cos(pi * min(update, self.end) / self.end))
+        if self.anneal == "constant" or self.adapt_end is None:
+            return self.adapt_fraction
+        return self.adapt_fraction / 2 * (1 + cos(pi * min(update, self.adapt_end) / self.adapt_end))
 
 
 def density_at(update: int, initial: float, final: float, start: int, end: int) -> float:

@@ -12,6 +12,33 @@ UNSTRUCTURED, CONSTANT_FAN_IN = "unstructured", "constant-fan-in"
 
 
 @dataclass(frozen=True)
+class StructureConfig:
+    """How the connections of a layer are arranged over its units."""
+
+    structure: str = UNSTRUCTURED
+    """How connections are arranged: unstructured, constant-fan-in (all units of a layer have equally many inputs), or
+    N:M such as 2:4 (N of every M neighbouring inputs, which fixes the sparsity too)."""
+
+    ablate_below: float = 0.0
+    """With constant fan-in: an event takes all inputs from a hidden unit that has fewer salient connections than this
+    share of the fan-in, and gives them to the others (SRigL). A unit comes back when it has enough. Salient are the
+    connections worth keeping or growing. 0 ablates none. Typical: 0 or 0.3."""
+
+    def __post_init__(self) -> None:
+        """Check each option, and that ablation has the structure it needs."""
+        Structure.named(self.structure)
+        if not 0 <= self.ablate_below <= 1:
+            raise ValueError(f"ablate_below must be between 0 (no ablation) and 1, got {self.ablate_below}")
+        if self.ablate_below and self.structure != CONSTANT_FAN_IN:
+            raise ValueError(f"ablate_below needs structure {CONSTANT_FAN_IN}")
+
+    @property
+    def spread(self) -> Structure | None:
+        """The structure; None for unstructured."""
+        return Structure.named(self.structure)
+
+
+@dataclass(frozen=True)
 class Structure:
     """Every unit has equally many connections from each group of neighbouring inputs.
 

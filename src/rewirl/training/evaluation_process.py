@@ -11,7 +11,6 @@ import io
 import json
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -20,13 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from rewirl import _core, agents
-from rewirl.environments.environment import (
-    EnvironmentSource,
-    FaultyEnvironmentError,
-    environment_source,
-    registration,
-)
+from rewirl import _core, agents, processes
+from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.source import EnvironmentSource, environment_source, registration
 from rewirl.storage import strict_json
 from rewirl.storage.tensors import TensorWriter, read_tensors
 from rewirl.training.evaluation import Evaluation, Evaluator
@@ -34,8 +29,6 @@ from rewirl.training.evaluation import Evaluation, Evaluator
 if TYPE_CHECKING:
     from rewirl.agents.agent import Agent
 
-_BOOT = "import sys, json; sys.path[:] = json.loads(sys.argv[2]); from rewirl.training import evaluation_process as e; "
-_BOOT += "e.serve(int(sys.argv[1]))"
 _PATIENCE_SECONDS = 2.0
 _SLICE_MILLISECONDS = 50
 
@@ -116,15 +109,7 @@ class ParallelEvaluations:
         self._evaluator.close()
 
     def _start(self) -> Connection[Any, Any]:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            path = json.dumps([entry for entry in sys.path if isinstance(entry, str)])
-            command = [sys.executable, "-P", "-c", _BOOT, str(theirs.fileno()), path]
-            # A session of its own: Ctrl-C of the terminal does not reach it.
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
-            )
-            self._pipe = Connection(ours.detach())
+        self._process, self._pipe = processes.start(__name__, serve.__name__)
         self._poll.register(self._pipe.fileno(), select.POLLIN)
         assert self._source.id is not None
         settings = {
@@ -150,11 +135,7 @@ class ParallelEvaluations:
             self._pipe.close()
             self._pipe = None
         if self._process is not None:
-            try:
-                self._process.wait(_PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            processes.end(self._process, _PATIENCE_SECONDS)
             self._process = None
 
 

@@ -63,6 +63,35 @@ class Silent:
         """See Progress."""
 
 
+class Switchable:
+    """Progress that can be shown or not from one call of `learn` to the next."""
+
+    def __init__(self) -> None:
+        """Show nothing until told otherwise."""
+        self.to: Progress = Silent()
+        """What is told everything from now on."""
+
+    def begin(self, step: int, total: int) -> None:
+        """See Progress."""
+        self.to.begin(step, total)
+
+    def step(self, step: int) -> None:
+        """See Progress."""
+        self.to.step(step)
+
+    def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
+        """See Progress."""
+        self.to.evaluated(step, evaluation, density)
+
+    def message(self, text: str) -> None:
+        """See Progress."""
+        self.to.message(text)
+
+    def end(self) -> None:
+        """See Progress."""
+        self.to.end()
+
+
 class Timed:
     """Steps per second over the last half minute, and the time that is left at that speed."""
 

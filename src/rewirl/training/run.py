@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from rewirl import _core, agents
-from rewirl.environments.environment import EnvironmentSource, UnsuitableEnvironmentError, environment_source
+from rewirl.environments.source import EnvironmentSource, environment_source
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.replay import Replay
-from rewirl.saved import count, fields, lines, shown
-from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
-from rewirl.storage.metrics_log import last_event
+from rewirl.saved import fields, shown
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.recorder import RunRecord
-from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
-from rewirl.storage.values import from_values, to_values
+from rewirl.storage.run_directory import RunDirectory
+from rewirl.storage.values import to_values
 from rewirl.training.config import TrainConfig
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
@@ -43,7 +40,11 @@ class Run:
     """
 
     def __init__(
-        self, config: TrainConfig, agent_config: Any, progress: Progress, source: EnvironmentSource | None = None
+        self,
+        config: TrainConfig,
+        agent_config: agents.AgentConfig,
+        progress: Progress,
+        source: EnvironmentSource | None = None,
     ) -> None:
         """See the class."""
         self.source = source or environment_source(config.env, config.env_kwargs, config.env_module)
@@ -175,7 +176,7 @@ class Run:
         self.close()
 
 
-def start(config: TrainConfig, agent_config: Any, path: Path, progress: Progress) -> Run:
+def start(config: TrainConfig, agent_config: agents.AgentConfig, path: Path, progress: Progress) -> Run:
     """Put a new run together, with its record in a new run directory.
 
     Raises:
@@ -191,142 +192,6 @@ def start(config: TrainConfig, agent_config: Any, path: Path, progress: Progress
     try:
         run.warm_up_with_policy()
         run.record_in(path)
-    except BaseException:
-        run.close()
-        raise
-    return run
-
-
-def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -> Run | None:
-    """Put a run together as its newest sound checkpoint has it, to continue it to the bit.
-
-    Args:
-        path: the run's directory.
-        progress: is told how far the run is.
-        total_timesteps: steps of the whole run, if it is to go on longer than was said when it started.
-
-    Returns:
-        The run, or None if it has ended; nothing is written then.
-
-    Raises:
-        RunDirectoryError: there is no run, another process owns it, or its configuration is damaged.
-        CheckpointError: there are checkpoints, but none is sound and fits the run.
-        UnsuitableEnvironmentError: the environment cannot be found any more.
-        FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
-        PolicyError: the warm-up is not over, and its policy is not there or not the same any more.
-        ValueError: the agent cannot be built.
-    """
-    directory = RunDirectory.open(path)
-    run: Run | None = None
-    total = total_timesteps
-
-    def put_back(saved: Checkpoint) -> None:
-        nonlocal run, total
-        values = {"config": directory.config, **saved.values}  # earlier versions did not say whose checkpoint it is
-        with _naming(directory, saved):
-            differing = list(differences(directory.config, values["config"], ""))
-            if differing:
-                raise ValueError(
-                    "\n  ".join(["it is of another run: config.json there, the checkpoint here", *differing])
-                )
-            count(values.get("metrics_offset"), "the saved metrics_offset")
-            lines(values.get("metrics_unwritten", []), "the saved metrics_unwritten")
-            if values.get("step") != saved.step:
-                raise ValueError(f"its step is {shown(values.get('step'))}, but {saved.step} elsewhere")
-            total = total_timesteps or count(values.get("total_timesteps"), "the saved total_timesteps")
-        if saved.step < total or (saved.step == total and not _has_ended(directory, total)):
-            run = run or Run(config, agent_config, progress)
-            with _naming(directory, saved):
-                run.training.load_state(saved.arrays, values)
-
-    try:
-        config, agent_config = settings_of(directory)
-        sweep(directory.checkpoints)
-        saved = load_latest(directory.checkpoints, progress.message, put_back)
-        if saved is None:
-            run = Run(config, agent_config, progress)
-            progress.message(f"{path} has no checkpoint yet, so it starts over")
-        elif run is None:
-            directory.close()
-            return None
-        run.total = total or config.total_timesteps
-        if run.training.step < agent_config.learning_starts:
-            run.warm_up_with_policy(directory.config.get("warm_up_policy"))
-        position = None if saved is None else (saved.step, saved.values)
-        run.training.recorder = RunRecord(directory, config.keep_checkpoints, progress.message, position)
-        return run
-    except BaseException:
-        if run is not None:
-            run.close()
-        directory.close()
-        raise
-
-
-def _has_ended(directory: RunDirectory, step: int) -> bool:
-    """Tell whether a run has all there is to it: a kill may have come between its last checkpoint and its policy."""
-    last = last_event(directory.metrics)
-    return last.get("event") == "end" and last.get("step") == step
-
-
-@contextlib.contextmanager
-def _naming(directory: RunDirectory, saved: Checkpoint) -> Iterator[None]:
-    """Say of which checkpoint it is that something cannot be."""
-    try:
-        yield
-    except ValueError as error:
-        raise CheckpointError(f"{directory.checkpoints / saved.name} does not fit the run: {error}") from error
-
-
-def settings_of(directory: RunDirectory) -> tuple[TrainConfig, Any]:
-    """Return the settings of a run and of its agent.
-
-    Raises:
-        RunDirectoryError: they are not those of a run of this version.
-    """
-    try:
-        config = from_values(TrainConfig, directory.config["train"])
-        return config, from_values(agent_config_class(config.agent), directory.config["agent"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunDirectoryError(
-            f"{directory.path}/config.json is not the configuration of a run of this version: {error}"
-        ) from error
-
-
-def agent_config_class(agent: str) -> type[Any]:
-    """Return the dataclass of an agent's settings.
-
-    Raises:
-        ValueError: there is no such agent; the nearest one is named.
-    """
-    if agent not in agents.AGENTS:
-        near = get_close_matches(agent, agents.AGENTS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"unknown agent {agent!r}; {hint}There are {', '.join(agents.AGENTS)}")
-    kind: type[Any] = get_type_hints(agents.AGENTS[agent].__init__)["config"]
-    return kind
-
-
-def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Run:
-    """Put a run together for looking at its agent, as its newest sound checkpoint has it; nothing is written.
-
-    Raises:
-        RunDirectoryError: the configuration is damaged.
-        CheckpointError: there are checkpoints, but none is sound and fits the run.
-        UnsuitableEnvironmentError: the environment cannot be found any more.
-        ValueError: the agent cannot be built.
-    """
-    config, agent_config = settings_of(directory)
-    run = Run(config, agent_config, progress)
-    try:
-
-        def put_back(saved: Checkpoint) -> None:
-            prefix = "agent/"
-            arrays = {name.removeprefix(prefix): a for name, a in saved.arrays.items() if name.startswith(prefix)}
-            with _naming(directory, saved):
-                run.agent.load_state(arrays, fields(saved.values.get("agent"), "the saved agent"))
-                run.total = count(saved.values.get("total_timesteps"), "the saved total_timesteps")
-
-        load_latest(directory.checkpoints, progress.message, put_back)
     except BaseException:
         run.close()
         raise

@@ -13,14 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from rewirl import agents
 from rewirl.agents import Agent, Policy
 from rewirl.environments.action_bounds import ActionBounds
-from rewirl.environments.environment import (
-    Environment,
-    EnvironmentSource,
-    UnsuitableEnvironmentError,
-    environment_source,
-)
+from rewirl.environments.environment import Environment
+from rewirl.environments.source import EnvironmentSource, environment_source
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.saved import count, fields, number, shown
-from rewirl.storage.policy_file import PolicyError, load_policy
+from rewirl.storage.policy_file import PolicyError, load_policy, policy_directory
 from rewirl.storage.values import to_values
 
 _FLOATS = ("float16", "float32", "float64", "longdouble", np.dtype(np.longdouble).name)
@@ -45,12 +42,7 @@ class TrainedPolicy:
         Raises:
             PolicyError: there is none, or it is not whole and sound; names the file and the reason.
         """
-        if (path / "config.json").exists():
-            if not (path / "policy").exists():
-                raise PolicyError(
-                    f"{path} has no policy yet: the first one is saved with the first checkpoint, or when the run ends"
-                )
-            path = path / "policy"
+        path = policy_directory(path)
         arrays, values = load_policy(path)
         try:
             bounds = _bounds(fields(values["bounds"], "bounds"))

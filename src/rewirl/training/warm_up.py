@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
-from rewirl.environments.environment import Environment, EnvironmentSource, UnsuitableEnvironmentError
-from rewirl.storage.bundle import MANIFEST
-from rewirl.storage.files import open_regular
-from rewirl.storage.policy_file import PolicyError
-from rewirl.storage.strict_json import LARGEST_FILE
+from rewirl.environments.environment import Environment
+from rewirl.environments.source import EnvironmentSource
+from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.storage.policy_file import PolicyError, policy_digest
 from rewirl.training.trained_policy import TrainedPolicy
 
 NOISE = 0.1
@@ -75,10 +73,9 @@ def load_warm_up_policy(
         PolicyError: there is no sound policy.
         UnsuitableEnvironmentError: it was trained in another environment, or with other observations or actions.
     """
-    manifest = (path / "policy" if (path / "config.json").exists() else path) / MANIFEST
-    before = _digest(manifest)
+    before = policy_digest(path)
     policy = TrainedPolicy.load(path)
-    if _digest(manifest) != before:
+    if policy_digest(path) != before:
         raise PolicyError(f"warm_up_policy {path} was replaced while it was read; is it still being trained?")
     trained_in = policy.about["environment"]["name"]
     if trained_in != source.name:
@@ -93,11 +90,3 @@ def load_warm_up_policy(
         )
     about = policy.about
     return policy, {"sha256": before, "agent": about["agent"], "seed": about["seed"], "step": about["step"]}
-
-
-def _digest(manifest: Path) -> str | None:
-    try:
-        with open_regular(manifest) as file:
-            return hashlib.sha256(file.read(LARGEST_FILE)).hexdigest()
-    except (OSError, ValueError):
-        return None  # loading the policy says what is wrong

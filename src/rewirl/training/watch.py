@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
-from rewirl.environments.environment import Environment, make_gymnasium
+from rewirl.environments.environment import Environment
+from rewirl.environments.source import make_gymnasium
 from rewirl.training.evaluation import LONGEST_EPISODE, endless
 from rewirl.training.trained_policy import TrainedPolicy
 

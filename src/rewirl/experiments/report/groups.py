@@ -75,7 +75,7 @@ class Group:
 
     @property
     def parameters(self) -> float:
-        """Connections of actor and both critics, mean over runs."""
+        """Connections of the networks that learn, mean over runs."""
         return float(np.mean([run.parameters for run in self.runs]))
 
     @property

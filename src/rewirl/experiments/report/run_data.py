@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import noisy
-from rewirl.experiments.report.metrics import NETWORKS, training_flops
+from rewirl.agents import AGENTS, Cost
 from rewirl.storage.metrics_log import read_metrics
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 
@@ -42,9 +42,9 @@ class RunData:
     seconds: NDArray[np.float64]
     """Wall-clock seconds of the run, acting, learning and evaluating, [evaluations]."""
     flops: NDArray[np.float64]
-    """Floating-point operations of training until then, as `metrics.training_flops`, [evaluations]."""
+    """Floating-point operations of training until then, as `agents.Cost.training_flops`, [evaluations]."""
     parameters: int
-    """Connections of actor and both critics at the last evaluation."""
+    """Connections of the networks that learn at the last evaluation."""
     topologies: dict[int, dict[str, Any]]
     """By step, per network what `training.drift.Drift.measure` found; empty where a run did not record it."""
     noise_from: int | None
@@ -130,8 +130,9 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
     steps = column("step", np.int64)
     if np.any(np.diff(steps) <= 0) or steps[0] < 0:
         raise ValueError(f"{path}: the steps of the evaluations do not increase")
-    flops = _flops(evaluations, settings)
-    last = [int(evaluations[-1]["connections"][name]) for name in NETWORKS]
+    cost = _cost(train["agent"], evaluations[-1]["connections"])
+    flops = _flops(cost, evaluations, settings)
+    last = [int(evaluations[-1]["connections"][name]) for name in cost.networks]
     if min(last) < 0 or not np.isfinite(flops).all():
         raise ValueError(f"{path}: connections or updates of an evaluation are impossible")
     topologies = {int(line["step"]): _topology(line["networks"]) for line in lines if line["event"] == "topology"}
@@ -154,18 +155,22 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
     )
 
 
-def _flops(evaluations: Sequence[dict[str, Any]], settings: dict[str, Any]) -> NDArray[np.float64]:
+def _cost(agent: str, networks: Iterable[str]) -> Cost:
+    """Return what counts of an agent; of one that is not known here, all of its networks but the targets."""
+    if agent in AGENTS:
+        return AGENTS[agent].cost
+    return Cost(tuple(name for name in networks if not name.startswith("target_")))
+
+
+def _flops(of_agent: Cost, evaluations: Sequence[dict[str, Any]], settings: dict[str, Any]) -> NDArray[np.float64]:
     """Return the cost of training until each evaluation, float64 [evaluations].
 
     Where the sparsity changes, the updates between two evaluations cost the mean of what they would cost at either.
     """
 
     def cost(line: dict[str, Any], updates: int) -> int:
-        return training_flops(
-            {name: [line["connections"][name]] for name in NETWORKS},
-            updates,
-            settings["batch_size"],
-            settings.get("policy_delay", 1),  # SAC has none: its actor learns from every batch
+        return of_agent.training_flops(
+            {name: [line["connections"][name]] for name in of_agent.networks}, updates, settings
         )
 
     found = [float(cost(evaluations[0], evaluations[0]["updates"]))]
@@ -186,10 +191,10 @@ def _topology(networks: Any) -> dict[str, Any]:
 
 
 def _noise_from(train: dict[str, Any], settings: dict[str, Any], topologies: dict[int, dict[str, Any]]) -> int | None:
-    actor = next(iter(topologies.values()), {}).get("actor")
-    if actor is None:
+    networks = next(iter(topologies.values()), {})
+    if not networks:
         return None
-    features = int(actor["shapes"][0][1])
+    features = min(int(network["shapes"][0][1]) for network in networks.values())  # others take actions too
     found = settings.get("resample_noise_from")
     if found is None and train["env"] == noisy.ID and not train["env_kwargs"].get("permute_every"):
         found = noisy.real_features(features, float(train["env_kwargs"]["fraction"]))

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.agents import AGENTS
-from rewirl.options.option import SweepError, checked, did_you_mean, of_preset, options, takes_a_list
+from rewirl.hints import did_you_mean
+from rewirl.options.option import SweepError, checked, of_preset, options, takes_a_list
 
 EXPERIMENTS = Path(__file__).parents[1] / "sweeps"
 MOST_RUNS = 10_000

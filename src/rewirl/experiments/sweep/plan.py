@@ -21,7 +21,8 @@ from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differ
 from rewirl.storage.values import from_values, to_values
 from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
-from rewirl.training.run import Run, settings_of
+from rewirl.training.resume import settings_of
+from rewirl.training.run import Run
 
 _LONGEST_NAME = 150
 
@@ -52,10 +53,10 @@ class PlannedRun:
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> PlannedRun:
         """Return the run that `values` described."""
-        from rewirl.training.run import agent_config_class
+        from rewirl.agents import agent_entry
 
         config = from_values(TrainConfig, values["train"])
-        agent = from_values(agent_config_class(config.agent), values["agent"])
+        agent = from_values(agent_entry(config.agent).config, values["agent"])
         return cls(values["name"], Path(values["path"]), config, agent, values["after"])
 
 

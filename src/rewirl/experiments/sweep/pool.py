@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -15,11 +13,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Protocol
 
+from rewirl import processes
 from rewirl.experiments.sweep.worker import Message
 from rewirl.storage import strict_json
 
-_BOOT = "import sys, json; sys.path[:] = json.loads(sys.argv[2]); from rewirl.experiments.sweep import worker; "
-_BOOT += "worker.main(int(sys.argv[1]))"
 _PATIENCE_SECONDS = 10.0
 _TAIL = 10_000
 
@@ -63,7 +60,7 @@ class Pool:
     def __init__(self, workers: int, path: list[str] | None = None) -> None:
         """See the class."""
         self.workers = workers
-        self._path = path or [entry for entry in sys.path if isinstance(entry, str)]
+        self._path = path or processes.search_path()
         self._workers: dict[str, _Worker] = {}
 
     def processes(self) -> dict[str, int]:
@@ -72,20 +69,8 @@ class Pool:
 
     def start(self, name: str, run: Mapping[str, Any], measure: bool = False) -> None:
         """See Place."""
-        ours, theirs = socket.socketpair()
         output = tempfile.TemporaryFile()  # noqa: SIM115
-        with ours, theirs:
-            command = [sys.executable, "-P", "-c", _BOOT, str(theirs.fileno()), json.dumps(self._path)]
-            # A session of its own: Ctrl-C of the terminal does not reach it, whoever conducts the sweep decides.
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-            pipe: Connection[Any, Any] = Connection(ours.detach())
+        process, pipe = processes.start("rewirl.experiments.sweep.worker", "main", output, self._path)
         self._workers[name] = _Worker(process, pipe, output)
         with contextlib.suppress(OSError):  # killed already; `wait` finds out
             pipe.send_bytes(json.dumps({"run": run, "measure": measure}).encode())
@@ -135,11 +120,7 @@ class Pool:
     def _buried(self, worker: _Worker) -> Message:
         """Wait for a process that is over or about to be, and return what became of its run."""
         worker.pipe.close()
-        try:
-            code = worker.process.wait(_PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            worker.process.kill()
-            code = worker.process.wait()
+        code = processes.end(worker.process, _PATIENCE_SECONDS)
         with worker.output as output:
             output.seek(-min(output.seek(0, 2), _TAIL), 2)
             lines = output.read().decode(errors="replace").strip().splitlines()

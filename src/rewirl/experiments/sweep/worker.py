@@ -26,6 +26,7 @@ from rewirl.storage.run_directory import RunDirectoryError, RunInUseError
 from rewirl.training import run as runs
 from rewirl.training.evaluation import Evaluation
 from rewirl.training.loop import DivergedError
+from rewirl.training.resume import resume
 from rewirl.training.signals import StopRequest
 
 Message = dict[str, Any]
@@ -104,7 +105,7 @@ def _opened(planned: PlannedRun, progress: Any) -> runs.Run | None:
         raise SweepError("\n".join(["the directory holds a run with other settings:", *others]))
     if standing(planned).state == "finished":
         return None
-    return runs.resume(planned.path, progress, planned.config.total_timesteps)
+    return resume(planned.path, progress, planned.config.total_timesteps)
 
 
 def main(descriptor: int) -> None:

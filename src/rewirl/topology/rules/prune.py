@@ -1,12 +1,13 @@
-"""Gradual magnitude pruning: only drop the smallest weights, as a changing sparsity asks for (Zhu and Gupta 2017)."""
+"""Gradual magnitude pruning: only follow a changing sparsity (Zhu and Gupta 2017)."""
 
 from __future__ import annotations
 
-from rewirl.topology.rules.set import SET
+from rewirl.topology.rules.by_criteria import ByCriteria
 
 
-class Prune(SET):
-    """Drop the smallest weights; rewire nothing."""
+class Prune(ByCriteria):
+    """Drop the weights of the smallest magnitude as the sparsity rises; rewire none."""
 
     drops = "magnitude"
+    grows = "random"
     rewires = False

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rewirl.topology.rules.set import SET
+from rewirl.topology.rules.by_criteria import ByCriteria
 
 
-class RigL(SET):
-    """SET with another criterion to drop by and another to grow by."""
+class RigL(ByCriteria):
+    """Drop the weights of the smallest magnitude; grow where the loss has the largest gradient."""
 
     drops = "magnitude"
     grows = "gradient"

@@ -1,41 +1,12 @@
-"""SET: drop the connections closest to zero, grow as many at random (Sokar et al. 2022, Algorithm 3)."""
+"""SET: drop the connections closest to zero, grow as many at random (Mocanu et al. 2018, Sokar et al. 2022)."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
-
-from rewirl.topology import drop, grow
-from rewirl.topology.config import Drop, Grow, TopologyConfig
-from rewirl.topology.rule import LayerState, Rule
+from rewirl.topology.rules.by_criteria import ByCriteria
 
 
-class SET(Rule):
-    """Drop as `config.drop` says and grow as `config.grow` says; unless told otherwise in the manner of the paper."""
+class SET(ByCriteria):
+    """Drop half positive and half negative weights, those closest to zero; grow at random."""
 
-    drops: ClassVar[Drop] = "halves"
-    grows: ClassVar[Grow] = "random"
-
-    def __init__(self, config: TopologyConfig) -> None:
-        """See Rule."""
-        super().__init__(config)
-        by = self.drops if config.drop == "paper" else config.drop
-        to = self.grows if config.grow == "paper" else config.grow
-        self._drop, self._grow, self._grow_score = drop.CRITERIA[by], grow.CRITERIA[to], grow.SCORES[to]
-        self.uses_gradient = by in drop.USING_GRADIENT or to in grow.USING_GRADIENT
-
-    def drop_score(self, state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Score the connections; see `rewirl.topology.drop`."""
-        return self._drop(state, fraction, rng)
-
-    def grow(
-        self, state: LayerState, occupied: NDArray[np.int64], count: int, rng: np.random.Generator
-    ) -> NDArray[np.int64]:
-        """Choose places; see `rewirl.topology.grow`."""
-        return self._grow(state, occupied, count, rng)
-
-    def grow_score(self, state: LayerState, rng: np.random.Generator) -> NDArray[np.floating[Any]]:
-        """Score the places; see `rewirl.topology.grow`."""
-        return self._grow_score(state, rng)
+    drops = "halves"
+    grows = "random"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.topology.rule import LayerState, Rule
+from rewirl.topology.rule import Rule
+from rewirl.topology.state import LayerState
 
 
 class Static(Rule):

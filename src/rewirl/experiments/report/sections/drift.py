@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,10 +71,11 @@ def _drift_of(item: Group) -> list[Block]:
     if not common:
         return []
     first, last = runs[0].topologies[common[0]], common[-1]
+    kinds = _kinds(first)
     shares: dict[str, list[NDArray[np.float64]]] = {}
     for run in runs:
         for name, network in run.topologies[common[0]].items():
-            kind = "critics" if name.startswith("critic") else name
+            kind = kinds[name]
             for index, alive in enumerate(network["initial_alive"]):
                 if alive is not None:
                     values = [run.topologies[step][name]["initial_alive"][index] for step in common]
@@ -96,14 +98,15 @@ def _drift_of(item: Group) -> list[Block]:
             ),
             f"{item.label} on {item.env}: initial connections alive",
             f"Share of the initial connections that exist, per sparse layer, mean and standard deviation over "
-            f"{runs_in_words(len(runs))} (and both critics). At {last:,} steps: {ends}.",
+            f"{runs_in_words(len(runs))}{_together(kinds)}. At {last:,} steps: {ends}.",
         )
     ]
-    observations = first["actor"]["shapes"][0][1] if "actor" in first else 0
+    observations = min(network["shapes"][0][1] for network in first.values())  # other networks take actions too
     noise = runs[0].noise_from
     if noise is not None:
-        blocks += _noise_figure(item, runs, common, noise, observations)
-    for name in ("actor", "critic1"):
+        blocks += _noise_figure(item, runs, common, noise, observations, kinds)
+    for kind in dict.fromkeys(kinds.values()):
+        name = next(name for name in first if kinds[name] == kind)
         ends_of = [
             [run.topologies[step].get(name, {}).get("input_connections") for run in runs] for step in (common[0], last)
         ]
@@ -111,24 +114,41 @@ def _drift_of(item: Group) -> list[Block]:
             continue
         before, after = (np.mean(both, axis=0) for both in ends_of)
         top = np.argsort(-after, kind="stable")[:3]
-        kinds = {} if noise is None else {"noise": noise}
-        if name != "actor":
-            kinds["actions"] = observations
+        begins = {} if noise is None else {"noise": noise}
+        if len(before) > observations:
+            begins["actions"] = observations
         blocks.append(
             Figure(
-                figures.inputs(before, after, kinds),
-                f"{item.label} on {item.env}: inputs of the {'actor' if name == 'actor' else 'first critic'}",
+                figures.inputs(before, after, begins),
+                f"{item.label} on {item.env}: inputs of the {name if kind == name else f'first {_base(name)}'}",
                 f"Connections of every input in the first layer at the start and at {last:,} steps, mean over "
                 f"{runs_in_words(len(runs))}; from {before.min():.0f} to {before.max():.0f} at the start, from "
                 f"{after.min():.0f} to {after.max():.0f} at the end, most at the inputs {', '.join(map(str, top))}."
-                + "".join(f" {_BEGIN[word]} at index {begin}." for word, begin in kinds.items()),
+                + "".join(f" {_BEGIN[word]} at index {begin}." for word, begin in begins.items()),
             )
         )
     return blocks
 
 
+def _base(name: str) -> str:
+    """Return the name of a network without its number: critic for critic2."""
+    return name.rstrip("0123456789")
+
+
+def _kinds(networks: Iterable[str]) -> dict[str, str]:
+    """Return by network the name of those that are drawn together: critics for critic1 and critic2."""
+    sizes = Counter(map(_base, networks))
+    return {name: f"{_base(name)}s" if sizes[_base(name)] > 1 else name for name in networks}
+
+
+def _together(kinds: dict[str, str]) -> str:
+    """Return in words which networks are drawn together, in brackets."""
+    together = [f"{'both' if n == 2 else 'all'} {kind}" for kind, n in Counter(kinds.values()).items() if n > 1]
+    return f" (and {', '.join(together)})" if together else ""
+
+
 def _noise_figure(
-    item: Group, runs: Sequence[RunData], common: Sequence[int], noise: int, observations: int
+    item: Group, runs: Sequence[RunData], common: Sequence[int], noise: int, observations: int, kinds: dict[str, str]
 ) -> list[Block]:
     """Draw the connections of real features and of noise, as Grooten et al. 2023 do."""
     series: dict[str, list[NDArray[np.float64]]] = {}
@@ -138,7 +158,7 @@ def _noise_figure(
             if any(record is None for record in records):
                 continue  # a dense layer
             counts = np.array(records, np.float64)
-            kind = "critics" if name.startswith("critic") else name
+            kind = kinds[name]
             series.setdefault(f"{kind}, real features", []).append(counts[:, :noise].mean(1))
             series.setdefault(f"{kind}, noise", []).append(counts[:, noise:observations].mean(1))
     if not series:
@@ -157,7 +177,7 @@ def _noise_figure(
         ),
         f"{item.label} on {item.env}: connections of real features and of noise",
         f"Connections of a feature in the first layer, mean over the {noise} real ones and over the "
-        f"{observations - noise} of noise; mean and standard deviation over {runs_in_words(len(runs))} (and both "
-        f"critics). From the first record to {common[-1]:,} steps: {ends}.",
+        f"{observations - noise} of noise; mean and standard deviation over {runs_in_words(len(runs))}"
+        f"{_together(kinds)}. From the first record to {common[-1]:,} steps: {ends}.",
     )
     return [figure]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from rewirl.topology.rule import LayerState
+from rewirl.topology.state import LayerState
 
-Criterion = Callable[["LayerState", float, np.random.Generator], NDArray[np.float64]]
+Criterion = Callable[[LayerState, float, np.random.Generator], NDArray[np.float64]]
 """From the layer, the fraction to drop and a stream to the score of each connection, float64 [connections]."""
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.topology.places import lowest, random_empty_places
+from rewirl.topology.state import LayerState
 
-if TYPE_CHECKING:
-    from rewirl.topology.rule import LayerState
-
-Criterion = Callable[["LayerState", NDArray[np.int64], int, np.random.Generator], NDArray[np.int64]]
+Criterion = Callable[[LayerState, NDArray[np.int64], int, np.random.Generator], NDArray[np.int64]]
 """From the layer, the places not to be chosen, how many and a stream to that many distinct free places, int64."""
 
 

@@ -1,0 +1,120 @@
+"""Every agent by its name, one line each: all that the command line, presets, reports and benchmarks know of agents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from rewirl.agents.agent import Agent
+from rewirl.agents.config import AgentConfig
+from rewirl.agents.cost import Cost
+from rewirl.agents.sac import SAC, SACConfig
+from rewirl.agents.td3 import TD3, TD3Config
+from rewirl.topology import TopologyConfig
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What there is to know of an agent without making one."""
+
+    name: str
+    """As on the command line, such as ds-td3."""
+
+    agent: type[Agent]
+    """Its class."""
+
+    config: type[AgentConfig]
+    """The class of its settings."""
+
+    topology: TopologyConfig
+    """What it trains with where neither a paper nor the user says otherwise."""
+
+    python: str
+    """The name of its class in `rewirl`, such as DSTD3."""
+
+    summary: str
+    """What it is, in a few words."""
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks that learn, in the order in which files and tables have them."""
+        return self.agent.ONLINE
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Those of them that have a target network, called target_ and the name."""
+        return self.agent.TARGETS
+
+    @property
+    def cost(self) -> Cost:
+        """Its parameters and the floating-point operations of training it."""
+        return self.agent.COST
+
+    @property
+    def dense(self) -> bool:
+        """Whether it has every connection unless it is told otherwise."""
+        return self.topology.sparsity == 0
+
+    def make(self, config: AgentConfig, observation_size: int, action_size: int, seed: int, threads: int = 1) -> Agent:
+        """Return a new agent; arguments as for `make_agent`.
+
+        Raises:
+            TypeError: the settings are those of another kind of agent.
+            ValueError: they are impossible for these sizes.
+        """
+        if not isinstance(config, self.config):
+            raise TypeError(f"{self.name} takes settings of {self.config.__name__}, got {type(config).__name__}")
+        return self.agent(self.name, config, observation_size, action_size, seed, threads)
+
+
+_DENSE = TopologyConfig(sparsity=0.0, rule="static")
+_STATIC = TopologyConfig(sparsity=0.5, rule="static")
+_SET, _SET_OF_SAC = (TopologyConfig(sparsity=0.5, rule="set", adapt_fraction=fraction) for fraction in (0.05, 0.1))
+
+AGENTS = {
+    entry.name: entry
+    for entry in (
+        Entry("td3", TD3, TD3Config, _DENSE, "TD3", "dense TD3"),
+        Entry("static-td3", TD3, TD3Config, _STATIC, "StaticTD3", "TD3 on a random sparse topology that stays"),
+        Entry("ds-td3", TD3, TD3Config, _SET, "DSTD3", "TD3 on a sparse topology that is rewired while it learns"),
+        Entry("sac", SAC, SACConfig, _DENSE, "SAC", "dense SAC"),
+        Entry("static-sac", SAC, SACConfig, _STATIC, "StaticSAC", "SAC on a random sparse topology that stays"),
+        Entry(
+            "ds-sac", SAC, SACConfig, _SET_OF_SAC, "DSSAC", "SAC on a sparse topology that is rewired while it learns"
+        ),
+    )
+}
+"""The agents by name; static and dense ones are the same algorithm with another topology."""
+
+
+def agent_entry(name: str) -> Entry:
+    """Return the entry of an agent.
+
+    Raises:
+        ValueError: there is no such agent; the nearest one is named.
+    """
+    if name not in AGENTS:
+        near = get_close_matches(name, AGENTS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"unknown agent {name!r}; {hint}There are {', '.join(AGENTS)}")
+    return AGENTS[name]
+
+
+def make_agent(
+    name: str, config: AgentConfig, observation_size: int, action_size: int, seed: int, threads: int = 1
+) -> Agent:
+    """Return a new agent.
+
+    Args:
+        name: one of `AGENTS`.
+        config: its hyper-parameters, topology included.
+        observation_size: features of an observation.
+        action_size: features of an action.
+        seed: of every random stream of the agent.
+        threads: how many threads may compute, at least 1; the results do not depend on it.
+
+    Raises:
+        TypeError: the configuration is that of another kind of agent.
+        ValueError: there is no such agent, or the configuration is impossible for these sizes.
+    """
+    return agent_entry(name).make(config, observation_size, action_size, seed, threads)

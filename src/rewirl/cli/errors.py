@@ -1,0 +1,68 @@
+"""What the command line says when something cannot be done: one message, and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the message says why and what to do instead."""
+
+
+@contextlib.contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turn what is refused at the door, before anything runs, into a UsageError."""
+    from rewirl.storage.checkpoint import CheckpointError
+    from rewirl.storage.policy_file import PolicyError
+    from rewirl.storage.run_directory import RunDirectoryError
+    from rewirl.training.watch import WatchError
+
+    try:
+        yield
+    except (ValueError, CheckpointError, PolicyError, RunDirectoryError, WatchError) as error:
+        raise UsageError(str(error)) from error
+    except MemoryError as error:
+        raise UsageError(f"this does not fit into memory ({error or 'no details'}); choose smaller sizes") from error
+
+
+@contextlib.contextmanager
+def unprintable_output_ignored() -> Iterator[None]:
+    """Leave out what cannot be printed, as progress does: the run and its exit code do not depend on it."""
+    try:
+        yield
+    finally:
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError:
+            sys.stdout = None  # or Python would try again, and exit with a code of its own
+
+
+def failed(problem: object, more: str = "") -> int:
+    """Print what went wrong on the way.
+
+    Args:
+        problem: the error or its message.
+        more: a further line.
+
+    Returns:
+        The exit code, 1.
+    """
+    print(f"rewirl: {problem}" + (f"\n{more}" if more else ""), file=sys.stderr)
+    return 1
+
+
+def require_at_least_one(option: str, value: int) -> None:
+    """Refuse a count below 1.
+
+    Args:
+        option: as it is typed, such as "--episodes".
+        value: of the option.
+
+    Raises:
+        UsageError: the value is below 1.
+    """
+    if value < 1:
+        raise UsageError(f"{option} must be at least 1, got {value}")

@@ -1,0 +1,37 @@
+"""The command `presets`: the papers' settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from rewirl.cli.errors import usage_errors
+from rewirl.cli.parse import parse
+from rewirl.presets import lookup
+from rewirl.storage.values import to_values
+
+
+def presets(arguments: list[str]) -> int:
+    """Run `rewirl presets` and return its exit code."""
+    name = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    options = parse(
+        "presets",
+        arguments,
+        **({} if name is None else {"name": (str, dataclasses.MISSING, "Name of a preset.")}),
+        json=(bool, False, "Print JSON instead of a table."),
+    )
+    with usage_errors():
+        by_name = {n: lookup.preset(n) for n in (lookup.names() if name is None else [options.name])}
+    settings = {
+        n: {"agent": preset.agent, "env": preset.env, "settings": to_values(preset.config), "run": preset.train}
+        for n, preset in by_name.items()
+    }
+    if options.json or name is not None:
+        print(json.dumps(settings if name is None else settings[name], indent=2))
+        return 0
+    width = max(map(len, by_name))
+    print(f"{'preset':<{width}}  {'agent':<10}  topology")
+    for n, preset in by_name.items():
+        print(f"{n:<{width}}  {preset.agent:<10}  {preset.config.topology.summary()}")
+    print("\nrewirl presets NAME shows one in full; rewirl train --preset NAME trains with it.")
+    return 0

@@ -1,0 +1,63 @@
+"""The command `report`: a page about runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+from rewirl.cli.errors import UsageError, usage_errors
+from rewirl.cli.parse import parse
+
+
+def report(arguments: list[str]) -> int:
+    """Run `rewirl report` and return its exit code."""
+    options = parse(
+        "report",
+        arguments,
+        runs=(
+            tuple[Path, ...],
+            dataclasses.MISSING,
+            "Run directories, or directories that contain some; finished or not.",
+        ),
+        output=(Path, Path("report.html"), "The page: one file that needs no network. Overwritten if it exists."),
+        markdown=(Path | None, None, "The tables as Markdown, written there too. None writes none."),
+        figures=(
+            Path | None,
+            None,
+            "Directory for the figures as SVG files, which the Markdown then shows. None writes none.",
+        ),
+    )
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise UsageError("the report needs matplotlib; install it with: pip install 'rewirl[figures]'") from error
+    from rewirl.experiments.report import document
+    from rewirl.experiments.report import report as report_on
+    from rewirl.experiments.report.run_data import find_runs
+
+    if not options.runs:
+        raise UsageError("no run given; name run directories, or directories that contain some")
+    with usage_errors():
+        runs, problems = find_runs(options.runs)
+    for path, problem in problems:
+        print(f"rewirl: warning: {path} is left out: {problem}", file=sys.stderr)
+    if not runs:
+        raise UsageError(f"no run to report on in {', '.join(map(str, options.runs))}")
+    blocks = report_on(runs, problems)
+    texts = {options.output: document.html(blocks)}
+    if options.figures is not None:
+        figures = [block for block in blocks if isinstance(block, document.Figure)]
+        texts |= {options.figures / f"figure-{number}.svg": figure.svg for number, figure in enumerate(figures, 1)}
+    if options.markdown is not None:
+        where = options.figures and Path(os.path.relpath(options.figures, options.markdown.parent)).as_posix()
+        texts[options.markdown] = document.markdown(blocks, where)
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be written: {error.strerror}; choose another place") from error
+    print("wrote " + ", ".join(str(path) for path in (options.output, options.markdown, options.figures) if path))
+    return 0

@@ -1,0 +1,98 @@
+"""The commands that train: `train` begins a run, `resume` goes on with one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from rewirl.cli.errors import UsageError, failed, unprintable_output_ignored, usage_errors
+from rewirl.cli.inspection import print_description, without_evaluation
+from rewirl.cli.parse import parse, parse_agent
+from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.storage.run_directory import RunDirectoryError
+from rewirl.training import resume as resuming
+from rewirl.training import run as runs
+from rewirl.training.loop import DivergedError, density
+from rewirl.training.progress import Progress, Silent, for_this_terminal
+from rewirl.training.run import Run
+from rewirl.training.signals import StopRequest
+
+
+def train(arguments: list[str]) -> int:
+    """Run `rewirl train` and return its exit code."""
+    options = parse_agent(
+        "train",
+        arguments,
+        run_dir=(
+            Path | None,
+            None,
+            "Directory of the run, new or empty. None is runs/ENVIRONMENT-AGENT-SEED.",
+        ),
+        dry_run=(bool, False, "Print layers, connections, cost of training and memory, and stop there."),
+    )
+    config = options.run
+    if options.dry_run:
+
+        def untrained() -> Run:
+            run = Run(without_evaluation(config), options.agent, Silent())
+            run.warm_up_with_policy()
+            return run
+
+        print_description(untrained, False)
+        return 0
+    name = f"{config.env}-{config.agent}-{config.seed}".replace("/", "-").replace(":", "-")
+    path = options.run_dir or Path("runs") / name
+    return _train_to_the_end(lambda progress: runs.start(config, options.agent, path, progress), path)
+
+
+def resume(arguments: list[str]) -> int:
+    """Run `rewirl resume` and return its exit code."""
+    options = parse(
+        "resume",
+        arguments,
+        run=(Path, dataclasses.MISSING, "Directory of the run."),
+        total_timesteps=(
+            int | None,
+            None,
+            "Steps of the whole run, to go on for longer than it was started for. None is as it was started, or as "
+            "its newest checkpoint says.",
+        ),
+    )
+    if options.total_timesteps is not None and options.total_timesteps < 1:
+        raise UsageError(f"--total-timesteps must be at least 1, got {options.total_timesteps}")
+    return _train_to_the_end(
+        lambda progress: resuming.resume(options.run, progress, options.total_timesteps), options.run
+    )
+
+
+def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path) -> int:
+    progress = for_this_terminal()
+    with StopRequest() as stop, unprintable_output_ignored():
+        try:
+            with usage_errors():
+                run = prepare(progress)
+            if run is None:
+                print(f"{path} is finished. To train on: rewirl resume {path} --total-timesteps STEPS")
+                return 0
+            with run:
+                progress.message(
+                    f"{run.agent.name} on {run.source.name}, seed {run.config.seed}: density {density(run.agent):.3f}, "
+                    f"steps {run.training.step:,} to {run.total:,}, in {path}"
+                )
+                outcome = run.train(lambda: bool(stop))
+        except (FaultyEnvironmentError, DivergedError) as error:
+            return failed(error, f"What was saved before is in {path}")
+        except RunDirectoryError as error:
+            return failed(error)
+        if not outcome.saved:
+            return failed(f"the run is at step {outcome.step:,}, but not saved there; see the warning above")
+        if not outcome.finished:
+            assert stop.signal is not None
+            progress.message(
+                f"stopped by {stop.signal.name} and saved at step {outcome.step:,}; go on with: rewirl resume {path}"
+            )
+            return 128 + stop.signal
+        result = "" if outcome.evaluation is None else f", return {outcome.evaluation.mean:,.1f}"
+        progress.message(f"finished {outcome.step:,} steps{result}. See it act: rewirl watch {path} --video out.mp4")
+    return 0

@@ -1,0 +1,64 @@
+"""Child processes: a fresh interpreter that runs one function, and a socket between it and this one.
+
+A child neither copies this process's threads nor imports the user's script, and it ends when the socket closes.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import IO, Any
+
+_BOOT = "import sys, json; sys.path[:] = json.loads(sys.argv[2]); from {0} import {1}; {1}(int(sys.argv[1]))"
+
+
+def search_path() -> list[str]:
+    """Return where this process looks for modules, as another one can be told."""
+    return [entry for entry in sys.path if isinstance(entry, str)]
+
+
+def start(
+    module: str, function: str, output: IO[bytes] | None = None, path: Sequence[str] | None = None
+) -> tuple[subprocess.Popen[bytes], Connection[Any, Any]]:
+    """Start a fresh interpreter that calls a function with the descriptor of a socket.
+
+    The child has a session of its own: Ctrl-C of the terminal reaches its parent alone, which decides.
+
+    Args:
+        module: where the function is.
+        function: name of a function that takes the descriptor, an integer, as its only argument.
+        output: file for the child's standard output and error; None is where this process's go.
+        path: where the child looks for modules; None is where this process does.
+
+    Returns:
+        The process, and this side of the socket.
+
+    Raises:
+        OSError: the system has no room for another process or socket.
+    """
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        modules = json.dumps(search_path() if path is None else list(path))
+        boot = _BOOT.format(module, function)
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", boot, str(theirs.fileno()), modules],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+        return process, Connection(ours.detach())
+
+
+def end(process: subprocess.Popen[bytes], patience_seconds: float) -> int:
+    """Wait for a child whose socket is closed, and kill it when it takes too long; return its exit code."""
+    try:
+        return process.wait(patience_seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

@@ -1,0 +1,119 @@
+"""How many connections each layer of a network has: at the start, and after an event."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.topology.config import TopologyConfig
+from rewirl.topology.distribution import (
+    Shapes,
+    by_layer,
+    erdos_renyi,
+    erdos_renyi_for_sparsity,
+    uniform,
+    with_connectivity,
+)
+from rewirl.topology.places import lowest
+from rewirl.topology.schedule import density_at
+
+
+def densities(config: TopologyConfig, shapes: Shapes) -> list[float]:
+    """Return the density of every layer of one network.
+
+    Args:
+        config: its `structure` if that is N:M, else its `layer_sparsities` if given, else its `lambdas`, else its
+            `sparsity` and `distribution`, decide.
+        shapes: (n_out, n_in) of every layer, from the input to the output.
+
+    Returns:
+        One density in (0, 1] per layer; 1 is a dense layer. With distribution global it is the mean over the layers, as
+        the events decide how dense each is.
+
+    Raises:
+        ValueError: no working network has these densities; the message has the table of layers and what to change.
+    """
+    structure = config.spread
+    if structure is not None and structure.group is not None and structure.count is not None:  # N:M, in every layer
+        return [sum(structure.per_group(n_in, 1.0)) / n_in for _, n_in in shapes]
+    if config.layer_sparsities is not None:
+        return by_layer(shapes, config.layer_sparsities)
+    if config.lambdas is not None:
+        return erdos_renyi(shapes, config.lambdas)
+    if config.sparsity is None:
+        raise ValueError("the topology has neither a sparsity nor lambdas; give one of them (sparsity 0 is dense)")
+    if config.distribution == "global":
+        if (1 - config.sparsity) * sum(n_out * n_in for n_out, n_in in shapes) < len(shapes):
+            raise ValueError(f"sparsity {config.sparsity} leaves fewer connections than layers; lower it")
+        return [1 - config.sparsity] * len(shapes)
+    if config.distribution == "uniform":
+        return uniform(shapes, config.sparsity)
+    if config.distribution == "connectivity":
+        return with_connectivity(shapes, densities(config.at_start, shapes), config.sparsity)
+    return erdos_renyi_for_sparsity(shapes, config.sparsity)
+
+
+def layer_budgets(
+    config: TopologyConfig,
+    shapes: Shapes,
+    connections: Sequence[int],
+    update: int,
+    drop_scores: Callable[[int], NDArray[np.floating[Any]]],
+) -> list[int]:
+    """Return how many connections each layer of one network is to have after an event.
+
+    Args:
+        config: of this network, from `TopologyConfig.of`.
+        shapes: (n_out, n_in) of every layer, from the input to the output.
+        connections: how many each layer has before the event.
+        update: number of the gradient update, from 1.
+        drop_scores: returns the drop scores of the connections of the layer with this number. Called for each layer in
+            turn, and only with distribution global.
+
+    Returns:
+        One number per layer. They stay what they are if there is no `initial_sparsity`; else each layer follows
+        `density_at`, with distribution global all of them together (Arnob et al. 2021).
+    """
+    if config.initial_sparsity is None:
+        return list(connections)
+    start, end = config.sparsity_start, config.sparsity_end
+    if config.distribution == "global":
+        assert config.sparsity is not None  # `densities` has refused it at the start
+        total = sum(map(math.prod, shapes))
+        count = round(density_at(update, 1.0, 1 - config.sparsity, start, end) * total)
+        if count >= sum(connections):
+            return list(connections)
+        return shares_of_best([drop_scores(layer) for layer in range(len(shapes))], count)
+    initial, final = densities(config.at_start, shapes), densities(config, shapes)
+    budgets = [
+        round(density_at(update, first, last, start, end) * math.prod(shape))
+        for first, last, shape in zip(initial, final, shapes, strict=True)
+    ]
+    if config.distribution == "connectivity":  # a layer that gets nothing may have begun with more, by chance
+        return [max(budget, count) for budget, count in zip(budgets, connections, strict=True)]
+    return budgets
+
+
+def shares_of_best(scores: Sequence[NDArray[np.floating[Any]]], count: int) -> list[int]:
+    """Return how many connections each layer has of those with the highest scores of a whole network (Lee et al. 2019).
+
+    Args:
+        scores: of the connections of each layer, in the order of their places.
+        count: how many there are to be in all layers together, at least one for each of them.
+
+    Returns:
+        One number per layer, at least 1: of a layer with none among the best, the best one stays in place of the worst
+        of the others. Of equal scores those further back count as higher.
+    """
+    ranked = np.concatenate([np.asarray(layer, dtype=np.float64) for layer in scores])
+    ends = np.cumsum([len(layer) for layer in scores])
+    best = [end - 1 - np.argmax(layer[::-1]) for layer, end in zip(scores, ends, strict=True)]
+    others = np.delete(np.arange(len(ranked)), best)
+    drop = np.zeros(len(ranked), dtype=np.bool_)
+    if count < len(ranked):
+        drop[others[lowest(ranked[others], len(ranked) - count)]] = True
+    return [int(np.count_nonzero(~layer)) for layer in np.split(drop, ends[:-1])]

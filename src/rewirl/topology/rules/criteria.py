@@ -1,0 +1,39 @@
+"""Which rule rewires, and which criteria it drops and grows by: the options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rewirl.topology.choices import require_choice
+
+Drop = Literal["paper", "halves", "code", "magnitude", "sensitivity", "random"]
+Grow = Literal["paper", "random", "gradient"]
+
+
+@dataclass(frozen=True)
+class CriteriaConfig:
+    """How connections are rewired."""
+
+    rule: str = "set"
+    """How connections are rewired: static (never), set (drop the weakest, grow at random), rigl (drop the weakest, grow
+    where the gradient is largest), prune (only follow a changing sparsity: drop the smallest weights), or
+    package.module:Class, which is looked for in the working directory too."""
+
+    drop: Drop = "paper"
+    """Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl), halves
+    (half of them the smallest positive, half the largest negative weights), code (the fraction of the positive and of
+    the negative weights, and every exact zero), magnitude (smallest absolute value), sensitivity (smallest
+    |weight * gradient|), random."""
+
+    grow: Grow = "paper"
+    """Where set and rigl grow connections: paper (as the rule's paper: random for set, gradient for rigl), random,
+    gradient (where that of the loss is largest)."""
+
+    regrow_dropped: bool = False
+    """Whether a connection dropped in an event may be grown again in the same event (the published code allows it)."""
+
+    def __post_init__(self) -> None:
+        """Check the criteria; the rule itself is looked up when an agent is made."""
+        require_choice("drop", self.drop, Drop)
+        require_choice("grow", self.grow, Grow)

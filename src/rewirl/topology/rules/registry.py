@@ -1,0 +1,58 @@
+"""The rules by name, and a user's own by `package.module:Class`."""
+
+from __future__ import annotations
+
+import inspect
+from difflib import get_close_matches
+from typing import Any
+
+from rewirl.plugins import RAISED, import_module
+from rewirl.topology.config import TopologyConfig
+from rewirl.topology.rule import Rule
+
+RULES = {
+    "static": "rewirl.topology.rules.static:Static",
+    "set": "rewirl.topology.rules.set:SET",
+    "rigl": "rewirl.topology.rules.rigl:RigL",
+    "prune": "rewirl.topology.rules.prune:Prune",
+}
+
+
+def make_rule(name: str, config: TopologyConfig) -> Rule:
+    """Make the rule of this name.
+
+    Args:
+        name: one of RULES, or "package.module:Class", a `Rule` of the user's own that Python can import, from the
+            working directory too.
+        config: the topology configuration of the run, handed to the rule.
+
+    Returns:
+        The rule.
+
+    Raises:
+        ValueError: there is no such rule; the message says what is near or what is wrong with it.
+    """
+    module_name, colon, class_name = RULES.get(name, name).partition(":")
+    if not (module_name and colon and class_name):
+        near = get_close_matches(name.lower(), RULES, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"no rule {name!r}; {hint}There are {', '.join(RULES)}, and package.module:Class for your own")
+    try:
+        module = import_module(module_name)
+    except (ImportError, TypeError) as error:  # TypeError: a relative name such as .mine
+        raise ValueError(f"the rule {name!r}: cannot import {module_name!r}: {error}") from error
+    except RAISED as error:
+        raise ValueError(
+            f"the rule {name!r}: importing {module_name} raised {type(error).__name__}: {error}"
+        ) from error
+    found: Any = getattr(module, class_name, None)
+    if found is None:
+        near = get_close_matches(class_name, dir(module), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"the rule {name!r}: {module_name} has no {class_name!r}{hint}")
+    if not (inspect.isclass(found) and issubclass(found, Rule)):
+        raise ValueError(f"the rule {name!r}: {class_name} is not a subclass of rewirl.topology.Rule")
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(found.__abstractmethods__))
+        raise ValueError(f"the rule {name!r}: {class_name} has yet to define {missing}")
+    return found(config)
