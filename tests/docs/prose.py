@@ -1,4 +1,4 @@
-"""What the project's Markdown has to keep to: short sentences, short lines, links that lead somewhere.
+"""What the project's Markdown has to keep to: short sentences, short lines, links and files that are there.
 
 python tests/docs/prose.py prints every fault; the exit code is 1 if there is one.
 """
@@ -22,6 +22,7 @@ _CODE = re.compile(r"`[^`]*`")
 _LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)\)")
 _REFERENCE = re.compile(r"^\[[^\]]+\]:\s*(\S+)")
 _SENTENCE_END = re.compile(r"(?<!\bal)(?<!\be\.g)(?<!\bi\.e)[.!?][)\"*_]*\s+(?=[\"'(*_`A-Z0-9×λγαηπτ])")  # noqa: RUF001
+_FILE = re.compile(r"`((?:src|native|tests|docs|benchmarks|experiments)/[a-z0-9_./-]+)`")
 _WORD = re.compile(r"\w")
 
 
@@ -35,7 +36,7 @@ def faults(page: Path) -> list[str]:
     """Everything wrong with a page, as 'file:line: what is wrong'."""
     lines = page.read_text(encoding="utf-8").splitlines()
     where = page.relative_to(ROOT) if page.is_relative_to(ROOT) else page
-    every = [*_long_lines(lines), *_long_sentences(lines), *_dead_links(page, lines)]
+    every = [*_long_lines(lines), *_long_sentences(lines), *_dead_links(page, lines), *_dead_files(lines)]
     return [f"{where}:{number}: {what}" for number, what in sorted(every)]
 
 
@@ -91,6 +92,14 @@ def _dead_links(page: Path, lines: list[str]) -> Iterator[tuple[int, str]]:
                 yield number, f"the link to {target} leads nowhere"
             elif anchor and file.suffix == ".md" and anchor not in _anchors(file):
                 yield number, f"{file.name} has no heading for #{anchor}"
+
+
+def _dead_files(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """Files of the repository that the page names in full and that are not there."""
+    for number, line in _outside_code(lines):
+        for name in _FILE.findall(line):
+            if not (ROOT / name).exists():
+                yield number, f"there is no {name}"
 
 
 def _anchors(page: Path) -> set[str]:

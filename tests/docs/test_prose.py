@@ -1,4 +1,4 @@
-"""The project's Markdown can be read: short sentences, short lines, links that lead somewhere."""
+"""The project's Markdown can be read: short sentences, short lines, links and files that are there."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def test_a_page_has_no_faults(page: Path) -> None:
         ("| cell | " + "w " * 36 + "|", "1: a sentence of 36 words"),
         ("x" * 121, "1: 121 columns"),
         ("\n[there](nowhere.md)", "2: the link to nowhere.md leads nowhere"),
+        ("`src/rewirl/nowhere.py`", "1: there is no src/rewirl/nowhere.py"),
         ("# Here\n[there](#elsewhere)", "2: page.md has no heading for #elsewhere"),
     ],
 )
