@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rewirl.experiments.sweep.file import narrowed, read_sweep
-from rewirl.experiments.sweep.plan import PlannedRun, check, plan, standing
-from rewirl.experiments.sweep.pool import Pool
-from rewirl.experiments.sweep.session import work_through
+from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
+from rewirl.experiments.sweep.pool import ProcessPool
+from rewirl.experiments.sweep.session import run_session
 from rewirl.options.option import SweepError
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -60,7 +60,7 @@ def planned(parts: Sequence[Part], directory: Path) -> dict[str, PlannedRun]:
     runs: dict[str, PlannedRun] = {}
     for part in parts:
         asked = narrowed(read_sweep(part.sweep), part.agents, part.envs, part.seeds)
-        for name, run in plan(asked.wanted, directory / part.directory).items():
+        for name, run in plan(asked.requests, directory / part.directory).items():
             runs.setdefault(name, run)
     return runs
 
@@ -78,7 +78,7 @@ def take_over(runs: Mapping[str, PlannedRun], directory: Path, kept: Path) -> No
 
 def status(runs: Mapping[str, PlannedRun]) -> None:
     """Print the runs that are left."""
-    left = [(run, found) for run in runs.values() if (found := standing(run)).state != "finished"]
+    left = [(run, found) for run in runs.values() if (found := run_status(run)).state != "finished"]
     for run, found in left:
         print(
             f"{run.path.parent.name}/{run.name}: {found.state}, step {found.step:,} of {run.config.total_timesteps:,}"
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None, parts: Sequence[Part] = QUEUE, 
         check(runs.values())
     except SweepError as error:
         parser.error(str(error))
-    return work_through(runs, Pool(options.workers), options.hours)
+    return run_session(runs, ProcessPool(options.workers), options.hours)
 
 
 if __name__ == "__main__":

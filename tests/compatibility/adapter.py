@@ -55,7 +55,9 @@ def sweep_names(source: str) -> list[str]:
     from rewirl.experiments.sweep.file import read_sweep
     from rewirl.experiments.sweep.plan import plan
 
-    return list(plan(read_sweep(source).wanted, Path("anywhere")))
+    sweep = read_sweep(source)
+    requests = sweep.requests if hasattr(sweep, "requests") else sweep.wanted  # their name in 0.1.0
+    return list(plan(requests, Path("anywhere")))
 
 
 def experiments() -> list[str]:

@@ -18,13 +18,13 @@ import pytest
 from sameness import metrics, same_to_the_bit
 
 from rewirl.cli.main import main
-from rewirl.experiments.sweep import conduct as conducting
-from rewirl.experiments.sweep.conduct import Row, conduct
+from rewirl.experiments.sweep import schedule
 from rewirl.experiments.sweep.file import read_sweep
-from rewirl.experiments.sweep.plan import PlannedRun, check, plan, saved_step, standing
-from rewirl.experiments.sweep.pool import Pool
+from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status, saved_step
+from rewirl.experiments.sweep.pool import ProcessPool
+from rewirl.experiments.sweep.schedule import Row, run_sweep
 from rewirl.experiments.sweep.table import summary, table
-from rewirl.experiments.sweep.worker import make
+from rewirl.experiments.sweep.worker import make_run
 from rewirl.options.option import SweepError
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.training import run as runs
@@ -65,12 +65,12 @@ class Heard:
 def planned(tmp_path: Path, text: str, directory: str = "runs") -> dict[str, PlannedRun]:
     file = tmp_path / "sweep.toml"
     file.write_text(text)
-    return plan(read_sweep(str(file)).wanted, tmp_path / directory)
+    return plan(read_sweep(str(file)).requests, tmp_path / directory)
 
 
-def swept(made: dict[str, PlannedRun], pool: Pool | None = None, **expected: int) -> tuple[dict[str, Row], Heard]:
+def swept(made: dict[str, PlannedRun], pool: ProcessPool | None = None) -> tuple[dict[str, Row], Heard]:
     heard = Heard()
-    rows = conduct(made, pool or Pool(2), heard, lambda: False)
+    rows = run_sweep(made, pool or ProcessPool(2), heard, lambda: False)
     assert heard.closed
     return rows, heard
 
@@ -106,7 +106,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "runs"
 
 
-class Killing(Pool):
+class Killing(ProcessPool):
     """A pool some of whose processes are killed: at random, when they have saved so much."""
 
     def __init__(self, when: list[int], seed: int) -> None:
@@ -147,15 +147,15 @@ def test_what_is_finished_is_never_made_again_even_without_its_checkpoints(tmp_p
     shutil.rmtree(bare.path / "checkpoints")
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").rglob("*")}
     with monkeypatch.context() as patch:
-        patch.setattr(Pool, "start", pytest.fail)
+        patch.setattr(ProcessPool, "start", pytest.fail)
         rows, heard = swept(made)
-    assert make(bare, Silent(), lambda: False) == {"ended": "finished"}
+    assert make_run(bare, Silent(), lambda: False) == {"ended": "finished"}
     assert {row.state for row in rows.values()} == {"finished"} and heard.lines == []
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").rglob("*")} == before
 
 
 def test_one_that_fails_does_not_stop_the_others_and_is_reported_with_its_reason(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(conducting, "TRIES", 2)
+    monkeypatch.setattr(schedule, "TRIES", 2)
     groups = """
 [[runs]]
 agents = ["td3"]
@@ -204,19 +204,19 @@ def test_a_run_waits_for_the_one_whose_policy_it_starts_from(tmp_path):
     moved = planned(tmp_path, (tmp_path / "sweep.toml").read_text(), "moved")
     shutil.move(tmp_path / "runs", tmp_path / "moved")
     check(moved.values())
-    assert {standing(each).state for each in moved.values()} == {"finished"}
+    assert {run_status(each).state for each in moved.values()} == {"finished"}
 
 
 def test_a_run_killed_between_its_last_checkpoint_and_its_policy_is_not_finished_yet(tmp_path):
     (run,) = planned(tmp_path, SETTINGS.replace("1500", "100") + 'agents = ["td3"]\nseeds = [0]\n').values()
-    assert make(run, Silent(), lambda: False) == {"ended": "finished"}
+    assert make_run(run, Silent(), lambda: False) == {"ended": "finished"}
     whole = {file: file.read_bytes() for file in (run.path / "policy").iterdir()}
     lines = (run.path / "metrics.jsonl").read_bytes().splitlines(keepends=True)
     (run.path / "metrics.jsonl").write_bytes(b"".join(lines[:-1]))
     shutil.rmtree(run.path / "policy")
-    assert standing(run).state == "begun"
-    assert make(run, Silent(), lambda: False) == {"ended": "finished"}
-    assert standing(run).state == "finished"
+    assert run_status(run).state == "begun"
+    assert make_run(run, Silent(), lambda: False) == {"ended": "finished"}
+    assert run_status(run).state == "finished"
     assert {file: file.read_bytes() for file in (run.path / "policy").iterdir()} == whole
 
 
@@ -228,13 +228,13 @@ def test_what_another_process_is_making_is_left_to_it_and_said(tmp_path, capsys,
     out = capsys.readouterr().out
     assert exit_.value.code == 0
     assert f"skipped {other.name}" in out and f"in use by process {os.getpid()}" in out
-    assert standing(mine).state == "finished" and standing(other).state == "begun"
+    assert run_status(mine).state == "finished" and run_status(other).state == "begun"
 
 
 def test_a_killed_run_whose_lock_is_held_for_a_while_is_waited_for(tmp_path, monkeypatch):
     text = SETTINGS.replace("1500", "100") + 'agents = ["td3"]\nseeds = [0]\n'
     (run,) = planned(tmp_path, text).values()
-    place = [
+    executor = [
         {"ended": "killed", "reason": "lost"},
         {"ended": "in use", "reason": "in use by process 1"},
         {"ended": "finished"},
@@ -248,17 +248,17 @@ def test_a_killed_run_whose_lock_is_held_for_a_while_is_waited_for(tmp_path, mon
 
         def wait(self, seconds: float) -> list[tuple[str, dict]]:
             name, self.name = getattr(self, "name", None), None
-            return [(name, place.pop(0))] if name else []
+            return [(name, executor.pop(0))] if name else []
 
         def stop(self) -> None: ...
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr(conducting, "_RETRY_SECONDS", 0.0)
-    rows = conduct({run.name: run}, Scripted(), Heard(), lambda: False)
-    assert rows[run.name].state == "finished" and place == []
-    place += [{"ended": "in use", "reason": "in use by process 1"}]
-    rows = conduct({run.name: run}, Scripted(), Heard(), lambda: False)
+    monkeypatch.setattr(schedule, "_RETRY_SECONDS", 0.0)
+    rows = run_sweep({run.name: run}, Scripted(), Heard(), lambda: False)
+    assert rows[run.name].state == "finished" and executor == []
+    executor += [{"ended": "in use", "reason": "in use by process 1"}]
+    rows = run_sweep({run.name: run}, Scripted(), Heard(), lambda: False)
     assert rows[run.name].state == "in use"
 
 
@@ -277,7 +277,7 @@ def test_a_directory_with_other_settings_is_refused_and_not_touched(tmp_path, ca
     assert f"{run.path}: agent.hidden_sizes: [24,8] there, [24,16] here" in capsys.readouterr().err
     with pytest.raises(SweepError, match="hidden_sizes"):
         raise AssertionError(check([run]))
-    assert "agent.hidden_sizes" in make(run, Silent(), lambda: False)["reason"]
+    assert "agent.hidden_sizes" in make_run(run, Silent(), lambda: False)["reason"]
     assert {file: file.stat().st_mtime_ns for file in run.path.rglob("*")} == before
 
 
@@ -297,7 +297,7 @@ def begin(file: Path, directory: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONPATH": PROBES},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([PROBES, os.environ.get("PYTHONPATH", "")])},
     )
 
 
@@ -311,7 +311,7 @@ def test_a_stopped_sweep_saves_its_runs_and_the_same_command_goes_on(tmp_path, u
     until(lambda: any((saved_step(run.path) or 0) >= 300 for run in left))
     sweep.send_signal(by)
     out, _ = sweep.communicate(timeout=60)
-    begun = [run for run in left if standing(run).state == "begun"]
+    begun = [run for run in left if run_status(run).state == "begun"]
     if by == signal.SIGINT:
         assert sweep.returncode == 130 and "the same command goes on" in out and "Traceback" not in out
         assert re.search(r"saved at step [1-9]", out)
@@ -339,7 +339,7 @@ def test_the_table_fits_the_terminal_and_shows_first_what_needs_looking_at(tmp_p
         row.state = state
         row.pace.begin(0, 1500)
     running = list(rows.values())[10]
-    running.returned, running.pace.done = 12.34, 700
+    running.last_return, running.pace.done = 12.34, 700
     console = Console(width=250, record=True, file=io.StringIO())
     console.print(table(rows, 3))
     lines = console.export_text().splitlines()

@@ -15,8 +15,8 @@ from rewirl.cli.main import main
 from rewirl.experiments.sweep import pool
 from rewirl.experiments.sweep.estimate import makespan, seconds_left
 from rewirl.experiments.sweep.file import experiments, read_sweep
-from rewirl.experiments.sweep.plan import PlannedRun, plan, standing
-from rewirl.experiments.sweep.worker import make
+from rewirl.experiments.sweep.plan import PlannedRun, plan, run_status
+from rewirl.experiments.sweep.worker import make_run
 from rewirl.training import run as runs
 from rewirl.training.progress import Silent
 
@@ -27,7 +27,7 @@ SMALL = shlex.split(
 
 
 class Here:
-    """A place that makes every run in this process, at once."""
+    """A executor that makes every run in this process, at once."""
 
     made: list[str] = []  # noqa: RUF012
 
@@ -37,7 +37,7 @@ class Here:
 
     def start(self, name: str, run: Mapping[str, Any], measure: bool = False) -> None:
         Here.made.append(name)
-        self._ended.append((name, make(PlannedRun.from_values(dict(run)), Silent(), lambda: False)))
+        self._ended.append((name, make_run(PlannedRun.from_values(dict(run)), Silent(), lambda: False)))
 
     def wait(self, seconds: float) -> list[tuple[str, dict[str, Any]]]:
         ended, self._ended = self._ended, []
@@ -62,11 +62,11 @@ def rewirl(*arguments: object) -> int:
 
 @pytest.mark.parametrize("name", experiments())
 def test_every_experiment_runs_scaled_down_and_makes_no_run_twice(shared, monkeypatch, capsys, name):
-    monkeypatch.setattr(pool, "Pool", Here)
+    monkeypatch.setattr(pool, "ProcessPool", Here)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     Here.made = []
     there = {path.name for path in shared.iterdir()}
-    envs = {run.env for run in read_sweep(name).wanted}
+    envs = {run.env for run in read_sweep(name).requests}
     env = "HalfCheetah-v5" if "HalfCheetah-v5" in envs else min(envs)
     assert rewirl("sweep", name, *SMALL, "--envs", env, "--directory", shared) == 0
     out = capsys.readouterr().out
@@ -97,16 +97,16 @@ def test_a_dry_run_of_what_is_finished_or_begun_says_so(tmp_path, capsys):
         'agents = ["td3"]\nenvs = ["rewirl-tests/Drift-v0"]\nseeds = [0, 1]\nenv_module = "probe_environments"\n'
         "hidden_sizes = [24, 16]\nlearning_starts = 60\ntotal_timesteps = 200\neval_every = 0\n"
     )
-    first, second = plan(read_sweep(str(file)).wanted, tmp_path / "runs").values()
-    assert make(first, Silent(), lambda: False) == {"ended": "finished"}
+    first, second = plan(read_sweep(str(file)).requests, tmp_path / "runs").values()
+    assert make_run(first, Silent(), lambda: False) == {"ended": "finished"}
     with runs.start(second.config, second.agent_config, second.path, Silent()) as begun:
         begun.train(lambda: begun.training.step >= 120)
-    assert (standing(second).state, standing(second).step) == ("begun", 120)
+    assert (run_status(second).state, run_status(second).step) == ("begun", 120)
     assert rewirl("sweep", file, "--directory", tmp_path / "runs", "--dry-run", "--workers", 1) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].endswith("200 steps  finished") and "200 steps  at step 120" in lines[2]
     assert lines[3].startswith("2 runs, 1 finished; the others take about 0.")
-    assert make(second, Silent(), lambda: False) == {"ended": "finished"}
+    assert make_run(second, Silent(), lambda: False) == {"ended": "finished"}
     assert rewirl("sweep", file, "--directory", tmp_path / "runs", "--dry-run") == 0
     assert capsys.readouterr().out.splitlines()[3] == "2 runs, 2 finished"
 
@@ -114,7 +114,7 @@ def test_a_dry_run_of_what_is_finished_or_begun_says_so(tmp_path, capsys):
 def test_the_time_left_is_that_of_warm_up_learning_and_evaluations(tmp_path):
     file = tmp_path / "sweep.toml"
     file.write_text('agents = ["td3"]\nenvs = ["Ant-v5"]\nseeds = [0]\ntotal_timesteps = 102_500\n')
-    (run,) = plan(read_sweep(str(file)).wanted, tmp_path).values()
+    (run,) = plan(read_sweep(str(file)).requests, tmp_path).values()
     rates = {"warm_up": 1.0, "learning": 100.0, "evaluation": 10_000.0, "episode": 2.0}
     # evaluations at 0, 5,000, ..., 100,000 and at the end, ten episodes each
     assert seconds_left(run, rates, 0) == 25_000 + 77_500 * 100 + 22 * 10 * 2 * 10_000
@@ -124,7 +124,7 @@ def test_the_time_left_is_that_of_warm_up_learning_and_evaluations(tmp_path):
 
 
 def test_runs_together_take_as_long_as_the_busiest_worker_and_wait_for_what_they_need():
-    runs = plan(read_sweep("ds-drl/figure-4").wanted, Path("runs"))
+    runs = plan(read_sweep("ds-drl/figure-4").requests, Path("runs"))
     source, run = next((runs[run.after], run) for run in runs.values() if run.after is not None)
     four = {str(number): source for number in range(4)}
     assert makespan(four, dict.fromkeys(four, 3.0), 2) == 6.0

@@ -11,8 +11,9 @@ import pytest
 from rewirl.experiments.sweep.file import experiments, narrowed, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan
 from rewirl.options.option import SweepError
-from rewirl.presets.lookup import agent_config, names, preset
-from rewirl.training.config import TrainConfig
+from rewirl.options.resolve import agent_settings, resolve
+from rewirl.options.train import TrainConfig
+from rewirl.presets.lookup import names
 
 MUJOCO = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")
 SMALL = 'agents = ["ds-td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n'
@@ -23,7 +24,7 @@ def runs(tmp_path):
     def read(text: str, **overrides: Any) -> dict[str, PlannedRun]:
         file = tmp_path / "sweep.toml"
         file.write_text(text)
-        return plan(read_sweep(str(file), overrides).wanted, tmp_path / "runs")
+        return plan(read_sweep(str(file), overrides).requests, tmp_path / "runs")
 
     return read
 
@@ -35,7 +36,7 @@ def test_lists_are_multiplied_and_the_seeds_come_first(runs):
     ]
     one = made["Ant-v5-ds-td3-3"]
     assert one.config == TrainConfig(agent="ds-td3", env="Ant-v5", seed=3, threads=1)
-    assert one.agent_config == agent_config("ds-td3", "Ant-v5")
+    assert one.agent_config == agent_settings("ds-td3", "Ant-v5")
 
 
 def test_a_list_of_values_varies_an_option_and_a_list_of_lists_one_that_takes_a_list(runs):
@@ -161,7 +162,7 @@ def test_an_unknown_experiment_is_refused_with_what_is_near():
 
 
 def test_a_sweep_can_be_narrowed_to_what_it_has():
-    kept = narrowed(read_sweep("ds-drl/table-2"), ["td3"], ["Ant-v5", "Hopper-v5"], [4]).wanted
+    kept = narrowed(read_sweep("ds-drl/table-2"), ["td3"], ["Ant-v5", "Hopper-v5"], [4]).requests
     assert [(run.agent, run.env, run.seed) for run in kept] == [("td3", "Hopper-v5", 4), ("td3", "Ant-v5", 4)]
     for wrong, message in [
         ((["td"],), "has no agent td; did you mean td3"),
@@ -175,7 +176,7 @@ def test_a_sweep_can_be_narrowed_to_what_it_has():
 
 
 def test_runs_that_others_wait_for_are_not_narrowed_away():
-    made = plan(narrowed(read_sweep("ds-drl/figure-4"), ["ds-td3"], [], [0]).wanted, Path("runs"))
+    made = plan(narrowed(read_sweep("ds-drl/figure-4"), ["ds-td3"], [], [0]).requests, Path("runs"))
     assert [run.config.agent for run in made.values()] == ["ds-td3", "td3", "ds-td3", "td3", "ds-td3"]
 
 
@@ -200,7 +201,7 @@ RUNS = {
 
 
 def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
-    assert {name: len(plan(read_sweep(name).wanted, Path("runs"))) for name in experiments()} == {
+    assert {name: len(plan(read_sweep(name).requests, Path("runs"))) for name in experiments()} == {
         **{f"ds-drl/{name}": count for name, count in RUNS.items()},
         "methods/ninety-percent": 42,
         "methods/noise": 6,
@@ -209,28 +210,28 @@ def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
 
 
 def test_experiments_share_their_runs_and_their_settings_are_the_papers():
-    table, figure = (plan(read_sweep(f"ds-drl/{name}").wanted, Path("runs")) for name in ("table-2", "figure-1"))
+    table, figure = (plan(read_sweep(f"ds-drl/{name}").requests, Path("runs")) for name in ("table-2", "figure-1"))
     assert table.keys() == figure.keys()
     for env in MUJOCO:
         for agent in ("td3", "static-td3", "ds-td3"):
-            assert table[f"{env}-{agent}-0"].agent_config == preset(f"ds-drl/{agent}/{env}").config
+            assert table[f"{env}-{agent}-0"].agent_config == resolve({"preset": f"ds-drl/{agent}/{env}"}).agent
         soft = table[f"{env}-sac-tau=0.005-target-update-interval=1-0"]
-        assert soft.agent_config == preset(f"ds-drl/sac-soft/{env}").config
+        assert soft.agent_config == resolve({"preset": f"ds-drl/sac-soft/{env}"}).agent
         assert soft.config == TrainConfig(agent="sac", env=env, threads=1)
-    hard = plan(read_sweep("ds-drl/table-5").wanted, Path("runs"))
-    assert hard["Ant-v5-ds-sac-4"].agent_config == preset("ds-drl/ds-sac/Ant-v5").config
+    hard = plan(read_sweep("ds-drl/table-5").requests, Path("runs"))
+    assert hard["Ant-v5-ds-sac-4"].agent_config == resolve({"preset": "ds-drl/ds-sac/Ant-v5"}).agent
     for name in ("figure-2", "figure-3", "figure-4", "wall-clock", "connections"):
-        assert "HalfCheetah-v5-td3-4" in plan(read_sweep(f"ds-drl/{name}").wanted, Path("runs"))
+        assert "HalfCheetah-v5-td3-4" in plan(read_sweep(f"ds-drl/{name}").requests, Path("runs"))
 
 
 @pytest.mark.parametrize("name", names())
 def test_a_preset_in_a_sweep_is_the_preset(tmp_path, name):
     path = tmp_path / "mine.toml"
     path.write_text(f'presets = ["{name}"]\nseeds = [3]')
-    ((planned),) = plan(read_sweep(str(path)).wanted, tmp_path).values()
-    found = preset(name)
-    assert planned.agent_config == found.config
-    assert planned.config == TrainConfig(agent=found.agent, env=found.env, seed=3, threads=1, **found.train)
+    ((planned),) = plan(read_sweep(str(path)).requests, tmp_path).values()
+    run, agent = resolve({"preset": name, "seed": 3, "threads": 1})
+    assert planned.agent_config == agent
+    assert planned.config == run
 
 
 def test_options_go_before_those_of_a_preset(tmp_path):
@@ -245,7 +246,7 @@ batch_size = [50, 60]
 agents = ["td3"]
 envs = ["Hopper-v5"]
 """)
-    planned = list(plan(read_sweep(str(path)).wanted, tmp_path).values())
+    planned = list(plan(read_sweep(str(path)).requests, tmp_path).values())
     assert len(planned) == 2 * (2 * 2 + 1)
     assert {run.config.total_timesteps for run in planned} == {1000}
     assert {run.agent_config.batch_size for run in planned if run.config.agent != "td3"} == {50, 60}

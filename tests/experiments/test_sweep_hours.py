@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from rewirl.cli.main import main
-from rewirl.experiments.sweep import limit as limits
-from rewirl.experiments.sweep.conduct import Row, conduct
-from rewirl.experiments.sweep.estimate import Watch, setting
+from rewirl.experiments.sweep import deadline
+from rewirl.experiments.sweep.deadline import Deadline, deadline_in
+from rewirl.experiments.sweep.estimate import speed_key
 from rewirl.experiments.sweep.file import read_sweep
-from rewirl.experiments.sweep.limit import Limit, limit
-from rewirl.experiments.sweep.plan import PlannedRun, plan, standing
-from rewirl.experiments.sweep.worker import make
+from rewirl.experiments.sweep.measure import Stopwatch
+from rewirl.experiments.sweep.plan import PlannedRun, plan, run_status
+from rewirl.experiments.sweep.schedule import Row, run_sweep
+from rewirl.experiments.sweep.worker import make_run
 from rewirl.training.progress import Silent
 
 FILE = """
@@ -39,7 +40,7 @@ class Quiet:
 
 
 class Clocked:
-    """A place where every run takes as many seconds as it is said to, on a clock of its own."""
+    """A executor where every run takes as many seconds as it is said to, on a clock of its own."""
 
     def __init__(self, seconds: Mapping[str, float], workers: int = 1) -> None:
         self.now, self.workers, self.seconds = 0.0, workers, seconds
@@ -64,27 +65,27 @@ class Clocked:
 def planned(tmp_path: Path, text: str) -> dict[str, PlannedRun]:
     file = tmp_path / "sweep.toml"
     file.write_text(FILE + text)
-    return plan(read_sweep(str(file)).wanted, tmp_path / "runs")
+    return plan(read_sweep(str(file)).requests, tmp_path / "runs")
 
 
-def conducted(
-    monkeypatch: pytest.MonkeyPatch, runs: dict[str, PlannedRun], place: Clocked, end: float, per_step: float
+def states_of(
+    monkeypatch: pytest.MonkeyPatch, runs: dict[str, PlannedRun], executor: Clocked, end: float, per_step: float
 ) -> list[str]:
     """Return what became of the runs, estimated at so many seconds per step."""
-    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: place.now))
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: executor.now))
     rates = {"warm_up": per_step, "learning": per_step, "evaluation": 0.0, "episode": 0.0}
-    until = Limit(runs, end, {setting(run): rates for run in runs.values()})
-    return [row.state for row in conduct(runs, place, Quiet(), lambda: False, until).values()]
+    until = Deadline(runs, end, {speed_key(run): rates for run in runs.values()})
+    return [row.state for row in run_sweep(runs, executor, Quiet(), lambda: False, until).values()]
 
 
 def test_new_runs_start_while_they_fit_and_shorter_ones_after_longer_ones_that_do_not(tmp_path, monkeypatch):
     runs = planned(tmp_path, "seeds = [0, 1, 2]\n[[runs]]\n[[runs]]\ntotal_timesteps = 40\n")
     names = list(runs)  # of 100 and 40 steps in turns
-    place = Clocked({name: float(run.config.total_timesteps) for name, run in runs.items()})
-    states = conducted(monkeypatch, runs, place, 225.0, 1.0)
-    assert place.started == [names[0], names[1], names[3], names[5]]
+    executor = Clocked({name: float(run.config.total_timesteps) for name, run in runs.items()})
+    states = states_of(monkeypatch, runs, executor, 225.0, 1.0)
+    assert executor.started == [names[0], names[1], names[3], names[5]]
     assert states == ["finished", "finished", "no time", "finished", "no time", "finished"]
-    assert place.now < 225
+    assert executor.now < 225
 
 
 def test_when_the_time_is_up_all_runs_are_stopped_and_what_has_begun_is_continued_in_any_case(tmp_path, monkeypatch):
@@ -92,47 +93,47 @@ def test_when_the_time_is_up_all_runs_are_stopped_and_what_has_begun_is_continue
     new, begun, other = runs
     runs[begun].path.mkdir(parents=True)
     (runs[begun].path / "config.json").write_text("{}")
-    place = Clocked(dict.fromkeys(runs, 1000.0), workers=2)
-    states = conducted(monkeypatch, runs, place, 90.0, 1.0)
-    assert place.started == [begun] and states == ["no time", "stopped", "no time"]
-    assert 90 <= place.now < 95
-    place = Clocked(dict.fromkeys(runs, 1000.0), workers=2)
-    assert conducted(monkeypatch, runs, place, 90.0, 0.1) == ["stopped", "stopped", "waiting"]
-    assert other not in place.started and new in place.started
+    executor = Clocked(dict.fromkeys(runs, 1000.0), workers=2)
+    states = states_of(monkeypatch, runs, executor, 90.0, 1.0)
+    assert executor.started == [begun] and states == ["no time", "stopped", "no time"]
+    assert 90 <= executor.now < 95
+    executor = Clocked(dict.fromkeys(runs, 1000.0), workers=2)
+    assert states_of(monkeypatch, runs, executor, 90.0, 0.1) == ["stopped", "stopped", "waiting"]
+    assert other not in executor.started and new in executor.started
 
 
 def test_a_run_whose_source_has_no_time_has_none_either(tmp_path, monkeypatch):
     runs = planned(tmp_path, 'seeds = [0]\nwarm_up_policy = { agent = "td3", total_timesteps = 90 }\n')
-    assert conducted(monkeypatch, runs, Clocked({}), 10.0, 1.0) == ["no time", "no time"]
+    assert states_of(monkeypatch, runs, Clocked({}), 10.0, 1.0) == ["no time", "no time"]
 
 
 def test_a_finished_run_of_the_same_settings_on_the_same_processor_says_how_long_another_seed_takes(tmp_path):
     runs = planned(tmp_path, "seeds = [0, 1]\n[[runs]]\n[[runs]]\ntotal_timesteps = 200\n")
     first, longer, *_ = runs.values()
-    assert make(first, Silent(), lambda: False) == {"ended": "finished"}
+    assert make_run(first, Silent(), lambda: False) == {"ended": "finished"}
     measured: list[str] = []
-    place = Clocked({})
-    place.start = lambda name, run, measure=False: measured.append(name)  # type: ignore[method-assign]
-    until = limit(runs, place, 1.0)
+    executor = Clocked({})
+    executor.start = lambda name, run, measure=False: measured.append(name)  # type: ignore[method-assign]
+    until = deadline_in(1.0, runs, executor)
     took = json.loads((first.path / "metrics.jsonl").read_text().splitlines()[-1])["seconds"]
     assert until.seconds(longer) == pytest.approx(2 * took) and not measured
     assert until.refusal(longer) == ""
     until.end = 0.0
-    assert "takes about" in until.refusal(longer) and until.over()
+    assert "takes about" in until.refusal(longer) and until.passed()
     record = json.loads((first.path / "config.json").read_text())
     record["machine"]["cpu"] = "another"
     (first.path / "config.json").write_text(json.dumps(record))
-    assert limits.seconds_per_step(first) is None
+    assert deadline.seconds_per_step(first) is None
 
 
 def test_what_is_measured_does_not_depend_on_who_else_has_the_processor():
-    watch = Watch()
+    stopwatch = Stopwatch()
     time.sleep(0.3)
-    idle = watch.seconds()
+    idle = stopwatch.seconds()
     end = time.process_time() + 0.1
     while time.process_time() < end:
         pass
-    assert idle < 0.1 and watch.seconds() >= 0.1
+    assert idle < 0.1 and stopwatch.seconds() >= 0.1
 
 
 def test_the_command_says_what_it_left(tmp_path, capsys):
@@ -150,7 +151,7 @@ def test_the_command_says_what_it_left(tmp_path, capsys):
     out = sweep("--hours", "0.1")
     assert "4 runs: 2 no time, 2 finished" in out
     assert {name for name in runs if f"left for lack of time: {name}: takes about" in out} == set(runs) - set(short)
-    assert {name for name, run in runs.items() if standing(run).state == "finished"} == set(short)
+    assert {name for name, run in runs.items() if run_status(run).state == "finished"} == set(short)
     with pytest.raises(SystemExit, match="2"):
         main(["sweep", str(tmp_path / "sweep.toml"), "--hours", "0"])
     assert "--hours must be positive" in capsys.readouterr().err

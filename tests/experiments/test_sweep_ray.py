@@ -18,8 +18,8 @@ from sameness import metrics, same_to_the_bit
 
 from rewirl.cli.main import main
 from rewirl.experiments.sweep.file import read_sweep
-from rewirl.experiments.sweep.plan import plan, saved_step, standing
-from rewirl.experiments.sweep.worker import make
+from rewirl.experiments.sweep.plan import plan, run_status, saved_step
+from rewirl.experiments.sweep.worker import make_run
 from rewirl.training.progress import Silent
 
 PROBES = str(Path(__file__).parents[1] / "training")
@@ -71,7 +71,7 @@ def parent(process: int) -> int:
 def test_a_sweep_that_loses_a_node_with_all_its_processes_is_that_of_an_undisturbed_one(tmp_path, monkeypatch):
     file = tmp_path / "sweep.toml"
     file.write_text(SWEEP)
-    made = plan(read_sweep(str(file)).wanted, tmp_path / "runs")
+    made = plan(read_sweep(str(file)).requests, tmp_path / "runs")
     with nodes(tmp_path) as cluster:
         line = cluster.stdout.readline()
         assert line, (tmp_path / "ray.log").read_text()
@@ -90,7 +90,7 @@ def test_a_sweep_that_loses_a_node_with_all_its_processes_is_that_of_an_undistur
         while not all((saved_step(run.path) or 0) >= 300 for run in two):
             assert time.monotonic() < end and sweep.poll() is None
             time.sleep(0.01)
-        run = next(run for run in two if standing(run).state == "begun")
+        run = next(run for run in two if run_status(run).state == "begun")
         process = int((run.path / "lock").read_text())
         worker = parent(process)
         node = parent(worker)
@@ -103,8 +103,8 @@ def test_a_sweep_that_loses_a_node_with_all_its_processes_is_that_of_an_undistur
     assert "3 runs: 3 finished" in out
     assert re.search(rf"{re.escape(run.name)}: lost with its node .*; it continues from step", out), out
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    for run in plan(read_sweep(str(file)).wanted, tmp_path / "undisturbed").values():
-        assert make(run, Silent(), lambda: False) == {"ended": "finished"}
+    for run in plan(read_sweep(str(file)).requests, tmp_path / "undisturbed").values():
+        assert make_run(run, Silent(), lambda: False) == {"ended": "finished"}
         same_to_the_bit(run.path, made[run.name].path)
         assert metrics(run.path) == metrics(made[run.name].path)
 

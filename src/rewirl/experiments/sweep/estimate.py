@@ -1,70 +1,26 @@
-"""How long a sweep will take on this machine: every distinct setting runs for a moment, the rest is arithmetic."""
+"""How long a sweep will take on this machine: every distinct setting is measured once, the rest is arithmetic."""
 
 from __future__ import annotations
 
 import dataclasses
 import heapq
 import itertools
-import time
 from collections.abc import Collection, Mapping
 
-from rewirl.experiments.sweep.plan import PlannedRun, standing
-from rewirl.experiments.sweep.pool import Place
+from rewirl.experiments.sweep.executor import Executor
+from rewirl.experiments.sweep.measure import Rates
+from rewirl.experiments.sweep.plan import PlannedRun, run_status
 from rewirl.storage import strict_json
 from rewirl.storage.values import to_values
-from rewirl.training.progress import Silent
-from rewirl.training.run import Run
-
-_WARM_UP_STEPS = 500
-_SECONDS = 0.4
-_SETTLING_SECONDS = 0.2
-_WITHOUT_LIMIT = 1000
-
-Rates = dict[str, float]
-"""Seconds per step of the warm-up, of learning and of an evaluation, and `episode`: steps of an evaluation episode."""
-
-
-class Watch:
-    """A stopwatch that stands still while other programs have the processor: they may be gone in a minute."""
-
-    def __init__(self) -> None:
-        """Start."""
-        self._wall, self._own = time.perf_counter(), time.process_time()
-
-    def seconds(self) -> float:
-        """Return how long it has been; with several threads no more than the wall clock says."""
-        return min(time.perf_counter() - self._wall, time.process_time() - self._own)
-
-
-def measure(planned: PlannedRun) -> Rates:
-    """Play and learn with a run's settings for about a second; nothing is written.
-
-    Episodes of an evaluation are taken to last as long as the environment allows, which a good agent's may.
-    """
-    config = dataclasses.replace(planned.config, eval_every=0, checkpoint_every=0, warm_up_policy=None)
-    starts = min(_WARM_UP_STEPS, planned.agent_config.learning_starts)
-    with Run(config, dataclasses.replace(planned.agent_config, learning_starts=starts), Silent()) as run:
-        watch = Watch()
-        run.training.run(starts)
-        warm_up = watch.seconds() / starts
-        _learn_for(run, _SETTLING_SECONDS)
-        steps, seconds = _learn_for(run, _SECONDS)
-        rates = {"warm_up": warm_up, "learning": seconds / steps, "evaluation": 0.0, "episode": 0.0}
-        if planned.config.eval_every:
-            spec = run.environment.env.spec
-            limit = None if spec is None else spec.max_episode_steps
-            rates["evaluation"] = _evaluation_step(run, planned.config.eval_episodes)
-            rates["episode"] = float(_WITHOUT_LIMIT if limit is None else limit)
-    return rates
 
 
 def seconds_left(planned: PlannedRun, rates: Rates, step: int) -> float:
-    """Return how long a run takes from a step on; what it takes to save is left out.
+    """Return how long a run takes from a step on, without the time for saving.
 
     Args:
         planned: the run.
         rates: measured with its settings.
-        step: where it is.
+        step: the step it has reached.
     """
     config, starts = planned.config, planned.agent_config.learning_starts
     total = config.total_timesteps
@@ -79,46 +35,46 @@ def seconds_left(planned: PlannedRun, rates: Rates, step: int) -> float:
     return seconds
 
 
-def estimate(runs: Mapping[str, PlannedRun], place: Place) -> dict[str, float]:
+def estimate(runs: Mapping[str, PlannedRun], executor: Executor) -> dict[str, float]:
     """Return how many seconds each run of a sweep still takes, by name; 0 for finished ones.
 
-    Each distinct setting is measured once, as many side by side as runs will be.
+    Each distinct setting is measured once, with as many workers at a time as the sweep will have.
 
     Args:
         runs: by name.
-        place: where they will be made.
+        executor: will execute them.
 
     Raises:
         RuntimeError: a setting cannot be measured; says why.
     """
-    standings = {name: standing(run) for name, run in runs.items()}
-    left = {name: run for name, run in runs.items() if standings[name].state != "finished"}
-    rates = measured(left.values(), place)
+    statuses = {name: run_status(run) for name, run in runs.items()}
+    unfinished = {name: run for name, run in runs.items() if statuses[name].state != "finished"}
+    rates = measured(unfinished.values(), executor)
     return {
-        name: seconds_left(run, rates[setting(run)], standings[name].step) if name in left else 0.0
+        name: seconds_left(run, rates[speed_key(run)], statuses[name].step) if name in unfinished else 0.0
         for name, run in runs.items()
     }
 
 
-def measured(runs: Collection[PlannedRun], place: Place) -> dict[bytes, Rates]:
-    """Measure each distinct setting of some runs once; return what was found by `setting`.
+def measured(runs: Collection[PlannedRun], executor: Executor) -> dict[bytes, Rates]:
+    """Measure each distinct setting of some runs once; return the rates by `speed_key`.
 
     Raises:
         RuntimeError: a setting cannot be measured; says why.
     """
     distinct: dict[bytes, PlannedRun] = {}
     for run in runs:
-        distinct.setdefault(setting(run), run)
-    return _measured(distinct, min(place.workers, len(runs)), place)
+        distinct.setdefault(speed_key(run), run)
+    return _measured(distinct, min(executor.workers, len(runs)), executor)
 
 
 def makespan(runs: Mapping[str, PlannedRun], seconds: Mapping[str, float], workers: int) -> float:
-    """Return how long the runs take together, each started as soon as a worker is free and what it waits for is done.
+    """Return how long the runs take together, each started as soon as a worker is free and its source run is done.
 
     Args:
-        runs: by name, those that others wait for before them.
+        runs: by name, source runs before the runs that wait for them.
         seconds: that each takes, by name.
-        workers: how many run side by side.
+        workers: how many run at the same time.
     """
     free = [0.0] * workers
     ends: dict[str, float] = {}
@@ -131,59 +87,34 @@ def makespan(runs: Mapping[str, PlannedRun], seconds: Mapping[str, float], worke
     return max(ends.values(), default=0.0)
 
 
-def setting(run: PlannedRun) -> bytes:
-    """Return what decides how fast a run is."""
+def speed_key(run: PlannedRun) -> bytes:
+    """Return the settings that decide how fast a run is; runs with the same key are equally fast."""
     config = dataclasses.replace(run.config, seed=0, total_timesteps=1, warm_up_policy=None)
     return strict_json.canonical([to_values(config), to_values(run.agent_config)], run.name)
 
 
-def _measured(distinct: Mapping[bytes, PlannedRun], workers: int, place: Place) -> dict[bytes, Rates]:
-    # Workers slow each other down, so all of them are kept busy while one measures: with too few settings, by
-    # measuring them more than once.
+def _measured(distinct: Mapping[bytes, PlannedRun], workers: int, executor: Executor) -> dict[bytes, Rates]:
+    # Workers slow each other down, so all of them are kept busy while one measures: with fewer settings than workers,
+    # settings are measured more than once.
     waiting = list(itertools.islice(itertools.cycle(distinct.items()), max(len(distinct), workers)))
     waiting.reverse()
     running: dict[str, bytes] = {}
-    found: dict[bytes, list[Rates]] = {key: [] for key in distinct}
+    rates_by_key: dict[bytes, list[Rates]] = {key: [] for key in distinct}
     for number in itertools.count():
         if waiting and len(running) < workers:
             key, run = waiting.pop()
             running[str(number)] = key
-            place.start(str(number), run.values(), measure=True)
+            executor.start(str(number), run.values(), measure=True)
         elif not running:
             break
         else:
-            for name, message in place.wait(1.0):
+            for name, message in executor.wait(1.0):
                 if "ended" in message:
                     key = running.pop(name)
                     if "rates" not in message:
                         raise RuntimeError(f"{distinct[key].name} cannot be measured: {message.get('reason')}")
-                    found[key].append(message["rates"])
+                    rates_by_key[key].append(message["rates"])
     return {
         key: {name: sum(rates[name] for rates in several) / len(several) for name in several[0]}
-        for key, several in found.items()
+        for key, several in rates_by_key.items()
     }
-
-
-def _learn_for(run: Run, seconds: float) -> tuple[int, float]:
-    """Learn for a while; return how many steps that were and how long they took."""
-    first, began, watch = run.training.step, time.perf_counter(), Watch()
-    run.training.run(first + 10**9, lambda: time.perf_counter() - began >= seconds)
-    return max(run.training.step - first, 1), watch.seconds()
-
-
-def _evaluation_step(run: Run, episodes: int) -> float:
-    evaluator = run.evaluator(episodes)
-    try:
-        evaluator.evaluate(run.agent.predict, "measuring", lambda: True)  # makes the environments
-        began, turns, watch = time.perf_counter(), 0, Watch()
-
-        def over() -> bool:
-            nonlocal turns
-            turns += 1
-            return time.perf_counter() - began >= _SECONDS
-
-        found = evaluator.evaluate(run.agent.predict, "measuring", over)
-        steps = episodes * (turns - 1) if found is None else sum(found.lengths)
-        return watch.seconds() / max(steps, 1)
-    finally:
-        evaluator.close()

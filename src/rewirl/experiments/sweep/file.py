@@ -14,7 +14,8 @@ from typing import Any
 
 from rewirl.agents import AGENTS
 from rewirl.hints import did_you_mean
-from rewirl.options.option import SweepError, checked, of_preset, options, takes_a_list
+from rewirl.options.option import AXES, Option, SweepError, options, unknown_option
+from rewirl.presets.lookup import preset
 
 EXPERIMENTS = Path(__file__).parents[1] / "sweeps"
 MOST_RUNS = 10_000
@@ -24,7 +25,7 @@ _DESCRIPTION, _GROUPS, _WARM_UP, _PRESETS = "description", "runs", "warm_up_poli
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunRequest:
     """One run as a sweep file asks for it."""
 
     agent: str
@@ -32,7 +33,7 @@ class Wanted:
     seed: int
     options: Mapping[str, Any] = field(default_factory=dict)
     """What differs from the defaults."""
-    warm_up: Wanted | None = None
+    warm_up: RunRequest | None = None
     """The run whose policy chooses the first actions."""
     where: str = ""
     """File and part of it, for messages."""
@@ -44,7 +45,7 @@ class Sweep:
 
     name: str
     description: str
-    wanted: tuple[Wanted, ...]
+    requests: tuple[RunRequest, ...]
     """Seed by seed, so that there is something to compare early."""
 
 
@@ -80,15 +81,15 @@ def read_sweep(source: str, overrides: Mapping[str, Any] | None = None) -> Sweep
     if groups is not None and not (isinstance(groups, list) and groups and all(isinstance(g, dict) for g in groups)):
         raise SweepError(f"{path}: {_GROUPS} must be one or more tables that begin with [[{_GROUPS}]]")
     common = _normalised(content, str(path))
-    wanted: list[Wanted] = []
+    requests: list[RunRequest] = []
     for number, group in enumerate(groups or [{}], 1):
         where = f"{path}: [[{_GROUPS}]] {number}" if groups else str(path)
         for run in _runs(common, _normalised(group, where), dict(overrides or {}), where):
-            if len(wanted) == MOST_RUNS:
+            if len(requests) == MOST_RUNS:
                 raise SweepError(f"{where}: that is more than {MOST_RUNS:,} runs")
-            wanted.append(run)
-    wanted.sort(key=lambda run: run.seed)
-    return Sweep(source, description, tuple(wanted))
+            requests.append(run)
+    requests.sort(key=lambda run: run.seed)
+    return Sweep(source, description, tuple(requests))
 
 
 def narrowed(sweep: Sweep, agents: Sequence[str] = (), envs: Sequence[str] = (), seeds: Sequence[int] = ()) -> Sweep:
@@ -97,9 +98,9 @@ def narrowed(sweep: Sweep, agents: Sequence[str] = (), envs: Sequence[str] = (),
     Raises:
         SweepError: the sweep has none of one of them.
     """
-    kept = sweep.wanted
+    kept = sweep.requests
     for word, field_, chosen in (("agent", "agent", agents), ("environment", "env", envs), ("seed", "seed", seeds)):
-        there = dict.fromkeys(getattr(run, field_) for run in sweep.wanted)
+        there = dict.fromkeys(getattr(run, field_) for run in sweep.requests)
         for one in chosen:
             if one not in there:
                 raise SweepError(
@@ -142,7 +143,7 @@ def _normalised(table: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _runs(
     common: Mapping[str, Any], group: Mapping[str, Any], overrides: Mapping[str, Any], where: str
-) -> Iterable[Wanted]:
+) -> Iterable[RunRequest]:
     both = {**common, **group}
     if _PRESETS in both:
         yield from _of_presets(common, group, overrides, where)
@@ -170,17 +171,17 @@ def _runs(
             options_ = dict(zip(axes, values, strict=True))
             reference = options_.get(_WARM_UP)
             for seed in seeds:
-                if isinstance(reference, Wanted):
-                    source = Wanted(reference.agent, env, seed, reference.options, None, reference.where)
+                if isinstance(reference, RunRequest):
+                    source = RunRequest(reference.agent, env, seed, reference.options, None, reference.where)
                     rest = {name: value for name, value in options_.items() if name != _WARM_UP}
-                    yield Wanted(agent, env, seed, rest, source, where)
+                    yield RunRequest(agent, env, seed, rest, source, where)
                 else:
-                    yield Wanted(agent, env, seed, options_, None, where)
+                    yield RunRequest(agent, env, seed, options_, None, where)
 
 
 def _of_presets(
     common: Mapping[str, Any], group: Mapping[str, Any], overrides: Mapping[str, Any], where: str
-) -> Iterable[Wanted]:
+) -> Iterable[RunRequest]:
     """Yield the runs of presets, which say agent and environment; options of file and group go before theirs."""
     both = {**common, **group}
     names = both.pop(_PRESETS)
@@ -191,12 +192,12 @@ def _of_presets(
         raise SweepError(f'{where}: presets must be a list of names, for example ["rlx2/td3/Ant-v5"], got {names!r}')
     for name in dict.fromkeys(names):
         try:
-            agent, env, preset = of_preset(name)
+            paper = preset(name)
         except ValueError as error:
             raise SweepError(f"{where}: {error}") from error
-        own = {key: list(value) if isinstance(value, tuple) else value for key, value in preset.items()}
+        own = {key: list(value) if isinstance(value, tuple) else value for key, value in paper.options.items()}
         shared = {key: value for key, value in common.items() if key != _PRESETS}
-        yield from _runs(shared, {**own, **both, "agents": [agent], "envs": [env]}, overrides, where)
+        yield from _runs(shared, {**own, **both, "agents": [paper.agent], "envs": [paper.env]}, overrides, where)
 
 
 def _list(table: Mapping[str, Any], name: str, where: str) -> list[Any]:
@@ -215,24 +216,24 @@ def _list(table: Mapping[str, Any], name: str, where: str) -> list[Any]:
     return list(dict.fromkeys(found))
 
 
-def _option(agent: str, name: str, where: str, lists: Iterable[str]) -> Any:
-    known = options(agent)
+def _option(agent: str, name: str, where: str, lists: Iterable[str]) -> Option:
+    known = {key: option for key, option in options(agent).items() if key not in AXES}
     if name not in known:
-        raise SweepError(f"{where}: {agent} has no option {name!r}; {did_you_mean(name, [*lists, *known])}")
+        raise SweepError(f"{where}: {unknown_option(agent, name, [*lists, *known])}")
     return known[name]
 
 
 def _values(agent: str, name: str, raw: Any, where: str) -> list[Any]:
     """Return the values of an option: one, or each of a list. One value of hidden_sizes is a list itself."""
     option = _option(agent, name, where, _LISTS)
-    several = isinstance(raw, list) and not (takes_a_list(option) and not any(isinstance(v, list) for v in raw))
+    several = isinstance(raw, list) and not (option.takes_a_list and not any(isinstance(v, list) for v in raw))
     try:
-        return [checked(option, value) for value in (raw if several else [raw])]
+        return [option.value(value) for value in (raw if several else [raw])]
     except ValueError as error:
-        raise SweepError(f"{where}: {name} {error}") from error
+        raise SweepError(f"{where}: {error}") from error
 
 
-def _warm_up(raw: Any, common: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> str | Wanted:
+def _warm_up(raw: Any, common: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> str | RunRequest:
     """Return a directory as it is, and a table such as {agent = "td3"} as the run it describes."""
     if isinstance(raw, str) and raw:
         return raw
@@ -255,4 +256,4 @@ def _warm_up(raw: Any, common: Mapping[str, Any], overrides: Mapping[str, Any], 
         if len(values) != 1:
             raise SweepError(f"{where}: {name} must have one value here, got {value!r}")
         chosen[name] = values[0]
-    return Wanted(agent, "", 0, {**chosen, **overrides}, None, where)
+    return RunRequest(agent, "", 0, {**chosen, **overrides}, None, where)

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rewirl.experiments.sweep.file import Wanted
-from rewirl.options.option import INDIFFERENT, SweepError, differing, settings
+from rewirl.experiments.sweep.file import RunRequest
+from rewirl.options.option import INDIFFERENT, SweepError
+from rewirl.options.resolve import differing, resolve
+from rewirl.options.train import TrainConfig
 from rewirl.storage import strict_json
 from rewirl.storage.bundle import PREVIOUS
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
 from rewirl.storage.values import from_values, to_values
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
 from rewirl.training.resume import settings_of
 from rewirl.training.run import Run
@@ -61,7 +62,7 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunStatus:
     """How far a run is, as its directory says without being locked."""
 
     state: str
@@ -69,7 +70,7 @@ class Standing:
     step: int
 
 
-def plan(wanted: Iterable[Wanted], directory: Path) -> dict[str, PlannedRun]:
+def plan(wanted: Iterable[RunRequest], directory: Path) -> dict[str, PlannedRun]:
     """Return the runs by name, each once, those that others wait for before them.
 
     Args:
@@ -81,7 +82,7 @@ def plan(wanted: Iterable[Wanted], directory: Path) -> dict[str, PlannedRun]:
     """
     runs: dict[str, PlannedRun] = {}
 
-    def add(want: Wanted) -> PlannedRun:
+    def add(want: RunRequest) -> PlannedRun:
         after = None if want.warm_up is None else add(want.warm_up)
         run = _planned(want, after, directory.absolute())
         there = runs.setdefault(run.name, run)
@@ -143,7 +144,7 @@ def other_settings(run: PlannedRun) -> list[str]:
     ]
 
 
-def standing(run: PlannedRun) -> Standing:
+def run_status(run: PlannedRun) -> RunStatus:
     """Return how far a run is. A finished one may have been stripped of its checkpoints: its metrics say so.
 
     One saved at its last step has not ended yet: a kill may have come before its policy was saved.
@@ -151,11 +152,11 @@ def standing(run: PlannedRun) -> Standing:
     ended = last_event(run.path / "metrics.jsonl")
     total = run.config.total_timesteps
     if ended.get("event") == "end" and isinstance(ended.get("step"), int) and ended["step"] >= total:
-        return Standing("finished", ended["step"])
+        return RunStatus("finished", ended["step"])
     saved = saved_step(run.path)
     if saved is not None and saved > total:
-        return Standing("finished", saved)
-    return Standing("begun" if (run.path / "config.json").exists() else "new", saved or 0)
+        return RunStatus("finished", saved)
+    return RunStatus("begun" if (run.path / "config.json").exists() else "new", saved or 0)
 
 
 def saved_step(path: Path) -> int | None:
@@ -168,12 +169,13 @@ def saved_step(path: Path) -> int | None:
     return max(steps, default=None)
 
 
-def _planned(want: Wanted, after: PlannedRun | None, directory: Path) -> PlannedRun:
+def _planned(want: RunRequest, after: PlannedRun | None, directory: Path) -> PlannedRun:
     chosen = dict(want.options)
     if after is not None:
         chosen["warm_up_policy"] = str(after.path)
     try:
-        config, agent_config = settings(want.agent, want.env, want.seed, chosen)
+        axes = {"agent": want.agent, "env": want.env, "seed": want.seed}
+        config, agent_config = resolve({"threads": 1, **chosen, **axes})
     except (TypeError, ValueError) as error:
         raise SweepError(f"{want.where}: {want.agent} on {want.env}: {error}") from error
     different = differing(config, agent_config)

@@ -1,4 +1,4 @@
-"""Worker processes on this machine, one per run, so that one that is killed or crashes takes no other with it."""
+"""Executes runs in processes on this machine, one per run: a run that is killed or crashes ends no other."""
 
 from __future__ import annotations
 
@@ -11,34 +11,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from rewirl import processes
-from rewirl.experiments.sweep.worker import Message
+from rewirl.experiments.sweep.executor import Message
 from rewirl.storage import strict_json
 
-_PATIENCE_SECONDS = 10.0
-_TAIL = 10_000
-
-
-class Place(Protocol):
-    """Where the runs of a sweep are made."""
-
-    @property
-    def workers(self) -> int:
-        """How many runs it can make side by side, now."""
-
-    def start(self, name: str, run: Mapping[str, Any], measure: bool = False) -> None:
-        """Start to make a run, given as `PlannedRun.values`; or only measure how fast it would be."""
-
-    def wait(self, seconds: float) -> list[tuple[str, Message]]:
-        """Return what the runs have told since, after so many seconds at the latest."""
-
-    def stop(self) -> None:
-        """Ask all runs to save and end."""
-
-    def close(self) -> None:
-        """Release what is held; runs still in progress are saved and end. Idempotent."""
+_EXIT_SECONDS = 10.0
+_TAIL_BYTES = 10_000
 
 
 @dataclass
@@ -49,12 +29,12 @@ class _Worker:
     ended: Message | None = None
 
 
-class Pool:
-    """A process per run.
+class ProcessPool:
+    """An executor with a process per run.
 
     Args:
-        workers: how many runs side by side.
-        path: where the processes look for modules; None is where this one does.
+        workers: how many runs at the same time.
+        path: the processes' `sys.path`; None is that of this process.
     """
 
     def __init__(self, workers: int, path: list[str] | None = None) -> None:
@@ -68,35 +48,35 @@ class Pool:
         return {name: worker.process.pid for name, worker in self._workers.items()}
 
     def start(self, name: str, run: Mapping[str, Any], measure: bool = False) -> None:
-        """See Place."""
+        """See Executor."""
         output = tempfile.TemporaryFile()  # noqa: SIM115
         process, pipe = processes.start("rewirl.experiments.sweep.worker", "main", output, self._path)
         self._workers[name] = _Worker(process, pipe, output)
-        with contextlib.suppress(OSError):  # killed already; `wait` finds out
+        with contextlib.suppress(OSError):  # killed already; `wait` notices
             pipe.send_bytes(json.dumps({"run": run, "measure": measure}).encode())
 
     def wait(self, seconds: float) -> list[tuple[str, Message]]:
-        """See Place."""
-        found: list[tuple[str, Message]] = []
+        """See Executor."""
+        messages: list[tuple[str, Message]] = []
         if not self._workers:
             time.sleep(seconds)
-            return found
+            return messages
         wait([worker.pipe for worker in self._workers.values()], seconds)
         for name, worker in list(self._workers.items()):
             over = worker.process.poll() is not None  # before the pipe is read: what was sent is there then
-            if self._read(name, worker, found) or over:
-                found.append((name, self._buried(worker)))
+            if self._read(name, worker, messages) or over:
+                messages.append((name, self._ended(worker)))
                 del self._workers[name]
-        return found
+        return messages
 
     def stop(self) -> None:
-        """See Place."""
+        """See Executor."""
         for worker in self._workers.values():
             with contextlib.suppress(OSError):  # it is over already
                 worker.pipe.send_bytes(b"stop")
 
     def close(self) -> None:
-        """See Place."""
+        """See Executor."""
         for worker in self._workers.values():
             worker.pipe.close()
         for worker in self._workers.values():
@@ -104,25 +84,25 @@ class Pool:
             worker.output.close()
         self._workers.clear()
 
-    def _read(self, name: str, worker: _Worker, found: list[tuple[str, Message]]) -> bool:
-        """Read all messages that have come; return whether there will be no more."""
+    def _read(self, name: str, worker: _Worker, messages: list[tuple[str, Message]]) -> bool:
+        """Read all messages that have arrived; return whether it was the end of them."""
         try:
             while worker.pipe.poll():
                 message = strict_json.decode(worker.pipe.recv_bytes())
                 if "ended" in message:
                     worker.ended = message
                 else:
-                    found.append((name, message))
+                    messages.append((name, message))
         except (OSError, EOFError):
             return True
         return False
 
-    def _buried(self, worker: _Worker) -> Message:
-        """Wait for a process that is over or about to be, and return what became of its run."""
+    def _ended(self, worker: _Worker) -> Message:
+        """Wait for a process that has ended or is about to, and return the last message of its run."""
         worker.pipe.close()
-        code = processes.end(worker.process, _PATIENCE_SECONDS)
+        code = processes.end(worker.process, _EXIT_SECONDS)
         with worker.output as output:
-            output.seek(-min(output.seek(0, 2), _TAIL), 2)
+            output.seek(-min(output.seek(0, 2), _TAIL_BYTES), 2)
             lines = output.read().decode(errors="replace").strip().splitlines()
         if worker.ended is not None:
             return worker.ended

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep: a live table on a terminal, a line per event anywhere else."""
+"""The view of a sweep: a live table on a terminal, a line per event anywhere else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rewirl.experiments.sweep.conduct import OVER, Row, View
+from rewirl.experiments.sweep.schedule import OVER, Row, View
 from rewirl.training.progress import duration
 
 if TYPE_CHECKING:
@@ -21,32 +21,32 @@ _STYLES = {"running": "bold", "failed": "red", "left out": "red", "in use": "yel
 
 
 class Lines:
-    """A line when something happens to a run, and one per run and minute while it learns."""
+    """A line per event of a run, and one per run and minute while it learns."""
 
     def __init__(self) -> None:
         """Write to the standard output."""
-        self._said: dict[str, float] = {}
+        self._printed_at: dict[str, float] = {}
 
     def changed(self, row: Row, text: str) -> None:
         """See View."""
-        self._said[row.run.name] = time.monotonic()
+        self._printed_at[row.run.name] = time.monotonic()
         print(f"{row.run.name}: {text}{_result(row)}", flush=True)
 
     def refresh(self, rows: Mapping[str, Row]) -> None:
         """See View."""
         now = time.monotonic()
         for name, row in rows.items():
-            if row.state == "running" and now - self._said.get(name, now) > _LINE_SECONDS:
-                self._said[name] = now
-                step, total, returned, speed, left = cells(row)
-                print(f"{name}: step {step} of {total}, return {returned}, {speed} steps/s, {left} left", flush=True)
+            if row.state == "running" and now - self._printed_at.get(name, now) > _LINE_SECONDS:
+                self._printed_at[name] = now
+                step, total, last_return, speed, left = cells(row)
+                print(f"{name}: step {step} of {total}, return {last_return}, {speed} steps/s, {left} left", flush=True)
 
     def close(self, rows: Mapping[str, Row]) -> None:
         """See View."""
 
 
 class Table:
-    """A table of all runs that moves; what happens to them stays above it."""
+    """A live table of all runs; a line per event stays above it."""
 
     def __init__(self) -> None:
         """See the class."""
@@ -76,33 +76,33 @@ class Table:
 
 
 def table(rows: Mapping[str, Row], height: int) -> RenderableType:
-    """Return the table of a sweep, as many rows as fit, those that need looking at first.
+    """Return the table of a sweep: as many rows as fit, those that need attention first.
 
     Args:
-        rows: of all runs.
+        rows: the state of all runs.
         height: lines of the terminal.
     """
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    made = RichTable(box=None, pad_edge=False, caption=summary(rows), caption_justify="left")
-    made.add_column("run", overflow="fold")
-    made.add_column("state", no_wrap=True)
+    rich_table = RichTable(box=None, pad_edge=False, caption=summary(rows), caption_justify="left")
+    rich_table.add_column("run", overflow="fold")
+    rich_table.add_column("state", no_wrap=True)
     for column in ("step", "of", "return", "steps/s", "left"):
-        made.add_column(column, justify="right", no_wrap=True)
+        rich_table.add_column(column, justify="right", no_wrap=True)
     ordered = sorted(rows.values(), key=lambda row: _ORDER.index(row.state))
     for row in ordered[: max(height, 1)]:
-        made.add_row(Text(row.run.name), row.state, *cells(row), style=_STYLES.get(row.state, ""))
-    return made
+        rich_table.add_row(Text(row.run.name), row.state, *cells(row), style=_STYLES.get(row.state, ""))
+    return rich_table
 
 
 def cells(row: Row) -> tuple[str, str, str, str, str]:
-    """Return step, total, last return, steps per second and time left of a run in words."""
+    """Return step, total, last return, steps per second and time left of a run as text."""
     speed = row.pace.speed() if row.state == "running" else 0.0
     return (
         f"{row.pace.done:,}",
         f"{row.pace.total:,}",
-        "" if row.returned is None else f"{row.returned:,.1f}",
+        "" if row.last_return is None else f"{row.last_return:,.1f}",
         f"{speed:,.0f}" if speed else "",
         duration((row.pace.total - row.pace.done) / speed) if speed else "",
     )
@@ -120,4 +120,4 @@ def for_this_terminal() -> View:
 
 
 def _result(row: Row) -> str:
-    return f", return {row.returned:,.1f}" if row.state in OVER and row.returned is not None else ""
+    return f", return {row.last_return:,.1f}" if row.state in OVER and row.last_return is not None else ""

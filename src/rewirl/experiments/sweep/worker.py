@@ -1,7 +1,6 @@
-"""The process of one run: started or continued, trained to the end, and what became of it told over a socket.
+"""The process of one run: starts or continues it, trains it to the end, and reports over a socket.
 
-The socket is also a leash: when something comes over it, or the other end closes because whoever conducts the sweep was
-killed, the run is saved and left.
+When anything arrives over the socket, or its other end closes because the sweep was killed, the run is saved and left.
 """
 
 from __future__ import annotations
@@ -17,7 +16,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from rewirl.environments.environment import FaultyEnvironmentError
-from rewirl.experiments.sweep.plan import PlannedRun, other_settings, standing
+from rewirl.experiments.sweep.executor import Message
+from rewirl.experiments.sweep.measure import measure
+from rewirl.experiments.sweep.plan import PlannedRun, other_settings, run_status
 from rewirl.options.option import SweepError
 from rewirl.storage import strict_json
 from rewirl.storage.checkpoint import CheckpointError
@@ -29,51 +30,48 @@ from rewirl.training.loop import DivergedError
 from rewirl.training.resume import resume
 from rewirl.training.signals import StopRequest
 
-Message = dict[str, Any]
-"""JSON values. The last one of a process has `ended`: finished, stopped, in use, failed or killed, and a `reason`."""
-
 _EVERY_SECONDS = 0.5
 
 
-class Telling:
-    """Progress that is told to another process."""
+class RemoteProgress:
+    """Progress that is reported to another process."""
 
-    def __init__(self, tell: Callable[[Message], None]) -> None:
-        """Call `tell` with every message."""
-        self._tell = tell
+    def __init__(self, send: Callable[[Message], None]) -> None:
+        """Call `send` with every message."""
+        self._send = send
         self._next = 0.0
 
     def begin(self, step: int, total: int) -> None:
         """See Progress."""
-        self._tell({"begin": step, "total": total})
+        self._send({"begin": step, "total": total})
 
     def step(self, step: int) -> None:
         """See Progress."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _EVERY_SECONDS
-            self._tell({"step": step})
+            self._send({"step": step})
 
     def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
         """See Progress."""
-        self._tell({"step": step, "return": evaluation.mean})
+        self._send({"step": step, "return": evaluation.mean})
 
     def message(self, text: str) -> None:
         """See Progress."""
-        self._tell({"message": text})
+        self._send({"message": text})
 
     def end(self) -> None:
         """See Progress."""
 
 
-def make(planned: PlannedRun, progress: Any, stop: Callable[[], bool]) -> Message:
+def make_run(planned: PlannedRun, progress: Any, stop: Callable[[], bool]) -> Message:
     """Start or continue a run and train it to the end, or until `stop`, asked after every step, is true.
 
     Returns:
-        The last message: what became of it. Nothing is raised but what no one foresaw.
+        The last message: how it ended. Every expected error becomes a message too.
     """
     try:
-        run = _opened(planned, progress)
+        run = _open(planned, progress)
         if run is None:
             return {"ended": "finished"}
         with run:
@@ -90,7 +88,7 @@ def make(planned: PlannedRun, progress: Any, stop: Callable[[], bool]) -> Messag
     return {"ended": "finished" if outcome.finished else "stopped"}
 
 
-def _opened(planned: PlannedRun, progress: Any) -> runs.Run | None:
+def _open(planned: PlannedRun, progress: Any) -> runs.Run | None:
     if not (planned.path / "config.json").exists():
         try:
             return runs.start(planned.config, planned.agent_config, planned.path, progress)
@@ -99,47 +97,45 @@ def _opened(planned: PlannedRun, progress: Any) -> runs.Run | None:
         except RunDirectoryError:
             if not (planned.path / "config.json").exists():
                 raise
-            # Another sweep made it since we looked.
-    others = other_settings(planned)
-    if others:
-        raise SweepError("\n".join(["the directory holds a run with other settings:", *others]))
-    if standing(planned).state == "finished":
+            # Another sweep has started it in the meantime.
+    differences = other_settings(planned)
+    if differences:
+        raise SweepError("\n".join(["the directory holds a run with other settings:", *differences]))
+    if run_status(planned).state == "finished":
         return None
     return resume(planned.path, progress, planned.config.total_timesteps)
 
 
 def main(descriptor: int) -> None:
-    """Make the run that comes over a socket; what a worker process runs.
+    """Execute the run that arrives over a socket; what a worker process calls.
 
     Args:
-        descriptor: of the socket. First comes the run, or what is to be measured, as JSON, and then nothing but the
-            wish to stop; messages go the other way.
+        descriptor: of the socket. The run, or what is to be measured, arrives first, as JSON, and later perhaps the
+            request to stop; messages go the other way.
     """
     with StopRequest() as stop, Connection(descriptor) as pipe:
         job = strict_json.decode(pipe.recv_bytes())
 
-        def tell(message: Message) -> None:
-            with contextlib.suppress(OSError):  # nobody listens any more: the leash stops the run
+        def send(message: Message) -> None:
+            with contextlib.suppress(OSError):  # the other end is closed, which stops the run
                 pipe.send_bytes(json.dumps(message).encode())
 
-        def leash() -> None:
+        def watch_for_stop() -> None:
             with contextlib.suppress(OSError, EOFError):
                 pipe.recv_bytes()
             if stop.signal is None:
                 stop.signal = signal.SIGTERM
 
-        threading.Thread(target=leash, daemon=True).start()
+        threading.Thread(target=watch_for_stop, daemon=True).start()
         try:
-            tell(_done(job, Telling(tell), lambda: bool(stop)))
+            send(_execute(job, RemoteProgress(send), lambda: bool(stop)))
         except Exception as error:
             traceback.print_exc()
-            tell({"ended": "failed", "reason": f"{type(error).__name__}: {error}"})
+            send({"ended": "failed", "reason": f"{type(error).__name__}: {error}"})
 
 
-def _done(job: Mapping[str, Any], progress: Telling, stop: Callable[[], bool]) -> Message:
+def _execute(job: Mapping[str, Any], progress: RemoteProgress, stop: Callable[[], bool]) -> Message:
     planned = PlannedRun.from_values(job["run"])
     if job["measure"]:
-        from rewirl.experiments.sweep.estimate import measure
-
         return {"ended": "finished", "rates": measure(planned)}
-    return make(planned, progress, stop)
+    return make_run(planned, progress, stop)

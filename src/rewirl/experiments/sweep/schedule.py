@@ -1,4 +1,4 @@
-"""Conducting a sweep: which run starts when, what is tried again, and what became of each."""
+"""Runs a sweep: decides which run starts when and which is tried again, and keeps the state of each."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rewirl.experiments.sweep.limit import Limit
-from rewirl.experiments.sweep.plan import PlannedRun, saved_step, standing
-from rewirl.experiments.sweep.pool import Place
-from rewirl.experiments.sweep.worker import Message
+from rewirl.experiments.sweep.deadline import Deadline
+from rewirl.experiments.sweep.executor import Executor, Message
+from rewirl.experiments.sweep.plan import PlannedRun, run_status, saved_step
 from rewirl.training.progress import Timed
 
 TRIES = 5
@@ -19,27 +18,28 @@ TRIES = 5
 _TURN_SECONDS = 0.2
 _RETRY_SECONDS = 1.0
 _LOCK_SECONDS = 180.0
-"""How long the lock of a killed run is waited for: a network file system notices late that a machine is gone."""
+"""How long to wait for the lock of a killed run: a network file system notices late that a machine is gone."""
 
 OVER = ("finished", "failed", "stopped", "in use", "left out", "no time")
 
 
 @dataclass
 class Row:
-    """What is known of one run; the view shows it."""
+    """The state of one run; the view shows it."""
 
     run: PlannedRun
     state: str = "waiting"
     """"waiting", "running", or one of OVER."""
     reason: str = ""
-    returned: float | None = None
+    last_return: float | None = None
     """The mean return of the latest evaluation."""
     pace: Timed = field(default_factory=Timed)
-    made: bool = False
-    """Whether this sweep has had a hand in it; a run that was finished before has not."""
+    attempted: bool = False
+    """Whether this sweep has started the run; one that was finished before is not started."""
     kills: int = 0
     """Since its last checkpoint."""
     saved: int | None = None
+    """Step of its last checkpoint when it was last started."""
     not_before: float = 0.0
     locked_since: float | None = None
 
@@ -48,58 +48,62 @@ class View(Protocol):
     """What a person sees of a sweep."""
 
     def changed(self, row: Row, text: str) -> None:
-        """Something worth a line happened to a run."""
+        """Report a change of a run that is worth a line."""
 
     def refresh(self, rows: Mapping[str, Row]) -> None:
-        """Called several times a second."""
+        """Update the view; called several times a second."""
 
     def close(self, rows: Mapping[str, Row]) -> None:
-        """The sweep is over."""
+        """End the view: the sweep is over."""
 
 
-def conduct(
-    runs: Mapping[str, PlannedRun], place: Place, view: View, stop: Callable[[], bool], limit: Limit | None = None
+def run_sweep(
+    runs: Mapping[str, PlannedRun],
+    executor: Executor,
+    view: View,
+    stop: Callable[[], bool],
+    deadline: Deadline | None = None,
 ) -> dict[str, Row]:
-    """Make all runs that are not finished.
+    """Execute all runs that are not finished.
 
     Args:
-        runs: by name, those that others wait for before them.
-        place: where they are made.
-        view: is told all along.
-        stop: asked again and again; once it is true, all runs are saved and left.
-        limit: when that happens anyway, and which runs are not started because of it; none makes all.
+        runs: by name, source runs before the runs that wait for them.
+        executor: executes them; closed at the end.
+        view: is told of every change.
+        stop: polled; once it is true, all runs are saved and left.
+        deadline: when all runs are saved and left anyway; runs that would not end before it are not started.
 
     Returns:
-        What became of each run, by name; every state is one of OVER, or "waiting" after a stop.
+        The final state of each run, by name: one of OVER, or "waiting" after a stop.
     """
     rows = {name: Row(run) for name, run in runs.items()}
     for row in rows.values():
-        found = standing(row.run)
-        row.pace.begin(found.step, row.run.config.total_timesteps)
-        if found.state == "finished":
+        status = run_status(row.run)
+        row.pace.begin(status.step, row.run.config.total_timesteps)
+        if status.state == "finished":
             row.state = "finished"
     stopping = False
     try:
         while True:
-            if not stopping and (stop() or (limit is not None and limit.over())):
+            if not stopping and (stop() or (deadline is not None and deadline.passed())):
                 stopping = True
-                place.stop()
+                executor.stop()
             if not stopping:
-                _start(rows, place, view, limit)
+                _start(rows, executor, view, deadline)
             running = any(row.state == "running" for row in rows.values())
             if not running and (stopping or all(row.state in OVER for row in rows.values())):
                 break
-            for name, message in place.wait(_TURN_SECONDS):
-                _note(rows[name], message, view, stopping)
+            for name, message in executor.wait(_TURN_SECONDS):
+                _receive(rows[name], message, view, stopping)
             view.refresh(rows)
     finally:
-        place.close()
+        executor.close()
         view.close(rows)
     return rows
 
 
-def _start(rows: Mapping[str, Row], place: Place, view: View, limit: Limit | None) -> None:
-    free = place.workers - sum(row.state == "running" for row in rows.values())
+def _start(rows: Mapping[str, Row], executor: Executor, view: View, deadline: Deadline | None) -> None:
+    free = executor.workers - sum(row.state == "running" for row in rows.values())
     for row in rows.values():
         if row.state != "waiting":
             continue
@@ -110,16 +114,16 @@ def _start(rows: Mapping[str, Row], place: Place, view: View, limit: Limit | Non
             row.state, row.reason = "left out", f"it starts from the policy of {source.run.name}, {source.state}"
             view.changed(row, f"left out: {row.reason}")
         elif (source is None or source.state == "finished") and free > 0 and time.monotonic() >= row.not_before:
-            refusal = "" if limit is None else limit.refusal(row.run)
+            refusal = "" if deadline is None else deadline.refusal(row.run)
             if refusal:
                 row.state, row.reason = "no time", refusal
                 continue
-            row.state, row.made, row.saved = "running", True, saved_step(row.run.path)
-            place.start(row.run.name, row.run.values())
+            row.state, row.attempted, row.saved = "running", True, saved_step(row.run.path)
+            executor.start(row.run.name, row.run.values())
             free -= 1
 
 
-def _note(row: Row, message: Message, view: View, stopping: bool) -> None:
+def _receive(row: Row, message: Message, view: View, stopping: bool) -> None:
     if "begin" in message:
         row.locked_since = None
         row.pace.begin(message["begin"], message["total"])
@@ -128,7 +132,7 @@ def _note(row: Row, message: Message, view: View, stopping: bool) -> None:
     elif "step" in message:
         row.pace.mark(message["step"])
         if "return" in message:
-            row.returned = message["return"]
+            row.last_return = message["return"]
     elif "message" in message:
         view.changed(row, message["message"])
     elif "ended" in message:
