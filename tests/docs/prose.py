@@ -28,7 +28,14 @@ _WORD = re.compile(r"\w")
 
 def pages(root: Path = ROOT) -> list[Path]:
     """The Markdown that people write: reports and benchmark tables are generated."""
-    names = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "results/README.md"]
+    names = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "benchmarks/README.md",
+        "results/README.md",
+        "tests/fixtures/README.md",
+    ]
     return [root / name for name in names] + sorted((root / "docs").rglob("*.md"))
 
 
