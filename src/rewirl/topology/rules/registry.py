@@ -26,11 +26,8 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
             working directory too.
         config: the topology configuration of the run, handed to the rule.
 
-    Returns:
-        The rule.
-
     Raises:
-        ValueError: there is no such rule; the message says what is near or what is wrong with it.
+        ValueError: there is no such rule; the message names the nearest, or says what is wrong with the class.
     """
     module_name, colon, class_name = RULES.get(name, name).partition(":")
     if not (module_name and colon and class_name):
@@ -44,13 +41,13 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
         raise ValueError(
             f"the rule {name!r}: importing {module_name} raised {type(error).__name__}: {error}"
         ) from error
-    found: Any = getattr(module, class_name, None)
-    if found is None:
+    kind: Any = getattr(module, class_name, None)
+    if kind is None:
         hint = nearest(class_name, dir(module)).rstrip()
-        raise ValueError(f"the rule {name!r}: {module_name} has no {class_name!r}" + (f"; {hint}" if hint else ""))
-    if not (inspect.isclass(found) and issubclass(found, Rule)):
+        raise ValueError(f"the rule {name!r}: {module_name} has no {class_name!r}{hint and f'; {hint}'}")
+    if not (inspect.isclass(kind) and issubclass(kind, Rule)):
         raise ValueError(f"the rule {name!r}: {class_name} is not a subclass of rewirl.topology.Rule")
-    if inspect.isabstract(found):
-        missing = ", ".join(sorted(found.__abstractmethods__))
+    if inspect.isabstract(kind):
+        missing = ", ".join(sorted(kind.__abstractmethods__))
         raise ValueError(f"the rule {name!r}: {class_name} has yet to define {missing}")
-    return found(config)
+    return kind(config)
