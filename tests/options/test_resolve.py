@@ -14,10 +14,11 @@ from rewirl import learners
 from rewirl.agents import AGENTS
 from rewirl.cli.errors import UsageError
 from rewirl.cli.parse import parse_run
+from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import plan
 from rewirl.learners import learner
-from rewirl.options.option import SweepError, all_options, options
+from rewirl.options.option import all_options, options
 from rewirl.options.resolve import agent_settings, changed, differing, resolve
 from rewirl.options.train import TrainConfig
 from rewirl.presets.lookup import names, preset
