@@ -6,6 +6,7 @@ The command line, Python, sweep files and the records of runs all read their val
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -45,7 +46,7 @@ def from_values(kind: type[T], values: Mapping[str, Any]) -> T:
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"the settings of {kind.__name__} must be an object, got {shown(values)}")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(map(repr, set(values) - known))
     if unknown:
@@ -73,6 +74,18 @@ def exactly(kind: Any, value: Any, name: str) -> Any:
         if result is not _REFUSED:
             return result
     raise ValueError(f"{name} must be {_described(kind)}, got {shown(value)}")
+
+
+def make_exact(settings: Any) -> None:
+    """Replace every value of a frozen settings dataclass by that of its type, as `exactly` does.
+
+    Raises:
+        ValueError: a value is none of its field's type; names the field.
+    """
+    hints = _hints(type(settings))
+    for field in dataclasses.fields(settings):
+        value = exactly(hints[field.name], getattr(settings, field.name), field.name)
+        object.__setattr__(settings, field.name, value)
 
 
 def from_text(kind: Any, words: Sequence[str], name: str) -> Any:
@@ -106,6 +119,15 @@ def from_text(kind: Any, words: Sequence[str], name: str) -> Any:
 def alternatives(kind: Any) -> tuple[Any, ...]:
     """Return the members of a union, or the type itself as its only one."""
     return typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    return _evaluated_hints(kind)
+
+
+@functools.cache
+def _evaluated_hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _plain(value: Any) -> Any:
