@@ -46,6 +46,11 @@ class Entry:
         return self.agent.TARGETS
 
     @property
+    def actions(self) -> tuple[str, ...]:
+        """The spaces of actions that it takes, as Gymnasium calls them: Box, Discrete."""
+        return self.agent.ACTIONS
+
+    @property
     def cost(self) -> Cost:
         """Its parameters and the floating-point operations of training it."""
         return self.agent.COST
@@ -109,7 +114,7 @@ def make_agent(
         name: one of `AGENTS`.
         config: its hyper-parameters, topology included.
         observation_size: features of an observation.
-        action_size: features of an action.
+        action_size: features of an action, or how many actions there are to choose from.
         seed: of every random stream of the agent.
         threads: how many threads may compute, at least 1; the results do not depend on it.
 
