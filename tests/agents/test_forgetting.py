@@ -7,14 +7,14 @@ import pytest
 from experience import ACTION, OBSERVATION
 from test_td3 import make
 
-from rewirl.agents import SACConfig, TD3Config, actor_critic, make_agent
-from rewirl.replay import Replay
+from rewirl.agents import SACConfig, TD3Config, make_agent
+from rewirl.replay import Replay, forgetting
 
 
 @pytest.fixture
 def often(monkeypatch):
-    monkeypatch.setattr(actor_critic, "FORGET_EVERY", 5)
-    monkeypatch.setattr(actor_critic, "FORGET_AT_ONCE", 10)
+    monkeypatch.setattr(forgetting, "CHECK_EVERY", 5)
+    monkeypatch.setattr(forgetting, "CHECK_AT_ONCE", 10)
 
 
 def memory(agent, foreign, own):

@@ -50,7 +50,7 @@ RUNS: dict[str, tuple[str, list[str], str]] = {
     "ds-td3": ("ds-td3", SPRINGS, ""),
     "sac": ("sac", SPRINGS, SOFT),
     "static-sac": ("static-sac", SPRINGS, "--lambdas 2 3 --target-update-interval 30"),
-    "ds-sac": ("ds-sac", SPRINGS, "--target-update-interval 30"),
+    "ds-sac": ("ds-sac", SPRINGS, "--target-update-interval 50"),  # stopped when the targets have not followed yet
     "pendulum-ds-td3": ("ds-td3", PENDULUM, ""),
     "pendulum-ds-sac": ("ds-sac", PENDULUM, SOFT),
     "rlx2-td3": ("ds-td3", SPRINGS, RLX2),

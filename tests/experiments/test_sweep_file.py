@@ -11,8 +11,9 @@ import pytest
 from rewirl.experiments.sweep.file import experiments, narrowed, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan
 from rewirl.options.option import SweepError
-from rewirl.presets.lookup import agent_config, names, preset
-from rewirl.training.config import TrainConfig
+from rewirl.options.resolve import agent_settings, resolve
+from rewirl.options.train import TrainConfig
+from rewirl.presets.lookup import names
 
 MUJOCO = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")
 SMALL = 'agents = ["ds-td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n'
@@ -35,7 +36,7 @@ def test_lists_are_multiplied_and_the_seeds_come_first(runs):
     ]
     one = made["Ant-v5-ds-td3-3"]
     assert one.config == TrainConfig(agent="ds-td3", env="Ant-v5", seed=3, threads=1)
-    assert one.agent_config == agent_config("ds-td3", "Ant-v5")
+    assert one.agent_config == agent_settings("ds-td3", "Ant-v5")
 
 
 def test_a_list_of_values_varies_an_option_and_a_list_of_lists_one_that_takes_a_list(runs):
@@ -216,12 +217,12 @@ def test_experiments_share_their_runs_and_their_settings_are_the_papers():
     assert table.keys() == figure.keys()
     for env in MUJOCO:
         for agent in ("td3", "static-td3", "ds-td3"):
-            assert table[f"{env}-{agent}-0"].agent_config == preset(f"ds-drl/{agent}/{env}").config
+            assert table[f"{env}-{agent}-0"].agent_config == resolve({"preset": f"ds-drl/{agent}/{env}"}).agent
         (soft,) = (run for name, run in table.items() if re.fullmatch(rf"{env}-sac-soft-[0-9a-f]{{8}}-0", name))
-        assert soft.agent_config == preset(f"ds-drl/sac-soft/{env}").config
+        assert soft.agent_config == resolve({"preset": f"ds-drl/sac-soft/{env}"}).agent
         assert soft.config == TrainConfig(agent="sac", env=env, threads=1)
     hard = plan(read_sweep("ds-drl/table-5").requests, Path("runs"))
-    assert hard["Ant-v5-ds-sac-4"].agent_config == preset("ds-drl/ds-sac/Ant-v5").config
+    assert hard["Ant-v5-ds-sac-4"].agent_config == resolve({"preset": "ds-drl/ds-sac/Ant-v5"}).agent
     for name in ("figure-2", "figure-3", "figure-4", "wall-clock", "connections"):
         assert "HalfCheetah-v5-td3-4" in plan(read_sweep(f"ds-drl/{name}").requests, Path("runs"))
 
@@ -231,9 +232,9 @@ def test_a_preset_in_a_sweep_is_the_preset(tmp_path, name):
     path = tmp_path / "mine.toml"
     path.write_text(f'presets = ["{name}"]\nseeds = [3]')
     ((planned),) = plan(read_sweep(str(path)).requests, tmp_path).values()
-    found = preset(name)
-    assert planned.agent_config == found.config
-    assert planned.config == TrainConfig(agent=found.agent, env=found.env, seed=3, threads=1, **found.train)
+    run, agent = resolve({"preset": name, "seed": 3, "threads": 1})
+    assert planned.agent_config == agent
+    assert planned.config == run
 
 
 def test_options_go_before_those_of_a_preset(tmp_path):

@@ -29,10 +29,10 @@ from rewirl.agents import SACConfig, TD3Config
 from rewirl.cli.main import main
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.options.train import TrainConfig
 from rewirl.storage.checkpoint import load_checkpoint, load_latest
 from rewirl.topology import TopologyConfig
 from rewirl.training import evaluation
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
 from rewirl.training.run import Run
 

@@ -18,11 +18,11 @@ from rewirl.agents import TD3Config
 from rewirl.environments.environment import Environment
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.options.train import TrainConfig
 from rewirl.storage.checkpoint import load_latest
 from rewirl.storage.policy_file import PolicyError
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume
 from rewirl.training.trained_policy import TrainedPolicy

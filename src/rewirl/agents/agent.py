@@ -15,7 +15,7 @@ from rewirl.replay import Replay
 
 
 class Agent(Protocol):
-    """An agent that learns from a replay memory. Actions are in [-1, 1] per dimension; it knows no environment."""
+    """An agent that learns from a replay memory; it knows no environment."""
 
     ONLINE: ClassVar[tuple[str, ...]]
     """The networks that learn, by name."""
@@ -26,9 +26,13 @@ class Agent(Protocol):
     COST: ClassVar[Cost]
     """What training costs."""
 
+    ACTIONS: ClassVar[tuple[str, ...]]
+    """The spaces of actions that it takes, as Gymnasium calls them: Box, Discrete."""
+
     name: str
     observation_size: int
     action_size: int
+    """Features of a Box action, or the number of Discrete ones."""
     updates: int
 
     def __init__(
@@ -41,10 +45,18 @@ class Agent(Protocol):
         """Its settings."""
 
     def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return an action with exploration noise, float32 [action], for an observation float32 [observation]."""
+        """Return an action with exploration noise for an observation float32 [observation].
 
-    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return actions without noise, float32 [batch, action], for float32 [batch, observation]; changes no state."""
+        Returns:
+            float32 [action] in [-1, 1], or an int of a Discrete space.
+        """
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[Any]:
+        """Return actions without noise for float32 [batch, observation]; changes no state.
+
+        Returns:
+            float32 [batch, action] in [-1, 1], or int64 [batch] of a Discrete space.
+        """
 
     def update(self, replay: Replay) -> None:
         """Do one update, with the rewiring that falls on it."""
@@ -53,7 +65,7 @@ class Agent(Protocol):
         """Return named scalars of the last update; empty before the first."""
 
     def networks(self) -> dict[str, SparseMLP]:
-        """Return the networks by name: actor, critic1, ..., target_actor, ..."""
+        """Return the networks by name, such as actor and critic1; a target is called target_ and the name."""
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything an exact continuation needs, as arrays and JSON values."""
@@ -62,7 +74,7 @@ class Agent(Protocol):
         """Put back what `state` returned; ValueError names what does not fit."""
 
     def policy_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return what `load_policy` needs: the actor alone."""
+        """Return what `load_policy` needs: the policy alone."""
 
     def use_threads(self, threads: int) -> None:
         """Compute with so many of the threads it was made with from now on; the results do not depend on it."""

@@ -1,9 +1,9 @@
-"""A policy: an actor network without what training keeps beside it."""
+"""A policy: a network and how an action is made of its outputs, without what training keeps beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,49 +11,66 @@ from numpy.typing import NDArray
 from rewirl.nn import Group, Pool, SparseMLP, pack, unpack
 from rewirl.saved import shown
 
+Head = Literal["tanh", "greedy"]
+"""tanh: an action is the tanh of the outputs; greedy: it is the number of the largest, counted from 0."""
+
 
 class Policy:
-    """A deterministic policy, a = tanh(actor(s)).
+    """A deterministic policy.
 
     Args:
         actor: the network; it is shared, not copied.
-        action_size: features of an action, the first outputs of the actor; None is all of them. The actor of SAC has
-            as many more, for the noise.
+        action_size: features of an action, or how many there are to choose from: the first outputs of the network; None
+            is all of them. The actor of SAC has as many more, for the noise.
+        head: how an action is made of these outputs.
     """
 
-    def __init__(self, actor: SparseMLP, action_size: int | None = None) -> None:
+    def __init__(self, actor: SparseMLP, action_size: int | None = None, head: Head = "tanh") -> None:
         """See the class."""
         self.actor = actor
         self.action_size = actor.sizes[-1] if action_size is None else action_size
+        self.head: Head = head
         self._group = Group([actor], Pool(1))
 
-    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    @property
+    def observation_size(self) -> int:
+        """Features of an observation."""
+        return self.actor.sizes[0]
+
+    @property
+    def actions(self) -> str:
+        """The space of actions that it takes, as Gymnasium calls it: Box or Discrete."""
+        return "Box" if self.head == "tanh" else "Discrete"
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         """Return the actions for a batch of observations.
 
         Args:
             observations: float32 [batch, observation].
 
         Returns:
-            float32 [batch, action], each in [-1, 1].
+            float32 [batch, action], each in [-1, 1]; or int64 [batch], the numbers of the choices.
 
         Raises:
             ValueError: the observations have another number of features.
         """
         if observations.ndim != 2 or observations.shape[1] != self.actor.sizes[0]:
             raise ValueError(f"observations must be [batch, {self.actor.sizes[0]}], got {list(observations.shape)}")
-        if len(observations) == 1:
-            return self.predict_one(observations[0])[np.newaxis]
-        return np.tanh(unpack(self._group.forward(pack(observations))[0][:, : self.action_size], len(observations)))
-
-    def predict_one(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the action for one observation, float32 [action] for float32 [observation]."""
-        return self.actor.act_squashed(observation)[: self.action_size]
+        if len(observations) > 1:
+            outputs = unpack(self._group.forward(pack(observations))[0][:, : self.action_size], len(observations))
+            actions: NDArray[Any] = np.tanh(outputs) if self.head == "tanh" else outputs.argmax(axis=1)
+            return actions
+        if self.head == "tanh":
+            return self.actor.act_squashed(observations[0])[np.newaxis, : self.action_size]
+        choice: NDArray[Any] = self.actor.act(observations[0])[np.newaxis, : self.action_size].argmax(axis=1)
+        return choice
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `from_state` needs."""
         arrays, values = self.actor.state()
         kept = {name: a for name, a in arrays.items() if name.rpartition(".")[2] in ("places", "values", "bias")}
-        return kept, {"sizes": values["sizes"], "action_size": self.action_size}
+        described = {"sizes": values["sizes"], "action_size": self.action_size}
+        return kept, described if self.head == "tanh" else {**described, "head": self.head}
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> Policy:
@@ -66,4 +83,7 @@ class Policy:
         action_size = values.get("action_size", actor.sizes[-1])
         if type(action_size) is not int or not 1 <= action_size <= actor.sizes[-1]:
             raise ValueError(f"the actor has {actor.sizes[-1]} outputs, which cannot hold {shown(action_size)} actions")
-        return cls(actor, action_size)
+        head = values.get("head", "tanh")
+        if head not in get_args(Head):
+            raise ValueError(f"the head of a policy is {' or '.join(get_args(Head))}, got {shown(head)}")
+        return cls(actor, action_size, head)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.sac import SAC, SACConfig
 from rewirl.agents.td3 import TD3, TD3Config
+from rewirl.hints import did_you_mean
 from rewirl.topology import TopologyConfig
 
 
@@ -44,6 +44,11 @@ class Entry:
     def targets(self) -> tuple[str, ...]:
         """Those of them that have a target network, called target_ and the name."""
         return self.agent.TARGETS
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The spaces of actions that it takes, as Gymnasium calls them: Box, Discrete."""
+        return self.agent.ACTIONS
 
     @property
     def cost(self) -> Cost:
@@ -94,9 +99,7 @@ def agent_entry(name: str) -> Entry:
         ValueError: there is no such agent; the nearest one is named.
     """
     if name not in AGENTS:
-        near = get_close_matches(name, AGENTS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"unknown agent {name!r}; {hint}There are {', '.join(AGENTS)}")
+        raise ValueError(f"unknown agent {name!r}; {did_you_mean(name, AGENTS)}")
     return AGENTS[name]
 
 
@@ -109,7 +112,7 @@ def make_agent(
         name: one of `AGENTS`.
         config: its hyper-parameters, topology included.
         observation_size: features of an observation.
-        action_size: features of an action.
+        action_size: features of an action, or how many actions there are to choose from.
         seed: of every random stream of the agent.
         threads: how many threads may compute, at least 1; the results do not depend on it.
 

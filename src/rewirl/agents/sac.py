@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.agents.actor_critic import ActorCritic
+from rewirl.agents.actor_critic import ACTOR, CRITICS, ActorCritic
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.temperature import Temperature
-from rewirl.nn import SquashedGaussian, empty_tiles, sample_one, update_targets
+from rewirl.nn import SquashedGaussian, empty_tiles, sample_one
 from rewirl.replay import Batch, Replay
 
 
@@ -57,7 +57,7 @@ class SACConfig(AgentConfig):
             raise ValueError(f"target_entropy is what temperature auto aims at; the temperature is {alpha}")
 
 
-class SAC(ActorCritic):
+class SAC(ActorCritic[SACConfig]):
     """Soft actor-critic on networks of any density.
 
     The policy is a tanh-Gaussian: the actor's outputs are mean and log_std of a normal distribution for each dimension
@@ -83,7 +83,6 @@ class SAC(ActorCritic):
         self, name: str, config: SACConfig, observation_size: int, action_size: int, seed: int, threads: int = 1
     ) -> None:
         """See the class."""
-        self.config = config
         self._temperature = Temperature(config.temperature, config.target_entropy, action_size)
         self._samples = SquashedGaussian(config.batch_size, action_size)
         self._of_critics = [empty_tiles(config.batch_size, 1) for _ in range(2)]
@@ -101,30 +100,25 @@ class SAC(ActorCritic):
         Returns:
             float32 [action] in [-1, 1].
         """
-        return sample_one(self._actor.act(observation), self._streams["exploration"])
+        return sample_one(self._actor.act(observation), self._networks.streams["exploration"])
 
     def update(self, replay: Replay) -> None:
         """Do one update (Sokar et al. 2022, appendix A, the body of the loop after a transition is stored)."""
         self.updates += 1
         batch = self._sample(replay)
-        adapt = self._adaptation.due(self.updates)
         self._update_critics(batch)
-        self._recycle(("critic1", "critic2"))
-        if adapt:
-            self._adapt_critics(batch)
+        self._networks.after_step(CRITICS, batch.states_actions, batch.weights, self.updates)
         self._update_actor(batch)
-        self._recycle(("actor",))
-        if adapt:
-            self._adapt_actor(batch)
+        self._networks.after_step(ACTOR, batch.states, batch.weights, self.updates)
         self._temperature.update(self._entropy, self.config.learning_rate)
         if self.updates % self.config.target_update_interval == 0:
-            update_targets(self._targets.values(), self.config.tau, self._pool)  # then MaintainSparsity
+            self._networks.update_targets(self.config.tau)
 
     def _update_critics(self, batch: Batch) -> None:
         c, alpha = self.config, self._temperature.value
         # a' ~ pi(.|s')
         self._actors.compute(batch.next_states)
-        self._samples.sample(self._actor, batch.next_actions, self._streams["policy"])
+        self._samples.sample(self._actor, batch.next_actions, self._networks.streams["policy"])
         # y = r + gamma (1 - terminated) (min_i Q'_i(s', a') - alpha ln pi(a'|s'))
         # with n_steps, r and gamma are those of windows
         self._target_critics.compute(batch.next_states_actions)
@@ -135,7 +129,7 @@ class SAC(ActorCritic):
             for between in batch.between:
                 states, discounts = between[:, : self.observation_size], between[:, self.observation_size :]
                 self._actors.compute(states)
-                self._samples.sample(self._actor, batch.next_actions, self._streams["policy"])
+                self._samples.sample(self._actor, batch.next_actions, self._networks.streams["policy"])
                 self._y -= np.float32(alpha) * discounts * self._samples.log_probability
         # L_i = mean (Q_i(s, a) - y)^2
         self._critics.regress(
@@ -147,7 +141,7 @@ class SAC(ActorCritic):
         c, alpha = self.config, self._temperature.value
         # L = mean (alpha ln pi(a|s) - min_i Q_i(s, a)), a ~ pi(.|s) in place of the batch's actions, which have served
         self._actors.compute(batch.states)
-        self._samples.sample(self._actor, batch.actions, self._streams["policy"])
+        self._samples.sample(self._actor, batch.actions, self._networks.streams["policy"])
         q1, q2 = self._critics.forward(batch.states_actions)
         self._policy_value = float(np.vdot(np.minimum(q1, q2), batch.weights))
         self._entropy = -float(np.vdot(self._samples.log_probability, batch.weights))
@@ -158,8 +152,8 @@ class SAC(ActorCritic):
         self._critics.backward(
             batch.states_actions, self._of_critics, parameters=False, inputs_from=self.observation_size
         )
-        of_actions = self._critic1.input_gradient
-        of_actions += self._critic2.input_gradient
+        of_actions = self._networks.online["critic1"].input_gradient
+        of_actions += self._networks.online["critic2"].input_gradient
         # through a = tanh(mean + exp(log_std) N(0, 1)) and through ln pi(a|s), dL/dln pi = alpha / batch
         gradient = self._samples.gradient(self._actor, batch.actions, of_actions, np.float32(alpha) * batch.weights)
         self._actors.descend(batch.states, [gradient], c.learning_rate, c.weight_decay)

@@ -10,10 +10,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.agents.actor_critic import ActorCritic
+from rewirl.agents.actor_critic import ACTOR, CRITICS, ActorCritic
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
-from rewirl.nn import Group, SparseMLP, TargetNetwork, empty_tiles, squash_gradient, update_targets
+from rewirl.agents.networks import Networks
+from rewirl.agents.policy import Policy
+from rewirl.nn import empty_tiles, squash_gradient
 from rewirl.replay import Batch, Replay
 
 
@@ -46,7 +48,7 @@ class TD3Config(AgentConfig):
         self._require("exploration_noise", 0 <= self.exploration_noise < inf, "finite, 0 or more")
 
 
-class TD3(ActorCritic):
+class TD3(ActorCritic[TD3Config]):
     """Twin delayed deep deterministic policy gradient on networks of any density.
 
     Args:
@@ -69,16 +71,15 @@ class TD3(ActorCritic):
         self, name: str, config: TD3Config, observation_size: int, action_size: int, seed: int, threads: int = 1
     ) -> None:
         """See the class."""
-        self.config = config
         # Of the last update of the actor: Q_1(s, pi(s)) / batch.
         self._policy_values, self._nothing = (empty_tiles(config.batch_size, 1) for _ in range(2))
         super().__init__(name, config, observation_size, action_size, action_size, "fan-in", seed, threads)
         self._ascent = [-self._batch.weights]
 
-    def _assemble(self, online: dict[str, SparseMLP], targets: dict[str, TargetNetwork]) -> None:
-        super()._assemble(online, targets)
-        self._first_critic = Group([online["critic1"]], self._pool)
-        self._target_actors = Group([targets["actor"]], self._pool)
+    def _use(self, networks: Networks) -> Policy:
+        self._first_critic = networks.ensemble("critic1")
+        self._target_actors = networks.ensemble("target_actor")
+        return super()._use(networks)
 
     def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return pi(s) + N(0, exploration_noise), clipped.
@@ -89,29 +90,28 @@ class TD3(ActorCritic):
         Returns:
             float32 [action] in [-1, 1].
         """
-        return self._actor.act_squashed(observation, self._streams["exploration"], self.config.exploration_noise)
+        return self._actor.act_squashed(
+            observation, self._networks.streams["exploration"], self.config.exploration_noise
+        )
 
     def update(self, replay: Replay) -> None:
         """Do one update (Sokar et al. 2022, Algorithm 1, the body of the loop after a transition is stored)."""
         self.updates += 1
         batch = self._sample(replay)
-        adapt = self._adaptation.due(self.updates)
         self._update_critics(batch)
-        self._recycle(("critic1", "critic2"))
-        if adapt:
-            self._adapt_critics(batch)
+        self._networks.after_step(CRITICS, batch.states_actions, batch.weights, self.updates)
         if self.updates % self.config.policy_delay == 0:
             self._update_actor(batch)
-            self._recycle(("actor",))
-            if adapt:
-                self._adapt_actor(batch)
-            update_targets(self._targets.values(), self.config.tau, self._pool)  # soft update, then MaintainSparsity
+            self._networks.after_step(ACTOR, batch.states, batch.weights, self.updates)
+            self._networks.update_targets(self.config.tau)
 
     def _update_critics(self, batch: Batch) -> None:
         c = self.config
         # a' = clip(pi'(s') + clip(N(0, policy_noise), -noise_clip, noise_clip), -1, 1), with pi = tanh of the actor
         self._target_actors.compute(batch.next_states)
-        self._targets["actor"].squash(batch.next_actions, self._streams["smoothing"], c.policy_noise, c.noise_clip)
+        self._networks.targets["actor"].squash(
+            batch.next_actions, self._networks.streams["smoothing"], c.policy_noise, c.noise_clip
+        )
         # y = r + gamma (1 - terminated) min_i Q'_i(s', a'); with n_steps, r and gamma are those of windows
         self._target_critics.compute(batch.next_states_actions)
         self._target_critics.minimum(c.gamma, batch.continues, batch.rewards, out=self._y)
@@ -134,7 +134,7 @@ class TD3(ActorCritic):
             batch.states_actions, self._ascent, parameters=False, inputs_from=self.observation_size
         )
         # through a = tanh(z): dL/dz = dL/da (1 - a^2)
-        gradient = self._critic1.input_gradient
+        gradient = self._networks.online["critic1"].input_gradient
         squash_gradient(batch.actions, gradient)
         self._actors.descend(batch.states, [gradient], c.learning_rate, c.weight_decay)
 

@@ -1,5 +1,7 @@
 """The replay memory and the batches drawn from it."""
 
-from rewirl.replay.ring import Batch, Replay
+from rewirl.replay.batch import Batch
+from rewirl.replay.forgetting import Forgetting
+from rewirl.replay.ring import Replay
 
-__all__ = ["Batch", "Replay"]
+__all__ = ["Batch", "Forgetting", "Replay"]

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.environments.environment import Environment
+from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, number
 from rewirl.storage.recorder import NoRecord, Recorder, State
-from rewirl.training.config import TrainConfig
 from rewirl.training.drift import Drift, online
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.agents import agent_entry
+from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, lines, shown
 from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.recorder import RunRecord
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
 from rewirl.storage.values import from_values
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Progress
 from rewirl.training.run import Run
 

@@ -10,13 +10,13 @@ from typing import Any
 from rewirl import _core, agents
 from rewirl.environments.source import EnvironmentSource, environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.options.train import TrainConfig
 from rewirl.replay import Replay
 from rewirl.saved import fields, shown
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.recorder import RunRecord
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.values import to_values
-from rewirl.training.config import TrainConfig
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import Outcome, Training

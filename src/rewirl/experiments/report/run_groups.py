@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from rewirl.agents import AGENTS
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
 from rewirl.experiments.report.run_data import RunData
-from rewirl.presets import lookup as presets
+from rewirl.options.resolve import agent_settings
+from rewirl.options.train import TrainConfig
+from rewirl.presets.sokar import SOFT_TARGETS
 from rewirl.storage.values import to_values
-from rewirl.training.config import TrainConfig
 
 # Settings of a run that change nothing of what is learnt, and those that every group has of its own.
 _IMMATERIAL = {
@@ -111,7 +112,7 @@ def group_runs(runs: Sequence[RunData]) -> tuple[list[RunGroup], list[tuple[RunD
     groups = []
     for key, same in runs_by_seed.items():
         env, agent, _ = key
-        soft = agent == "sac" and options[key] == presets.SOFT_TARGETS
+        soft = agent == "sac" and options[key] == SOFT_TARGETS
         preset = "sac-soft" if soft else None if options[key] else agent
         differing = {name: value for name, value in options[key].items() if name not in shared}
         label = preset or label_of(agent, differing)
@@ -140,7 +141,7 @@ def options_of(run: RunData) -> dict[str, Any]:
     """
     defaults: dict[str, Any] = {}
     if run.agent in AGENTS:
-        defaults = _flat(to_values(presets.agent_config(run.agent, run.env)))
+        defaults = _flat(to_values(agent_settings(run.agent, run.env)))
     options = {
         key: value for key, value in _flat(run.settings).items() if key not in defaults or defaults[key] != value
     }

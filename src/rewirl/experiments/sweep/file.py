@@ -16,7 +16,8 @@ from typing import Any
 from rewirl.agents import AGENTS
 from rewirl.experiments.sweep.names import LONGEST_LABEL
 from rewirl.hints import did_you_mean
-from rewirl.options.option import SweepError, checked, of_preset, options, takes_a_list
+from rewirl.options.option import AXES, Option, SweepError, options, unknown_option
+from rewirl.presets.lookup import preset
 
 EXPERIMENTS = Path(__file__).parents[1] / "sweeps"
 MOST_RUNS = 10_000
@@ -198,13 +199,13 @@ def _of_presets(
         raise SweepError(f'{where}: presets must be a list of names, for example ["rlx2/td3/Ant-v5"], got {names!r}')
     for name in dict.fromkeys(names):
         try:
-            agent, env, preset = of_preset(name)
+            paper = preset(name)
         except ValueError as error:
             raise SweepError(f"{where}: {error}") from error
-        own = {key: list(value) if isinstance(value, tuple) else value for key, value in preset.items()}
+        own = {key: list(value) if isinstance(value, tuple) else value for key, value in paper.options.items()}
         shared = {key: value for key, value in common.items() if key != _PRESETS}
         own[_LABEL] = "-".join(name.split("/")[:-1])[:LONGEST_LABEL]
-        yield from _runs(shared, {**own, **both, "agents": [agent], "envs": [env]}, overrides, where)
+        yield from _runs(shared, {**own, **both, "agents": [paper.agent], "envs": [paper.env]}, overrides, where)
 
 
 def _label(table: Mapping[str, Any], where: str) -> str:
@@ -235,21 +236,21 @@ def _list(table: Mapping[str, Any], name: str, where: str) -> list[Any]:
     return list(dict.fromkeys(listed))
 
 
-def _option(agent: str, name: str, where: str, lists: Iterable[str]) -> Any:
-    known = options(agent)
+def _option(agent: str, name: str, where: str, lists: Iterable[str]) -> Option:
+    known = {key: option for key, option in options(agent).items() if key not in AXES}
     if name not in known:
-        raise SweepError(f"{where}: {agent} has no option {name!r}; {did_you_mean(name, [*lists, *known])}")
+        raise SweepError(f"{where}: {unknown_option(agent, name, [*lists, *known])}")
     return known[name]
 
 
 def _values(agent: str, name: str, raw: Any, where: str) -> list[Any]:
     """Return the values of an option: one, or each of a list. One value of hidden_sizes is a list itself."""
     option = _option(agent, name, where, (*_LISTS, _LABEL))
-    several = isinstance(raw, list) and not (takes_a_list(option) and not any(isinstance(v, list) for v in raw))
+    several = isinstance(raw, list) and not (option.takes_a_list and not any(isinstance(v, list) for v in raw))
     try:
-        return [checked(option, value) for value in (raw if several else [raw])]
+        return [option.value(value) for value in (raw if several else [raw])]
     except ValueError as error:
-        raise SweepError(f"{where}: {name} {error}") from error
+        raise SweepError(f"{where}: {error}") from error
 
 
 def _warm_up(raw: Any, common: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> str | RunRequest:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.experiments.sweep.plan import PlannedRun
-from rewirl.options.option import differing
+from rewirl.options.resolve import differing
+from rewirl.options.train import TrainConfig
 from rewirl.storage import strict_json
 from rewirl.storage.files import write_atomically
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
-from rewirl.training.config import TrainConfig
 from rewirl.training.resume import settings_of
 
 INDEX = "index.json"

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rewirl.options.option import differing
+from rewirl.options.resolve import differing
+from rewirl.options.train import TrainConfig
 from rewirl.storage import strict_json
-from rewirl.training.config import TrainConfig
 
 LONGEST_LABEL = 40
 

@@ -11,14 +11,15 @@ from typing import Any
 
 from rewirl.experiments.sweep.file import RunRequest
 from rewirl.experiments.sweep.names import Directories, RunNames, names_of, same_run
-from rewirl.options.option import INDIFFERENT, SweepError, settings
+from rewirl.options.option import INDIFFERENT, SweepError
+from rewirl.options.resolve import resolve
+from rewirl.options.train import TrainConfig
 from rewirl.storage import strict_json
 from rewirl.storage.bundle import PREVIOUS
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
 from rewirl.storage.values import from_values, to_values
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
 from rewirl.training.resume import settings_of
 from rewirl.training.run import Run
@@ -182,7 +183,8 @@ def _planned(
     if source is not None:
         options["warm_up_policy"] = str(source[0].path)
     try:
-        config, agent_config = settings(request.agent, request.env, request.seed, options)
+        axes = {"agent": request.agent, "env": request.env, "seed": request.seed}
+        config, agent_config = resolve({"threads": 1, **options, **axes})
         names = names_of(config, agent_config, request.label, None if source is None else source[1])
     except (TypeError, ValueError) as error:
         raise SweepError(f"{request.where}: {request.agent} on {request.env}: {error}") from error

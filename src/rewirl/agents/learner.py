@@ -1,0 +1,146 @@
+"""What every agent that learns from a replay memory does in the same way, whatever its networks and its algorithm."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.agents.config import AgentConfig
+from rewirl.agents.cost import Cost
+from rewirl.agents.networks import Networks
+from rewirl.agents.policy import Policy
+from rewirl.nn import Initialisation, Pool, SparseMLP
+from rewirl.replay import Batch, Forgetting, Replay
+from rewirl.saved import count
+
+Config = TypeVar("Config", bound=AgentConfig)
+
+
+class Learner(ABC, Generic[Config]):
+    """An agent of named networks, with a batch, a policy, and a state that files keep.
+
+    An algorithm says which networks there are, makes of them what it computes with (`_use`), and has an `explore` and
+    an `update`.
+
+    Args:
+        name: what to call the agent.
+        config: hyper-parameters.
+        observation_size: features of an observation.
+        action_size: features of an action, or how many actions there are to choose from.
+        sizes: units of each layer of the networks that learn, inputs first, by name.
+        initialisation: of the weights.
+        seed: of every random stream of the agent.
+        threads: how many may compute; the results are the same.
+
+    Raises:
+        ValueError: the configuration is impossible for these sizes.
+    """
+
+    ONLINE: ClassVar[tuple[str, ...]]
+    """The networks that learn."""
+
+    TARGETS: ClassVar[tuple[str, ...]] = ()
+    """Which of them have a target."""
+
+    STREAMS: ClassVar[Mapping[str, str]] = {}
+    """The purpose of each random stream, by its name."""
+
+    COST: ClassVar[Cost]
+    """What training costs."""
+
+    ACTIONS: ClassVar[tuple[str, ...]] = ("Box",)
+    """The spaces of actions that it takes."""
+
+    def __init__(
+        self,
+        name: str,
+        config: Config,
+        observation_size: int,
+        action_size: int,
+        sizes: Mapping[str, Sequence[int]],
+        initialisation: Initialisation,
+        seed: int,
+        threads: int,
+    ) -> None:
+        """See the class."""
+        if config.buffer_distance is not None and self.ACTIONS != ("Box",):
+            raise ValueError(f"buffer_distance compares actions that are real numbers; those of {name} are choices")
+        self.name, self.config = name, config
+        self.observation_size, self.action_size = observation_size, action_size
+        self.updates = 0
+        self._pool = Pool(threads)
+        self._batch = Batch(config.batch_size, observation_size, action_size, self._pool)
+        self._forgetting = Forgetting(config.buffer_distance, config.buffer_empty_every, config.buffer_minimum)
+        by_name = {network: sizes[network] for network in self.ONLINE}
+        self._take(Networks(by_name, self.TARGETS, self.STREAMS, config, initialisation, seed, self._pool))
+
+    def _take(self, networks: Networks) -> None:
+        self._networks = networks
+        self._policy = self._use(networks)
+
+    @abstractmethod
+    def _use(self, networks: Networks) -> Policy:
+        """Take networks to compute with, at the start and whenever a state is loaded; return the policy they make."""
+
+    @abstractmethod
+    def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return an action for training; see `Agent`."""
+
+    @abstractmethod
+    def update(self, replay: Replay) -> None:
+        """Do one update; see `Agent`."""
+
+    @abstractmethod
+    def diagnostics(self) -> dict[str, float]:
+        """Return named scalars of the last update; see `Agent`."""
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[Any]:
+        """Return the policy's actions without noise for float32 [batch, observation]; see `Policy.predict`."""
+        return self._policy.predict(observations)
+
+    def _sample(self, replay: Replay) -> Batch:
+        """Draw the batch of an update, of windows of `n_steps` once `n_steps_after` updates are done."""
+        c = self.config
+        self._forgetting(replay, self.updates, self.predict)
+        steps = c.n_steps if self.updates > c.n_steps_after else 1
+        return replay.sample(self._batch, steps, c.gamma)
+
+    def networks(self) -> dict[str, SparseMLP]:
+        """Return the networks by name, targets last."""
+        return self._networks.all()
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return everything an exact continuation needs: networks, moments, targets, streams, counters."""
+        arrays, values = self._networks.state()
+        return arrays, {"updates": self.updates, **values}
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
+        """Put back what `state` returned.
+
+        Raises:
+            ValueError: an array or value is missing or does not fit this agent; the message names it. Nothing has
+                changed then.
+        """
+        networks = self._networks.restored(arrays, values)
+        self.updates = count(values.get("updates"), "the saved number of updates")
+        self._take(networks)
+
+    def policy_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return what `Policy.from_state` needs."""
+        return self._policy.state()
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many of the threads it was made with from now on; the results do not depend on it.
+
+        Raises:
+            ValueError: there are not so many.
+        """
+        self._pool.use(threads)
+
+    def close(self) -> None:
+        """Join the worker threads; may be called again."""
+        self._pool.close()

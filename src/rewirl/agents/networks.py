@@ -1,0 +1,195 @@
+"""The networks of an agent: any number, by name, with targets, rewiring, recycling, random streams and their state."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl import seeding
+from rewirl.agents.adaptation import Adaptation, sparse_network
+from rewirl.agents.config import AgentConfig
+from rewirl.agents.dormancy import dormant_share, recycle
+from rewirl.nn import Group, Initialisation, Pool, SparseMLP, TargetNetwork, Tiles, update_targets
+from rewirl.saved import count, fields, shown
+
+DORMANT = 0.025
+"""Score up to which a unit counts as dormant in the diagnostics."""
+
+
+class Networks:
+    """Networks that learn, targets of some of them, and the random streams of the agent that owns them.
+
+    Every network starts with a random sparse topology of its own (Sokar et al. 2022, sparse initialisation); its
+    target is a copy, topology included.
+
+    Args:
+        sizes: units of each layer by network, inputs first.
+        targets: which of them have a target.
+        streams: the purpose of each random stream by its name; see `seeding.generator`.
+        config: the agent's settings.
+        initialisation: of the weights.
+        seed: of every random stream.
+        pool: the threads.
+
+    Raises:
+        ValueError: the sparsity is impossible for these sizes, or there is no such rule.
+    """
+
+    def __init__(
+        self,
+        sizes: Mapping[str, Sequence[int]],
+        targets: Sequence[str],
+        streams: Mapping[str, str],
+        config: AgentConfig,
+        initialisation: Initialisation,
+        seed: int,
+        pool: Pool,
+    ) -> None:
+        """See the class."""
+        self._config, self._pool = config, pool
+        self._initialisation: Initialisation = initialisation
+        self._adaptation = Adaptation(config.topology, seed)
+        self._purposes = streams
+        self.streams = {name: seeding.generator(seed, purpose) for name, purpose in streams.items()}
+        """The random streams by name."""
+        self._redo_rng = seeding.generator(seed, "recycling")
+        self._recycled = 0
+        online = {
+            name: sparse_network(list(of_network), config.topology, seed, name, initialisation)
+            for name, of_network in sizes.items()
+        }
+        self._own(online, {name: TargetNetwork(online[name]) for name in targets})
+
+    def _own(self, online: dict[str, SparseMLP], targets: dict[str, TargetNetwork]) -> None:
+        self.online, self.targets = online, targets
+        """The networks that learn, and the targets of some of them, by name."""
+        self._ensembles: dict[tuple[str, ...], Group] = {}
+        if self._config.bias_correction == "connection":  # of layers too that are dense now and may not be later
+            for network in online.values():
+                network.count_ages()
+
+    def all(self) -> dict[str, SparseMLP]:
+        """Return all networks by name; a target is called target_ and the name of what it follows."""
+        return {**self.online, **{f"target_{name}": target for name, target in self.targets.items()}}
+
+    def ensemble(self, *names: str) -> Group:
+        """Return networks that take the same input and are computed side by side; the same object for the same names.
+
+        Args:
+            *names: as `all` has them.
+        """
+        if names not in self._ensembles:
+            networks = self.all()
+            self._ensembles[names] = Group([networks[name] for name in names], self._pool)
+        return self._ensembles[names]
+
+    def update_targets(self, tau: float) -> None:
+        """Move every target towards its network: the soft update, then MaintainSparsity; see `nn.update_targets`."""
+        update_targets(self.targets.values(), tau, self._pool)
+
+    def after_step(self, names: tuple[str, ...], x: Tiles, weights: Tiles, update: int) -> None:
+        """Do what falls on an update once networks have taken a step: recycle dormant units (ReDo), then rewire.
+
+        Args:
+            names: of the networks, which took the step as one ensemble.
+            x: their inputs in that step, float32 [tiles, n_in, width].
+            weights: of the samples, 0 for padding, float32 [tiles, 1, width].
+            update: its number, from 1.
+        """
+        c = self._config
+        if c.redo_every and update % c.redo_every == 0:
+            for name in names:
+                self._recycled += recycle(
+                    self.online[name], weights, c.redo_threshold, self._initialisation, self._redo_rng
+                )
+        if self._adaptation.due(update):
+            for name in names:
+                self._adaptation.adapt(name, self.online[name], update, x)
+
+    def diagnostics(self, inputs: Mapping[tuple[str, ...], Tiles], weights: Tiles) -> dict[str, float]:
+        """Return named scalars: the connections rewired and the units recycled so far, and for each network the share
+        of its hidden units that are dormant on a batch (score at most DORMANT).
+
+        Args:
+            inputs: the batch for each ensemble, float32 [tiles, n_in, width].
+            weights: of its samples, as for `after_step`.
+        """
+        result = {"rewired": float(self._adaptation.rewired)}
+        if self._config.redo_every:
+            result["recycled"] = float(self._recycled)
+        for names, x in inputs.items():
+            self.ensemble(*names).compute(x)
+            for name in names:
+                result[f"{name}_dormant"] = dormant_share(self.online[name], weights, DORMANT)
+        return result
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return everything an exact continuation needs: networks, moments, targets, streams, counters."""
+        arrays: dict[str, NDArray[Any]] = {}
+        values: dict[str, Any] = {
+            "adaptation": self._adaptation.state(),
+            **{name: seeding.state(stream) for name, stream in self.streams.items()},
+            "redo": {"rng": seeding.state(self._redo_rng), "recycled": self._recycled},
+            "networks": {},
+        }
+        for name, network in self.all().items():
+            network_arrays, values["networks"][name] = network.state()
+            arrays.update({f"{name}.{key}": array for key, array in network_arrays.items()})
+        return arrays, values
+
+    def restored(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> Networks:
+        """Return networks of the same kind as `state` described them; these here stay what they are.
+
+        Raises:
+            ValueError: an array or value is missing or does not fit; the message names it.
+        """
+        online: dict[str, SparseMLP] = {}
+        targets: dict[str, TargetNetwork] = {}
+        saved = values.get("networks")
+        for name, own in self.all().items():
+            own_arrays = {k.partition(".")[2]: a for k, a in arrays.items() if k.partition(".")[0] == name}
+            own_values = saved.get(name) if isinstance(saved, dict) else None
+            sizes = own_values.get("sizes") if isinstance(own_values, dict) else None
+            if not isinstance(own_values, dict) or sizes != list(own.sizes):
+                raise ValueError(f"the saved {name} has the sizes {shown(sizes)}, this agent's {list(own.sizes)}")
+            try:
+                if name in self.online:
+                    online[name] = SparseMLP.from_state(own_arrays, own_values)
+                    self._check_structure(own, online[name])
+                else:
+                    followed = name.removeprefix("target_")
+                    targets[followed] = TargetNetwork.restored(online[followed], own_arrays, own_values)
+            except ValueError as error:
+                raise ValueError(f"the saved {name}: {error}") from error
+        other = copy.copy(self)
+        other._adaptation = Adaptation(self._config.topology, 0)
+        other._adaptation.load_state(values.get("adaptation"))
+        other.streams = {name: _restored(purpose, values.get(name)) for name, purpose in self._purposes.items()}
+        redo = values.get("redo", {"rng": seeding.state(self._redo_rng), "recycled": 0})  # earlier versions had none
+        redo = fields(redo, "the saved state of recycling")
+        other._recycled = count(redo.get("recycled"), "the saved number of units recycled")
+        other._redo_rng = _restored("recycling", redo.get("rng"))
+        other._own(online, targets)
+        return other
+
+    def _check_structure(self, own: SparseMLP, saved: SparseMLP) -> None:
+        """Refuse layers whose connections are not spread as the structure says; this agent's own are."""
+        topology = self._config.topology
+        if topology.spread is None:
+            return
+        for index, (layer, mine) in enumerate(zip(saved.layers, own.layers, strict=True)):
+            if topology.ablate_below and index < len(own.layers) - 1:
+                continue  # fan-ins move from unit to unit there
+            counts, expected = (topology.spread.counts(each.shape, each.places()) for each in (layer, mine))
+            if (counts != expected).any():
+                raise ValueError(f"layer {index} does not have the structure {topology.structure}")
+
+
+def _restored(purpose: str, saved: Any) -> np.random.Generator:
+    stream = seeding.generator(0, purpose)
+    seeding.restore(stream, saved)
+    return stream

@@ -1,0 +1,133 @@
+"""A new agent is one file and one line of the registry: three networks, two of them with targets, numbered actions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from discrete_sac import ENTRY, DiscreteSACConfig
+from experience import bits, through_a_file, topology
+
+from rewirl.agents import AGENTS, SACConfig, agent_entry, load_policy, make_agent
+from rewirl.cli import inspection
+from rewirl.presets import lookup as presets
+from rewirl.replay import Replay
+from rewirl.topology import TopologyConfig
+
+CHOICES, NETWORKS = 3, {"policy", "q1", "q2", "target_q1", "target_q2"}
+SPARSE = TopologyConfig(sparsity=0.4, adapt_every=10, adapt_fraction=0.1)
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    monkeypatch.setitem(AGENTS, ENTRY.name, ENTRY)
+
+
+def make(seed=0, threads=1, **changes):
+    config = DiscreteSACConfig(
+        **{"hidden_sizes": (32, 24), "batch_size": 40, "learning_rate": 3e-3, "topology": SPARSE, **changes}
+    )
+    return make_agent("discrete-sac", config, 2, CHOICES, seed, threads)
+
+
+def corridor(seed=0, transitions=500):
+    """Two places, told apart by the first feature. Choice 0 stays, 1 goes to the other place, 2 ends the episode with a
+    reward of 1 in the second place and of -1 in the first, so one has to go there first."""
+    rng, replay = np.random.default_rng(seed), Replay(transitions, 2, CHOICES, seed)
+    for _ in range(transitions):
+        place, choice = rng.integers(2), rng.integers(CHOICES)
+        after = 1 - place if choice == 1 else place
+        reward = (2.0 * place - 1) if choice == 2 else 0.0
+        replay.add([place, 1], np.eye(CHOICES)[choice], reward, [after, 1], choice == 2)
+    return replay
+
+
+PLACES = np.float32([[0, 1], [1, 1]])
+
+
+def test_it_learns_what_each_choice_is_worth_and_to_choose():
+    agent, replay = make(gamma=0.8, tau=0.05, temperature=0.01), corridor()
+    before = {name: topology(agent.networks()[name]) for name in ("policy", "q1", "q2")}
+    for _ in range(1500):
+        agent.update(replay)
+    chosen = agent.predict(PLACES)
+    assert chosen.tolist() == [1, 2] and chosen.dtype == np.int64
+    assert [agent.predict(place[np.newaxis]).tolist() for place in PLACES] == [[1], [2]]
+    worth = [[0.64, 0.8, -1.0], [0.8, 0.64, 1.0]]
+    for name in ("q1", "q2"):
+        assert [agent.networks()[name].act(place) for place in PLACES] == [pytest.approx(w, abs=0.1) for w in worth]
+    explored = [agent.explore(PLACES[1]) for _ in range(200)]
+    assert all(type(choice) is int for choice in explored) and explored.count(2) > 190
+    told = agent.diagnostics()
+    assert set(told) == {"q1_loss", "q2_loss", "rewired", "policy_dormant", "q1_dormant", "q2_dormant"}
+    assert told["rewired"] > 0 and all(topology(agent.networks()[name]) != before[name] for name in before)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"bias_correction": "connection", "policy_every": 3}, {"redo_every": 5}, {"n_steps": 3}]
+)
+@pytest.mark.parametrize("at", [0, 9, 10, 25])
+def test_it_is_saved_and_goes_on_to_the_bit(at, changes):
+    through, stopped = make(**changes), make(**changes)
+    replays = [corridor(), corridor()]
+    for _ in range(at):
+        for agent, replay in zip((through, stopped), replays, strict=True):
+            agent.update(replay)
+            agent.explore(PLACES[0])
+    resumed, replay = make(seed=7, threads=2, **changes), corridor(seed=8)
+    resumed.load_state(*through_a_file(stopped.state()))
+    replay.load_state(*through_a_file(replays[1].state()))
+    for _ in range(23):
+        through.update(replays[0])
+        resumed.update(replay)
+        assert through.explore(PLACES[0]) == resumed.explore(PLACES[0])
+    assert bits(resumed) == bits(through)
+    assert resumed.diagnostics() == through.diagnostics()
+    resumed.close()
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    agent = make()
+    arrays, values = through_a_file(make(seed=1).state())
+    del arrays["target_q2.1.bias"]
+    before = bits(agent)
+    with pytest.raises(ValueError, match=r"the saved target_q2: the array 1\.bias of a network is missing"):
+        agent.load_state(arrays, values)
+    assert bits(agent) == before
+
+
+def test_its_policy_acts_alone():
+    agent, replay = make(), corridor()
+    for _ in range(30):
+        agent.update(replay)
+    arrays, values = through_a_file(agent.policy_state())
+    policy = load_policy(arrays, values)
+    assert (policy.actions, policy.action_size, policy.observation_size) == ("Discrete", CHOICES, 2)
+    many = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    for observations in (many, many[:1]):
+        assert np.array_equal(policy.predict(observations), agent.predict(observations))
+    with pytest.raises(ValueError, match="the head of a policy is tanh or greedy, got 'best'"):
+        load_policy(arrays, {**values, "head": "best"})
+
+
+def test_the_rest_of_the_house_knows_it_by_its_line():
+    entry = agent_entry("discrete-sac")
+    assert (entry.networks, entry.targets, entry.actions) == (("policy", "q1", "q2"), ("q1", "q2"), ("Discrete",))
+    with pytest.raises(ValueError, match=r"unknown agent 'discrete-sak'; did you mean discrete-sac\?"):
+        agent_entry("discrete-sak")
+    with pytest.raises(TypeError, match="discrete-sac takes settings of DiscreteSACConfig, got SACConfig"):
+        make_agent("discrete-sac", SACConfig(), 2, CHOICES, 0)
+    config = presets.agent_config("discrete-sac", "CartPole-v1", gamma=0.9)
+    assert config == DiscreteSACConfig(gamma=0.9, topology=ENTRY.topology)
+    agent = make(policy_every=2)
+    told = inspection.describe(agent, total_timesteps=101)
+    assert set(told["networks"]) == NETWORKS
+    policy, q1, q2 = (agent.networks()[name].connections for name in entry.networks)
+    assert told["params"] == policy + q1 + q2
+    assert told["flops"] == 40 * 6 * (50 * policy + 101 * (q1 + q2))
+    table = inspection.table(told)
+    assert all(f"\n{name} " in table for name in NETWORKS)
+
+
+def test_distances_between_actions_are_refused():
+    with pytest.raises(ValueError, match="buffer_distance compares actions that are real numbers"):
+        make(buffer_distance=0.2)
