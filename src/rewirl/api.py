@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from rewirl import learners
 from rewirl.learners import *  # noqa: F403
 from rewirl.learners.learner import LayerTopology, episode_count, evaluation_of, layer_topologies
 from rewirl.training.evaluation import Evaluation, Evaluator
-from rewirl.training.trained_policy import TrainedPolicy
+from rewirl.training.trained_policy import Observation, TrainedPolicy
 
 __all__ = ["LayerTopology", "Policy", "load"]
 __all__ += learners.__all__
@@ -27,7 +26,7 @@ class Policy:
         self.about: dict[str, Any] = dict(trained.about)
         """What its file says: agent, agent_config, environment, seed, step."""
 
-    def predict(self, observation: ArrayLike) -> NDArray[np.float32]:
+    def predict(self, observation: Observation) -> NDArray[Any]:
         """Return the action for one observation, or for a batch of them; see `DSTD3.predict`."""
         return self._trained.predict(observation)
 

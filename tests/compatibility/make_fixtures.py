@@ -183,7 +183,10 @@ def make_sweeps(root: Path) -> None:
     strip(begun, "tensorboard")
     sources = {name: name for name in adapter.experiments()}
     sources |= {file.name: str(file) for file in sorted((root / "sweeps").glob("*.toml"))}
-    write(root / "sweeps" / "names.json", {"names": {n: adapter.sweep_names(source) for n, source in sources.items()}})
+    write(
+        root / "sweeps" / "names.json",
+        {"names": {n: adapter.sweep_names(source, Path("anywhere")) for n, source in sources.items()}},
+    )
 
 
 def make_settings(root: Path) -> None:

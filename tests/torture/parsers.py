@@ -268,7 +268,7 @@ class Policy(Bundles):
             except PolicyError:
                 return REFUSED
         repr(policy), repr(policy.topology), policy.topology["actor"][0].mask
-        size, bounds = policy._trained.observation_size, policy._trained.bounds
+        size, bounds = policy._trained.spaces.observation_size, policy._trained.spaces.actions
         if size > 10**6:
             return ACCEPTED
         for batch in (1, 3, 17):

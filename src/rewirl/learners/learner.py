@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from rewirl.environments.source import environment_source
 from rewirl.nn import Layer, SparseMLP
@@ -16,11 +16,11 @@ from rewirl.options.option import options, unknown_option
 from rewirl.options.resolve import changed, resolve
 from rewirl.storage.policy_file import save_policy
 from rewirl.storage.values import exactly
-from rewirl.training.evaluation import Evaluation, Evaluator
+from rewirl.training.evaluation import Evaluation, Evaluator, Predict
 from rewirl.training.progress import Silent, Switchable, for_this_terminal
 from rewirl.training.run import Run
 from rewirl.training.signals import StopRequest
-from rewirl.training.trained_policy import predict_in_bounds
+from rewirl.training.trained_policy import Observation
 
 if TYPE_CHECKING:
     import gymnasium
@@ -181,20 +181,20 @@ class Learner:
             raise SystemExit(128 + stop.signal)
         return self
 
-    def predict(self, observation: ArrayLike) -> NDArray[np.float32]:
+    def predict(self, observation: Observation) -> NDArray[Any]:
         """Return the action for one observation, or for a batch of them, without exploration noise.
 
         Args:
-            observation: numbers [observation_size] or [batch, observation_size].
+            observation: as the environment has it: an array, or a dict or tuple of arrays; in a batch every array has
+                one more dimension, the first.
 
         Returns:
-            float32 [action_size] or [batch, action_size], in the environment's own bounds.
+            The action as the environment takes it, or [batch, *its shape]: float32 for a Box, integers for Discrete.
 
         Raises:
-            ValueError: the observation has another shape.
+            ValueError: the observation has another structure or shape.
         """
-        environment = self._run.environment
-        return predict_in_bounds(self._run.agent.predict, environment.bounds, environment.observation_size, observation)
+        return self._run.environment.spaces.predict(self._run.agent.predict, observation)
 
     def evaluate(self, episodes: int = 10) -> Evaluation:
         """Play the evaluation episodes of this seed without exploration noise; training is not disturbed.
@@ -251,9 +251,7 @@ def layer_topologies(networks: Mapping[str, SparseMLP]) -> dict[str, list[LayerT
     return {name: [LayerTopology(layer) for layer in network.layers] for name, network in networks.items()}
 
 
-def evaluation_of(
-    evaluator: Evaluator, predict: Callable[[NDArray[np.float32]], NDArray[np.float32]], step: int
-) -> Evaluation:
+def evaluation_of(evaluator: Evaluator, predict: Predict, step: int) -> Evaluation:
     """Play the episodes of an evaluator without exploration noise and close it; arguments as for Evaluator.evaluate."""
     try:
         evaluation = evaluator.evaluate(predict, "evaluation", step=step)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from rewirl.agents import agent_entry
+from rewirl.agents import AgentConfig, agent_entry
 from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, lines, shown
 from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
@@ -99,7 +98,7 @@ def _naming(directory: RunDirectory, saved: Checkpoint) -> Iterator[None]:
         raise CheckpointError(f"{directory.checkpoints / saved.name} does not fit the run: {error}") from error
 
 
-def settings_of(directory: RunDirectory) -> tuple[TrainConfig, Any]:
+def settings_of(directory: RunDirectory) -> tuple[TrainConfig, AgentConfig]:
     """Return the settings of a run and of its agent.
 
     Raises:
