@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewirl.topology import RULES, LayerState, TopologyConfig, make_rule, random_indices, rewire
-from rewirl.topology.structure import Structure
+from rewirl.topology.structure import structure_of
 
 
 def config_of(name):
@@ -28,7 +28,7 @@ def config_of(name):
 )
 def test_an_event_conserves_the_connections(name, spread, shape, density, fraction, regrow, share, seed):
     rng = np.random.default_rng(seed)
-    structure = Structure.from_name(spread)
+    structure = structure_of(spread)
     share = share if spread == "constant-fan-in" else 0.0
     indices = random_indices(shape, density, rng) if structure is None else structure.draw(shape, density, rng)
     for _ in range(3):

@@ -10,7 +10,7 @@ import pytest
 from rewirl import topology
 from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.topology import RULES, LayerState, TopologyConfig, make_rule, random_indices, rewire
-from rewirl.topology.structure import Structure
+from rewirl.topology.structure import structure_of
 
 RULE = """
 import numpy as np
@@ -50,7 +50,7 @@ def test_it_rewires_a_layer_and_keeps_structure_and_number(name):
     state = LayerState((3, 4), indices, rng.normal(size=4).astype(np.float32))
     change = rewire(rule, state, 0.5, rng)
     assert indices[change.dropped].tolist() == [0, 3] and change.grown.tolist() == [10, 11]
-    structure = Structure.from_name("constant-fan-in")
+    structure = structure_of("constant-fan-in")
     indices = structure.draw((6, 8), 0.5, rng)
     state = LayerState((6, 8), indices, rng.normal(size=len(indices)).astype(np.float32))
     change = rewire(rule, state, 0.3, rng, structure=structure)

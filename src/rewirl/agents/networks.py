@@ -184,8 +184,7 @@ class Networks:
         for index, (layer, mine) in enumerate(zip(saved.layers, own.layers, strict=True)):
             if topology.ablate_below and index < len(own.layers) - 1:
                 continue  # fan-ins move from unit to unit there
-            counts, expected = (topology.spread.counts(each.shape, each.places()) for each in (layer, mine))
-            if (counts != expected).any():
+            if not topology.spread.kept(layer.shape, mine.places(), layer.places()):
                 raise ValueError(f"layer {index} does not have the structure {topology.structure}")
 
 
