@@ -55,7 +55,13 @@ def test_it_rewires_a_layer_and_keeps_structure_and_number(name):
     state = LayerState((6, 8), indices, rng.normal(size=len(indices)).astype(np.float32))
     change = rewire(rule, state, 0.3, rng, structure=structure)
     after = np.concatenate([np.delete(indices, change.dropped), change.grown])
-    assert len(change.grown) and np.array_equal(structure.counts((6, 8), after), structure.counts((6, 8), indices))
+    assert len(change.grown) and structure.kept((6, 8), indices, after)
+    blocks = structure_of("4x1")
+    indices = blocks.draw((10, 8), 0.5, rng)
+    state = LayerState((10, 8), indices, rng.normal(size=len(indices)).astype(np.float32))
+    change = rewire(rule, state, 0.3, rng, structure=blocks)
+    after = np.concatenate([np.delete(indices, change.dropped), change.grown])
+    assert len(change.grown) and len(np.unique(after)) == len(indices) and blocks.kept((10, 8), indices, after)
 
 
 def test_it_rewires_a_network_at_the_events_of_its_schedule(name):
@@ -106,7 +112,9 @@ class Balanced(Rule):
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     rng = np.random.default_rng(1)
-    indices = random_indices((20, 20), 0.3, rng)
-    state = LayerState((20, 20), indices, rng.normal(size=len(indices)).astype(np.float32))
-    change = rewire(make_rule("old_rules:Balanced", TopologyConfig()), state, 0.2, rng)
-    assert len(change.dropped) == len(change.grown) == int(0.2 * len(indices))
+    for blocks in (None, structure_of("4x1")):
+        indices = random_indices((20, 20), 0.3, rng) if blocks is None else blocks.draw((20, 20), 0.3, rng)
+        state = LayerState((20, 20), indices, rng.normal(size=len(indices)).astype(np.float32))
+        change = rewire(make_rule("old_rules:Balanced", TopologyConfig()), state, 0.2, rng, structure=blocks)
+        size = 1 if blocks is None else 4
+        assert len(change.dropped) == len(change.grown) == int(0.2 * len(indices) / size) * size

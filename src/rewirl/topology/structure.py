@@ -48,6 +48,15 @@ class StructureConfig:
         """
         return self.spread.height_in(shape) if isinstance(self.spread, Blocks) else 1
 
+    def structure_in(self, shape: tuple[int, int]) -> str:
+        """Return the name of the structure of a sparse layer; one too small for blocks is unstructured.
+
+        Args:
+            shape: (n_out, n_in).
+        """
+        too_small = isinstance(self.spread, Blocks) and self.block_height(shape) == 1
+        return UNSTRUCTURED if too_small else self.structure
+
 
 def structure_of(name: str) -> Structure | None:
     """Return the structure of this name.
