@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rewirl.agents import AgentConfig, agent_entry
 from rewirl.experiments.sweep.file import RunRequest
 from rewirl.options.option import INDIFFERENT, SweepError, differing, settings
 from rewirl.storage import strict_json
@@ -35,7 +36,7 @@ class PlannedRun:
     path: Path
     """Its directory, absolute."""
     config: TrainConfig
-    agent_config: Any
+    agent_config: AgentConfig
     after: str | None = None
     """Name of the run whose policy it starts from."""
     where: str = ""
@@ -53,7 +54,6 @@ class PlannedRun:
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> PlannedRun:
         """Return the run that `values` described."""
-        from rewirl.agents import agent_entry
 
         config = from_values(TrainConfig, values["train"])
         agent = from_values(agent_entry(config.agent).config, values["agent"])
@@ -201,7 +201,7 @@ def _word(value: Any) -> str:
     return re.sub(r"[^A-Za-z0-9_.,=+-]+", "-", str(value)).strip("-")
 
 
-def _compared(config: TrainConfig, agent_config: Any, run: PlannedRun) -> dict[str, Any]:
+def _compared(config: TrainConfig, agent_config: AgentConfig, run: PlannedRun) -> dict[str, Any]:
     train = {name: value for name, value in to_values(config).items() if name not in INDIFFERENT}
     if run.after is not None and config.warm_up_policy is not None:
         train["warm_up_policy"] = Path(config.warm_up_policy).name  # the directory of the sweep may have been moved
