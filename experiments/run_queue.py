@@ -58,17 +58,21 @@ def planned(parts: Sequence[Part], directory: Path) -> dict[str, PlannedRun]:
         SweepError: a part asks for what there is not.
     """
     runs: dict[str, PlannedRun] = {}
+    identities: set[str] = set()
     for part in parts:
-        asked = narrowed(read_sweep(part.sweep), part.agents, part.envs, part.seeds)
-        for name, run in plan(asked.requests, directory / part.directory).items():
-            runs.setdefault(name, run)
+        sweep = narrowed(read_sweep(part.sweep), part.agents, part.envs, part.seeds)
+        for name, run in plan(sweep.requests, directory / part.directory).items():
+            if run.identity not in identities:
+                identities.add(run.identity)
+                runs[name] = run
     return runs
 
 
-def take_over(runs: Mapping[str, PlannedRun], directory: Path, kept: Path) -> None:
+def take_over(runs: Mapping[str, PlannedRun], parts: Sequence[Part], kept: Path) -> None:
     """Copy runs that are kept into the directory of the queue, where they are not there yet."""
+    sources = {run.identity: run.path for run in planned(parts, kept).values()}
     for run in runs.values():
-        source = kept / run.path.relative_to(directory.absolute())
+        source = sources[run.identity]
         if source.is_dir() and not run.path.exists():
             half = run.path.with_name(f".{run.path.name}.copying")
             shutil.rmtree(half, ignore_errors=True)
@@ -78,10 +82,10 @@ def take_over(runs: Mapping[str, PlannedRun], directory: Path, kept: Path) -> No
 
 def status(runs: Mapping[str, PlannedRun]) -> None:
     """Print the runs that are left."""
-    left = [(run, found) for run in runs.values() if (found := run_status(run)).state != "finished"]
-    for run, found in left:
+    left = [(run, where) for run in runs.values() if (where := run_status(run)).state != "finished"]
+    for run, where in left:
         print(
-            f"{run.path.parent.name}/{run.name}: {found.state}, step {found.step:,} of {run.config.total_timesteps:,}"
+            f"{run.path.parent.name}/{run.name}: {where.state}, step {where.step:,} of {run.config.total_timesteps:,}"
         )
     print(f"{len(runs)} runs, {len(runs) - len(left)} finished, {len(left)} left")
 
@@ -99,7 +103,7 @@ def main(arguments: Sequence[str] | None = None, parts: Sequence[Part] = QUEUE, 
         parser.error("--workers must be at least 1 and --hours positive")
     try:
         runs = planned(parts, options.directory)
-        take_over(runs, options.directory, kept)
+        take_over(runs, parts, kept)
         if options.status:
             status(runs)
             return 0

@@ -209,7 +209,7 @@ REFUSED = {
     "preset": (["train", "--preset", "ds-drl/td3/Ant"], r"no preset .*did you mean ds-drl/td3/Ant-v5\?"),
     "preset of another agent": (
         ["train", "--preset", "ds-drl/td3/Ant-v5", "--agent", "ds-td3"],
-        "is for --agent td3, not ds-td3",
+        "is for agent td3, not ds-td3",
     ),
     "sparsity": (["train", "--sparsity", "1.5"], "sparsity must be .* got 1.5"),
     "impossible sparsity": (

@@ -10,9 +10,9 @@ from gymnasium.utils.env_checker import check_env
 import rewirl
 from rewirl import noisy
 from rewirl.agents import TD3Config
+from rewirl.options.train import TrainConfig
 from rewirl.storage.metrics_log import read_metrics
 from rewirl.training import run as runs
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume
 

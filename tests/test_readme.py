@@ -50,10 +50,10 @@ def test_the_rule_in_the_readme_works_by_its_name_from_the_working_directory(tmp
 
 def test_the_rule_in_the_readme_rewires(balanced: Rule) -> None:
     rng = np.random.default_rng(0)
-    places = np.concatenate([np.arange(20), rng.choice(np.arange(100, 400), 60, replace=False)])  # row 0 is full
-    state = LayerState((20, 20), places, rng.standard_normal(80).astype(np.float32))
+    indices = np.concatenate([np.arange(20), rng.choice(np.arange(100, 400), 60, replace=False)])  # row 0 is full
+    state = LayerState((20, 20), indices, rng.standard_normal(80).astype(np.float32))
     change = rewire(balanced, state, 0.2, rng)
     assert len(change.dropped) == len(change.grown) == 16
     assert np.abs(state.weights[change.dropped]).max() <= np.sort(np.abs(state.weights))[15]
-    fan_in = np.bincount(places // 20, minlength=20)
+    fan_in = np.bincount(indices // 20, minlength=20)
     assert fan_in[change.grown // 20].mean() < fan_in[1:].mean()

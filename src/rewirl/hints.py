@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_MOST_LISTED = 20
+
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint at the nearest known name, with what else there is.
+    """Return a hint at the nearest known name, with what else there is unless that is a long list.
 
     Args:
         name: what was typed.
@@ -16,11 +18,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     Returns:
         Such as "did you mean train? There are train, resume".
     """
-    listed = list(known)
-    return f"{nearest(name, listed)}There are {', '.join(listed)}"
+    names = list(known)
+    hint = nearest(name, names)
+    return hint.strip() if hint and len(names) > _MOST_LISTED else f"{hint}There are {', '.join(names)}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint at the nearest known name, such as "did you mean train? ", or "" if none is near."""
-    near = get_close_matches(name, list(known), n=1)
-    return f"did you mean {near[0]}? " if near else ""
+    name_there = closest(name, known)
+    return "" if name_there is None else f"did you mean {name_there}? "
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is spelled most like another, or None if none is near."""
+    return next(iter(get_close_matches(name, list(known), n=1)), None)

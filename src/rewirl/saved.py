@@ -1,4 +1,4 @@
-"""Values from files, which may be anything: refused by name unless they are what they should be."""
+"""Checks of values read from files, which may hold anything; an error names the value that does not fit."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import math
 from typing import Any
 
 LIMIT = 2**53
-"""No count reaches it: up to there integers are exact in every arithmetic."""
+"""Counts are below it. Integers up to it are exact as float64 too."""
 
 
 def count(value: Any, name: str) -> int:
-    """Return a number of things that was saved.
+    """Return a saved count.
 
     Args:
         value: as the file has it.
-        name: what it is called in an error.
+        name: of the value, for the error.
 
     Raises:
         ValueError: it is not an integer in [0, LIMIT).
@@ -25,23 +25,23 @@ def count(value: Any, name: str) -> int:
 
 
 def number(value: Any, name: str) -> float:
-    """Return a finite number that was saved; arguments as for `count`.
+    """Return a saved finite number; arguments as for `count`.
 
     Raises:
         ValueError: it is not a finite number.
     """
     if type(value) in (int, float):
         try:
-            found = float(value)
+            result = float(value)
         except OverflowError:
-            found = math.inf
-        if math.isfinite(found):
-            return found
+            result = math.inf
+        if math.isfinite(result):
+            return result
     raise ValueError(f"{name} is {shown(value)}, which is not a finite number")
 
 
 def lines(value: Any, name: str) -> list[str]:
-    """Return lines of text that were saved, each without its end; arguments as for `count`.
+    """Return saved lines of text, each without its line end; arguments as for `count`.
 
     Raises:
         ValueError: it is not a list of lines.
@@ -52,7 +52,7 @@ def lines(value: Any, name: str) -> list[str]:
 
 
 def truth(value: Any, name: str) -> bool:
-    """Return a truth value that was saved; arguments as for `count`.
+    """Return a saved truth value; arguments as for `count`.
 
     Raises:
         ValueError: it is neither true nor false.
@@ -63,7 +63,7 @@ def truth(value: Any, name: str) -> bool:
 
 
 def fields(value: Any, name: str) -> dict[str, Any]:
-    """Return a JSON object that was saved; arguments as for `count`.
+    """Return a saved JSON object; arguments as for `count`.
 
     Raises:
         ValueError: it is not an object.
@@ -74,6 +74,6 @@ def fields(value: Any, name: str) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """Return a value as a message has it: files may hold values that nobody wants to read to their end."""
+    """Return a value for a message, cut after 200 characters: values from files may be long."""
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."

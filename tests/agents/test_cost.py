@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rewirl.agents import AGENTS, Cost
-from rewirl.presets import lookup as presets
+from rewirl.options.resolve import agent_settings
 from rewirl.seeding import generator
 from rewirl.topology import densities, random_topology
 
@@ -15,7 +15,7 @@ PAPER = {"batch_size": 100, "policy_delay": 2}
 
 def connections(agent):
     """The connections of a TD3 agent on HalfCheetah."""
-    config = presets.topology(agent, "HalfCheetah-v5")
+    config = agent_settings(agent, "HalfCheetah-v5").topology
     result = {}
     for network, shapes in {"actor": ACTOR, "critic1": CRITIC, "critic2": CRITIC, "target_actor": ACTOR}.items():
         topology = random_topology(shapes, densities(config, shapes), generator(0, network))

@@ -50,14 +50,14 @@ def instruction_set(name: str) -> Iterator[None]:
         _core.use_instruction_set(before)
 
 
-def sweep_names(source: str) -> list[str]:
-    """Return the directories of 0.1.0 for the runs of a sweep, an experiment of the package or a file."""
+def sweep_names(source: str, directory: Path) -> list[str]:
+    """Return the names that the runs of a sweep, an experiment of the package or a file, have in a directory."""
     from rewirl.experiments.sweep.file import read_sweep
     from rewirl.experiments.sweep.plan import plan
 
     sweep = read_sweep(source)
     requests = sweep.requests if hasattr(sweep, "requests") else sweep.wanted  # their name in 0.1.0
-    return list(plan(requests, Path("anywhere")))
+    return list(plan(requests, directory))
 
 
 def experiments() -> list[str]:

@@ -50,7 +50,7 @@ RUNS: dict[str, tuple[str, list[str], str]] = {
     "ds-td3": ("ds-td3", SPRINGS, ""),
     "sac": ("sac", SPRINGS, SOFT),
     "static-sac": ("static-sac", SPRINGS, "--lambdas 2 3 --target-update-interval 30"),
-    "ds-sac": ("ds-sac", SPRINGS, "--target-update-interval 30"),
+    "ds-sac": ("ds-sac", SPRINGS, "--target-update-interval 50"),  # stopped when the targets have not followed yet
     "pendulum-ds-td3": ("ds-td3", PENDULUM, ""),
     "pendulum-ds-sac": ("ds-sac", PENDULUM, SOFT),
     "rlx2-td3": ("ds-td3", SPRINGS, RLX2),
@@ -183,7 +183,10 @@ def make_sweeps(root: Path) -> None:
     strip(begun, "tensorboard")
     sources = {name: name for name in adapter.experiments()}
     sources |= {file.name: str(file) for file in sorted((root / "sweeps").glob("*.toml"))}
-    write(root / "sweeps" / "names.json", {"names": {n: adapter.sweep_names(source) for n, source in sources.items()}})
+    write(
+        root / "sweeps" / "names.json",
+        {"names": {n: adapter.sweep_names(source, Path("anywhere")) for n, source in sources.items()}},
+    )
 
 
 def make_settings(root: Path) -> None:

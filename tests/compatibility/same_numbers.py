@@ -230,18 +230,13 @@ def _keys(one: Any, other: Any) -> list[str]:
 
 def compared(interpreters: list[str], arguments: list[str]) -> int:
     """Let two interpreters train everything side by side, and print what differs."""
-    command = [str(Path(__file__).resolve()), *arguments]
-    # They start where nothing of a source tree can be imported by accident, and one after the other they print.
-    with tempfile.TemporaryDirectory() as elsewhere:
+    command = ["-P", str(Path(__file__).resolve()), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent)}
+    paths = [str(Path(python).absolute()) if os.sep in python else python for python in interpreters]
+    with tempfile.TemporaryDirectory() as elsewhere:  # where no source tree can be imported by accident
         processes = [
-            subprocess.Popen(
-                [python, "-P", *command],
-                stdout=subprocess.PIPE,
-                text=True,
-                cwd=elsewhere,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent)},
-            )
-            for python in interpreters
+            subprocess.Popen([path, *command], stdout=subprocess.PIPE, text=True, cwd=elsewhere, env=environment)
+            for path in paths
         ]
         printed = [process.communicate()[0] for process in processes]
     for python, process in zip(interpreters, processes, strict=True):

@@ -207,10 +207,12 @@ def names() -> dict[str, list[str]]:
     return found
 
 
-def test_the_runs_of_every_sweep_have_the_directories_they_had():
-    for source, before in names().items():
-        file = RELEASE / "sweeps" / source
-        assert adapter.sweep_names(str(file) if source.endswith(".toml") else source) == before, source
+def test_the_runs_of_every_sweep_are_found_in_the_directories_they_had(tmp_path):
+    for number, (source, before) in enumerate(names().items()):
+        file, directory = RELEASE / "sweeps" / source, tmp_path / str(number)
+        for name in before:
+            (directory / name).mkdir(parents=True)
+        assert adapter.sweep_names(str(file) if source.endswith(".toml") else source, directory) == before, source
 
 
 def test_a_sweep_finds_the_runs_it_made_and_finishes_them(copied, monkeypatch):
@@ -225,8 +227,9 @@ def test_a_sweep_finds_the_runs_it_made_and_finishes_them(copied, monkeypatch):
     before = {path.name: (path / "metrics.jsonl").read_bytes() for path in directory.iterdir()}
     code, printed = adapter.command("sweep", file, "--directory", directory)
     assert code == 0, printed
-    assert sorted(path.name for path in directory.iterdir()) == expected
-    changed = [path.name for path in directory.iterdir() if (path / "metrics.jsonl").read_bytes() != before[path.name]]
+    after = [path for path in directory.iterdir() if path.is_dir()]
+    assert sorted(path.name for path in after) == expected
+    changed = [path.name for path in after if (path / "metrics.jsonl").read_bytes() != before[path.name]]
     assert len(changed) == 1
     assert adapter.metrics(directory / changed[0])[-1]["event"] == "end"
 

@@ -6,7 +6,6 @@ import gymnasium
 import numpy as np
 import probe_environments as probes
 import pytest
-from gymnasium import spaces
 
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.environments.source import environment_source, nearest_environment
@@ -16,22 +15,22 @@ from rewirl.environments.spaces import UnsuitableEnvironmentError
 def test_actions_fill_each_dimensions_own_bounds():
     environment = Environment(probes.Drift(low=(-1.0, -2.0), high=(1.0, 6.0)), "Drift")
     actions = np.array([[-1, -1], [0, 0], [1, 1], [0.5, -0.5]], np.float32)
-    mapped = environment.bounds.to_environment(actions)
+    mapped = environment.actions.to_environment(actions)
     assert mapped.dtype == np.float64
     np.testing.assert_array_equal(mapped, [[-1, -2], [0, 2], [1, 6], [0.5, 0]])
 
 
 def test_rounding_never_leaves_the_bounds():
     # 0.1 and -0.3 have no exact float32: the nearest ones lie outside of [-0.3, 0.1].
-    bounds = Environment(probes.Drift(low=(-0.3, -0.3), high=(0.1, 0.1)), "Drift").bounds
+    bounds = Environment(probes.Drift(low=(-0.3, -0.3), high=(0.1, 0.1)), "Drift").actions
     for sign in (-1, 1):
-        mapped = bounds.to_float32(np.full(2, sign, np.float32))
+        mapped = bounds.to_user(np.full((1, 2), sign, np.float32))
         assert mapped.dtype == np.float32
         assert ((mapped.astype(np.float64) >= -0.3) & (mapped.astype(np.float64) <= 0.1)).all()
 
 
 def test_symmetric_bounds_leave_actions_as_they_are_to_the_bit():
-    bounds = Environment(probes.Spaces(), "Spaces").bounds
+    bounds = Environment(probes.Spaces(), "Spaces").actions
     action = np.array([1e-12, -0.3333333], np.float32)
     assert bounds.to_environment(action).tobytes() == action.tobytes()
 
@@ -95,39 +94,6 @@ def test_faults_name_the_environment_the_field_and_the_step(fault, message):
     environment.step(np.zeros(2))
     with pytest.raises(FaultyEnvironmentError, match=f"^Faulty-v3: {message}.*, at training step 77$"):
         environment.step(np.zeros(2))
-
-
-REFUSED = {
-    "dict": (spaces.Dict(a=spaces.Box(0, 1, (2,))), None, "FlattenObservation"),
-    "discrete observation": (spaces.Discrete(4), None, "FlattenObservation"),
-    "empty": (spaces.Box(0.0, 1.0, (0,)), None, "empty observation space"),
-    "grey image": (spaces.Box(0, 255, (84, 84), np.uint8), None, "images of shape"),
-    "image": (spaces.Box(0, 255, (84, 84, 3), np.uint8), None, "images of shape"),
-    "discrete action": (None, spaces.Discrete(4), "real numbers.*Box"),
-    "unbounded action": (
-        None,
-        spaces.Box(np.array([-1, -np.inf]), np.ones(2), dtype=np.float64),
-        "dimension 1.*TransformAction",
-    ),
-    "integer action": (None, spaces.Box(0, 3, (2,), np.int64), "integer actions"),
-    "empty action": (None, spaces.Box(-1.0, 1.0, (0,)), "empty action space"),
-}
-
-
-@pytest.mark.parametrize("observation_space, action_space, message", REFUSED.values(), ids=REFUSED.keys())
-def test_unsuitable_spaces_are_refused_with_the_remedy(observation_space, action_space, message):
-    with pytest.raises(UnsuitableEnvironmentError, match=rf"^Odd-v0 .*{message}"):
-        Environment(probes.Spaces(observation_space, action_space), "Odd-v0")
-
-
-def test_the_remedies_in_the_messages_work():
-    flat = gymnasium.wrappers.FlattenObservation(
-        probes.Spaces(spaces.Dict(a=spaces.Box(0, 1, (2,)), b=spaces.Discrete(3)))
-    )
-    assert Environment(flat, "flat").observation_size == 5
-    unbounded = probes.Spaces(action_space=spaces.Box(-np.inf, np.inf, (2,)))
-    stated = gymnasium.wrappers.TransformAction(unbounded, lambda action: action, spaces.Box(-2.0, 2.0, (2,)))
-    assert Environment(stated, "stated").bounds.high.tolist() == [2.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -207,33 +173,3 @@ def test_mujoco_leaves_no_log_in_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     environment_source("HalfCheetah-v5").make_training().close()
     assert list(tmp_path.iterdir()) == []
-
-
-class Matrices(gymnasium.Env):
-    """Observes and takes 2 x 3 matrices."""
-
-    observation_space = spaces.Box(-9.0, 9.0, (2, 3), np.float64)
-    action_space = spaces.Box(np.array([[-1.0, -2.0, -3.0]] * 2), np.array([[1.0, 2.0, 4.0]] * 2), dtype=np.float64)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return np.arange(6.0).reshape(2, 3), {}
-
-    def step(self, action):
-        self.taken = action
-        return np.array([[0.0, 1.0, 2.0], [3.0, 4.0, self.fifth]]), 0.0, False, False, {}
-
-    fifth = 5.0
-
-
-def test_matrices_are_flattened_row_by_row():
-    matrices = Matrices()
-    environment = Environment(matrices, "Matrices")
-    assert (environment.observation_size, environment.action_size) == (6, 6)
-    np.testing.assert_array_equal(environment.reset(seed=0), np.arange(6.0))
-    action = environment.bounds.to_environment(np.array([1, 1, 1, -1, -1, -1], np.float32))
-    np.testing.assert_array_equal(environment.step(action).observation, np.arange(6.0))
-    np.testing.assert_array_equal(matrices.taken, [[1.0, 2.0, 4.0], [-1.0, -2.0, -3.0]])
-    matrices.fifth = np.nan
-    with pytest.raises(FaultyEnvironmentError, match=r"observation\[1, 2\] is nan"):
-        environment.step(action)

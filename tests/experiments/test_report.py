@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_runs import make_run, rising
+from synthetic_runs import make_run, rising
 
 from rewirl.cli.main import main
 from rewirl.experiments.report import document, report
-from rewirl.experiments.report.groups import command, group
 from rewirl.experiments.report.judge import difference, judge, share_of_steps
 from rewirl.experiments.report.run_data import find_runs, read_run
+from rewirl.experiments.report.run_groups import command, group_runs
 from rewirl.storage import run_directory
 from rewirl.storage.run_directory import RunDirectoryError
 
@@ -27,7 +27,7 @@ HERE = "HalfCheetah-v5"
 def groups_of(path: Path) -> dict[str, object]:
     runs, problems = find_runs([path])
     assert problems == []
-    return {item.label: item for item in group(runs)[0]}
+    return {item.label: item for item in group_runs(runs)[0]}
 
 
 def text_of(path: Path) -> str:
@@ -74,7 +74,7 @@ def test_runs_warmed_up_by_policies_made_alike_are_one_group(tmp_path):
         paths.append(path)
     runs, problems = find_runs(paths)
     assert not problems
-    ((found,), left_out) = group(runs)
+    ((found,), left_out) = group_runs(runs)
     assert found.label == "td3, warm-up-policy td3 of 500000 steps" and found.seeds == [0, 1] and not left_out
     assert "--warm-up-policy /somewhere/td3-1" in command(found.runs[1])
 
@@ -157,7 +157,7 @@ def test_numbers_are_those_of_the_runs(tmp_path):
 
 def verdicts(path: Path) -> dict[tuple[str, str, str], str]:
     runs, _ = find_runs([path])
-    groups, _ = group(runs)
+    groups, _ = group_runs(runs)
     found = judge(groups, HERE)
     return {(item.claim.agent, item.claim.other, item.claim.measure): item.verdict for item in found}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -43,16 +44,16 @@ def test_the_queue_holds_the_runs_of_the_paper_in_their_order_and_what_is_kept_f
     names = list(runs)
     paper = plan(read_sweep("ds-drl/paper").requests, tmp_path)
     assert len(paper) == 65 + 18 and set(paper) <= set(names)
-    first = [name for name in names if "td3" in name and name[-1] in "012" and "=" not in name][: 5 * 3 * 3]
+    first = [name for name in names if re.fullmatch(r"\w+-v5-(ds-|static-)?td3-[012]", name)][: 5 * 3 * 3]
     assert names[:45] == first
     assert [name.split("-")[0] for name in names[:45:9]] == ["HalfCheetah", "Hopper", "Walker2d", "Ant", "Humanoid"]
     screening = len(plan(read_sweep("ds-drl/why-ds-sac").requests, tmp_path))
-    assert all("total-timesteps=500000" in name for name in names[45 : 45 + screening])
+    assert {runs[name].config.total_timesteps for name in names[45 : 45 + screening]} == {500_000}
     assert [name[-1] for name in names[45 + screening :][:20]] == [*"33444"[:2], *"44"] * 5
-    run_queue.take_over(runs, tmp_path, ROOT / "results")
+    run_queue.take_over(runs, run_queue.QUEUE, ROOT / "results")
     check(run for run in runs.values() if run.path.exists())
     finished = [name for name, run in runs.items() if run_status(run).state == "finished"]
-    kept = {path.name for path in (ROOT / "results" / "ds-drl").iterdir()}
+    kept = {path.parent.name for path in (ROOT / "results" / "ds-drl").glob("*/config.json")}
     assert set(finished) == kept & set(names) and len(finished) == len(kept)
 
 
@@ -87,14 +88,12 @@ def test_kept_runs_are_not_made_again_and_the_status_lists_what_is_left(tmp_path
 def test_a_signal_saves_all_runs_and_the_same_command_goes_on(tmp_path):
     file = tmp_path / "sweep.toml"
     file.write_text(FILE + "total_timesteps = 100_000_000\n")
-    path = os.pathsep.join(
-        [*map(str, (ROOT / "experiments", ROOT / "tests" / "training")), os.environ.get("PYTHONPATH", "")]
-    )
+    path = [str(ROOT / "experiments"), str(ROOT / "tests" / "training"), os.environ.get("PYTHONPATH", "")]
     queue = subprocess.Popen(
         [sys.executable, "-c", RUN, str(file), "--directory", str(tmp_path / "runs"), "--workers", "2"],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        env={**os.environ, "PYTHONPATH": path},
     )
     runs = list(run_queue.planned([run_queue.Part(str(file), "part")], tmp_path / "runs").values())
     end = time.monotonic() + 60

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from rewirl.agents import SACConfig, TD3Config, make_agent
-from rewirl.presets.lookup import agent_config, names, preset, topology
+from rewirl.options.option import options
+from rewirl.options.resolve import agent_settings, resolve
+from rewirl.options.train import TrainConfig
+from rewirl.presets import lookup
+from rewirl.presets.lookup import names
 from rewirl.topology import TopologyConfig, densities
-from rewirl.training.config import TrainConfig
 
 # observation and action sizes of gymnasium's v5 tasks; the paper's lambda_1, lambda_2 for TD3 and SAC
 TASKS = {
@@ -17,6 +21,17 @@ TASKS = {
     "Ant-v5": (105, 8, (40, 64), (30, 64)),
     "Humanoid-v5": (348, 17, (61, 64), (61, 64)),
 }
+
+
+def preset(name):
+    """A preset, the settings that it stands for, and its options of the run."""
+    found = lookup.preset(name)
+    train = {key: value for key, value in found.options.items() if options(found.agent)[key].part == "run"}
+    return SimpleNamespace(agent=found.agent, env=found.env, config=resolve({"preset": name}).agent, train=train)
+
+
+def topology(agent, env):
+    return agent_settings(agent, env).topology
 
 
 OF_THE_PAPER = [name for name in names() if name.startswith("ds-drl/")]
@@ -138,18 +153,18 @@ def test_the_agents_differ_in_density_and_rule_only():
 
 
 def test_an_agents_settings_are_the_papers():
-    td3 = agent_config("ds-td3", "Hopper-v5")
+    td3 = agent_settings("ds-td3", "Hopper-v5")
     assert isinstance(td3, TD3Config)
     assert (td3.learning_rate, td3.weight_decay, td3.batch_size, td3.tau) == (1e-3, 2e-4, 100, 0.005)
     assert (td3.learning_starts, td3.policy_delay) == (25_000, 2)
-    sac = agent_config("ds-sac", "Hopper-v5")
+    sac = agent_settings("ds-sac", "Hopper-v5")
     assert isinstance(sac, SACConfig)
     assert (sac.learning_rate, sac.weight_decay, sac.batch_size, sac.temperature) == (3e-4, 0.0, 256, 0.2)
     assert (sac.tau, sac.target_update_interval, sac.learning_starts) == (1.0, 1000, 10_000)
     soft = preset("ds-drl/sac-soft/Hopper-v5").config
     assert isinstance(soft, SACConfig)
     assert (soft.tau, soft.target_update_interval) == (0.005, 1)
-    assert agent_config("ds-td3", "Hopper-v5", gamma=0.9).gamma == 0.9
+    assert agent_settings("ds-td3", "Hopper-v5", gamma=0.9).gamma == 0.9
 
 
 def test_lambdas_go_by_the_name_of_the_task_and_not_by_its_version():

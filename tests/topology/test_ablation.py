@@ -11,19 +11,19 @@ from rewirl.seeding import generator
 from rewirl.topology import LayerState, TopologyConfig, make_rule, rewire
 from rewirl.topology.structure import Structure
 
-SPREAD = Structure.named("constant-fan-in")
+SPREAD = Structure.from_name("constant-fan-in")
 #                         0  1  2  3    4  5  6  7    8  9 10 11
 GRADIENT = np.float32([[0, 0, 9, 1], [0, 0, 8, 1], [3, 2, 0, 0]])
 
 
 def layer(weights, gradient=GRADIENT, shape=(3, 4)):
-    """A layer with a connection at each place of the dictionary."""
-    places = np.array(list(weights), dtype=np.int64)
-    return LayerState(shape, places, np.float32(list(weights.values())), gradient.copy)
+    """A layer with a connection at each index of the dictionary."""
+    indices = np.array(list(weights), dtype=np.int64)
+    return LayerState(shape, indices, np.float32(list(weights.values())), gradient.copy)
 
 
 def event(state, fraction, share, regrow=False):
-    found = rewire(
+    change = rewire(
         make_rule("rigl", TopologyConfig()),
         state,
         fraction,
@@ -32,12 +32,12 @@ def event(state, fraction, share, regrow=False):
         structure=SPREAD,
         ablate_below=share,
     )
-    return sorted(state.places[found.dropped].tolist()), found.grown.tolist()
+    return sorted(state.indices[change.dropped].tolist()), change.grown.tolist()
 
 
 def fan_in(state, change):
     dropped, grown = change
-    after = sorted({*state.places.tolist()} - {*dropped}) + grown
+    after = sorted({*state.indices.tolist()} - {*dropped}) + grown
     return np.bincount(np.array(after) // state.shape[1], minlength=state.shape[0]).tolist()
 
 
@@ -48,7 +48,7 @@ def test_an_ablation_by_hand():
     """
     state = layer({0: 5, 1: 6, 4: 0.1, 5: 4, 10: 0.2, 11: 0.3})
     assert event(state, 1 / 3, 0.0) == ([4, 10], [6, 8])
-    assert event(state, 1 / 3, 0.5) == ([4, 10], [6, 8])  # one salient place is enough
+    assert event(state, 1 / 3, 0.5) == ([4, 10], [6, 8])  # one salient weight is enough
     assert event(state, 1 / 3, 0.9) == ([4, 10], [6, 8])  # and floor(1.8) is 1
     # With all of two needed the third unit goes, which are the two connections to rewire: 0.1 stays.
     assert event(state, 1 / 3, 1.0) == ([10, 11], [2, 6])
@@ -58,7 +58,7 @@ def test_an_ablation_by_hand():
 def test_a_remainder_goes_to_the_most_salient_units():
     gradient = np.float32([[0, 0, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 9, 9, 9], [0, 0, 0, 0, 0]])
     state = layer({0: 5, 1: 5, 5: 5, 6: 5, 10: 5, 11: 5, 15: 0.1, 16: 0.2}, gradient, (4, 5))
-    # salient: two connections of the first and second unit; of the third two and the places 12 and 13; of the last none
+    # salient: two connections of the first and second unit; of the third two and those at 12 and 13; of the last none
     assert event(state, 0.25, 0.5) == event(state, 0.25, 0.3) == ([15, 16], [2, 12])  # at least one has to be
     assert fan_in(state, event(state, 0.25, 0.5)) == [3, 2, 3, 0]
 
@@ -94,25 +94,25 @@ def test_the_units_that_are_left_hold_all_connections():
 def test_connections_are_conserved_and_even_over_the_units_that_are_left(seed, drops, grows, fraction, share, regrow):
     rng = np.random.default_rng(seed)
     shape = (int(rng.integers(1, 20)), int(rng.integers(1, 20)))
-    places = rng.permutation(SPREAD.draw(shape, rng.random(), rng))
+    indices = rng.permutation(SPREAD.draw(shape, rng.random(), rng))
     config = TopologyConfig(drop=drops, grow=grows)
     for _ in range(3):  # from constant fan-in, and then from what an event has left
-        weights = np.round(rng.normal(size=len(places)), 1).astype(np.float32)
+        weights = np.round(rng.normal(size=len(indices)), 1).astype(np.float32)
         gradient = np.round(rng.normal(size=shape) * rng.exponential(3, (shape[0], 1)), 1).astype(np.float32)
-        state = LayerState(shape, places, weights, gradient.copy)
-        found = rewire(make_rule("set", config), state, fraction, rng, regrow, structure=SPREAD, ablate_below=share)
-        kept = np.delete(places, found.dropped)
-        after = np.concatenate([kept, found.grown])
-        assert len(np.unique(after)) == len(after) == len(places)
-        assert not np.isin(found.grown, kept if regrow else places).any()
+        state = LayerState(shape, indices, weights, gradient.copy)
+        change = rewire(make_rule("set", config), state, fraction, rng, regrow, structure=SPREAD, ablate_below=share)
+        kept = np.delete(indices, change.dropped)
+        after = np.concatenate([kept, change.grown])
+        assert len(np.unique(after)) == len(after) == len(indices)
+        assert not np.isin(change.grown, kept if regrow else indices).any()
         has = np.bincount(after // shape[1], minlength=shape[0])
         assert has[has > 0].max() - has[has > 0].min() <= 1
-        places = after
+        indices = after
 
 
 def test_without_structure_or_with_groups_nothing_can_be_ablated():
     state = layer({0: 5, 1: 6, 4: 0.1, 5: 4, 10: 0.2, 11: 0.3})
-    for structure in (None, Structure.named("2:4")):
+    for structure in (None, Structure.from_name("2:4")):
         with pytest.raises(ValueError, match="only constant fan-in allows"):
             rewire(
                 make_rule("rigl", TopologyConfig()),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewirl.topology import RULES, LayerState, TopologyConfig, make_rule, random_places, rewire
+from rewirl.topology import RULES, LayerState, TopologyConfig, make_rule, random_indices, rewire
 from rewirl.topology.structure import Structure
 
 
@@ -28,25 +28,25 @@ def config_of(name):
 )
 def test_an_event_conserves_the_connections(name, spread, shape, density, fraction, regrow, share, seed):
     rng = np.random.default_rng(seed)
-    structure = Structure.named(spread)
+    structure = Structure.from_name(spread)
     share = share if spread == "constant-fan-in" else 0.0
-    places = random_places(shape, density, rng) if structure is None else structure.draw(shape, density, rng)
+    indices = random_indices(shape, density, rng) if structure is None else structure.draw(shape, density, rng)
     for _ in range(3):
-        weights = rng.normal(size=len(places)).astype(np.float32)
+        weights = rng.normal(size=len(indices)).astype(np.float32)
         gradient = rng.normal(size=shape).astype(np.float32)
-        state = LayerState(shape, places, weights, gradient.copy)
-        found = rewire(
+        state = LayerState(shape, indices, weights, gradient.copy)
+        change = rewire(
             make_rule(name, config_of(name)), state, fraction, rng, regrow, structure=structure, ablate_below=share
         )
-        after = np.concatenate([np.delete(places, found.dropped), found.grown])
-        assert len(np.unique(after)) == len(after) == len(places)
-        assert regrow or not np.isin(found.grown, places).any()
+        after = np.concatenate([np.delete(indices, change.dropped), change.grown])
+        assert len(np.unique(after)) == len(after) == len(indices)
+        assert regrow or not np.isin(change.grown, indices).any()
         assert len(after) == 0 or (after.min() >= 0 and after.max() < shape[0] * shape[1])
         if structure is not None and not share:
-            assert np.array_equal(structure.counts(shape, after), structure.counts(shape, places))
+            assert np.array_equal(structure.counts(shape, after), structure.counts(shape, indices))
         if name in ("static", "prune"):
-            assert np.array_equal(np.sort(after), np.sort(places))
-        places = rng.permutation(after)
+            assert np.array_equal(np.sort(after), np.sort(indices))
+        indices = rng.permutation(after)
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if name != "static"])
@@ -59,15 +59,15 @@ def test_an_event_conserves_the_connections(name, spread, shape, density, fracti
 )
 def test_events_follow_any_schedule_of_densities(name, shape, shares, fraction, regrow, seed):
     rng = np.random.default_rng(seed)
-    places = random_places(shape, shares[0], rng)
+    indices = random_indices(shape, shares[0], rng)
     for share in shares[1:]:
         wanted = round(share * shape[0] * shape[1])
-        weights = rng.normal(size=len(places)).astype(np.float32)
+        weights = rng.normal(size=len(indices)).astype(np.float32)
         gradient = rng.normal(size=shape).astype(np.float32)
-        state = LayerState(shape, places, weights, gradient.copy)
-        found = rewire(make_rule(name, config_of(name)), state, fraction, rng, regrow, connections=wanted)
-        after = np.concatenate([np.delete(places, found.dropped), found.grown])
+        state = LayerState(shape, indices, weights, gradient.copy)
+        change = rewire(make_rule(name, config_of(name)), state, fraction, rng, regrow, connections=wanted)
+        after = np.concatenate([np.delete(indices, change.dropped), change.grown])
         assert len(np.unique(after)) == len(after) == wanted
         if name == "prune":
-            assert not (len(found.grown) and len(found.dropped))
-        places = after
+            assert not (len(change.grown) and len(change.dropped))
+        indices = after

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewirl.seeding import generator
-from rewirl.topology import LayerState, TopologyConfig, make_rule, random_places, rewire
+from rewirl.topology import LayerState, TopologyConfig, make_rule, random_indices, rewire
 from rewirl.topology.rules import drop, grow
 
 SHAPE = (2, 4)
@@ -18,17 +18,17 @@ GRADIENT = np.float32([[0.1, -9.0, 0.2, 5.0], [-7.0, 0.0, 7.0, 0.3]])
 
 def state():
     """Connections at 0, 3, 4 and 6."""
-    places, weights = np.array([0, 3, 4, 6]), np.float32([0.5, -0.1, 0.02, -3.0])
-    return LayerState(SHAPE, places, weights, lambda: GRADIENT.copy())
+    indices, weights = np.array([0, 3, 4, 6]), np.float32([0.5, -0.1, 0.02, -3.0])
+    return LayerState(SHAPE, indices, weights, lambda: GRADIENT.copy())
 
 
 def event(name, fraction=0.5, regrow=False, **options):
-    found = rewire(make_rule(name, TopologyConfig(**options)), state(), fraction, generator(0, "t"), regrow)
-    return state().places[found.dropped].tolist(), found.grown.tolist()
+    change = rewire(make_rule(name, TopologyConfig(**options)), state(), fraction, generator(0, "t"), regrow)
+    return state().indices[change.dropped].tolist(), change.grown.tolist()
 
 
 def test_rigl_drops_the_smallest_and_grows_where_the_gradient_is_largest():
-    assert event("rigl") == ([3, 4], [1, 7])  # of the free places 1, 2, 5, 7
+    assert event("rigl") == ([3, 4], [1, 7])  # of the free indices 1, 2, 5, 7
     assert event("rigl", 0.25) == ([4], [1])
     assert event("rigl", 0.75) == ([0, 3, 4], [1, 2, 7])
 
@@ -55,13 +55,13 @@ def test_random_drops_are_uniform_and_follow_the_stream():
     rng = generator(0, "many")
     counts = np.zeros(8)
     for _ in range(2000):
-        found = rewire(make_rule("set", config), state(), 0.25, rng)
-        counts[state().places[found.dropped]] += 1
+        change = rewire(make_rule("set", config), state(), 0.25, rng)
+        counts[state().indices[change.dropped]] += 1
     assert counts[[0, 3, 4, 6]] == pytest.approx(500, abs=90)
     assert event("set", drop="random") == event("set", drop="random")
 
 
-def test_of_equal_gradients_the_lower_places_grow():
+def test_of_equal_gradients_the_lower_indices_grow():
     flat = LayerState(SHAPE, np.array([2]), np.float32([1.0]), lambda: np.ones(SHAPE, np.float32))
     assert rewire(make_rule("rigl", TopologyConfig()), flat, 1.0, generator(0, "t")).grown.tolist() == [0]
 
@@ -69,8 +69,8 @@ def test_of_equal_gradients_the_lower_places_grow():
 def test_fewer_connections_are_asked_for_and_the_smallest_go():
     def event(name, connections, fraction, **options):
         config = TopologyConfig(rule=name, initial_sparsity=0.0, **options)
-        found = rewire(make_rule(name, config), state(), fraction, generator(0, "t"), connections=connections)
-        return state().places[found.dropped].tolist(), found.grown.tolist()
+        change = rewire(make_rule(name, config), state(), fraction, generator(0, "t"), connections=connections)
+        return state().indices[change.dropped].tolist(), change.grown.tolist()
 
     assert event("prune", 3, 0.5) == ([4], [])  # whatever the fraction: it rewires nothing
     assert event("prune", 1, 0.5) == ([0, 3, 4], [])
@@ -78,7 +78,7 @@ def test_fewer_connections_are_asked_for_and_the_smallest_go():
     assert event("prune", 4, 0.5) == ([], [])
     assert event("rigl", 3, 0.25) == ([3, 4], [1])  # one is rewired and one pruned
     assert event("rigl", 6, 0.25) == ([4], [1, 2, 7])  # one is rewired and two grown
-    assert event("rigl", 8, 0.25) == ([], [1, 2, 5, 7])  # no place would be left for what is dropped
+    assert event("rigl", 8, 0.25) == ([], [1, 2, 5, 7])  # no index would be left for what is dropped
     with pytest.raises(ValueError, match="cannot have 9 connections"):
         event("rigl", 9, 0.25)
 
@@ -109,20 +109,20 @@ def test_only_rules_that_ask_for_a_gradient_get_one():
 def test_connections_are_conserved_whatever_the_criteria(seed, drops, grows, name, fraction, regrow):
     rng = np.random.default_rng(seed)
     shape = (int(rng.integers(1, 20)), int(rng.integers(1, 20)))
-    places = rng.permutation(random_places(shape, rng.random(), rng))
-    weights = np.round(rng.normal(size=len(places)), 1).astype(np.float32)
+    indices = rng.permutation(random_indices(shape, rng.random(), rng))
+    weights = np.round(rng.normal(size=len(indices)), 1).astype(np.float32)
     gradient = np.round(rng.normal(size=shape), 1).astype(np.float32)
-    layer = LayerState(shape, places, weights, gradient.copy)
-    found = rewire(make_rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow)
-    kept = np.delete(places, found.dropped)
-    after = np.concatenate([kept, found.grown])
-    assert len(np.unique(after)) == len(after) == len(places)
+    layer = LayerState(shape, indices, weights, gradient.copy)
+    change = rewire(make_rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow)
+    kept = np.delete(indices, change.dropped)
+    after = np.concatenate([kept, change.grown])
+    assert len(np.unique(after)) == len(after) == len(indices)
     wanted = int(rng.integers(layer.total + 1))
-    found = rewire(make_rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow, wanted)
-    follow = np.concatenate([np.delete(places, found.dropped), found.grown])
+    change = rewire(make_rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow, wanted)
+    follow = np.concatenate([np.delete(indices, change.dropped), change.grown])
     assert len(np.unique(follow)) == len(follow) == wanted
-    found = rewire(make_rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow)
-    if grows == "gradient" and len(found.grown) and not regrow:
-        free = np.setdiff1d(np.arange(layer.total), np.concatenate([places, found.grown]))
+    change = rewire(make_rule(name, TopologyConfig(drop=drops, grow=grows)), layer, fraction, rng, regrow)
+    if grows == "gradient" and len(change.grown) and not regrow:
+        free = np.setdiff1d(np.arange(layer.total), np.concatenate([indices, change.grown]))
         strength = np.abs(gradient.reshape(-1))
-        assert strength[found.grown].min() >= strength[free].max(initial=0)
+        assert strength[change.grown].min() >= strength[free].max(initial=0)

@@ -163,10 +163,10 @@ def test_the_best_of_a_network_are_as_many_as_asked_for_and_no_layer_is_without(
     scores = [rng.normal(size=rng.integers(1, 30)) for _ in range(layers)]
     scores = [np.round(layer) for layer in scores] if ties else scores
     count = int(rng.integers(layers, sum(map(len, scores)) + 1))
-    found = shares_of_best(scores, count)
-    assert sum(found) == count and min(found) >= 1
-    kept = np.sort(np.concatenate([np.sort(layer)[len(layer) - n :] for layer, n in zip(scores, found, strict=True)]))
-    if min(found) > 1:  # no layer had to be helped out
+    shares = shares_of_best(scores, count)
+    assert sum(shares) == count and min(shares) >= 1
+    kept = np.sort(np.concatenate([np.sort(layer)[len(layer) - n :] for layer, n in zip(scores, shares, strict=True)]))
+    if min(shares) > 1:  # no layer had to be helped out
         assert np.array_equal(kept, np.sort(np.concatenate(scores))[-count:])
 
 
@@ -197,9 +197,11 @@ def test_what_is_added_is_split_by_what_layers_lack_by_hand():
     floors = 10 * math.log(20), 6 * math.log(12)
     start = [0.1, 0.3]  # 10 and 6 connections, so 19.957 and 8.909 are lacking
     lack = floors[0] - 10, floors[1] - 6
-    found = with_connectivity(shapes, start, 0.8)  # 24 connections: 8 are added
-    assert found == pytest.approx([(10 + 8 * lack[0] / sum(lack)) / 100, (6 + 8 * lack[1] / sum(lack)) / 20], rel=1e-12)
-    assert expected(shapes, found) == pytest.approx(24)
+    result = with_connectivity(shapes, start, 0.8)  # 24 connections: 8 are added
+    assert result == pytest.approx(
+        [(10 + 8 * lack[0] / sum(lack)) / 100, (6 + 8 * lack[1] / sum(lack)) / 20], rel=1e-12
+    )
+    assert expected(shapes, result) == pytest.approx(24)
     # A layer that lacks none gets nothing; where none lacks any, it is by nodes; no layer gets more than it has room.
     assert with_connectivity(shapes, [0.5, 0.3], 1 - 60 / 120) == pytest.approx([0.5, 0.5])
     assert with_connectivity(shapes, [0.5, 0.8], 1 - 70 / 120) == pytest.approx(

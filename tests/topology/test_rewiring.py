@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from rewirl.seeding import generator
-from rewirl.topology import LayerState, Rule, TopologyConfig, make_rule, random_places, rewire
+from rewirl.topology import LayerState, Rule, TopologyConfig, make_rule, random_indices, rewire
 from rewirl.topology.rules.set import SET
 
 
-def layer(shape, weights, places=None):
+def layer(shape, weights, indices=None):
     weights = np.asarray(weights, dtype=np.float32)
-    places = np.arange(len(weights)) if places is None else np.asarray(places)
-    return LayerState(shape, places.astype(np.int64), weights)
+    indices = np.arange(len(weights)) if indices is None else np.asarray(indices)
+    return LayerState(shape, indices.astype(np.int64), weights)
 
 
 def set_rule(drop="paper"):
@@ -33,22 +33,22 @@ def events(draw):
     """A random layer in random order, with exact zeros and equal weights in it, and an event."""
     rng = np.random.default_rng(draw(st.integers(0, 10_000)))
     shape = (draw(st.integers(1, 20)), draw(st.integers(1, 20)))
-    places = rng.permutation(random_places(shape, draw(st.floats(0, 1)), rng))
-    weights = rng.normal(size=len(places)).astype(np.float32)
+    indices = rng.permutation(random_indices(shape, draw(st.floats(0, 1)), rng))
+    weights = rng.normal(size=len(indices)).astype(np.float32)
     if draw(st.booleans()):
         weights = np.round(weights)  # ties and zeros
     weights *= draw(st.sampled_from([1, -1])) if draw(st.booleans()) else 1
     if draw(st.booleans()):
         weights = np.abs(weights)  # only one sign
-    return LayerState(shape, places, weights), draw(st.floats(0, 1))
+    return LayerState(shape, indices, weights), draw(st.floats(0, 1))
 
 
 @given(event=events(), drop=st.sampled_from(["paper", "code", "magnitude"]), regrow=st.booleans())
 def test_an_event_keeps_the_number_of_connections_and_grows_elsewhere(event, drop, regrow):
     state, fraction = event
-    before = set(state.places.tolist())
+    before = set(state.indices.tolist())
     rewiring = rewire(set_rule(drop), state, fraction, generator(0, "t"), regrow_dropped=regrow)
-    dropped = set(state.places[rewiring.dropped].tolist())
+    dropped = set(state.indices[rewiring.dropped].tolist())
     grown = set(rewiring.grown.tolist())
     assert rewiring.dropped.dtype == rewiring.grown.dtype == np.int64
     assert len(dropped) == len(rewiring.dropped) == len(rewiring.grown) == len(grown)
@@ -63,9 +63,9 @@ def test_an_event_keeps_the_number_of_connections_and_grows_elsewhere(event, dro
 @given(event=events(), drop=st.sampled_from(["paper", "magnitude"]))
 def test_the_fraction_is_dropped_as_far_as_there_is_room(event, drop):
     state, fraction = event
-    count = int(fraction * len(state.places))
+    count = int(fraction * len(state.indices))
     elsewhere = rewire(set_rule(drop), state, fraction, generator(0, "t"))
-    assert len(elsewhere.dropped) == min(count, state.total - len(state.places))
+    assert len(elsewhere.dropped) == min(count, state.total - len(state.indices))
     anywhere = rewire(set_rule(drop), state, fraction, generator(0, "t"), regrow_dropped=True)
     assert len(anywhere.dropped) == count
 
@@ -83,7 +83,7 @@ def test_magnitude_drops_the_smallest(event):
 def test_the_paper_drops_zeros_first_then_half_of_each_sign_from_zero_outwards(event):
     state, fraction = event
     rewiring = rewire(set_rule("paper"), state, fraction, generator(0, "t"), regrow_dropped=True)
-    count = int(fraction * len(state.places))
+    count = int(fraction * len(state.indices))
     w = state.weights
     positive, negative = np.sort(w[w > 0]), np.sort(-w[w < 0])
     zeros = min(count, int((w == 0).sum()))
@@ -141,10 +141,10 @@ def test_the_variants_differ_where_the_signs_do():
 
 
 def test_hand_worked_growth_fills_what_is_empty():
-    state = layer((2, 3), [0.5, -0.4, 0.3, -0.2], places=[5, 0, 2, 3])
+    state = layer((2, 3), [0.5, -0.4, 0.3, -0.2], indices=[5, 0, 2, 3])
     rewiring = rewire(set_rule(), state, 0.5, generator(0, "t"))
     assert rewiring.dropped.tolist() == [2, 3]
-    assert rewiring.grown.tolist() == [1, 4]  # the only two empty places
+    assert rewiring.grown.tolist() == [1, 4]  # the only two free indices
 
 
 def test_growth_is_limited_by_the_room_and_then_the_lowest_scores_go():
@@ -154,13 +154,13 @@ def test_growth_is_limited_by_the_room_and_then_the_lowest_scores_go():
     assert rewiring.grown.tolist() == [4]
 
 
-def test_equal_weights_go_by_place_and_not_by_their_order():
-    places = np.array([7, 1, 5, 3])
+def test_equal_weights_go_by_index_and_not_by_their_order():
+    indices = np.array([7, 1, 5, 3])
     for order in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]):
-        state = layer((2, 5), [0.5] * 4, places=places[order])
+        state = layer((2, 5), [0.5] * 4, indices=indices[order])
         for drop in ("paper", "code", "magnitude"):
             dropped = rewire(set_rule(drop), state, 0.5, generator(0, "t")).dropped
-            assert sorted(state.places[dropped].tolist()) == [1, 3]
+            assert sorted(state.indices[dropped].tolist()) == [1, 3]
 
 
 def test_growth_may_come_back_only_when_told_to():
@@ -174,14 +174,14 @@ def test_growth_may_come_back_only_when_told_to():
 
 
 @pytest.mark.parametrize("regrow", [False, True])
-def test_growth_is_uniform_over_the_places_it_may_take(regrow):
+def test_growth_is_uniform_over_the_indices_it_may_take(regrow):
     weights = np.arange(1, 11) * np.array([1, -1] * 5)
-    state = layer((5, 4), weights, places=[0, 2, 3, 7, 8, 11, 12, 13, 17, 19])
+    state = layer((5, 4), weights, indices=[0, 2, 3, 7, 8, 11, 12, 13, 17, 19])
     rng = generator(11, "t")
     counts = np.zeros(20, dtype=int)
     for _ in range(6000):
         counts[rewire(set_rule(), state, 0.2, rng, regrow_dropped=regrow).grown] += 1
-    allowed = np.setdiff1d(np.arange(20), state.places)
+    allowed = np.setdiff1d(np.arange(20), state.indices)
     if regrow:
         allowed = np.union1d(allowed, [0, 2])  # those of the weights 1 and -2
     assert counts.sum() == counts[allowed].sum() == 12_000
@@ -190,9 +190,9 @@ def test_growth_is_uniform_over_the_places_it_may_take(regrow):
 
 def test_the_same_stream_gives_the_same_event_and_the_state_is_left_alone():
     rng = np.random.default_rng(0)
-    places = rng.permutation(random_places((30, 40), 0.3, rng))
-    state = LayerState((30, 40), places, rng.normal(size=len(places)).astype(np.float32))
-    state.places.flags.writeable = state.weights.flags.writeable = False
+    indices = rng.permutation(random_indices((30, 40), 0.3, rng))
+    state = LayerState((30, 40), indices, rng.normal(size=len(indices)).astype(np.float32))
+    state.indices.flags.writeable = state.weights.flags.writeable = False
     first, second = (rewire(set_rule(), state, 0.3, generator(4, "t")) for _ in range(2))
     np.testing.assert_array_equal(first.dropped, second.dropped)
     np.testing.assert_array_equal(first.grown, second.grown)
@@ -221,45 +221,45 @@ def test_scores_of_infinity_overrule_the_fraction():
 
 def test_an_event_takes_memory_for_the_connections_only():
     rng = np.random.default_rng(0)
-    places = random_places((4096, 4096), 0.01, rng)
-    state = LayerState((4096, 4096), places, rng.normal(size=len(places)).astype(np.float32))
+    indices = random_indices((4096, 4096), 0.01, rng)
+    state = LayerState((4096, 4096), indices, rng.normal(size=len(indices)).astype(np.float32))
     tracemalloc.start()
     try:
         rewire(set_rule(), state, 0.3, generator(0, "t"))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 60 * len(places)  # seven or so vectors of 8 bytes; a mask of bytes alone would have 100 a connection
+    assert peak < 60 * len(indices)  # seven or so vectors of 8 bytes; a mask of bytes alone would have 100 a connection
 
 
 class Faulty(SET):
     scores = None
-    places = None
+    indices = None
 
     def drop_score(self, state, fraction, rng):
         return super().drop_score(state, fraction, rng) if self.scores is None else np.asarray(self.scores)
 
     def grow(self, state, occupied, count, rng):
-        return np.asarray(self.places)
+        return np.asarray(self.indices)
 
 
 @pytest.mark.parametrize(
-    ("scores", "places", "fault"),
+    ("scores", "indices", "fault"),
     [
         ([0.0, 1.0], [5, 6], "one score per connection"),
         ([0.0, 1.0, 2.0, np.nan], [5, 6], "NaN"),
-        (None, [5], "2 places as integers"),
-        (None, [5, 6, 7], "2 places as integers"),
-        (None, [5.0, 6.0], "2 places as integers"),
+        (None, [5], "2 indices as integers"),
+        (None, [5, 6, 7], "2 indices as integers"),
+        (None, [5.0, 6.0], "2 indices as integers"),
         (None, [5, 5], "twice"),
         (None, [5, 3], "occupied"),
         (None, [5, 12], r"in \[0, 12\)"),
         (None, [5, -1], r"in \[0, 12\)"),
     ],
 )
-def test_a_rule_that_would_break_the_topology_is_named(scores, places, fault):
+def test_a_rule_that_would_break_the_topology_is_named(scores, indices, fault):
     faulty = Faulty(TopologyConfig())
-    faulty.scores, faulty.places = scores, places
+    faulty.scores, faulty.indices = scores, indices
     with pytest.raises(ValueError, match=rf"Faulty.*{fault}"):
         rewire(faulty, layer((3, 4), [1, -1, 2, -2]), 0.5, generator(0, "t"))
 
@@ -267,9 +267,9 @@ def test_a_rule_that_would_break_the_topology_is_named(scores, places, fault):
 @pytest.mark.parametrize(
     ("state", "fraction", "fault"),
     [
-        (layer((2, 3), [1, 2], places=[1, 1]), 0.5, "distinct"),
-        (layer((2, 3), [1, 2], places=[1, 6]), 0.5, "distinct"),
-        (layer((2, 3), [1, 2], places=[-1, 3]), 0.5, "distinct"),
+        (layer((2, 3), [1, 2], indices=[1, 1]), 0.5, "distinct"),
+        (layer((2, 3), [1, 2], indices=[1, 6]), 0.5, "distinct"),
+        (layer((2, 3), [1, 2], indices=[-1, 3]), 0.5, "distinct"),
         (layer((2, 3), [1, 2]), 1.5, "fraction"),
         (layer((2, 3), [1, 2]), float("nan"), "fraction"),
     ],
@@ -296,13 +296,13 @@ class OwnRule(SET):
 
 class Unfinished(Rule):
     def drop_score(self, state, fraction, rng):
-        return np.zeros(len(state.places))
+        return np.zeros(len(state.indices))
 
 
 def test_rules_are_found_by_name():
     config = TopologyConfig(drop="magnitude")
-    found = make_rule("set", config)
-    assert type(found) is SET and found.config is config and found.adapts
+    rule = make_rule("set", config)
+    assert type(rule) is SET and rule.config is config and rule.adapts
     assert not make_rule("static", config).adapts
     assert type(make_rule(f"{__name__}:OwnRule", config)) is OwnRule
 

@@ -13,41 +13,41 @@ from rewirl.topology import LayerState, Rule, TopologyConfig, densities, make_ru
 from rewirl.topology.structure import Structure
 
 
-def fan_in(shape, places):
-    return np.bincount(places // shape[1], minlength=shape[0])
+def fan_in(shape, indices):
+    return np.bincount(indices // shape[1], minlength=shape[0])
 
 
 def test_every_unit_has_as_many_inputs():
-    structure = Structure.named("constant-fan-in")
-    places = structure.draw((40, 33), 0.3, generator(0, "t"))
-    assert (fan_in((40, 33), places) == 10).all()
-    assert len(np.unique(places)) == 400 and (np.diff(places) > 0).all()
+    structure = Structure.from_name("constant-fan-in")
+    indices = structure.draw((40, 33), 0.3, generator(0, "t"))
+    assert (fan_in((40, 33), indices) == 10).all()
+    assert len(np.unique(indices)) == 400 and (np.diff(indices) > 0).all()
     (drawn,) = random_topology([(40, 33)], [0.3], generator(0, "t"), structure)
-    assert np.array_equal(drawn, places)
+    assert np.array_equal(drawn, indices)
 
 
 def test_inputs_are_equally_likely():
-    structure = Structure.named("constant-fan-in")
+    structure = Structure.from_name("constant-fan-in")
     rng = generator(0, "many")
     counts = sum(np.bincount(structure.draw((50, 12), 0.25, rng) % 12, minlength=12) for _ in range(40))
     assert chisquare(counts).pvalue > 1e-3
 
 
 def test_two_of_four_neighbouring_inputs():
-    structure = Structure.named("2:4")
-    places = structure.draw((30, 16), 0.9, generator(0, "t"))  # the density is what 2:4 says
-    assert (structure.counts((30, 16), places) == 2).all()
+    structure = Structure.from_name("2:4")
+    indices = structure.draw((30, 16), 0.9, generator(0, "t"))  # the density is what 2:4 says
+    assert (structure.counts((30, 16), indices) == 2).all()
     config = TopologyConfig(structure="2:4")
     assert densities(config, [(30, 16), (16, 30), (2, 16)]) == [0.5, pytest.approx(15 / 30), 0.5]
     assert config.summary() == "2:4, set"
 
 
 def test_a_smaller_last_group_has_its_share():
-    structure = Structure.named("1:4")
+    structure = Structure.from_name("1:4")
     assert structure.per_group(10, 0.9) == [1, 1, 1]  # of its two at least one
-    assert Structure.named("3:8").per_group(20, 0.9) == [3, 3, 2]
+    assert Structure.from_name("3:8").per_group(20, 0.9) == [3, 3, 2]
     assert densities(TopologyConfig(structure="1:4"), [(5, 10)]) == [pytest.approx(0.3)]
-    assert Structure.named("constant-fan-in").per_group(100, 0.001) == [1]
+    assert Structure.from_name("constant-fan-in").per_group(100, 0.001) == [1]
 
 
 @pytest.mark.parametrize("name", ["4:2", "2:2", "0:4", "2:", "constant", "2:4:8", ""])
@@ -65,13 +65,13 @@ def test_an_event_by_hand():
     """Two units with two of four inputs each; the two smallest weights are both of the first unit."""
     gradient = np.float32([[0, 0, 3, 4], [9, 0, 0, 9]])
     state = LayerState((2, 4), np.array([0, 1, 5, 6]), np.float32([0.1, -0.2, 5, 6]), lambda: gradient)
-    structure = Structure.named("constant-fan-in")
+    structure = Structure.from_name("constant-fan-in")
 
     def event(fraction, regrow=False):
-        found = rewire(
+        change = rewire(
             make_rule("rigl", TopologyConfig()), state, fraction, generator(0, "t"), regrow, structure=structure
         )
-        return state.places[found.dropped].tolist(), found.grown.tolist()
+        return state.indices[change.dropped].tolist(), change.grown.tolist()
 
     assert event(0.25) == ([0], [3])
     assert event(0.5) == ([0, 1], [2, 3])  # not where the second unit has a larger gradient
@@ -83,11 +83,13 @@ def test_a_group_loses_no_more_than_it_has_room_for():
     state = LayerState(
         (2, 3), np.array([0, 1, 3, 4]), np.float32([0.1, 0.2, 5, 6]), lambda: np.ones((2, 3), np.float32)
     )
-    structure = Structure.named("constant-fan-in")
-    found = rewire(make_rule("rigl", TopologyConfig()), state, 0.5, generator(0, "t"), structure=structure)
-    assert state.places[found.dropped].tolist() == [0] and found.grown.tolist() == [2]  # 0.2 stays, there is one free
+    structure = Structure.from_name("constant-fan-in")
+    change = rewire(make_rule("rigl", TopologyConfig()), state, 0.5, generator(0, "t"), structure=structure)
+    assert state.indices[change.dropped].tolist() == [0] and change.grown.tolist() == [
+        2
+    ]  # 0.2 stays, there is one free
     anywhere = rewire(make_rule("rigl", TopologyConfig()), state, 0.5, generator(0, "t"), True, structure=structure)
-    assert state.places[anywhere.dropped].tolist() == [0, 1] and len(anywhere.grown) == 2
+    assert state.indices[anywhere.dropped].tolist() == [0, 1] and len(anywhere.grown) == 2
 
 
 @given(
@@ -100,18 +102,18 @@ def test_a_group_loses_no_more_than_it_has_room_for():
 )
 def test_the_structure_stays_whatever_the_criteria(seed, name, drops, grows, fraction, regrow):
     rng = np.random.default_rng(seed)
-    shape, structure = (int(rng.integers(1, 20)), int(rng.integers(1, 30))), Structure.named(name)
-    places = rng.permutation(structure.draw(shape, rng.random(), rng))
-    weights = np.round(rng.normal(size=len(places)), 1).astype(np.float32)
+    shape, structure = (int(rng.integers(1, 20)), int(rng.integers(1, 30))), Structure.from_name(name)
+    indices = rng.permutation(structure.draw(shape, rng.random(), rng))
+    weights = np.round(rng.normal(size=len(indices)), 1).astype(np.float32)
     gradient = np.round(rng.normal(size=shape), 1).astype(np.float32)
-    state = LayerState(shape, places, weights, gradient.copy)
+    state = LayerState(shape, indices, weights, gradient.copy)
     config = TopologyConfig(drop=drops, grow=grows)
-    found = rewire(make_rule("set", config), state, fraction, rng, regrow, structure=structure)
-    kept = np.delete(places, found.dropped)
-    after = np.concatenate([kept, found.grown])
-    assert len(np.unique(after)) == len(after) == len(places)
-    assert np.array_equal(structure.counts(shape, after), structure.counts(shape, places))
-    assert not np.isin(found.grown, kept if regrow else places).any()
+    change = rewire(make_rule("set", config), state, fraction, rng, regrow, structure=structure)
+    kept = np.delete(indices, change.dropped)
+    after = np.concatenate([kept, change.grown])
+    assert len(np.unique(after)) == len(after) == len(indices)
+    assert np.array_equal(structure.counts(shape, after), structure.counts(shape, indices))
+    assert not np.isin(change.grown, kept if regrow else indices).any()
 
 
 def test_a_rule_of_ones_own_needs_scores_to_grow_by():
@@ -131,9 +133,9 @@ def test_a_rule_of_ones_own_needs_scores_to_grow_by():
             return np.ones(3)
 
     state = LayerState((2, 3), np.array([0, 4]), np.float32([0.1, 0.2]))
-    structure = Structure.named("constant-fan-in")
+    structure = Structure.from_name("constant-fan-in")
     with pytest.raises(ValueError, match="Own has no grow_score"):
         rewire(Own(TopologyConfig()), state, 0.5, generator(0, "t"), structure=structure)
-    with pytest.raises(ValueError, match="grow_score must return a number for each of 6 places"):
+    with pytest.raises(ValueError, match="grow_score must return a number for each of 6 weights"):
         rewire(Faulty(TopologyConfig()), state, 0.5, generator(0, "t"), structure=structure)
     assert rewire(Scored(TopologyConfig()), state, 0.5, generator(0, "t"), structure=structure).grown.tolist() == [2]

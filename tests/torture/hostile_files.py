@@ -69,10 +69,10 @@ def _use_policy(attack: Attack, run: Path) -> list[str]:
         return _refused(attack, str(error))
     if not attack.may_pass:
         return ["problem", "the policy was used"]
-    size = policy._trained.observation_size
+    size = policy._trained.spaces.observation_size
     for observations in (np.zeros(size), np.full((3, size), 1e30), np.full((20, size), -1.0)):
         actions = policy.predict(observations)
-        bounds = policy._trained.bounds
+        bounds = policy._trained.spaces.actions
         inside = (actions >= bounds.low - 1e-6) & (actions <= bounds.high + 1e-6)
         if not (inside | np.isnan(actions)).all():
             return ["problem", f"actions {actions.tolist()} out of bounds"]

@@ -29,10 +29,10 @@ from rewirl.agents import SACConfig, TD3Config
 from rewirl.cli.main import main
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.options.train import TrainConfig
 from rewirl.storage.checkpoint import load_checkpoint, load_latest
 from rewirl.topology import TopologyConfig
 from rewirl.training import evaluation
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
 from rewirl.training.run import Run
 
@@ -328,7 +328,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "an image": (lambda: Wide(spaces.Box(0, 255, (8, 8, 3), np.uint8)), "images of shape.*ObservationWrapper"),
     "a grey image": (lambda: Wide(spaces.Box(0, 255, (8, 8), np.uint8)), "images of shape"),
     "nothing to observe": (lambda: Wide(spaces.Box(-1.0, 1.0, (0,))), "empty observation space"),
-    "Discrete actions": (lambda: Wide(action_space=spaces.Discrete(4)), "action space.*real numbers"),
+    "Discrete actions": (lambda: Wide(action_space=spaces.Discrete(4)), "action space Discrete.*TransformAction"),
     "MultiDiscrete actions": (lambda: Wide(action_space=spaces.MultiDiscrete([2, 3])), "action space.*real numbers"),
     "integer actions": (lambda: Wide(action_space=spaces.Box(0, 3, (2,), np.int64)), "integer actions"),
     "unbounded actions": (lambda: Wide(action_space=spaces.Box(-np.inf, np.inf, (2,))), "unbounded.*TransformAction"),
@@ -403,7 +403,7 @@ def _works(trial: Trial) -> list[str]:
         warnings.simplefilter("always")
         run.close()
     assert [str(w.message) for w in caught] == (["make: close() raised OSError: the door is stuck"] if stuck else [])
-    replay, bounds, meant = run.training.replay, run.environment.bounds, made[0].meant
+    replay, bounds, meant = run.training.replay, run.environment.actions, made[0].meant
     count = min(len(replay), len(meant))
     assert count == len(meant) and count >= (1 if diverged else STEPS), (count, len(meant))
     for row, (before, action, reward, after, terminated, truncated) in enumerate(meant):

@@ -26,6 +26,7 @@ from rewirl.experiments.report.run_data import read_run
 from rewirl.experiments.sweep.file import EXPERIMENTS, read_sweep
 from rewirl.experiments.sweep.plan import plan
 from rewirl.options.option import SweepError
+from rewirl.options.train import TrainConfig
 from rewirl.storage import strict_json
 from rewirl.storage.checkpoint import CheckpointError, load_checkpoint
 from rewirl.storage.metrics_log import MetricsLog, read_metrics
@@ -35,7 +36,6 @@ from rewirl.storage.tensors import TensorWriter, read_tensors
 from rewirl.storage.values import to_values
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
-from rewirl.training.config import TrainConfig
 from rewirl.training.loop import DivergedError
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume, settings_of
@@ -268,7 +268,7 @@ class Policy(Bundles):
             except PolicyError:
                 return REFUSED
         repr(policy), repr(policy.topology), policy.topology["actor"][0].mask
-        size, bounds = policy._trained.observation_size, policy._trained.bounds
+        size, bounds = policy._trained.spaces.observation_size, policy._trained.spaces.actions
         if size > 10**6:
             return ACCEPTED
         for batch in (1, 3, 17):

@@ -68,14 +68,14 @@ def test_a_record_nested_deeper_than_any_that_is_written_is_refused(signed):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("batch_size", 8.0), ("learning_rate", 10**400), ("hidden_sizes", [8, 2.5]), ("gamma", True), ("topology", 3)],
+    [("batch_size", 8.5), ("learning_rate", 10**400), ("hidden_sizes", [8, 2.5]), ("gamma", True), ("topology", 3)],
 )
 def test_settings_of_other_kinds_are_refused(signed, finished, name, value):
     config = json.loads((finished / "config.json").read_text())["config"]
     config["agent"][name] = value
     with (
         RunDirectory.open(signed(config), lock=False) as opened,
-        pytest.raises(RunDirectoryError, match=rf"{name}(\[1\])? is .*, which is not"),
+        pytest.raises(RunDirectoryError, match=f"{name} must be .*, got"),
     ):
         settings_of(opened)
 

@@ -8,9 +8,9 @@ from typing import Any
 import probe_environments  # noqa: F401  (imported before anything is forked)
 
 from rewirl.agents import SACConfig, TD3Config
+from rewirl.options.train import TrainConfig
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
 
 AGENTS = ("td3", "ds-td3", "sac", "ds-sac")

@@ -122,15 +122,55 @@ class Deadly(Drift):
         return super().step(action)
 
 
+class Parts(Drift):
+    """Drift in parts: a Dict with a Tuple in it to observe, and matrices of actions, or one of five, from -2 on."""
+
+    PARTS = spaces.Dict(
+        way=spaces.Box(-np.inf, np.inf, (2, 3)),
+        clock=spaces.Box(0, 100, (), np.int64),
+        more=spaces.Tuple([spaces.Box(-np.inf, np.inf, (1,)), spaces.Dict(last=spaces.Box(-9.0, 9.0, (2,)))]),
+    )
+
+    def __init__(self, discrete: bool = False, renamed: bool = False, length: int = 30) -> None:
+        super().__init__(length)
+        self.observation_space = self.PARTS
+        self.names = ("m", "a", "z") if renamed else ("way", "clock", "more")
+        if renamed:
+            self.observation_space = spaces.Dict(dict(zip(self.names, self.PARTS.spaces.values(), strict=True)))
+        high = np.arange(1.0, 7.0).reshape(2, 3)
+        self.action_space = (
+            spaces.Discrete(5, start=-2) if discrete else spaces.Box(-np.ones((2, 3)), high, dtype=float)
+        )
+        self._way = np.zeros((2, 3))
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._way[:] = self.np_random.normal(size=(2, 3))
+        return self._observe(), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action), action
+        self.actions.append(action.copy())
+        self.count += 1
+        self._way[...] = 0.9 * self._way + action + 0.1 * self.np_random.normal()
+        return self._observe(), -float(np.abs(self._way).sum()), False, self.count >= self.length, {}
+
+    def _observe(self) -> Any:
+        last = {"last": self._way[1, 1:].clip(-9, 9)}
+        parts = (self._way, np.int64(self.count), (self._way[0, :1], last))
+        return dict(zip(self.names, parts, strict=True))
+
+
 class Spaces(gymnasium.Env[Any, Any]):
     """Has any spaces one likes; never played."""
 
     def __init__(self, observation_space: Any = None, action_space: Any = None) -> None:
-        self.observation_space = observation_space or spaces.Box(-1.0, 1.0, (3,))
-        self.action_space = action_space or spaces.Box(-1.0, 1.0, (2,))
+        self.observation_space = spaces.Box(-1.0, 1.0, (3,)) if observation_space is None else observation_space
+        self.action_space = spaces.Box(-1.0, 1.0, (2,)) if action_space is None else action_space
 
 
 gymnasium.register("rewirl-tests/Drift-v0", entry_point=Drift, kwargs={})
+gymnasium.register("rewirl-tests/Parts-v0", entry_point=Parts)
 gymnasium.register("rewirl-tests/Changing-v0", entry_point=Changing)
 gymnasium.register("rewirl-tests/Restless-v0", entry_point=Restless)
 gymnasium.register("rewirl-tests/Deadly-v0", entry_point=Deadly)

@@ -46,7 +46,7 @@ class StandInReplay:
     ) -> None:
         self.rows[self.cursor] = np.concatenate([observation, action, [reward], next_observation, [terminated]])
         self.cursor = (self.cursor + 1) % self.capacity
-        self.size = max(self.size, self.cursor) if self.size < self.capacity else self.capacity
+        self.size = min(self.size + 1, self.capacity)
 
     def cut(self) -> None:
         pass

@@ -30,7 +30,7 @@ def test_side_by_side_equals_one_after_the_other():
         observation = environment.reset(seeding.episode_seed(7, "evaluation", episode))
         total, over = 0.0, False
         while not over:
-            step = environment.step(environment.bounds.to_environment(agent.predict(observation[None])[0]))
+            step = environment.step(environment.actions.to_environment(agent.predict(observation[None])[0]))
             observation, total, over = step.observation, total + step.reward, step.truncated
         assert together.returns[episode] == pytest.approx(total, rel=1e-6)
         assert together.lengths[episode] == length

@@ -13,8 +13,8 @@ from stand_in import StandInAgent, StandInReplay
 
 from rewirl import seeding
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
+from rewirl.options.train import TrainConfig
 from rewirl.training import episode, loop
-from rewirl.training.config import TrainConfig
 from rewirl.training.evaluation import Evaluator, SerialEvaluations
 from rewirl.training.loop import DivergedError, Training
 

@@ -22,11 +22,11 @@ from rewirl.agents import TD3Config
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.options.train import TrainConfig
 from rewirl.storage.checkpoint import CheckpointError, load_latest
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
-from rewirl.training.config import TrainConfig
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume

@@ -18,11 +18,11 @@ from rewirl.agents import TD3Config
 from rewirl.environments.environment import Environment
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.options.train import TrainConfig
 from rewirl.storage.checkpoint import load_latest
 from rewirl.storage.policy_file import PolicyError
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume
 from rewirl.training.trained_policy import TrainedPolicy
@@ -65,7 +65,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_without_a_policy_the_first_actions_are_uniform_from_their_own_stream():
-    warm_up, rng = WarmUp(5, 2), seeding.generator(5, "warm-up")
+    warm_up, rng = WarmUp(5, Environment(probes.Drift(), "Drift").actions), seeding.generator(5, "warm-up")
     for _ in range(3):
         np.testing.assert_array_equal(warm_up.action(np.zeros(3, np.float32)), rng.uniform(-1, 1, 2).astype(np.float32))
 

@@ -1,4 +1,4 @@
-"""Topological adaptation of networks (Sokar et al. 2022, Algorithm 1, lines "adapt topology", and Algorithm 3)."""
+"""Topological adaptation: networks start sparse and are rewired as they learn (Sokar et al. 2022, section 4)."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from rewirl.topology import (
 def sparse_network(
     sizes: list[int], config: TopologyConfig, seed: int, name: str, initialisation: Initialisation = "fan-in"
 ) -> SparseMLP:
-    """Return a network with a random sparse topology and random weights (Sokar et al. 2022, sparse initialisation).
+    """Return a network with a random sparse topology and random weights (Sokar et al. 2022, section 4).
 
     Args:
         sizes: number of units of each layer, inputs first.
         config: says the density of each layer.
         seed: the run's seed.
-        name: of the network, so that each draws from streams of its own.
+        name: of the network, which decides its sparsity and its random streams.
         initialisation: of the weights, see `SparseMLP.initialised`.
 
     Raises:
@@ -41,9 +41,9 @@ def sparse_network(
     shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
     densities(config.of(name), shapes)  # an impossible sparsity is refused now, not when a changing one comes to it
     at_start = densities(config.at_start.of(name), shapes)
-    places = random_topology(shapes, at_start, seeding.generator(seed, f"{name} topology"), config.spread)
+    indices = random_topology(shapes, at_start, seeding.generator(seed, f"{name} topology"), config.spread)
     rng = seeding.generator(seed, f"{name} weights")
-    return SparseMLP.initialised(sizes, places, rng, initialisation, config.initial_scale)
+    return SparseMLP.initialised(sizes, indices, rng, initialisation, config.initial_scale)
 
 
 class Adaptation:
@@ -51,14 +51,14 @@ class Adaptation:
 
     Args:
         config: rule and schedule.
-        seed: the run's seed, from which the stream of growth is derived.
+        seed: the run's seed, from which the random stream of the rule is derived.
 
     Raises:
         ValueError: there is no such rule.
     """
 
     def __init__(self, config: TopologyConfig, seed: int) -> None:
-        """Look the rule up, and begin the stream of growth."""
+        """Look the rule up, and make its random stream."""
         self.rule = make_rule(config.rule, config)
         self.rewired = 0
         """Connections rewired so far, in all networks."""

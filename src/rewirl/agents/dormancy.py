@@ -1,4 +1,4 @@
-"""Dormant units, and how to recycle them (Sokar et al. 2023, The Dormant Neuron Phenomenon, ReDo)."""
+"""ReDo: find dormant units and reinitialise them (Sokar et al. 2023, The Dormant Neuron Phenomenon)."""
 
 from __future__ import annotations
 
@@ -19,36 +19,35 @@ def scores(network: SparseMLP, weights: Tiles) -> list[NDArray[np.float64]]:
         For each hidden layer float64 [units], mean |h_i| over the batch divided by its mean over the layer; all 0 in a
         layer that is silent.
     """
-    found = []
+    layers = []
     for index in range(len(network.layers) - 1):
         hidden = network.core.hidden(index)  # of a ReLU: its own absolute value
         activity = np.einsum("tuw,tw->u", hidden, weights[:, 0], dtype=np.float64)
         mean = activity.mean()
-        found.append(activity / mean if mean > 0 else np.zeros_like(activity))
-    return found
+        layers.append(activity / mean if mean > 0 else np.zeros_like(activity))
+    return layers
 
 
 def dormant_share(network: SparseMLP, weights: Tiles, threshold: float) -> float:
     """Return the share of hidden units whose score is at most the threshold; arguments as of `scores`."""
-    found = np.concatenate(scores(network, weights))
-    return float((found <= threshold).mean())
+    return float((np.concatenate(scores(network, weights)) <= threshold).mean())
 
 
 def recycle(
     network: SparseMLP, weights: Tiles, threshold: float, initialisation: Initialisation, rng: np.random.Generator
 ) -> int:
-    """Begin anew with every dormant unit of a network (Algorithm 1), as far as it has connections.
+    """Reinitialise every dormant unit of a network (Sokar et al. 2023, Algorithm 1); its connections stay.
 
-    The connections that come into it are drawn as at the start, as for a dense layer, its bias is 0, those that go out
-    of it are 0 unless they lead to another one, and the moments of Adam of all of these are 0. With a threshold of 0
-    the outputs stay what they are.
+    Incoming weights are drawn as at the start, as for a dense layer; the bias and outgoing weights become 0, but for
+    those that lead to another dormant unit; Adam's moments of all of these become 0. With a threshold of 0 the outputs
+    of the network do not change.
 
     Args:
         network: after a pass of its own.
-        weights: as for `scores`.
+        weights: see `scores`.
         threshold: units whose score is at most this are dormant.
         initialisation: how weights were drawn at the start.
-        rng: the stream to draw from.
+        rng: the random stream.
 
     Returns:
         How many units were dormant.
@@ -71,7 +70,7 @@ def recycle(
         values = out_of.values.copy()
         values[outgoing] = 0
         out_of.set_values(values)
-        for arrays, chosen in ((into.moments, incoming), (into.bias_moments, dormant), (out_of.moments, outgoing)):
-            for array in arrays:
-                array[chosen] = 0
+        for moments, reset in ((into.moments, incoming), (into.bias_moments, dormant), (out_of.moments, outgoing)):
+            for array in moments:
+                array[reset] = 0
     return recycled

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.sac import SAC, SACConfig
 from rewirl.agents.td3 import TD3, TD3Config
+from rewirl.hints import did_you_mean
 from rewirl.topology import TopologyConfig
 
 
@@ -99,9 +99,7 @@ def agent_entry(name: str) -> Entry:
         ValueError: there is no such agent; the nearest one is named.
     """
     if name not in AGENTS:
-        near = get_close_matches(name, AGENTS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"unknown agent {name!r}; {hint}There are {', '.join(AGENTS)}")
+        raise ValueError(f"unknown agent {name!r}; {did_you_mean(name, AGENTS)}")
     return AGENTS[name]
 
 

@@ -15,9 +15,8 @@ from rewirl.bench import machine
 from rewirl.bench.interleaved import say
 from rewirl.bench.serve import versions
 from rewirl.bench.tables import table
-from rewirl.presets import lookup as presets
+from rewirl.options.resolve import resolve
 from rewirl.training import run as training_run
-from rewirl.training.config import TrainConfig
 from rewirl.training.evaluation import Evaluation
 from rewirl.training.progress import Silent
 
@@ -172,28 +171,26 @@ class Watch(Silent):
 def _run_once(options: Options, agent: str, threads: int) -> Watch:
     first = _first(options.learning_starts, options.eval_every)
     last = first + _timed(options.steps, options.eval_every)
-    topology = presets.topology(agent, options.env)
-    if options.sparsity is not None and topology.sparsity != 0:
-        topology = dataclasses.replace(topology, sparsity=options.sparsity, lambdas=None)
-    config = TrainConfig(
-        agent=agent,
-        env=options.env,
-        env_module=options.env_module,
-        total_timesteps=last,
-        eval_every=options.eval_every,
-        eval_episodes=options.eval_episodes,
-        checkpoint_every=0,
-        threads=threads,
-    )
-    agent_config = agent_entry(agent).config(
-        topology=topology,
-        batch_size=options.batch_size,
-        hidden_sizes=options.hidden_sizes,
-        learning_starts=options.learning_starts,
+    sparse = options.sparsity is not None and not agent_entry(agent).dense
+    settings = resolve(
+        {
+            "agent": agent,
+            "env": options.env,
+            "env_module": options.env_module,
+            "total_timesteps": last,
+            "eval_every": options.eval_every,
+            "eval_episodes": options.eval_episodes,
+            "checkpoint_every": 0,
+            "threads": threads,
+            "batch_size": options.batch_size,
+            "hidden_sizes": options.hidden_sizes,
+            "learning_starts": options.learning_starts,
+            **({"sparsity": options.sparsity} if sparse else {}),
+        }
     )
     watched = Watch(first, last)
     with tempfile.TemporaryDirectory(prefix="rewirl-bench-") as directory:
-        run = training_run.start(config, agent_config, Path(directory) / "run", watched)
+        run = training_run.start(settings.run, settings.agent, Path(directory) / "run", watched)
         with run:
             run.train()
     return watched

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents import Agent, AgentConfig, agent_entry, make_agent
-from rewirl.presets import lookup as presets
+from rewirl.options.resolve import agent_settings
 from rewirl.replay import Replay
 
 OBSERVATION_SIZE = 17
@@ -54,12 +53,12 @@ def settings(agent: str, sparsity: float | None, **others: Any) -> AgentConfig:
         agent: one of `rewirl.agents.AGENTS`.
         sparsity: share of absent connections; the paper's lambdas where they give just that. None is the agent's
             own for HalfCheetah.
-        **others: further settings by their names.
+        **others: further options by their names.
     """
-    topology = presets.topology(agent, "HalfCheetah-v5")
-    if sparsity is not None:
-        topology = dataclasses.replace(topology, sparsity=sparsity, lambdas=PAPER_LAMBDAS.get(sparsity))
-    return agent_entry(agent).config(topology=topology, **others)
+    amount: dict[str, Any] = {} if sparsity is None else {"sparsity": sparsity}
+    if sparsity in PAPER_LAMBDAS:
+        amount = {"lambdas": PAPER_LAMBDAS[sparsity]}
+    return agent_settings(agent, "HalfCheetah-v5", **amount, **others)
 
 
 def is_dense(agent: str) -> bool:

@@ -11,9 +11,9 @@ from typing import Any
 
 from rewirl.agents.agent import Agent
 from rewirl.cli.errors import usage_errors
-from rewirl.cli.parse import parse, parse_agent
+from rewirl.cli.parse import parse, parse_run
+from rewirl.options.train import TrainConfig
 from rewirl.storage.run_directory import RunDirectory
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
 from rewirl.training.resume import at_latest_checkpoint
 from rewirl.training.run import Run
@@ -31,7 +31,7 @@ def inspect(arguments: list[str]) -> int:
 
         print_description(saved, options.json)
         return 0
-    options = parse_agent("inspect", arguments, json=as_json)
+    options = parse_run("inspect", arguments, json=as_json)
     print_description(lambda: Run(without_evaluation(options.run), options.agent, Silent()), options.json)
     return 0
 

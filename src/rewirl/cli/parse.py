@@ -1,119 +1,227 @@
-"""From what was typed to options, with tyro: types, help and defaults come from the dataclasses that configure all."""
+"""From what was typed to options: tyro finds the words of each option, `rewirl.options` says what they mean."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import json
+import typing
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
+
+import tyro
 
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.errors import UsageError, usage_errors
+from rewirl.hints import did_you_mean
+from rewirl.options.option import Option, all_options, options
+from rewirl.options.resolve import Settings, resolve
+from rewirl.storage.values import alternatives, from_text
 
-if TYPE_CHECKING:
-    from rewirl.agents import AgentConfig
-    from rewirl.training.config import TrainConfig
+Field = tuple[Any, Any, str]
+"""Type, default and help of an option. Without a default (dataclasses.MISSING) it is given by its place."""
 
-
-def parse_agent(command: str, arguments: list[str], **more: tuple[Any, Any, str]) -> Any:
-    """Parse the options of a run and its agent, whose defaults depend on agent, environment and preset."""
-    from rewirl.training.config import TrainConfig
-
-    with usage_errors():
-        defaults, run = _resolved(arguments)
-    return parse(
-        command,
-        arguments,
-        preset=(
-            str | None,
-            None,
-            "A paper's setting of agent, environment and topology, such as ds-drl/ds-td3/HalfCheetah-v5. None is the "
-            "paper's own for its environments, 50% sparsity for any other.",
-        ),
-        run=(TrainConfig, run, ""),
-        agent=(type(defaults), defaults, ""),
-        **more,
-    )
+_PRESET: Field = (
+    str | None,
+    None,
+    "A paper's setting of agent, environment and topology, such as ds-drl/ds-td3/HalfCheetah-v5. None is the paper's "
+    "own for its environments, 50% sparsity for any other.",
+)
+_HELP = ("-h", "--help")
 
 
-def _resolved(arguments: list[str]) -> tuple[AgentConfig, TrainConfig]:
-    """Find the default settings of the agent and of its run, before the other options are parsed."""
-    from rewirl.presets.lookup import agent_config, preset
-    from rewirl.topology.config import making_room
-    from rewirl.training.config import TrainConfig
-
-    asked = {name: _value_of(name, arguments) for name in ("--agent", "--env", "--preset")}
-    if asked["--preset"] is not None:
-        chosen = preset(asked["--preset"])
-        agent, env, config, train = chosen.agent, chosen.env, chosen.config, chosen.train
-        for option, meant in (("--agent", agent), ("--env", env)):
-            if asked[option] not in (None, meant):
-                raise UsageError(
-                    f"--preset {asked['--preset']} is for {option} {meant}, not {asked[option]}; leave one out"
-                )
-    else:
-        agent, env = asked["--agent"] or TrainConfig.agent, asked["--env"] or TrainConfig.env
-        config, train = agent_config(agent, env), {}
-    names = ("sparsity", "lambdas", "layer_sparsities", "distribution")
-    topology = making_room(
-        config.topology, [n for n in names if _value_of("--" + n.replace("_", "-"), arguments) not in (None, "None")]
-    )
-    config = dataclasses.replace(config, topology=topology)
-    return config, TrainConfig(agent=agent, env=env, **train)
+class _Words(tuple[str, ...]):
+    """What was typed for an option."""
 
 
-def _value_of(option: str, arguments: list[str]) -> str | None:
-    """Return the last value arguments for an option, or None."""
-    value = None
-    for index, argument in enumerate(arguments):
-        name, equals, _ = argument.replace("_", "-").partition("=")
-        if name == option:
-            value = argument.partition("=")[2] if equals else next(iter(arguments[index + 1 : index + 2]), None)
-    return value
-
-
-def parse(command: str, arguments: list[str], about: str | None = None, /, **fields: tuple[Any, Any, str]) -> Any:
-    """Parse options with tyro.
+def parse(
+    command: str,
+    arguments: list[str],
+    about: str | None = None,
+    overrides: Mapping[str, Option] | None = None,
+    /,
+    **fields: Field,
+) -> Any:
+    """Parse the options of a command.
 
     Args:
         command: its name.
-        arguments: the arguments after it.
+        arguments: what follows it.
         about: says what the command does; None is its summary.
-        **fields: for each option its type, default and help. Without a default (MISSING) it is given by its place. A
-            settings dataclass stands for one option per field; the field's docstring is the help.
+        overrides: options of runs that may be given too; each takes a value, those of truth values True or False.
+        **fields: the command's own options. A settings dataclass stands for one option per field; the field's
+            docstring is the help.
 
     Returns:
-        An object with an attribute per field.
-    """
-    import tyro
+        An object with an attribute per field, and `overrides`, the values of those that were given, by name.
 
-    positional: Any = tyro.conf.Positional
-    made = dataclasses.make_dataclass(
-        "Options",
-        [
-            (name, positional[Annotated[_mirror(kind), tyro.conf.arg(help=text or None)]])
-            if default is dataclasses.MISSING
-            else (
-                name,
-                Annotated[_mirror(kind), tyro.conf.arg(help=text or None)],
-                dataclasses.field(default_factory=functools.partial(_mirrored, default)),
-            )
-            for name, (kind, default, text) in fields.items()
-        ],
-    )
-    parsed: Any = tyro.cli(
-        made,
+    Raises:
+        UsageError: an option is unknown, or its value impossible.
+    """
+    own = [_own(name, *field) for name, field in fields.items()]
+    result = _parsed(command, arguments, about, [*own, *map(_override, (overrides or {}).values())])
+    with usage_errors():
+        values = {name: _original(kind, getattr(result, name)) for name, (kind, _, _) in fields.items()}
+        values["overrides"] = _requested(result, overrides or {})
+    return SimpleNamespace(**values)
+
+
+def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
+    """Parse the options of a run and its agent, whose defaults depend on agent, environment and preset.
+
+    Args:
+        command: its name.
+        arguments: what follows it.
+        **fields: the command's own options.
+
+    Returns:
+        An object with an attribute per field, and `run` and `agent`, the settings.
+
+    Raises:
+        UsageError: an option is unknown, or its value impossible; or values do not go together.
+    """
+    words = [argument for argument in arguments if argument not in _HELP]
+    own = [_own(name, *field) for name, field in {"preset": _PRESET, **fields}.items()]
+    known = all_options()
+    result = _parsed(command, words, None, [*own, *(one for option in known.values() for one in _anonymous(option))])
+    with usage_errors():
+        settings = resolve({"preset": result.preset, **_requested(result, known)})
+    if len(words) < len(arguments):
+        _parsed(command, ["--help"], None, [*own, *_groups(settings)])
+    return SimpleNamespace(**{name: getattr(result, name) for name in fields}, run=settings.run, agent=settings.agent)
+
+
+def _parsed(command: str, arguments: list[str], about: str | None, fields: list[Any]) -> Any:
+    kind: Any = dataclasses.make_dataclass("Options", fields)
+    result, unknown = tyro.cli(
+        kind,
         prog=f"rewirl {command}",
         description=about or COMMANDS[command].summary,
         args=arguments,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         registry=_registry(),
+        return_unknown_args=True,
     )
-    with usage_errors():
-        return SimpleNamespace(
-            **{name: _original(kind, getattr(parsed, name)) for name, (kind, _, _) in fields.items()}
-        )
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        if not name.startswith("-"):
+            raise UsageError(f"{command} does not know what to do with {name!r}; see rewirl {command} --help")
+        there = [f"--{field[0].replace('_', '-')}" for field in _leaves(fields)]
+        raise UsageError(f"{command} has no option {name}; {did_you_mean(name.replace('_', '-'), there)}")
+    return result
+
+
+def _requested(result: Any, known: Mapping[str, Option]) -> dict[str, Any]:
+    """Return the values of the options that were given, by name.
+
+    Raises:
+        ValueError: a value is impossible; names the option.
+    """
+    values: dict[str, Any] = {}
+    for name, option in known.items():
+        words = getattr(result, name)
+        if isinstance(words, _Words):
+            values[name] = option.read(list(words))
+        elif words is True:
+            values[name] = True
+        if getattr(result, f"no_{name}", False):
+            if name in values:
+                raise ValueError(f"--{_dashed(name)} and --no-{_dashed(name)} contradict each other; leave one out")
+            values[name] = False
+    return values
+
+
+# --- Options of a run -----------------------------------------------------
+
+
+def _anonymous(option: Option) -> Iterable[tuple[str, Any, Any]]:
+    """Yield the fields of an option whose default is not known yet: one, or a pair of flags for a truth value."""
+    if option.kind is bool:
+        yield option.name, bool, dataclasses.field(default=False)
+        yield f"no_{option.name}", bool, dataclasses.field(default=False)
+    else:
+        yield option.name, _words(option, ""), dataclasses.field(default=None)
+
+
+def _override(option: Option) -> tuple[str, Any, Any]:
+    """Return the field of an option that is for every run of a sweep."""
+    text = f"{option.help} In a sweep: for every run; not given is as the experiment says, or else "
+    text += "one." if option.name == "threads" else "the default of rewirl train."
+    return option.name, _words(option, text), dataclasses.field(default=None)
+
+
+def _groups(settings: Settings) -> Iterable[tuple[str, Any, Any]]:
+    """Yield a group of fields for the options of each part of the settings, with their values as defaults."""
+    known = options(settings.run.agent)
+    parts = {"run": settings.run, "agent": settings.agent, "topology": settings.agent.topology}
+    for part, values in parts.items():
+        fields = [
+            (name, bool, dataclasses.field(default=getattr(values, name)))
+            if option.kind is bool
+            else (name, _words(option, option.help), dataclasses.field(default=getattr(values, name)))
+            for name, option in known.items()
+            if option.part == part
+        ]
+        fields = [
+            (name, Annotated[kind, tyro.conf.arg(help=known[name].help)], default) for name, kind, default in fields
+        ]
+        group: Any = dataclasses.make_dataclass(part, [(n, k, _mutable(d)) for n, k, d in fields])
+        group.__doc__ = (type(values).__doc__ or "").partition("\n")[0]
+        yield part, group, dataclasses.field(default_factory=group)
+
+
+def _mutable(field: Any) -> Any:
+    """Return a field whose default may be a dictionary."""
+    return dataclasses.field(default_factory=functools.partial(_same, field.default))
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _words(option: Option, text: str) -> Any:
+    """Return a type for tyro that takes the words of an option and leaves them to be read by the option itself."""
+    spec: Any = tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*" if option.takes_a_list else 1,
+        metavar=_metavar(option.kind),
+        instance_from_str=_Words,
+        is_instance=lambda _: True,
+        str_from_instance=_as_words,
+    )
+    return Annotated[Any, spec, tyro.conf.arg(help=text or None)]
+
+
+def _as_words(value: Any) -> list[str]:
+    """Return how a default would be typed."""
+    if isinstance(value, (list, tuple)):
+        return [str(item) for item in value]
+    return [json.dumps(value) if isinstance(value, dict) else str(value)]
+
+
+def _metavar(kind: Any) -> str:
+    origin = typing.get_origin(kind)
+    if len(alternatives(kind)) > 1:
+        members = sorted(alternatives(kind), key=lambda member: member is not type(None))
+        return "|".join(map(_metavar, members))
+    if origin is tuple:
+        return f"[{_metavar(typing.get_args(kind)[0])} ...]"
+    if origin is Literal:
+        return "{" + ",".join(typing.get_args(kind)) + "}"
+    if origin is dict:
+        return "JSON"
+    return {type(None): "{None}", bool: "{True,False}"}.get(kind) or kind.__name__.upper()
+
+
+# --- A command's own options ------------------------------------------------
+
+
+def _own(name: str, kind: Any, default: Any, text: str) -> tuple[str, Any] | tuple[str, Any, Any]:
+    positional: Any = tyro.conf.Positional
+    described: Any = Annotated[_mirror(kind), tyro.conf.arg(help=text or None)]
+    if default is dataclasses.MISSING:
+        return name, positional[described]
+    return name, described, dataclasses.field(default_factory=functools.partial(_mirrored, default))
 
 
 @functools.cache
@@ -126,72 +234,62 @@ def _mirror(kind: Any) -> Any:
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         return kind
     import docstring_parser
-    import tyro
 
     hints = get_type_hints(kind)
-    texts = {
-        entry.arg_name: entry.description
-        for owner in reversed(kind.__mro__[:-1])  # the docstring of a field may be that of a parent
-        for entry in docstring_parser.parse_from_object(owner).params
-        if entry.description
-    }
-    made = dataclasses.make_dataclass(
+    texts = {entry.arg_name: entry.description or "" for entry in docstring_parser.parse_from_object(kind).params}
+    mirror = dataclasses.make_dataclass(
         kind.__name__,
         [
-            (field.name, Annotated[_mirror(hints[field.name]), tyro.conf.arg(help=" ".join(text.split()) or None)])
+            (field.name, Annotated[hints[field.name], tyro.conf.arg(help=" ".join(text.split()) or None)])
             for field in dataclasses.fields(kind)
             for text in [texts.get(field.name, "")]
         ],
     )
-    made.__doc__ = (kind.__doc__ or "").partition("\n")[0]
-    return made
+    mirror.__doc__ = (kind.__doc__ or "").partition("\n")[0]
+    return mirror
 
 
 def _mirrored(settings: Any) -> Any:
     if not dataclasses.is_dataclass(settings) or isinstance(settings, type):
         return settings
-    values = {field.name: _mirrored(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     return _mirror(type(settings))(**values)
 
 
 def _original(kind: Any, mirrored: Any) -> Any:
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         return mirrored
-    hints = get_type_hints(kind)
-    return kind(
-        **{
-            field.name: _original(hints[field.name], getattr(mirrored, field.name))
-            for field in dataclasses.fields(kind)
-        }
-    )
+    return kind(**{field.name: getattr(mirrored, field.name) for field in dataclasses.fields(kind)})
+
+
+def _leaves(fields: Iterable[Any]) -> Iterable[Any]:
+    """Yield the fields of which each is an option: those of a settings dataclass in its place."""
+    for field in fields:
+        kind = typing.get_args(field[1])[0] if typing.get_origin(field[1]) is Annotated else field[1]
+        if dataclasses.is_dataclass(kind):
+            yield from ((inner.name,) for inner in dataclasses.fields(kind))
+        else:
+            yield field
 
 
 def _registry() -> Any:
-    """Return tyro's registry with JSON objects for dictionaries."""
-    import tyro
-
+    """Return tyro's registry in which whole numbers are read as those of a run's options are, 1e6 among them."""
     registry = tyro.constructors.ConstructorRegistry()
 
     @registry.primitive_rule
     def _(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
-        if info.type_origin is not dict:
+        if info.type is not int:
             return None
         return tyro.constructors.PrimitiveConstructorSpec(
             nargs=1,
-            metavar="JSON",
-            instance_from_str=lambda words: _json_object(words[0]),
-            is_instance=lambda value: isinstance(value, dict),
-            str_from_instance=lambda value: [json.dumps(value)],
+            metavar="INT",
+            instance_from_str=lambda words: from_text(int, words, "it"),
+            is_instance=lambda value: isinstance(value, int),
+            str_from_instance=lambda value: [str(value)],
         )
 
     return registry
 
 
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError("must be a JSON object such as '{\"name\": 1}'")
-    return value
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")

@@ -7,6 +7,8 @@ import json
 
 from rewirl.cli.errors import usage_errors
 from rewirl.cli.parse import parse
+from rewirl.options.option import options as options_of
+from rewirl.options.resolve import resolve
 from rewirl.presets import lookup
 from rewirl.storage.values import to_values
 
@@ -22,8 +24,14 @@ def presets(arguments: list[str]) -> int:
     )
     with usage_errors():
         by_name = {n: lookup.preset(n) for n in (lookup.names() if name is None else [options.name])}
+    agents = {n: resolve({"preset": n}).agent for n in by_name}
     settings = {
-        n: {"agent": preset.agent, "env": preset.env, "settings": to_values(preset.config), "run": preset.train}
+        n: {
+            "agent": preset.agent,
+            "env": preset.env,
+            "settings": to_values(agents[n]),
+            "run": {o: value for o, value in preset.options.items() if options_of(preset.agent)[o].part == "run"},
+        }
         for n, preset in by_name.items()
     }
     if options.json or name is not None:
@@ -32,6 +40,6 @@ def presets(arguments: list[str]) -> int:
     width = max(map(len, by_name))
     print(f"{'preset':<{width}}  {'agent':<10}  topology")
     for n, preset in by_name.items():
-        print(f"{n:<{width}}  {preset.agent:<10}  {preset.config.topology.summary()}")
+        print(f"{n:<{width}}  {preset.agent:<10}  {agents[n].topology.summary()}")
     print("\nrewirl presets NAME shows one in full; rewirl train --preset NAME trains with it.")
     return 0

@@ -6,11 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_origin
 
-import docstring_parser
-
-from rewirl.agents import AGENTS
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.errors import UsageError, failed, require_at_least_one, usage_errors
 from rewirl.cli.parse import parse
@@ -20,20 +16,18 @@ from rewirl.experiments.sweep.file import Sweep, experiments, narrowed, read_swe
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.session import run_session
-from rewirl.options.option import options as options_of
-from rewirl.topology import TopologyConfig
-from rewirl.training.config import TrainConfig
+from rewirl.options.option import AXES, all_options
 
 
 def sweep(arguments: list[str]) -> int:
     """Run `rewirl sweep` and return its exit code."""
     with usage_errors():
         experiment_lines = "\n".join(f"  {name}: {text}" for name, text in experiments().items())
-    overrides = _overrides()
     options = parse(
         "sweep",
         arguments,
         f"{COMMANDS['sweep'].summary}\n\nExperiments:\n{experiment_lines}",
+        {name: option for name, option in all_options().items() if name not in AXES},
         experiment=(str, dataclasses.MISSING, "Name of an experiment, or a TOML file (docs/sweeps.md)."),
         directory=(
             Path,
@@ -57,40 +51,20 @@ def sweep(arguments: list[str]) -> int:
         agents=(tuple[str, ...], (), "Only runs of these agents."),
         envs=(tuple[str, ...], (), "Only runs in these environments."),
         seeds=(tuple[int, ...], (), "Only runs with these seeds."),
-        **overrides,
     )
     if options.workers is not None:
         require_at_least_one("--workers", options.workers)
     if options.hours is not None and not 0 < options.hours < float("inf"):
         raise UsageError(f"--hours must be positive, got {options.hours}")
     with usage_errors():
-        settings = {name: value for name in overrides if (value := getattr(options, name)) not in (None, {})}
-        whole = read_sweep(options.experiment, settings)
+        overrides = {name: value for name, value in options.overrides.items() if value not in (None, {})}
+        whole = read_sweep(options.experiment, overrides)
         described = narrowed(whole, options.agents, options.envs, options.seeds)
         runs = plan(described.requests, options.directory)
         check(runs.values())
     if options.dry_run:
         return _dry_run(described, runs, options.workers or _cores())
     return run_session(runs, _place(options.ray, options.workers), options.hours)
-
-
-def _overrides() -> dict[str, tuple[Any, Any, str]]:
-    """Return a field for every option of a run of any agent, for `parse`."""
-    kinds = dict.fromkeys([TrainConfig, *(entry.config for entry in AGENTS.values()), TopologyConfig])
-    texts = {
-        entry.arg_name: " ".join((entry.description or "").split())
-        for kind in reversed(kinds)
-        for entry in docstring_parser.parse_from_object(kind).params
-    }
-    usual = {"threads": "one"}
-    fields: dict[str, tuple[Any, Any, str]] = {}
-    for agent in AGENTS:
-        for name, option in options_of(agent).items():
-            text = f"{texts.get(name, '')} In a sweep: for every run; not given is as the experiment says, or else "
-            text += f"{usual.get(name, 'the default of rewirl train')}."
-            is_table = get_origin(option.kind) is dict
-            fields[name] = (option.kind, {}, text) if is_table else (option.kind | None, None, text)
-    return fields
 
 
 def _place(ray: str | None, workers: int | None) -> Executor:

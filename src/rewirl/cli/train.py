@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rewirl.cli.errors import UsageError, failed, unprintable_output_ignored, usage_errors
 from rewirl.cli.inspection import print_description, without_evaluation
-from rewirl.cli.parse import parse, parse_agent
+from rewirl.cli.parse import parse, parse_run
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training import resume as resuming
@@ -21,7 +21,7 @@ from rewirl.training.signals import StopRequest
 
 def train(arguments: list[str]) -> int:
     """Run `rewirl train` and return its exit code."""
-    options = parse_agent(
+    options = parse_run(
         "train",
         arguments,
         run_dir=(

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.environments.spaces import action_bounds, observation_size
+from rewirl.environments.observations import BoxShape, ObservationError
+from rewirl.environments.spaces import spaces_of
 from rewirl.plugins import RAISED
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Step(NamedTuple):
 
 
 class Environment:
-    """One environment behind the door. Matrices and other shapes of observations and actions are flattened, row by row.
+    """One environment behind the door: its observations are vectors, in the order that `observations` says.
 
     Args:
         env: the Gymnasium environment.
@@ -53,18 +54,18 @@ class Environment:
         owned: whether `close` closes it.
 
     Raises:
-        UnsuitableEnvironmentError: the spaces are not Boxes of numbers with bounded actions; the message names the
-            wrapper that helps.
+        UnsuitableEnvironmentError: no agent can work with its spaces; see `spaces.spaces_of`.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], name: str, owned: bool = True) -> None:
-        """See the class."""
+        """Check the spaces; nothing is reset yet."""
         self.env = env
         self.name = name
-        self.observation_size = observation_size(env, name)
-        self.bounds = action_bounds(env, name)
-        self._shapes = env.observation_space.shape, env.action_space.shape
-        self._all_finite = b"\1" * self.observation_size
+        self.spaces = spaces_of(env, name)
+        self.actions = self.spaces.actions
+        """The way from what an agent computes to what `step` takes."""
+        self.observation_size = self.spaces.observation_size
+        self._vector = isinstance(self.spaces.observations, BoxShape)
         self.changes = env.has_wrapper_attr(STEPS)
         """Whether the environment changes in the course of a run: it is told how far the run is before every reset."""
         self.where: Callable[[], str] = lambda: "the first reset"
@@ -73,8 +74,8 @@ class Environment:
 
     @property
     def action_size(self) -> int:
-        """Number of action dimensions."""
-        return self.bounds.size
+        """Features of an action, as networks and the replay memory have it."""
+        return self.actions.size
 
     def reset(self, seed: int, step: int = 0) -> NDArray[np.float32]:
         """Begin an episode.
@@ -97,14 +98,14 @@ class Environment:
             raise self._raised("reset", error) from error
         if not isinstance(returned, tuple | list) or len(returned) != 2:
             raise self.fault(f"reset() must return an observation and a dict, it returned {_what(returned)}")
-        self._refuse_other_bounds()
+        self._refuse_other_actions()
         return self._observation(returned[0])
 
-    def step(self, action: NDArray[Any]) -> Step:
+    def step(self, action: Any) -> Step:
         """Take one step.
 
         Args:
-            action: [action_size], within the environment's own bounds.
+            action: the environment's own, of `actions.to_environment`.
 
         Returns:
             The checked step; its observation is a copy.
@@ -115,7 +116,7 @@ class Environment:
         """
         try:
             # A copy: some environments clip the action in place, and the caller keeps it.
-            returned = self.env.step(action.reshape(self._shapes[1]).copy())
+            returned = self.env.step(self.actions.shaped(action))
         except RAISED as error:
             raise self._raised("step", error) from error
         if not isinstance(returned, tuple | list) or len(returned) != 5:
@@ -145,27 +146,35 @@ class Environment:
         return FaultyEnvironmentError(f"{self.name}: {problem}, at {self.where()}")
 
     def _observation(self, raw: Any) -> NDArray[np.float32]:
+        space = self.spaces.observations
+        if self._vector:
+            return self._numbers("observation", space.shape, raw)  # type: ignore[union-attr]  # a Box has one
         try:
-            given = np.asarray(raw)
-            if given.dtype.kind not in _NUMBERS:
-                raise TypeError(f"of {given.dtype}")
+            parts = [self._numbers(*part) for part in space.parts(raw, "observation")]
+        except ObservationError as error:
+            raise self.fault(str(error)) from error
+        return np.concatenate(parts)
+
+    def _numbers(self, name: str, shape: tuple[int, ...], raw: Any) -> NDArray[np.float32]:
+        """Return the numbers of a Box as a vector, a copy; `name` is what messages call it."""
+        label = "the observation" if name == "observation" else name
+        try:
+            numbers = np.asarray(raw)
+            if numbers.dtype.kind not in _NUMBERS:
+                raise TypeError(f"of {numbers.dtype}")
             if isinstance(raw, np.ma.MaskedArray) and np.ma.is_masked(raw):
                 raise TypeError("some of it is masked")
             with np.errstate(over="ignore"):
-                observation = np.array(given, dtype=np.float32)
+                observation = np.array(numbers, dtype=np.float32)
         except RAISED as error:  # what has an __array__ of its own may raise anything
-            raise self.fault(f"the observation is not an array of numbers ({type(raw).__name__}: {error})") from error
-        if observation.shape != self._shapes[0]:
-            raise self.fault(
-                f"the observation has shape {observation.shape} but the observation space says {self._shapes[0]}"
-            )
+            raise self.fault(f"{label} is not an array of numbers ({type(raw).__name__}: {error})") from error
+        if observation.shape != shape:
+            raise self.fault(f"{label} has shape {observation.shape} but the observation space says {shape}")
         # The bytes of a bool array, because .all() takes three times as long on so few numbers.
-        if np.isfinite(observation).tobytes() != self._all_finite:
-            place = np.argwhere(~np.isfinite(observation))[0].tolist()
-            value = given[tuple(place)]
-            raise self.fault(
-                f"observation[{', '.join(map(str, place))}] is {value}, which is not a finite float32 number"
-            )
+        if np.isfinite(observation).tobytes() != b"\1" * observation.size:
+            position = np.argwhere(~np.isfinite(observation))[0].tolist()
+            at = f"[{', '.join(map(str, position))}]" if position else ""
+            raise self.fault(f"{name}{at} is {numbers[tuple(position)]}, which is not a finite float32 number")
         return observation if observation.ndim == 1 else observation.reshape(-1)
 
     def _reward(self, raw: Any) -> float:
@@ -196,18 +205,13 @@ class Environment:
                 return bool(values.item())
         raise self.fault(f"{field} must be true or false, it is {_what(raw)}")
 
-    def _refuse_other_bounds(self) -> None:
+    def _refuse_other_actions(self) -> None:
         """Refuse an environment whose actions are not any more what the agent was made for."""
         space: Any = self.env.action_space
-        same = getattr(space, "shape", None) == self._shapes[1] and (
-            np.array_equal(space.low.reshape(-1), self.bounds.low)
-            and np.array_equal(space.high.reshape(-1), self.bounds.high)
-        )
-        if not same:
+        if not self.actions.same_as(space):
             raise self.fault(
-                f"the action space has become {space} after the agent was made for actions of shape {self._shapes[1]} "
-                f"in [{self.bounds.low.tolist()}, {self.bounds.high.tolist()}]; keep it, and let the environment say "
-                "what differs from one episode to the next in its observations"
+                f"the action space has become {space} after the agent was made for {self.actions}; keep it, and let "
+                "the environment say what differs from one episode to the next in its observations"
             )
 
     def _raised(self, method: str, error: BaseException) -> FaultyEnvironmentError:

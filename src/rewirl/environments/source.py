@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 import sys
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rewirl.environments.environment import Environment
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.hints import closest
 from rewirl.plugins import RAISED, import_module
 
 if TYPE_CHECKING:
@@ -209,12 +209,12 @@ def nearest_environment(name: str, registered: Mapping[str, Any]) -> str | None:
         return identity.rpartition("-v")[0] if "-v" in identity else identity
 
     stems = {stem(identity).lower(): stem(identity) for identity in registered}
-    close = difflib.get_close_matches(stem(name).lower(), stems, n=1)
-    if not close:
+    close = closest(stem(name).lower(), stems)
+    if close is None:
         return None
 
     def version(identity: str) -> int:
         number = identity.rpartition("-v")[2]
         return int(number) if number.isdigit() else -1
 
-    return max((identity for identity in registered if stem(identity) == stems[close[0]]), key=version)
+    return max((identity for identity in registered if stem(identity) == stems[close]), key=version)

@@ -1,12 +1,19 @@
-"""Settings as JSON values and back: frozen dataclasses of numbers, words, tuples and other such dataclasses."""
+"""The one reader of settings: a value becomes its type exactly, or is refused by its name.
+
+The command line, Python, sweep files and the records of runs all read their values here.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from rewirl.saved import LIMIT, shown
 
@@ -14,6 +21,11 @@ T = TypeVar("T")
 
 _LARGEST = 2**128
 """No integer reaches it; a seed may come near."""
+
+_DEEPEST = 64
+"""No object in a record is nested deeper."""
+
+_REFUSED = object()
 
 
 def to_values(settings: Any) -> dict[str, Any]:
@@ -32,13 +44,67 @@ def from_values(kind: type[T], values: Mapping[str, Any]) -> T:
         ValueError: a field is unknown or its value is impossible.
     """
     if not isinstance(values, Mapping):
-        raise ValueError(f"the settings of {kind.__name__} must be an object, got {values!r}")
+        raise ValueError(f"the settings of {kind.__name__} must be an object, got {shown(values)}")
     hints = typing.get_type_hints(kind)
     known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - known)
+    unknown = sorted(map(repr, set(values) - known))
     if unknown:
-        raise ValueError(f"{kind.__name__} has no setting {', '.join(map(repr, unknown))}")
-    return kind(**{name: _as(hints[name], value, name) for name, value in values.items()})
+        raise ValueError(f"{kind.__name__} has no setting {', '.join(unknown)}")
+    return kind(**{name: exactly(hints[name], value, name) for name, value in values.items()})
+
+
+def exactly(kind: Any, value: Any, name: str) -> Any:
+    """Return a value as its type has it, the same to the bit.
+
+    A number stands for another type of number only if that has its value: 5e1 for the integer 50, 1 for the float 1.0,
+    np.float32(0.1) for the float 0.10000000149011612. Lists stand for tuples. Nothing stands for a truth value but one,
+    and text stands for no number.
+
+    Args:
+        kind: bool, int, float, str, a Literal, tuple[X, ...], dict, a settings dataclass, or a union of these and None.
+        value: any object.
+        name: what the value is called in an error.
+
+    Raises:
+        ValueError: the value is none of the type's; says what is.
+    """
+    for alternative in alternatives(kind):
+        result = _exactly(alternative, value)
+        if result is not _REFUSED:
+            return result
+    raise ValueError(f"{name} must be {_described(kind)}, got {shown(value)}")
+
+
+def from_text(kind: Any, words: Sequence[str], name: str) -> Any:
+    """Return the value that words on the command line stand for.
+
+    Args:
+        kind: its type, as for `exactly`.
+        words: a word for each number of a tuple; for any other type, one word. None is the word for None.
+        name: what the value is called in an error.
+
+    Raises:
+        ValueError: the words are none of the type's; says what is.
+    """
+    kinds = alternatives(kind)
+    if list(words) == ["None"] and type(None) in kinds:
+        return None
+    origins = {typing.get_origin(alternative): alternative for alternative in kinds}
+    if tuple in origins:
+        (item, *_) = typing.get_args(origins[tuple])
+        return exactly(kind, tuple(_from_word((item,), word) for word in words), name)
+    (word,) = words
+    if dict in origins:
+        try:
+            return exactly(kind, json.loads(word), name)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"""{name} must be a JSON object such as '{{"name": 1}}': {error}""") from error
+    return exactly(kind, _from_word(kinds, word), name)
+
+
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the type itself as its only one."""
+    return typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
 
 
 def _plain(value: Any) -> Any:
@@ -49,27 +115,92 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _as(hint: Any, value: Any, name: str) -> Any:
-    """Return a value as a field of this type has it.
+def _exactly(kind: Any, value: Any) -> Any:
+    """Return the value as this type has it, or _REFUSED."""
+    value = _python(value)
+    origin = typing.get_origin(kind)
+    if kind is type(None):
+        return None if value is None else _REFUSED
+    if origin is Literal:
+        return str(value) if isinstance(value, str) and value in typing.get_args(kind) else _REFUSED
+    if origin is tuple:
+        return _items(typing.get_args(kind)[0], value)
+    if origin is dict:
+        return _without_numpy(value, 0) if isinstance(value, Mapping) else _REFUSED
+    if dataclasses.is_dataclass(kind):
+        return from_values(typing.cast(type[Any], kind), value) if isinstance(value, Mapping) else _REFUSED
+    if kind is bool:
+        return value if isinstance(value, bool) else _REFUSED
+    if kind is str:
+        return str.__str__(value) if isinstance(value, str) else _REFUSED
+    if kind not in (int, float) or isinstance(value, bool) or not isinstance(value, (int, float)):
+        return _REFUSED
+    return _integer(value) if kind is int else _float(value)
 
-    Raises:
-        ValueError: it is of no such type.
-    """
-    options = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
-    for option in options:
-        origin = typing.get_origin(option)
-        if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
-            return from_values(typing.cast(type[Any], option), value)
-        if origin is tuple and isinstance(value, (list, tuple)):
-            (kind, *_) = typing.get_args(option)
-            return tuple(_as(kind, item, f"{name}[{index}]") for index, item in enumerate(value))
-        if option is float and type(value) is int and abs(value) < LIMIT:
-            return float(value)
-        if origin is Literal and isinstance(value, str) and value in typing.get_args(option):
-            return value
-        if origin is dict and isinstance(value, Mapping):
-            return dict(value)
-        if type(value) is option and (option is not int or abs(value) < _LARGEST):
-            return value
-    allowed = " or ".join(getattr(option, "__name__", str(option)) for option in options)
-    raise ValueError(f"{name} is {shown(value)}, which is not {allowed}")
+
+def _integer(value: int | float) -> Any:
+    if isinstance(value, float) and not (value.is_integer() and abs(value) <= LIMIT):
+        return _REFUSED
+    return int(value) if abs(value) < _LARGEST else _REFUSED
+
+
+def _float(value: int | float) -> Any:
+    try:
+        result = float(value)
+    except OverflowError:  # an integer larger than any float
+        return _REFUSED
+    return result if result == value or math.isnan(result) else _REFUSED
+
+
+def _items(kind: Any, value: Any) -> Any:
+    if not isinstance(value, (list, tuple)) and not (isinstance(value, np.ndarray) and value.ndim == 1):
+        return _REFUSED
+    items = tuple(_exactly(kind, item) for item in value)
+    return _REFUSED if any(item is _REFUSED for item in items) else items
+
+
+def _python(value: Any) -> Any:
+    """Return a NumPy scalar as Python's own of exactly that value, if there is one; anything else as it is."""
+    if not isinstance(value, np.generic):
+        return value
+    if isinstance(value, np.longdouble):
+        return float(value) if np.longdouble(float(value)) == value or np.isnan(value) else value
+    return value.item()
+
+
+def _without_numpy(value: Any, depth: int) -> Any:
+    """Return an object whose NumPy scalars are Python's; one nested too deeply for a record is left as it is."""
+    if depth > _DEEPEST:
+        return value
+    if isinstance(value, Mapping):
+        return {key: _without_numpy(item, depth + 1) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_without_numpy(item, depth + 1) for item in value)
+    return _python(value)
+
+
+def _from_word(kinds: Sequence[Any], word: str) -> Any:
+    """Return the number or truth value that a word stands for where one is due, else the word."""
+    if bool in kinds and word in ("True", "False", "true", "false"):
+        return word in ("True", "true")
+    for kind, read in ((int, int), (int, float), (float, float)):
+        if kind in kinds:
+            try:
+                return read(word)
+            except ValueError:
+                continue
+    return word
+
+
+def _described(kind: Any) -> str:
+    """Return the values of a type in words; that an optional one may be None goes without saying."""
+    origin = typing.get_origin(kind)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_described(member) for member in alternatives(kind) if member is not type(None))
+    if origin is Literal:
+        return " or ".join(map(repr, typing.get_args(kind)))
+    if origin is tuple:
+        return f"a list of which each is {_described(typing.get_args(kind)[0])}"
+    if origin is dict or dataclasses.is_dataclass(kind):
+        return "a table"
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}.get(kind, str(kind))

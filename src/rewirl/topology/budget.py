@@ -18,7 +18,7 @@ from rewirl.topology.distribution import (
     uniform,
     with_connectivity,
 )
-from rewirl.topology.places import lowest
+from rewirl.topology.indices import lowest
 from rewirl.topology.schedule import density_at
 
 
@@ -99,14 +99,16 @@ def layer_budgets(
 
 
 def shares_of_best(scores: Sequence[NDArray[np.floating[Any]]], count: int) -> list[int]:
-    """Return how many connections each layer has of those with the highest scores of a whole network (Lee et al. 2019).
+    """Return how many of the best connections of a whole network each layer has (Lee et al. 2019, SNIP).
+
+    Best are those of the highest scores.
 
     Args:
-        scores: of the connections of each layer, in the order of their places.
-        count: how many there are to be in all layers together, at least one for each of them.
+        scores: of the connections of each layer, in the order of their indices, float [connections].
+        count: how many connections all layers together are to have, at least one for each of them.
 
     Returns:
-        One number per layer, at least 1: of a layer with none among the best, the best one stays in place of the worst
+        One number per layer, at least 1: where a layer has none among the best, its best one stays instead of the worst
         of the others. Of equal scores those further back count as higher.
     """
     ranked = np.concatenate([np.asarray(layer, dtype=np.float64) for layer in scores])
@@ -114,6 +116,5 @@ def shares_of_best(scores: Sequence[NDArray[np.floating[Any]]], count: int) -> l
     best = [end - 1 - np.argmax(layer[::-1]) for layer, end in zip(scores, ends, strict=True)]
     others = np.delete(np.arange(len(ranked)), best)
     drop = np.zeros(len(ranked), dtype=np.bool_)
-    if count < len(ranked):
-        drop[others[lowest(ranked[others], len(ranked) - count)]] = True
+    drop[others[lowest(ranked[others], max(len(ranked) - count, 0))]] = True
     return [int(np.count_nonzero(~layer)) for layer in np.split(drop, ends[:-1])]

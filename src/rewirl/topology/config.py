@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rewirl.topology.distribution import DistributionConfig
 from rewirl.topology.initial import InitialConfig
@@ -61,24 +60,3 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
             how = self.structure if ":" in self.structure else f"{how}, {self.structure}"
         own = (("actor", self.actor_sparsity), ("critics", self.critic_sparsity), ("at first", self.initial_sparsity))
         return ", ".join([how, *(f"{name} {value:g}" for name, value in own if value is not None), self.rule])
-
-
-def making_room(base: TopologyConfig, asked: Collection[str]) -> TopologyConfig:
-    """Return a configuration in which what was asked for can be put, without what it had in its stead.
-
-    Args:
-        base: the defaults.
-        asked: names of fields that are to be given a value other than none.
-
-    Raises:
-        ValueError: two of them say how many connections there are, or one spreads what is not asked for.
-    """
-    ways = [name for name in ("sparsity", "lambdas", "layer_sparsities") if name in asked]
-    if len(ways) > 1:
-        raise ValueError(f"{' and '.join(ways)} both say how many connections there are; give one of them")
-    if "distribution" in asked and not ways and (base.lambdas, base.layer_sparsities) != (None, None):
-        raise ValueError(
-            "distribution spreads a sparsity over the layers, but lambdas or layer_sparsities are the default here; "
-            "give sparsity too"
-        )
-    return replace(base, lambdas=None, layer_sparsities=None) if "sparsity" in ways else base

@@ -226,21 +226,23 @@ def with_connectivity(shapes: Shapes, start: Sequence[float], sparsity: float) -
         ValueError: sparsity out of range, or layers left without connections.
     """
     _check_sparsity(shapes, sparsity)
-    nodes, places = [n_out + n_in for n_out, n_in in shapes], [n_out * n_in for n_out, n_in in shapes]
-    live = [density * count for density, count in zip(start, places, strict=True)]
-    left = (1 - sparsity) * sum(places) - sum(live)
-    while left > 1e-9 * sum(places):
-        room = [count - has if has < count * (1 - 1e-9) else 0.0 for count, has in zip(places, live, strict=True)]
-        floors = [min(n * log(n) / 2, count) for n, count in zip(nodes, places, strict=True)]
-        lack = [max(0.0, floor - has) if free else 0.0 for floor, has, free in zip(floors, live, room, strict=True)]
+    nodes, totals = [n_out + n_in for n_out, n_in in shapes], [n_out * n_in for n_out, n_in in shapes]
+    connections = [density * total for density, total in zip(start, totals, strict=True)]
+    left = (1 - sparsity) * sum(totals) - sum(connections)
+    while left > 1e-9 * sum(totals):
+        room = [n - has if has < n * (1 - 1e-9) else 0.0 for n, has in zip(totals, connections, strict=True)]
+        floors = [min(n * log(n) / 2, total) for n, total in zip(nodes, totals, strict=True)]
+        lack = [
+            max(0.0, floor - has) if free else 0.0 for floor, has, free in zip(floors, connections, room, strict=True)
+        ]
         need = lack if any(lack) else [n if free else 0 for n, free in zip(nodes, room, strict=True)]
         gained = [min(left * share / sum(need), free) for share, free in zip(need, room, strict=True)]
-        live = [has + more for has, more in zip(live, gained, strict=True)]
+        connections = [has + more for has, more in zip(connections, gained, strict=True)]
         left -= sum(gained)
     return _possible(
         f"sparsity {sparsity} by connectivity",
         shapes,
-        [has / count for has, count in zip(live, places, strict=True)],
+        [has / total for has, total in zip(connections, totals, strict=True)],
         "Lower the sparsity, or make the hidden layers wider.",
     )
 

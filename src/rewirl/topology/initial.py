@@ -1,11 +1,17 @@
-"""What the random weights at the start are scaled for."""
+"""What a network starts with: a random topology, and what its random weights are scaled for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rewirl.topology.choices import require_choice
+from rewirl.topology.indices import random_indices
+from rewirl.topology.structure import Structure
 
 InitialScale = Literal["dense", "sparse", "largest"]
 
@@ -22,3 +28,38 @@ class InitialConfig:
     def __post_init__(self) -> None:
         """Check the option."""
         require_choice("initial_scale", self.initial_scale, InitialScale)
+
+
+def random_topology(
+    shapes: Sequence[tuple[int, int]],
+    densities: Sequence[float],
+    rng: np.random.Generator,
+    structure: Structure | None = None,
+) -> list[NDArray[np.int64] | None]:
+    """Draw the first topology of a network (Sokar et al. 2022, section 4, "Sparse topology initialization").
+
+    Args:
+        shapes: (n_out, n_in) of every layer.
+        densities: density of every layer, from `rewirl.topology.densities`.
+        rng: the random stream; one layer draws after the other.
+        structure: how connections are arranged; None for unstructured.
+
+    Returns:
+        Per layer the indices of its connections, int64 [connections], sorted; None for a dense layer.
+
+    Raises:
+        ValueError: by chance a layer got no connection at all, which only happens to a layer of a few weights.
+    """
+    topology: list[NDArray[np.int64] | None] = []
+    for number, (shape, density) in enumerate(zip(shapes, densities, strict=True), start=1):
+        if density >= 1:
+            topology.append(None)
+            continue
+        indices = random_indices(shape, density, rng) if structure is None else structure.draw(shape, density, rng)
+        if not len(indices):
+            raise ValueError(
+                f"layer {number}, {shape[0]} x {shape[1]} at density {density:.4g}, got no connection at all; "
+                "use a lower sparsity (a larger lambda), wider layers or another seed"
+            )
+        topology.append(indices)
+    return topology

@@ -13,10 +13,10 @@ from rewirl.topology.state import LayerState
 
 
 class Rule(ABC):
-    """A way to rewire: which connections go, and where new ones come.
+    """A way to rewire: which connections are dropped, and where new ones grow.
 
-    `rewire` calls both methods with the connections in the order of their places, and sees to it that as many come as
-    are to.
+    `rewire` calls the methods with the connections in the order of their indices, and enforces the number of
+    connections.
 
     Args:
         config: the topology configuration of the run.
@@ -37,41 +37,43 @@ class Rule(ABC):
 
     @abstractmethod
     def drop_score(self, state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Score the connections; those of the lowest scores are dropped, of equal ones those of the lower places.
+        """Score the connections. Those of the lowest scores are dropped, of equal ones those of the lower indices.
 
         Args:
-            state: the layer, its places sorted.
+            state: the layer, its connections in the order of their indices.
             fraction: of the connections that this event is to rewire.
-            rng: the stream to draw from, if at all.
+            rng: the random stream.
 
         Returns:
-            Scores, float64 [connections]. The fraction decides how many go, except that a connection of score -inf goes
-            and one of +inf stays in any case.
+            Scores, float64 [connections]. The fraction decides how many are dropped, except that a connection of score
+            -inf is dropped and one of +inf stays in any case.
         """
 
     @abstractmethod
     def grow(
         self, state: LayerState, occupied: NDArray[np.int64], count: int, rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """Choose where new connections come.
+        """Choose where new connections grow.
 
         Args:
-            state: the layer before the event, its places sorted.
-            occupied: places not to be chosen, int64, sorted: all of the state's, or those that are left of them where a
-                dropped connection may be grown again.
-            count: how many to choose, at least 1; so many places are free.
-            rng: the stream to draw from, if at all.
+            state: the layer before the event, its connections in the order of their indices.
+            occupied: indices where none may grow, int64, sorted: all of the state's, or all but the dropped ones where
+                those may be grown again.
+            count: how many to choose, at least 1; at least that many indices are free.
+            rng: the random stream.
 
         Returns:
-            Distinct free places, int64 [count], in any order.
+            Distinct free indices, int64 [count], in any order.
         """
 
     def grow_score(self, state: LayerState, rng: np.random.Generator) -> NDArray[np.floating[Any]]:
-        """Score all places, where a structure says how many are to grow in each group: the highest free ones do.
+        """Score every weight of the matrix, for a structure that says how many are to grow in each group of inputs.
+
+        The free ones of the highest scores grow. Only layers with a structure need it.
 
         Args:
-            state: the layer before the event, its places sorted.
-            rng: the stream to draw from, if at all.
+            state: the layer before the event, its connections in the order of their indices.
+            rng: the random stream.
 
         Returns:
             Scores, float [n_out, n_in] or [n_out * n_in].

@@ -15,38 +15,43 @@ class LayerState:
 
     Args:
         shape: (n_out, n_in).
-        places: the connections, int64 [connections], row * n_in + column, distinct, in any order.
-        weights: the weight of each, float32 [connections], in the same order.
-        compute_gradient: returns the gradient of the loss for every place, connection or not, float32 [n_out, n_in];
-            None where no rule asks for it.
+        indices: of the connections in the layer's weight matrix, row * n_in + column, int64 [connections], distinct.
+        weights: of the connections, float32 [connections], in the same order.
+        compute_gradient: returns the gradient of the loss for every weight of the matrix, connection or not, float32
+            [n_out, n_in]; None where no rule asks for it.
 
     Raises:
-        ValueError: places and weights are not two vectors of the same length.
+        ValueError: indices and weights are not two vectors of the same length.
     """
 
     shape: tuple[int, int]
-    places: NDArray[np.int64]
+    indices: NDArray[np.int64]
     weights: NDArray[np.float32]
     compute_gradient: Callable[[], NDArray[np.float32]] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse vectors that do not belong together."""
-        if self.places.ndim != 1 or self.places.shape != self.weights.shape:
+        """Check that every connection has an index and a weight."""
+        if self.indices.ndim != 1 or self.indices.shape != self.weights.shape:
             raise ValueError(
-                "places and weights of a layer must be vectors of one length, "
-                f"got {self.places.shape} and {self.weights.shape}"
+                "indices and weights of a layer must be vectors of one length, "
+                f"got {self.indices.shape} and {self.weights.shape}"
             )
 
     @property
     def total(self) -> int:
-        """Number of places, existing or not: n_out * n_in."""
+        """Size of the weight matrix, n_out * n_in; indices are below it."""
         return self.shape[0] * self.shape[1]
 
-    def dense_gradient(self) -> NDArray[np.float32]:
-        """Return the gradient of the loss for every place, connection or not, float32 [n_out, n_in], to be changed.
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """The indices, by the name they had in version 0.1, for rules written then."""
+        return self.indices
 
-        It is that of the batch and the weights of the update that the event follows, before its step, and is computed
-        at every call.
+    def dense_gradient(self) -> NDArray[np.float32]:
+        """Return the gradient of the loss for every weight of the matrix, connection or not, float32 [n_out, n_in].
+
+        It is that of the batch and the weights of the update that the event follows, before its step. Every call
+        computes it anew, so the caller may change it.
 
         Raises:
             ValueError: the rule does not say that it uses gradients.
@@ -55,7 +60,7 @@ class LayerState:
             raise ValueError("there is no gradient: a rule that asks for it must have uses_gradient = True")
         return self.compute_gradient()
 
-    def gradient_of_places(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the gradient of the loss for some places, float32 [places]."""
-        gradient: NDArray[np.float32] = self.dense_gradient().reshape(-1)[places]
+    def gradient_at(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the gradient of the loss for the weights at these indices, float32 [indices]."""
+        gradient: NDArray[np.float32] = self.dense_gradient().reshape(-1)[indices]
         return gradient

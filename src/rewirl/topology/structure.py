@@ -1,4 +1,4 @@
-"""Structure: how connections have to be spread over the inputs of a unit."""
+"""Structure: how the connections of a layer are arranged over the inputs of its units."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StructureConfig:
 
     def __post_init__(self) -> None:
         """Check each option, and that ablation has the structure it needs."""
-        Structure.named(self.structure)
+        Structure.from_name(self.structure)
         if not 0 <= self.ablate_below <= 1:
             raise ValueError(f"ablate_below must be between 0 (no ablation) and 1, got {self.ablate_below}")
         if self.ablate_below and self.structure != CONSTANT_FAN_IN:
@@ -35,7 +35,7 @@ class StructureConfig:
     @property
     def spread(self) -> Structure | None:
         """The structure; None for unstructured."""
-        return Structure.named(self.structure)
+        return Structure.from_name(self.structure)
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Structure:
 
     Args:
         group: inputs per group, the last of a unit may have fewer; None is one group of all inputs (constant fan-in).
-        count: connections per group, if that is given (N:M); else it follows from the density.
+        count: connections per group, for N:M; None where they follow from the density.
     """
 
     group: int | None = None
     count: int | None = None
 
     @classmethod
-    def named(cls, name: str) -> Structure | None:
+    def from_name(cls, name: str) -> Structure | None:
         """Return the structure of this name.
 
         Args:
@@ -86,7 +86,7 @@ class Structure:
 
         Args:
             n_in: inputs of the unit.
-            density: of the layer, used unless N:M says it.
+            density: of the layer; N:M has its own.
         """
         share = density if self.count is None or self.group is None else self.count / self.group
         return [max(1, round(share * (group.stop - group.start))) for group in self.groups(n_in)]
@@ -97,53 +97,63 @@ class Structure:
         Args:
             shape: (n_out, n_in).
             density: of the layer.
-            rng: the stream it draws from.
+            rng: the random stream.
 
         Returns:
-            Places, int64 [connections], sorted.
+            Indices, int64 [connections], sorted.
         """
-        wanted = np.array([self.per_group(shape[1], density)] * shape[0])
-        return self.choose(rng.random(shape), wanted)
+        counts = np.array([self.per_group(shape[1], density)] * shape[0])
+        return self.select(rng.random(shape), counts)
 
-    def counts(self, shape: tuple[int, int], places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return how many of these places lie in each group, int64 [n_out, groups]."""
-        n_out, n_in = shape
-        groups, size = len(self.groups(n_in)), self.group or n_in
-        found = np.bincount(places // n_in * groups + places % n_in // size, minlength=n_out * groups)
-        return found.reshape(n_out, groups).astype(np.int64)
-
-    def choose(self, scores: NDArray[np.floating], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return in each group the places of the lowest scores, of equal ones the first.
+    def counts(self, shape: tuple[int, int], indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many connections each group has, int64 [n_out, groups].
 
         Args:
-            scores: of every place, float [n_out, n_in].
-            wanted: how many to choose in each group, int64 [n_out, groups].
+            shape: (n_out, n_in).
+            indices: of the connections, int64 [connections].
+        """
+        n_out, n_in = shape
+        groups, size = len(self.groups(n_in)), self.group or n_in
+        counts = np.bincount(indices // n_in * groups + indices % n_in // size, minlength=n_out * groups)
+        return counts.reshape(n_out, groups).astype(np.int64)
+
+    def select(self, scores: NDArray[np.floating], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return in each group the indices of the lowest scores, of equal ones the first.
+
+        Args:
+            scores: of every weight of the matrix, float [n_out, n_in].
+            counts: how many to select in each group, int64 [n_out, groups].
 
         Returns:
-            Places, sorted, int64 [sum of wanted].
+            Indices, int64 [sum of counts], sorted.
         """
         n_out, n_in = scores.shape
         size = self.group or n_in
         whole = n_in // size * size
-        chosen = np.zeros(scores.shape, dtype=np.bool_)
+        selected = np.zeros(scores.shape, dtype=np.bool_)
         if whole:
             groups = whole // size
             of_groups = scores[:, :whole].reshape(n_out * groups, size)
-            chosen[:, :whole] = _lowest_of_rows(of_groups, wanted[:, :groups].reshape(-1)).reshape(n_out, whole)
+            selected[:, :whole] = _lowest_of_rows(of_groups, counts[:, :groups].reshape(-1)).reshape(n_out, whole)
         if whole < n_in:
-            chosen[:, whole:] = _lowest_of_rows(scores[:, whole:], wanted[:, -1])
-        return np.flatnonzero(chosen).astype(np.int64, copy=False)
+            selected[:, whole:] = _lowest_of_rows(scores[:, whole:], counts[:, -1])
+        return np.flatnonzero(selected).astype(np.int64, copy=False)
 
 
-def _lowest_of_rows(scores: NDArray[np.floating], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return in each row where the lowest scores are, as many as wanted there, of equal ones the first."""
-    most = int(wanted.max(initial=0))
+def _lowest_of_rows(scores: NDArray[np.floating], counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return where the lowest scores of each row are, of equal ones the first, bool [rows, columns].
+
+    Args:
+        scores: float [rows, columns].
+        counts: how many in each row, int64 [rows].
+    """
+    most = int(counts.max(initial=0))
     if most == 0:
         return np.zeros(scores.shape, dtype=np.bool_)
-    least = np.sort(np.partition(scores, most - 1, axis=1)[:, :most], axis=1)
-    limit = least[np.arange(len(scores)), np.maximum(wanted - 1, 0)][:, np.newaxis]
-    below = (scores < limit) & (wanted > 0)[:, np.newaxis]
+    ascending = np.sort(np.partition(scores, most - 1, axis=1)[:, :most], axis=1)
+    limit = ascending[np.arange(len(scores)), np.maximum(counts - 1, 0)][:, np.newaxis]
+    below = (scores < limit) & (counts > 0)[:, np.newaxis]
     equal = scores == limit
-    room = wanted - below.sum(axis=1)
-    found: NDArray[np.bool_] = below | (equal & (np.cumsum(equal, axis=1) <= room[:, np.newaxis]))
-    return found
+    room = counts - below.sum(axis=1)
+    selected: NDArray[np.bool_] = below | (equal & (np.cumsum(equal, axis=1) <= room[:, np.newaxis]))
+    return selected

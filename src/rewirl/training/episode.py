@@ -27,7 +27,7 @@ class Episode:
         """Be ready for episode 0 of the run with this seed."""
         self._environment = environment
         self._seed = seed
-        self._actions: list[NDArray[Any]] = []
+        self._actions: list[Any] = []
         self._recorded = True
         self.number = -1
         self.observation: NDArray[np.float32] | None = None
@@ -44,7 +44,7 @@ class Episode:
         self.observation = self._reset(step)
         return self.observation
 
-    def note(self, action: NDArray[Any], reward: float, observation: NDArray[np.float32], over: bool) -> None:
+    def note(self, action: Any, reward: float, observation: NDArray[np.float32], over: bool) -> None:
         """Note one step: the environment's own action, what it gave, and whether the episode is over."""
         self.total_reward += reward
         self.length += 1
@@ -66,8 +66,8 @@ class Episode:
         }
         if self.observation is None or not self._recorded:
             return {}, values
-        shape = (len(self._actions), self._environment.action_size)
-        actions = np.array(self._actions, dtype=self._environment.bounds.dtype).reshape(shape)
+        shape = (len(self._actions), *self._environment.actions.recorded_shape)
+        actions = np.array(self._actions, dtype=self._environment.actions.dtype).reshape(shape)
         return {"actions": actions, "observation": self.observation}, values
 
     def load_state(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any], step: int) -> str | None:
@@ -117,13 +117,14 @@ class Episode:
         actions, observation = arrays.get("actions"), arrays.get("observation")
         if actions is None or observation is None:
             raise ValueError("the saved episode lacks its actions or its observation")
-        bounds, size = self._environment.bounds, self._environment.observation_size
-        if actions.dtype != bounds.dtype or actions.shape != (self.length, bounds.size):
+        space, size = self._environment.actions, self._environment.observation_size
+        shape = (self.length, *space.recorded_shape)
+        if actions.dtype != space.dtype or actions.shape != shape:
             raise ValueError(
-                f"the saved actions of the episode are {actions.dtype} {list(actions.shape)}, expected {bounds.dtype} "
-                f"[{self.length}, {bounds.size}]"
+                f"the saved actions of the episode are {actions.dtype} {list(actions.shape)}, expected {space.dtype} "
+                f"{list(shape)}"
             )
-        if not ((actions >= bounds.low) & (actions <= bounds.high)).all():  # nor NaN
+        if not space.contains(actions):
             raise ValueError("the saved actions of the episode are not within the bounds of the environment's")
         if observation.dtype != np.float32 or observation.shape != (size,) or not np.isfinite(observation).all():
             raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 LONGEST_EPISODE = 1_000_000
 """Steps after which an episode without an end is given up: nobody would ever hear of it otherwise."""
 
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Observations [batch, observation_size], not to be kept, to actions [batch, action_size] in [-1, 1]."""
+Predict = Callable[[NDArray[np.float32]], NDArray[Any]]
+"""Observations [batch, observation_size], not to be kept, to actions as agents choose them: [batch, action_size] in
+[-1, 1], or [batch] numbers of Discrete ones."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Evaluator:
         observations = np.stack(
             [environment.reset(seed, step) for environment, seed in zip(self._environments, self._seeds, strict=True)]
         )
-        bounds = self._environments[0].bounds
+        space = self._environments[0].actions
         while running:
             if stop():
                 return None
@@ -111,9 +112,9 @@ class Evaluator:
                 raise endless(self._environments[running[0]])
             steps += 1
             chosen = predict(observations[: len(running)])
-            if not np.isfinite(chosen).all():
-                raise self._environments[running[0]].fault("the policy computes actions that are not finite numbers")
-            actions = bounds.to_environment(chosen)
+            if not space.valid(chosen):
+                raise self._environments[running[0]].fault(f"the policy computes actions that are not {space.expected}")
+            actions = space.to_environment(chosen)
             still: list[int] = []
             for row, episode in enumerate(running):
                 after = self._environments[episode].step(actions[row])

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.environments.environment import Environment
+from rewirl.environments.spaces import Spaces
+from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, number
 from rewirl.storage.recorder import NoRecord, Recorder, State
-from rewirl.training.config import TrainConfig
 from rewirl.training.drift import Drift, online
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
@@ -95,7 +96,7 @@ class Training:
         self.config = config
         self.progress = progress
         self.recorder: Recorder = NoRecord()
-        self.warm_up = WarmUp(config.seed, environment.action_size)
+        self.warm_up = WarmUp(config.seed, environment.actions)
         self.step = 0
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
@@ -171,6 +172,8 @@ class Training:
             "warm_up": self.warm_up.state(),
             "diagnostics": self._all_diagnostics(),
         }
+        if not self.environment.spaces.flat:
+            values["spaces"] = self.environment.spaces.values()
         for name, part in (("agent", self.agent), ("replay", self.replay), ("episode", self._episode)):
             part_arrays, values[name] = part.state()
             arrays.update({f"{name}/{key}": array for key, array in part_arrays.items()})
@@ -192,6 +195,12 @@ class Training:
         missing = [name for name in _SAVED if name not in values]
         if missing:
             raise ValueError(f"this is not the state of a training run: {', '.join(missing)} missing")
+        if "spaces" in values:  # vectors have nothing to say but their sizes, which agent and replay memory check
+            difference = Spaces.from_values(fields(values["spaces"], "the saved spaces")).differs(
+                self.environment.spaces
+            )
+            if difference:
+                raise ValueError(f"{self.environment.name} is not the environment of the run: it has {difference}")
         parts: dict[str, dict[str, NDArray[Any]]] = {"agent": {}, "replay": {}, "episode": {}}
         for key, array in arrays.items():
             name, _, rest = key.partition("/")
@@ -226,12 +235,14 @@ class Training:
             observation = self._episode.begin_next(self.step)
         warming_up = self.step < self._learning_starts
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
-        if not np.isfinite(action).all():  # the environment is not to blame for what it does with it
-            raise self._diverged("its action is not finite")
-        taken = self.environment.bounds.to_environment(action)
+        actions = self.environment.actions
+        if not actions.valid(action):  # the environment is not to blame for what it does with it
+            raise self._diverged(f"its actions are not {actions.expected}")
+        taken = actions.to_environment(action)
         after = self.environment.step(taken)
         # Truncation ends the episode but not the task: only a terminated step has no future to bootstrap from.
-        self.replay.add(observation, action, after.reward, after.observation, after.terminated, after.truncated)
+        row = actions.row(action)
+        self.replay.add(observation, row, after.reward, after.observation, after.terminated, after.truncated)
         over = after.terminated or after.truncated
         self._episode.note(taken, after.reward, after.observation, over)
         if not warming_up:

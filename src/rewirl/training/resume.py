@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from rewirl.agents import agent_entry
+from rewirl.agents import AgentConfig, agent_entry
+from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, lines, shown
 from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.recorder import RunRecord
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
 from rewirl.storage.values import from_values
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Progress
 from rewirl.training.run import Run
 
@@ -99,7 +98,7 @@ def _naming(directory: RunDirectory, saved: Checkpoint) -> Iterator[None]:
         raise CheckpointError(f"{directory.checkpoints / saved.name} does not fit the run: {error}") from error
 
 
-def settings_of(directory: RunDirectory) -> tuple[TrainConfig, Any]:
+def settings_of(directory: RunDirectory) -> tuple[TrainConfig, AgentConfig]:
     """Return the settings of a run and of its agent.
 
     Raises:

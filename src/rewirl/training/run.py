@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from rewirl import _core, agents
+from rewirl.agents import AgentConfig
+from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource, environment_source
-from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.environments.spaces import UnsuitableEnvironmentError, refuse_kind
+from rewirl.options.train import TrainConfig
 from rewirl.replay import Replay
 from rewirl.saved import fields, shown
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.recorder import RunRecord
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.values import to_values
-from rewirl.training.config import TrainConfig
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import Outcome, Training
@@ -42,7 +44,7 @@ class Run:
     def __init__(
         self,
         config: TrainConfig,
-        agent_config: agents.AgentConfig,
+        agent_config: AgentConfig,
         progress: Progress,
         source: EnvironmentSource | None = None,
     ) -> None:
@@ -51,6 +53,7 @@ class Run:
         self.environment = self.source.make_training()
         sizes = self.environment.observation_size, self.environment.action_size
         try:
+            _refuse_actions(config.agent, self.environment)
             noise_from = agent_config.resample_noise_from
             if noise_from is not None and self.environment.changes:
                 raise ValueError(
@@ -176,7 +179,7 @@ class Run:
         self.close()
 
 
-def start(config: TrainConfig, agent_config: agents.AgentConfig, path: Path, progress: Progress) -> Run:
+def start(config: TrainConfig, agent_config: AgentConfig, path: Path, progress: Progress) -> Run:
     """Put a new run together, with its record in a new run directory.
 
     Raises:
@@ -196,3 +199,10 @@ def start(config: TrainConfig, agent_config: agents.AgentConfig, path: Path, pro
         run.close()
         raise
     return run
+
+
+def _refuse_actions(agent: str, environment: Environment) -> None:
+    """Refuse an environment whose actions are not of a kind that the agent takes."""
+    kind = environment.actions.kind
+    others = [entry.name for entry in agents.AGENTS.values() if kind in entry.actions]
+    refuse_kind(environment.actions, environment.name, agent, agents.agent_entry(agent).actions, others)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,26 +12,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from rewirl import agents
 from rewirl.agents import Agent, Policy
-from rewirl.environments.action_bounds import ActionBounds
 from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource, environment_source
-from rewirl.environments.spaces import UnsuitableEnvironmentError
-from rewirl.saved import count, fields, number, shown
+from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
+from rewirl.saved import count, fields, shown
 from rewirl.storage.policy_file import PolicyError, load_policy, policy_directory
 from rewirl.storage.values import to_values
 
-_FLOATS = ("float16", "float32", "float64", "longdouble", np.dtype(np.longdouble).name)
+Observation = ArrayLike | Mapping[str, Any] | tuple[Any, ...]
+"""An array of numbers, or a dict or tuple of such, as the environment has it."""
 
 
 @dataclass(frozen=True)
 class TrainedPolicy:
-    """An actor with the bounds of its environment's actions; needs neither the environment nor the critics."""
+    """An actor with the spaces of its environment; needs neither the environment nor the critics."""
 
     actor: Policy
-    """Acts in [-1, 1]."""
+    """Acts on vectors, in [-1, 1]."""
 
-    observation_size: int
-    bounds: ActionBounds
+    spaces: Spaces
     about: Mapping[str, Any]
     """What else the file says: agent, agent_config, environment (name, id, kwargs, module), seed, step."""
 
@@ -45,37 +44,39 @@ class TrainedPolicy:
         path = policy_directory(path)
         arrays, values = load_policy(path)
         try:
-            bounds = _bounds(fields(values["bounds"], "bounds"))
-            size = count(values["observation_size"], "observation_size")
+            spaces = Spaces.from_values(values)
             about = _about(values)
             actor = agents.load_policy(arrays, fields(values["actor"], "actor"))
-            if (actor.actor.sizes[0], actor.action_size) != (size, bounds.size):
+            if (actor.observation_size, actor.action_size) != (spaces.observation_size, spaces.action_size):
                 raise ValueError("its sizes do not fit its networks")
+            if actor.actions != spaces.actions.kind:
+                raise ValueError(f"its network chooses {actor.actions} actions, its spaces have {spaces.actions.kind}")
         except KeyError as error:
             raise PolicyError(f"{path} is not a policy of Rewirl: {error.args[0]!r} is missing") from error
         except ValueError as error:
             raise PolicyError(f"{path} is not a policy of Rewirl: {error}") from error
         except MemoryError as error:
             raise PolicyError(f"{path} does not fit into memory") from error
-        return cls(actor, size, bounds, about)
+        return cls(actor, spaces, about)
 
-    def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return actions in [-1, 1], float32 [batch, action_size], for observations [batch, observation_size]."""
+    def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
+        """Return actions as agents choose them, for observations as vectors, float32 [batch, observation_size]."""
         return self.actor.predict(observations)
 
-    def predict(self, observation: ArrayLike) -> NDArray[np.float32]:
-        """Return the action for one observation, or for a batch of them.
+    def predict(self, observation: Observation) -> NDArray[Any]:
+        """Return the action for one observation, or for a batch of them, without noise.
 
         Args:
-            observation: numbers [observation_size] or [batch, observation_size].
+            observation: as the environment has it: an array, or a dict or tuple of arrays; in a batch every array has
+                one more dimension, the first.
 
         Returns:
-            float32 [action_size] or [batch, action_size], in the environment's own bounds, without noise.
+            The action as the environment takes it, or [batch, *its shape]: float32 for a Box, integers for Discrete.
 
         Raises:
-            ValueError: the observation has another shape.
+            ValueError: the observation has another structure or shape.
         """
-        return predict_in_bounds(self.act, self.bounds, self.observation_size, observation)
+        return self.spaces.predict(self.act, observation)
 
     def source(self) -> EnvironmentSource:
         """Return where the policy's own environment comes from.
@@ -92,32 +93,22 @@ class TrainedPolicy:
         return environment_source(made_in["id"], made_in["kwargs"], made_in["module"])
 
     def fits(self, environment: Environment) -> None:
-        """Refuse an environment of other sizes.
+        """Refuse an environment with other observations or actions.
+
+        A policy of vectors fits any observations and actions with as many features: those of Rewirl 0.1 had no others.
 
         Raises:
-            UnsuitableEnvironmentError: the sizes differ.
+            UnsuitableEnvironmentError: the sizes or the structure differ.
         """
-        there = (environment.observation_size, environment.action_size)
-        if there != (self.observation_size, self.bounds.size):
+        there, own = environment.spaces, self.spaces
+        if (there.observation_size, there.action_size) != (own.observation_size, own.action_size):
             raise UnsuitableEnvironmentError(
-                f"{environment.name} has {there[0]} observations and {there[1]} actions, but the policy was trained "
-                f"with {self.observation_size} and {self.bounds.size}"
+                f"{environment.name} has {there.observation_size} observations and {there.action_size} actions, but "
+                f"the policy was trained with {own.observation_size} and {own.action_size}"
             )
-
-
-def _bounds(saved: Mapping[str, Any]) -> ActionBounds:
-    low, high = ([number(value, f"a bound of {name}") for value in _listed(saved, name)] for name in ("low", "high"))
-    kind = saved["dtype"]
-    if kind not in _FLOATS:  # NumPy takes more for a type than these words, and not every word it takes is harmless
-        raise ValueError(f"the dtype of actions is {shown(kind)}; it must be one of {', '.join(_FLOATS)}")
-    return ActionBounds(low, high, kind)
-
-
-def _listed(saved: Mapping[str, Any], name: str) -> list[Any]:
-    if not isinstance(saved[name], list):
-        raise ValueError(f"the bounds {name} are {shown(saved[name])}, which is not a list")
-    found: list[Any] = saved[name]
-    return found
+        problem = own.differs(there)
+        if problem:
+            raise UnsuitableEnvironmentError(f"{environment.name} does not fit the policy: {problem}")
 
 
 def _about(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,29 +142,8 @@ def policy_state(
             "kwargs": dict(source.kwargs),
             "module": source.module,
         },
-        "observation_size": environment.observation_size,
-        "bounds": environment.bounds.values(),
+        **environment.spaces.values(),
         "seed": seed,
         "step": step,
         "actor": actor,
     }
-
-
-def predict_in_bounds(
-    act: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    bounds: ActionBounds,
-    observation_size: int,
-    observation: ArrayLike,
-) -> NDArray[np.float32]:
-    """Act on one observation or a batch of them, in the environment's own bounds; see TrainedPolicy.predict."""
-    observations = np.asarray(observation, dtype=np.float32)
-    if observations.ndim not in (1, 2) or observations.shape[-1] != observation_size:
-        raise ValueError(
-            f"an observation has shape ({observation_size},) and a batch (batch, {observation_size}), "
-            f"got {observations.shape}"
-        )
-    batch = np.ascontiguousarray(np.atleast_2d(observations))
-    if not len(batch):
-        return np.empty((0, bounds.size), np.float32)
-    actions = bounds.to_float32(act(batch))
-    return actions if observations.ndim == 2 else actions[0]

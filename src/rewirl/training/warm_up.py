@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
+from rewirl.environments.actions import Action, Actions
 from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource
 from rewirl.environments.spaces import UnsuitableEnvironmentError
@@ -16,7 +17,8 @@ from rewirl.storage.policy_file import PolicyError, policy_digest
 from rewirl.training.trained_policy import TrainedPolicy
 
 NOISE = 0.1
-"""Standard deviation of the noise on a policy's actions, in units of [-1, 1]: the paper's exploration noise."""
+"""Standard deviation of the noise on a policy's actions, in units of [-1, 1]: the paper's exploration noise. For
+Discrete actions the probability of a random one."""
 
 
 class WarmUp:
@@ -24,23 +26,21 @@ class WarmUp:
 
     Args:
         seed: the run's seed.
-        action_size: features of an action.
+        actions: those of the environment.
     """
 
-    def __init__(self, seed: int, action_size: int) -> None:
-        """See the class; without a policy the actions are uniform in [-1, 1]."""
+    def __init__(self, seed: int, actions: Actions) -> None:
+        """Choose uniformly until there is a policy."""
         self.policy: TrainedPolicy | None = None
-        """Acts instead, plus N(0, NOISE), clipped to [-1, 1]."""
-        self._size = action_size
+        """Acts instead: a Box plus N(0, NOISE), clipped to [-1, 1]; Discrete at random with probability NOISE."""
+        self._actions = actions
         self._rng = seeding.generator(seed, "warm-up")
 
-    def action(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the next action, float32 [action] in [-1, 1], for an observation float32 [observation]."""
+    def action(self, observation: NDArray[np.float32]) -> Action:
+        """Return the next action, as an agent would choose it, for an observation float32 [observation]."""
         if self.policy is None:
-            return self._rng.uniform(-1.0, 1.0, self._size).astype(np.float32)
-        noisy = self.policy.act(observation[np.newaxis])[0] + self._rng.normal(0.0, NOISE, self._size)
-        action: NDArray[np.float32] = np.clip(noisy, -1.0, 1.0).astype(np.float32)
-        return action
+            return self._actions.random(self._rng)
+        return self._actions.noisy(self.policy.act(observation[np.newaxis])[0], NOISE, self._rng)
 
     def state(self) -> dict[str, Any]:
         """Return the state of the random stream as JSON values; the policy never changes."""
@@ -83,10 +83,11 @@ def load_warm_up_policy(
             f"warm_up_policy {path} was trained in {trained_in}, not in {source.name}; give one of this environment"
         )
     policy.fits(environment)
-    if policy.bounds.values() != environment.bounds.values():
+    there, here = ({**each.actions.values(), "shape": None} for each in (policy.spaces, environment.spaces))
+    if there != here:
         raise UnsuitableEnvironmentError(
             f"warm_up_policy {path} acts within other bounds than the actions of {source.name} have: "
-            f"{policy.bounds.values()} there, {environment.bounds.values()} here"
+            f"{policy.spaces.actions.values()} there, {environment.actions.values()} here"
         )
     about = policy.about
     return policy, {"sha256": before, "agent": about["agent"], "seed": about["seed"], "step": about["step"]}

@@ -63,7 +63,7 @@ def watch(policy: TrainedPolicy, episodes: int, seed: int, video: Path | None) -
                         raise endless(environment)
                     steps += 1
                     action = policy.act(observation[None])[0]
-                    step = environment.step(environment.bounds.to_environment(action))
+                    step = environment.step(environment.actions.to_environment(action))
                     show()
                     observation, over = step.observation, step.terminated or step.truncated
                     returns[-1] += step.reward

@@ -1,13 +1,13 @@
-"""The report on runs: what was run, what it shows beside the paper's numbers, and what is missing."""
+"""The report on runs: what was run, its results compared with the paper's, and what is missing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from rewirl.experiments.report.document import Block, Heading, Text
-from rewirl.experiments.report.groups import group
 from rewirl.experiments.report.judge import judge
 from rewirl.experiments.report.run_data import RunData
+from rewirl.experiments.report.run_groups import group_runs
 from rewirl.experiments.report.sections.claims import claims
 from rewirl.experiments.report.sections.comparison import across
 from rewirl.experiments.report.sections.drift import drift
@@ -27,7 +27,7 @@ def report(runs: Sequence[RunData], problems: Problems) -> list[Block]:
     """
     if not runs:
         raise ValueError("no run to report on")
-    groups, left_out = group(runs)
+    groups, left_out = group_runs(runs)
     labels = list(dict.fromkeys(item.label for item in groups))
     style = {label: number for number, label in enumerate(labels)}
     environments = list(dict.fromkeys(item.env for item in groups))
@@ -35,7 +35,7 @@ def report(runs: Sequence[RunData], problems: Problems) -> list[Block]:
     blocks: list[Block] = [
         Heading("Rewirl report", 1),
         Text(
-            f"{len(runs)} runs of {len(labels)} agents on {', '.join(environments)}, beside the numbers of Sokar et "
+            f"{len(runs)} runs of {len(labels)} agents on {', '.join(environments)}, compared with Sokar et "
             "al., Dynamic Sparse Training for Deep Reinforcement Learning, IJCAI 2022."
         ),
         *claims(findings),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.experiments.report.statistics import Estimate
+from rewirl.experiments.report.aggregates import Estimate
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; lines and marks differ as well, for print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -57,30 +57,30 @@ def lines(
     return _svg(draw, x, y)
 
 
-def points(places: Mapping[str, tuple[float, Estimate]], style: Style, x: str, y: str) -> str:
+def points(positions: Mapping[str, tuple[float, Estimate]], style: Style, x: str, y: str) -> str:
     """Draw points with intervals.
 
     Args:
-        places: by label the x value and the estimate.
+        positions: by label the x value and the estimate.
         style: colours.
         x: name of the axis, with its unit.
         y: name of the axis, with its unit.
     """
 
     def draw(axes: Any) -> None:
-        for label, (at, found) in places.items():
+        for label, (at, estimate) in positions.items():
             number = style[label]
-            reach = [[found.value - found.low], [found.high - found.value]]
+            reach = [[estimate.value - estimate.low], [estimate.high - estimate.value]]
             axes.errorbar(
                 [at],
-                [found.value],
+                [estimate.value],
                 yerr=np.maximum(reach, 0),
                 fmt=MARKS[number % len(MARKS)],
                 color=COLOURS[number % len(COLOURS)],
                 capsize=4,
                 label=label,
             )
-        axes.set_xlim(0, 1.15 * max(at for at, _ in places.values()))
+        axes.set_xlim(0, 1.15 * max(at for at, _ in positions.values()))
         axes.margins(y=0.2)
 
     return _svg(draw, x, y)

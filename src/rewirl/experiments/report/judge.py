@@ -1,4 +1,4 @@
-"""Claims held against runs: what holds, what does not, what cannot be told, and what has not been run."""
+"""Judges the paper's claims by the runs: each holds, does not hold, is undecided, or has no runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from rewirl.experiments.report import statistics
-from rewirl.experiments.report.groups import Group
+from rewirl.experiments.report import aggregates
+from rewirl.experiments.report.aggregates import Estimate
 from rewirl.experiments.report.published import CLAIMS, Claim, base_of
-from rewirl.experiments.report.statistics import Estimate
+from rewirl.experiments.report.run_groups import RunGroup
 
 Verdict = Literal["holds", "does not hold", "undecided", "missing"]
 
@@ -34,41 +34,40 @@ class Finding:
 
 
 def stream(*purpose: str) -> np.random.Generator:
-    """Return the generator of a bootstrap; what it is for decides its numbers, so equal runs give equal reports."""
+    """Return the generator of a bootstrap, seeded by its purpose: equal runs give equal reports."""
     return np.random.default_rng(list(" ".join(purpose).encode()))
 
 
-def judge(groups: Sequence[Group], env: str) -> list[Finding]:
-    """Hold the paper's claims against the runs on one environment.
+def judge(groups: Sequence[RunGroup], env: str) -> list[Finding]:
+    """Judge the paper's claims by the runs on one environment.
 
     Args:
         groups: of all environments.
-        env: the environment; claims that the paper does not make of it are left out, as are those about agents of
-            which there are no runs at all.
-        seed: of the bootstrap.
+        env: the environment. Claims that the paper does not make of it are left out, and claims about agents without
+            any run.
     """
     here = {group.preset: group for group in groups if group.env == env}
     everywhere = {group.preset for group in groups}
-    found = []
+    findings = []
     for claim in CLAIMS:
         if base_of(env) not in claim.environments or not everywhere & {claim.agent, claim.other}:
             continue
         agent, other = here.get(claim.agent), here.get(claim.other)
         if agent is None or other is None:
             counts = tuple(0 if group is None else len(group.runs) for group in (agent, other))
-            found.append(Finding(claim, env, "missing", 0, (counts[0], counts[1]), None))
+            findings.append(Finding(claim, env, "missing", 0, (counts[0], counts[1]), None))
         else:
-            found.append(_judge(claim, agent, other))
-    return found
+            findings.append(_judge(claim, agent, other))
+    return findings
 
 
-def common_step(one: Group, other: Group) -> int:
-    """Return the steps after which two groups are compared: where the shorter of their horizons is."""
+def common_step(one: RunGroup, other: RunGroup) -> int:
+    """Return the steps after which two groups are compared: the shorter of their horizons."""
     return min(one.horizon, other.horizon)
 
 
-def share_of_steps(agent: Group, other: Group, replicates: int = 10_000) -> Estimate:
-    """Return after what share of the steps an agent's return is the other's final one, mean over the agent's runs.
+def share_of_steps(agent: RunGroup, other: RunGroup, replicates: int = 10_000) -> Estimate:
+    """Return the share of the steps after which an agent reaches the other's final return, mean over its runs.
 
     The bootstrap draws the runs of both. A run that never gets there counts as infinity.
 
@@ -92,13 +91,13 @@ def share_of_steps(agent: Group, other: Group, replicates: int = 10_000) -> Esti
         at = np.append(run.steps[WINDOW - 1 : len(returns)] / step, np.inf)
         times.append(at[np.searchsorted(np.maximum.accumulate(means), drawn)])
     every = np.array(times)
-    chosen = rng.integers(len(runs), size=(len(runs), replicates))
-    means = np.sort(np.take_along_axis(every[:, :-1], chosen, axis=0).mean(axis=0))
+    drawn_runs = rng.integers(len(runs), size=(len(runs), replicates))
+    means = np.sort(np.take_along_axis(every[:, :-1], drawn_runs, axis=0).mean(axis=0))
     low, high = (float(means[round(share * (replicates - 1))]) for share in (0.025, 0.975))
     return Estimate(float(every[:, -1].mean()), low, high)
 
 
-def difference(one: Group, other: Group, measure: Literal["final", "lca"]) -> Estimate:
+def difference(one: RunGroup, other: RunGroup, measure: Literal["final", "lca"]) -> Estimate:
     """Return the difference of two groups' means at the common step, the first less the second.
 
     Args:
@@ -109,19 +108,19 @@ def difference(one: Group, other: Group, measure: Literal["final", "lca"]) -> Es
     rng = stream(measure, one.env, one.label, other.label)
     step = common_step(one, other)
     samples = [group.finals(step) if measure == "final" else group.areas(step) / 5000 for group in (one, other)]
-    return statistics.estimate(statistics.difference_of(statistics.MEAN), *([sample] for sample in samples), rng=rng)
+    return aggregates.estimate(aggregates.difference_of(aggregates.MEAN), *([sample] for sample in samples), rng=rng)
 
 
-def _judge(claim: Claim, agent: Group, other: Group) -> Finding:
+def _judge(claim: Claim, agent: RunGroup, other: RunGroup) -> Finding:
     step = common_step(agent, other)
     runs = len(agent.full(step)), len(other.full(step))
     if claim.measure == "share":
-        found = share_of_steps(agent, other)
-        holds, fails = found.high <= claim.below, found.low > claim.below
+        estimate = share_of_steps(agent, other)
+        holds, fails = estimate.high <= claim.below, estimate.low > claim.below
     else:
-        found = difference(agent, other, claim.measure)
-        holds, fails = found.low > claim.above, found.high < claim.above
+        estimate = difference(agent, other, claim.measure)
+        holds, fails = estimate.low > claim.above, estimate.high < claim.above
     verdict: Verdict = "holds" if holds else "does not hold" if fails else "undecided"
     if min(runs) < 2:
         verdict = "undecided"  # one run has no spread: its interval is a point
-    return Finding(claim, agent.env, verdict, step, runs, found)
+    return Finding(claim, agent.env, verdict, step, runs, estimate)

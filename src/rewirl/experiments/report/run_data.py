@@ -1,4 +1,4 @@
-"""Runs as experiments see them: what a run directory says, read and checked."""
+"""Reads run directories for the report, and checks what they hold."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RunData:
     parameters: int
     """Connections of the networks that learn at the last evaluation."""
     topologies: dict[int, dict[str, Any]]
-    """By step, per network what `training.drift.Drift.measure` found; empty where a run did not record it."""
+    """By step, per network the result of `training.drift.Drift.measure`; empty where a run did not record it."""
     noise_from: int | None
     """The first feature of the observation that is noise; None where there is none, or it does not stay where it is."""
 
@@ -173,11 +173,11 @@ def _flops(of_agent: Cost, evaluations: Sequence[dict[str, Any]], settings: dict
             {name: [line["connections"][name]] for name in of_agent.networks}, updates, settings
         )
 
-    found = [float(cost(evaluations[0], evaluations[0]["updates"]))]
+    flops = [float(cost(evaluations[0], evaluations[0]["updates"]))]
     for before, line in pairwise(evaluations):
         first, last = before["updates"], line["updates"]
-        found.append(found[-1] + sum(cost(one, last) - cost(one, first) for one in (before, line)) / 2)
-    return np.array(found, np.float64)
+        flops.append(flops[-1] + sum(cost(one, last) - cost(one, first) for one in (before, line)) / 2)
+    return np.array(flops, np.float64)
 
 
 def _topology(networks: Any) -> dict[str, Any]:
@@ -195,10 +195,10 @@ def _noise_from(train: dict[str, Any], settings: dict[str, Any], topologies: dic
     if not networks:
         return None
     features = min(int(network["shapes"][0][1]) for network in networks.values())  # others take actions too
-    found = settings.get("resample_noise_from")
-    if found is None and train["env"] == noisy.ID and not train["env_kwargs"].get("permute_every"):
-        found = noisy.real_features(features, float(train["env_kwargs"]["fraction"]))
-    return int(found) if found is not None and 0 < found < features else None
+    first = settings.get("resample_noise_from")
+    if first is None and train["env"] == noisy.ID and not train["env_kwargs"].get("permute_every"):
+        first = noisy.real_features(features, float(train["env_kwargs"]["fraction"]))
+    return int(first) if first is not None and 0 < first < features else None
 
 
 def _text(value: Any) -> str:
@@ -209,8 +209,8 @@ def _text(value: Any) -> str:
 
 def _candidates(path: Path) -> Iterator[Path]:
     """Yield the directories at and below a path that look like runs, by name; links are not followed."""
-    for found, directories, files in os.walk(path):
+    for directory, directories, files in os.walk(path):
         directories.sort()
         if "config.json" in files or "metrics.jsonl" in files:
             directories.clear()  # what is inside belongs to the run
-            yield Path(found)
+            yield Path(directory)

@@ -1,4 +1,4 @@
-"""The sweep file: TOML with lists of agents, environments and seeds, and any option of a run, varied or not.
+"""The sweep file: TOML with lists of agents, environments and seeds, and options of a run with one value or several.
 
 A named experiment is such a file that comes with the package, in `experiments/sweeps`.
 """
@@ -6,6 +6,7 @@ A named experiment is such a file that comes with the package, in `experiments/s
 from __future__ import annotations
 
 import itertools
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,19 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.agents import AGENTS
+from rewirl.experiments.sweep.names import LONGEST_LABEL
 from rewirl.hints import did_you_mean
-from rewirl.options.option import SweepError, checked, of_preset, options, takes_a_list
+from rewirl.options.option import AXES, Option, SweepError, options, unknown_option
+from rewirl.presets.lookup import preset
 
 EXPERIMENTS = Path(__file__).parents[1] / "sweeps"
 MOST_RUNS = 10_000
 
 _LISTS = ("agents", "envs", "seeds")
-_DESCRIPTION, _GROUPS, _WARM_UP, _PRESETS = "description", "runs", "warm_up_policy", "presets"
+_DESCRIPTION, _GROUPS, _WARM_UP, _PRESETS, _LABEL = "description", "runs", "warm_up_policy", "presets", "label"
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One run as a sweep file asks for it."""
+    """One run that a sweep file asks for."""
 
     agent: str
     env: str
@@ -36,6 +39,8 @@ class RunRequest:
     """The run whose policy chooses the first actions."""
     where: str = ""
     """File and part of it, for messages."""
+    label: str = ""
+    """Stands for the agent in the name of its directory; empty is the agent."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,12 @@ class Sweep:
 
 def experiments() -> dict[str, str]:
     """Return the named experiments with what their files say they are."""
-    found = {}
+    descriptions = {}
     for path in sorted(EXPERIMENTS.rglob("*.toml"), key=_in_order):
-        found[path.relative_to(EXPERIMENTS).with_suffix("").as_posix()] = str(_parsed(path).get(_DESCRIPTION, ""))
-    return found
+        descriptions[path.relative_to(EXPERIMENTS).with_suffix("").as_posix()] = str(
+            _parsed(path).get(_DESCRIPTION, "")
+        )
+    return descriptions
 
 
 def read_sweep(source: str, overrides: Mapping[str, Any] | None = None) -> Sweep:
@@ -98,16 +105,16 @@ def narrowed(sweep: Sweep, agents: Sequence[str] = (), envs: Sequence[str] = (),
         SweepError: the sweep has none of one of them.
     """
     kept = sweep.requests
-    for word, field_, chosen in (("agent", "agent", agents), ("environment", "env", envs), ("seed", "seed", seeds)):
-        there = dict.fromkeys(getattr(run, field_) for run in sweep.requests)
-        for one in chosen:
-            if one not in there:
+    for word, name, selected in (("agent", "agent", agents), ("environment", "env", envs), ("seed", "seed", seeds)):
+        available = dict.fromkeys(getattr(run, name) for run in sweep.requests)
+        for value in selected:
+            if value not in available:
                 raise SweepError(
-                    f"{sweep.name} has no {word} {one}; {did_you_mean(str(one), map(str, there))}. For others, copy "
-                    "its file"
+                    f"{sweep.name} has no {word} {value}; {did_you_mean(str(value), map(str, available))}. For others, "
+                    "copy its file"
                 )
-        if chosen:
-            kept = tuple(run for run in kept if getattr(run, field_) in chosen)
+        if selected:
+            kept = tuple(run for run in kept if getattr(run, name) in selected)
     if not kept:
         raise SweepError(f"{sweep.name} has no run with that agent, environment and seed together")
     return Sweep(sweep.name, sweep.description, kept)
@@ -131,13 +138,13 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 def _normalised(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return a table with underscores in its keys, for those who write options as on the command line."""
-    found: dict[str, Any] = {}
+    normalised: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
-        if name in found:
+        if name in normalised:
             raise SweepError(f"{where}: {key} is there twice")
-        found[name] = value
-    return found
+        normalised[name] = value
+    return normalised
 
 
 def _runs(
@@ -148,12 +155,13 @@ def _runs(
         yield from _of_presets(common, group, overrides, where)
         return
     agents, envs, seeds = (_list(both, name, where) for name in _LISTS)
-    chosen = {name: value for name, value in both.items() if name not in _LISTS}
+    label = _label(both, where)
+    options_in_file = {name: value for name, value in both.items() if name not in (*_LISTS, _LABEL)}
     for agent in agents:
         axes = {}
-        for name, raw in chosen.items():
+        for name, raw in options_in_file.items():
             if name in overrides:
-                _option(agent, name, where, _LISTS)
+                _option(agent, name, where, (*_LISTS, _LABEL))
                 axes[name] = [overrides[name]]
             elif name == _WARM_UP:
                 references = raw if isinstance(raw, list) else [raw]
@@ -173,15 +181,15 @@ def _runs(
                 if isinstance(reference, RunRequest):
                     source = RunRequest(reference.agent, env, seed, reference.options, None, reference.where)
                     rest = {name: value for name, value in options_.items() if name != _WARM_UP}
-                    yield RunRequest(agent, env, seed, rest, source, where)
+                    yield RunRequest(agent, env, seed, rest, source, where, label)
                 else:
-                    yield RunRequest(agent, env, seed, options_, None, where)
+                    yield RunRequest(agent, env, seed, options_, None, where, label)
 
 
 def _of_presets(
     common: Mapping[str, Any], group: Mapping[str, Any], overrides: Mapping[str, Any], where: str
 ) -> Iterable[RunRequest]:
-    """Yield the runs of presets, which say agent and environment; options of file and group go before theirs."""
+    """Yield the runs of presets, which say agent and environment; options of file and group override theirs."""
     both = {**common, **group}
     names = both.pop(_PRESETS)
     said = [name for name in ("agents", "envs") if name in (group if _PRESETS in group else both)]
@@ -191,45 +199,58 @@ def _of_presets(
         raise SweepError(f'{where}: presets must be a list of names, for example ["rlx2/td3/Ant-v5"], got {names!r}')
     for name in dict.fromkeys(names):
         try:
-            agent, env, preset = of_preset(name)
+            paper = preset(name)
         except ValueError as error:
             raise SweepError(f"{where}: {error}") from error
-        own = {key: list(value) if isinstance(value, tuple) else value for key, value in preset.items()}
+        own = {key: list(value) if isinstance(value, tuple) else value for key, value in paper.options.items()}
         shared = {key: value for key, value in common.items() if key != _PRESETS}
-        yield from _runs(shared, {**own, **both, "agents": [agent], "envs": [env]}, overrides, where)
+        own[_LABEL] = "-".join(name.split("/")[:-1])[:LONGEST_LABEL]
+        yield from _runs(shared, {**own, **both, "agents": [paper.agent], "envs": [paper.env]}, overrides, where)
+
+
+def _label(table: Mapping[str, Any], where: str) -> str:
+    label = table.get(_LABEL, "")
+    if not isinstance(label, str) or (
+        _LABEL in table and not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{LONGEST_LABEL - 1}}}", label)
+    ):
+        raise SweepError(
+            f'{where}: {_LABEL} must be a word of at most {LONGEST_LABEL} letters, digits and "_.-", such as "rigl"; '
+            f"got {label!r}"
+        )
+    return label
 
 
 def _list(table: Mapping[str, Any], name: str, where: str) -> list[Any]:
     example = {"agents": '["td3", "ds-td3"]', "envs": '["HalfCheetah-v5"]', "seeds": "[0, 1, 2]"}[name]
-    found = table.get(name)
+    listed = table.get(name)
     kind = int if name == "seeds" else str
-    if not isinstance(found, list) or not found or not all(type(item) is kind for item in found):
-        problem = "is missing" if found is None else f"must be a list of {kind.__name__}, got {found!r}"
+    if not isinstance(listed, list) or not listed or not all(type(item) is kind for item in listed):
+        problem = "is missing" if listed is None else f"must be a list of {kind.__name__}, got {listed!r}"
         raise SweepError(f"{where}: {name} {problem}; for example {name} = {example}")
     if name == "agents":
-        for agent in found:
+        for agent in listed:
             if agent not in AGENTS:
                 raise SweepError(f"{where}: unknown agent {agent!r}; {did_you_mean(agent, AGENTS)}")
-    if name == "seeds" and min(found) < 0:
-        raise SweepError(f"{where}: seeds must not be negative, got {min(found)}")
-    return list(dict.fromkeys(found))
+    if name == "seeds" and min(listed) < 0:
+        raise SweepError(f"{where}: seeds must not be negative, got {min(listed)}")
+    return list(dict.fromkeys(listed))
 
 
-def _option(agent: str, name: str, where: str, lists: Iterable[str]) -> Any:
-    known = options(agent)
+def _option(agent: str, name: str, where: str, lists: Iterable[str]) -> Option:
+    known = {key: option for key, option in options(agent).items() if key not in AXES}
     if name not in known:
-        raise SweepError(f"{where}: {agent} has no option {name!r}; {did_you_mean(name, [*lists, *known])}")
+        raise SweepError(f"{where}: {unknown_option(agent, name, [*lists, *known])}")
     return known[name]
 
 
 def _values(agent: str, name: str, raw: Any, where: str) -> list[Any]:
     """Return the values of an option: one, or each of a list. One value of hidden_sizes is a list itself."""
-    option = _option(agent, name, where, _LISTS)
-    several = isinstance(raw, list) and not (takes_a_list(option) and not any(isinstance(v, list) for v in raw))
+    option = _option(agent, name, where, (*_LISTS, _LABEL))
+    several = isinstance(raw, list) and not (option.takes_a_list and not any(isinstance(v, list) for v in raw))
     try:
-        return [checked(option, value) for value in (raw if several else [raw])]
+        return [option.value(value) for value in (raw if several else [raw])]
     except ValueError as error:
-        raise SweepError(f"{where}: {name} {error}") from error
+        raise SweepError(f"{where}: {error}") from error
 
 
 def _warm_up(raw: Any, common: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> str | RunRequest:
@@ -246,13 +267,13 @@ def _warm_up(raw: Any, common: Mapping[str, Any], overrides: Mapping[str, Any], 
         raise SweepError(f"{where}: unknown agent {raw['agent']!r}; {did_you_mean(str(raw['agent']), AGENTS)}")
     agent: str = raw["agent"]
     own = {name: value for name, value in _normalised(raw, where).items() if name != "agent"}
-    shared = {name: value for name, value in common.items() if name not in (*_LISTS, _WARM_UP)}
-    chosen: dict[str, Any] = {}
+    shared = {name: value for name, value in common.items() if name not in (*_LISTS, _WARM_UP, _LABEL)}
+    values_by_name: dict[str, Any] = {}
     for name, value in {**shared, **own}.items():
         if name == _WARM_UP:
             raise SweepError(f"{where}: a run that others wait for cannot wait for another one itself")
         values = _values(agent, name, value, where)
         if len(values) != 1:
             raise SweepError(f"{where}: {name} must have one value here, got {value!r}")
-        chosen[name] = values[0]
-    return RunRequest(agent, "", 0, {**chosen, **overrides}, None, where)
+        values_by_name[name] = values[0]
+    return RunRequest(agent, "", 0, {**values_by_name, **overrides}, None, where)

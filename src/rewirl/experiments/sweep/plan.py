@@ -1,31 +1,29 @@
-"""The runs of a sweep: their settings, their directories, what each waits for, and how far each is on disk."""
+"""The runs of a sweep: their settings and directories, which run each waits for, and how far each is on disk."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rewirl.agents import AgentConfig, agent_entry
 from rewirl.experiments.sweep.file import RunRequest
-from rewirl.options.option import INDIFFERENT, SweepError, differing, settings
+from rewirl.experiments.sweep.names import Directories, RunNames, names_of, same_run
+from rewirl.options.option import INDIFFERENT, SweepError
+from rewirl.options.resolve import resolve
+from rewirl.options.train import TrainConfig
 from rewirl.storage import strict_json
 from rewirl.storage.bundle import PREVIOUS
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
 from rewirl.storage.values import from_values, to_values
-from rewirl.training.config import TrainConfig
 from rewirl.training.progress import Silent
 from rewirl.training.resume import settings_of
 from rewirl.training.run import Run
-
-_LONGEST_NAME = 150
 
 
 @dataclass(frozen=True)
@@ -33,13 +31,19 @@ class PlannedRun:
     """One run of a sweep."""
 
     name: str
+    """That of its directory."""
     path: Path
     """Its directory, absolute."""
     config: TrainConfig
     agent_config: AgentConfig
     after: str | None = None
-    """Name of the run whose policy it starts from."""
-    where: str = ""
+    """Name of its source: the run whose policy it starts from."""
+    source_names: tuple[str, ...] = ()
+    """All names that the directory of its source may have."""
+    identity: str = field(default="", compare=False)
+    """The same for the same settings and seed, whatever its directory is called."""
+    where: str = field(default="", compare=False)
+    """File and part of it that asks for the run, for messages."""
 
     def values(self) -> dict[str, Any]:
         """Return it as JSON values, for another process."""
@@ -49,6 +53,7 @@ class PlannedRun:
             "train": to_values(self.config),
             "agent": to_values(self.agent_config),
             "after": self.after,
+            "source_names": list(self.source_names),
         }
 
     @classmethod
@@ -57,51 +62,54 @@ class PlannedRun:
 
         config = from_values(TrainConfig, values["train"])
         agent = from_values(agent_entry(config.agent).config, values["agent"])
-        return cls(values["name"], Path(values["path"]), config, agent, values["after"])
+        return cls(values["name"], Path(values["path"]), config, agent, values["after"], tuple(values["source_names"]))
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How far a run is, as its directory says without being locked."""
+    """How far a run is, read from its directory without a lock."""
 
     state: str
     """"new", "begun" or "finished"."""
     step: int
 
 
-def plan(wanted: Iterable[RunRequest], directory: Path) -> dict[str, PlannedRun]:
-    """Return the runs by name, each once, those that others wait for before them.
+def plan(requests: Iterable[RunRequest], directory: Path) -> dict[str, PlannedRun]:
+    """Return the runs by name, each once, source runs before the runs that wait for them.
 
     Args:
-        wanted: from a sweep file.
-        directory: where the run directories are.
+        requests: from a sweep file.
+        directory: where the run directories are. A run that has a directory there keeps it, whatever its name is.
 
     Raises:
         SweepError: a setting is impossible, or two different runs would have the same name.
     """
+    existing = Directories(directory)
     runs: dict[str, PlannedRun] = {}
+    planned: dict[str, tuple[PlannedRun, RunNames]] = {}
 
-    def add(want: RunRequest) -> PlannedRun:
-        after = None if want.warm_up is None else add(want.warm_up)
-        run = _planned(want, after, directory.absolute())
-        there = runs.setdefault(run.name, run)
-        if dataclasses.replace(there, where="") != dataclasses.replace(run, where=""):
-            raise SweepError(f"{want.where}: two different runs would both be called {run.name}")
-        return there
+    def add(request: RunRequest) -> tuple[PlannedRun, RunNames]:
+        source = None if request.warm_up is None else add(request.warm_up)
+        run, names = _planned(request, source, directory.absolute(), existing)
+        known, names = planned.setdefault(run.identity, (run, names))
+        other = runs.setdefault(known.name, known)
+        if known is not other or (known.config, known.agent_config) != (run.config, run.agent_config):
+            raise SweepError(f"{request.where}: two different runs would both be called {known.name}")
+        return known, names
 
-    for want in wanted:
-        add(want)
+    for request in requests:
+        add(request)
     return runs
 
 
 def check(runs: Iterable[PlannedRun]) -> None:
-    """Refuse what cannot be started: each environment is made once with each agent, and the directories are compared.
+    """Check that all runs can start: each environment is made once with each agent, and directories are compared.
 
     Raises:
         SweepError: an environment or agent cannot be made, or a directory holds another run; names which and why.
     """
     seen = set()
-    others: list[str] = []
+    conflicts: list[str] = []
     for run in runs:
         config = dataclasses.replace(
             run.config, seed=0, eval_every=0, warm_up_policy=None if run.after else run.config.warm_up_policy
@@ -110,20 +118,20 @@ def check(runs: Iterable[PlannedRun]) -> None:
         if key not in seen:
             seen.add(key)
             try:
-                with Run(config, run.agent_config, Silent()) as made:
-                    made.warm_up_with_policy()
+                with Run(config, run.agent_config, Silent()) as trial:
+                    trial.warm_up_with_policy()
             except (ValueError, PolicyError) as error:
                 raise SweepError(f"{run.where}: {run.name}: {error}") from error
-        others += other_settings(run)
-    if others:
+        conflicts += other_settings(run)
+    if conflicts:
         raise SweepError(
-            "\n  ".join(["these directories hold runs with other settings:", *others])
+            "\n  ".join(["these directories hold runs with other settings:", *conflicts])
             + "\nMove them away, or choose another --directory"
         )
 
 
 def other_settings(run: PlannedRun) -> list[str]:
-    """Return in which settings the run in a directory differs from the one wanted there; none if there is no run.
+    """Return in which settings the run in a directory differs from the planned one; empty if there is no run.
 
     Raises:
         SweepError: the directory is there, but is not that of a run.
@@ -168,41 +176,28 @@ def saved_step(path: Path) -> int | None:
     return max(steps, default=None)
 
 
-def _planned(want: RunRequest, after: PlannedRun | None, directory: Path) -> PlannedRun:
-    chosen = dict(want.options)
-    if after is not None:
-        chosen["warm_up_policy"] = str(after.path)
+def _planned(
+    request: RunRequest, source: tuple[PlannedRun, RunNames] | None, directory: Path, existing: Directories
+) -> tuple[PlannedRun, RunNames]:
+    options = dict(request.options)
+    if source is not None:
+        options["warm_up_policy"] = str(source[0].path)
     try:
-        config, agent_config = settings(want.agent, want.env, want.seed, chosen)
+        axes = {"agent": request.agent, "env": request.env, "seed": request.seed}
+        config, agent_config = resolve({"threads": 1, **options, **axes})
+        names = names_of(config, agent_config, request.label, None if source is None else source[1])
     except (TypeError, ValueError) as error:
-        raise SweepError(f"{want.where}: {want.agent} on {want.env}: {error}") from error
-    different = differing(config, agent_config)
-    if after is not None:
-        ending = f"-{after.config.seed}"
-        different["warm_up_policy"] = after.name.removeprefix(f"{_word(config.env)}-").removesuffix(ending)
-    parts = [_word(config.env), config.agent]
-    parts += [f"{name.replace('_', '-')}={_word(value)}" for name, value in different.items()]
-    name = "-".join(parts)
-    if len(name) > _LONGEST_NAME:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-        name = f"{name[: _LONGEST_NAME - 13]}-{digest}"
-    name = f"{name}-{config.seed}"
-    return PlannedRun(name, directory / name, config, agent_config, None if after is None else after.name, want.where)
-
-
-def _word(value: Any) -> str:
-    """Return a value as a part of a directory's name."""
-    if isinstance(value, (tuple, list)):
-        return ",".join(map(_word, value))
-    if isinstance(value, dict):
-        value = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        value = int(value)
-    return re.sub(r"[^A-Za-z0-9_.,=+-]+", "-", str(value)).strip("-")
+        raise SweepError(f"{request.where}: {request.agent} on {request.env}: {error}") from error
+    name = existing.find(names)
+    after, source_names = (None, ()) if source is None else (source[0].name, source[1].known)
+    run = PlannedRun(name, directory / name, config, agent_config, after, source_names, names.identity, request.where)
+    return run, names
 
 
 def _compared(config: TrainConfig, agent_config: AgentConfig, run: PlannedRun) -> dict[str, Any]:
     train = {name: value for name, value in to_values(config).items() if name not in INDIFFERENT}
     if run.after is not None and config.warm_up_policy is not None:
-        train["warm_up_policy"] = Path(config.warm_up_policy).name  # the directory of the sweep may have been moved
+        # The directory of the sweep may have been moved, and that of the source renamed.
+        name = Path(config.warm_up_policy).name
+        train["warm_up_policy"] = run.after if same_run(name, run.source_names) else name
     return {"train": train, "agent": to_values(agent_config)}

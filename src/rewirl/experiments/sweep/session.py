@@ -7,13 +7,14 @@ from collections.abc import Mapping
 
 from rewirl.experiments.sweep import deadline, table
 from rewirl.experiments.sweep.executor import Executor
+from rewirl.experiments.sweep.index import write_index
 from rewirl.experiments.sweep.plan import PlannedRun
 from rewirl.experiments.sweep.schedule import run_sweep
 from rewirl.training.signals import StopRequest
 
 
 def run_session(runs: Mapping[str, PlannedRun], executor: Executor, hours: float | None = None) -> int:
-    """Execute the runs that are not finished, and print what becomes of them.
+    """Execute the runs that are not finished, and print what becomes of them. Their directories get an index.
 
     Args:
         runs: by name, source runs before the runs that wait for them; checked.
@@ -30,8 +31,10 @@ def run_session(runs: Mapping[str, PlannedRun], executor: Executor, hours: float
         print(f"rewirl: {error}", file=sys.stderr)
         executor.close()
         return 1
+    _write_indices(runs)
     with StopRequest() as stop:
         rows = run_sweep(runs, executor, table.for_this_terminal(), lambda: bool(stop), until)
+    _write_indices(runs)
     print(table.summary(rows))
     if stop.signal is not None:
         print("stopped; the same command goes on")
@@ -48,3 +51,8 @@ def run_session(runs: Mapping[str, PlannedRun], executor: Executor, hours: float
     for row in failed:
         print(f"rewirl: {row.run.name} {row.state}: {row.reason}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _write_indices(runs: Mapping[str, PlannedRun]) -> None:
+    for directory in {run.path.parent for run in runs.values()}:
+        write_index(directory, [run for run in runs.values() if run.path.parent == directory])

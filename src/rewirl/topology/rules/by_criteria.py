@@ -1,4 +1,4 @@
-"""A rule that drops by one criterion and grows by another: all but static differ only in which."""
+"""A rule that drops by one criterion and grows by another; SET, RigL and Prune differ only in which."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from rewirl.topology.state import LayerState
 
 
 class ByCriteria(Rule):
-    """Drop by `config.drop` and grow by `config.grow`; the choice "paper" of either is what the class says."""
+    """Drop by `config.drop` and grow by `config.grow`; "paper" for either is the criterion that the class names."""
 
     drops: ClassVar[Drop]
-    """What the paper of the rule drops by."""
+    """Criterion of the rule's paper to drop by."""
 
     grows: ClassVar[Grow]
-    """What the paper of the rule grows by."""
+    """Criterion of the rule's paper to grow by."""
 
     def __init__(self, config: TopologyConfig) -> None:
-        """See Rule."""
+        """Look the criteria up."""
         super().__init__(config)
-        by = self.drops if config.drop == "paper" else config.drop
-        to = self.grows if config.grow == "paper" else config.grow
-        self._drop, self._grow, self._grow_score = drop.CRITERIA[by], grow.CRITERIA[to], grow.SCORES[to]
-        self.uses_gradient = by in drop.USING_GRADIENT or to in grow.USING_GRADIENT
+        drop_by = self.drops if config.drop == "paper" else config.drop
+        grow_by = self.grows if config.grow == "paper" else config.grow
+        self._drop = drop.CRITERIA[drop_by]
+        self._grow, self._grow_score = grow.CRITERIA[grow_by], grow.SCORES[grow_by]
+        self.uses_gradient = drop_by in drop.USING_GRADIENT or grow_by in grow.USING_GRADIENT
 
     def drop_score(self, state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Score the connections; see `rewirl.topology.drop`."""
+        """Score the connections by the criterion of `rewirl.topology.rules.drop`."""
         return self._drop(state, fraction, rng)
 
     def grow(
         self, state: LayerState, occupied: NDArray[np.int64], count: int, rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """Choose places; see `rewirl.topology.grow`."""
+        """Choose free indices by the criterion of `rewirl.topology.rules.grow`."""
         return self._grow(state, occupied, count, rng)
 
     def grow_score(self, state: LayerState, rng: np.random.Generator) -> NDArray[np.floating[Any]]:
-        """Score the places; see `rewirl.topology.grow`."""
+        """Score the weights of the matrix by the same criterion."""
         return self._grow_score(state, rng)

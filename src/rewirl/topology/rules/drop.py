@@ -1,4 +1,4 @@
-"""Which connections an event drops: scores, the lowest of which go."""
+"""Criteria to drop by: a score for each connection, the lowest of which are dropped."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from rewirl.topology.state import LayerState
 
 Criterion = Callable[[LayerState, float, np.random.Generator], NDArray[np.float64]]
-"""From the layer, the fraction to drop and a stream to the score of each connection, float64 [connections]."""
+"""From the layer, the fraction to drop and a random stream to the score of each connection, float64 [connections]."""
 
 
 def halves(state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Score for the drop of Sokar et al. 2022: half are the smallest positive, half the largest negative weights.
+    """Score for the drop of Sokar et al. 2022: half the smallest positive, half the largest negative weights.
 
-    Zeros are closest to zero and go first, the halves are of the rest, and the odd one is positive. When one sign runs
-    out the other goes on.
+    Zeros are dropped first, the halves are of the rest, and the odd one is positive. When one sign runs out the other
+    goes on.
 
     Returns:
         2 * rank from zero for positive, 2 * rank + 1 for negative weights, -1 for zeros.
@@ -35,7 +35,7 @@ def shares(state: LayerState, fraction: float, rng: np.random.Generator) -> NDAr
     Each share is rounded down. (The code itself compares with a threshold, which drops up to one more of each sign.)
 
     Returns:
-        -inf for what goes, +inf for what stays.
+        -inf for what is dropped, +inf for what stays.
     """
     scores = np.where(state.weights == 0, -np.inf, np.inf)
     for sign in (state.weights > 0, state.weights < 0):
@@ -45,18 +45,18 @@ def shares(state: LayerState, fraction: float, rng: np.random.Generator) -> NDAr
 
 
 def magnitude(state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Score by the absolute value of the weight, whatever its sign (Mocanu et al. 2018, Evci et al. 2020)."""
+    """Score by |w| (Han et al. 2015; Evci et al. 2020, "Drop criterion")."""
     return np.abs(state.weights).astype(np.float64)
 
 
 def sensitivity(state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Score by |weight * gradient|, what the loss would change without the connection, to first order (SNIP)."""
-    scores: NDArray[np.float64] = np.abs(state.weights * state.gradient_of_places(state.places)).astype(np.float64)
+    """Score by |w dL/dw|: to first order, what the loss L changes by without the connection (Lee et al. 2019, SNIP)."""
+    scores: NDArray[np.float64] = np.abs(state.weights * state.gradient_at(state.indices)).astype(np.float64)
     return scores
 
 
 def at_random(state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Score by a number drawn uniformly."""
+    """Score by a uniform random number."""
     return rng.random(len(state.weights))
 
 
@@ -71,11 +71,11 @@ CRITERIA: dict[str, Criterion] = {
 USING_GRADIENT = ("sensitivity",)
 
 
-def _outwards(weights: NDArray[np.float32], chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the indices of the chosen weights from zero outwards, equal ones in their order."""
-    indices: NDArray[np.int64] = np.flatnonzero(chosen)
-    magnitudes = np.abs(weights[indices])
+def _outwards(weights: NDArray[np.float32], included: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the positions of the included weights from zero outwards, equal ones in their order."""
+    positions: NDArray[np.int64] = np.flatnonzero(included)
+    magnitudes = np.abs(weights[positions])
     order = np.argsort(magnitudes)  # several times as fast as a stable sort, which only equal ones need
     if (np.diff(magnitudes[order]) == 0).any():
         order = np.argsort(magnitudes, kind="stable")
-    return indices[order]
+    return positions[order]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from difflib import get_close_matches
 from typing import Any
 
+from rewirl.hints import did_you_mean, nearest
 from rewirl.plugins import RAISED, import_module
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.rule import Rule
@@ -26,17 +26,13 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
             working directory too.
         config: the topology configuration of the run, handed to the rule.
 
-    Returns:
-        The rule.
-
     Raises:
-        ValueError: there is no such rule; the message says what is near or what is wrong with it.
+        ValueError: there is no such rule; the message names the nearest, or says what is wrong with the class.
     """
     module_name, colon, class_name = RULES.get(name, name).partition(":")
     if not (module_name and colon and class_name):
-        near = get_close_matches(name.lower(), RULES, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"no rule {name!r}; {hint}There are {', '.join(RULES)}, and package.module:Class for your own")
+        hint = did_you_mean(name.lower(), RULES)
+        raise ValueError(f"no rule {name!r}; {hint}, and package.module:Class for your own")
     try:
         module = import_module(module_name)
     except (ImportError, TypeError) as error:  # TypeError: a relative name such as .mine
@@ -45,14 +41,13 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
         raise ValueError(
             f"the rule {name!r}: importing {module_name} raised {type(error).__name__}: {error}"
         ) from error
-    found: Any = getattr(module, class_name, None)
-    if found is None:
-        near = get_close_matches(class_name, dir(module), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"the rule {name!r}: {module_name} has no {class_name!r}{hint}")
-    if not (inspect.isclass(found) and issubclass(found, Rule)):
+    kind: Any = getattr(module, class_name, None)
+    if kind is None:
+        hint = nearest(class_name, dir(module)).rstrip()
+        raise ValueError(f"the rule {name!r}: {module_name} has no {class_name!r}{hint and f'; {hint}'}")
+    if not (inspect.isclass(kind) and issubclass(kind, Rule)):
         raise ValueError(f"the rule {name!r}: {class_name} is not a subclass of rewirl.topology.Rule")
-    if inspect.isabstract(found):
-        missing = ", ".join(sorted(found.__abstractmethods__))
+    if inspect.isabstract(kind):
+        missing = ", ".join(sorted(kind.__abstractmethods__))
         raise ValueError(f"the rule {name!r}: {class_name} has yet to define {missing}")
-    return found(config)
+    return kind(config)

@@ -16,10 +16,10 @@ class Static(Rule):
 
     def drop_score(self, state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
         """Score every connection +inf: it stays in any case."""
-        return np.full(len(state.places), np.inf)
+        return np.full(len(state.indices), np.inf)
 
     def grow(
         self, state: LayerState, occupied: NDArray[np.int64], count: int, rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """Return no place; nothing is ever dropped that could be grown elsewhere."""
+        """Return no index: nothing is dropped that could be grown elsewhere."""
         return np.empty(0, dtype=np.int64)

@@ -1,14 +1,14 @@
-"""Of the report: what the paper claims, and what the runs show."""
+"""Report section: what the paper claims, and what the runs show."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from rewirl.experiments.report import published
+from rewirl.experiments.report.aggregates import Estimate
 from rewirl.experiments.report.document import Block, Heading, Table, Text
 from rewirl.experiments.report.judge import Finding
 from rewirl.experiments.report.sections.words import interval, percent, signed, signed_area
-from rewirl.experiments.report.statistics import Estimate
 
 
 def claims(findings: Sequence[Finding]) -> list[Block]:
@@ -22,13 +22,13 @@ def claims(findings: Sequence[Finding]) -> list[Block]:
         return [*blocks, Text("The paper claims nothing about these agents and environments together.")]
     rows = []
     for finding in findings:
-        found = finding.estimate
+        estimate = finding.estimate
         rows.append(
             [
                 _claim_in_words(finding),
                 finding.env,
                 _verdict(finding),
-                "-" if found is None else _measured(finding, found),
+                "-" if estimate is None else _measured(finding, estimate),
                 f"{finding.runs[0]} and {finding.runs[1]}",
                 "-" if not finding.step else f"{finding.step:,}",
             ]
@@ -66,8 +66,8 @@ def _claim_in_words(finding: Finding) -> str:
     return f"{claim.agent} has a higher {what} than {claim.other}"
 
 
-def _measured(finding: Finding, found: Estimate) -> str:
+def _measured(finding: Finding, estimate: Estimate) -> str:
     if finding.claim.measure == "share":
-        return interval(found, percent)
+        return interval(estimate, percent)
     unit = signed if finding.claim.measure == "final" else signed_area
-    return "difference " + interval(found, unit)
+    return "difference " + interval(estimate, unit)

@@ -1,4 +1,4 @@
-"""Of the report: sparse agents beside their dense ones, on one environment and across several."""
+"""Report section: sparse agents compared with dense ones, on one environment and across several."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.experiments.report import figures, statistics
+from rewirl.experiments.report import aggregates, figures
 from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text
-from rewirl.experiments.report.groups import Group, dense_of
 from rewirl.experiments.report.judge import WINDOW, common_step, difference, share_of_steps, stream
 from rewirl.experiments.report.run_data import RunData
+from rewirl.experiments.report.run_groups import RunGroup, dense_of
 from rewirl.experiments.report.sections.words import area, mean_if_all, percent, probability, signed, signed_area, sure
 
 
-def with_dense_ones(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
+def with_dense_ones(groups: Sequence[RunGroup]) -> list[tuple[RunGroup, RunGroup]]:
     """Return each sparse group with the dense one that differs by the least options.
 
     Args:
@@ -42,7 +42,7 @@ def _differing(one: dict[str, Any], other: dict[str, Any]) -> int:
     return sum(key not in one or key not in other or one[key] != other[key] for key in {*one, *other})
 
 
-def improvement_table(env: str, pairs: Sequence[tuple[Group, Group]]) -> Table:
+def improvement_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Table:
     """Return by how much sparse agents are better than dense ones, and how probably.
 
     Args:
@@ -56,8 +56,8 @@ def improvement_table(env: str, pairs: Sequence[tuple[Group, Group]]) -> Table:
         finals = one.finals(step), other.finals(step)
         counted = min(map(len, finals))
         samples = [[values] for values in finals]
-        of_pairs = statistics.estimate(statistics.IMPROVEMENT, *samples, rng=rng)
-        of_iqm = statistics.estimate(statistics.difference_of(statistics.IQM), *samples, rng=rng)
+        of_pairs = aggregates.estimate(aggregates.IMPROVEMENT, *samples, rng=rng)
+        of_iqm = aggregates.estimate(aggregates.difference_of(aggregates.IQM), *samples, rng=rng)
         rows.append(
             [
                 f"{one.label} over {other.label}",
@@ -85,7 +85,7 @@ def improvement_table(env: str, pairs: Sequence[tuple[Group, Group]]) -> Table:
     )
 
 
-def reach_table(env: str, pairs: Sequence[tuple[Group, Group]]) -> Table:
+def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Table:
     """Return when sparse agents reach the final return of dense ones.
 
     Args:
@@ -128,7 +128,7 @@ def reach_table(env: str, pairs: Sequence[tuple[Group, Group]]) -> Table:
     )
 
 
-def across(groups: Sequence[Group], environments: Sequence[str], style: figures.Style) -> list[Block]:
+def across(groups: Sequence[RunGroup], environments: Sequence[str], style: figures.Style) -> list[Block]:
     """Return the section on all environments together, empty if there is one.
 
     Args:
@@ -160,17 +160,17 @@ def across(groups: Sequence[Group], environments: Sequence[str], style: figures.
             [
                 label,
                 ", ".join(family["sparse"]),
-                sure(statistics.estimate(statistics.IQM, samples[0], rng=rng), counted, area),
-                sure(statistics.estimate(statistics.MEAN, samples[0], rng=rng), counted, area),
-                sure(statistics.estimate(statistics.IMPROVEMENT, *samples, rng=rng), counted, probability),
+                sure(aggregates.estimate(aggregates.IQM, samples[0], rng=rng), counted, area),
+                sure(aggregates.estimate(aggregates.MEAN, samples[0], rng=rng), counted, area),
+                sure(aggregates.estimate(aggregates.IMPROVEMENT, *samples, rng=rng), counted, probability),
             ]
         )
         top = max(1.2, 1.05 * max(task.max() for sample in samples for task in sample))
         thresholds = np.linspace(0, top, 121)
         for name, sample in ((label, samples[0]), (dense, samples[1])):
             if name not in series:
-                low, high = statistics.interval(statistics.profile_at(thresholds), sample, rng=rng, replicates=2000)
-                series[name] = (thresholds, statistics.performance_profile(sample, thresholds), low, high)
+                low, high = aggregates.interval(aggregates.profile_at(thresholds), sample, rng=rng, replicates=2000)
+                series[name] = (thresholds, aggregates.performance_profile(sample, thresholds), low, high)
     if not rows:
         text = "No sparse agent can be compared with its dense one, in positive returns, on two environments or more."
         return [*blocks, Text(text)]
@@ -203,4 +203,4 @@ def at_step(run: RunData, column: str, step: int) -> float:
 
 
 def _time(run: RunData, times: NDArray[Any], level: float, step: int) -> float:
-    return statistics.time_to_reach(times.astype(np.float64), run.until(step), level, WINDOW)
+    return aggregates.time_to_reach(times.astype(np.float64), run.until(step), level, WINDOW)

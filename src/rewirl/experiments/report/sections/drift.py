@@ -1,4 +1,4 @@
-"""Of the report: how the topology drifts."""
+"""Report section: how the topology drifts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from rewirl.experiments.report import figures
 from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text
-from rewirl.experiments.report.groups import Group
 from rewirl.experiments.report.run_data import RunData
+from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.sections.words import STEPS, runs_in_words, unit_of
 
 _BEGIN = {"noise": "Noise begins", "actions": "Actions begin"}
 
 
-def drift(groups: Sequence[Group], environments: Sequence[str]) -> list[Block]:
+def drift(groups: Sequence[RunGroup], environments: Sequence[str]) -> list[Block]:
     """Return the section on how the topology drifts.
 
     Args:
@@ -40,7 +40,7 @@ def drift(groups: Sequence[Group], environments: Sequence[str]) -> list[Block]:
     return blocks
 
 
-def _density_table(env: str, groups: Sequence[Group]) -> Table:
+def _density_table(env: str, groups: Sequence[RunGroup]) -> Table:
     rows = []
     for item in groups:
         run = next(run for run in item.runs if run.topologies)
@@ -65,7 +65,7 @@ def _density_table(env: str, groups: Sequence[Group]) -> Table:
     )
 
 
-def _drift_of(item: Group) -> list[Block]:
+def _drift_of(item: RunGroup) -> list[Block]:
     runs = [run for run in item.runs if run.topologies]
     common = sorted(set.intersection(*(set(run.topologies) for run in runs)))
     if not common:
@@ -148,7 +148,7 @@ def _together(kinds: dict[str, str]) -> str:
 
 
 def _noise_figure(
-    item: Group, runs: Sequence[RunData], common: Sequence[int], noise: int, observations: int, kinds: dict[str, str]
+    item: RunGroup, runs: Sequence[RunData], common: Sequence[int], noise: int, observations: int, kinds: dict[str, str]
 ) -> list[Block]:
     """Draw the connections of real features and of noise, as Grooten et al. 2023 do."""
     series: dict[str, list[NDArray[np.float64]]] = {}

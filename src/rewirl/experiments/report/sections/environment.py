@@ -1,4 +1,4 @@
-"""Of the report: the runs on one environment, as curves and tables."""
+"""Report section: the runs on one environment, as curves and tables."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.experiments.report import figures, published, statistics
+from rewirl.experiments.report import aggregates, figures, published
 from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text
-from rewirl.experiments.report.groups import Group
 from rewirl.experiments.report.judge import stream
 from rewirl.experiments.report.run_data import RunData
+from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.sections.comparison import at_step, improvement_table, reach_table, with_dense_ones
 from rewirl.experiments.report.sections.words import STEPS, TIMES, area, bounds, interval, runs_in_words, unit_of
 
@@ -20,7 +20,7 @@ SMOOTH = 5
 """Evaluations in the running mean of a drawn curve."""
 
 
-def on_environment(env: str, groups: Sequence[Group], style: figures.Style) -> list[Block]:
+def on_environment(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[Block]:
     """Return the section on one environment.
 
     Args:
@@ -40,7 +40,7 @@ def on_environment(env: str, groups: Sequence[Group], style: figures.Style) -> l
     return blocks
 
 
-def _curves(env: str, groups: Sequence[Group], style: figures.Style) -> list[Block]:
+def _curves(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[Block]:
     steps = max(item.total for item in groups)
     seconds = max(float(run.seconds[-1]) for item in groups for run in item.runs)
     axes: list[tuple[str, str, Callable[[RunData], NDArray[Any]], float, str]] = [
@@ -73,25 +73,25 @@ def _curves(env: str, groups: Sequence[Group], style: figures.Style) -> list[Blo
         svg = figures.lines(series, thin, style, axis, "evaluation return")
         blocks.append(Figure(svg, title, alt))
     rng = stream("points", env)
-    places = {
-        item.label: (item.parameters / 1e3, statistics.estimate(statistics.MEAN, [item.finals()], rng=rng))
+    positions = {
+        item.label: (item.parameters / 1e3, aggregates.estimate(aggregates.MEAN, [item.finals()], rng=rng))
         for item in groups
     }
     alt = f"Final return on {env} against the connections of actor and critics, with 95% intervals: " + "; ".join(
-        f"{label}: {at:,.0f} thousand, {interval(found)}" for label, (at, found) in places.items()
+        f"{label}: {at:,.0f} thousand, {interval(estimate)}" for label, (at, estimate) in positions.items()
     )
-    svg = figures.points(places, style, "connections (thousands)", "final return")
+    svg = figures.points(positions, style, "connections (thousands)", "final return")
     return [*blocks, Figure(svg, "Return against connections", alt + ".")]
 
 
-def _final_table(env: str, groups: Sequence[Group]) -> Table:
+def _final_table(env: str, groups: Sequence[RunGroup]) -> Table:
     rows = []
     rng = stream("final", env)
     for item in groups:
         finals, areas = item.finals(), item.areas() / 5000
         paper = published.number(item.preset, env)
         counted = len(finals)
-        of_mean = statistics.estimate(statistics.MEAN, [finals], rng=rng)
+        of_mean = aggregates.estimate(aggregates.MEAN, [finals], rng=rng)
         rows.append(
             [
                 item.label,
@@ -99,12 +99,12 @@ def _final_table(env: str, groups: Sequence[Group]) -> Table:
                 str(counted),
                 f"{np.mean(finals):,.0f} ± {np.std(finals):,.0f}",
                 bounds(of_mean, counted),
-                f"{statistics.iqm([finals]):,.0f}",
+                f"{aggregates.iqm([finals]):,.0f}",
                 "-"
                 if paper is None
                 else f"{paper.final:,.0f}" + ("" if paper.final_std is None else f" ± {paper.final_std:,.0f}"),
                 f"{np.mean(areas):.3f} ± {np.std(areas):.3f}",
-                bounds(statistics.estimate(statistics.MEAN, [areas], rng=rng), counted, area),
+                bounds(aggregates.estimate(aggregates.MEAN, [areas], rng=rng), counted, area),
                 "-" if paper is None else f"{paper.lca:.3f}",
             ]
         )
@@ -128,7 +128,7 @@ def _final_table(env: str, groups: Sequence[Group]) -> Table:
     )
 
 
-def _cost_table(env: str, groups: Sequence[Group]) -> Table:
+def _cost_table(env: str, groups: Sequence[RunGroup]) -> Table:
     rows = []
     for item in groups:
         full = item.full()

@@ -1,4 +1,4 @@
-"""Of the report: what was run and how, what is missing, and how the numbers are made."""
+"""Report sections: what was run and how, what is missing, and how the numbers are computed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from rewirl.experiments.report import published
 from rewirl.experiments.report.document import Block, Code, Heading, Items, Table, Text
-from rewirl.experiments.report.groups import Group, command, label_of, shared_options
 from rewirl.experiments.report.judge import WINDOW, Finding
 from rewirl.experiments.report.run_data import RunData
+from rewirl.experiments.report.run_groups import RunGroup, command, label_of, shared_options
 
 Problems = Sequence[tuple[Path, str]]
 """Directories that could not be read, with the reason."""
 
 
-def what_was_run(groups: Sequence[Group]) -> list[Block]:
+def what_was_run(groups: Sequence[RunGroup]) -> list[Block]:
     """Return the section on what was run, and how.
 
     Args:
@@ -40,8 +40,8 @@ def what_was_run(groups: Sequence[Group]) -> list[Block]:
     blocks: list[Block] = [
         Heading("What was run, and how"),
         Table(
-            "Runs with the same settings but for the seed are one group; its label names the options that differ from "
-            "the paper's. The numbers below are of the runs that have all the steps named here.",
+            "Runs that differ only by seed form a group. Its label names the options that differ from the paper's. The "
+            "numbers below are of the runs that have all the steps named here.",
             ["agent", "environment", "seeds", "steps", "state", "shorter runs, not counted", "connections"],
             rows,
         ),
@@ -68,7 +68,7 @@ def what_was_run(groups: Sequence[Group]) -> list[Block]:
             ["runs", "versions", "revision", "machine"],
             [[str(len(of)), *key] for key, of in _by(runs, _made_with).items()],
         ),
-        Text("Each command makes one run again; the same seed on the same kind of processor gives the same numbers."),
+        Text("Each command repeats one run; the same seed on the same kind of processor gives the same numbers."),
         Code("\n".join(command(run) for run in runs)),
     ]
     return blocks
@@ -86,7 +86,7 @@ def _made_with(run: RunData) -> tuple[str, str, str]:
 
 
 def missing(
-    groups: Sequence[Group], problems: Problems, left_out: Problems, findings: Sequence[Finding]
+    groups: Sequence[RunGroup], problems: Problems, left_out: Problems, findings: Sequence[Finding]
 ) -> list[Block]:
     """Return the section on what is missing of the paper's seeds, steps and environments.
 
@@ -128,7 +128,7 @@ def missing(
     if absent:
         items.append(f"Environments of the paper without any run: {', '.join(absent)}.")
     blocks: list[Block] = [Heading("What is missing")]
-    blocks.append(Items(list(dict.fromkeys(items))) if items else Text("Nothing of the paper's seeds and steps."))
+    blocks.append(Items(list(dict.fromkeys(items))) if items else Text("All of the paper's seeds and steps are here."))
     if problems or left_out:
         blocks += [
             Heading("Directories that were left out", 3),
@@ -138,9 +138,9 @@ def missing(
 
 
 def how() -> list[Block]:
-    """Return the section on how the numbers are made."""
+    """Return the section on how the numbers are computed."""
     return [
-        Heading("How the numbers are made"),
+        Heading("How the numbers are computed"),
         Items(
             [
                 "Return: undiscounted sum of rewards of an evaluation episode without exploration noise, mean over the "
@@ -160,7 +160,7 @@ def how() -> list[Block]:
 
 
 def _by(runs: Sequence[RunData], key: Callable[[RunData], Any]) -> dict[Any, list[RunData]]:
-    found: dict[Any, list[RunData]] = {}
+    sorted_runs: dict[Any, list[RunData]] = {}
     for run in runs:
-        found.setdefault(key(run), []).append(run)
-    return found
+        sorted_runs.setdefault(key(run), []).append(run)
+    return sorted_runs

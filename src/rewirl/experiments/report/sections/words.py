@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.experiments.report.aggregates import Estimate
 from rewirl.experiments.report.run_data import RunData
-from rewirl.experiments.report.statistics import Estimate
 
 STEPS = (("millions", 1e6), ("thousands", 1e3))
 TIMES = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
@@ -35,25 +35,25 @@ def unit_of(
     return f"{name} ({word})", of, unit
 
 
-def bounds(found: Estimate, runs: int, show: Callable[[float], str] = lambda value: f"{value:,.0f}") -> str:
-    """Return an interval, if there are runs enough to have one.
+def bounds(estimate: Estimate, runs: int, show: Callable[[float], str] = lambda value: f"{value:,.0f}") -> str:
+    """Return an interval, if there are enough runs to have one.
 
     Args:
-        found: the estimate.
-        runs: how many the estimate is of; with 1 there is no interval.
+        estimate: with its interval.
+        runs: how many it is of; with 1 there is no interval.
         show: how a bound is written.
     """
-    return f"{show(found.low)} to {show(found.high)}" if runs > 1 else "one run"
+    return f"{show(estimate.low)} to {show(estimate.high)}" if runs > 1 else "one run"
 
 
-def sure(found: Estimate, runs: int, show: Callable[[float], str]) -> str:
-    """Return an estimate with its interval, if there are runs enough to have one; arguments as for `bounds`."""
-    return interval(found, show) if runs > 1 else f"{show(found.value)} (one run)"
+def sure(estimate: Estimate, runs: int, show: Callable[[float], str]) -> str:
+    """Return an estimate with its interval, if there are enough runs to have one; arguments as for `bounds`."""
+    return interval(estimate, show) if runs > 1 else f"{show(estimate.value)} (one run)"
 
 
-def interval(found: Estimate, show: Callable[[float], str] = lambda value: f"{value:,.0f}") -> str:
+def interval(estimate: Estimate, show: Callable[[float], str] = lambda value: f"{value:,.0f}") -> str:
     """Return an estimate with its interval; arguments as for `bounds`."""
-    return f"{show(found.value)} ({show(found.low)} to {show(found.high)})"
+    return f"{show(estimate.value)} ({show(estimate.low)} to {show(estimate.high)})"
 
 
 def area(value: float) -> str:

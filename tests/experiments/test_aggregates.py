@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from rewirl.experiments.report import statistics as st
+from rewirl.experiments.report import aggregates as st
 
 SHAPES = [(1, 1), (3, 1), (2, 5), (5, 5), (10, 3), (7, 26)]
 

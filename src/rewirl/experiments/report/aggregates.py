@@ -1,4 +1,4 @@
-"""What a few runs say about an agent: point estimates, and how far to trust them (Agarwal et al. 2021).
+"""Aggregates of scores over runs and tasks, with bootstrap intervals (Agarwal et al. 2021).
 
 Scores are one number per run, in one array per task: a matrix [runs, tasks], or, where tasks have different numbers of
 runs, a sequence over the tasks of arrays [runs of the task].
@@ -20,7 +20,7 @@ Statistic = Callable[..., Floats]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with the interval in which it lies with 95% confidence, as far as so many runs can say."""
+    """A number with its 95% confidence interval."""
 
     value: float
     low: float
@@ -68,7 +68,7 @@ def probability_of_improvement(scores: Scores, others: Scores) -> float:
         others: of the agent compared with, the same tasks.
 
     Raises:
-        ValueError: the tasks are not as many.
+        ValueError: the numbers of tasks differ.
     """
     first, second = _tasks(scores), _tasks(others)
     if len(first) != len(second):
@@ -105,7 +105,7 @@ def interval(
         statistic: one of `MEAN`, `IQM`, `IMPROVEMENT`, `difference_of` and `profile_at`.
         samples: for each of its arguments the scores, float64 [runs, tasks], or per task [runs].
         rng: draws the runs.
-        replicates: how many times.
+        replicates: number of bootstrap samples.
         confidence: of the interval.
 
     Returns:
@@ -132,20 +132,20 @@ def estimate(statistic: Statistic, *samples: Scores, rng: np.random.Generator, r
         statistic: as for `interval`.
         samples: for each of its arguments the scores, float64 [runs, tasks], or per task [runs].
         rng: draws the runs.
-        replicates: how many times.
+        replicates: number of bootstrap samples.
     """
     low, high = interval(statistic, *samples, rng=rng, replicates=replicates)
     return Estimate(float(statistic(*map(_tasks, samples))), float(low), float(high))
 
 
 def time_to_reach(times: Floats, returns: Floats, level: float, window: int = 10) -> float:
-    """Return when a run first has a return of `level`, measured as its final return is.
+    """Return when the return of a run first reaches `level`, measured as its final return is.
 
     Args:
         times: steps or seconds of each evaluation, float64 [evaluations].
         returns: R(t), float64 [evaluations].
         level: of return.
-        window: over how many evaluations the mean is taken; there are none before so many.
+        window: evaluations in a mean; the first mean is after as many evaluations.
 
     Returns:
         The time of the first evaluation at which the mean of the last `window` is at least `level`; infinity if there

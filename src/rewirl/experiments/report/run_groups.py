@@ -1,4 +1,4 @@
-"""Runs that differ by nothing but their seed, and what they show together."""
+"""Groups of runs that differ only by their seed, and what they show together."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from rewirl.agents import AGENTS
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
 from rewirl.experiments.report.run_data import RunData
-from rewirl.presets import lookup as presets
+from rewirl.options.resolve import agent_settings
+from rewirl.options.train import TrainConfig
+from rewirl.presets.sokar import SOFT_TARGETS
 from rewirl.storage.values import to_values
-from rewirl.training.config import TrainConfig
 
 # Settings of a run that change nothing of what is learnt, and those that every group has of its own.
 _IMMATERIAL = {
@@ -33,7 +34,7 @@ _IMMATERIAL = {
 
 
 @dataclass(frozen=True)
-class Group:
+class RunGroup:
     """Runs of one agent with the same settings on one environment."""
 
     env: str
@@ -84,7 +85,7 @@ class Group:
         return [run.seed for run in self.runs]
 
 
-def group(runs: Sequence[RunData]) -> tuple[list[Group], list[tuple[RunData, str]]]:
+def group_runs(runs: Sequence[RunData]) -> tuple[list[RunGroup], list[tuple[RunData, str]]]:
     """Sort runs into groups.
 
     Args:
@@ -94,14 +95,14 @@ def group(runs: Sequence[RunData]) -> tuple[list[Group], list[tuple[RunData, str
         The groups by environment and label; and the runs left out, with the reason: of two runs with the same settings
         and seed, the longer one counts.
     """
-    found: dict[tuple[str, str, str], dict[int, RunData]] = {}
+    runs_by_seed: dict[tuple[str, str, str], dict[int, RunData]] = {}
     options: dict[tuple[str, str, str], dict[str, Any]] = {}
     left_out = []
     for run in runs:
         own = options_of(run)
         key = (run.env, run.agent, json.dumps(own, sort_keys=True))
         options[key] = own
-        same = found.setdefault(key, {})
+        same = runs_by_seed.setdefault(key, {})
         other = same.get(run.seed)
         if other is not None:
             run, other = (run, other) if run.last > other.last else (other, run)
@@ -109,13 +110,13 @@ def group(runs: Sequence[RunData]) -> tuple[list[Group], list[tuple[RunData, str
         same[run.seed] = run
     shared = shared_options(list(options.values()))
     groups = []
-    for key, same in found.items():
+    for key, same in runs_by_seed.items():
         env, agent, _ = key
-        soft = agent == "sac" and options[key] == presets.SOFT_TARGETS
+        soft = agent == "sac" and options[key] == SOFT_TARGETS
         preset = "sac-soft" if soft else None if options[key] else agent
         differing = {name: value for name, value in options[key].items() if name not in shared}
         label = preset or label_of(agent, differing)
-        groups.append(Group(env, agent, label, preset, options[key], tuple(same[seed] for seed in sorted(same))))
+        groups.append(RunGroup(env, agent, label, preset, options[key], tuple(same[seed] for seed in sorted(same))))
     rank = {agent: number for number, agent in enumerate(AGENTS)}
     return sorted(groups, key=lambda item: (item.env, rank.get(item.agent, len(rank)), item.label)), left_out
 
@@ -140,7 +141,7 @@ def options_of(run: RunData) -> dict[str, Any]:
     """
     defaults: dict[str, Any] = {}
     if run.agent in AGENTS:
-        defaults = _flat(to_values(presets.agent_config(run.agent, run.env)))
+        defaults = _flat(to_values(agent_settings(run.agent, run.env)))
     options = {
         key: value for key, value in _flat(run.settings).items() if key not in defaults or defaults[key] != value
     }
@@ -151,7 +152,7 @@ def options_of(run: RunData) -> dict[str, Any]:
         if key not in _IMMATERIAL and (key not in usual or usual[key] != value)
     }
     policy = run.record["config"].get("warm_up_policy")
-    if isinstance(policy, dict) and "warm_up_policy" in options:  # each seed has its own, made in the same way
+    if isinstance(policy, dict) and "warm_up_policy" in options:  # each seed has its own, trained in the same way
         options["warm_up_policy"] = f"{policy.get('agent')} of {policy.get('step')} steps"
     return options
 
@@ -163,11 +164,11 @@ def label_of(agent: str, options: dict[str, Any]) -> str:
         agent: its name.
         options: see `options_of`.
     """
-    shown = dict(options)
+    labelled = dict(options)
     for one, other in (("topology.sparsity", "topology.lambdas"), ("topology.lambdas", "topology.sparsity")):
-        if shown.get(one) is not None and shown.get(other, 0) is None:
-            del shown[other]  # the one replaces the other
-    words = [f"{key.rpartition('.')[2].replace('_', '-')} {_shown(value)}" for key, value in shown.items()]
+        if labelled.get(one) is not None and labelled.get(other, 0) is None:
+            del labelled[other]  # the one replaces the other
+    words = [f"{key.rpartition('.')[2].replace('_', '-')} {_text(value)}" for key, value in labelled.items()]
     return ", ".join([agent, *words])
 
 
@@ -199,7 +200,7 @@ def dense_of(agent: str) -> str | None:
     return None
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 

@@ -24,7 +24,8 @@ class TrainConfig:
     the same of SAC: sac, static-sac, ds-sac."""
 
     env: str = "HalfCheetah-v5"
-    """Gymnasium id of the environment. Its observations and actions must be Box spaces; they are flattened."""
+    """Gymnasium id of the environment. It observes a Box, or a Dict or Tuple of Boxes, which are flattened; its actions
+    are a Box with bounds, or Discrete for an agent that takes them."""
 
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Arguments for the environment as a JSON object, for instance '{"forward_reward_weight": 2}'."""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from rewirl.seeding import generator
-from rewirl.topology import random_empty_places, random_places, random_topology
-from rewirl.topology.places import distinct
+from rewirl.topology import random_free_indices, random_indices, random_topology
+from rewirl.topology.indices import distinct
 
 
 @given(seed=st.integers(0, 1000), total=st.integers(0, 400), share=st.floats(0, 1))
@@ -42,11 +42,11 @@ def test_every_set_is_equally_likely(count):
 @given(
     seed=st.integers(0, 1000), total=st.integers(1, 300), occupied_share=st.floats(0, 1), grown_share=st.floats(0, 1)
 )
-def test_random_empty_places_are_empty_distinct_and_so_many(seed, total, occupied_share, grown_share):
+def test_random_free_indices_are_empty_distinct_and_so_many(seed, total, occupied_share, grown_share):
     rng = generator(seed, "t")
     occupied = distinct(rng, int(occupied_share * total), total)
     count = int(grown_share * (total - len(occupied)))
-    grown = random_empty_places(occupied, total, count, rng)
+    grown = random_free_indices(occupied, total, count, rng)
     assert grown.dtype == np.int64
     assert len(grown) == count
     assert (np.diff(grown) > 0).all()
@@ -54,39 +54,39 @@ def test_random_empty_places_are_empty_distinct_and_so_many(seed, total, occupie
     assert not np.isin(grown, occupied).any()
 
 
-def test_random_empty_places_takes_all_that_are_empty_and_refuses_more():
+def test_random_free_indices_takes_all_that_are_empty_and_refuses_more():
     occupied = np.array([0, 1, 4, 9])
-    assert random_empty_places(occupied, 10, 6, generator(0, "t")).tolist() == [2, 3, 5, 6, 7, 8]
-    with pytest.raises(ValueError, match="cannot draw 7 distinct places out of 6"):
-        random_empty_places(occupied, 10, 7, generator(0, "t"))
+    assert random_free_indices(occupied, 10, 6, generator(0, "t")).tolist() == [2, 3, 5, 6, 7, 8]
+    with pytest.raises(ValueError, match="cannot draw 7 distinct indices out of 6"):
+        random_free_indices(occupied, 10, 7, generator(0, "t"))
 
 
-def test_random_empty_places_is_uniform_over_the_empty_places_and_over_pairs_of_them():
+def test_random_free_indices_is_uniform_over_the_free_indices_and_over_pairs_of_them():
     rng = generator(5, "t")
     occupied = np.array([0, 3, 4, 5, 9])
     pairs, observed = np.unique(
-        [random_empty_places(occupied, 11, 2, rng) for _ in range(15_000)], axis=0, return_counts=True
+        [random_free_indices(occupied, 11, 2, rng) for _ in range(15_000)], axis=0, return_counts=True
     )
-    assert len(pairs) == 15  # all pairs of the six empty places
+    assert len(pairs) == 15  # all pairs of the six free indices
     assert chisquare(observed).pvalue > 1e-3
 
 
-def test_random_places_is_erdos_renyi_each_place_with_the_same_probability_and_a_binomial_count():
+def test_random_indices_is_erdos_renyi_each_index_with_the_same_probability_and_a_binomial_count():
     rng = generator(1, "t")
     draws, density, shape = 6000, 0.3, (3, 7)
-    sets = [random_places(shape, density, rng) for _ in range(draws)]
-    counts = np.array([len(places) for places in sets])
+    sets = [random_indices(shape, density, rng) for _ in range(draws)]
+    counts = np.array([len(indices) for indices in sets])
     assert counts.mean() == pytest.approx(21 * density, abs=4 * np.sqrt(21 * 0.21 / draws))
     assert counts.var() == pytest.approx(21 * 0.21, rel=0.1)
     assert chisquare(np.bincount(np.concatenate(sets), minlength=21)).pvalue > 1e-3
 
 
-def test_random_places_at_the_ends_and_beyond():
-    assert random_places((4, 5), 0.0, generator(0, "t")).tolist() == []
-    assert random_places((4, 5), 1.0, generator(0, "t")).tolist() == list(range(20))
+def test_random_indices_at_the_ends_and_beyond():
+    assert random_indices((4, 5), 0.0, generator(0, "t")).tolist() == []
+    assert random_indices((4, 5), 1.0, generator(0, "t")).tolist() == list(range(20))
     for density in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="density"):
-            random_places((4, 5), density, generator(0, "t"))
+            random_indices((4, 5), density, generator(0, "t"))
 
 
 def test_random_topology_is_none_where_dense_and_the_same_for_the_same_stream():
@@ -107,11 +107,11 @@ def test_random_topology_refuses_a_layer_that_got_no_connection():
 def test_a_large_first_topology_takes_memory_for_its_connections_only():
     tracemalloc.start()
     try:
-        (places,) = random_topology([(4096, 4096)], [0.01], generator(0, "t"))
+        (indices,) = random_topology([(4096, 4096)], [0.01], generator(0, "t"))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert len(places) == pytest.approx(167_772, rel=0.02)
+    assert len(indices) == pytest.approx(167_772, rel=0.02)
     assert peak < 40 * len(
-        places
+        indices
     )  # 8 bytes a connection and the copies of a sort; a mask of bytes has 100 a connection

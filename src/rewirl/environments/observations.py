@@ -1,0 +1,187 @@
+"""Observations: a Box, or Dicts and Tuples of Boxes to any depth, and the vector that networks get of them.
+
+The vector has the parts one after the other: those of a Dict in the order of its space (sorted by key, where Gymnasium
+was given a plain dict), those of a Tuple in theirs, and the numbers of a Box in C order, row by row. It is
+the vector of `gymnasium.spaces.flatten`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.saved import LIMIT, count, shown
+
+DEEPEST = 16
+"""Levels of Dicts and Tuples inside each other that are read."""
+
+
+class ObservationError(ValueError):
+    """An observation is not what its space says; the message begins with the part of it that is not."""
+
+
+@dataclass(frozen=True)
+class BoxShape:
+    """Numbers in an array of one shape."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return prod(self.shape)
+
+    def parts(self, observation: Any, name: str) -> Iterator[tuple[str, tuple[int, ...], Any]]:
+        """Yield itself; see `Observations`."""
+        yield name, self.shape, observation
+
+    def values(self) -> dict[str, Any]:
+        """Return the shape as JSON values."""
+        return {"box": list(self.shape)}
+
+    def __str__(self) -> str:
+        """Say what it is, for a message."""
+        return f"Box{self.shape}"
+
+
+@dataclass(frozen=True)
+class DictShape:
+    """Parts by name, in the order in which the vector has them."""
+
+    named: tuple[tuple[str, Observations], ...]
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return sum(part.size for _, part in self.named)
+
+    def parts(self, observation: Any, name: str) -> Iterator[tuple[str, tuple[int, ...], Any]]:
+        """Yield the Boxes in it; see `Observations`."""
+        keys = [key for key, _ in self.named]
+        if not isinstance(observation, Mapping):
+            raise ObservationError(f"{name} is no dict of {', '.join(map(repr, keys))}, it is {_what(observation)}")
+        if len(observation) != len(keys) or any(key not in observation for key in keys):
+            missing = [key for key in keys if key not in observation]
+            more = [key for key in observation if key not in keys]
+            raise ObservationError(
+                f"{name} must have the keys {', '.join(map(repr, keys))}"
+                + (f"; it lacks {', '.join(map(repr, missing))}" if missing else "")
+                + (f"; it has {shown(more[0])} besides" if more else "")
+            )
+        for key, part in self.named:
+            yield from part.parts(observation[key], f"{name}[{key!r}]")
+
+    def values(self) -> dict[str, Any]:
+        """Return names and parts as JSON values, in pairs: their order counts."""
+        return {"dict": [[key, part.values()] for key, part in self.named]}
+
+    def __str__(self) -> str:
+        """Say what it is, for a message."""
+        return f"Dict({', '.join(f'{key!r}: {part}' for key, part in self.named)})"
+
+
+@dataclass(frozen=True)
+class TupleShape:
+    """Parts in their order."""
+
+    items: tuple[Observations, ...]
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return sum(part.size for part in self.items)
+
+    def parts(self, observation: Any, name: str) -> Iterator[tuple[str, tuple[int, ...], Any]]:
+        """Yield the Boxes in it; see `Observations`."""
+        if not isinstance(observation, tuple | list) or len(observation) != len(self.items):
+            raise ObservationError(f"{name} is no tuple of {len(self.items)} parts, it is {_what(observation)}")
+        for index, part in enumerate(self.items):
+            yield from part.parts(observation[index], f"{name}[{index}]")
+
+    def values(self) -> dict[str, Any]:
+        """Return the parts as JSON values."""
+        return {"tuple": [part.values() for part in self.items]}
+
+    def __str__(self) -> str:
+        """Say what it is, for a message."""
+        return f"Tuple({', '.join(map(str, self.items))})"
+
+
+Observations = BoxShape | DictShape | TupleShape
+"""The shape of observations. `parts(observation, name)` yields, for every Box in one, what a message calls it, its
+shape and the array, in the order of the vector; an ObservationError says where an observation has another structure."""
+
+
+def flatten(space: Observations, observation: Any) -> tuple[NDArray[np.float32], bool]:
+    """Return one observation, or a batch of them, as vectors.
+
+    Args:
+        space: the shape of an observation.
+        observation: as the environment has it; in a batch every array has one more dimension, the first.
+
+    Returns:
+        float32 [batch, size], contiguous, and whether it was a batch; one observation is a batch of 1.
+
+    Raises:
+        ObservationError: an array has another shape, or holds no numbers; the message says which.
+    """
+    columns: list[NDArray[np.float32]] = []
+    batches: dict[int | None, str] = {}
+    for name, shape, value in space.parts(observation, "observation"):
+        try:
+            array = np.asarray(value, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise ObservationError(f"{name} is not an array of numbers ({error})") from error
+        batched = array.ndim == len(shape) + 1
+        if (array.shape[1:] if batched else array.shape) != shape:
+            name = "an observation" if name == "observation" else f"{name} of an observation"
+            raise ObservationError(
+                f"{name} has shape {shape} and a batch ({', '.join(map(str, ('batch', *shape)))}), got {array.shape}"
+            )
+        batches.setdefault(len(array) if batched else None, name)
+        columns.append(array.reshape(len(array) if batched else 1, -1 if array.size else prod(shape)))
+    if len(batches) > 1:
+        (one, first), (other, second), *_ = batches.items()
+        sizes = ["one observation" if size is None else f"a batch of {size}" for size in (one, other)]
+        raise ObservationError(f"{first} is {sizes[0]}, but {second} is {sizes[1]}")
+    together = columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
+    return np.ascontiguousarray(together), None not in batches
+
+
+def from_values(saved: Any, depth: int = 0) -> Observations:
+    """Return the shape of observations that `values` described.
+
+    Args:
+        saved: JSON values.
+        depth: levels above it.
+
+    Raises:
+        ValueError: it is no such description; the message says what is wrong.
+    """
+    if not isinstance(saved, Mapping) or len(saved) != 1 or depth > DEEPEST:
+        raise ValueError(f"the observation space is {shown(saved)}, which is not a Box, a Dict or a Tuple of these")
+    ((kind, parts),) = saved.items()
+    if not isinstance(parts, list) or kind not in ("box", "dict", "tuple") or (not parts and kind != "box"):
+        raise ValueError(f"the observation space has the part {shown(saved)}, which is not a Box, a Dict or a Tuple")
+    if kind == "box":
+        shape = tuple(count(length, "a length in the observation space") for length in parts)
+        if not 0 < prod(shape) < LIMIT:
+            raise ValueError(f"the observation space has a part of shape {shown(shape)}")
+        return BoxShape(shape)
+    if kind == "tuple":
+        return TupleShape(tuple(from_values(part, depth + 1) for part in parts))
+    if not all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in parts):
+        raise ValueError(f"the observation space has the Dict {shown(parts)}, which is no list of names and parts")
+    if len({name for name, _ in parts}) != len(parts):
+        raise ValueError("the observation space has a Dict in which a name occurs twice")
+    return DictShape(tuple((name, from_values(part, depth + 1)) for name, part in parts))
+
+
+def _what(value: Any) -> str:
+    """Return what a value is in a few words."""
+    return f"{len(value)} parts" if isinstance(value, tuple | list) else f"of type {type(value).__name__}"

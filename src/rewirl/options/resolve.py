@@ -1,0 +1,128 @@
+"""From what was asked for to settings: one way for the command line, Python, sweeps, presets and benchmarks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from rewirl.agents import AgentConfig, agent_entry
+from rewirl.options.option import AXES, INDIFFERENT, options, unknown_option
+from rewirl.options.train import TrainConfig
+from rewirl.presets import lookup
+from rewirl.storage.values import exactly
+
+_UNNAMED = (*AXES, *INDIFFERENT, "env_module")
+AMOUNTS = ("sparsity", "lambdas", "layer_sparsities")
+"""Options that say how many connections there are."""
+
+
+class Settings(NamedTuple):
+    """All that decides a run."""
+
+    run: TrainConfig
+    agent: AgentConfig
+    """The agent's settings, topology included."""
+
+
+def resolve(request: Mapping[str, Any]) -> Settings:
+    """Return the settings that somebody asked for.
+
+    Where the request is silent, a preset decides if one is named; then Sokar et al. for their agents and environments;
+    then the agent's entry in the registry; then the defaults of the settings.
+
+    Args:
+        request: values by option name, as far as they differ from the defaults; each stands for the option's type
+            exactly. `preset` is the name of a preset, which says agent and environment too.
+
+    Raises:
+        ValueError: an option is unknown, or its value impossible; or values do not go together.
+    """
+    asked = dict(request)
+    name = exactly(str | None, asked.pop("preset", None), "preset")
+    preset: Mapping[str, Any] = {}
+    if name is not None:
+        said = lookup.preset(name)
+        for axis, value in (("agent", said.agent), ("env", said.env)):
+            if asked.setdefault(axis, value) != value:
+                raise ValueError(f"preset {name} is for {axis} {value}, not {asked[axis]}; leave one out")
+        preset = said.options
+    agent = exactly(str, asked.setdefault("agent", TrainConfig.agent), "agent")
+    env = exactly(str, asked.setdefault("env", TrainConfig.env), "env")
+    known, entry = options(agent), agent_entry(agent)
+    values = {field.name: getattr(entry.topology, field.name) for field in dataclasses.fields(entry.topology)}
+    for layer in (lookup.defaults(agent, env), preset, asked):
+        checked = {}
+        for option, value in layer.items():
+            if option not in known:
+                raise unknown_option(agent, option, known)
+            checked[option] = known[option].value(value)
+        _make_room(values, checked)
+        values |= checked
+    of = {part: {n: v for n, v in values.items() if known[n].part == part} for part in ("run", "agent", "topology")}
+    topology = type(entry.topology)(**of["topology"])
+    return Settings(TrainConfig(**of["run"]), entry.config(topology=topology, **of["agent"]))
+
+
+def agent_settings(agent: str, env: str, **request: Any) -> AgentConfig:
+    """Return the settings of an agent in an environment, as `resolve` does.
+
+    Args:
+        agent: its name in the registry.
+        env: the environment's id, such as "HalfCheetah-v5".
+        **request: values by option name, as far as they differ from the defaults.
+
+    Raises:
+        ValueError: there is no such agent or option, or a value is impossible.
+    """
+    return resolve({"agent": agent, "env": env, **request}).agent
+
+
+def changed(config: TrainConfig, **values: Any) -> TrainConfig:
+    """Return the settings of a run with other values for some options.
+
+    Raises:
+        ValueError: a value is impossible; names the option.
+    """
+    known = options(config.agent)
+    return dataclasses.replace(config, **{name: known[name].value(value) for name, value in values.items()})
+
+
+def differing(config: TrainConfig, agent_config: AgentConfig) -> dict[str, Any]:
+    """Return the options in which a run differs from the defaults of its agent and environment, in a fixed order.
+
+    Left out are those that change nothing that is learnt or measured, and what is None.
+    """
+    defaults = resolve({"agent": config.agent, "env": config.env}).agent
+    pairs = ((config, TrainConfig()), (agent_config, defaults), (agent_config.topology, defaults.topology))
+    return {
+        field.name: getattr(own, field.name)
+        for own, usual in pairs
+        for field in dataclasses.fields(own)
+        if field.name not in (*_UNNAMED, "topology")
+        and getattr(own, field.name) not in (None, getattr(usual, field.name))
+    }
+
+
+def _make_room(values: dict[str, Any], asked: Mapping[str, Any]) -> None:
+    """Take out of the values so far what is said in another way now.
+
+    Raises:
+        ValueError: two options say how many connections there are, or one spreads what is not asked for.
+    """
+    ways = [name for name in AMOUNTS if asked.get(name) is not None]
+    if len(ways) > 1:
+        raise ValueError(f"{' and '.join(ways)} both say how many connections there are; give one of them")
+    if (
+        asked.get("distribution", values["distribution"]) != values["distribution"]
+        and not ways
+        and (values["lambdas"], values["layer_sparsities"]) != (None, None)
+    ):
+        raise ValueError(
+            "distribution spreads a sparsity over the layers, but lambdas or layer_sparsities are the default here; "
+            "give sparsity too"
+        )
+    if "sparsity" in ways:
+        values["lambdas"] = None
+    if "sparsity" in ways or "lambdas" in ways:
+        values["layer_sparsities"] = None

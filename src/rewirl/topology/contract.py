@@ -1,0 +1,96 @@
+"""What a rule must be given and must return; a fault names the rule and what it did."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.topology.rule import Rule
+from rewirl.topology.state import LayerState
+
+
+def in_order(state: LayerState) -> tuple[NDArray[np.int64], LayerState]:
+    """Return a layer with its connections in the order of their indices, checked.
+
+    Args:
+        state: the layer, its connections in any order.
+
+    Returns:
+        The position of each connection in `state`, int64 [connections], and the sorted layer.
+
+    Raises:
+        ValueError: indices are out of range, or one is there twice.
+        FloatingPointError: weights are not finite: training has diverged.
+    """
+    order = np.argsort(state.indices)
+    ordered = LayerState(state.shape, state.indices[order], state.weights[order], state.compute_gradient)
+    indices = ordered.indices
+    if len(indices):
+        if indices[0] < 0 or indices[-1] >= state.total or (np.diff(indices) == 0).any():
+            raise ValueError(
+                f"the indices of a layer of shape {state.shape} must be distinct and in [0, {state.total})"
+            )
+        if not np.isfinite(ordered.weights).all():
+            raise FloatingPointError(f"a layer of shape {state.shape} has weights that are not finite")
+    return order, ordered
+
+
+def checked_drop_scores(rule: Rule, returned: Any, state: LayerState) -> NDArray[np.float64]:
+    """Return what `Rule.drop_score` returned, as float64 [connections].
+
+    Raises:
+        ValueError: it is not a number for each connection.
+    """
+    scores: NDArray[np.float64] = np.asarray(returned, dtype=np.float64)
+    if scores.shape != state.indices.shape:
+        _fail(rule, f"drop_score must return one score per connection, {state.indices.shape}, got {scores.shape}")
+    if np.isnan(scores).any():
+        _fail(rule, "drop_score returned a score that is NaN")
+    return scores
+
+
+def checked_grow_scores(rule: Rule, returned: Any, state: LayerState) -> NDArray[np.float64]:
+    """Return what `Rule.grow_score` returned, as float64 [n_out * n_in].
+
+    Raises:
+        ValueError: it is not a number for each weight of the matrix.
+    """
+    scores = np.asarray(returned, dtype=np.float64).reshape(-1)
+    if scores.shape != (state.total,) or np.isnan(scores).any():
+        _fail(rule, f"grow_score must return a number for each of {state.total} weights, got {scores.shape}")
+    return scores
+
+
+def checked_growth(
+    rule: Rule, returned: Any, state: LayerState, occupied: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    """Return what `Rule.grow` returned, sorted, int64 [count].
+
+    Args:
+        rule: to name in a fault.
+        returned: by it.
+        state: the layer.
+        occupied: indices where no connection may grow, int64, sorted.
+        count: how many are to grow.
+
+    Raises:
+        ValueError: it is not that many distinct free indices.
+    """
+    returned = np.asarray(returned)
+    if returned.dtype.kind not in "iu" or returned.shape != (count,):
+        _fail(rule, f"grow must return {count} indices as integers, got {returned.dtype} of shape {returned.shape}")
+    grown: NDArray[np.int64] = np.sort(returned.astype(np.int64))
+    if grown[0] < 0 or grown[-1] >= state.total:
+        _fail(rule, f"grow must return indices in [0, {state.total}), got {grown[0]} to {grown[-1]}")
+    if (np.diff(grown) == 0).any():
+        _fail(rule, "grow returned an index twice")
+    if (np.searchsorted(occupied, grown, side="left") != np.searchsorted(occupied, grown, side="right")).any():
+        _fail(rule, "grow returned an index that is occupied")
+    return grown
+
+
+def _fail(rule: Rule, fault: str) -> NoReturn:
+    kind = type(rule)
+    raise ValueError(f"the rule {kind.__module__}:{kind.__qualname__} broke its contract: {fault}")
