@@ -14,12 +14,12 @@ from rewirl.agents import AGENTS, SACConfig, agent_entry, load_policy, make_agen
 from rewirl.cli import inspection
 from rewirl.experiments.report import document, report
 from rewirl.experiments.report.run_data import find_runs
+from rewirl.options.train import TrainConfig
 from rewirl.presets import lookup as presets
 from rewirl.replay import Replay
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.values import to_values
 from rewirl.topology import TopologyConfig
-from rewirl.training.config import TrainConfig
 from rewirl.training.drift import Drift
 from rewirl.training.loop import connections
 

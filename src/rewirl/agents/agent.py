@@ -13,6 +13,9 @@ from rewirl.agents.cost import Cost
 from rewirl.nn import SparseMLP
 from rewirl.replay import Replay
 
+Action = NDArray[np.float32] | int
+"""Of a Box: float32 [action], each in [-1, 1]. Of a Discrete space: the number of the choice, from 0 on."""
+
 
 class Agent(Protocol):
     """An agent that learns from a replay memory; it knows no environment."""
@@ -44,12 +47,8 @@ class Agent(Protocol):
     def config(self) -> AgentConfig:
         """Its settings."""
 
-    def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return an action with exploration noise for an observation float32 [observation].
-
-        Returns:
-            float32 [action] in [-1, 1], or an int of a Discrete space.
-        """
+    def explore(self, observation: NDArray[np.float32]) -> Action:
+        """Return an action with exploration noise for an observation float32 [observation]."""
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         """Return actions without noise for float32 [batch, observation]; changes no state.

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.agents.agent import Action
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.networks import Networks
@@ -87,7 +88,7 @@ class Learner(ABC, Generic[Config]):
         """Take networks to compute with, at the start and whenever a state is loaded; return the policy they make."""
 
     @abstractmethod
-    def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+    def explore(self, observation: NDArray[np.float32]) -> Action:
         """Return an action for training; see `Agent`."""
 
     @abstractmethod
