@@ -14,8 +14,8 @@ from rewirl.agents import AGENTS, SACConfig, agent_entry, load_policy, make_agen
 from rewirl.cli import inspection
 from rewirl.experiments.report import document, report
 from rewirl.experiments.report.run_data import find_runs
+from rewirl.options.resolve import agent_settings
 from rewirl.options.train import TrainConfig
-from rewirl.presets import lookup as presets
 from rewirl.replay import Replay
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.values import to_values
@@ -126,7 +126,7 @@ def test_the_rest_of_the_house_knows_it_by_its_line():
         agent_entry("discrete-sak")
     with pytest.raises(TypeError, match="discrete-sac takes settings of DiscreteSACConfig, got SACConfig"):
         make_agent("discrete-sac", SACConfig(), 2, CHOICES, 0)
-    config = presets.agent_config("discrete-sac", "CartPole-v1", gamma=0.9)
+    config = agent_settings("discrete-sac", "CartPole-v1", gamma=0.9)
     assert config == DiscreteSACConfig(gamma=0.9, topology=ENTRY.topology)
     agent = make(policy_every=2)
     told = inspection.describe(agent, total_timesteps=101)
