@@ -5,102 +5,12 @@
 #include <stdexcept>
 #include <string>
 
-#include "cpu.hpp"
+#include "kernels/cpu.hpp"
 
 namespace rewirl {
 
-Blocking blocking(int64_t rows, int64_t columns, int64_t connections) {
-  const int panel_rows = kernels().panel_rows;
-  constexpr int64_t kSmallest = 64, kLargest = 65536;  // column indices within a block are 16 bits
-  // Below this density the columns of a panel rarely have two connections, and small groups cost more than they share.
-  const bool panels = panel_rows > 1 && rows >= panel_rows && connections * 100 >= 15 * rows * columns;
-  // Fewer connections per row and block, and loading and storing the accumulators dominates.
-  const int64_t enough = panels ? 16 : 8;
-  int64_t block = kSmallest;
-  while (block < columns && block < kLargest && connections * block < enough * rows * columns) block *= 2;
-  return {panels ? panel_rows : 1, static_cast<int>(std::min(block, std::max<int64_t>(columns, 1)))};
-}
-
-namespace {
-
-constexpr int64_t kFewStarts = int64_t{1} << 22;
-
-// The positions in `order`, sorted by key[position] in [0, keys); equal ones stay in their order.
-std::vector<uint32_t> sorted_by(const std::vector<int32_t>& key, int32_t keys, const std::vector<uint32_t>& order) {
-  std::vector<uint32_t> cursor(static_cast<size_t>(keys) + 1, 0), sorted(order.size());
-  for (int32_t k : key) ++cursor[static_cast<size_t>(k) + 1];
-  for (size_t i = 0; i < static_cast<size_t>(keys); ++i) cursor[i + 1] += cursor[i];
-  for (uint32_t position : order) sorted[cursor[static_cast<size_t>(key[position])]++] = position;
-  return sorted;
-}
-
-std::vector<uint32_t> counted(size_t n) {
-  std::vector<uint32_t> order(n);
-  std::iota(order.begin(), order.end(), 0u);
-  return order;
-}
-
-}  // namespace
-
-template <class Visit>
-void Index::each(const Visit& visit) const {
-  const SparseMatrix m = view();
-  const uint32_t* begin = m.start;
-  for (int32_t b = 0; b < blocks; ++b)
-    for (int32_t p = 0; p < m.panels(); ++p)
-      for (int32_t pattern = 1; pattern <= m.patterns(); ++pattern, ++begin) {
-        int32_t rows_of[kPanelRows], count = 0;
-        for (int32_t r = 0; r < panel; ++r)
-          if (pattern >> r & 1) rows_of[count++] = p * panel + r;
-        for (uint32_t k = begin[0]; k < begin[1];)
-          for (int32_t i = 0; i < count; ++i, ++k) visit(source.size() ? source[k] : k, rows_of[i], b * block + column[k]);
-      }
-}
-
-Index Index::build(int32_t rows, int32_t columns, const std::vector<int32_t>& row, const std::vector<int32_t>& column,
-                   std::vector<uint32_t>& order) {
-  const size_t n = row.size();
-  const Blocking chosen = blocking(rows, columns, static_cast<int64_t>(n));
-  Index index;
-  index.rows = rows;
-  index.columns = columns;
-  index.panel = chosen.panel;
-  index.block = chosen.block;
-  index.blocks = std::max(1, static_cast<int32_t>((int64_t{columns} + index.block - 1) / index.block));
-  const int32_t panels = index.view().panels(), patterns = index.view().patterns();
-  // Sizes from a file may be enormous with hardly a connection behind them: there is no index of so much emptiness.
-  const int64_t starts = static_cast<int64_t>(index.blocks) * panels * patterns;
-  if (starts > std::max(kFewStarts, 4 * static_cast<int64_t>(n)) || starts >= int64_t{1} << 31)
-    throw std::invalid_argument("a sparse layer of " + std::to_string(rows) + " outputs and " + std::to_string(columns) +
-                                " inputs, or the other way round, has too few connections for its size");
-  const int32_t cells = index.blocks * panels;
-  std::vector<int32_t> cell(n);  // its (block, panel)
-  for (size_t k = 0; k < n; ++k) cell[k] = column[k] / index.block * panels + row[k] / index.panel;
-  order = sorted_by(cell, cells, sorted_by(column, columns, sorted_by(row, rows, counted(n))));
-  std::vector<int32_t> group(n);  // its (block, panel, pattern)
-  for (size_t begin = 0; begin < n;) {
-    const uint32_t first = order[begin];
-    size_t end = begin;
-    int32_t pattern = 0;
-    for (; end < n && cell[order[end]] == cell[first] && column[order[end]] == column[first]; ++end) {
-      const int32_t bit = 1 << row[order[end]] % index.panel;
-      if (pattern & bit)
-        throw std::invalid_argument("place " + std::to_string(static_cast<int64_t>(row[order[end]]) * columns + column[order[end]]) +
-                                    " is given twice");
-      pattern |= bit;
-    }
-    for (; begin < end; ++begin) group[order[begin]] = cell[first] * patterns + pattern - 1;
-  }
-  order = sorted_by(group, cells * patterns, order);
-  index.start = Buffer<uint32_t>(static_cast<size_t>(cells) * patterns + 1);
-  for (int32_t g : group) ++index.start[static_cast<size_t>(g) + 1];
-  for (size_t s = 1; s < index.start.size(); ++s) index.start[s] += index.start[s - 1];
-  index.column = Buffer<uint16_t>(n);
-  for (size_t k = 0; k < n; ++k) index.column[k] = static_cast<uint16_t>(column[order[k]] % index.block);
-  return index;
-}
-
-Layer::Layer(int32_t n_in, int32_t n_out, const int64_t* places, size_t connections, const float* initial, bool trainable)
+Layer::Layer(int32_t n_in, int32_t n_out, const int64_t* places, size_t connections, const float* initial,
+             bool trainable)
     : n_in_(n_in), n_out_(n_out), dense_(places == nullptr), trainable_(trainable) {
   values = Buffer<float>(connections);
   if (dense_) {
@@ -152,8 +62,10 @@ void Layer::build(const int64_t* places, size_t n, std::vector<uint32_t>& order)
 
 std::vector<int64_t> Layer::places() const {
   std::vector<int64_t> result(connections());
-  if (dense_) std::iota(result.begin(), result.end(), int64_t{0});
-  else index_.each([&](uint32_t k, int32_t r, int32_t c) { result[k] = static_cast<int64_t>(r) * n_in_ + c; });
+  if (dense_)
+    std::iota(result.begin(), result.end(), int64_t{0});
+  else
+    index_.each([&](uint32_t k, int32_t r, int32_t c) { result[k] = static_cast<int64_t>(r) * n_in_ + c; });
   return result;
 }
 
@@ -178,7 +90,8 @@ void Layer::forward(const float* x, float* y, int vectors, bool relu, Part part)
 void Layer::input_gradient(const float* dy, float* dx, int vectors, int32_t from, const float* gates, Part part) const {
   const Epilogue epilogue = gates ? Epilogue::gate : Epilogue::none;
   const size_t width = static_cast<size_t>(kLane) * vectors;
-  const int begin = from + static_cast<int>(part.begin(n_in_ - from)), end = from + static_cast<int>(part.end(n_in_ - from));
+  const int begin = from + static_cast<int>(part.begin(n_in_ - from)),
+            end = from + static_cast<int>(part.end(n_in_ - from));
   float* out = dx + static_cast<size_t>(begin - from) * width;
   if (dense_)
     kernels().gemm(end - begin, n_out_, values.data() + begin, 1, n_in_, dy, out, vectors, nullptr, epilogue,
@@ -196,8 +109,8 @@ void Layer::connection_gradient(const float* dy, const float* x, int vectors, bo
   } else {
     kernels().sddmm(index_.view(), dy, x, gradient.data(), vectors, begin, end, accumulate);
   }
-  kernels().row_sums(end - begin, dy + static_cast<size_t>(begin) * kLane * vectors, bias_gradient.data() + begin, vectors,
-                     accumulate);
+  kernels().row_sums(end - begin, dy + static_cast<size_t>(begin) * kLane * vectors, bias_gradient.data() + begin,
+                     vectors, accumulate);
 }
 
 void Layer::arrange() {
@@ -213,7 +126,9 @@ void Layer::act(const float* x, float* y, bool relu) {
     return kernels().spmv(index_.in_order(), in_order(), x, y, bias.data(), relu);
   }
   if (!dense_ && !acting_current_) {
-    const auto place = [&](int32_t r, int32_t c) { return static_cast<size_t>(r) * static_cast<size_t>(n_in_) + static_cast<size_t>(c); };
+    const auto place = [&](int32_t r, int32_t c) {
+      return static_cast<size_t>(r) * static_cast<size_t>(n_in_) + static_cast<size_t>(c);
+    };
     if (acting_.size() == 0) acting_ = Buffer<float>(static_cast<size_t>(n_in_) * static_cast<size_t>(n_out_));
     if (acting_.size() > ~uint32_t{0}) {
       index_.each([&](uint32_t k, int32_t r, int32_t c) { acting_[place(r, c)] = values[k]; });
@@ -229,24 +144,25 @@ void Layer::act(const float* x, float* y, bool relu) {
   kernels().gemv(n_out_, n_in_, dense_ ? values.data() : acting_.data(), x, y, bias.data(), relu);
 }
 
-// Whether a single sample is computed with a dense copy: for panels there is no other way, and reading zeros is faster than
-// gathering, up to 16 places for a connection in the second-level cache and 8 beyond.
+// Whether a single sample is computed with a dense copy: for panels there is no other way, and reading zeros is faster
+// than gathering, up to 16 places for a connection in the second-level cache and 8 beyond.
 bool Layer::acts_densely() const {
   if (dense_) return false;
   const size_t total = static_cast<size_t>(n_in_) * static_cast<size_t>(n_out_);
   return index_.panel > 1 || total <= (total <= size_t{1} << 18 ? 16 : 8) * connections();
 }
 
-void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown,
-                   uint32_t step) {
+void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown, uint32_t step) {
   if (dense_ && n_grown > 0) throw std::invalid_argument("a dense layer has no empty place to grow a connection in");
   if (dense_ && n_dropped == 0) return;
-  if (!trainable_) throw std::invalid_argument("a layer of a target network follows its online layer; it is not rewired");
+  if (!trainable_)
+    throw std::invalid_argument("a layer of a target network follows its online layer; it is not rewired");
   const size_t n = connections();
   std::vector<char> keep(n, 1);
   for (size_t i = 0; i < n_dropped; ++i) {
     if (dropped[i] < 0 || static_cast<size_t>(dropped[i]) >= n || !keep[static_cast<size_t>(dropped[i])])
-      throw std::invalid_argument("dropped connection " + std::to_string(dropped[i]) + " is out of range or named twice");
+      throw std::invalid_argument("dropped connection " + std::to_string(dropped[i]) +
+                                  " is out of range or named twice");
     keep[static_cast<size_t>(dropped[i])] = 0;
   }
   const std::vector<int64_t> old_places = places();
@@ -268,7 +184,8 @@ void Layer::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grow
   try {
     build(new_places.data(), new_places.size(), order);
   } catch (...) {
-    index_ = old_index;  // nothing else has changed yet but the memory for acting: build() checks before it assigns the rest
+    index_ =
+        old_index;  // nothing else has changed yet but the memory for acting: build() checks before it assigns the rest
     changed();
     throw;
   }

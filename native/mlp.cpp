@@ -4,14 +4,15 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "cpu.hpp"
+#include "kernels/cpu.hpp"
 
 namespace rewirl {
 
 Mlp::Mlp(std::vector<Layer> given) : layers(std::move(given)) {
   int32_t widest = 0;
   for (size_t l = 0; l < layers.size(); ++l) {
-    if (l > 0 && layers[l].n_in() != layers[l - 1].n_out()) throw std::invalid_argument("layer sizes do not fit together");
+    if (l > 0 && layers[l].n_in() != layers[l - 1].n_out())
+      throw std::invalid_argument("layer sizes do not fit together");
     widest = std::max({widest, layers[l].n_out(), layers[l].n_in()});
   }
   activations_.resize(layers.size());
@@ -28,7 +29,8 @@ void Mlp::resize(int new_tiles, int new_vectors) {
   size_t panels = 0;
   for (size_t l = 0; l < layers.size(); ++l) {
     const size_t n_out = static_cast<size_t>(layers[l].n_out()), n_in = static_cast<size_t>(layers[l].n_in());
-    if (trainable || l + 1 == layers.size()) activations_[l] = Buffer<float>(static_cast<size_t>(tiles) * n_out * width);
+    if (trainable || l + 1 == layers.size())
+      activations_[l] = Buffer<float>(static_cast<size_t>(tiles) * n_out * width);
     if (layers[l].dense()) panels = std::max(panels, (n_in + kPanel - 1) / kPanel * kPanel);
   }
   if (!trainable) return;
@@ -37,8 +39,8 @@ void Mlp::resize(int new_tiles, int new_vectors) {
   scratch_ = Buffer<float>();
 }
 
-// Memory for the hidden activations of one tile of a network that is not trained, shared by all that a thread runs: what
-// nobody will ask for again should not push weights out of the cache.
+// Memory for the hidden activations of one tile of a network that is not trained, shared by all that a thread runs:
+// what nobody will ask for again should not push weights out of the cache.
 float* passing(size_t which, size_t floats) {
   thread_local Buffer<float> memory[2];
   if (memory[which].size() < floats) memory[which] = Buffer<float>(floats);
@@ -63,7 +65,8 @@ size_t Mlp::multiplications() const {
   return connections * static_cast<size_t>(tiles) * static_cast<size_t>(kLane) * static_cast<size_t>(vectors);
 }
 
-// Threads take whole tiles, through all layers, if there are as many for each; otherwise they share every layer of a tile.
+// Threads take whole tiles, through all layers, if there are as many for each; otherwise they share every layer of a
+// tile.
 void Mlp::forward(const Batch& x, Pool* pool) {
   resize(x.tiles, x.vectors);
   for (Layer& layer : layers) layer.arrange();
@@ -82,7 +85,8 @@ void Mlp::forward_tile(const Batch& x, int t, Pool* pool) {
     const bool last = l + 1 == layers.size();
     const size_t floats = static_cast<size_t>(layers[l].n_out()) * x.width();
     float* out = last || layers[l].trainable() ? activations_[l].data() + t * floats : passing(l % 2, floats);
-    share(layers[l].connections() * x.width(), pool, [&](Part part) { layers[l].forward(in, out, vectors, !last, part); });
+    share(layers[l].connections() * x.width(), pool,
+          [&](Part part) { layers[l].forward(in, out, vectors, !last, part); });
     in = out;
   }
 }
@@ -138,7 +142,8 @@ void Mlp::input_gradient_tile(const Batch& x, size_t l, int t, int32_t inputs_fr
   const float* delta = deltas_[l].data() + t * outs;
   float* out = (l > 0 ? deltas_[l - 1].data() : input_gradient.data()) + t * wanted;
   const float* gates = l > 0 ? activations_[l - 1].data() + t * wanted : nullptr;
-  share(layer.connections() * width, pool, [&](Part part) { layer.input_gradient(delta, out, vectors, from, gates, part); });
+  share(layer.connections() * width, pool,
+        [&](Part part) { layer.input_gradient(delta, out, vectors, from, gates, part); });
 }
 
 void Mlp::connection_gradient(const Batch& x, size_t l, Part part) {
@@ -148,7 +153,8 @@ void Mlp::connection_gradient(const Batch& x, size_t l, Part part) {
   for (int t = 0; t < tiles; ++t) {
     const float* in = l == 0 ? x.tile(t) : activations_[l - 1].data() + t * ins;
     const float* delta = deltas_[l].data() + t * outs;
-    layer.connection_gradient(delta, in, vectors, t > 0, scratch_.data() + scratch_floats_ * static_cast<size_t>(part.index), part);
+    layer.connection_gradient(delta, in, vectors, t > 0,
+                              scratch_.data() + scratch_floats_ * static_cast<size_t>(part.index), part);
   }
 }
 
@@ -159,7 +165,8 @@ void Mlp::dense_gradient(const Batch& x, size_t l, float* out) {
   Buffer<float> scratch((static_cast<size_t>(layer.n_in()) + kPanel - 1) / kPanel * kPanel * width);
   for (int t = 0; t < tiles; ++t)
     kernels().dense_gradient(layer.n_out(), layer.n_in(), deltas_[l].data() + t * outs,
-                             l == 0 ? x.tile(t) : activations_[l - 1].data() + t * ins, out, vectors, 0, layer.n_in(), t > 0, scratch.data());
+                             l == 0 ? x.tile(t) : activations_[l - 1].data() + t * ins, out, vectors, 0, layer.n_in(),
+                             t > 0, scratch.data());
 }
 
 void Mlp::regress(const Batch& x, const float* targets, const float* weights, float* errors, const Adam& step) {
@@ -227,15 +234,18 @@ void Mlp::adam(const Adam& settings, Pool* pool) {
 
 void Mlp::step_layer(Layer& l, const AdamStep& step, Part part) {
   l.stretches(part, [&](size_t begin, size_t end) {
-    float *w = l.values.data() + begin, *g = l.gradient.data() + begin, *m = l.m.data() + begin, *v = l.v.data() + begin;
+    float *w = l.values.data() + begin, *g = l.gradient.data() + begin, *m = l.m.data() + begin,
+          *v = l.v.data() + begin;
     if (l.born.size() > 0)
-      kernels().adam_by_age(end - begin, w, g, m, v, step, l.born.data() + begin, static_cast<uint32_t>(steps), step_size_.data(),
-                            inverse_root_c2_.data(), kOldest + 1);
+      kernels().adam_by_age(end - begin, w, g, m, v, step, l.born.data() + begin, static_cast<uint32_t>(steps),
+                            step_size_.data(), inverse_root_c2_.data(), kOldest + 1);
     else
       kernels().adam(end - begin, w, g, m, v, step);
   });
-  const size_t panel = l.panel(), begin = static_cast<size_t>(part.begin(l.n_out(), panel)), end = static_cast<size_t>(part.end(l.n_out(), panel));
-  kernels().adam(end - begin, l.bias.data() + begin, l.bias_gradient.data() + begin, l.bias_m.data() + begin, l.bias_v.data() + begin, step);
+  const size_t panel = l.panel(), begin = static_cast<size_t>(part.begin(l.n_out(), panel)),
+               end = static_cast<size_t>(part.end(l.n_out(), panel));
+  kernels().adam(end - begin, l.bias.data() + begin, l.bias_gradient.data() + begin, l.bias_m.data() + begin,
+                 l.bias_v.data() + begin, step);
 }
 
 void Mlp::act(const float* x, float* y) {
@@ -247,115 +257,6 @@ void Mlp::act(const float* x, float* y) {
     layers[l].act(in, out, !last);
     in = out;
   }
-}
-
-TargetUpdate::TargetUpdate(Mlp& target, const Mlp& online, const std::vector<bool>& behind)
-    : target_(target), online_(online) {
-  if (!behind.empty() && behind.size() != online.layers.size()) throw std::invalid_argument("behind needs an entry per layer");
-  if (target.layers.size() != online.layers.size()) throw std::invalid_argument("target and online networks differ");
-  links_.resize(online.layers.size());
-  for (size_t l = 0; l < links_.size(); ++l) {
-    const Layer &a = target.layers[l], &b = online.layers[l];
-    const bool late = !behind.empty() && behind[l];
-    if (a.n_in() != b.n_in() || a.n_out() != b.n_out() || (a.dense() != b.dense() && !(late && a.dense())))
-      throw std::invalid_argument("target and online layers differ");
-    if (late) links_[l].version = b.version - 1;  // not the online one, nor any it will have
-    else connect(l, false);
-  }
-}
-
-std::vector<bool> TargetUpdate::behind() const {
-  std::vector<bool> result;
-  for (size_t l = 0; l < links_.size(); ++l) result.push_back(links_[l].version != online_.layers[l].version);
-  return result;
-}
-
-// Rebuilds a target layer over the union of the online places and its own: those that are not zero if it is renewed, because the
-// online layer was rewired; else all, of which the online ones have to be there.
-void TargetUpdate::connect(size_t l, bool renew) {
-  Layer& target = target_.layers[l];
-  const Layer& online = online_.layers[l];
-  links_[l].version = online.version;
-  if (online.dense()) return;
-  std::vector<int64_t> places = online.places();
-  const std::vector<int64_t> target_places = target.places();
-  const std::vector<uint32_t> online_order = online.row_major(), target_order = target.row_major();
-  std::vector<float> values(places.size(), 0.0f);
-  std::vector<uint32_t> stale;  // positions in the target
-  size_t found = 0, o = 0;
-  for (const uint32_t t : target_order) {
-    while (o < online_order.size() && places[online_order[o]] < target_places[t]) ++o;
-    if (o < online_order.size() && places[online_order[o]] == target_places[t]) {
-      values[online_order[o]] = target.values[t];
-      ++found;
-    } else if (!renew || target.values[t] != 0.0f) {
-      stale.push_back(t);
-    }
-  }
-  if (!renew && found < places.size()) throw std::invalid_argument("the target lacks connections of its online network");
-  for (const uint32_t t : stale) {
-    places.push_back(target_places[t]);
-    values.push_back(target.values[t]);
-  }
-  const int64_t none = 0;  // an empty vector may have a null pointer, which would mean dense
-  Layer next(target.n_in(), target.n_out(), places.empty() ? &none : places.data(), places.size(), values.data(), false);
-  std::copy(target.bias.begin(), target.bias.end(), next.bias.begin());
-  next.version = target.version + 1;
-  target = std::move(next);
-}
-
-void TargetUpdate::update(float tau) {
-  for (size_t l = 0; l < links_.size(); ++l) {
-    Layer& target = target_.layers[l];
-    const Layer& online = online_.layers[l];
-    if (links_[l].version != online.version) connect(l, true);
-    const size_t k = online.connections(), n = target.connections();
-    kernels().interpolate(online.bias.size(), target.bias.data(), online.bias.data(), tau);
-    kernels().interpolate(k, target.values.data(), online.values.data(), tau);
-    if (n > k) {
-      kernels().interpolate(n - k, target.values.data() + k, nullptr, tau);
-      maintain_sparsity(l);
-      // Stale places that are zero for good are worth removing only where they are many, as after pruning.
-      const float* stale = target.values.data() + k;
-      if ((n - k) * 10 > n && std::all_of(stale, stale + (n - k), [](float w) { return w == 0.0f; })) connect(l, true);
-    }
-    target.changed();
-  }
-}
-
-// Keeps the k largest magnitudes; equal ones are kept in the order of their positions.
-void TargetUpdate::maintain_sparsity(size_t l) {
-  float& limit = links_[l].limit;
-  float* w = target_.layers[l].values.data();
-  const size_t n = target_.layers[l].connections(), k = online_.layers[l].connections();
-  if (candidates_.size() < n + kLane) candidates_ = Buffer<uint32_t>(n + kLane);
-  // The limit moves little from one update to the next, so that few weights are near enough to be compared.
-  float low = limit * 0.95f, high = limit * 1.05f;
-  size_t excess = 0;
-  Small small{};
-  while (true) {
-    small = kernels().small(n, w, low, high, candidates_.data());
-    if (n - small.zeros <= k) return;
-    excess = n - small.zeros - k;
-    if (small.below < excess && excess <= small.below + small.found) break;
-    if (small.below >= excess) {
-      low = 0.0f;
-    } else {
-      high = std::max(high * 4.0f, 1e-30f);
-      if (!std::isfinite(high)) return;  // weights that are not finite have no order; the caller's checks report them
-    }
-  }
-  const size_t rank = excess - small.below - 1;  // of the largest to go, among the candidates
-  magnitudes_.resize(small.found);
-  for (size_t c = 0; c < small.found; ++c) magnitudes_[c] = std::fabs(w[candidates_[c]]);
-  const auto last = magnitudes_.begin() + static_cast<ptrdiff_t>(rank);
-  std::nth_element(magnitudes_.begin(), last, magnitudes_.end());
-  limit = *last;
-  size_t equal = rank + 1;  // of those equal to the limit so many go, the last ones
-  for (size_t c = 0; c < small.found; ++c) equal -= std::fabs(w[candidates_[c]]) < limit;
-  for (size_t c = small.found; c-- > 0 && equal > 0;)
-    if (std::fabs(w[candidates_[c]]) == limit) w[candidates_[c]] = 0.0f, --equal;
-  kernels().cut(n, w, limit);
 }
 
 }  // namespace rewirl

@@ -8,15 +8,6 @@
 
 namespace rewirl {
 
-// A batch of samples as tiles; `stride` floats lie between two tiles (features may be a slice of wider tiles).
-struct Batch {
-  const float* data;
-  ptrdiff_t stride;
-  int tiles, vectors;
-  int width() const { return kLane * vectors; }
-  const float* tile(int t) const { return data + t * stride; }
-};
-
 struct Adam {
   float learning_rate, beta1, beta2, epsilon, weight_decay;
 };
@@ -28,15 +19,16 @@ class Mlp {
   // With a pool, its threads share the work of large layers; without, all is done by the caller.
   void forward(const Batch& x, Pool* pool = nullptr);
   // Gradients of a loss for the batch of the last forward(); gradient_out is [tiles][n_out][width], contiguous.
-  // inputs_from < 0: no gradient of the inputs, else that of inputs [inputs_from, n_in). With `step`, which needs the parameters,
-  // each layer takes its step of Adam while its gradients are still in the cache.
+  // inputs_from < 0: no gradient of the inputs, else that of inputs [inputs_from, n_in). With `step`, which needs the
+  // parameters, each layer takes its step of Adam while its gradients are still in the cache.
   void backward(const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from, Pool* pool = nullptr,
                 const Adam* step = nullptr);
   void adam(const Adam& settings, Pool* pool = nullptr);
   // One step of Adam down the sum over the batch of weight * (output - target)^2, for a network of one output;
   // errors = output - target. targets, weights and errors are [tiles][width].
   void regress(const Batch& x, const float* targets, const float* weights, float* errors, const Adam& step);
-  // The gradient of the last backward() or regress() for every place of a layer, connection or not, [n_out][n_in]; x is its batch.
+  // The gradient of the last backward() or regress() for every place of a layer, connection or not, [n_out][n_in]; x is
+  // its batch.
   void dense_gradient(const Batch& x, size_t layer, float* out);
   // Layer::rewire at the present step of the optimiser.
   void rewire(size_t layer, const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown);
@@ -44,7 +36,7 @@ class Mlp {
   void act(const float* x, float* y);
 
   std::vector<Layer> layers;
-  int64_t steps = 0;  // of Adam
+  int64_t steps = 0;      // of Adam
   bool followed = false;  // by a TargetUpdate, which orders its layers as it needs them
   int tiles = 0, vectors = 0;
   const Buffer<float>& output() const { return activations_.back(); }
@@ -70,37 +62,8 @@ class Mlp {
   size_t scratch_floats_ = 0;               // of one thread
   Buffer<float> single_[2];                 // for act()
   bool ages_ = false;
-  Adam tabulated_{};                        // the settings of these tables over the age:
+  Adam tabulated_{};  // the settings of these tables over the age:
   Buffer<float> step_size_, inverse_root_c2_;
-};
-
-// The soft update of a target network and MaintainSparsity (Sokar et al. 2022, Algorithm 3).
-//
-// A target layer is stored over the union of the online topology and its own: first the online places in the online order,
-// so that the soft update is a straight line, then the stale ones, dropped online but not yet outweighed. At most k places are
-// not zero, k being the number of online connections. The union is renewed when the online network has been rewired, and when the
-// stale ones have come to nothing and are many.
-class TargetUpdate {
- public:
-  // behind[l]: the online layer l has been rewired since the last update, so the union of layer l is to be renewed at the next.
-  // Empty: a new target, a copy of the online network.
-  TargetUpdate(Mlp& target, const Mlp& online, const std::vector<bool>& behind);
-  void update(float tau);
-  std::vector<bool> behind() const;
-
- private:
-  struct Link {
-    uint64_t version = 0;          // of the online topology that the union is of
-    float limit = 0.0f;            // of the magnitudes that the last cut zeroed
-  };
-  void connect(size_t layer, bool renew);
-  void maintain_sparsity(size_t layer);
-
-  Mlp& target_;
-  const Mlp& online_;
-  std::vector<Link> links_;
-  Buffer<uint32_t> candidates_;
-  std::vector<float> magnitudes_;
 };
 
 }  // namespace rewirl

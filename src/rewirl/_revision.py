@@ -1,0 +1,3 @@
+"""The revision."""
+
+REVISION = None
