@@ -24,15 +24,18 @@ void squash_gradient(const ConstTiles& squashed, const MutableTiles& gradient) {
 
 void minimum(const std::vector<ConstTiles>& outputs, float factor, const ConstTiles& scale, const ConstTiles& offset,
              const MutableTiles& out) {
-  for (size_t t = 0; t < out.tiles; ++t)
+  for (size_t t = 0; t < out.tiles; ++t) {
+    const float *factors = scale.row(t, 0), *constants = offset.row(t, 0);
+    float* result = out.row(t, 0);
     for (size_t i = 0; i < out.features * out.width; ++i) {
       float least = outputs[0].row(t, 0)[i];
       for (const ConstTiles& output : outputs) {
         const float value = output.row(t, 0)[i];
         if (!(value >= least)) least = value;
       }
-      out.row(t, 0)[i] = offset.row(t, 0)[i] + factor * scale.row(t, 0)[i] * least;
+      result[i] = constants[i] + factor * factors[i] * least;
     }
+  }
 }
 
 void sample_squashed_gaussian(const ConstTiles& raw, const BitGenerator& bits, const MutableTiles& out,

@@ -1,39 +1,36 @@
 // Target networks: the soft update, and what keeps a target as sparse as its online network.
 #pragma once
-#include <cstdint>
+#include <memory>
 #include <vector>
 
-#include "mlp.hpp"
+#include "network.hpp"
+#include "operations/linear.hpp"
 
 namespace rewirl {
 
-// The soft update of a target network and MaintainSparsity (Sokar et al. 2022, Algorithm 3).
-//
-// A target layer is stored over the union of the online topology and its own: first the online places in the online
-// order, so that the soft update is a straight line, then the stale ones, dropped online but not yet outweighed. At
-// most k places are not zero, k being the number of online connections. The union is renewed when the online network
-// has been rewired, and when the stale ones have come to nothing and are many.
+// Moves a target network towards its online network, operation by operation (Sokar et al. 2022, Algorithm 3).
 class TargetUpdate {
  public:
-  // behind[l]: the online layer l has been rewired since the last update, so the union of layer l is to be renewed at
-  // the next. Empty: a new target, a copy of the online network.
-  TargetUpdate(Mlp& target, const Mlp& online, const std::vector<bool>& behind);
+  // stale[l]: the l-th linear operation of the online network has been rewired since the last update, so what the
+  // target has of it is to be renewed at the next. Empty: a new target, a copy of the online network.
+  TargetUpdate(Network& target, const Network& online, const std::vector<bool>& stale);
+  TargetUpdate(const TargetUpdate&) = delete;
+  TargetUpdate& operator=(const TargetUpdate&) = delete;
   void update(float tau);
-  std::vector<bool> behind() const;
+  std::vector<bool> stale() const;
 
  private:
-  struct Link {
-    uint64_t version = 0;  // of the online topology that the union is of
-    float limit = 0.0f;    // of the magnitudes that the last cut zeroed
-  };
-  void connect(size_t layer, bool renew);
-  void maintain_sparsity(size_t layer);
-
-  Mlp& target_;
-  const Mlp& online_;
-  std::vector<Link> links_;
-  Buffer<uint32_t> candidates_;
-  std::vector<float> magnitudes_;
+  Network& target_;
+  const Network& online_;
+  std::vector<std::unique_ptr<TargetStep>> steps_;  // of every operation
 };
+
+// The soft update of linear weights and MaintainSparsity.
+//
+// The target's weights are stored over the union of the online topology and their own: first the online places in the
+// online order, so that the soft update is a straight line, then the stale ones, dropped online but not yet outweighed.
+// At most k places are not zero, k being the number of online connections. The union is renewed when the online weights
+// have been rewired, and when the stale ones have come to nothing and are many.
+std::unique_ptr<TargetStep> follow_linear(Linear& target, const Linear& online, bool stale);
 
 }  // namespace rewirl

@@ -140,6 +140,8 @@ inline const BitGenerator& bits_of(const nb::handle& bit_generator) {
 }
 
 void bind_replay(nb::module_& m);
+void bind_heads(nb::module_& m);
 void bind_networks(nb::module_& m);
+void bind_passes(nb::module_& m);
 
 }  // namespace rewirl

@@ -53,7 +53,9 @@ NB_MODULE(_core, m) {
            "Join the workers; later work is done by the caller.");
 
   bind_replay(m);
+  bind_heads(m);
   bind_networks(m);
+  bind_passes(m);
 }
 
 }  // namespace rewirl

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rewirl.experiments.presets import topology as default_topology
-from rewirl.nn import Layer, SparseMLP
+from rewirl.nn import Layer, Network
 from rewirl.topology import TopologyConfig
 from rewirl.topology.config import making_room
 from rewirl.training.config import TrainConfig, default_threads
@@ -380,7 +380,7 @@ def _tuples(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield name, tuple(value) if isinstance(value, list) else value
 
 
-def _topology(networks: Mapping[str, SparseMLP]) -> dict[str, list[LayerTopology]]:
+def _topology(networks: Mapping[str, Network]) -> dict[str, list[LayerTopology]]:
     return {name: [LayerTopology(layer) for layer in network.layers] for name, network in networks.items()}
 
 

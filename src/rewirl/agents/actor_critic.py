@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.dormancy import dormant_share, recycle
 from rewirl.agents.policy import Policy
-from rewirl.nn import Group, Initialisation, Pool, SparseMLP, TargetNetwork, empty_tiles
+from rewirl.nn import Ensemble, Initialisation, Network, Pool, TargetNetwork, Tiles, empty_tiles
 from rewirl.replay import Batch, Replay
 from rewirl.saved import count, fields, shown
 
@@ -84,15 +85,16 @@ class ActorCritic:
         online = {n: sparse_network(sizes[n], config.topology, seed, n, initialisation) for n in ONLINE}
         self._assemble(online, {name: TargetNetwork(online[name]) for name in self.TARGETS})
 
-    def _assemble(self, online: dict[str, SparseMLP], targets: dict[str, TargetNetwork]) -> None:
+    def _assemble(self, online: dict[str, Network], targets: dict[str, TargetNetwork]) -> None:
         self._online, self._targets = online, targets
         if self._settings.bias_correction == "connection":  # of layers too that are dense now and may not be later
             for network in online.values():
                 network.count_ages()
         self._actor, self._critic1, self._critic2 = online.values()
-        self._actors = Group([self._actor], self._pool)
-        self._critics = Group([self._critic1, self._critic2], self._pool)
-        self._target_critics = Group([targets["critic1"], targets["critic2"]], self._pool)
+        self._actors = Ensemble([self._actor], self._pool)
+        self._critics = Ensemble([self._critic1, self._critic2], self._pool)
+        self._target_critics = Ensemble([targets["critic1"], targets["critic2"]], self._pool)
+        self._passes = {"actor": (self._actors, 0), "critic1": (self._critics, 0), "critic2": (self._critics, 1)}
         self._policy = Policy(self._actor, self.action_size)
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -123,15 +125,20 @@ class ActorCritic:
         if c.redo_every and self.updates % c.redo_every == 0:
             for name in names:
                 self._recycled += recycle(
-                    self._online[name], self._batch.weights, c.redo_threshold, self._initialisation, self._redo_rng
+                    *self._passes[name], self._batch.weights, c.redo_threshold, self._initialisation, self._redo_rng
                 )
 
     def _adapt_critics(self, batch: Batch) -> None:
         for name in ("critic1", "critic2"):
-            self._adaptation.adapt(name, self._online[name], self.updates, batch.states_actions)
+            self._adapt(name, batch.states_actions)
 
     def _adapt_actor(self, batch: Batch) -> None:
-        self._adaptation.adapt("actor", self._actor, self.updates, batch.states)
+        self._adapt("actor", batch.states)
+
+    def _adapt(self, name: str, x: Tiles) -> None:
+        ensemble, number = self._passes[name]
+        gradient = partial(ensemble.dense_gradient, number, x=x)
+        self._adaptation.adapt(name, self._online[name], self.updates, gradient)
 
     def diagnostics(self) -> dict[str, float]:
         """Return named scalars of the last update; empty before the first.
@@ -147,13 +154,13 @@ class ActorCritic:
         result["rewired"] = float(self._adaptation.rewired)
         if self._settings.redo_every:
             result["recycled"] = float(self._recycled)
-        self._actors.compute(self._batch.states)  # anew, as predicting may have come between
-        self._critics.compute(self._batch.states_actions)
-        for name, network in self._online.items():
-            result[f"{name}_dormant"] = dormant_share(network, self._batch.weights, DORMANT)
+        self._actors.forward(self._batch.states)  # anew, as predicting may have come between
+        self._critics.forward(self._batch.states_actions)
+        for name, passes in self._passes.items():
+            result[f"{name}_dormant"] = dormant_share(*passes, self._batch.weights, DORMANT)
         return result
 
-    def networks(self) -> dict[str, SparseMLP]:
+    def networks(self) -> dict[str, Network]:
         """Return actor, critic1, critic2 and the targets by name."""
         return {**self._online, **{f"target_{name}": target for name, target in self._targets.items()}}
 
@@ -179,7 +186,7 @@ class ActorCritic:
             ValueError: an array or value is missing or does not fit this agent; the message names it. Nothing has
                 changed then.
         """
-        online: dict[str, SparseMLP] = {}
+        online: dict[str, Network] = {}
         targets: dict[str, TargetNetwork] = {}
         saved = values.get("networks")
         for name, own in self.networks().items():
@@ -190,7 +197,7 @@ class ActorCritic:
                 raise ValueError(f"the saved {name} has the sizes {shown(sizes)}, this agent's {list(own.sizes)}")
             try:
                 if own.trainable:
-                    online[name] = SparseMLP.from_state(own_arrays, own_values)
+                    online[name] = Network.from_state(own_arrays, own_values)
                     self._check_structure(own, online[name])
                 else:
                     followed = name.removeprefix("target_")
@@ -213,7 +220,7 @@ class ActorCritic:
         self._learnt.clear()
         self._assemble(online, targets)
 
-    def _check_structure(self, own: SparseMLP, saved: SparseMLP) -> None:
+    def _check_structure(self, own: Network, saved: Network) -> None:
         """Refuse layers whose connections are not spread as the structure says; this agent's own are."""
         topology = self._settings.topology
         if topology.spread is None:

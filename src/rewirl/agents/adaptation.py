@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rewirl import seeding
-from rewirl.nn import Initialisation, SparseMLP, Tiles
+from rewirl.nn import Initialisation, Network, initialised, mlp, names_of
 from rewirl.saved import count, fields
 from rewirl.topology import (
     LayerState,
@@ -21,10 +25,12 @@ from rewirl.topology import (
 )
 from rewirl.topology.rule import drop_scores, rule
 
+Gradient = Callable[[str], NDArray[np.float32]]
+
 
 def sparse_network(
     sizes: list[int], config: TopologyConfig, seed: int, name: str, initialisation: Initialisation = "fan-in"
-) -> SparseMLP:
+) -> Network:
     """Return a network with a random sparse topology and random weights (Sokar et al. 2022, sparse initialisation).
 
     Args:
@@ -32,7 +38,7 @@ def sparse_network(
         config: says the density of each layer.
         seed: the run's seed.
         name: of the network, so that each draws from streams of its own.
-        initialisation: of the weights, see `SparseMLP.initialised`.
+        initialisation: of the weights, see `rewirl.nn.initialised`.
 
     Raises:
         ValueError: the sparsity is impossible for these sizes; the message has the table of layers.
@@ -42,7 +48,8 @@ def sparse_network(
     at_start = densities(config.at_start.of(name), shapes)
     places = random_topology(shapes, at_start, seeding.generator(seed, f"{name} topology"), config.spread)
     rng = seeding.generator(seed, f"{name} weights")
-    return SparseMLP.initialised(sizes, places, rng, initialisation, config.initial_scale)
+    by_name = dict(zip(names_of(len(shapes)), places, strict=True))
+    return initialised(sizes[0], mlp(sizes), by_name, rng, initialisation, config.initial_scale)
 
 
 class Adaptation:
@@ -69,21 +76,21 @@ class Adaptation:
         """Whether an event falls on this update, counted from 1."""
         return self.rule.adapts and self.schedule.due(update)
 
-    def adapt(self, name: str, network: SparseMLP, update: int, batch: Tiles) -> None:
+    def adapt(self, name: str, network: Network, update: int, gradient: Gradient) -> None:
         """Rewire every sparse layer of a network; the number of connections stays what it is, or follows its schedule.
 
         Args:
             name: of the network.
             network: which has just taken a step of its optimiser.
             update: number of the gradient update, from 1.
-            batch: of that step, whose gradient rules may ask for.
+            gradient: of the loss of that step, for every place of the layer of a name; rules may ask for it.
         """
         c, fraction = self._config, self.schedule.fraction_at(update)
-        every_wanted = self._wanted(name, network, update, batch)
+        every_wanted = self._wanted(name, network, update, gradient)
         for index, (layer, wanted) in enumerate(zip(network.layers, every_wanted, strict=True)):
             if layer.dense and wanted == layer.connections:
                 continue
-            state = self._layer_state(network, index, batch)
+            state = self._layer_state(network, index, gradient)
             hidden = index < len(network.layers) - 1
             change = rewire(
                 self.rule,
@@ -96,21 +103,21 @@ class Adaptation:
                 c.ablate_below if hidden else 0.0,
             )
             if len(change.dropped) or len(change.grown):
-                network.rewire(index, change.dropped, change.grown)
+                network.rewire(layer.name, change.dropped, change.grown)
                 self.rewired += len(change.grown)
 
-    def _layer_state(self, network: SparseMLP, index: int, batch: Tiles) -> LayerState:
+    def _layer_state(self, network: Network, index: int, gradient: Gradient) -> LayerState:
         layer = network.layers[index]
-        gradient = partial(network.dense_gradient, index, batch) if self.rule.uses_gradient else None
-        return LayerState(layer.shape, layer.places(), layer.values, gradient)
+        of_layer = partial(gradient, layer.name) if self.rule.uses_gradient else None
+        return LayerState(layer.shape, layer.places(), layer.values, of_layer)
 
-    def _wanted(self, name: str, network: SparseMLP, update: int, batch: Tiles) -> list[int]:
+    def _wanted(self, name: str, network: Network, update: int, gradient: Gradient) -> list[int]:
         """Return how many connections each layer is to have after an event on this update."""
         c = self._config
         if c.initial_sparsity is None:
             return [layer.connections for layer in network.layers]
         if c.distribution == "global":
-            return self._wanted_of_network(name, network, update, batch)
+            return self._wanted_of_network(name, network, update, gradient)
         shapes = [layer.shape for layer in network.layers]
         initial, final = (densities(config.of(name), shapes) for config in (c.at_start, c))
         wanted = [
@@ -121,7 +128,7 @@ class Adaptation:
             return [max(count, layer.connections) for count, layer in zip(wanted, network.layers, strict=True)]
         return wanted
 
-    def _wanted_of_network(self, name: str, network: SparseMLP, update: int, batch: Tiles) -> list[int]:
+    def _wanted_of_network(self, name: str, network: Network, update: int, gradient: Gradient) -> list[int]:
         """Return the same where the connections of all layers are ranked together (Arnob et al. 2021)."""
         c, places = self._config, sum(math.prod(layer.shape) for layer in network.layers)
         sparsity = c.of(name).sparsity
@@ -130,7 +137,7 @@ class Adaptation:
         if count >= network.connections:
             return [layer.connections for layer in network.layers]
         fraction, depth = self.schedule.fraction_at(update), len(network.layers)
-        states = [self._layer_state(network, index, batch) for index in range(depth)]
+        states = [self._layer_state(network, index, gradient) for index in range(depth)]
         return shares_of_best([drop_scores(self.rule, state, fraction, self._rng) for state in states], count)
 
     def state(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.nn import SparseMLP
+from rewirl.nn import Network
 from rewirl.replay import Replay
 
 
@@ -33,7 +33,7 @@ class Agent(Protocol):
     def diagnostics(self) -> dict[str, float]:
         """Return named scalars of the last update; empty before the first."""
 
-    def networks(self) -> dict[str, SparseMLP]:
+    def networks(self) -> dict[str, Network]:
         """Return the networks by name: actor, critic1, ..., target_actor, ..."""
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.nn import Group, Pool, SparseMLP, pack, unpack
+from rewirl.nn import Network, pack, unpack
 from rewirl.saved import shown
 
 
@@ -21,11 +21,10 @@ class Policy:
             as many more, for the noise.
     """
 
-    def __init__(self, actor: SparseMLP, action_size: int | None = None) -> None:
+    def __init__(self, actor: Network, action_size: int | None = None) -> None:
         """See the class."""
         self.actor = actor
         self.action_size = actor.sizes[-1] if action_size is None else action_size
-        self._group = Group([actor], Pool(1))
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the actions for a batch of observations.
@@ -43,7 +42,7 @@ class Policy:
             raise ValueError(f"observations must be [batch, {self.actor.sizes[0]}], got {list(observations.shape)}")
         if len(observations) == 1:
             return self.predict_one(observations[0])[np.newaxis]
-        return np.tanh(unpack(self._group.forward(pack(observations))[0][:, : self.action_size], len(observations)))
+        return np.tanh(unpack(self.actor.predict(pack(observations))[:, : self.action_size], len(observations)))
 
     def predict_one(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the action for one observation, float32 [action] for float32 [observation]."""
@@ -51,9 +50,9 @@ class Policy:
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `from_state` needs."""
-        arrays, values = self.actor.state()
-        kept = {name: a for name, a in arrays.items() if name.rpartition(".")[2] in ("places", "values", "bias")}
-        return kept, {"sizes": values["sizes"], "action_size": self.action_size}
+        arrays, values = self.actor.state(training=False)
+        del values["steps"]
+        return arrays, {**values, "action_size": self.action_size}
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> Policy:
@@ -62,7 +61,7 @@ class Policy:
         Raises:
             ValueError: an array is missing or impossible; the message names it.
         """
-        actor = SparseMLP.from_state(arrays, values, trainable=False)
+        actor = Network.from_state(arrays, values, trainable=False)
         action_size = values.get("action_size", actor.sizes[-1])
         if type(action_size) is not int or not 1 <= action_size <= actor.sizes[-1]:
             raise ValueError(f"the actor has {actor.sizes[-1]} outputs, which cannot hold {shown(action_size)} actions")

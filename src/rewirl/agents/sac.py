@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rewirl.agents.actor_critic import ActorCritic
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.temperature import Temperature
-from rewirl.nn import SquashedGaussian, empty_tiles, sample_one, update_targets
+from rewirl.nn import SquashedGaussian, empty_tiles, minimum, sample_one, update_targets
 from rewirl.replay import Batch, Replay
 
 
@@ -121,19 +121,19 @@ class SAC(ActorCritic):
     def _update_critics(self, batch: Batch) -> None:
         c, alpha = self.config, self._temperature.value
         # a' ~ pi(.|s')
-        self._actors.compute(batch.next_states)
-        self._samples.sample(self._actor, batch.next_actions, self._streams["policy"])
+        (raw,) = self._actors.forward(batch.next_states)
+        self._samples.sample(raw, batch.next_actions, self._streams["policy"])
         # y = r + gamma (1 - terminated) (min_i Q'_i(s', a') - alpha ln pi(a'|s'))
         # with n_steps, r and gamma are those of windows
-        self._target_critics.compute(batch.next_states_actions)
-        self._target_critics.minimum(c.gamma, batch.continues, batch.rewards, out=self._y)
+        values = self._target_critics.forward(batch.next_states_actions)
+        minimum(values, c.gamma, batch.continues, batch.rewards, out=self._y)
         self._y -= np.float32(c.gamma * alpha) * batch.continues * self._samples.log_probability
         if batch.steps > 1:
             # y -= alpha gamma^k ln pi(a_k|s_k), a_k ~ pi(.|s_k), for the states between; a_k in place of a'
             for between in batch.between:
                 states, discounts = between[:, : self.observation_size], between[:, self.observation_size :]
-                self._actors.compute(states)
-                self._samples.sample(self._actor, batch.next_actions, self._streams["policy"])
+                (raw,) = self._actors.forward(states)
+                self._samples.sample(raw, batch.next_actions, self._streams["policy"])
                 self._y -= np.float32(alpha) * discounts * self._samples.log_probability
         # L_i = mean (Q_i(s, a) - y)^2
         self._critics.regress(
@@ -144,8 +144,8 @@ class SAC(ActorCritic):
     def _update_actor(self, batch: Batch) -> None:
         c, alpha = self.config, self._temperature.value
         # L = mean (alpha ln pi(a|s) - min_i Q_i(s, a)), a ~ pi(.|s) in place of the batch's actions, which have served
-        self._actors.compute(batch.states)
-        self._samples.sample(self._actor, batch.actions, self._streams["policy"])
+        (raw,) = self._actors.forward(batch.states)
+        self._samples.sample(raw, batch.actions, self._streams["policy"])
         q1, q2 = self._critics.forward(batch.states_actions)
         self._policy_value = float(np.vdot(np.minimum(q1, q2), batch.weights))
         self._entropy = -float(np.vdot(self._samples.log_probability, batch.weights))
@@ -153,14 +153,13 @@ class SAC(ActorCritic):
         first = q1 <= q2
         np.multiply(first, -batch.weights, out=self._of_critics[0])
         np.multiply(~first, -batch.weights, out=self._of_critics[1])
-        self._critics.backward(
-            batch.states_actions, self._of_critics, parameters=False, inputs_from=self.observation_size
+        of_actions, of_second = self._critics.input_gradients(
+            batch.states_actions, self._of_critics, self.observation_size
         )
-        of_actions = self._critic1.input_gradient
-        of_actions += self._critic2.input_gradient
+        of_actions += of_second
         # through a = tanh(mean + exp(log_std) N(0, 1)) and through ln pi(a|s), dL/dln pi = alpha / batch
-        gradient = self._samples.gradient(self._actor, batch.actions, of_actions, np.float32(alpha) * batch.weights)
-        self._actors.descend(batch.states, [gradient], c.learning_rate, c.weight_decay)
+        gradient = self._samples.gradient(raw, batch.actions, of_actions, np.float32(alpha) * batch.weights)
+        self._actors.step(batch.states, [gradient], c.learning_rate, c.weight_decay)
 
     def diagnostics(self) -> dict[str, float]:
         """Return the scalars of `ActorCritic.diagnostics`; and of the policy the mean min_i Q_i(s, a) of its actions,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rewirl.agents.actor_critic import ActorCritic
 from rewirl.agents.config import AgentConfig
-from rewirl.nn import Group, SparseMLP, TargetNetwork, empty_tiles, squash_gradient, update_targets
+from rewirl.nn import Ensemble, Network, TargetNetwork, empty_tiles, minimum, squash, squash_gradient, update_targets
 from rewirl.replay import Batch, Replay
 
 
@@ -73,10 +73,10 @@ class TD3(ActorCritic):
         super().__init__(name, config, observation_size, action_size, action_size, "fan-in", seed, threads)
         self._ascent = [-self._batch.weights]
 
-    def _assemble(self, online: dict[str, SparseMLP], targets: dict[str, TargetNetwork]) -> None:
+    def _assemble(self, online: dict[str, Network], targets: dict[str, TargetNetwork]) -> None:
         super()._assemble(online, targets)
-        self._first_critic = Group([online["critic1"]], self._pool)
-        self._target_actors = Group([targets["actor"]], self._pool)
+        self._first_critic = self._critics.subset(0)
+        self._target_actors = Ensemble([targets["actor"]], self._pool)
 
     def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return pi(s) + N(0, exploration_noise), clipped.
@@ -108,11 +108,11 @@ class TD3(ActorCritic):
     def _update_critics(self, batch: Batch) -> None:
         c = self.config
         # a' = clip(pi'(s') + clip(N(0, policy_noise), -noise_clip, noise_clip), -1, 1), with pi = tanh of the actor
-        self._target_actors.compute(batch.next_states)
-        self._targets["actor"].squash(batch.next_actions, self._streams["smoothing"], c.policy_noise, c.noise_clip)
+        (raw,) = self._target_actors.forward(batch.next_states)
+        squash(raw, batch.next_actions, self._streams["smoothing"], c.policy_noise, c.noise_clip)
         # y = r + gamma (1 - terminated) min_i Q'_i(s', a'); with n_steps, r and gamma are those of windows
-        self._target_critics.compute(batch.next_states_actions)
-        self._target_critics.minimum(c.gamma, batch.continues, batch.rewards, out=self._y)
+        values = self._target_critics.forward(batch.next_states_actions)
+        minimum(values, c.gamma, batch.continues, batch.rewards, out=self._y)
         # L_i = mean (Q_i(s, a) - y)^2
         self._critics.regress(
             batch.states_actions, self._y, batch.weights, self._errors, c.learning_rate, c.weight_decay
@@ -122,19 +122,16 @@ class TD3(ActorCritic):
     def _update_actor(self, batch: Batch) -> None:
         c = self.config
         # L = -mean Q_1(s, pi(s)); the actions of the batch have served, so pi(s) takes their place
-        self._actors.compute(batch.states)
-        self._actor.squash(batch.actions)
-        self._first_critic.compute(batch.states_actions)
-        self._first_critic.minimum(1.0, batch.weights, self._nothing, out=self._policy_values)  # of one: its output
+        (raw,) = self._actors.forward(batch.states)
+        squash(raw, batch.actions)
+        values = self._first_critic.forward(batch.states_actions)
+        minimum(values, 1.0, batch.weights, self._nothing, out=self._policy_values)  # of one: itself
         self._learnt.add("actor")
         # dL/da = -(1/batch) dQ_1/da; only the action columns of the first layer are needed, no parameter of Q_1 is
-        self._first_critic.backward(
-            batch.states_actions, self._ascent, parameters=False, inputs_from=self.observation_size
-        )
+        (gradient,) = self._first_critic.input_gradients(batch.states_actions, self._ascent, self.observation_size)
         # through a = tanh(z): dL/dz = dL/da (1 - a^2)
-        gradient = self._critic1.input_gradient
         squash_gradient(batch.actions, gradient)
-        self._actors.descend(batch.states, [gradient], c.learning_rate, c.weight_decay)
+        self._actors.step(batch.states, [gradient], c.learning_rate, c.weight_decay)
 
     def diagnostics(self) -> dict[str, float]:
         """Return the scalars of `ActorCritic.diagnostics`, and the mean Q_1(s, pi(s)) once the actor has learnt."""
