@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
-from rewirl.nn import SparseMLP
+from rewirl.nn import Network
 from rewirl.replay import Replay
 
 Action = NDArray[np.float32] | int
@@ -63,7 +63,7 @@ class Agent(Protocol):
     def diagnostics(self) -> dict[str, float]:
         """Return named scalars of the last update; empty before the first."""
 
-    def networks(self) -> dict[str, SparseMLP]:
+    def networks(self) -> dict[str, Network]:
         """Return the networks by name, such as actor and critic1; a target is called target_ and the name."""
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
