@@ -16,7 +16,7 @@ import pytest
 
 from rewirl import _core, nn
 from rewirl.bench import end_to_end, interleaved, kernels, phases, serve, updates
-from rewirl.bench.interleaved import Contestant
+from rewirl.bench.interleaved import Candidate
 from rewirl.cli.bench import BENCHMARKS
 from rewirl.cli.main import main
 from rewirl.training.evaluation import Evaluation
@@ -69,40 +69,40 @@ def rewirl(capsys: pytest.CaptureFixture[str]) -> Any:
     return call
 
 
-# --- Contestants -------------------------------------------------------
+# --- Candidates -------------------------------------------------------
 
 
-def test_a_contestant_is_warmed_up_timed_in_every_round_and_asked(script: Path) -> None:
+def test_a_candidate_is_warmed_up_timed_in_every_round_and_asked(script: Path) -> None:
     specification = {"kind": "counting", "threads": 3, "connections": 7}
-    one, other = (Contestant(name, specification, script) for name in ("one", "other"))
+    one, other = (Candidate(name, specification, script) for name in ("one", "other"))
     reports = interleaved.measure([one, other], rounds=3, seconds=0.002, shares={"count slowly": 0.5}, report="warm")
     assert reports == [[True, 0.002]] * 2
-    for contestant in (one, other):
-        assert list(contestant.rates) == ["count", "count slowly"]
-        assert all(len(rates) == 3 and min(rates) > 1000 for rates in contestant.rates.values())
-        assert (contestant.connections, contestant.facts["threads"]) == (7, "3")
-        assert contestant.versions["beads"] == "9" and "no-such-package" not in contestant.versions
-        assert contestant.process is not None and contestant.process.poll() is not None
+    for candidate in (one, other):
+        assert list(candidate.rates) == ["count", "count slowly"]
+        assert all(len(rates) == 3 and min(rates) > 1000 for rates in candidate.rates.values())
+        assert (candidate.connections, candidate.facts["threads"]) == (7, "3")
+        assert candidate.versions["beads"] == "9" and "no-such-package" not in candidate.versions
+        assert candidate.process is not None and candidate.process.poll() is not None
 
 
 def test_another_one_is_first_in_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
     timed: list[str] = []
-    monkeypatch.setattr(Contestant, "start", lambda self: self.processor_shares.append(1.0))
-    monkeypatch.setattr(Contestant, "time", lambda self, task, seconds: timed.append(self.name))
-    rows = [Contestant(name, {"threads": 1}, rates={"count": []}) for name in "abc"]
+    monkeypatch.setattr(Candidate, "start", lambda self: self.processor_shares.append(1.0))
+    monkeypatch.setattr(Candidate, "time", lambda self, task, seconds: timed.append(self.name))
+    rows = [Candidate(name, {"threads": 1}, rates={"count": []}) for name in "abc"]
     interleaved.measure(rows, rounds=4, seconds=1.0)
     assert "".join(timed) == "abc" + "bca" + "cab" + "abc"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot hold a process to cores")
-def test_a_contestant_keeps_to_its_cores(script: Path) -> None:
+def test_a_candidate_keeps_to_its_cores(script: Path) -> None:
     core = max(os.sched_getaffinity(0))
-    held = Contestant("held", {"kind": "counting", "threads": 1, "connections": 1, "cores": [core]}, script)
+    held = Candidate("held", {"kind": "counting", "threads": 1, "connections": 1, "cores": [core]}, script)
     interleaved.measure([held], rounds=1, seconds=0.001)
     assert held.facts["cores"] == [core]
 
 
-def test_a_contestant_needs_nothing_but_a_python(script: Path) -> None:
+def test_a_candidate_needs_nothing_but_a_python(script: Path) -> None:
     specification = json.dumps({"kind": "counting", "threads": 1, "connections": 1})
     bare = [sys.executable, "-I", "-S", serve.__file__, str(script), specification]
     done = subprocess.run(bare, input="time count slowly 0.001\n", capture_output=True, text=True, check=True)
@@ -110,8 +110,8 @@ def test_a_contestant_needs_nothing_but_a_python(script: Path) -> None:
     assert ready["tasks"] == ["count", "count slowly"] and answer["rate"] > 0
 
 
-def test_a_contestant_that_fails_to_start_is_named(script: Path) -> None:
-    broken = Contestant("broken", {"kind": "counting", "threads": 1}, script)
+def test_a_candidate_that_fails_to_start_is_named(script: Path) -> None:
+    broken = Candidate("broken", {"kind": "counting", "threads": 1}, script)
     with pytest.raises(SystemExit, match="broken, 1 threads ended before it answered"):
         interleaved.measure([broken], rounds=1, seconds=0.001)
 
@@ -121,7 +121,7 @@ def test_a_slow_task_is_done_once_at_least() -> None:
 
 
 def test_versions_that_differ_are_all_told() -> None:
-    rows = [Contestant("a", {}, versions={"x": "1", "y": "1"}), Contestant("b", {}, versions={"x": "2", "y": "1"})]
+    rows = [Candidate("a", {}, versions={"x": "1", "y": "1"}), Candidate("b", {}, versions={"x": "2", "y": "1"})]
     assert interleaved.merged_versions(rows) == {"x": "1 / 2", "y": "1"}
 
 
@@ -266,7 +266,7 @@ def test_phases_add_up_to_the_time_that_passed(monkeypatch: pytest.MonkeyPatch) 
 
 def test_dense_agents_are_timed_once_and_sparse_ones_at_every_sparsity() -> None:
     options = updates.Options(sparsities=(0.51, 0.9), threads=(1, 2))
-    found = [(row.name, row.sparsity) for row in updates.contestants(options) if row.threads == 2]
+    found = [(row.name, row.sparsity) for row in updates.candidates_of(options) if row.threads == 2]
     assert found[:3] == [("td3", None), ("static-td3", 0.51), ("static-td3", 0.9)]
     assert {name for name, _ in found} == set(updates.AGENTS)
 
