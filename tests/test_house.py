@@ -98,7 +98,9 @@ def test_no_imports_go_in_circles():
         module: {target for target, needed in imports(path, known).items() if needed and target in known} - {module}
         for module, path in known.items()
     }
-    for module in list(graph):  # a package's __init__ is what its files make up: files may import the package's siblings
+    for module in list(
+        graph
+    ):  # a package's __init__ is what its files make up: files may import the package's siblings
         parent = module.rpartition(".")[0]
         graph[module] -= {parent}
     try:
@@ -120,7 +122,9 @@ def test_the_topology_knows_the_ground_alone():
 
 
 def test_no_file_is_too_long():
-    files = [p for folder in ("src", "native") for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".cpp", ".hpp")]
+    files = [
+        p for folder in ("src", "native") for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".cpp", ".hpp")
+    ]
     long = {
         name: lines
         for path in files
@@ -145,6 +149,7 @@ def test_the_core_outside_its_bindings_knows_no_python():
     bound = [
         path.relative_to(ROOT).as_posix()
         for path in sorted((ROOT / "native").rglob("*.[ch]pp"))
-        if "bindings" not in path.parts and re.search(r'#include\s*[<"](Python\.h|nanobind/|pybind11/)', path.read_text())
+        if "bindings" not in path.parts
+        and re.search(r'#include\s*[<"](Python\.h|nanobind/|pybind11/)', path.read_text())
     ]
     assert bound == []
