@@ -96,7 +96,8 @@ class Learner:
         for name in arguments["unknown"]:
             raise unknown_option(self.name, name, known)
         env_kwargs = exactly(dict[str, Any], arguments["env_kwargs"] or {}, "env_kwargs")
-        source = environment_source(arguments["env"], env_kwargs, arguments["env_module"])
+        env_module = exactly(str | None, arguments["env_module"], "env_module")
+        source = environment_source(arguments["env"], env_kwargs, env_module)
         request = {name: arguments[name] for name in known if arguments[name] is not UNSET}
         if arguments["threads"] is not None:
             request["threads"] = arguments["threads"]
@@ -105,7 +106,7 @@ class Learner:
                 "agent": self.name,
                 "env": source.name,
                 "env_kwargs": dict(source.kwargs),
-                "env_module": arguments["env_module"],
+                "env_module": env_module,
                 "seed": arguments["seed"],
                 "eval_every": 0,
                 **request,

@@ -48,7 +48,7 @@ class Run:
         progress: Progress,
         source: EnvironmentSource | None = None,
     ) -> None:
-        """See the class."""
+        """Build environment, replay memory and agent."""
         self.source = source or environment_source(config.env, config.env_kwargs, config.env_module)
         self.environment = self.source.make_training()
         sizes = self.environment.observation_size, self.environment.action_size
