@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.environments.source import environment_source
-from rewirl.nn import Layer, SparseMLP
+from rewirl.nn import Layer, Network
 from rewirl.options.option import options, unknown_option
 from rewirl.options.resolve import changed, resolve
 from rewirl.storage.policy_file import save_policy
@@ -247,7 +247,7 @@ class Learner:
         return f"{type(self).__name__}({self._run.source.name!r}, seed={self._run.config.seed}, steps={self.steps})"
 
 
-def layer_topologies(networks: Mapping[str, SparseMLP]) -> dict[str, list[LayerTopology]]:
+def layer_topologies(networks: Mapping[str, Network]) -> dict[str, list[LayerTopology]]:
     """Return the layers of each network, inputs first."""
     return {name: [LayerTopology(layer) for layer in network.layers] for name, network in networks.items()}
 

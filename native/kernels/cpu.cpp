@@ -1,4 +1,4 @@
-#include "cpu.hpp"
+#include "kernels/cpu.hpp"
 
 #include <atomic>
 #include <stdexcept>

@@ -34,7 +34,8 @@ REWIRL_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
 REWIRL_INLINE void store(float* p, Vec x) { _mm512_storeu_ps(p, x); }
 REWIRL_INLINE Vec set1(float x) { return _mm512_set1_ps(x); }
 REWIRL_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-// Estimates refined by a step of Newton: within 2 units in the last place, at a third of the time of the exact instructions.
+// Estimates refined by a step of Newton: within 2 units in the last place, at a third of the time of the exact
+// instructions.
 REWIRL_INLINE Vec sqrt(Vec x) {  // of x >= 0
   const Vec r = _mm512_maskz_rsqrt14_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), x);
   return x * (r * _mm512_fnmadd_ps(x * r, r * _mm512_set1_ps(0.5f), _mm512_set1_ps(1.5f)));
@@ -58,8 +59,7 @@ REWIRL_INLINE Vec quads(Vec a, Vec b) {
          _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
 }
 REWIRL_INLINE V4 fold(Vec x) {  // sum of the 128-bit lanes
-  const __m256 half = _mm512_castps512_ps256(x) +
-                      _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
+  const __m256 half = _mm512_castps512_ps256(x) + _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
   return V4(_mm256_castps256_ps128(half) + _mm256_extractf128_ps(half, 1));
 }
 // sum over k < n of values[k] * x[column[k]], added to acc lane by lane
@@ -78,8 +78,12 @@ REWIRL_INLINE Vec gather_dot(const float* values, const uint16_t* column, int n,
   return acc;
 }
 // The first n < kWidth elements; the others are zero, or left alone.
-REWIRL_INLINE Vec load(const float* p, size_t n) { return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1u), p); }
-REWIRL_INLINE void store(float* p, Vec x, size_t n) { _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1u), x); }
+REWIRL_INLINE Vec load(const float* p, size_t n) {
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1u), p);
+}
+REWIRL_INLINE void store(float* p, Vec x, size_t n) {
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1u), x);
+}
 
 #elif defined(REWIRL_AVX2)
 
@@ -97,9 +101,7 @@ REWIRL_INLINE Vec relu(Vec x) { return _mm256_max_ps(x, _mm256_setzero_ps()); }
 REWIRL_INLINE Vec at_least(Vec x, Vec limit) {  // x where |x| >= limit, else 0; NaN stays
   return _mm256_and_ps(_mm256_cmp_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), x), limit, _CMP_NLT_UQ), x);
 }
-REWIRL_INLINE Vec gate(Vec h, Vec x) {
-  return _mm256_and_ps(_mm256_cmp_ps(h, _mm256_setzero_ps(), _CMP_GT_OQ), x);
-}
+REWIRL_INLINE Vec gate(Vec h, Vec x) { return _mm256_and_ps(_mm256_cmp_ps(h, _mm256_setzero_ps(), _CMP_GT_OQ), x); }
 REWIRL_INLINE Vec pairs(Vec a, Vec b) { return _mm256_unpacklo_ps(a, b) + _mm256_unpackhi_ps(a, b); }
 REWIRL_INLINE Vec quads(Vec a, Vec b) {
   return _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b))) +
@@ -160,14 +162,17 @@ REWIRL_INLINE Vec gather_dot(const float* values, const uint16_t* column, int n,
   for (; k < n; ++k) acc[0] += values[k] * x[column[k]];
   return acc;
 }
-REWIRL_INLINE Vec load(const float* p, size_t n) { return Vec{n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0}; }
+REWIRL_INLINE Vec load(const float* p, size_t n) {
+  return Vec{n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0};
+}
 REWIRL_INLINE void store(float* p, Vec x, size_t n) {
   for (size_t i = 0; i < n; ++i) p[i] = x[i];
 }
 
 #endif
 
-// Keeps a value in a register: GCC otherwise loads it again for every use, and loads are what these kernels are short of.
+// Keeps a value in a register: GCC otherwise loads it again for every use, and loads are what these kernels are short
+// of.
 REWIRL_INLINE void keep(Vec& x) {
 #if defined(__x86_64__)
   asm("" : "+v"(x));
@@ -178,8 +183,8 @@ REWIRL_INLINE void keep(Vec& x) {
 #endif
 }
 
-// The same for an address, so that what is loaded near it is at a constant distance: GCC otherwise adds an index in every
-// load, and such a load takes two micro-operations.
+// The same for an address, so that what is loaded near it is at a constant distance: GCC otherwise adds an index in
+// every load, and such a load takes two micro-operations.
 REWIRL_INLINE void keep(const float*& p) {
 #if defined(__x86_64__) || defined(__aarch64__)
   asm("" : "+r"(p));

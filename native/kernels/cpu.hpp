@@ -3,13 +3,13 @@
 #include <string>
 #include <vector>
 
-#include "kernels.hpp"
+#include "kernels/kernels.hpp"
 
 namespace rewirl {
 
 std::vector<std::string> available_instruction_sets();  // best first
-const Kernels& kernels();                                // the ones in use
-void use_instruction_set(const std::string& name);       // throws std::invalid_argument naming the available ones
+const Kernels& kernels();                               // the ones in use
+void use_instruction_set(const std::string& name);      // throws std::invalid_argument naming the available ones
 
 // Subnormal numbers count as zero inside native calls: Adam's moments of dead units would otherwise crawl.
 class FlushSubnormals {
