@@ -69,7 +69,9 @@ class LayerTopology:
         from scipy.sparse import csr_array
 
         rows, columns = np.divmod(self._layer.places(), self.shape[1])
-        return csr_array((np.ones(len(rows), dtype=np.bool_), (rows, columns)), shape=self.shape)
+        mask = csr_array((np.ones(len(rows), dtype=np.bool_), (rows, columns)), shape=self.shape)
+        mask.sort_indices()  # SciPy before 1.15 leaves them in the order they come in
+        return mask
 
     def __repr__(self) -> str:
         """Return shape, connections and density."""
