@@ -1,7 +1,8 @@
-// What share of the processor's peak rate of multiply-adds do the kernels reach? See limits.py, which compiles this for the
-// machine it runs on, and README.md.
+// What share of the processor's peak rate of multiply-adds do the kernels reach? See limits.py, which compiles this for
+// the machine it runs on, and README.md.
 //
-//   limits ROUNDS WIDTH DENSITY VECTORS    a square layer, its width a power of two, on one tile of 16 * VECTORS samples;
+//   limits ROUNDS WIDTH DENSITY VECTORS    a square layer, its width a power of two, on one tile of 16 * VECTORS
+//   samples;
 //                                          JSON on the standard output
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
 #define REWIRL_AVX512
@@ -23,24 +24,26 @@ constexpr const char* kInstructionSet = "portable";
 #include <string>
 #include <vector>
 
-#include "cpu.hpp"
+#include "kernels/cpu.hpp"
+#include "kernels/vec.hpp"
 #include "layer.hpp"
-#include "vec.hpp"
 
 using namespace rewirl;
 
 namespace {
 
-// Layers take turns, each with a topology of its own, as in training: a processor that sees one over and over learns by heart
-// where its rows end, and keeps its indices in the nearest cache.
+// Layers take turns, each with a topology of its own, as in training: a processor that sees one over and over learns by
+// heart where its rows end, and keeps its indices in the nearest cache.
 constexpr int kLayers = 6;
-constexpr double kSteady = 0.05;  // by how much the peaks before and after a measurement may differ, else it does not count
+constexpr double kSteady =
+    0.05;  // by how much the peaks before and after a measurement may differ, else it does not count
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 volatile float used;  // what nobody used would not be computed
 
-// The peak: multiply-adds of single numbers a second when nothing is loaded or stored: twelve sums in registers, none waits for another.
+// The peak: multiply-adds of single numbers a second when nothing is loaded or stored: twelve sums in registers, none
+// waits for another.
 double peak() {
   constexpr int kSums = 12, kTimes = 2000;
   const Vec a = set1(0.5f), b = set1(0.25f);
@@ -73,8 +76,8 @@ Places at_random(int64_t width, double density, std::mt19937& random) {
   return places;
 }
 
-// As many connections for every output and every input of every block. Banded, the next output has the same inputs but one;
-// else they are anywhere in the block.
+// As many connections for every output and every input of every block. Banded, the next output has the same inputs but
+// one; else they are anywhere in the block.
 Places evenly(int64_t width, double density, bool banded, std::mt19937& random) {
   const auto wanted = static_cast<int64_t>(std::lround(density * static_cast<double>(width * width)));
   const int64_t block = std::min<int64_t>(blocking(width, width, wanted).block, width);
@@ -104,7 +107,8 @@ Contestant contestant(const char* name, int32_t width, const std::vector<Places>
   Contestant made{name, {}, {}};
   for (const Places& places : topologies) {
     const bool dense = places.empty();
-    const std::vector<float> values(dense ? static_cast<size_t>(width) * static_cast<size_t>(width) : places.size(), 1e-3f);
+    const std::vector<float> values(dense ? static_cast<size_t>(width) * static_cast<size_t>(width) : places.size(),
+                                    1e-3f);
     made.layers.emplace_back(width, width, dense ? nullptr : places.data(), values.size(), values.data(), true);
   }
   return made;
@@ -114,8 +118,8 @@ void print(const std::vector<Contestant>& contestants) {
   const char* operations[] = {"forward", "input gradient", "weight gradient"};
   std::printf("{\"kernels\": \"%s\", \"contestants\": [", kernels().name);
   for (const Contestant& c : contestants) {
-    std::printf("%s\n {\"name\": \"%s\", \"connections\": %zu, \"shares\": {", &c == contestants.data() ? "" : ",", c.name.c_str(),
-                c.layers[0].connections());
+    std::printf("%s\n {\"name\": \"%s\", \"connections\": %zu, \"shares\": {", &c == contestants.data() ? "" : ",",
+                c.name.c_str(), c.layers[0].connections());
     for (int o = 0; o < 3; ++o) {
       std::printf("%s\"%s\": [", o ? ", " : "", operations[o]);
       bool first = true;
@@ -141,8 +145,11 @@ int main(int count, char** arguments) {
   }
   const int rounds = std::atoi(arguments[1]), width = std::atoi(arguments[2]), vectors = std::atoi(arguments[4]);
   const double density = std::atof(arguments[3]);
-  if (rounds < 1 || width < 1 || (width & (width - 1)) != 0 || !(density > 0.0 && density < 1.0) || vectors < 1 || vectors > kMaxVectors) {
-    std::fprintf(stderr, "limits: ROUNDS at least 1, WIDTH a power of two, DENSITY between 0 and 1, VECTORS from 1 to %d\n", kMaxVectors);
+  if (rounds < 1 || width < 1 || (width & (width - 1)) != 0 || !(density > 0.0 && density < 1.0) || vectors < 1 ||
+      vectors > kMaxVectors) {
+    std::fprintf(stderr,
+                 "limits: ROUNDS at least 1, WIDTH a power of two, DENSITY between 0 and 1, VECTORS from 1 to %d\n",
+                 kMaxVectors);
     return 2;
   }
   use_instruction_set(kInstructionSet);
@@ -157,7 +164,8 @@ int main(int count, char** arguments) {
   std::vector<Contestant> contestants{contestant("dense", width, dense), contestant("random", width, any),
                                       contestant("even", width, even), contestant("banded", width, band)};
 
-  const size_t samples = static_cast<size_t>(kLane) * static_cast<size_t>(vectors), n = static_cast<size_t>(width) * samples;
+  const size_t samples = static_cast<size_t>(kLane) * static_cast<size_t>(vectors),
+               n = static_cast<size_t>(width) * samples;
   Buffer<float> x(n), y(n), dx(n), scratch(n + static_cast<size_t>(kPanel) * samples);
   for (size_t i = 0; i < n; ++i) x[i] = 1e-3f * static_cast<float>(i % 97);
 
@@ -165,7 +173,8 @@ int main(int count, char** arguments) {
     for (Contestant& c : contestants) {
       for (auto& shares : c.shares) shares.emplace_back();
       for (Layer& layer : c.layers)
-        for (int o = 0; o < 3; ++o) {  // one after the other, as in training: what one has used may still be near for the next
+        for (int o = 0; o < 3;
+             ++o) {  // one after the other, as in training: what one has used may still be near for the next
           const double before = peak(), begin = now();
           if (o == 0) layer.forward(x.data(), y.data(), vectors, true);
           if (o == 1) layer.input_gradient(y.data(), dx.data(), vectors, 0, x.data());

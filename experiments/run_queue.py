@@ -1,4 +1,4 @@
-"""Works through all runs that are wanted, in the order in which they are; the same command goes on where it was cut.
+"""Executes all runs of the queue in its order; the same command continues where it was cut.
 
 python experiments/run_queue.py --hours 8      # at most so long, one thread a run, as many at once as there are cores
 python experiments/run_queue.py --status       # what is left
@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import narrowed, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.session import run_session
-from rewirl.options.option import SweepError
 
 RESULTS = Path(__file__).parents[1] / "results"
 

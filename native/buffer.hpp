@@ -1,10 +1,12 @@
-// Memory aligned to cache lines, shared with the NumPy views of it: a view keeps its memory alive.
+// Memory aligned to cache lines, shared with the NumPy views of it: a view keeps its memory alive. It may be somebody
+// else's.
 #pragma once
 #include <cstddef>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <new>
+#include <utility>
 
 namespace rewirl {
 
@@ -19,6 +21,8 @@ class Buffer {
     std::memset(p, 0, n * sizeof(T));
     data_ = std::shared_ptr<T>(static_cast<T*>(p), [](T* q) { ::operator delete(q, std::align_val_t{64}); });
   }
+  // Memory that whoever made `data` owns, at any alignment of T.
+  Buffer(std::shared_ptr<T> data, size_t n) : data_(std::move(data)), size_(n) {}
   T* data() const { return data_.get(); }
   size_t size() const { return size_; }
   T& operator[](size_t i) const { return data_.get()[i]; }

@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "cpu.hpp"
+#include "kernels/cpu.hpp"
 
 namespace rewirl {
 namespace {
@@ -21,7 +21,8 @@ inline void relax() {
 }
 
 constexpr auto kSpin = std::chrono::microseconds(200);
-// Between two updates lies a step of the environment; waking a sleeping thread after it takes longer than the hand-over saves.
+// Between two updates lies a step of the environment; waking a sleeping thread after it takes longer than the hand-over
+// saves.
 constexpr auto kSpinForWork = std::chrono::microseconds(1000);
 
 // How many forks lie between this process and the one that loaded this library.
@@ -66,7 +67,8 @@ void Pool::use(int threads) {
   if (forked()) return;
   const std::lock_guard<std::mutex> after_the_run_under_way(shared_->run_mutex);
   if (threads < 1 || threads > static_cast<int>(shared_->workers.size()) + 1)
-    throw std::invalid_argument("the pool has " + std::to_string(shared_->workers.size() + 1) + " threads, it cannot use " + std::to_string(threads));
+    throw std::invalid_argument("the pool has " + std::to_string(shared_->workers.size() + 1) +
+                                " threads, it cannot use " + std::to_string(threads));
   threads_ = threads;
 }
 
@@ -93,12 +95,13 @@ void Pool::run(int tasks, const std::function<void(int)>& task) {
   pending_.store(threads() - 1, std::memory_order_relaxed);
   {
     std::lock_guard<std::mutex> lock(shared_->mutex);
-    turn_.store(((turn_.load(std::memory_order_relaxed) >> 16) + 1) << 16 | static_cast<uint64_t>(threads()), std::memory_order_release);
+    turn_.store(((turn_.load(std::memory_order_relaxed) >> 16) + 1) << 16 | static_cast<uint64_t>(threads()),
+                std::memory_order_release);
   }
   shared_->wake.notify_all();
   share(0);
-  // The others are usually done within microseconds; on a machine with other work to do they may not be running at all, and
-  // a caller that spins would keep them from it.
+  // The others are usually done within microseconds; on a machine with other work to do they may not be running at all,
+  // and a caller that spins would keep them from it.
   const auto deadline = std::chrono::steady_clock::now() + kSpin;
   for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
     relax();
@@ -126,7 +129,9 @@ void Pool::work(int index) {
     if (index >= static_cast<int>(seen & 0xffff)) continue;
     share(index);
     if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      { const std::lock_guard<std::mutex> lock(shared_->mutex); }  // a caller about to sleep has either seen this or sleeps by now
+      {
+        const std::lock_guard<std::mutex> lock(shared_->mutex);
+      }  // a caller about to sleep has either seen this or sleeps by now
       shared_->done.notify_one();
     }
   }

@@ -42,7 +42,7 @@ class Pool {
   };
 
   std::unique_ptr<Shared> shared_ = std::make_unique<Shared>();
-  std::atomic<int> threads_;  // in use
+  std::atomic<int> threads_;       // in use
   std::atomic<uint64_t> turn_{0};  // counts the runs; the low 16 bits are the threads that take part in the last
   std::atomic<int> pending_{0};
   std::atomic<bool> stop_{false};

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,46 +13,12 @@ import numpy as np
 import pytest
 
 from rewirl import _core, nn
-from rewirl.bench import end_to_end, interleaved, kernels, phases, serve, updates
-from rewirl.bench.interleaved import Candidate
+from rewirl.bench import end_to_end, kernels, phases, updates
 from rewirl.cli.bench import BENCHMARKS
 from rewirl.cli.main import main
 from rewirl.training.evaluation import Evaluation
 
 MACHINE = {"cpu": "abacus", "cores": 1, "instructions": [], "system": "none"}
-
-SCRIPT = """
-import os
-
-class Counting:
-    packages = ("no-such-package",)
-    versions = {"beads": "9"}
-
-    def __init__(self, specification):
-        print("chatter that must not reach the protocol")
-        os.write(1, b"nor this")
-        self.facts = {"connections": specification["connections"], "threads": os.environ.get("MKL_NUM_THREADS")}
-        if hasattr(os, "sched_getaffinity"):
-            self.facts["cores"] = sorted(os.sched_getaffinity(0))
-        self.warm = False
-        self.tasks = {"count": self.count, "count slowly": self.count}
-        self.reports = {"warm": lambda seconds: [self.warm, seconds]}
-
-    def warm_up(self):
-        self.warm = True
-
-    def count(self):
-        return sum(1 for _ in range(1000))
-
-KINDS = {"counting": Counting}
-"""
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Path:
-    path = tmp_path / "counting.py"
-    path.write_text(SCRIPT)
-    return path
 
 
 @pytest.fixture
@@ -69,62 +33,6 @@ def rewirl(capsys: pytest.CaptureFixture[str]) -> Any:
     return call
 
 
-# --- Candidates -------------------------------------------------------
-
-
-def test_a_candidate_is_warmed_up_timed_in_every_round_and_asked(script: Path) -> None:
-    specification = {"kind": "counting", "threads": 3, "connections": 7}
-    one, other = (Candidate(name, specification, script) for name in ("one", "other"))
-    reports = interleaved.measure([one, other], rounds=3, seconds=0.002, shares={"count slowly": 0.5}, report="warm")
-    assert reports == [[True, 0.002]] * 2
-    for candidate in (one, other):
-        assert list(candidate.rates) == ["count", "count slowly"]
-        assert all(len(rates) == 3 and min(rates) > 1000 for rates in candidate.rates.values())
-        assert (candidate.connections, candidate.facts["threads"]) == (7, "3")
-        assert candidate.versions["beads"] == "9" and "no-such-package" not in candidate.versions
-        assert candidate.process is not None and candidate.process.poll() is not None
-
-
-def test_another_one_is_first_in_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed: list[str] = []
-    monkeypatch.setattr(Candidate, "start", lambda self: self.processor_shares.append(1.0))
-    monkeypatch.setattr(Candidate, "time", lambda self, task, seconds: timed.append(self.name))
-    rows = [Candidate(name, {"threads": 1}, rates={"count": []}) for name in "abc"]
-    interleaved.measure(rows, rounds=4, seconds=1.0)
-    assert "".join(timed) == "abc" + "bca" + "cab" + "abc"
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot hold a process to cores")
-def test_a_candidate_keeps_to_its_cores(script: Path) -> None:
-    core = max(os.sched_getaffinity(0))
-    held = Candidate("held", {"kind": "counting", "threads": 1, "connections": 1, "cores": [core]}, script)
-    interleaved.measure([held], rounds=1, seconds=0.001)
-    assert held.facts["cores"] == [core]
-
-
-def test_a_candidate_needs_nothing_but_a_python(script: Path) -> None:
-    specification = json.dumps({"kind": "counting", "threads": 1, "connections": 1})
-    bare = [sys.executable, "-I", "-S", serve.__file__, str(script), specification]
-    done = subprocess.run(bare, input="time count slowly 0.001\n", capture_output=True, text=True, check=True)
-    ready, answer = map(json.loads, done.stdout.splitlines())
-    assert ready["tasks"] == ["count", "count slowly"] and answer["rate"] > 0
-
-
-def test_a_candidate_that_fails_to_start_is_named(script: Path) -> None:
-    broken = Candidate("broken", {"kind": "counting", "threads": 1}, script)
-    with pytest.raises(SystemExit, match="broken, 1 threads ended before it answered"):
-        interleaved.measure([broken], rounds=1, seconds=0.001)
-
-
-def test_a_slow_task_is_done_once_at_least() -> None:
-    assert serve.rate(lambda: 5, 0.0)[0] > 0
-
-
-def test_versions_that_differ_are_all_told() -> None:
-    rows = [Candidate("a", {}, versions={"x": "1", "y": "1"}), Candidate("b", {}, versions={"x": "2", "y": "1"})]
-    assert interleaved.merged_versions(rows) == {"x": "1 / 2", "y": "1"}
-
-
 # --- Kernels -----------------------------------------------------------
 
 
@@ -134,18 +42,18 @@ def layers(batch_size: int, **others: Any) -> kernels.Kernels:
 
 def test_kernels_ask_the_layer_for_what_they_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
-    monkeypatch.setattr(nn.Group, "forward", lambda self, x: calls.append(("forward", self.networks[0].connections)))
+    monkeypatch.setattr(nn.Ensemble, "forward", lambda self, x: calls.append(("forward", self.networks[0].connections)))
+    monkeypatch.setattr(nn.Ensemble, "input_gradients", lambda self, x, gradients: calls.append("input gradients"))
     monkeypatch.setattr(
-        nn.Group, "backward",
-        lambda self, x, gradients, parameters=True, inputs_from=-1: calls.append((parameters, inputs_from)),
-    )  # fmt: skip
+        nn.Ensemble, "backward", lambda self, x, gradients, inputs_from=None: calls.append(("backward", inputs_from))
+    )
     timed = layers(20, dense=False)
     assert list(timed.tasks) == [f"{kernel} {density}" for density in ("1", "0.25") for kernel in kernels.KERNELS]
     expected = {
         "forward": [("forward", 256)],
-        "input gradient": [(False, 0)],
-        "weight gradient": [(True, -1)],
-        "all three": [("forward", 256), (True, 0)],
+        "input gradient": ["input gradients"],
+        "weight gradient": [("backward", None)],
+        "all three": [("forward", 256), ("backward", 0)],
     }
     for kernel, wanted in expected.items():
         calls.clear()
@@ -185,7 +93,7 @@ def test_dense_products_multiply_matrices_of_the_layers_shape(
 
 def test_a_single_sample_is_acting(monkeypatch: pytest.MonkeyPatch, torch_threads: list[int]) -> None:
     acted: list[Any] = []
-    monkeypatch.setattr(nn.SparseMLP, "act", lambda self, x: acted.append(x.shape))
+    monkeypatch.setattr(nn.Network, "act", lambda self, x: acted.append(x.shape))
     timed = layers(1)
     assert list(timed.tasks) == ["forward 1", "forward 0.25", "forward dense product"]
     assert timed.tasks["forward 0.25"]() == 10 and acted == [(32,)] * 10
@@ -224,7 +132,7 @@ def test_bench_kernels(rewirl: Any, tmp_path: Path) -> None:
 def test_every_native_call_is_timed_and_nothing_else() -> None:
     imported_by_name = sys.modules["rewirl.nn.tiles"].__dict__
     imported_by_name["a_name_of_its_own"] = _core.empty_tiles
-    network = nn.SparseMLP.initialised([4, 3], [None], np.random.default_rng(0))
+    network = nn.initialised(4, [nn.Linear("output", n_out=3)], {"output": None}, np.random.default_rng(0))
     before = {name: getattr(_core, name) for name in dir(_core)}
     try:
         with phases.native_calls_timed() as seconds:
@@ -232,13 +140,13 @@ def test_every_native_call_is_timed_and_nothing_else() -> None:
             network.act(np.ones(4, dtype=np.float32))
             with pytest.raises(ValueError, match="features"):
                 network.act(np.ones(5, dtype=np.float32))
-        assert set(seconds) == {"empty_tiles", "Mlp.act"} and min(seconds.values()) > 0
+        assert set(seconds) == {"empty_tiles", "Network.act"} and min(seconds.values()) > 0
         assert imported_by_name["a_name_of_its_own"] is before["empty_tiles"]
     finally:
         del imported_by_name["a_name_of_its_own"]
     assert {name: getattr(_core, name) for name in dir(_core)} == before
     network.act(np.ones(4, dtype=np.float32))
-    assert set(seconds) == {"empty_tiles", "Mlp.act"}
+    assert set(seconds) == {"empty_tiles", "Network.act"}
 
 
 def test_phases_add_up_to_the_time_that_passed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import rewirl
+from rewirl.agents import agent_entry
 from rewirl.bench.synthetic import PAPER_LAMBDAS
 from rewirl.bench.updates import WARM_UP
 
 STEPS = 500
 """Steps of a call to `learn`, whose own set-up is then a small share."""
-
-AGENTS = {"td3": rewirl.TD3, "ds-td3": rewirl.DSTD3}
 
 
 class RewirlSteps:
@@ -22,7 +21,8 @@ class RewirlSteps:
         lambdas = PAPER_LAMBDAS.get(sparsity)
         topology = {} if sparsity is None else {"lambdas": lambdas} if lambdas else {"sparsity": sparsity}
         self._learning_starts = specification["learning_starts"]
-        self._agent = AGENTS[specification["agent"]](
+        entry = agent_entry(specification["agent"])
+        self._agent = getattr(rewirl, entry.python)(
             "HalfCheetah-v5",
             seed=0,
             threads=specification["threads"],
@@ -31,7 +31,7 @@ class RewirlSteps:
             learning_starts=self._learning_starts,
             **topology,
         )
-        layers = [layer for name in ("actor", "critic1", "critic2") for layer in self._agent.topology[name]]
+        layers = [layer for name in entry.networks for layer in self._agent.topology[name]]
         self.facts = {"connections": sum(layer.connections for layer in layers)}
         self.tasks = {"step": lambda: self._learn(STEPS)}
 

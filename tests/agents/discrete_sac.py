@@ -10,6 +10,7 @@ import numpy as np
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.learner import Learner
+from rewirl.agents.networks import Architecture
 from rewirl.agents.policy import Policy
 from rewirl.agents.registry import Entry
 from rewirl.topology import TopologyConfig
@@ -34,8 +35,9 @@ class DiscreteSAC(Learner[DiscreteSACConfig]):
 
     def __init__(self, name, config, observation_size, action_size, seed, threads=1):
         self._losses = {}
-        sizes = {network: [observation_size, *config.hidden_sizes, action_size] for network in self.ONLINE}
-        super().__init__(name, config, observation_size, action_size, sizes, "fan-in", seed, threads)
+        mlp = Architecture.mlp(observation_size, *config.hidden_sizes, action_size)
+        architectures = dict.fromkeys(self.ONLINE, mlp)
+        super().__init__(name, config, observation_size, action_size, architectures, "fan-in", seed, threads)
 
     def _use(self, networks):
         self._losses = {}
@@ -60,7 +62,7 @@ class DiscreteSAC(Learner[DiscreteSACConfig]):
         # L_i = mean (Q_i(s, a) - y)^2, with a as 0s and a 1
         errors = [batch.actions * (q - y) for q in self._values.forward(batch.states)]
         gradients = [2 * batch.weights * error for error in errors]
-        self._values.descend(batch.states, gradients, c.learning_rate, c.weight_decay)
+        self._values.step(batch.states, gradients, c.learning_rate, c.weight_decay)
         self._networks.after_step(VALUES, batch.states, batch.weights, self.updates)
         losses = (float((error**2 * batch.weights).sum()) for error in errors)
         self._losses = dict(zip(("q1_loss", "q2_loss"), losses, strict=True))
@@ -77,7 +79,7 @@ class DiscreteSAC(Learner[DiscreteSACConfig]):
         pi = np.exp(log_pi)
         loss_of_choice += np.float32(c.temperature) * log_pi
         gradient = batch.weights * pi * (loss_of_choice - (pi * loss_of_choice).sum(axis=1, keepdims=True))
-        self._policies.descend(batch.states, [gradient], c.learning_rate, c.weight_decay)
+        self._policies.step(batch.states, [gradient], c.learning_rate, c.weight_decay)
         self._networks.after_step(POLICY, batch.states, batch.weights, self.updates)
 
     def diagnostics(self):

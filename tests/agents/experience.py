@@ -38,5 +38,17 @@ def through_a_file(state):
     return {name: array.copy() for name, array in state[0].items()}, json.loads(json.dumps(state[1]))
 
 
+def passes(agent, name):
+    """The ensemble in which a network of an actor-critic learns, and its number there."""
+    names = ("actor",) if name == "actor" else ("critic1", "critic2")
+    return agent._networks.ensemble(*names), names.index(name)
+
+
+def gradient(agent, name, array):
+    """The gradient of an array of a network, such as hidden1.values, from its last step."""
+    ensemble, number = passes(agent, name)
+    return ensemble.gradient(number, array)
+
+
 def topology(network):
     return [layer.places().tobytes() for layer in network.layers]

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from experience import ACTION, OBSERVATION, bits, random_replay, through_a_file
+from experience import ACTION, OBSERVATION, bits, gradient, passes, random_replay, through_a_file
 from test_oracles import ALL_TERMS, KINDS, SEED, random_transitions, relative
 
 from rewirl.agents import SACConfig, TD3Config, make_agent
@@ -88,7 +88,7 @@ def test_every_criterion_works_in_an_agent(drop, grow):
 
 @pytest.mark.parametrize("structure", ["4x1", "8x1"])
 @pytest.mark.parametrize("kind", ["td3", "sac"])
-@pytest.mark.parametrize("at", [0, 5, 6])
+@pytest.mark.parametrize("at", [5, 6])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -118,14 +118,14 @@ def test_a_restored_agent_goes_on_to_the_bit(structure, kind, at, settings):
 def test_a_saved_topology_that_is_not_in_blocks_is_refused(structure):
     agent = make(structure=structure)
     arrays, values = agent.state()
-    for name, number in (("actor", 0), ("critic2", 1)):
-        places, n_in = arrays[f"{name}.{number}.places"], agent.networks()[name].sizes[number]
+    for name, layer in (("actor", "hidden1"), ("critic2", "hidden2")):
+        places, n_in = arrays[f"{name}.{layer}.places"], agent.networks()[name].layer(layer).shape[1]
         free = np.setdiff1d(np.arange(n_in), places[places < n_in])
         moved = np.sort(np.append(places[1:], free[0]))
         with pytest.raises(
-            ValueError, match=f"the saved {name}: layer {number} does not have the structure {structure}"
+            ValueError, match=f"the saved {name}: layer {layer} does not have the structure {structure}"
         ):
-            agent.load_state({**arrays, f"{name}.{number}.places": moved}, values)
+            agent.load_state({**arrays, f"{name}.{layer}.places": moved}, values)
     unstructured = make(structure="unstructured")
     with pytest.raises(ValueError, match=f"does not have the structure {structure}"):
         agent.load_state(*unstructured.state())
@@ -156,8 +156,9 @@ def test_updates_have_the_gradients_and_weights_of_a_masked_network(kind, struct
     oracle.update()
     for name, layers in oracle.gradients.items():
         for layer, (weights, bias) in zip(agent.networks()[name].layers, layers, strict=True):
-            assert relative(layer.gradient, weights.reshape(-1)[layer.places()]) < 1e-5, name
-            assert relative(layer.bias_gradient, bias) < 1e-5, name
+            computed = gradient(agent, name, f"{layer.name}.values")
+            assert relative(computed, weights.reshape(-1)[layer.places()]) < 1e-5, name
+            assert relative(gradient(agent, name, f"{layer.name}.bias"), bias) < 1e-5, name
     for _ in range(9):
         agent.update(replay)
         oracle.update()
@@ -180,9 +181,9 @@ def test_blocks_grow_where_autograd_has_the_largest_sums(kind, name):
     oracle.networks[name].masks = [torch.ones_like(mask) for mask in oracle.networks[name].masks]
     agent.update(replay)
     oracle.update()
-    for old, layer, (gradient, _) in zip(before[:2], layers, oracle.gradients[name], strict=False):
+    for old, layer, (dense, _) in zip(before[:2], layers, oracle.gradients[name], strict=False):
         grown = np.setdiff1d(layer.places(), old)
-        sums = np.abs(gradient[: layer.shape[0] // 4 * 4]).reshape(-1, 4, layer.shape[1]).sum(axis=1)
+        sums = np.abs(dense[: layer.shape[0] // 4 * 4]).reshape(-1, 4, layer.shape[1]).sum(axis=1)
         has_grown, has_been = (np.zeros(layer.shape, dtype=bool) for _ in range(2))
         has_grown.reshape(-1)[grown] = True
         has_been.reshape(-1)[old] = True
@@ -199,20 +200,20 @@ def test_survivors_keep_weights_and_moments_and_grown_blocks_begin_with_zero():
     for name in ("critic1", "critic2"):
         network, rewire = networks[name], networks[name].rewire
 
-        def watched(index, dropped, grown, network=network, rewire=rewire):
-            layer = network.layers[index]
+        def watched(of_layer, dropped, grown, network=network, rewire=rewire):
+            layer = network.layer(of_layer)
             old = dict(
                 zip(layer.places().tolist(), zip(layer.values, *layer.moments, layer.born, strict=True), strict=True)
             )
             gone = layer.places()[dropped]
-            rewire(index, dropped, grown)
+            rewire(of_layer, dropped, grown)
             new = dict(
                 zip(layer.places().tolist(), zip(layer.values, *layer.moments, layer.born, strict=True), strict=True)
             )
             assert set(new) == set(old) - set(gone.tolist()) | set(grown.tolist())
             for place, numbers in new.items():
                 if place in set(grown.tolist()):
-                    assert numbers[:3] == (0, 0, 0) and numbers[3] == network.core.steps
+                    assert numbers[:3] == (0, 0, 0) and numbers[3] == network.steps
                 else:
                     assert numbers == old[place]
             seen.append(len(grown))
@@ -284,9 +285,9 @@ def test_snip_keeps_the_blocks_of_a_network_that_its_loss_is_most_sensitive_to(k
         network = agent.networks()[name]
         batch = agent._batch.states if name == "actor" else agent._batch.states_actions
 
-        def watched(index, dropped, grown, name=name, network=network, batch=batch, rewire=network.rewire):
-            layer = network.layers[index]
-            score = np.abs(layer.weights() * network.dense_gradient(index, batch))
+        def watched(of_layer, dropped, grown, name=name, network=network, batch=batch, rewire=network.rewire):
+            layer, (ensemble, number) = network.layer(of_layer), passes(agent, name)
+            score = np.abs(layer.weights() * ensemble.dense_gradient(number, of_layer, batch))
             size = agent.config.topology.block_height(layer.shape)
             for begin in range(0, len(score), size):
                 score[begin : begin + size] = score[begin : begin + size].mean(axis=0)
@@ -294,7 +295,7 @@ def test_snip_keeps_the_blocks_of_a_network_that_its_loss_is_most_sensitive_to(k
             gone.reshape(-1)[layer.places()[dropped]] = True
             kept.setdefault(name, []).append(score[~gone])
             lost.setdefault(name, []).append(score[gone])
-            rewire(index, dropped, grown)
+            rewire(of_layer, dropped, grown)
 
         network.rewire = watched
     agent.update(replay)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from experience import bits, random_replay, through_a_file
+from experience import bits, passes, random_replay, through_a_file
 from test_td3 import make
 
 from rewirl.agents import SACConfig, TD3Config, make_agent
@@ -197,9 +197,9 @@ def test_a_saved_topology_that_breaks_its_structure_is_refused(structure):
     config = TD3Config(hidden_sizes=(40, 30), topology=TopologyConfig(sparsity=0.6, structure=structure))
     agent = make_agent("ds-td3", config, 7, 3, 0)
     arrays, values = agent.state()
-    for name, layer in (("actor", 0), ("critic2", 1)):
+    for name, layer in (("actor", "hidden1"), ("critic2", "hidden2")):
         places = arrays[f"{name}.{layer}.places"]
-        n_in = agent.networks()[name].sizes[layer]
+        n_in = agent.networks()[name].layer(layer).shape[1]
         free = np.setdiff1d(np.arange(n_in), places[places < n_in])  # one connection of the last unit to the first
         moved = np.sort(np.append(places[:-1], free[0]))
         with pytest.raises(
@@ -214,20 +214,20 @@ def test_snip_keeps_what_the_loss_is_most_sensitive_to():
     snip |= {"sparsity_start": 0, "sparsity_end": 2, "adapt_every": 2, "adapt_end": 2}
     agent, replay = make(topology=snip), random_replay()
     agent.update(replay)
-    critic = agent.networks()["critic1"]
+    critic, (ensemble, number) = agent.networks()["critic1"], passes(agent, "critic1")
     sensitivity = []
     rewire = critic.rewire
 
-    def watched(index, dropped, grown):
-        layer = critic.layers[index]
-        score = np.abs(layer.values * critic.dense_gradient(index, agent._batch.states_actions).reshape(-1))
+    def watched(layer, dropped, grown):
+        gradient = ensemble.dense_gradient(number, layer, agent._batch.states_actions)
+        score = np.abs(critic.layer(layer).values * gradient.reshape(-1))
         assert not len(grown) and score[dropped].max() <= np.delete(score, dropped).min()
-        sensitivity.append(index)
-        rewire(index, dropped, grown)
+        sensitivity.append(layer)
+        rewire(layer, dropped, grown)
 
     critic.rewire = watched
     agent.update(replay)
-    assert sensitivity == [0, 1]
+    assert sensitivity == ["hidden1", "hidden2"]
     kept = {name: topology_of(network) for name, network in agent.networks().items()}
     shapes = [layer.shape for layer in critic.layers]
     assert shares(critic) == pytest.approx(densities(TopologyConfig(sparsity=0.8), shapes), abs=0.02)
@@ -251,11 +251,13 @@ def test_snip_of_a_whole_network_keeps_the_most_sensitive_of_all_its_layers(kind
         network = agent.networks()[name]
         batch = agent._batch.states if name == "actor" else agent._batch.states_actions
 
-        def watched(index, dropped, grown, name=name, network=network, batch=batch, rewire=network.rewire):
-            score = np.abs(network.layers[index].values * network.dense_gradient(index, batch).reshape(-1))
+        def watched(layer, dropped, grown, name=name, network=network, batch=batch, rewire=network.rewire):
+            ensemble, number = passes(agent, name)
+            gradient = ensemble.dense_gradient(number, layer, batch)
+            score = np.abs(network.layer(layer).values * gradient.reshape(-1))
             kept.setdefault(name, []).append(np.delete(score, dropped))
             most_lost[name] = max(most_lost.get(name, 0.0), score[dropped].max(initial=0))
-            rewire(index, dropped, grown)
+            rewire(layer, dropped, grown)
 
         network.rewire = watched
     agent.update(replay)

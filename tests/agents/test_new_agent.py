@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import numpy as np
 import pytest
 from discrete_sac import ENTRY, DiscreteSACConfig
@@ -9,9 +12,16 @@ from experience import bits, through_a_file, topology
 
 from rewirl.agents import AGENTS, SACConfig, agent_entry, load_policy, make_agent
 from rewirl.cli import inspection
-from rewirl.presets import lookup as presets
+from rewirl.experiments.report import document, report
+from rewirl.experiments.report.run_data import find_runs
+from rewirl.options.resolve import agent_settings
+from rewirl.options.train import TrainConfig
 from rewirl.replay import Replay
+from rewirl.storage.run_directory import RunDirectory
+from rewirl.storage.values import to_values
 from rewirl.topology import TopologyConfig
+from rewirl.training.drift import Drift
+from rewirl.training.loop import connections
 
 CHOICES, NETWORKS = 3, {"policy", "q1", "q2", "target_q1", "target_q2"}
 SPARSE = TopologyConfig(sparsity=0.4, adapt_every=10, adapt_fraction=0.1)
@@ -88,9 +98,9 @@ def test_it_is_saved_and_goes_on_to_the_bit(at, changes):
 def test_a_state_that_does_not_fit_changes_nothing():
     agent = make()
     arrays, values = through_a_file(make(seed=1).state())
-    del arrays["target_q2.1.bias"]
+    del arrays["target_q2.hidden2.bias"]
     before = bits(agent)
-    with pytest.raises(ValueError, match=r"the saved target_q2: the array 1\.bias of a network is missing"):
+    with pytest.raises(ValueError, match=r"the saved target_q2: the array hidden2\.bias of a network is missing"):
         agent.load_state(arrays, values)
     assert bits(agent) == before
 
@@ -116,7 +126,7 @@ def test_the_rest_of_the_house_knows_it_by_its_line():
         agent_entry("discrete-sak")
     with pytest.raises(TypeError, match="discrete-sac takes settings of DiscreteSACConfig, got SACConfig"):
         make_agent("discrete-sac", SACConfig(), 2, CHOICES, 0)
-    config = presets.agent_config("discrete-sac", "CartPole-v1", gamma=0.9)
+    config = agent_settings("discrete-sac", "CartPole-v1", gamma=0.9)
     assert config == DiscreteSACConfig(gamma=0.9, topology=ENTRY.topology)
     agent = make(policy_every=2)
     told = inspection.describe(agent, total_timesteps=101)
@@ -126,6 +136,32 @@ def test_the_rest_of_the_house_knows_it_by_its_line():
     assert told["flops"] == 40 * 6 * (50 * policy + 101 * (q1 + q2))
     table = inspection.table(told)
     assert all(f"\n{name} " in table for name in NETWORKS)
+
+
+def test_the_report_draws_it(tmp_path):
+    """Of a run directory with what a run of its own writes."""
+    agent, replay, total = make(), corridor(), 60
+    train = TrainConfig(agent="discrete-sac", env="CartPole-v1", total_timesteps=total, threads=1)
+    config = {"train": to_values(train), "agent": to_values(agent.config)}
+    RunDirectory.create(tmp_path / "run", config, instruction_set="portable").close()
+    drift, lines = Drift(agent.networks()), [{"event": "start", "step": 0}]
+    for step in range(total + 1):
+        if step % 20 == 0:
+            now = {"step": step, "updates": agent.updates, "connections": connections(agent)}
+            lines += [
+                {"event": "evaluation", **now, "return_mean": 5.0 * step, "seconds": 0.1 * step},
+                {"event": "topology", **now, "networks": drift.measure(agent.networks())},
+            ]
+        agent.update(replay)
+    (tmp_path / "run" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    runs, problems = find_runs([tmp_path])
+    assert problems == []
+    assert runs[0].parameters == sum(agent.networks()[name].connections for name in ("policy", "q1", "q2"))
+    assert runs[0].flops[-1] == pytest.approx(6 * 40 * total * runs[0].parameters)
+    blocks = report(runs, problems)
+    assert re.search(r"\| policy +\| 2-32-24-3 +\|", document.markdown(blocks))
+    drawn = [block.alt for block in blocks if isinstance(block, document.Figure) and "connections alive" in block.title]
+    assert len(drawn) == 1 and all(part in drawn[0] for part in ("(and both qs)", "policy, layer 2: ", "qs, layer 2: "))
 
 
 def test_distances_between_actions_are_refused():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from experience import gradient
 from sac_oracle import SACOracle
 from td3_oracle import TD3Oracle
 
@@ -87,8 +88,9 @@ def test_an_update_has_the_losses_and_gradients_of_autograd(kind, shape, sparsit
     for name, layers in oracle.gradients.items():
         tolerance = 2e-6 if name != "actor" else 1e-5  # the actor's follow a step of Adam on the critic
         for layer, (weights, bias) in zip(networks[name].layers, layers, strict=True):
-            assert relative(layer.gradient, weights.reshape(-1)[layer.places()]) < tolerance, name
-            assert relative(layer.bias_gradient, bias) < tolerance, name
+            of_values, of_bias = (gradient(agent, name, f"{layer.name}.{array}") for array in ("values", "bias"))
+            assert relative(of_values, weights.reshape(-1)[layer.places()]) < tolerance, name
+            assert relative(of_bias, bias) < tolerance, name
 
 
 @pytest.mark.parametrize("shape", [PAPER, ODD], ids=["paper", "odd"])

@@ -11,7 +11,7 @@ from experience import ACTION, OBSERVATION, bits, observations, random_replay, t
 from scipy import integrate, stats
 
 from rewirl.agents import SACConfig, load_policy, make_agent
-from rewirl.nn import Group, Pool, SparseMLP, SquashedGaussian, empty_tiles, normal, pack, sample_one, unpack
+from rewirl.nn import SquashedGaussian, empty_tiles, mlp_network, normal, pack, sample_one, unpack
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 
@@ -38,20 +38,19 @@ def make(seed=0, threads=1, topology=None, **changes):
 def linear(mean, log_std):
     """A network whose outputs are the same whatever its input."""
     outputs = np.array([*mean, *log_std], dtype=np.float32)
-    return SparseMLP([1, len(outputs)], [None], [np.zeros(len(outputs), np.float32)], [outputs])
+    return mlp_network([1, len(outputs)], [None], [np.zeros(len(outputs), np.float32)], [outputs])
 
 
 def sampled(mean, log_std, batch, seed=3):
-    network = linear(mean, log_std)
-    Group([network], Pool(1)).compute(empty_tiles(batch, 1))
-    samples, out = SquashedGaussian(batch, len(mean)), empty_tiles(batch, len(mean))
-    samples.sample(network, out, np.random.default_rng(seed))
-    return network, samples, out
+    """Samples of a distribution, and where they are from."""
+    raw = pack(np.tile(np.float32([*mean, *log_std]), (batch, 1)))
+    gaussian = SquashedGaussian(batch, len(mean))
+    return gaussian, gaussian.sample(raw, empty_tiles(batch, len(mean)), np.random.default_rng(seed))
 
 
 def test_samples_are_the_tanh_of_normal_numbers():
-    _, _, out = sampled([0.3, -2.0], [-1.0, 0.5], 4096)
-    rows = unpack(out, 4096)
+    _, samples = sampled([0.3, -2.0], [-1.0, 0.5], 4096)
+    rows = unpack(samples.values, 4096)
     for column, mean, std in zip(rows.T, (0.3, -2.0), np.exp([-1.0, 0.5]), strict=True):
         inside = np.abs(column) < 1
         assert inside.mean() > 0.99
@@ -61,8 +60,8 @@ def test_samples_are_the_tanh_of_normal_numbers():
 
 def test_the_probability_density_integrates_to_one_and_is_that_of_the_change_of_variables():
     mean, log_std = 0.4, -0.3
-    _, samples, out = sampled([mean], [log_std], 200)
-    y = unpack(out, 200)[:, 0].astype(np.float64)
+    _, samples = sampled([mean], [log_std], 200)
+    y = unpack(samples.values, 200)[:, 0].astype(np.float64)
 
     def density(value):
         return stats.norm.pdf(np.arctanh(value), mean, math.exp(log_std)) / (1 - value**2)
@@ -77,25 +76,24 @@ def test_the_probability_density_integrates_to_one_and_is_that_of_the_change_of_
 @pytest.mark.parametrize("mean", [0.0, 8.0, -30.0, 1e4])
 @pytest.mark.parametrize("log_std", [-20.0, 0.0, 2.0])
 def test_the_probability_is_finite_and_right_where_tanh_is_saturated(mean, log_std):
-    _, samples, out = sampled([mean], [log_std], 16)
+    _, samples = sampled([mean], [log_std], 16)
     noise = normal(np.random.default_rng(3), 16).astype(np.float64)
     before = mean + math.exp(log_std) * noise
     # ln(1 - tanh^2 u) = ln 4 - 2 |u| - 2 ln(1 + exp(-2 |u|))
     volume = math.log(4) - 2 * np.abs(before) - 2 * np.log1p(np.exp(-2 * np.abs(before)))
     expected = -(noise**2) / 2 - log_std - math.log(2 * math.pi) / 2 - volume
     assert unpack(samples.log_probability, 16)[:, 0] == pytest.approx(expected, rel=1e-5, abs=1e-5)
-    assert unpack(out, 16)[:, 0] == pytest.approx(np.tanh(before), abs=1e-6)
+    assert unpack(samples.values, 16)[:, 0] == pytest.approx(np.tanh(before), abs=1e-6)
 
 
 @pytest.mark.parametrize(("given", "counts_as"), [(-1e3, -20.0), (50.0, 2.0)])
 def test_the_standard_deviation_is_bounded_and_has_no_gradient_beyond(given, counts_as):
-    _, free, beyond = sampled([0.2], [given], 20)
-    _, held, within = sampled([0.2], [counts_as], 20)
-    assert np.array_equal(beyond, within)
-    assert np.array_equal(free.log_probability, held.log_probability)
-    network, samples, out = sampled([0.2], [given], 20)
+    gaussian, beyond = sampled([0.2], [given], 20)
+    _, within = sampled([0.2], [counts_as], 20)
+    assert np.array_equal(beyond.values, within.values)
+    assert np.array_equal(beyond.log_probability, within.log_probability)
     ones = pack(np.ones((20, 1), np.float32))
-    gradient = unpack(samples.gradient(network, out, ones, ones), 20)
+    gradient = unpack(gaussian.gradient(beyond, ones, ones), 20)
     assert gradient[:, 0].any() and not gradient[:, 1].any()
 
 
@@ -109,17 +107,14 @@ def test_one_sample_is_drawn_as_many_are():
 
 
 def test_wrong_shapes_are_refused():
-    network, samples, out = sampled([0.0, 0.0], [0.0, 0.0], 20)
-    with pytest.raises(ValueError, match="features"):
-        samples.sample(network, empty_tiles(20, 3), np.random.default_rng(0))
-    with pytest.raises(ValueError, match="last forward"):
-        samples.sample(network, empty_tiles(60, 2), np.random.default_rng(0))
-    odd = SparseMLP([1, 3], [None], [np.zeros(3, np.float32)], [np.zeros(3, np.float32)])
-    Group([odd], Pool(1)).compute(empty_tiles(20, 1))
+    gaussian, samples = sampled([0.0, 0.0], [0.0, 0.0], 20)
+    for out in (empty_tiles(20, 3), empty_tiles(60, 2)):
+        with pytest.raises(ValueError, match="samples must have half the features"):
+            gaussian.sample(samples.raw, out, np.random.default_rng(0))
     with pytest.raises(ValueError, match="even number of outputs"):
-        samples.sample(odd, out, np.random.default_rng(0))
+        gaussian.sample(empty_tiles(20, 3), samples.values, np.random.default_rng(0))
     with pytest.raises(ValueError, match="the gradient of the logarithm"):
-        samples.gradient(network, out, out, empty_tiles(20, 2))
+        gaussian.gradient(samples, samples.values, empty_tiles(20, 2))
 
 
 # Acting

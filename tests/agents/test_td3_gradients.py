@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from experience import gradient
 
 from rewirl import seeding
 from rewirl.agents import TD3, TD3Config
@@ -52,16 +53,12 @@ def problem():
     return agent, batch, reference.unpack(noise, BATCH)
 
 
-def finite_differences(network, found, loss):
+def finite_differences(agent, name, parameters, loss):
     """Compare a network's gradients with differences of a loss, at every connection and bias."""
-    weights, biases = found
-    for layer, w, b in zip(network.layers, weights, biases, strict=True):
-        for parameter, gradient, places in (
-            (w, layer.gradient, layer.places()),
-            (b, layer.bias_gradient, range(len(b))),
-        ):
+    for layer, w, b in zip(agent.networks()[name].layers, *parameters, strict=True):
+        for parameter, array, places in ((w, "values", layer.places()), (b, "bias", range(len(b)))):
             flat = parameter.reshape(-1)
-            for place, value in zip(places, gradient, strict=True):
+            for place, value in zip(places, gradient(agent, name, f"{layer.name}.{array}"), strict=True):
                 kept = flat[place]
                 flat[place] = kept + STEP
                 up = loss()
@@ -82,9 +79,7 @@ def test_critics(problem):
     y = rewards + config.gamma * (1 - terminated) * np.minimum(*values)
     for name in ("critic1", "critic2"):
         own = parameters(networks[name])
-        finite_differences(
-            networks[name], own, lambda own=own: ((run(own, np.hstack([states, actions])) - y) ** 2).mean()
-        )
+        finite_differences(agent, name, own, lambda own=own: ((run(own, np.hstack([states, actions])) - y) ** 2).mean())
 
 
 def test_actor(problem):
@@ -94,4 +89,4 @@ def test_actor(problem):
     def loss():
         return -run(critic, np.hstack([states, np.tanh(run(own, states))])).mean()
 
-    finite_differences(agent.networks()["actor"], own, loss)
+    finite_differences(agent, "actor", own, loss)

@@ -1,4 +1,4 @@
-"""The core's own tests (native/tests.cpp), built and run under sanitizers."""
+"""The core's own tests (tests/native/*.cpp), built and run under sanitizers."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ mutated further.
 
 With --sanitize address,undefined the core is built with sanitizers, by pip into a temporary directory or --build DIR,
 and the command runs again in a Python that loads them. With --sanitize thread it is the threads' part of the core's
-own tests (native/tests.cpp) that is built and run over and over: an interpreter that was built without that sanitizer
+own tests (tests/native/*.cpp) that is built and run over and over: an interpreter that was built without that sanitizer
 gives it nothing but noise.
 """
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.learner import Learner
-from rewirl.agents.networks import Networks
+from rewirl.agents.networks import Architecture, Networks
 from rewirl.agents.policy import Policy
-from rewirl.nn import Initialisation, empty_tiles
+from rewirl.nn import Initialisation, Tiles, empty_tiles
+from rewirl.replay import Batch
 
 ACTOR, CRITICS = ("actor",), ("critic1", "critic2")
 
@@ -51,17 +52,32 @@ class ActorCritic(Learner[Config]):
         # Of the last update: y, and Q_i - y.
         self._y, *self._errors = (empty_tiles(config.batch_size, 1) for _ in range(3))
         self._learnt: set[str] = set()
-        sizes = {"actor": [observation_size, *config.hidden_sizes, actor_outputs]}
-        sizes |= {critic: [observation_size + action_size, *config.hidden_sizes, 1] for critic in CRITICS}
-        super().__init__(name, config, observation_size, action_size, sizes, initialisation, seed, threads)
+        architectures = {"actor": Architecture.mlp(observation_size, *config.hidden_sizes, actor_outputs)}
+        architectures |= {
+            critic: Architecture.mlp(observation_size + action_size, *config.hidden_sizes, 1) for critic in CRITICS
+        }
+        super().__init__(name, config, observation_size, action_size, architectures, initialisation, seed, threads)
 
     def _use(self, networks: Networks) -> Policy:
         self._learnt.clear()
-        self._actor = networks.online["actor"]
-        self._actors = networks.ensemble(*ACTOR)
+        self._actor = networks.ensemble(*ACTOR)
         self._critics = networks.ensemble(*CRITICS)
         self._target_critics = networks.ensemble("target_critic1", "target_critic2")
-        return Policy(self._actor, self.action_size)
+        return Policy(networks.online["actor"], self.action_size)
+
+    def _fit_critics(self, batch: Batch, y: Tiles) -> None:
+        """Take a step of both critics down L_i = mean (Q_i(s, a) - y)^2, and do what falls on it."""
+        c = self.config
+        self._critics.regress(batch.states_actions, y, batch.weights, self._errors, c.learning_rate, c.weight_decay)
+        self._learnt.add("critics")
+        self._networks.after_step(CRITICS, batch.states_actions, batch.weights, self.updates)
+
+    def _step_actor(self, batch: Batch, gradient: Tiles) -> None:
+        """Take a step of the actor down a loss with this gradient of its outputs, and do what falls on it."""
+        c = self.config
+        self._actor.step(batch.states, [gradient], c.learning_rate, c.weight_decay)
+        self._learnt.add("actor")
+        self._networks.after_step(ACTOR, batch.states, batch.weights, self.updates)
 
     def diagnostics(self) -> dict[str, float]:
         """Return named scalars of the last update; empty before the first.

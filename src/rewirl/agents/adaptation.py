@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
-from rewirl.nn import Initialisation, SparseMLP, Tiles
+from rewirl.nn import Initialisation, Linear, Network, Operation, initialised
+from rewirl.nn.operations import named
 from rewirl.saved import count, fields
 from rewirl.topology import (
     LayerState,
@@ -22,28 +24,50 @@ from rewirl.topology import (
     rewire,
 )
 
+Gradient = Callable[[str], NDArray[np.float32]]
+"""The gradient of a loss for every place of the layer of this name, connection or not, float32 [n_out, n_in]."""
+
 
 def sparse_network(
-    sizes: list[int], config: TopologyConfig, seed: int, name: str, initialisation: Initialisation = "fan-in"
-) -> SparseMLP:
+    n_in: int,
+    operations: Sequence[Operation],
+    config: TopologyConfig,
+    seed: int,
+    name: str,
+    initialisation: Initialisation = "fan-in",
+) -> Network:
     """Return a network with a random sparse topology and random weights (Sokar et al. 2022, section 4).
 
     Args:
-        sizes: number of units of each layer, inputs first.
+        n_in: number of inputs.
+        operations: what the network is made of.
         config: says the density of each layer.
         seed: the run's seed.
         name: of the network, which decides its sparsity and its random streams.
-        initialisation: of the weights, see `SparseMLP.initialised`.
+        initialisation: of the weights, see `rewirl.nn.initialised`.
 
     Raises:
         ValueError: the sparsity is impossible for these sizes; the message has the table of layers.
     """
-    shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
+    shape_of = linear_shapes(n_in, operations)
+    shapes = list(shape_of.values())
     densities(config.of(name), shapes)  # an impossible sparsity is refused now, not when a changing one comes to it
     at_start = densities(config.at_start.of(name), shapes)
     indices = random_topology(shapes, at_start, seeding.generator(seed, f"{name} topology"), config.spread)
     rng = seeding.generator(seed, f"{name} weights")
-    return SparseMLP.initialised(sizes, indices, rng, initialisation, config.initial_scale)
+    by_name = dict(zip(shape_of, indices, strict=True))
+    return initialised(n_in, operations, by_name, rng, initialisation, config.initial_scale)
+
+
+def linear_shapes(n_in: int, operations: Sequence[Operation]) -> dict[str, tuple[int, int]]:
+    """Return (n_out, n_in) of every linear operation by its name, in their order; arguments as of `sparse_network`."""
+    features, shapes = [n_in], {}
+    for operation, name, reads in named(operations):
+        before = features[reads[0]] if reads else 0
+        features.append(operation.made(before))
+        if isinstance(operation, Linear):
+            shapes[name] = (operation.n_out, before)
+    return shapes
 
 
 class Adaptation:
@@ -69,19 +93,19 @@ class Adaptation:
         """Tell whether an event falls on this update, counted from 1."""
         return self.rule.adapts and self._config.due(update)
 
-    def adapt(self, name: str, network: SparseMLP, update: int, batch: Tiles) -> None:
+    def adapt(self, name: str, network: Network, update: int, gradient: Gradient) -> None:
         """Rewire every sparse layer of a network; each keeps its number of connections, or follows its schedule.
 
         Args:
             name: of the network.
             network: which has just taken a step of its optimiser.
             update: number of the gradient update, from 1.
-            batch: of that step, whose gradient rules may ask for.
+            gradient: of the loss of that step; rules may ask for it.
         """
         c, fraction = self._config, self._config.fraction_at(update)
 
         def scores(index: int) -> NDArray[np.float64]:
-            return drop_scores(self.rule, self._layer_state(network, index, batch), fraction, self._rng, c.spread)
+            return drop_scores(self.rule, self._layer_state(network, index, gradient), fraction, self._rng, c.spread)
 
         shapes = [layer.shape for layer in network.layers]
         connections = [layer.connections for layer in network.layers]
@@ -92,7 +116,7 @@ class Adaptation:
             hidden = index < len(network.layers) - 1
             change = rewire(
                 self.rule,
-                self._layer_state(network, index, batch),
+                self._layer_state(network, index, gradient),
                 fraction,
                 self._rng,
                 regrow_dropped=c.regrow_dropped,
@@ -101,13 +125,13 @@ class Adaptation:
                 ablate_below=c.ablate_below if hidden else 0.0,
             )
             if len(change.dropped) or len(change.grown):
-                network.rewire(index, change.dropped, change.grown)
+                network.rewire(layer.name, change.dropped, change.grown)
                 self.rewired += len(change.grown)
 
-    def _layer_state(self, network: SparseMLP, index: int, batch: Tiles) -> LayerState:
+    def _layer_state(self, network: Network, index: int, gradient: Gradient) -> LayerState:
         layer = network.layers[index]
-        gradient = partial(network.dense_gradient, index, batch) if self.rule.uses_gradient else None
-        return LayerState(layer.shape, layer.places(), layer.values, gradient)
+        of_layer = partial(gradient, layer.name) if self.rule.uses_gradient else None
+        return LayerState(layer.shape, layer.places(), layer.values, of_layer)
 
     def state(self) -> dict[str, Any]:
         """Return everything an exact continuation needs, as JSON values."""

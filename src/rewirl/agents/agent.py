@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
-from rewirl.nn import SparseMLP
+from rewirl.nn import Network
 from rewirl.replay import Replay
+
+Action = NDArray[np.float32] | int
+"""Of a Box: float32 [action], each in [-1, 1]. Of a Discrete space: the number of the choice, from 0 on."""
 
 
 class Agent(Protocol):
@@ -44,12 +47,8 @@ class Agent(Protocol):
     def config(self) -> AgentConfig:
         """Its settings."""
 
-    def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return an action with exploration noise for an observation float32 [observation].
-
-        Returns:
-            float32 [action] in [-1, 1], or an int of a Discrete space.
-        """
+    def explore(self, observation: NDArray[np.float32]) -> Action:
+        """Return an action with exploration noise for an observation float32 [observation]."""
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         """Return actions without noise for float32 [batch, observation]; changes no state.
@@ -64,7 +63,7 @@ class Agent(Protocol):
     def diagnostics(self) -> dict[str, float]:
         """Return named scalars of the last update; empty before the first."""
 
-    def networks(self) -> dict[str, SparseMLP]:
+    def networks(self) -> dict[str, Network]:
         """Return the networks by name, such as actor and critic1; a target is called target_ and the name."""
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

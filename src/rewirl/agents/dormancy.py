@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.nn import Initialisation, SparseMLP, Tiles
+from rewirl.nn import Ensemble, Initialisation, Tiles
 
 
-def scores(network: SparseMLP, weights: Tiles) -> list[NDArray[np.float64]]:
+def scores(ensemble: Ensemble, number: int, weights: Tiles) -> list[NDArray[np.float64]]:
     """Return how active each hidden unit was in the last batch, compared with its layer (definition 3.1).
 
     Args:
-        network: after a pass of its own.
+        ensemble: after a pass.
+        number: of the network in it.
         weights: of the samples of that batch, 0 for padding, float32 [tiles, 1, width].
 
     Returns:
@@ -20,30 +21,36 @@ def scores(network: SparseMLP, weights: Tiles) -> list[NDArray[np.float64]]:
         layer that is silent.
     """
     layers = []
-    for index in range(len(network.layers) - 1):
-        hidden = network.core.hidden(index)  # of a ReLU: its own absolute value
-        activity = np.einsum("tuw,tw->u", hidden, weights[:, 0], dtype=np.float64)
+    for layer in ensemble.networks[number].layers[:-1]:
+        hidden = ensemble.value(number, layer.name)
+        activity = np.einsum("tuw,tw->u", np.abs(hidden), weights[:, 0], dtype=np.float64)
         mean = activity.mean()
         layers.append(activity / mean if mean > 0 else np.zeros_like(activity))
     return layers
 
 
-def dormant_share(network: SparseMLP, weights: Tiles, threshold: float) -> float:
+def dormant_share(ensemble: Ensemble, number: int, weights: Tiles, threshold: float) -> float:
     """Return the share of hidden units whose score is at most the threshold; arguments as of `scores`."""
-    return float((np.concatenate(scores(network, weights)) <= threshold).mean())
+    return float((np.concatenate(scores(ensemble, number, weights)) <= threshold).mean())
 
 
 def recycle(
-    network: SparseMLP, weights: Tiles, threshold: float, initialisation: Initialisation, rng: np.random.Generator
+    ensemble: Ensemble,
+    number: int,
+    weights: Tiles,
+    threshold: float,
+    initialisation: Initialisation,
+    rng: np.random.Generator,
 ) -> int:
-    """Reinitialise every dormant unit of a network (Sokar et al. 2023, Algorithm 1); its connections stay.
+    """Reinitialise every dormant unit of a multilayer perceptron (Sokar et al. 2023, Algorithm 1), not its topology.
 
     Incoming weights are drawn as at the start, as for a dense layer; the bias and outgoing weights become 0, but for
     those that lead to another dormant unit; Adam's moments of all of these become 0. With a threshold of 0 the outputs
     of the network do not change.
 
     Args:
-        network: after a pass of its own.
+        ensemble: after a pass.
+        number: of the network in it.
         weights: see `scores`.
         threshold: units whose score is at most this are dormant.
         initialisation: how weights were drawn at the start.
@@ -52,8 +59,8 @@ def recycle(
     Returns:
         How many units were dormant.
     """
-    recycled = 0
-    for index, score in enumerate(scores(network, weights)):
+    recycled, network = 0, ensemble.networks[number]
+    for index, score in enumerate(scores(ensemble, number, weights)):
         dormant = score <= threshold
         if not dormant.any():
             continue

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.agents.agent import Action
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
-from rewirl.agents.networks import Networks
+from rewirl.agents.networks import Architecture, Networks
 from rewirl.agents.policy import Policy
-from rewirl.nn import Initialisation, Pool, SparseMLP
+from rewirl.nn import Initialisation, Network, Pool
 from rewirl.replay import Batch, Forgetting, Replay
 from rewirl.saved import count
 
@@ -31,7 +32,7 @@ class Learner(ABC, Generic[Config]):
         config: hyper-parameters.
         observation_size: features of an observation.
         action_size: features of an action, or how many actions there are to choose from.
-        sizes: units of each layer of the networks that learn, inputs first, by name.
+        architectures: of the networks that learn, by name.
         initialisation: of the weights.
         seed: of every random stream of the agent.
         threads: how many may compute; the results are the same.
@@ -61,7 +62,7 @@ class Learner(ABC, Generic[Config]):
         config: Config,
         observation_size: int,
         action_size: int,
-        sizes: Mapping[str, Sequence[int]],
+        architectures: Mapping[str, Architecture],
         initialisation: Initialisation,
         seed: int,
         threads: int,
@@ -75,11 +76,11 @@ class Learner(ABC, Generic[Config]):
         self._pool = Pool(threads)
         self._batch = Batch(config.batch_size, observation_size, action_size, self._pool)
         self._forgetting = Forgetting(config.buffer_distance, config.buffer_empty_every, config.buffer_minimum)
-        by_name = {network: sizes[network] for network in self.ONLINE}
-        self._take(Networks(by_name, self.TARGETS, self.STREAMS, config, initialisation, seed, self._pool))
+        online = {network: architectures[network] for network in self.ONLINE}
+        self._take(Networks(online, self.TARGETS, self.STREAMS, config, initialisation, seed, self._pool))
 
     def _take(self, networks: Networks) -> None:
-        self._networks = networks
+        self._networks, self._streams = networks, networks.streams
         self._policy = self._use(networks)
 
     @abstractmethod
@@ -87,7 +88,7 @@ class Learner(ABC, Generic[Config]):
         """Take networks to compute with, at the start and whenever a state is loaded; return the policy they make."""
 
     @abstractmethod
-    def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+    def explore(self, observation: NDArray[np.float32]) -> Action:
         """Return an action for training; see `Agent`."""
 
     @abstractmethod
@@ -109,7 +110,7 @@ class Learner(ABC, Generic[Config]):
         steps = c.n_steps if self.updates > c.n_steps_after else 1
         return replay.sample(self._batch, steps, c.gamma)
 
-    def networks(self) -> dict[str, SparseMLP]:
+    def networks(self) -> dict[str, Network]:
         """Return the networks by name, targets last."""
         return self._networks.all()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,24 @@ from rewirl import seeding
 from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.dormancy import dormant_share, recycle
-from rewirl.nn import Group, Initialisation, Pool, SparseMLP, TargetNetwork, Tiles, update_targets
+from rewirl.nn import Ensemble, Initialisation, Network, Operation, Pool, TargetNetwork, Tiles, mlp, update_targets
+from rewirl.nn.state import described
 from rewirl.saved import count, fields, shown
 
 DORMANT = 0.025
 """Score up to which a unit counts as dormant in the diagnostics."""
+
+
+class Architecture(NamedTuple):
+    """What a network is made of."""
+
+    n_in: int
+    operations: Sequence[Operation]
+
+    @classmethod
+    def mlp(cls, *sizes: int) -> Architecture:
+        """Return that of a multilayer perceptron with so many units in each layer, inputs first."""
+        return cls(sizes[0], mlp(sizes))
 
 
 class Networks:
@@ -27,7 +41,7 @@ class Networks:
     target is a copy, topology included.
 
     Args:
-        sizes: units of each layer by network, inputs first.
+        architectures: of the networks that learn, by name.
         targets: which of them have a target.
         streams: the purpose of each random stream by its name; see `seeding.generator`.
         config: the agent's settings.
@@ -36,12 +50,13 @@ class Networks:
         pool: the threads.
 
     Raises:
-        ValueError: the sparsity is impossible for these sizes, or there is no such rule.
+        ValueError: the sparsity is impossible for these sizes, or there is no such rule, or a network has units that
+            cannot be recycled.
     """
 
     def __init__(
         self,
-        sizes: Mapping[str, Sequence[int]],
+        architectures: Mapping[str, Architecture],
         targets: Sequence[str],
         streams: Mapping[str, str],
         config: AgentConfig,
@@ -59,24 +74,27 @@ class Networks:
         self._redo_rng = seeding.generator(seed, "recycling")
         self._recycled = 0
         online = {
-            name: sparse_network(list(of_network), config.topology, seed, name, initialisation)
-            for name, of_network in sizes.items()
+            name: sparse_network(*architecture, config.topology, seed, name, initialisation)
+            for name, architecture in architectures.items()
         }
+        for name, network in online.items():
+            if config.redo_every and "sizes" not in _described(network):
+                raise ValueError(f"redo_every recycles units of multilayer perceptrons; {name} is none")
         self._own(online, {name: TargetNetwork(online[name]) for name in targets})
 
-    def _own(self, online: dict[str, SparseMLP], targets: dict[str, TargetNetwork]) -> None:
+    def _own(self, online: dict[str, Network], targets: dict[str, TargetNetwork]) -> None:
         self.online, self.targets = online, targets
         """The networks that learn, and the targets of some of them, by name."""
-        self._ensembles: dict[tuple[str, ...], Group] = {}
+        self._ensembles: dict[tuple[str, ...], Ensemble] = {}
         if self._config.bias_correction == "connection":  # of layers too that are dense now and may not be later
             for network in online.values():
                 network.count_ages()
 
-    def all(self) -> dict[str, SparseMLP]:
+    def all(self) -> dict[str, Network]:
         """Return all networks by name; a target is called target_ and the name of what it follows."""
         return {**self.online, **{f"target_{name}": target for name, target in self.targets.items()}}
 
-    def ensemble(self, *names: str) -> Group:
+    def ensemble(self, *names: str) -> Ensemble:
         """Return networks that take the same input and are computed side by side; the same object for the same names.
 
         Args:
@@ -84,7 +102,7 @@ class Networks:
         """
         if names not in self._ensembles:
             networks = self.all()
-            self._ensembles[names] = Group([networks[name] for name in names], self._pool)
+            self._ensembles[names] = Ensemble([networks[name] for name in names], self._pool)
         return self._ensembles[names]
 
     def update_targets(self, tau: float) -> None:
@@ -102,13 +120,14 @@ class Networks:
         """
         c = self._config
         if c.redo_every and update % c.redo_every == 0:
-            for name in names:
+            for number in range(len(names)):
                 self._recycled += recycle(
-                    self.online[name], weights, c.redo_threshold, self._initialisation, self._redo_rng
+                    self.ensemble(*names), number, weights, c.redo_threshold, self._initialisation, self._redo_rng
                 )
         if self._adaptation.due(update):
-            for name in names:
-                self._adaptation.adapt(name, self.online[name], update, x)
+            for number, name in enumerate(names):
+                gradient = partial(self.ensemble(*names).dense_gradient, number, x=x)
+                self._adaptation.adapt(name, self.online[name], update, gradient)
 
     def diagnostics(self, inputs: Mapping[tuple[str, ...], Tiles], weights: Tiles) -> dict[str, float]:
         """Return named scalars: the connections rewired and the units recycled so far, and for each network the share
@@ -122,9 +141,10 @@ class Networks:
         if self._config.redo_every:
             result["recycled"] = float(self._recycled)
         for names, x in inputs.items():
-            self.ensemble(*names).compute(x)
-            for name in names:
-                result[f"{name}_dormant"] = dormant_share(self.online[name], weights, DORMANT)
+            ensemble = self.ensemble(*names)
+            ensemble.forward(x)
+            for number, name in enumerate(names):
+                result[f"{name}_dormant"] = dormant_share(ensemble, number, weights, DORMANT)
         return result
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -147,18 +167,17 @@ class Networks:
         Raises:
             ValueError: an array or value is missing or does not fit; the message names it.
         """
-        online: dict[str, SparseMLP] = {}
+        online: dict[str, Network] = {}
         targets: dict[str, TargetNetwork] = {}
         saved = values.get("networks")
         for name, own in self.all().items():
             own_arrays = {k.partition(".")[2]: a for k, a in arrays.items() if k.partition(".")[0] == name}
             own_values = saved.get(name) if isinstance(saved, dict) else None
-            sizes = own_values.get("sizes") if isinstance(own_values, dict) else None
-            if not isinstance(own_values, dict) or sizes != list(own.sizes):
-                raise ValueError(f"the saved {name} has the sizes {shown(sizes)}, this agent's {list(own.sizes)}")
+            own_values = own_values if isinstance(own_values, dict) else {}
+            _check_description(name, own, own_values)
             try:
                 if name in self.online:
-                    online[name] = SparseMLP.from_state(own_arrays, own_values)
+                    online[name] = Network.from_state(own_arrays, own_values)
                     self._check_structure(own, online[name])
                 else:
                     followed = name.removeprefix("target_")
@@ -176,7 +195,7 @@ class Networks:
         other._own(online, targets)
         return other
 
-    def _check_structure(self, own: SparseMLP, saved: SparseMLP) -> None:
+    def _check_structure(self, own: Network, saved: Network) -> None:
         """Refuse layers whose connections are not spread as the structure says; this agent's own are."""
         topology = self._config.topology
         if topology.spread is None:
@@ -185,7 +204,22 @@ class Networks:
             if topology.ablate_below and index < len(own.layers) - 1:
                 continue  # fan-ins move from unit to unit there
             if not topology.spread.kept(layer.shape, mine.places(), layer.places()):
-                raise ValueError(f"layer {index} does not have the structure {topology.structure}")
+                raise ValueError(f"layer {layer.name} does not have the structure {topology.structure}")
+
+
+def _described(network: Network) -> dict[str, Any]:
+    return described(network.n_in, network.operations, network.sizes)
+
+
+def _check_description(name: str, own: Network, saved: Mapping[str, Any]) -> None:
+    """Refuse a saved network that is made of something else than the agent's own, before it is made."""
+    expected = _described(own)
+    if "sizes" in expected and ("operations" in saved or saved.get("sizes") != expected["sizes"]):
+        raise ValueError(
+            f"the saved {name} has the sizes {shown(saved.get('sizes'))}, this agent's {expected['sizes']}"
+        )
+    if any(saved.get(key) != value for key, value in expected.items()):
+        raise ValueError(f"the saved {name} is made of other operations than this agent's")
 
 
 def _restored(purpose: str, saved: Any) -> np.random.Generator:

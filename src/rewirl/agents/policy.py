@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.nn import Group, Pool, SparseMLP, pack, unpack
+from rewirl.nn import Network, pack, unpack
 from rewirl.saved import shown
 
 Head = Literal["tanh", "greedy"]
@@ -25,17 +25,16 @@ class Policy:
         head: how an action is made of these outputs.
     """
 
-    def __init__(self, actor: SparseMLP, action_size: int | None = None, head: Head = "tanh") -> None:
+    def __init__(self, actor: Network, action_size: int | None = None, head: Head = "tanh") -> None:
         """See the class."""
         self.actor = actor
-        self.action_size = actor.sizes[-1] if action_size is None else action_size
+        self.action_size = actor.n_out if action_size is None else action_size
         self.head: Head = head
-        self._group = Group([actor], Pool(1))
 
     @property
     def observation_size(self) -> int:
         """Features of an observation."""
-        return self.actor.sizes[0]
+        return self.actor.n_in
 
     @property
     def actions(self) -> str:
@@ -54,10 +53,10 @@ class Policy:
         Raises:
             ValueError: the observations have another number of features.
         """
-        if observations.ndim != 2 or observations.shape[1] != self.actor.sizes[0]:
-            raise ValueError(f"observations must be [batch, {self.actor.sizes[0]}], got {list(observations.shape)}")
+        if observations.ndim != 2 or observations.shape[1] != self.actor.n_in:
+            raise ValueError(f"observations must be [batch, {self.actor.n_in}], got {list(observations.shape)}")
         if len(observations) > 1:
-            outputs = unpack(self._group.forward(pack(observations))[0][:, : self.action_size], len(observations))
+            outputs = unpack(self.actor.predict(pack(observations))[:, : self.action_size], len(observations))
             actions: NDArray[Any] = np.tanh(outputs) if self.head == "tanh" else outputs.argmax(axis=1)
             return actions
         if self.head == "tanh":
@@ -67,10 +66,10 @@ class Policy:
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `from_state` needs."""
-        arrays, values = self.actor.state()
-        kept = {name: a for name, a in arrays.items() if name.rpartition(".")[2] in ("places", "values", "bias")}
-        described = {"sizes": values["sizes"], "action_size": self.action_size}
-        return kept, described if self.head == "tanh" else {**described, "head": self.head}
+        arrays, values = self.actor.state(training=False)
+        del values["steps"]
+        head = {} if self.head == "tanh" else {"head": self.head}
+        return arrays, {**values, "action_size": self.action_size, **head}
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> Policy:
@@ -79,10 +78,10 @@ class Policy:
         Raises:
             ValueError: an array is missing or impossible; the message names it.
         """
-        actor = SparseMLP.from_state(arrays, values, trainable=False)
-        action_size = values.get("action_size", actor.sizes[-1])
-        if type(action_size) is not int or not 1 <= action_size <= actor.sizes[-1]:
-            raise ValueError(f"the actor has {actor.sizes[-1]} outputs, which cannot hold {shown(action_size)} actions")
+        actor = Network.from_state(arrays, values, trainable=False)
+        action_size = values.get("action_size", actor.n_out)
+        if type(action_size) is not int or not 1 <= action_size <= actor.n_out:
+            raise ValueError(f"the actor has {actor.n_out} outputs, which cannot hold {shown(action_size)} actions")
         head = values.get("head", "tanh")
         if head not in get_args(Head):
             raise ValueError(f"the head of a policy is {' or '.join(get_args(Head))}, got {shown(head)}")

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.agents.actor_critic import ACTOR, CRITICS, ActorCritic
+from rewirl.agents.actor_critic import ActorCritic
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.temperature import Temperature
-from rewirl.nn import SquashedGaussian, empty_tiles, sample_one
+from rewirl.nn import Samples, SquashedGaussian, Tiles, empty_tiles, minimum, sample_one
 from rewirl.replay import Batch, Replay
 
 
@@ -84,9 +84,10 @@ class SAC(ActorCritic[SACConfig]):
     ) -> None:
         """See the class."""
         self._temperature = Temperature(config.temperature, config.target_entropy, action_size)
-        self._samples = SquashedGaussian(config.batch_size, action_size)
-        self._of_critics = [empty_tiles(config.batch_size, 1) for _ in range(2)]
+        self._gaussian = SquashedGaussian(config.batch_size, action_size)
+        self._d_values = [empty_tiles(config.batch_size, 1) for _ in range(2)]
         super().__init__(name, config, observation_size, action_size, 2 * action_size, "xavier", seed, threads)
+        # Of the last update: mean min_i Q_i(s, a) of the policy's actions, and its entropy.
         self._policy_value = self._entropy = 0.0
         if config.n_step_entropy:
             self._batch.keep_between(config.n_steps - 1)
@@ -100,63 +101,60 @@ class SAC(ActorCritic[SACConfig]):
         Returns:
             float32 [action] in [-1, 1].
         """
-        return sample_one(self._actor.act(observation), self._networks.streams["exploration"])
+        return sample_one(self._policy.actor.act(observation), self._streams["exploration"])
 
     def update(self, replay: Replay) -> None:
         """Do one update (Sokar et al. 2022, appendix A, the body of the loop after a transition is stored)."""
+        c, alpha = self.config, self._temperature.value
         self.updates += 1
         batch = self._sample(replay)
-        self._update_critics(batch)
-        self._networks.after_step(CRITICS, batch.states_actions, batch.weights, self.updates)
-        self._update_actor(batch)
-        self._networks.after_step(ACTOR, batch.states, batch.weights, self.updates)
-        self._temperature.update(self._entropy, self.config.learning_rate)
-        if self.updates % self.config.target_update_interval == 0:
-            self._networks.update_targets(self.config.tau)
+        y = self._compute_targets(batch, alpha)
+        self._fit_critics(batch, y)
+        d_raw = self._policy_gradient(batch, alpha)
+        self._step_actor(batch, d_raw)
+        self._temperature.update(self._entropy, c.learning_rate)
+        if self.updates % c.target_update_interval == 0:
+            self._networks.update_targets(c.tau)
 
-    def _update_critics(self, batch: Batch) -> None:
-        c, alpha = self.config, self._temperature.value
+    def _draw_actions(self, states: Tiles, out: Tiles) -> Samples:
+        """Draw a ~ pi(.|s) for every state of a batch, and write the actions where they belong."""
+        (raw,) = self._actor.forward(states)
+        return self._gaussian.sample(raw, out, self._streams["policy"])
+
+    def _compute_targets(self, batch: Batch, alpha: float) -> Tiles:
+        """Return y, what the critics are to say of the batch, float32 [tiles, 1, width]."""
+        c, y = self.config, self._y
         # a' ~ pi(.|s')
-        self._actors.compute(batch.next_states)
-        self._samples.sample(self._actor, batch.next_actions, self._networks.streams["policy"])
+        log_pi = self._draw_actions(batch.next_states, batch.next_actions).log_probability
         # y = r + gamma (1 - terminated) (min_i Q'_i(s', a') - alpha ln pi(a'|s'))
         # with n_steps, r and gamma are those of windows
-        self._target_critics.compute(batch.next_states_actions)
-        self._target_critics.minimum(c.gamma, batch.continues, batch.rewards, out=self._y)
-        self._y -= np.float32(c.gamma * alpha) * batch.continues * self._samples.log_probability
+        next_values = self._target_critics.forward(batch.next_states_actions)
+        minimum(next_values, c.gamma, batch.continues, batch.rewards, out=y)
+        y -= np.float32(c.gamma * alpha) * batch.continues * log_pi
         if batch.steps > 1:
             # y -= alpha gamma^k ln pi(a_k|s_k), a_k ~ pi(.|s_k), for the states between; a_k in place of a'
             for between in batch.between:
                 states, discounts = between[:, : self.observation_size], between[:, self.observation_size :]
-                self._actors.compute(states)
-                self._samples.sample(self._actor, batch.next_actions, self._networks.streams["policy"])
-                self._y -= np.float32(alpha) * discounts * self._samples.log_probability
-        # L_i = mean (Q_i(s, a) - y)^2
-        self._critics.regress(
-            batch.states_actions, self._y, batch.weights, self._errors, c.learning_rate, c.weight_decay
-        )
-        self._learnt.add("critics")
+                log_pi = self._draw_actions(states, batch.next_actions).log_probability
+                y -= np.float32(alpha) * discounts * log_pi
+        return y
 
-    def _update_actor(self, batch: Batch) -> None:
-        c, alpha = self.config, self._temperature.value
-        # L = mean (alpha ln pi(a|s) - min_i Q_i(s, a)), a ~ pi(.|s) in place of the batch's actions, which have served
-        self._actors.compute(batch.states)
-        self._samples.sample(self._actor, batch.actions, self._networks.streams["policy"])
+    def _policy_gradient(self, batch: Batch, alpha: float) -> Tiles:
+        """Return the gradient of L = mean (alpha ln pi(a|s) - min_i Q_i(s, a)) for the outputs of the actor."""
+        # a ~ pi(.|s) in place of the batch's actions, which have served
+        samples = self._draw_actions(batch.states, batch.actions)
         q1, q2 = self._critics.forward(batch.states_actions)
         self._policy_value = float(np.vdot(np.minimum(q1, q2), batch.weights))
-        self._entropy = -float(np.vdot(self._samples.log_probability, batch.weights))
+        self._entropy = -float(np.vdot(samples.log_probability, batch.weights))
         # dL/dQ_i = -1/batch for the smaller one; dL/da sums over both critics, no parameter of theirs is needed
         first = q1 <= q2
-        np.multiply(first, -batch.weights, out=self._of_critics[0])
-        np.multiply(~first, -batch.weights, out=self._of_critics[1])
-        self._critics.backward(
-            batch.states_actions, self._of_critics, parameters=False, inputs_from=self.observation_size
-        )
-        of_actions = self._networks.online["critic1"].input_gradient
-        of_actions += self._networks.online["critic2"].input_gradient
+        d_q1, d_q2 = d_values = self._d_values
+        np.multiply(first, -batch.weights, out=d_q1)
+        np.multiply(~first, -batch.weights, out=d_q2)
+        d_actions, of_second = self._critics.input_gradients(batch.states_actions, d_values, self.observation_size)
+        d_actions += of_second
         # through a = tanh(mean + exp(log_std) N(0, 1)) and through ln pi(a|s), dL/dln pi = alpha / batch
-        gradient = self._samples.gradient(self._actor, batch.actions, of_actions, np.float32(alpha) * batch.weights)
-        self._actors.descend(batch.states, [gradient], c.learning_rate, c.weight_decay)
+        return self._gaussian.gradient(samples, d_actions, np.float32(alpha) * batch.weights)
 
     def diagnostics(self) -> dict[str, float]:
         """Return the scalars of `ActorCritic.diagnostics`; and of the policy the mean min_i Q_i(s, a) of its actions,

@@ -10,12 +10,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.agents.actor_critic import ACTOR, CRITICS, ActorCritic
+from rewirl.agents.actor_critic import ActorCritic
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
-from rewirl.nn import empty_tiles, squash_gradient
+from rewirl.nn import Tiles, empty_tiles, minimum, squash, squash_gradient
 from rewirl.replay import Batch, Replay
 
 
@@ -72,14 +72,15 @@ class TD3(ActorCritic[TD3Config]):
     ) -> None:
         """See the class."""
         # Of the last update of the actor: Q_1(s, pi(s)) / batch.
-        self._policy_values, self._nothing = (empty_tiles(config.batch_size, 1) for _ in range(2))
+        self._policy_values = empty_tiles(config.batch_size, 1)
         super().__init__(name, config, observation_size, action_size, action_size, "fan-in", seed, threads)
-        self._ascent = [-self._batch.weights]
+        self._d_values = -self._batch.weights
 
     def _use(self, networks: Networks) -> Policy:
-        self._first_critic = networks.ensemble("critic1")
-        self._target_actors = networks.ensemble("target_actor")
-        return super()._use(networks)
+        policy = super()._use(networks)
+        self._first_critic = self._critics.subset(0)
+        self._target_actor = networks.ensemble("target_actor")
+        return policy
 
     def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return pi(s) + N(0, exploration_noise), clipped.
@@ -90,53 +91,43 @@ class TD3(ActorCritic[TD3Config]):
         Returns:
             float32 [action] in [-1, 1].
         """
-        return self._actor.act_squashed(
-            observation, self._networks.streams["exploration"], self.config.exploration_noise
-        )
+        return self._policy.actor.act_squashed(observation, self._streams["exploration"], self.config.exploration_noise)
 
     def update(self, replay: Replay) -> None:
         """Do one update (Sokar et al. 2022, Algorithm 1, the body of the loop after a transition is stored)."""
         self.updates += 1
         batch = self._sample(replay)
-        self._update_critics(batch)
-        self._networks.after_step(CRITICS, batch.states_actions, batch.weights, self.updates)
+        y = self._compute_targets(batch)
+        self._fit_critics(batch, y)
         if self.updates % self.config.policy_delay == 0:
-            self._update_actor(batch)
-            self._networks.after_step(ACTOR, batch.states, batch.weights, self.updates)
+            d_raw = self._policy_gradient(batch)
+            self._step_actor(batch, d_raw)
             self._networks.update_targets(self.config.tau)
 
-    def _update_critics(self, batch: Batch) -> None:
-        c = self.config
-        # a' = clip(pi'(s') + clip(N(0, policy_noise), -noise_clip, noise_clip), -1, 1), with pi = tanh of the actor
-        self._target_actors.compute(batch.next_states)
-        self._networks.targets["actor"].squash(
-            batch.next_actions, self._networks.streams["smoothing"], c.policy_noise, c.noise_clip
-        )
+    def _compute_targets(self, batch: Batch) -> Tiles:
+        """Return y, what the critics are to say of the batch, float32 [tiles, 1, width]."""
+        c, y, next_actions = self.config, self._y, batch.next_actions
+        # a' = clip(pi'(s') + clip(N(0, policy_noise), -noise_clip, noise_clip), -1, 1), with pi' = tanh of the outputs
+        (raw,) = self._target_actor.forward(batch.next_states)
+        squash(raw, next_actions, self._streams["smoothing"], c.policy_noise, c.noise_clip)
         # y = r + gamma (1 - terminated) min_i Q'_i(s', a'); with n_steps, r and gamma are those of windows
-        self._target_critics.compute(batch.next_states_actions)
-        self._target_critics.minimum(c.gamma, batch.continues, batch.rewards, out=self._y)
-        # L_i = mean (Q_i(s, a) - y)^2
-        self._critics.regress(
-            batch.states_actions, self._y, batch.weights, self._errors, c.learning_rate, c.weight_decay
-        )
-        self._learnt.add("critics")
+        next_values = self._target_critics.forward(batch.next_states_actions)
+        minimum(next_values, c.gamma, batch.continues, batch.rewards, out=y)
+        return y
 
-    def _update_actor(self, batch: Batch) -> None:
-        c = self.config
-        # L = -mean Q_1(s, pi(s)); the actions of the batch have served, so pi(s) takes their place
-        self._actors.compute(batch.states)
-        self._actor.squash(batch.actions)
-        self._first_critic.compute(batch.states_actions)
-        self._first_critic.minimum(1.0, batch.weights, self._nothing, out=self._policy_values)  # of one: its output
-        self._learnt.add("actor")
+    def _policy_gradient(self, batch: Batch) -> Tiles:
+        """Return the gradient of L = -mean Q_1(s, pi(s)) for the outputs of the actor."""
+        # pi(s) = tanh of the outputs; the actions of the batch have served, so it takes their place
+        (raw,) = self._actor.forward(batch.states)
+        actions = batch.actions
+        squash(raw, actions)
+        (values,) = self._first_critic.forward(batch.states_actions)
+        np.multiply(values, batch.weights, out=self._policy_values)
         # dL/da = -(1/batch) dQ_1/da; only the action columns of the first layer are needed, no parameter of Q_1 is
-        self._first_critic.backward(
-            batch.states_actions, self._ascent, parameters=False, inputs_from=self.observation_size
-        )
-        # through a = tanh(z): dL/dz = dL/da (1 - a^2)
-        gradient = self._networks.online["critic1"].input_gradient
-        squash_gradient(batch.actions, gradient)
-        self._actors.descend(batch.states, [gradient], c.learning_rate, c.weight_decay)
+        (gradient,) = self._first_critic.input_gradients(batch.states_actions, [self._d_values], self.observation_size)
+        # through a = tanh(z): dL/dz = dL/da (1 - a^2), in place
+        squash_gradient(actions, gradient)
+        return gradient
 
     def diagnostics(self) -> dict[str, float]:
         """Return the scalars of `ActorCritic.diagnostics`, and the mean Q_1(s, pi(s)) once the actor has learnt."""

@@ -96,33 +96,33 @@ class Kernels:
             task()
 
     def _layer(self, width: int, batch_size: int, density: float, threads: int) -> dict[str, Task]:
-        from rewirl.nn import Group, Pool, SparseMLP, pack
+        from rewirl.nn import Ensemble, Linear, Pool, initialised, pack
 
         count = connections_of(width, density)
         places = None if density == 1 else np.sort(self._rng.choice(width * width, count, replace=False))
-        network = SparseMLP.initialised([width, width], [places], self._rng)
+        network = initialised(width, [Linear("output", n_out=width)], {"output": places}, self._rng)
         if batch_size == 1:
             sample = self._random(width)
             return {"forward": repeated(10, lambda: network.act(sample))}
-        group = Group([network], Pool(threads))
+        ensemble = Ensemble([network], Pool(threads))
         inputs, gradients = pack(self._random(batch_size, width)), [pack(self._random(batch_size, width))]
-        group.forward(inputs)
+        ensemble.forward(inputs)
 
         def forward() -> int:
-            group.forward(inputs)
+            ensemble.forward(inputs)
             return 1
 
         def input_gradient() -> int:
-            group.backward(inputs, gradients, parameters=False, inputs_from=0)
+            ensemble.input_gradients(inputs, gradients)
             return 1
 
         def weight_gradient() -> int:
-            group.backward(inputs, gradients)
+            ensemble.backward(inputs, gradients)
             return 1
 
         def all_three() -> int:
-            group.forward(inputs)
-            group.backward(inputs, gradients, inputs_from=0)
+            ensemble.forward(inputs)
+            ensemble.backward(inputs, gradients, inputs_from=0)
             return 1
 
         return dict(zip(KERNELS, (forward, input_gradient, weight_gradient, all_three), strict=True))

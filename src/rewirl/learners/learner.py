@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.environments.source import environment_source
-from rewirl.nn import Layer, SparseMLP
+from rewirl.nn import Layer, Network
 from rewirl.options.option import options, unknown_option
 from rewirl.options.resolve import changed, resolve
 from rewirl.storage.policy_file import save_policy
@@ -69,7 +69,9 @@ class LayerTopology:
         from scipy.sparse import csr_array
 
         rows, columns = np.divmod(self._layer.places(), self.shape[1])
-        return csr_array((np.ones(len(rows), dtype=np.bool_), (rows, columns)), shape=self.shape)
+        mask = csr_array((np.ones(len(rows), dtype=np.bool_), (rows, columns)), shape=self.shape)
+        mask.sort_indices()  # SciPy before 1.15 leaves them in the order they come in
+        return mask
 
     def __repr__(self) -> str:
         """Return shape, connections and density."""
@@ -247,7 +249,7 @@ class Learner:
         return f"{type(self).__name__}({self._run.source.name!r}, seed={self._run.config.seed}, steps={self.steps})"
 
 
-def layer_topologies(networks: Mapping[str, SparseMLP]) -> dict[str, list[LayerTopology]]:
+def layer_topologies(networks: Mapping[str, Network]) -> dict[str, list[LayerTopology]]:
     """Return the layers of each network, inputs first."""
     return {name: [LayerTopology(layer) for layer in network.layers] for name, network in networks.items()}
 

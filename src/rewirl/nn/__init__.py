@@ -1,26 +1,60 @@
 """Sparse networks and their optimiser on the native core. Knows matrices and batches, not reinforcement learning."""
 
 from rewirl._core import Pool
-from rewirl.nn.gaussian import SquashedGaussian, sample_one
-from rewirl.nn.mlp import Group, Initialisation, Layer, Scale, SparseMLP, normal, squash_gradient
+from rewirl.nn.ensemble import Ensemble
+from rewirl.nn.heads import Samples, SquashedGaussian, minimum, normal, sample_one, squash, squash_gradient
+from rewirl.nn.initialise import Initialisation, Scale, initialised, mlp_network
+from rewirl.nn.layer import Layer, Places
+from rewirl.nn.mlp import mlp, names_of
+from rewirl.nn.network import Network
+from rewirl.nn.operations import (
+    Add,
+    BatchNorm,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    Multiply,
+    Operation,
+    Parameter,
+    ReLU,
+    Tanh,
+)
 from rewirl.nn.target import TargetNetwork, update_targets
 from rewirl.nn.tiles import Tiles, empty_tiles, mean_weights, pack, tile_shape, unpack
 
 __all__ = [
-    "Group",
+    "Add",
+    "BatchNorm",
+    "Ensemble",
     "Initialisation",
     "Layer",
+    "LayerNorm",
+    "LeakyReLU",
+    "Linear",
+    "Multiply",
+    "Network",
+    "Operation",
+    "Parameter",
+    "Places",
     "Pool",
+    "ReLU",
+    "Samples",
     "Scale",
-    "SparseMLP",
     "SquashedGaussian",
+    "Tanh",
     "TargetNetwork",
     "Tiles",
     "empty_tiles",
+    "initialised",
     "mean_weights",
+    "minimum",
+    "mlp",
+    "mlp_network",
+    "names_of",
     "normal",
     "pack",
     "sample_one",
+    "squash",
     "squash_gradient",
     "tile_shape",
     "unpack",

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import _core
-from rewirl.nn.mlp import Layer, SparseMLP
+from rewirl.nn.layer import Layer
+from rewirl.nn.network import Network
+from rewirl.nn.state import Saved
 from rewirl.saved import shown
 
 
-class TargetNetwork(SparseMLP):
+class TargetNetwork(Network):
     """The target of an online network, with a topology of its own (Sokar et al. 2022, Algorithm 1, MaintainSparsity).
 
     After a rewiring of the online network its topology differs for a while: connections that were dropped online decay
@@ -24,47 +26,42 @@ class TargetNetwork(SparseMLP):
         online: the network to follow; the target starts as its copy.
     """
 
-    def __init__(self, online: SparseMLP) -> None:
+    def __init__(self, online: Network) -> None:
         """See the class."""
-        arrays, _ = online.state()
-        self._build(online, arrays, [])
+        self._build(online, Saved(*online.state(training=False)), [])
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    def state(self, training: bool = True) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything an exact continuation needs, as arrays (copies) and JSON values."""
-        arrays, values = super().state()
-        return arrays, {**values, "behind": self.link.behind()}
+        arrays, values = super().state(training)
+        return arrays, {**values, "stale": self.link.stale()}
 
     @classmethod
-    def restored(
-        cls, online: SparseMLP, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]
-    ) -> TargetNetwork:
+    def restored(cls, online: Network, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> TargetNetwork:
         """Return the target that `state` described, following this online network.
 
         Raises:
-            ValueError: the arrays are impossible or of a network of other sizes; the message says which.
+            ValueError: the arrays are impossible or of another network; the message says which.
         """
-        SparseMLP.from_state(arrays, values, trainable=False)  # for its checks
-        if values["sizes"] != list(online.sizes):
-            raise ValueError(f"the target has the sizes {values['sizes']}, its online network {list(online.sizes)}")
-        behind = values.get("behind", [])
-        fits = isinstance(behind, list) and len(behind) in (0, len(online.layers))
-        if not fits or not all(isinstance(layer, bool) for layer in behind):
-            raise ValueError(f"behind must be a list of one truth value per layer, got {shown(behind)}")
+        saved = Saved(arrays, values)
+        if saved.n_in != online.n_in or tuple(saved.operations) != online.operations:
+            raise ValueError(
+                f"the target has the sizes {shown(values.get('sizes'))}, its online network {list(online.sizes)}"
+                if "sizes" in values
+                else "the target is made of other operations than its online network"
+            )
+        stale = values.get("stale", values.get("behind", []))  # version 0.1.0 called it behind
+        fits = isinstance(stale, list) and len(stale) in (0, len(online.layers))
+        if not fits or not all(isinstance(layer, bool) for layer in stale):
+            raise ValueError(f"stale must be a list of one truth value per layer, got {shown(stale)}")
         target = cls.__new__(cls)
-        target._build(online, arrays, behind)
+        target._build(online, saved, stale)
         return target
 
-    def _build(self, online: SparseMLP, arrays: Mapping[str, NDArray[Any]], behind: list[bool]) -> None:
-        depth = len(online.layers)
-        super().__init__(
-            online.sizes,
-            [arrays.get(f"{i}.places") for i in range(depth)],
-            [arrays[f"{i}.values"] for i in range(depth)],
-            [arrays[f"{i}.bias"] for i in range(depth)],
-            trainable=False,
-        )
-        self.link = _core.TargetUpdate(self.core, online.core, behind)
-        self.layers = tuple(_TargetLayer(self.core, index, layer.shape) for index, layer in enumerate(self.layers))
+    def _build(self, online: Network, saved: Saved, stale: list[bool]) -> None:
+        super().__init__(online.n_in, online.operations, saved.places, saved.learnt, trainable=False)
+        saved.restore(self.core, self.layers, trainable=False)
+        self.link = _core.TargetUpdate(self.core, online.core, stale)
+        self.layers = tuple(_TargetLayer(self.core, layer.name, layer.shape) for layer in self.layers)
 
 
 class _TargetLayer(Layer):
@@ -80,7 +77,8 @@ def update_targets(targets: Iterable[TargetNetwork], tau: float, pool: _core.Poo
     """Move every target towards its online network, then let MaintainSparsity cut it back.
 
     For each weight, target <- tau * online + (1 - tau) * target; then, if a layer has more non-zero weights than its
-    online layer has connections, only as many of the largest magnitude stay (Sokar et al. 2022, Algorithm 1).
+    online layer has connections, only as many of the largest magnitude stay (Sokar et al. 2022, Algorithm 1). All else
+    that was learnt follows likewise, uncut, running statistics too.
 
     Args:
         targets: the targets, each done by a thread of its own.

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.nn import SparseMLP
+from rewirl.nn import Network
 
 
-def online(networks: Mapping[str, SparseMLP]) -> dict[str, SparseMLP]:
+def online(networks: Mapping[str, Network]) -> dict[str, Network]:
     """Return those of an agent's networks that learn; targets only follow.
 
     Args:
@@ -31,14 +31,14 @@ class Drift:
         networks: an agent's networks by name, new; targets are left out.
     """
 
-    def __init__(self, networks: Mapping[str, SparseMLP]) -> None:
+    def __init__(self, networks: Mapping[str, Network]) -> None:
         """Remember the topology of networks that have just been built."""
         self._initial = {
             name: [None if layer.dense else _bits(layer.places(), math.prod(layer.shape)) for layer in network.layers]
             for name, network in online(networks).items()
         }
 
-    def measure(self, networks: Mapping[str, SparseMLP]) -> dict[str, dict[str, Any]]:
+    def measure(self, networks: Mapping[str, Network]) -> dict[str, dict[str, Any]]:
         """Return what the topology is now.
 
         Args:
@@ -52,7 +52,7 @@ class Drift:
         """
         return {name: self._measure(network, self._initial[name]) for name, network in online(networks).items()}
 
-    def _measure(self, network: SparseMLP, initial: list[NDArray[np.uint8] | None]) -> dict[str, Any]:
+    def _measure(self, network: Network, initial: list[NDArray[np.uint8] | None]) -> dict[str, Any]:
         alive: list[float | None] = []
         inputs: list[int] | None = None
         for index, (layer, before) in enumerate(zip(network.layers, initial, strict=True)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rewirl.agents import AgentConfig, agent_entry
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import RunRequest
 from rewirl.experiments.sweep.names import Directories, RunNames, names_of, same_run
@@ -35,7 +36,7 @@ class PlannedRun:
     path: Path
     """Its directory, absolute."""
     config: TrainConfig
-    agent_config: Any
+    agent_config: AgentConfig
     after: str | None = None
     """Name of its source: the run whose policy it starts from."""
     source_names: tuple[str, ...] = ()
@@ -59,7 +60,6 @@ class PlannedRun:
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> PlannedRun:
         """Return the run that `values` described."""
-        from rewirl.agents import agent_entry
 
         config = from_values(TrainConfig, values["train"])
         agent = from_values(agent_entry(config.agent).config, values["agent"])
@@ -195,7 +195,7 @@ def _planned(
     return run, names
 
 
-def _compared(config: TrainConfig, agent_config: Any, run: PlannedRun) -> dict[str, Any]:
+def _compared(config: TrainConfig, agent_config: AgentConfig, run: PlannedRun) -> dict[str, Any]:
     train = {name: value for name, value in to_values(config).items() if name not in INDIFFERENT}
     if run.after is not None and config.warm_up_policy is not None:
         # The directory of the sweep may have been moved, and that of the source renamed.

@@ -1,0 +1,230 @@
+// The gradients of a network, and its steps down them.
+#include <algorithm>
+#include <stdexcept>
+
+#include "kernels/cpu.hpp"
+#include "network.hpp"
+
+namespace rewirl {
+namespace {
+
+// Memory of the thread for the pointers that an operation gets.
+struct Pointers {
+  std::vector<const float*> in;
+  std::vector<float*> d_in;
+};
+Pointers& pointers(size_t count) {
+  thread_local Pointers memory;
+  memory.in.resize(count);
+  memory.d_in.resize(count);
+  return memory;
+}
+
+}  // namespace
+
+// Whether the gradient of a value is needed for those of what was learnt, or for those of the inputs.
+bool Network::wanted(size_t value, int32_t inputs_from) const {
+  return plan_.learns[value] || (inputs_from >= 0 && plan_.of_input[value]);
+}
+
+void Network::backward(Workspace& w, const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from,
+                       Pool* pool) const {
+  const auto lock = look();
+  w.prepare_backward(pool ? pool->threads() : 1);
+  if (parameters) w.prepare_gradients();
+  const Buffer<float>& pull = w.value_gradients_[static_cast<size_t>(plan_.output)];
+  std::copy_n(gradient_out, pull.size(), pull.data());
+  run_back(w, x, parameters, inputs_from, pool, [&](size_t i, Part part) {
+    if (parameters) parameter_gradient(w, x, i, part);
+  });
+}
+
+void Network::step(Workspace& w, const Batch& x, const float* gradient_out, const Adam& settings, Pool* pool) {
+  const auto lock = change();
+  w.prepare_backward(pool ? pool->threads() : 1);
+  const Buffer<float>& pull = w.value_gradients_[static_cast<size_t>(plan_.output)];
+  std::copy_n(gradient_out, pull.size(), pull.data());
+  descend(w, x, settings, pool);
+}
+
+void Network::regress(Workspace& w, const Batch& x, size_t samples, const float* targets, const float* weights,
+                      float* errors, const Adam& settings) {
+  const auto lock = change();
+  run(w, x, samples, nullptr);
+  w.prepare_backward(1);
+  const float* y = w.output().data();
+  const Buffer<float>& pull = w.value_gradients_[static_cast<size_t>(plan_.output)];
+  for (size_t i = 0; i < pull.size(); ++i) {
+    errors[i] = y[i] - targets[i];
+    pull[i] = 2.0f * errors[i] * weights[i];
+  }
+  descend(w, x, settings, nullptr);
+}
+
+void Network::descend(Workspace& w, const Batch& x, const Adam& settings, Pool* pool) {
+  w.prepare_gradients();
+  const AdamStep step = optimiser_.next(settings);
+  run_back(w, x, true, -1, pool, [&](size_t i, Part part) {
+    parameter_gradient(w, x, i, part);
+    optimiser_.move(*operations_[i], w.gradients[i], settings, step, part);
+  });
+  moved();
+}
+
+void Network::adam(Workspace& w, const Adam& settings, Pool* pool) {
+  const auto lock = change();
+  w.require_gradients();
+  const AdamStep step = optimiser_.next(settings);
+  const size_t samples = w.width() * static_cast<size_t>(w.tiles);
+  share(multiplications() * samples / 16, pool, [&](Part part) {  // about as long as so many multiplications
+    for (size_t i = 0; i < operations_.size(); ++i)
+      optimiser_.move(*operations_[i], w.gradients[i], settings, step, part);
+  });
+  moved();
+}
+
+// Calls `after` for every operation once the gradient of what it makes is there, and that of what it reads does not
+// need its weights any more.
+void Network::run_back(Workspace& w, const Batch& x, bool parameters, int32_t inputs_from, Pool* pool,
+                       const After& after) const {
+  const size_t width = w.width(), tiles = static_cast<size_t>(w.tiles);
+  if (inputs_from >= 0) {
+    const size_t n = tiles * static_cast<size_t>(n_in_ - inputs_from) * width;
+    if (w.input_gradient.size() != n) w.input_gradient = Buffer<float>(n);
+    w.input_gradient_from = inputs_from;
+    if (!plan_.input_is_direct && w.value_gradients_[0].size() == 0)
+      w.value_gradients_[0] = Buffer<float>(tiles * static_cast<size_t>(n_in_) * width);
+  }
+  const std::vector<Plan::Stage>& stages = w.batch_statistics ? plan_.stages : plan_.whole;
+  const bool alone = !pool || pool->threads() == 1;
+  for (size_t s = stages.size(); s-- > 0;) {
+    const Plan::Stage& stage = stages[s];
+    if (stage.whole_batch) {
+      batch_gradient(w, x, stage.begin, inputs_from);
+      if (alone) after(stage.begin, Part{});
+    } else if (alone) {  // one operation after the other, while it is in the cache
+      for (size_t i = stage.end; i-- > stage.begin;) {
+        for (int t = 0; t < w.tiles; ++t) input_gradient(w, x, i, t, inputs_from, nullptr);
+        after(i, Part{});
+      }
+    } else {  // first what depends on each other, then the rest, for which a thread never waits for another
+      const auto tile = [&](int t, Pool* within) {
+        for (size_t i = stage.end; i-- > stage.begin;) input_gradient(w, x, i, t, inputs_from, within);
+      };
+      if (w.tiles % pool->threads() == 0) {
+        share(stage.multiplications(operations_) * width * tiles, pool, [&](Part part) {
+          for (int t = part.index; t < w.tiles; t += part.count) tile(t, nullptr);
+        });
+      } else {
+        for (int t = 0; t < w.tiles; ++t) tile(t, pool);
+      }
+    }
+  }
+  if (!alone && parameters)
+    share(multiplications() * width * tiles, pool, [&](Part part) {
+      for (size_t i = operations_.size(); i-- > 0;) after(i, part);
+    });
+  if (inputs_from < 0 || plan_.input_is_direct) return;
+  const size_t all = static_cast<size_t>(n_in_) * width, from = static_cast<size_t>(inputs_from) * width;
+  for (size_t t = 0; t < tiles; ++t)
+    std::copy_n(w.value_gradients_[0].data() + t * all + from, all - from, w.input_gradient.data() + t * (all - from));
+}
+
+// What an operation needs of a tile; in: room for the values it reads.
+Backward Network::backward_tile(const Workspace& w, const Batch& x, size_t i, int t, const float** in) const {
+  const Plan::Step& step = plan_.steps[i];
+  const size_t tile = static_cast<size_t>(t), width = w.width();
+  const auto at = [&](const std::vector<Buffer<float>>& buffers, int32_t value) {
+    const size_t v = static_cast<size_t>(value);
+    return buffers[v].data() + tile * static_cast<size_t>(plan_.features[v]) * width;
+  };
+  for (size_t j = 0; j < step.in.size(); ++j) in[j] = step.in[j] == 0 ? x.tile(t) : at(w.values_, step.in[j]);
+  const size_t kept = operations_[i]->kept_rows() * width;
+  const bool batch = w.batch_statistics && w.statistics_[i].size() > 0;
+  return {w.vectors,
+          in,
+          at(w.values_, step.out),
+          at(w.value_gradients_, step.out),
+          nullptr,
+          step.accumulate.get(),
+          0,
+          nullptr,
+          kept > 0 ? w.kept_[i].data() + tile * kept : nullptr,
+          batch ? w.statistics_[i].data() : nullptr};
+}
+
+void Network::input_gradient(Workspace& w, const Batch& x, size_t i, int t, int32_t inputs_from, Pool* pool) const {
+  const Plan::Step& step = plan_.steps[i];
+  const size_t tile = static_cast<size_t>(t), width = w.width();
+  if (step.fused) {  // the ReLU itself, unless the reader of its value has gone through it
+    if (step.gate_done || !wanted(static_cast<size_t>(step.out), inputs_from)) return;
+    const size_t n = static_cast<size_t>(plan_.features[static_cast<size_t>(step.out)]) * width;
+    const float* h = w.values_[static_cast<size_t>(step.out)].data() + tile * n;
+    float* d = w.value_gradients_[static_cast<size_t>(step.out)].data() + tile * n;
+    for (size_t k = 0; k < n; ++k) d[k] = h[k] > 0.0f ? d[k] : 0.0f;
+    return;
+  }
+  Pointers& p = pointers(step.in.size());
+  bool any = false;
+  Backward of = backward_tile(w, x, i, t, p.in.data());
+  for (size_t j = 0; j < step.in.size(); ++j) {
+    const size_t v = static_cast<size_t>(step.in[j]);
+    p.d_in[j] = nullptr;
+    if (v == 0 ? inputs_from < 0 : !wanted(v, inputs_from)) continue;
+    any = true;
+    if (v == 0 && plan_.input_is_direct) {
+      of.from = inputs_from;
+      p.d_in[j] = w.input_gradient.data() + tile * static_cast<size_t>(n_in_ - inputs_from) * width;
+    } else {
+      p.d_in[j] = w.value_gradients_[v].data() + tile * static_cast<size_t>(plan_.features[v]) * width;
+    }
+  }
+  if (!any) return;
+  of.d_in = p.d_in.data();
+  if (step.gated) of.gates = p.in[0];
+  share(operations_[i]->multiplications() * width, pool, [&](Part part) { operations_[i]->input_gradient(of, part); });
+}
+
+void Network::batch_gradient(Workspace& w, const Batch& x, size_t i, int32_t inputs_from) const {
+  const Plan::Step& step = plan_.steps[i];
+  std::vector<Batch> in;
+  std::vector<float*> d_in;
+  bool any = false;
+  for (const int32_t value : step.in) {
+    const size_t v = static_cast<size_t>(value), floats = static_cast<size_t>(plan_.features[v]) * w.width();
+    in.push_back(v == 0 ? x : Batch{w.values_[v].data(), static_cast<ptrdiff_t>(floats), w.tiles, w.vectors});
+    const bool needed = v == 0 ? inputs_from >= 0 : wanted(v, inputs_from);
+    d_in.push_back(needed ? w.value_gradients_[v].data() : nullptr);
+    any = any || needed;
+  }
+  if (any)
+    operations_[i]->input_gradient_of({w.tiles, w.vectors, w.samples}, in.data(),
+                                      w.value_gradients_[static_cast<size_t>(step.out)].data(), w.statistics_[i].data(),
+                                      d_in.data(), step.accumulate.get());
+}
+
+void Network::parameter_gradient(Workspace& w, const Batch& x, size_t i, Part part) const {
+  const Plan::Step& step = plan_.steps[i];
+  if (step.fused || w.gradients[i].empty()) return;
+  Pointers& p = pointers(step.in.size());
+  for (int t = 0; t < w.tiles; ++t) {
+    const Backward of = backward_tile(w, x, i, t, p.in.data());
+    operations_[i]->parameter_gradient(of, w.gradients[i].data(), t > 0,
+                                       w.scratch_.data() + w.scratch_floats_ * static_cast<size_t>(part.index), part);
+  }
+}
+
+void Network::dense_gradient(const Workspace& w, const Batch& x, size_t i, float* out) const {
+  const auto lock = look();
+  const Weights& weights = *linear(i).weights();
+  const size_t columns = (static_cast<size_t>(weights.n_in()) + kPanel - 1) / kPanel * kPanel;
+  const Buffer<float> scratch(columns * w.width());
+  const float* in = nullptr;
+  for (int t = 0; t < w.tiles; ++t) {
+    const Backward of = backward_tile(w, x, i, t, &in);
+    kernels().dense_gradient(weights.n_out(), weights.n_in(), of.d_out, in, out, w.vectors, 0, weights.n_in(), t > 0,
+                             scratch.data());
+  }
+}
+
+}  // namespace rewirl

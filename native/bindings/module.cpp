@@ -1,0 +1,61 @@
+// The Python face of the core.
+#include "bindings/arguments.hpp"
+#include "pool.hpp"
+
+namespace rewirl {
+
+NB_MODULE(_core, m) {
+  m.doc() = "Sparse and dense networks on the CPU: layers, Adam, target networks, worker threads.";
+  m.attr("LANE") = kLane;
+
+  m.def("available_instruction_sets", &available_instruction_sets,
+        "Names of the instruction sets this machine runs, best first.");
+  m.def("instruction_set", [] { return std::string(kernels().name); }, "The instruction set in use.");
+  m.def(
+      "widest_tile", [] { return kernels().widest; },
+      "The widest tiles that pay with the instruction set in use; wider ones work too.");
+  m.def("use_instruction_set", &use_instruction_set, "name"_a,
+        "Use one of the available instruction sets, in all networks.");
+
+  m.def(
+      "empty_tiles",
+      [](size_t tiles, size_t features, size_t width) {
+        REQUIRE(width > 0 && width % kLane == 0 && width <= static_cast<size_t>(kLane * kMaxVectors),
+                "width must be a multiple of 16, at most 128");
+        size_t row = 0, floats = 0;
+        REQUIRE(!__builtin_mul_overflow(features, width, &row) && !__builtin_mul_overflow(tiles, row, &floats),
+                "no memory has room for so many tiles");
+        return view(Buffer<float>(floats), {tiles, features, width});
+      },
+      "tiles"_a, "features"_a, "width"_a, "A float32 array [tiles, features, width] of zeros, aligned to cache lines.");
+
+  m.def(
+      "normal",
+      [](const nb::object& bit_generator, size_t count) {
+        return view(normals(bits_of(bit_generator), count), {count});
+      },
+      "bit_generator"_a, "count"_a,
+      "Independent standard normal numbers, float32 [count], from a NumPy bit generator.");
+
+  nb::class_<Pool>(m, "Pool", "Worker threads beside the caller.")
+      .def(
+          "__init__",
+          [](Pool* self, int threads) {
+            REQUIRE(threads >= 1 && threads <= 256,
+                    "threads must be between 1 and 256, got " + std::to_string(threads));
+            new (self) Pool(threads);
+          },
+          "threads"_a)
+      .def_prop_ro("threads", &Pool::threads)
+      .def("use", &Pool::use, "threads"_a, nb::call_guard<nb::gil_scoped_release>(),
+           "Leave so many threads in use; the others sleep.")
+      .def("close", &Pool::close, nb::call_guard<nb::gil_scoped_release>(),
+           "Join the workers; later work is done by the caller.");
+
+  bind_replay(m);
+  bind_heads(m);
+  bind_networks(m);
+  bind_passes(m);
+}
+
+}  // namespace rewirl

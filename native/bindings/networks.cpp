@@ -1,0 +1,249 @@
+// Networks and their targets.
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/pair.h>
+
+#include "bindings/arguments.hpp"
+#include "heads.hpp"
+#include "network.hpp"
+#include "target.hpp"
+
+namespace rewirl {
+namespace {
+
+// One operation as Python has it, with what its weights are made of.
+OperationSpec spec_of(const nb::tuple& given, std::vector<nb::object>& alive) {
+  REQUIRE(given.size() == 7, "an operation is (kind, name, inputs, settings, format, places, values)");
+  OperationSpec spec;
+  spec.kind = nb::cast<std::string>(given[0]);
+  spec.name = nb::cast<std::string>(given[1]);
+  spec.inputs = nb::cast<std::vector<int32_t>>(given[2]);
+  spec.numbers = nb::cast<std::map<std::string, double>>(given[3]);
+  spec.format = nb::cast<std::string>(given[4]);
+  if (!given[5].is_none()) {
+    const auto places = array_of<Vector<int64_t>>(given[5], "the places of a layer must be an array of int64, or None");
+    spec.places = places.data();
+    spec.connections = places.shape(0);
+    alive.push_back(nb::cast(places));
+  }
+  if (!given[6].is_none()) {
+    const auto values = array_of<Vector<float>>(given[6], "the values of a layer must be an array of float32");
+    REQUIRE(given[5].is_none() || spec.connections == values.shape(0), "places and values must have one length");
+    spec.values = values.data();
+    spec.connections = values.shape(0);
+    alive.push_back(nb::cast(values));
+  }
+  return spec;
+}
+
+// The output for a single sample, with room for whole vectors.
+Buffer<float> act(const Network& network, const Vector<float>& x) {
+  require_aligned(x);
+  REQUIRE(x.shape(0) == static_cast<size_t>(network.n_in()), "the observation has " + std::to_string(x.shape(0)) +
+                                                                 " features, the network takes " +
+                                                                 std::to_string(network.n_in()));
+  const FlushSubnormals flush;
+  Buffer<float> y((static_cast<size_t>(network.n_out()) + kLane - 1) / kLane * kLane);
+  network.act(x.data(), y.data());
+  return y;
+}
+
+void require_memory(const Learnable& array, size_t count) {
+  REQUIRE(array.values.size() == count,
+          "the array has " + std::to_string(array.values.size()) + " numbers, got " + std::to_string(count));
+}
+
+}  // namespace
+
+void bind_networks(nb::module_& m) {
+  nb::class_<Network>(m, "Network", "Operations over numbered values, of which 0 is the input and the last the output.")
+      .def(
+          "__init__",
+          [](Network* self, int32_t n_in, const nb::list& operations, bool trainable) {
+            std::vector<OperationSpec> specs;
+            std::vector<nb::object> alive;
+            for (const nb::handle& each : operations) specs.push_back(spec_of(nb::cast<nb::tuple>(each), alive));
+            new (self) Network(n_in, std::move(specs), trainable);
+          },
+          "n_in"_a, "operations"_a, "trainable"_a = true)
+      .def_prop_ro("trainable", &Network::trainable)
+      .def_prop_ro("needs_batch", &Network::needs_batch, "Whether an operation has statistics of the whole batch.")
+      .def_prop_rw(
+          "steps", &Network::steps,
+          [](Network& s, int64_t steps) {
+            REQUIRE(steps >= 0 && steps < int64_t{1} << 53,
+                    "steps must be between 0 and 2^53, got " + std::to_string(steps));
+            s.set_steps(steps);
+          },
+          "Steps of the optimiser done.")
+      .def(
+          "learnables",
+          [](const Network& s) {
+            std::vector<std::pair<std::string, std::string>> names;
+            for (const auto& operation : s.operations())
+              for (const Learnable* l : operation->learnables()) names.emplace_back(operation->name, l->name);
+            return names;
+          },
+          "(operation, array) of everything that an optimiser moves.")
+      .def(
+          "statistics",
+          [](const Network& s) {
+            std::vector<std::pair<std::string, std::string>> names;
+            for (const auto& operation : s.operations())
+              for (const Learnable* l : operation->statistics()) names.emplace_back(operation->name, l->name);
+            return names;
+          },
+          "(operation, array) of what is learnt otherwise, such as running means.")
+      .def(
+          "format",
+          [](const Network& s, const std::string& o) {
+            return std::string(s.linear(s.index_of(o)).weights()->format());
+          },
+          "operation"_a)
+      .def(
+          "dense", [](const Network& s, const std::string& o) { return s.linear(s.index_of(o)).weights()->dense(); },
+          "operation"_a)
+      .def(
+          "connections",
+          [](const Network& s, const std::string& o) { return s.linear(s.index_of(o)).weights()->connections(); },
+          "operation"_a)
+      .def(
+          "version", [](const Network& s, const std::string& o) { return s.linear(s.index_of(o)).version(); },
+          "operation"_a, "Counts the topologies of a linear operation.")
+      .def(
+          "places",
+          [](const Network& s, const std::string& o) {
+            const auto lock = s.look();
+            return copy(s.linear(s.index_of(o)).weights()->places());
+          },
+          "operation"_a)
+      .def(
+          "born",
+          [](const Network& s, const std::string& o) {
+            const Buffer<uint32_t>& born = s.linear(s.index_of(o)).weights()->born;
+            return view(born, {born.size()});
+          },
+          "operation"_a)
+      .def(
+          "values",
+          [](const Network& s, const std::string& o, const std::string& array) {
+            return read_only(s.array(s.index_of(o), array).values);
+          },
+          "operation"_a, "array"_a)
+      .def(
+          "writable_values",
+          [](const Network& s, const std::string& o, const std::string& array) {
+            const size_t index = s.index_of(o);
+            const Learnable& found = s.array(index, array);
+            REQUIRE(&found != s.operations()[index]->weights(), "weights are written by set_values");
+            return view(found.values, {found.values.size()});
+          },
+          "operation"_a, "array"_a)
+      .def(
+          "first_moment",
+          [](const Network& s, const std::string& o, const std::string& array) {
+            const Buffer<float>& m1 = s.array(s.index_of(o), array).m;
+            return view(m1, {m1.size()});
+          },
+          "operation"_a, "array"_a)
+      .def(
+          "second_moment",
+          [](const Network& s, const std::string& o, const std::string& array) {
+            const Buffer<float>& m2 = s.array(s.index_of(o), array).v;
+            return view(m2, {m2.size()});
+          },
+          "operation"_a, "array"_a)
+      .def(
+          "set_values",
+          [](Network& s, const std::string& o, const std::string& array, const Vector<float>& values) {
+            const size_t index = s.index_of(o);
+            require_memory(s.array(index, array), values.shape(0));
+            require_aligned(values);
+            s.set_values(index, array, values.data());
+          },
+          "operation"_a, "array"_a, "values"_a)
+      .def(
+          "use_memory",
+          [](Network& s, const std::string& o, const std::string& array,
+             const nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>& memory) {
+            const size_t index = s.index_of(o);
+            require_memory(s.array(index, array), memory.shape(0));
+            require_aligned(memory);
+            // The array lives as long as the core may use it, and goes with the interpreter's lock.
+            using Array = std::decay_t<decltype(memory)>;
+            std::shared_ptr<Array> owner(new Array(memory), [](Array* array_of_caller) {
+              const nb::gil_scoped_acquire acquire;
+              delete array_of_caller;
+            });
+            s.use_memory(index, array, Buffer<float>(std::shared_ptr<float>(owner, memory.data()), memory.shape(0)));
+          },
+          "operation"_a, "array"_a, "memory"_a.noconvert(),
+          "Use the caller's memory, and the values in it, from now on.")
+      .def("values_changed", &Network::values_changed, nb::call_guard<nb::gil_scoped_release>(),
+           "To be called when memory in use has been written to.")
+      .def(
+          "count_ages",
+          [](Network& s) {
+            REQUIRE(s.trainable(), "a target network has no optimiser");
+            s.count_ages();
+          },
+          "From now on Adam's bias correction goes by the age of each connection of a sparse layer.")
+      .def(
+          "rewire",
+          [](Network& s, const std::string& o, const Vector<int64_t>& dropped, const Vector<int64_t>& grown) {
+            require_aligned(dropped);
+            require_aligned(grown);
+            s.rewire(s.index_of(o), dropped.data(), dropped.shape(0), grown.data(), grown.shape(0));
+          },
+          "operation"_a, "dropped"_a, "grown"_a)
+      .def(
+          "act",
+          [](const Network& s, const Vector<float>& x) { return view(act(s, x), {static_cast<size_t>(s.n_out())}); },
+          "x"_a)
+      .def(
+          "act_squashed",
+          [](const Network& s, const Vector<float>& x, const std::optional<nb::object>& bit_generator, float scale) {
+            const FlushSubnormals flush;
+            const Buffer<float> y = act(s, x);
+            const MutableTiles tiles{y.data(), 0, 1, 1, y.size()};
+            squash({y.data(), 0, 1, 1, y.size()}, bit_generator ? &bits_of(*bit_generator) : nullptr, scale,
+                   std::numeric_limits<float>::infinity(), tiles);
+            return view(y, {static_cast<size_t>(s.n_out())});
+          },
+          "x"_a, "bit_generator"_a = nb::none(), "scale"_a = 1.0f, "clip(tanh(act(x)) + scale * normal(...), -1, 1).")
+      .def(
+          "predict",
+          [](const Network& s, const Tiles& x) {
+            const Batch batch = batch_of(x, s.n_in());
+            Buffer<float> y;
+            {
+              const nb::gil_scoped_release release;
+              const FlushSubnormals flush;
+              y = s.predict(batch);
+            }
+            return view(y, {x.shape(0), static_cast<size_t>(s.n_out()), x.shape(2)});
+          },
+          "x"_a, "The output for tiles, an array of its own; any number of threads may ask at once.");
+
+  nb::class_<TargetUpdate>(m, "TargetUpdate", "The soft update and MaintainSparsity of one target network.")
+      .def(
+          "__init__",
+          [](TargetUpdate* self, Network& target, const Network& online, const std::vector<bool>& stale) {
+            REQUIRE(!target.trainable() && online.trainable(), "a target is not trainable, what it follows is");
+            REQUIRE(!target.followed, "the target follows a network already");
+            new (self) TargetUpdate(target, online, stale);
+            target.followed = true;
+          },
+          "target"_a, "online"_a, "stale"_a = std::vector<bool>{}, nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>())
+      .def("stale", &TargetUpdate::stale, "Which linear operations have been rewired online since the last update.");
+
+  m.def(
+      "update_targets",
+      [](Pool& pool, const std::vector<TargetUpdate*>& updates, float tau) {
+        require_distinct(updates);
+        const nb::gil_scoped_release release;
+        pool.run(static_cast<int>(updates.size()), [&](int i) { updates[static_cast<size_t>(i)]->update(tau); });
+      },
+      "pool"_a, "updates"_a, "tau"_a);
+}
+
+}  // namespace rewirl

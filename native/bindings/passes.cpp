@@ -1,0 +1,249 @@
+// Passes through networks: forward, backward and steps, each network with a workspace.
+#include "bindings/arguments.hpp"
+#include "network.hpp"
+
+namespace rewirl {
+namespace {
+
+using Workspaces = std::vector<Workspace*>;
+
+// The input of all networks, and the number of samples in it; without one, networks whose operations need the whole
+// batch could not know what is padding.
+struct Input {
+  Batch batch;
+  size_t samples;
+};
+
+Input input_of(const Workspaces& workspaces, const Tiles& x, const std::optional<size_t>& samples) {
+  require_distinct(workspaces);
+  Input input{};
+  for (const Workspace* w : workspaces) {
+    input.batch = batch_of(x, w->network.n_in());
+    REQUIRE(samples || !w->batch_statistics, "a network with batch norm needs the number of samples in the batch");
+  }
+  const size_t columns = x.shape(0) * x.shape(2);
+  REQUIRE(!samples || (*samples >= 1 && *samples <= columns), "there are " + std::to_string(columns) +
+                                                                  " columns in the tiles, no " +
+                                                                  std::to_string(samples.value_or(0)) + " samples");
+  input.samples = samples.value_or(columns);
+  return input;
+}
+
+Batch require_backward(const Workspaces& workspaces, const Tiles& x, const std::vector<Tiles>& gradients) {
+  require_distinct(workspaces);
+  REQUIRE(workspaces.size() == gradients.size(), "one output gradient per network is needed");
+  Batch batch{};
+  for (size_t i = 0; i < workspaces.size(); ++i) {
+    const Workspace& w = *workspaces[i];
+    batch = batch_of(x, w.network.n_in());
+    REQUIRE(w.network.trainable(), "a target network has no gradient");
+    REQUIRE(w.keep, "the workspace does not keep what gradients need");
+    REQUIRE(batch.tiles == w.tiles && batch.vectors == w.vectors, "backward needs the batch of the last forward");
+    require_tiles(gradients[i], w.tiles, static_cast<size_t>(w.network.n_out()), w.vectors, "the output gradient");
+  }
+  return batch;
+}
+
+// Whoever has a workspace may change what it is of: workspaces are made of networks that Python owns, none of them
+// const.
+Network& network_of(Workspace& w) { return const_cast<Network&>(w.network); }
+
+void require_trainable(const Workspaces& workspaces) {
+  require_distinct(workspaces);
+  for (size_t i = 0; i < workspaces.size(); ++i) {
+    REQUIRE(workspaces[i]->network.trainable(), "a target network has no optimiser");
+    for (size_t j = 0; j < i; ++j)
+      REQUIRE(&workspaces[i]->network != &workspaces[j]->network, "a network is given twice");
+  }
+}
+
+// Calls work(i, pool or null) for each workspace: one thread each, or all threads for a single one.
+template <class Work>
+void each(Pool& pool, const Workspaces& workspaces, const Work& work) {
+  const nb::gil_scoped_release release;
+  const FlushSubnormals flush;
+  const auto alone = [&](size_t i, Pool* within) {
+    const std::lock_guard<std::mutex> in_use(workspaces[i]->in_use);
+    work(i, within);
+  };
+  if (workspaces.size() == 1) return alone(0, &pool);
+  pool.run(static_cast<int>(workspaces.size()), [&](int i) { alone(static_cast<size_t>(i), nullptr); });
+}
+
+auto tiles_view(const Buffer<float>& buffer, const Workspace& w, int32_t features) {
+  return view(buffer, {static_cast<size_t>(w.tiles), static_cast<size_t>(features), w.width()});
+}
+
+size_t gradient_index(const Operation& operation, const std::string& array) {
+  const std::vector<Learnable*> learnables = operation.learnables();
+  for (size_t k = 0; k < learnables.size(); ++k)
+    if (learnables[k]->name == array) return k;
+  throw std::invalid_argument("the operation '" + operation.name + "' has no gradient of '" + array + "'");
+}
+
+}  // namespace
+
+void bind_passes(nb::module_& m) {
+  nb::class_<Workspace>(m, "Workspace", "What passes through one network write.")
+      .def(nb::init<const Network&, bool, bool>(), "network"_a, "keep"_a = true, "batch_statistics"_a = true,
+           nb::keep_alive<1, 2>())
+      .def_ro("generation", &Workspace::generation, "Counts the times that activations got other memory.")
+      .def("output",
+           [](const Workspace& w) {
+             REQUIRE(w.tiles > 0, "no output before the first forward");
+             return tiles_view(w.output(), w, w.network.n_out());
+           })
+      .def(
+          "value",
+          [](const Workspace& w, const std::string& operation) {
+            REQUIRE(w.tiles > 0, "no values before the first forward");
+            const size_t index = w.network.index_of(operation);
+            REQUIRE(w.value(index).size() > 0, "the workspace does not keep hidden values");
+            return tiles_view(w.value(index), w, w.network.operations()[index]->features);
+          },
+          "operation"_a, "What an operation made in the last forward; of a linear one that does a ReLU, after it.")
+      .def("input_gradient",
+           [](const Workspace& w) {
+             REQUIRE(w.input_gradient.size() > 0, "no input gradient before a backward with inputs");
+             return tiles_view(w.input_gradient, w, w.network.n_in() - w.input_gradient_from);
+           })
+      .def(
+          "gradient",
+          [](Workspace& w, const std::string& operation, const std::string& array) {
+            REQUIRE(w.network.trainable(), "a target network has no gradient");
+            const size_t index = w.network.index_of(operation);
+            const size_t k = gradient_index(*w.network.operations()[index], array);
+            w.prepare_gradients();
+            const Buffer<float>& gradient = w.gradients[index][k];
+            return view(gradient, {gradient.size()});
+          },
+          "operation"_a, "array"_a, "Of the last backward, in the order of the values; may be written to.")
+      .def(
+          "dense_gradient",
+          [](Workspace& w, const std::string& operation, const Tiles& x) {
+            const size_t index = w.network.index_of(operation);
+            REQUIRE(w.network.trainable(), "a target network has no gradient");
+            const Weights& weights = *w.network.linear(index).weights();
+            const Batch batch = batch_of(x, w.network.n_in());
+            REQUIRE(batch.tiles == w.tiles && batch.vectors == w.vectors && w.gradients_computed(),
+                    "the dense gradient needs the batch of the last backward");
+            const FlushSubnormals flush;
+            const size_t rows = static_cast<size_t>(weights.n_out()), columns = static_cast<size_t>(weights.n_in());
+            Buffer<float> out(rows * columns);
+            const std::lock_guard<std::mutex> in_use(w.in_use);
+            w.network.dense_gradient(w, batch, index, out.data());
+            return view(out, {rows, columns});
+          },
+          "operation"_a, "x"_a, "The gradient of the last backward for every place of a layer, connection or not.")
+      .def(
+          "update_statistics",
+          [](Workspace& w) {
+            REQUIRE(w.tiles > 0, "no statistics before the first forward");
+            network_of(w).update_statistics(w);
+          },
+          nb::call_guard<nb::gil_scoped_release>(), "Move running statistics towards those of the last forward.")
+      .def(
+          "norm",
+          [](const Workspace& w) {
+            w.require_gradients();
+            return norm_of(w.gradients);
+          },
+          "The Euclidean norm of all gradients.")
+      .def(
+          "clip",
+          [](Workspace& w, double limit) {
+            REQUIRE(limit > 0, "the limit of the norm must be more than 0");
+            w.require_gradients();
+            const double norm = norm_of(w.gradients);
+            clip(w.gradients, norm, limit);
+            return norm;
+          },
+          "limit"_a, "Make the norm of all gradients at most this; return what it was.");
+
+  m.def(
+      "forward",
+      [](Pool& pool, const Workspaces& workspaces, const Tiles& x, const std::optional<size_t>& samples) {
+        if (workspaces.empty()) return;
+        const Input input = input_of(workspaces, x, samples);
+        each(pool, workspaces, [&](size_t i, Pool* within) {
+          workspaces[i]->network.forward(*workspaces[i], input.batch, input.samples, within);
+        });
+      },
+      "pool"_a, "workspaces"_a, "x"_a, "samples"_a = nb::none(),
+      "Run each network on the tiles x [tiles, n_in, width]; threads share networks, or the layers of a single one.");
+
+  m.def(
+      "backward",
+      [](Pool& pool, const Workspaces& workspaces, const Tiles& x, const std::vector<Tiles>& gradients, bool parameters,
+         int32_t inputs_from) {
+        const Batch batch = require_backward(workspaces, x, gradients);
+        for (const Workspace* w : workspaces)
+          REQUIRE(inputs_from < w->network.n_in(), "inputs_from is beyond the inputs");
+        if (workspaces.empty()) return;
+        each(pool, workspaces, [&](size_t i, Pool* within) {
+          workspaces[i]->network.backward(*workspaces[i], batch, gradients[i].data(), parameters, inputs_from, within);
+        });
+      },
+      "pool"_a, "workspaces"_a, "x"_a, "gradients"_a, "parameters"_a = true, "inputs_from"_a = -1,
+      "Gradients of a loss, given those of the outputs; inputs_from >= 0 asks for those of inputs inputs_from, ...");
+
+  m.def(
+      "step",
+      [](Pool& pool, const Workspaces& workspaces, const Tiles& x, const std::vector<Tiles>& gradients,
+         float learning_rate, float beta1, float beta2, float epsilon, float weight_decay, bool decoupled) {
+        const Batch batch = require_backward(workspaces, x, gradients);
+        require_trainable(workspaces);
+        if (workspaces.empty()) return;
+        const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
+        each(pool, workspaces, [&](size_t i, Pool* within) {
+          network_of(*workspaces[i]).step(*workspaces[i], batch, gradients[i].data(), settings, within);
+        });
+      },
+      "pool"_a, "workspaces"_a, "x"_a, "gradients"_a, "learning_rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a,
+      "weight_decay"_a, "decoupled"_a = false, "backward and adam in one, layer by layer.");
+
+  m.def(
+      "regress",
+      [](Pool& pool, const Workspaces& workspaces, const Tiles& x, const Tiles& targets, const Tiles& weights,
+         const std::vector<WritableTiles>& errors, float learning_rate, float beta1, float beta2, float epsilon,
+         float weight_decay, bool decoupled, const std::optional<size_t>& samples) {
+        REQUIRE(workspaces.size() == errors.size(), "one array of errors per network is needed");
+        require_trainable(workspaces);
+        if (workspaces.empty()) return;
+        const Input input = input_of(workspaces, x, samples);
+        require_tiles(targets, input.batch.tiles, 1, input.batch.vectors, "the targets");
+        require_tiles(weights, input.batch.tiles, 1, input.batch.vectors, "the weights");
+        for (size_t i = 0; i < workspaces.size(); ++i) {
+          REQUIRE(workspaces[i]->keep, "the workspace does not keep what gradients need");
+          REQUIRE(workspaces[i]->network.n_out() == 1, "a network with one output is needed");
+          require_tiles(Tiles(errors[i]), input.batch.tiles, 1, input.batch.vectors, "the errors");
+        }
+        const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
+        const nb::gil_scoped_release release;
+        pool.run(static_cast<int>(workspaces.size()), [&](int i) {
+          const size_t n = static_cast<size_t>(i);
+          const std::lock_guard<std::mutex> in_use(workspaces[n]->in_use);
+          network_of(*workspaces[n])
+              .regress(*workspaces[n], input.batch, input.samples, targets.data(), weights.data(), errors[n].data(),
+                       settings);
+        });
+      },
+      "pool"_a, "workspaces"_a, "x"_a, "targets"_a, "weights"_a, "errors"_a.noconvert(), "learning_rate"_a, "beta1"_a,
+      "beta2"_a, "epsilon"_a, "weight_decay"_a, "decoupled"_a = false, "samples"_a = nb::none(),
+      "A step of Adam of each network down sum(weights * (output - targets)^2); errors = output - targets.");
+
+  m.def(
+      "adam",
+      [](Pool& pool, const Workspaces& workspaces, float learning_rate, float beta1, float beta2, float epsilon,
+         float weight_decay, bool decoupled) {
+        require_trainable(workspaces);
+        if (workspaces.empty()) return;
+        const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
+        each(pool, workspaces,
+             [&](size_t i, Pool* within) { network_of(*workspaces[i]).adam(*workspaces[i], settings, within); });
+      },
+      "pool"_a, "workspaces"_a, "learning_rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a,
+      "decoupled"_a = false);
+}
+
+}  // namespace rewirl

@@ -1,0 +1,47 @@
+// The table of the kernels, compiled once per instruction set (REWIRL_AVX512, REWIRL_AVX2 or neither). All loops are
+// static templates over vec.hpp's Vec; no standard header with inline functions is used, so nothing compiled for one
+// set leaks to another.
+#include "kernels/kernels.hpp"
+
+#include "kernels/dense.hpp"
+#include "kernels/functions.hpp"
+#include "kernels/optimiser.hpp"
+#include "kernels/sparse.hpp"
+
+namespace rewirl {
+
+#if defined(REWIRL_AVX512)
+#define REWIRL_TABLE kernels_avx512
+#define REWIRL_NAME "avx512"
+#elif defined(REWIRL_AVX2)
+#define REWIRL_TABLE kernels_avx2
+#define REWIRL_NAME "avx2"
+#else
+#define REWIRL_TABLE kernels_portable
+#define REWIRL_NAME "portable"
+#endif
+
+const Kernels& REWIRL_TABLE() {
+  static constexpr Kernels table{REWIRL_NAME,
+                                 kWidest,
+                                 kWidth == 16 ? kPanelRows : 1,
+                                 spmm,
+                                 sddmm,
+                                 gemm,
+                                 dense_gradient,
+                                 row_sums,
+                                 adam,
+                                 adam_by_age,
+                                 interpolate,
+                                 squash,
+                                 squashed_gaussian,
+                                 squashed_gaussian_gradient,
+                                 normals,
+                                 spmv,
+                                 gemv,
+                                 small,
+                                 cut};
+  return table;
+}
+
+}  // namespace rewirl

@@ -1,0 +1,124 @@
+// The arithmetic of sparse and dense layers on one tile of samples, as a table of functions per instruction set.
+//
+// A tile of activations is float[features][16 * vectors]: one row per feature, the samples side by side, so that one
+// connection (one weight) serves all samples of the tile with `vectors` fused multiply-adds and no transpose is
+// ever needed inside a network.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace rewirl {
+
+constexpr int kLane = 16;       // samples per unit of tile width: one AVX-512 vector
+constexpr int kMaxVectors = 8;  // a tile holds at most 128 samples
+constexpr int kPanel = 64;      // input features per panel of the dense gradient
+
+constexpr int kPanelRows = 3;  // rows that share their inputs where connections are dense enough
+
+// The positions of a sparse matrix, in the order of its values.
+//
+// Columns are cut into blocks, so that the columns of a block stay in the first-level cache while all rows use them,
+// and rows into panels of 1 or kPanelRows. The positions of a (block, panel) are grouped by pattern, the set of the
+// panel's rows in which a column has a connection (bit i: its row i): what a pattern's columns load serves all of its
+// rows. Within a group positions are sorted by column, then row; `column`, relative to its block, is given for each.
+// start has an entry for each (block, panel, pattern 1, 2, ...) and the end. A panel of one row has one pattern: sorted
+// by (block, row, column).
+struct SparseMatrix {
+  int32_t rows, columns, block, blocks, panel;
+  const uint32_t* start;
+  const uint16_t* column;
+  const uint32_t* source;  // where the value of a position is, if not in the order of positions; else null
+  int32_t panels() const { return (rows + panel - 1) / panel; }
+  int32_t patterns() const { return (1 << panel) - 1; }
+};
+
+enum class Epilogue { none, relu, gate };  // gate: keep the result where gate > 0, else 0 (the derivative of ReLU)
+
+struct AdamStep {
+  float step_size;        // learning rate / (1 - beta1^t)
+  float inverse_root_c2;  // 1 / sqrt(1 - beta2^t)
+  float beta1, beta2, epsilon, weight_decay;
+};
+
+struct Small {
+  size_t found, below, zeros;  // how many indices were written, and how many w have 0 < |w| < low, or are 0
+};
+
+struct Kernels {
+  const char* name;
+
+  // The widest tiles that pay, in samples. With AVX2 they are those whose sums for a row the registers hold.
+  int widest;
+
+  // Rows of a panel that pay where connections are dense enough. With 16 registers a panel takes several passes over a
+  // tile, and the ends of its many short groups, which no processor predicts, cost more than its rows share.
+  int panel_rows;
+
+  // y[r - row_begin] = epilogue(bias[r] + sum_k a[r, k] x[k]) for rows in [row_begin, row_end); bias may be null
+  // (zero).
+  void (*spmm)(const SparseMatrix& a, const float* values, const float* x, float* y, int vectors, int row_begin,
+               int row_end, const float* bias, Epilogue epilogue, const float* gate);
+
+  // gradient[k] (+)= dy[row(k)] . x[column(k)] over the tile, for every connection k of rows [row_begin, row_end),
+  // which starts and ends with a panel.
+  void (*sddmm)(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int vectors, int row_begin,
+                int row_end, bool accumulate);
+
+  // y[i] = epilogue(bias[i] + sum_k a[i * row_stride + k * k_stride] x[k]), i < rows, k < depth.
+  void (*gemm)(int rows, int depth, const float* a, ptrdiff_t row_stride, ptrdiff_t k_stride, const float* x, float* y,
+               int vectors, const float* bias, Epilogue epilogue, const float* gate);
+
+  // gradient[r * n_in + c] (+)= dy[r] . x[c] over the tile, for columns c in [column_begin, column_end), the first of
+  // them a multiple of kPanel; scratch holds ceil(n_in / kPanel) * kPanel * 16 * vectors floats.
+  void (*dense_gradient)(int n_out, int n_in, const float* dy, const float* x, float* gradient, int vectors,
+                         int column_begin, int column_end, bool accumulate, float* scratch);
+
+  // out[r] (+)= sum over the tile of dy[r].
+  void (*row_sums)(int rows, const float* dy, float* out, int vectors, bool accumulate);
+
+  void (*adam)(size_t n, float* w, const float* g, float* m, float* v, const AdamStep& step);
+
+  // The same with the bias correction of each weight by its own age, steps - born[i]: step_size[age],
+  // inverse_root_c2[age], and the last entries of these tables for all older ones.
+  void (*adam_by_age)(size_t n, float* w, const float* g, float* m, float* v, const AdamStep& step,
+                      const uint32_t* born, uint32_t steps, const float* step_size, const float* inverse_root_c2,
+                      uint32_t entries);
+
+  // target += tau * (online - target), written as tau * online + (1 - tau) * target; online may be null (zero).
+  void (*interpolate)(size_t n, float* target, const float* online, float tau);
+
+  // out[i] = clip(tanh(x[i]) + clip(scale * noise[i], -bound, bound), -1, 1); noise may be null (zero). n is a multiple
+  // of kLane.
+  void (*squash)(size_t n, const float* x, const float* noise, float scale, float bound, float* out);
+
+  // Samples u = mean + exp(log_std) * noise, with log_std held within [-20, 2]: squashed = tanh(u), and the logarithm
+  // of its probability density is added to log_probability. n is a multiple of kLane, here and below.
+  void (*squashed_gaussian)(size_t n, const float* mean, const float* log_std, const float* noise, float* squashed,
+                            float* log_probability);
+
+  // Gradients of mean and log_std, given those of what squashed_gaussian wrote.
+  void (*squashed_gaussian_gradient)(size_t n, const float* log_std, const float* noise, const float* squashed,
+                                     const float* d_squashed, const float* d_log_probability, float* d_mean,
+                                     float* d_log_std);
+
+  // Independent standard normal numbers from uniform bits; n is a multiple of 32.
+  void (*normals)(size_t n, const uint32_t* bits, float* out);
+
+  // y[r] = epilogue(bias[r] + a[r] . x) for a single sample; relu or none; panels of one row.
+  void (*spmv)(const SparseMatrix& a, const float* values, const float* x, float* y, const float* bias, bool relu);
+  void (*gemv)(int rows, int columns, const float* a, const float* x, float* y, const float* bias, bool relu);
+
+  // Writes the indices of all w with low <= |w| <= high but not 0, ascending, to index (room for n + 16).
+  Small (*small)(size_t n, const float* w, float low, float high, uint32_t* index);
+
+  // w = 0 where |w| < limit.
+  void (*cut)(size_t n, float* w, float limit);
+};
+
+const Kernels& kernels_portable();
+#if defined(__x86_64__)
+const Kernels& kernels_avx2();
+const Kernels& kernels_avx512();
+#endif
+
+}  // namespace rewirl

@@ -1,0 +1,120 @@
+// A network: a list of operations over numbered values.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "operation.hpp"
+#include "operations/linear.hpp"
+#include "optimiser.hpp"
+#include "plan.hpp"
+#include "pool.hpp"
+#include "workspace.hpp"
+
+namespace rewirl {
+
+// Several threads may run passes at once, each with a workspace of its own: those that change nothing share the
+// network, and whatever changes it waits until they are through. With a pool, its threads share the work of large
+// layers; without, all is done by the caller.
+class Network {
+ public:
+  // Operation i makes value i + 1; the last is the output. Throws std::invalid_argument naming what is impossible.
+  Network(int32_t n_in, std::vector<OperationSpec> specs, bool trainable);
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+
+  int32_t n_in() const { return n_in_; }
+  int32_t n_out() const { return operations_.back()->features; }
+  bool trainable() const { return trainable_; }
+  const std::vector<std::unique_ptr<Operation>>& operations() const { return operations_; }
+  size_t index_of(const std::string& operation) const;  // throws where there is none
+  Linear& linear(size_t operation) const;               // throws where it is not linear
+  const Plan& plan() const { return plan_; }
+  bool needs_batch() const {
+    return plan_.stages.size() > 1;
+  }  // whether an operation has statistics of the whole batch
+
+  // Of a batch whose first `samples` columns count.
+  void forward(Workspace& w, const Batch& x, size_t samples, Pool* pool = nullptr) const;
+  // Gradients of a loss for the batch of the last forward(); gradient_out is [tiles][n_out][width], contiguous, and
+  // zero for padding. inputs_from < 0: no gradient of the inputs, else that of inputs [inputs_from, n_in).
+  void backward(Workspace& w, const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from,
+                Pool* pool = nullptr) const;
+  void adam(Workspace& w, const Adam& settings, Pool* pool = nullptr);
+  // backward() of the parameters and adam() in one: each layer takes its step while its gradients are in the cache.
+  void step(Workspace& w, const Batch& x, const float* gradient_out, const Adam& settings, Pool* pool = nullptr);
+  // forward() and step() down the sum over the batch of weight * (output - target)^2, for a network of one output;
+  // errors = output - target. targets, weights and errors are [tiles][width].
+  void regress(Workspace& w, const Batch& x, size_t samples, const float* targets, const float* weights, float* errors,
+               const Adam& settings);
+  // The gradient of the last backward for every place of a linear operation, connection or not, [n_out][n_in].
+  void dense_gradient(const Workspace& w, const Batch& x, size_t operation, float* out) const;
+  void update_statistics(const Workspace& w);  // moves running statistics towards those of the last forward
+  void act(const float* x, float* y) const;    // a single sample, with running statistics
+  Buffer<float> predict(
+      const Batch& x) const;  // the output of forward() with running statistics, [tiles][n_out][width]
+
+  void rewire(size_t operation, const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown);
+  void count_ages();  // from now on Adam's bias correction goes by the age of each connection of a sparse layer
+  // The array is learnables()[..] or statistics()[..] of the operation of this name; throws where there is none.
+  Learnable& array(size_t operation, const std::string& name) const;
+  void set_values(size_t operation, const std::string& name, const float* values);
+  void use_memory(size_t operation, const std::string& name,
+                  const Buffer<float>& memory);  // from now on, with its values
+  void values_changed();                         // to be called when such memory has been written to
+
+  int64_t steps() const {
+    const auto lock = look();
+    return optimiser_.steps;
+  }
+  void set_steps(int64_t steps) {
+    const auto lock = change();
+    optimiser_.steps = steps;
+  }
+  bool followed = false;  // by a TargetUpdate, which orders its weights as it needs them
+
+  // To look at it, or to change it, while others may use it.
+  std::shared_lock<std::shared_mutex> look() const { return std::shared_lock<std::shared_mutex>(mutex_); }
+  std::unique_lock<std::shared_mutex> change() { return std::unique_lock<std::shared_mutex>(mutex_); }
+
+ private:
+  using After = std::function<void(size_t operation, Part)>;
+  template <class Work>
+  void share(size_t multiplications, Pool* pool, const Work& work) const;
+  size_t multiplications() const;  // of a sample
+  void run(Workspace& w, const Batch& x, size_t samples, Pool* pool) const;
+  void run_tile(Workspace& w, const Batch& x, const Plan::Stage& stage, int tile, Pool* pool) const;
+  void run_back(Workspace& w, const Batch& x, bool parameters, int32_t inputs_from, Pool* pool,
+                const After& after) const;
+  void input_gradient(Workspace& w, const Batch& x, size_t operation, int tile, int32_t inputs_from, Pool* pool) const;
+  void batch_gradient(Workspace& w, const Batch& x, size_t operation, int32_t inputs_from) const;
+  void parameter_gradient(Workspace& w, const Batch& x, size_t operation, Part part) const;
+  void descend(Workspace& w, const Batch& x, const Adam& settings, Pool* pool);
+  void moved();  // tells all operations that their values have changed
+  bool wanted(size_t value, int32_t inputs_from) const;
+  Backward backward_tile(const Workspace& w, const Batch& x, size_t operation, int tile, const float** in) const;
+
+  int32_t n_in_;
+  bool trainable_;
+  std::vector<std::unique_ptr<Operation>> operations_;
+  Plan plan_;
+  AdamSteps optimiser_;
+  mutable std::shared_mutex mutex_;
+};
+
+// Calls work(Part) once per thread of the pool; for what takes only microseconds, once.
+template <class Work>
+void Network::share(size_t multiplications, Pool* pool, const Work& work) const {
+  constexpr size_t kWorthSharing = 2048 * 112;  // a hand-over takes a microsecond or two
+  if (!pool || pool->threads() == 1 || multiplications < kWorthSharing) {
+    work(Part{});
+    return;
+  }
+  const int threads = pool->threads();
+  pool->run(threads, [&](int i) { work(Part{i, threads}); });
+}
+
+}  // namespace rewirl

@@ -1,0 +1,140 @@
+// An operation of a network behind one interface. A new one is one type in operations/ and a line in its list.
+//
+// A network computes values, numbered from 0, its input; each operation reads some of them and makes the next. A value
+// of one tile is [features][width], the samples of a feature side by side.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tiles.hpp"
+#include "weights.hpp"
+
+namespace rewirl {
+
+// What an operation is made of.
+struct OperationSpec {
+  std::string kind, name;
+  std::vector<int32_t> inputs;            // the values it reads
+  std::map<std::string, double> numbers;  // its settings
+  std::string format;                     // of weights, if it has any: the format and what it is made of
+  const int64_t* places = nullptr;
+  size_t connections = 0;
+  const float* values = nullptr;
+  bool trainable = true;
+  std::vector<int32_t> features;                    // of the values it reads; the network knows
+  double number(const std::string& setting) const;  // throws where it is missing
+  int32_t count(const std::string& setting) const;  // the same, of an integer in [1, 2^24]
+  bool flag(const std::string& setting) const { return number(setting) != 0.0; }
+  void require_inputs(size_t count) const;  // throws if it reads another number of values
+};
+
+// What forward() sees of one tile.
+struct Forward {
+  int vectors;
+  const float* const* in;  // the values it reads
+  float* out;
+  float* kept;              // [kept_rows()][width], for the gradients
+  const float* statistics;  // of the whole batch; null: the running ones
+  Epilogue epilogue;        // what the operation after it needs of its last step; none or relu
+  size_t numbers(int32_t features) const { return static_cast<size_t>(features) * width(); }
+  size_t width() const { return static_cast<size_t>(kLane) * static_cast<size_t>(vectors); }
+};
+
+// What the gradients see of one tile.
+struct Backward {
+  int vectors;
+  const float* const* in;
+  const float* out;
+  const float* d_out;      // the gradient of `out`
+  float* const* d_in;      // where the gradients of the values it reads go; null where nobody asks
+  const bool* accumulate;  // whether they are added to what is there
+  int32_t from;            // d_in[0] is of features from this one on; only of an operation with weights, else 0
+  const float* gates;      // or null: the outputs of the ReLU that made in[0], through which d_in[0] goes too
+  const float* kept;
+  const float* statistics;
+  size_t numbers(int32_t features) const { return static_cast<size_t>(features) * width(); }
+  size_t width() const { return static_cast<size_t>(kLane) * static_cast<size_t>(vectors); }
+};
+
+// All tiles of a batch, of which the first `samples` columns are samples and the others padding, which counts for
+// nothing.
+struct WholeBatch {
+  int tiles, vectors;
+  size_t samples;
+  size_t width() const { return static_cast<size_t>(kLane) * static_cast<size_t>(vectors); }
+  size_t samples_in(int tile) const {
+    const size_t begin = static_cast<size_t>(tile) * width();
+    return samples <= begin ? 0 : std::min(width(), samples - begin);
+  }
+};
+
+class Operation;
+
+// How what an operation of a target network has learnt follows that of the online network.
+class TargetStep {
+ public:
+  virtual ~TargetStep() = default;
+  virtual void update(float tau) = 0;
+  virtual bool stale() const { return false; }  // whether the online topology has changed since the last update
+};
+
+class Operation {
+ public:
+  Operation(const OperationSpec& spec, int32_t features) : name(spec.name), inputs(spec.inputs), features(features) {}
+  virtual ~Operation() = default;
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+
+  const std::string name;
+  const std::vector<int32_t> inputs;  // the values it reads
+  const int32_t features;             // of the value it makes
+
+  virtual const char* kind() const = 0;
+  virtual size_t multiplications() const { return 0; }  // for a sample; says how work is shared out
+  virtual Epilogue epilogue() const {
+    return Epilogue::none;
+  }                                                     // if weights before it can do all of it in their last step
+  virtual Weights* weights() const { return nullptr; }  // of an operation that is linear
+  virtual size_t kept_rows() const { return 0; }        // rows of a tile that forward() leaves for the gradients
+  virtual size_t scratch_rows() const { return 0; }     // rows of a tile that parameter_gradient() needs
+
+  virtual void forward(const Forward& tile, Part part) const = 0;
+  virtual void input_gradient(const Backward& tile, Part part) const = 0;
+  // gradients[k] (+)= that of learnables()[k].
+  virtual void parameter_gradient(const Backward&, const Buffer<float>*, bool, float*, Part) const {}
+  virtual void act(const float* const* in, float* out, Epilogue epilogue) const = 0;  // a single sample
+
+  // What an optimiser moves; and what else it has learnt, such as running statistics. The pointers are good until a
+  // rewiring.
+  virtual std::vector<Learnable*> learnables() const { return {}; }
+  virtual std::vector<Learnable*> statistics() const { return {}; }
+  // Calls visit(k, begin, end) for the stretches of learnables()[k] whose gradients this part computes.
+  virtual void stretches(Part part, const std::function<void(size_t, size_t, size_t)>& visit) const;
+  virtual void changed() {}  // to be called when learnables have been written to
+
+  // An operation that needs the whole batch has statistics of it, floats that statistics_of() computes; in[i] and
+  // d_out are all tiles, contiguous but for the network's input.
+  virtual size_t batch_statistics() const { return 0; }
+  virtual void statistics_of(const WholeBatch&, const Batch*, float*) const {}
+  virtual void input_gradient_of(const WholeBatch&, const Batch*, const float*, const float*, float* const*,
+                                 const bool*) const {}
+  virtual void update_statistics(const float*, size_t) {}  // moves the running statistics towards those of a batch
+
+  // What moves this operation, of a target, towards the one of the online network. Throws where they differ in kind.
+  virtual std::unique_ptr<TargetStep> follow(const Operation& online, bool stale);
+};
+
+using OperationFactory = std::unique_ptr<Operation> (*)(const OperationSpec&);
+
+// Makes a kind known under its name; operations/operations.cpp lists those that always are.
+void register_operation(const std::string& kind, OperationFactory make);
+
+// Throws std::invalid_argument where the spec or its kind is impossible.
+std::unique_ptr<Operation> make_operation(const OperationSpec& spec);
+
+}  // namespace rewirl

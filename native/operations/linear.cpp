@@ -1,0 +1,85 @@
+#include "operations/linear.hpp"
+
+#include <stdexcept>
+
+#include "kernels/cpu.hpp"
+#include "operations/operations.hpp"
+#include "target.hpp"
+
+namespace rewirl {
+
+Linear::Linear(const OperationSpec& spec) : Operation(spec, spec.count("n_out")) {
+  weights_ = make_weights(spec.format,
+                          {spec.features[0], features, spec.places, spec.connections, spec.values, spec.trainable});
+  if (spec.flag("bias")) bias_ = std::make_unique<Learnable>("bias", static_cast<size_t>(features), spec.trainable);
+}
+
+void Linear::forward(const Forward& tile, Part part) const {
+  weights_->forward(tile.in[0], tile.out, tile.vectors, bias(), tile.epilogue, part);
+}
+
+void Linear::input_gradient(const Backward& tile, Part part) const {
+  if (!tile.accumulate[0])
+    return weights_->input_gradient(tile.d_out, tile.d_in[0], tile.vectors, tile.from, tile.gates, part);
+  thread_local Buffer<float> own;
+  const size_t width = tile.width(), rows = static_cast<size_t>(weights_->n_in() - tile.from);
+  if (own.size() < rows * width) own = Buffer<float>(rows * width);
+  weights_->input_gradient(tile.d_out, own.data(), tile.vectors, tile.from, tile.gates, part);
+  const size_t begin = static_cast<size_t>(part.begin(static_cast<int64_t>(rows))) * width;
+  const size_t end = static_cast<size_t>(part.end(static_cast<int64_t>(rows))) * width;
+  for (size_t i = begin; i < end; ++i) tile.d_in[0][i] += own[i];
+}
+
+void Linear::parameter_gradient(const Backward& tile, const Buffer<float>* gradients, bool accumulate, float* scratch,
+                                Part part) const {
+  weights_->weight_gradient(tile.d_out, tile.in[0], gradients[0].data(), tile.vectors, accumulate, scratch, part);
+  if (!bias_) return;
+  const int begin = static_cast<int>(part.begin(features, weights_->panel()));
+  const int end = static_cast<int>(part.end(features, weights_->panel()));
+  kernels().row_sums(end - begin, tile.d_out + static_cast<ptrdiff_t>(begin) * kLane * tile.vectors,
+                     gradients[1].data() + begin, tile.vectors, accumulate);
+}
+
+void Linear::act(const float* const* in, float* out, Epilogue epilogue) const {
+  weights_->act(in[0], out, bias(), epilogue == Epilogue::relu);
+}
+
+std::vector<Learnable*> Linear::learnables() const {
+  if (bias_) return {weights_.get(), bias_.get()};
+  return {weights_.get()};
+}
+
+void Linear::stretches(Part part, const std::function<void(size_t, size_t, size_t)>& visit) const {
+  weights_->stretches(part, [&](size_t begin, size_t end) { visit(0, begin, end); });
+  if (bias_)
+    visit(1, static_cast<size_t>(part.begin(features, weights_->panel())),
+          static_cast<size_t>(part.end(features, weights_->panel())));
+}
+
+void Linear::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown, uint32_t step) {
+  std::unique_ptr<Weights> next = weights_->rewired(dropped, n_dropped, grown, n_grown, step);
+  if (next) replace(std::move(next));
+}
+
+void Linear::count_ages() {
+  if (!weights_->dense() && weights_->born.size() == 0) weights_->born = Buffer<uint32_t>(weights_->connections());
+}
+
+void Linear::replace(std::unique_ptr<Weights> weights) {
+  weights_ = std::move(weights);
+  ++version_;
+}
+
+std::unique_ptr<TargetStep> Linear::follow(const Operation& online, bool stale) {
+  const auto* followed = dynamic_cast<const Linear*>(&online);
+  if (!followed || inputs != online.inputs || learnables().size() != online.learnables().size())
+    throw std::invalid_argument("target and online operations differ");
+  return follow_linear(*this, *followed, stale);
+}
+
+std::unique_ptr<Operation> make_linear(const OperationSpec& spec) {
+  spec.require_inputs(1);
+  return std::make_unique<Linear>(spec);
+}
+
+}  // namespace rewirl

@@ -1,0 +1,120 @@
+#include "plan.hpp"
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+
+namespace rewirl {
+
+Plan::Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operations) {
+  const size_t count = operations.size();
+  if (count == 0) throw std::invalid_argument("a network needs an operation");
+  std::vector<int> readers(count + 1, 0);
+  std::set<std::string> names;
+  features = {n_in};
+  learns = {false};
+  of_input = {true};
+  for (size_t i = 0; i < count; ++i) {
+    const Operation& operation = *operations[i];
+    if (operation.name.empty() || !names.insert(operation.name).second)
+      throw std::invalid_argument("operations need different names, got '" + operation.name + "' twice");
+    bool learnt = !operation.learnables().empty(), from_input = false;
+    for (const int32_t v : operation.inputs) {
+      if (v < 0 || static_cast<size_t>(v) > i)
+        throw std::invalid_argument("the operation " + operation.name + " reads a value that is not there yet");
+      ++readers[static_cast<size_t>(v)];
+      learnt = learnt || learns[static_cast<size_t>(v)];
+      from_input = from_input || of_input[static_cast<size_t>(v)];
+    }
+    features.push_back(operation.features);
+    learns.push_back(learnt);
+    of_input.push_back(from_input);
+  }
+  for (size_t v = 0; v < count; ++v)
+    if (readers[v] == 0)
+      throw std::invalid_argument("nothing reads " +
+                                  (v == 0 ? "the input" : "what " + operations[v - 1]->name + " makes"));
+  output = static_cast<int32_t>(count);
+
+  // A ReLU that alone reads what weights make is done by them in their last step.
+  std::vector<int32_t> stands_for(count + 1);
+  for (size_t v = 0; v <= count; ++v) stands_for[v] = static_cast<int32_t>(v);
+  stored.assign(count + 1, true);
+  steps.resize(count);
+  for (size_t i = 0; i < count; ++i) {
+    Step& step = steps[i];
+    step.out = static_cast<int32_t>(i) + 1;
+    const Operation& operation = *operations[i];
+    if (operation.epilogue() == Epilogue::none || operation.inputs.size() != 1 || operation.inputs[0] == 0) continue;
+    const size_t before = static_cast<size_t>(operation.inputs[0]);
+    if (!operations[before - 1]->weights() || readers[before] != 1) continue;
+    step.fused = true;
+    steps[before - 1].epilogue = operation.epilogue();
+    stands_for[before] = step.out;
+    stored[before] = false;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    Step& step = steps[i];
+    step.out = stands_for[static_cast<size_t>(step.out)];
+    for (const int32_t v : operations[i]->inputs) step.in.push_back(stands_for[static_cast<size_t>(v)]);
+  }
+
+  // The last reader of a value is the first to write its gradient.
+  std::vector<bool> written(count + 1, false);
+  for (size_t i = count; i-- > 0;) {
+    Step& step = steps[i];
+    step.accumulate = std::make_unique<bool[]>(step.in.size());
+    if (step.fused) continue;
+    for (size_t j = 0; j < step.in.size(); ++j) {
+      const size_t v = static_cast<size_t>(step.in[j]);
+      step.accumulate[j] = written[v];
+      written[v] = true;
+      const bool alone = readers[v] == 1 && operations[i]->weights();
+      if (v == 0)
+        input_is_direct = alone;
+      else if (alone && steps[v - 1].fused)
+        step.gated = steps[v - 1].gate_done = true;
+    }
+  }
+
+  slot.assign(count + 1, -1);
+  std::vector<size_t> last(count + 1, 0);
+  for (size_t i = 0; i < count; ++i)
+    for (const int32_t v : steps[i].in) last[static_cast<size_t>(v)] = i;
+  std::vector<int32_t> free;
+  for (size_t i = 0; i < count; ++i) {
+    const size_t out = static_cast<size_t>(steps[i].out);
+    if (!steps[i].fused && steps[i].out != output) {
+      if (free.empty()) {
+        free.push_back(static_cast<int32_t>(slot_features.size()));
+        slot_features.push_back(0);
+      }
+      slot[out] = free.back();
+      free.pop_back();
+      int32_t& room = slot_features[static_cast<size_t>(slot[out])];
+      room = std::max(room, features[out]);
+    }
+    if (steps[i].fused) continue;
+    const std::set<int32_t> read(steps[i].in.begin(), steps[i].in.end());
+    for (const int32_t v : read)
+      if (last[static_cast<size_t>(v)] == i && slot[static_cast<size_t>(v)] >= 0)
+        free.push_back(slot[static_cast<size_t>(v)]);
+  }
+
+  whole = {{0, count, false}};
+  for (size_t i = 0; i < count; ++i) {
+    const bool batch = operations[i]->batch_statistics() > 0;
+    if (batch || stages.empty() || stages.back().whole_batch)
+      stages.push_back({i, i + 1, batch});
+    else
+      stages.back().end = i + 1;
+  }
+}
+
+size_t Plan::Stage::multiplications(const std::vector<std::unique_ptr<Operation>>& operations) const {
+  size_t sum = 0;
+  for (size_t i = begin; i < end; ++i) sum += operations[i]->multiplications();
+  return sum;
+}
+
+}  // namespace rewirl

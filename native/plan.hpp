@@ -1,0 +1,46 @@
+// How a network is computed: what is fused, what is kept where, and where the whole batch is needed.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "operation.hpp"
+
+namespace rewirl {
+
+struct Plan {
+  Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operations);
+
+  struct Step {
+    bool fused = false;                  // nothing to do in forward: the weights before it did it in their last step
+    Epilogue epilogue = Epilogue::none;  // what these weights do of the operation after them
+    bool gated = false;                  // its input gradient goes through the ReLU that made its input
+    bool gate_done = false;              // of one fused away: the only reader of its value is gated
+    std::vector<int32_t> in;             // the values it reads; a value that is fused away is that of the ReLU
+    int32_t out = 0;
+    std::unique_ptr<bool[]> accumulate;  // for each input: whether another operation has written its gradient before
+  };
+  std::vector<Step> steps;        // of every operation
+  std::vector<int32_t> features;  // of every value
+  std::vector<bool> stored;       // whether a value is one, and not fused away
+  std::vector<bool> learns;       // whether what has been learnt moves a value
+  std::vector<bool> of_input;     // whether the input does
+  bool input_is_direct = false;   // only one linear operation reads the input
+  int32_t output = 0;             // the last value
+
+  // Where hidden values are not kept, they pass through memory that they share: the slot of each, and how large slots
+  // are, in features.
+  std::vector<int32_t> slot;
+  std::vector<int32_t> slot_features;
+
+  // Operations [begin, end) that a tile runs through; a stage of its own has each that needs the whole batch.
+  struct Stage {
+    size_t begin, end;
+    bool whole_batch;
+    size_t multiplications(const std::vector<std::unique_ptr<Operation>>& operations) const;  // of a sample
+  };
+  std::vector<Stage> stages;  // with the statistics of batches
+  std::vector<Stage> whole;   // with running ones: one stage
+};
+
+}  // namespace rewirl

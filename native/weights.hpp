@@ -1,0 +1,97 @@
+// The weights of a linear layer behind one interface. A storage format is one type in formats/ and a line in its list.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "buffer.hpp"
+#include "kernels/kernels.hpp"
+#include "tiles.hpp"
+
+namespace rewirl {
+
+// An array that an optimiser moves. One of a network that is not trained has no moments.
+struct Learnable {
+  Learnable() = default;
+  Learnable(std::string given, size_t n, bool trainable) : name(std::move(given)), values(n) {
+    if (!trainable) return;
+    m = Buffer<float>(n);
+    v = Buffer<float>(n);
+  }
+  std::string name;
+  Buffer<float> values, m, v;
+  Buffer<uint32_t> born;  // the step of the optimiser after which each was grown; empty when ages do not count
+};
+
+// What weights are made of.
+struct WeightsSpec {
+  int32_t n_in, n_out;
+  const int64_t* places;  // row * n_in + column, distinct, any order; of formats that store all places: not read
+  size_t connections;
+  const float* values;  // in the order of the places, row by row where there are none
+  bool trainable;
+  std::vector<uint32_t>* order = nullptr;  // if given, set to where each of the new values is in `values`
+};
+
+// Of a matrix [n_out][n_in] whose places exist or not. Memory grows with the connections. Weights that are trained have
+// an order of their own; others keep the order of the spec: a target is updated from values in the order of another
+// topology.
+class Weights : public Learnable {
+ public:
+  explicit Weights(const WeightsSpec& spec);
+  virtual ~Weights() = default;
+  Weights(const Weights&) = delete;
+  Weights& operator=(const Weights&) = delete;
+
+  virtual const char* format() const = 0;
+  virtual bool dense() const { return false; }  // all places exist, values are row by row, and ages do not count
+  int32_t n_in() const { return n_in_; }
+  int32_t n_out() const { return n_out_; }
+  bool trainable() const { return trainable_; }
+  size_t connections() const { return values.size(); }
+  virtual std::vector<int64_t> places() const = 0;      // in the order of values
+  virtual std::vector<uint32_t> row_major() const = 0;  // positions in values of the places sorted by row and column
+  virtual int64_t panel() const { return 1; }           // outputs that a part never divides
+  virtual size_t scratch_rows() const { return 0; }     // rows of a tile that weight_gradient needs as scratch memory
+
+  // y = epilogue(bias + weights x), rows of one part; bias may be null.
+  virtual void forward(const float* x, float* y, int vectors, const float* bias, Epilogue epilogue,
+                       Part part) const = 0;
+  // dx rows [from, n_in); gates (or null) are the outputs of the ReLU that made x.
+  virtual void input_gradient(const float* dy, float* dx, int vectors, int32_t from, const float* gates,
+                              Part part) const = 0;
+  virtual void weight_gradient(const float* dy, const float* x, float* gradient, int vectors, bool accumulate,
+                               float* scratch, Part part) const = 0;
+  // Calls visit(begin, end) for the stretches of `values` whose gradients weight_gradient() computes in this part.
+  using Visit = std::function<void(size_t, size_t)>;
+  virtual void stretches(Part part, const Visit& visit) const = 0;
+  virtual void act(const float* x, float* y, const float* bias, bool relu) const = 0;  // a single sample
+
+  // To be called when `values` have been written to, by whoever may do so.
+  virtual void changed() {}
+
+  // Weights without the connections at these positions of `values` and with `grown` places of zero value and moments,
+  // born at this step of the optimiser where ages count. They may be of another format; null if nothing changes.
+  virtual std::unique_ptr<Weights> rewired(const int64_t* dropped, size_t n_dropped, const int64_t* grown,
+                                           size_t n_grown, uint32_t step) const;
+
+ protected:
+  virtual const char* format_when_rewired() const { return format(); }
+
+ private:
+  int32_t n_in_, n_out_;
+  bool trainable_;
+};
+
+using WeightsFactory = std::unique_ptr<Weights> (*)(const WeightsSpec&);
+
+// Makes a format known under its name; formats/formats.cpp lists those that always are.
+void register_format(const std::string& name, WeightsFactory make);
+
+// Throws std::invalid_argument where the spec or the name of the format is impossible.
+std::unique_ptr<Weights> make_weights(const std::string& format, const WeightsSpec& spec);
+
+}  // namespace rewirl

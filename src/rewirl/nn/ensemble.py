@@ -1,0 +1,252 @@
+"""Networks that are computed side by side on the same inputs, such as twin critics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl import _core
+from rewirl.nn.network import Network
+from rewirl.nn.tiles import Tiles
+
+_ADAM = 0.9, 0.999, 1e-8
+"""beta1, beta2 and epsilon (Kingma and Ba 2015)."""
+
+
+class Ensemble:
+    """Networks that take the same input, and what passes through them write; each is computed by a thread of its own.
+
+    Activations and gradients are the ensemble's, not the networks': what it returns stays valid until its next pass of
+    that kind, whatever else is done with the networks. A single thread may use an ensemble at a time.
+
+    Args:
+        networks: at least one, with equal numbers of inputs.
+        pool: the threads.
+        gradients: whether what gradients need is kept; None keeps it where all networks are trainable.
+        batch_statistics: whether operations that need the whole batch use its statistics, as in training, or running
+            ones; None is as `gradients`.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        pool: _core.Pool,
+        gradients: bool | None = None,
+        batch_statistics: bool | None = None,
+    ) -> None:
+        """See the class."""
+        keep = all(network.trainable for network in networks) if gradients is None else gradients
+        statistics = keep if batch_statistics is None else batch_statistics
+        workspaces = [_core.Workspace(network.core, keep, statistics) for network in networks]
+        self._begin(tuple(networks), pool, workspaces)
+
+    def _begin(self, networks: tuple[Network, ...], pool: _core.Pool, workspaces: list[_core.Workspace]) -> None:
+        self.networks = networks
+        self._pool = pool
+        self._workspaces = workspaces
+        self._outputs: list[Tiles] = []
+        self._generations: list[int] = []
+
+    def subset(self, *indices: int) -> Ensemble:
+        """Return the ensemble of some of the networks, which writes to the same memory as this one."""
+        other = Ensemble.__new__(Ensemble)
+        other._begin(tuple(self.networks[i] for i in indices), self._pool, [self._workspaces[i] for i in indices])
+        return other
+
+    def forward(self, x: Tiles, samples: int | None = None) -> list[Tiles]:
+        """Run every network on the same batch.
+
+        Args:
+            x: float32 [tiles, n_in, width]; may be a slice of the features of larger tiles.
+            samples: how many columns are samples, the others being padding; operations that need the whole batch have
+                to know.
+
+        Returns:
+            The output of each network, float32 [tiles, n_out, width]; valid until the next pass of this ensemble.
+
+        Raises:
+            ValueError: the shape does not fit, or the number of samples is needed.
+        """
+        _core.forward(self._pool, self._workspaces, x, samples)
+        return self.outputs()
+
+    def outputs(self) -> list[Tiles]:
+        """Return the outputs of the last pass, as `forward` does.
+
+        Raises:
+            ValueError: there was none.
+        """
+        generations = [workspace.generation for workspace in self._workspaces]
+        if generations != self._generations:
+            self._outputs = [workspace.output() for workspace in self._workspaces]
+            self._generations = generations
+        return self._outputs
+
+    def value(self, index: int, operation: str) -> Tiles:
+        """Return what an operation made in the last pass, float32 [tiles, features, width]; valid until the next.
+
+        A linear operation that a ReLU alone reads made what the ReLU makes.
+
+        Args:
+            index: of the network.
+            operation: its name.
+
+        Raises:
+            ValueError: there was no pass, or hidden values are not kept.
+        """
+        return self._workspaces[index].value(operation)
+
+    def backward(self, x: Tiles, output_gradients: Sequence[Tiles], inputs_from: int | None = None) -> list[Tiles]:
+        """Compute the gradients of a loss for the batch of the last pass; those of parameters are then in `gradient`.
+
+        Args:
+            x: that batch.
+            output_gradients: of the loss with respect to each network's output, float32 [tiles, n_out, width]; must be
+                zero for padding.
+            inputs_from: the gradients of the inputs from this one on are computed too; None: of none.
+
+        Returns:
+            Those of the inputs for each network, float32 [tiles, n_in - inputs_from, width], valid until the next; or
+            nothing.
+
+        Raises:
+            ValueError: shapes are not those of the last pass, or a network is not trainable.
+        """
+        start = -1 if inputs_from is None else inputs_from
+        _core.backward(self._pool, self._workspaces, x, list(output_gradients), True, start)
+        return [] if inputs_from is None else [workspace.input_gradient() for workspace in self._workspaces]
+
+    def input_gradients(self, x: Tiles, output_gradients: Sequence[Tiles], inputs_from: int = 0) -> list[Tiles]:
+        """Compute the gradients of the inputs alone; arguments, returns and errors as of `backward`."""
+        _core.backward(self._pool, self._workspaces, x, list(output_gradients), False, inputs_from)
+        return [workspace.input_gradient() for workspace in self._workspaces]
+
+    def gradient(self, index: int, name: str) -> NDArray[np.float32]:
+        """Return the gradient of an array from the last `backward`, float32, in the order of its values.
+
+        It may be written to before `adam`.
+
+        Args:
+            index: of the network.
+            name: of operation and array, such as `hidden1.values`.
+
+        Raises:
+            ValueError: there is no such array, or the network is not trainable.
+        """
+        operation, _, array = name.partition(".")
+        return self._workspaces[index].gradient(operation, array)
+
+    def dense_gradient(self, index: int, layer: str, x: Tiles) -> NDArray[np.float32]:
+        """Return the gradient of the loss of the last backward pass for every place of a layer, connection or not.
+
+        It is computed when asked for, and costs as much as the gradient of a dense layer.
+
+        Args:
+            index: of the network.
+            layer: its name.
+            x: the batch of that pass, float32 [tiles, n_in, width]; the network's values may have taken a step since.
+
+        Returns:
+            float32 [n_out, n_in], an array of its own.
+
+        Raises:
+            ValueError: there was no pass, or it had another batch.
+        """
+        return self._workspaces[index].dense_gradient(layer, x)
+
+    def clip(self, limit: float) -> list[float]:
+        """Scale the gradients of the last `backward` so that the Euclidean norm of each network's is at most `limit`.
+
+        Args:
+            limit: more than 0.
+
+        Returns:
+            The norms before.
+
+        Raises:
+            ValueError: there are no gradients, or the limit is not positive.
+        """
+        return [workspace.clip(limit) for workspace in self._workspaces]
+
+    def adam(self, learning_rate: float, weight_decay: float = 0.0, decoupled: bool = False) -> None:
+        """Take one step of Adam with the gradients of the last `backward` (beta 0.9 and 0.999, epsilon 1e-8).
+
+        A grown connection starts with zero moments, while the bias correction goes by the steps of the network, unless
+        `count_ages` was called.
+
+        Args:
+            learning_rate: step size.
+            weight_decay: this times the weight is added to the gradient; biases and dense layers too.
+            decoupled: weights shrink by learning_rate * weight_decay instead (Loshchilov and Hutter 2019).
+
+        Raises:
+            ValueError: a network is not trainable, or has no gradients since it was rewired.
+        """
+        _core.adam(self._pool, self._workspaces, learning_rate, *_ADAM, weight_decay, decoupled)
+
+    def step(
+        self,
+        x: Tiles,
+        output_gradients: Sequence[Tiles],
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
+    ) -> None:
+        """Do `backward` and `adam` in one, which is faster: each layer takes its step while it is in the cache.
+
+        Args:
+            x: the batch of the last pass.
+            output_gradients: as for `backward`.
+            learning_rate: as for `adam`.
+            weight_decay: as for `adam`.
+            decoupled: as for `adam`.
+
+        Raises:
+            ValueError: shapes are not those of the last pass, or a network is not trainable.
+        """
+        gradients = list(output_gradients)
+        _core.step(self._pool, self._workspaces, x, gradients, learning_rate, *_ADAM, weight_decay, decoupled)
+
+    def regress(
+        self,
+        x: Tiles,
+        targets: Tiles,
+        weights: Tiles,
+        errors: Sequence[Tiles],
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
+        samples: int | None = None,
+    ) -> None:
+        """Take one step of Adam down sum(weights * (output - targets)^2) with every network, each with one output.
+
+        It is `forward` and `step` in one.
+
+        Args:
+            x: a batch, as for `forward`.
+            targets: float32 [tiles, 1, width].
+            weights: of the samples, 0 for padding; float32 [tiles, 1, width].
+            errors: for each network what output - targets is written to, float32 [tiles, 1, width].
+            learning_rate: as for `adam`.
+            weight_decay: as for `adam`.
+            decoupled: as for `adam`.
+            samples: as for `forward`.
+
+        Raises:
+            ValueError: shapes do not fit, or a network is not trainable or has more than one output.
+        """
+        _core.regress(
+            self._pool, self._workspaces, x, targets, weights, list(errors), learning_rate, *_ADAM, weight_decay,
+            decoupled, samples,
+        )  # fmt: skip
+
+    def update_statistics(self) -> None:
+        """Move the running statistics of every network towards those of the last pass.
+
+        Raises:
+            ValueError: there was none.
+        """
+        for workspace in self._workspaces:
+            workspace.update_statistics()

@@ -1,0 +1,249 @@
+"""Networks on the native core: lists of operations, of which the linear ones may be sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl import _core
+from rewirl.nn import state
+from rewirl.nn.layer import Layer, Places
+from rewirl.nn.operations import Linear, Operation, named
+from rewirl.nn.tiles import Tiles
+
+
+class Network:
+    """Operations over values, of which the first is the input and the last the output.
+
+    Any number of threads may use it at once, each with a workspace of its own (see `Ensemble`); what changes it waits
+    until they are through.
+
+    Args:
+        n_in: number of inputs.
+        operations: what it is made of.
+        places: for each linear operation by its name the places of its connections; None, or missing, is dense.
+        arrays: what has been learnt, by the names of operation and array: `hidden1.values`, float32 [connections] in
+            the order of `places` (row by row when dense), for every linear operation; `hidden1.bias` and so on where
+            they are not to be what operations begin with.
+        trainable: whether it has an optimiser; target networks do not.
+
+    Raises:
+        ValueError: operations, places and arrays do not fit together.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        operations: Sequence[Operation],
+        places: Mapping[str, Places],
+        arrays: Mapping[str, NDArray[np.float32]],
+        trainable: bool = True,
+    ) -> None:
+        """See the class."""
+        self.n_in = int(n_in)
+        self.operations = tuple(operations)
+        """As they were given."""
+        self.trainable = trainable
+        listed = named(self.operations)
+        unknown = set(places) - {name for operation, name, _ in listed if isinstance(operation, Linear)}
+        if unknown:
+            raise ValueError(f"there are places of {min(unknown)!r}, which is no linear operation of the network")
+        specs = []
+        features = [self.n_in]
+        shapes: dict[str, tuple[int, int]] = {}
+        for operation, name, reads in listed:
+            before = features[reads[0]] if reads else 0
+            features.append(operation.made(before))
+            weights: list[Any] = ["", None, None]
+            if isinstance(operation, Linear):
+                shapes[name] = (operation.n_out, before)
+                if f"{name}.values" not in arrays:
+                    raise ValueError(f"the operation {name} has no values")
+                chosen = places.get(name)
+                weights = ["dense" if chosen is None else "unstructured", chosen, arrays[f"{name}.values"]]
+            specs.append((operation.kind, name, reads, operation.settings(), *weights))
+        self.core = _core.Network(self.n_in, specs, trainable)
+        self.n_out = features[-1]
+        self.layers = tuple(Layer(self.core, name, shape) for name, shape in shapes.items())
+        """The linear operations, in their order."""
+        own = dict(self.arrays())
+        for full_name, array in arrays.items():
+            if full_name not in own:
+                raise ValueError(f"the network has no array {full_name!r}")
+            if array.shape != own[full_name].shape:
+                raise ValueError(f"{full_name} must have the shape {own[full_name].shape}, got {array.shape}")
+            if full_name not in {f"{name}.values" for name in shapes}:
+                self.set_values(full_name, array)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The inputs and the outputs of every layer: the sizes of a network that is a chain of layers."""
+        return (self.n_in, *(layer.shape[0] for layer in self.layers))
+
+    @property
+    def connections(self) -> int:
+        """Number of connections of all layers."""
+        return sum(layer.connections for layer in self.layers)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimiser done."""
+        return self.core.steps
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self.core.steps = steps
+
+    def layer(self, name: str) -> Layer:
+        """Return the linear operation of this name.
+
+        Raises:
+            ValueError: there is none.
+        """
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"the network has no layer {name!r}; it has {', '.join(layer.name for layer in self.layers)}")
+
+    def arrays(self) -> list[tuple[str, NDArray[np.float32]]]:
+        """Return all that has been learnt, by name, float32 and read only; `set_values` writes it."""
+        names = [*self.core.learnables(), *self.core.statistics()]
+        return [(f"{operation}.{array}", self.core.values(operation, array)) for operation, array in names]
+
+    def values(self, name: str) -> NDArray[np.float32]:
+        """Return one of `arrays` by its name, such as `hidden1.bias`, float32, read only.
+
+        Raises:
+            ValueError: there is none of this name.
+        """
+        return self.core.values(*_split(name))
+
+    def set_values(self, name: str, values: NDArray[np.float32]) -> None:
+        """Write to one of `arrays`.
+
+        Raises:
+            ValueError: there is none of this name, or it has another length.
+        """
+        self.core.set_values(*_split(name), values)
+
+    def use_memory(self, name: str, memory: NDArray[np.float32]) -> None:
+        """Keep one of `arrays` in the caller's memory, and take the values in it, from now on.
+
+        Whoever writes to it afterwards calls `values_changed`, and not while another thread uses the network. A
+        rewiring gives a layer memory of its own again.
+
+        Args:
+            name: such as `hidden1.values`.
+            memory: float32, contiguous and writable, of the length of the array; kept alive.
+
+        Raises:
+            ValueError: there is none of this name, or it has another length.
+        """
+        self.core.use_memory(*_split(name), memory)
+
+    def values_changed(self) -> None:
+        """Note that memory given to `use_memory` has been written to."""
+        self.core.values_changed()
+
+    def act(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run a single sample through the network.
+
+        Args:
+            x: float32 [n_in].
+
+        Returns:
+            float32 [n_out], an array of its own.
+        """
+        return self.core.act(x)
+
+    def act_squashed(
+        self, x: NDArray[np.float32], noise: np.random.Generator | None = None, scale: float = 1.0
+    ) -> NDArray[np.float32]:
+        """Run a single sample through the network and return clip(tanh(output) + scale * N(0, 1), -1, 1).
+
+        Args:
+            x: float32 [n_in].
+            noise: the stream to draw the normal numbers from, as `normal` does; None for no noise.
+            scale: of the noise.
+
+        Returns:
+            float32 [n_out], an array of its own.
+        """
+        return self.core.act_squashed(x, None if noise is None else noise.bit_generator, scale)
+
+    def predict(self, x: Tiles) -> Tiles:
+        """Run a batch through the network, as it is outside of training; any number of threads may do so at once.
+
+        Args:
+            x: float32 [tiles, n_in, width].
+
+        Returns:
+            float32 [tiles, n_out, width], an array of its own.
+
+        Raises:
+            ValueError: the shape does not fit.
+        """
+        return self.core.predict(x)
+
+    def count_ages(self) -> None:
+        """Let Adam's bias correction go by the age of each connection of a sparse layer from now on.
+
+        Otherwise it goes by the steps of the network, and a grown connection, whose moments start from zero, takes
+        first steps that are up to six times as long as usual.
+
+        Raises:
+            ValueError: the network is not trainable.
+        """
+        self.core.count_ages()
+
+    def rewire(self, layer: str, dropped: NDArray[np.int64], grown: NDArray[np.int64]) -> None:
+        """Drop connections and grow others; survivors keep weight and moments, grown ones start from zero in all.
+
+        A dense layer that loses a connection is a sparse one from then on.
+
+        Args:
+            layer: its name.
+            dropped: connections to drop, as indices into its `values`, int64.
+            grown: places to grow, int64.
+
+        Raises:
+            ValueError: there is no such layer, an index or place is out of range, or a place is occupied, as all of a
+                dense layer are. Nothing has changed then.
+        """
+        self.core.rewire(layer, dropped, grown)
+
+    def state(self, training: bool = True) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return everything an exact continuation needs, as arrays (copies) and JSON values.
+
+        Connections are in the order of their places, whatever order the core computes in.
+
+        Args:
+            training: whether what only training needs, such as Adam's moments, is among it.
+        """
+        arrays = state.arrays_of(self.core, self.layers, training and self.trainable)
+        return arrays, {**state.described(self.n_in, self.operations, self.sizes), "steps": self.steps}
+
+    @classmethod
+    def from_state(cls, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any], trainable: bool = True) -> Self:
+        """Return the network that `state` described, of this version or of 0.1.0.
+
+        Args:
+            arrays: as returned by `state`.
+            values: as returned by `state`.
+            trainable: whether it has an optimiser; needs the moments among the arrays.
+
+        Raises:
+            ValueError: an array is missing, or its shape, dtype or numbers are impossible; the message names it.
+        """
+        saved = state.Saved(arrays, values)
+        network = cls(saved.n_in, saved.operations, saved.places, saved.learnt, trainable)
+        saved.restore(network.core, network.layers, trainable)
+        return network
+
+
+def _split(name: str) -> tuple[str, str]:
+    operation, _, array = name.partition(".")
+    return operation, array

@@ -1,0 +1,221 @@
+"""What a network is made of: operations over numbered values, of which each reads some and makes one.
+
+A list of operations is a network. Each reads what the one before it makes, and the first the network's input, unless
+`of` names others: operations by their names, and "input".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from rewirl.saved import shown
+
+INPUT = "input"
+"""What the input of a network is called where an operation reads it."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of a network; the fields of each kind are its settings."""
+
+    kind: ClassVar[str]
+    inputs: ClassVar[int] = 1
+
+    name: str = ""
+    """What it is called in files and by others that read it; empty is its kind and a number, such as relu1."""
+
+    of: tuple[str, ...] = ()
+    """Which operations it reads, by name; empty is the one before it."""
+
+    def settings(self) -> dict[str, float]:
+        """Return what the core needs to know besides names and arrays."""
+        own = {field.name for field in dataclasses.fields(self)} - {"name", "of"}
+        return {name: float(getattr(self, name)) for name in sorted(own)}
+
+    def made(self, features: int) -> int:
+        """Return how many features it makes of a first input with so many."""
+        return features
+
+
+@dataclass(frozen=True)
+class Linear(Operation):
+    """y = W x + b; W has connections only where its topology has them.
+
+    Its arrays are `values`, one for each connection, and `bias`.
+    """
+
+    kind = "linear"
+
+    n_out: int = 0
+    """Outputs, at least 1."""
+
+    bias: bool = True
+    """Whether there is a b."""
+
+    def made(self, features: int) -> int:
+        """Return the outputs."""
+        return self.n_out
+
+
+@dataclass(frozen=True)
+class ReLU(Operation):
+    """y = max(x, 0). After a Linear that nothing else reads it costs nothing."""
+
+    kind = "relu"
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Operation):
+    """y = x where x > 0, else slope * x."""
+
+    kind = "leaky_relu"
+
+    slope: float = 0.01
+    """Typical: 0.01."""
+
+
+@dataclass(frozen=True)
+class Tanh(Operation):
+    """y = tanh(x)."""
+
+    kind = "tanh"
+
+
+@dataclass(frozen=True)
+class Add(Operation):
+    """y = a + b, of equal numbers of features; the end of a residual block."""
+
+    kind = "add"
+    inputs = 2
+
+
+@dataclass(frozen=True)
+class Multiply(Operation):
+    """y = a * b, number by number."""
+
+    kind = "multiply"
+    inputs = 2
+
+
+@dataclass(frozen=True)
+class LayerNorm(Operation):
+    """y = scale * (x - mean) / sqrt(variance + eps) + shift, over the features of each sample (Ba et al. 2016).
+
+    Its arrays are `scale`, which begins with ones, and `shift`, with zeros.
+    """
+
+    kind = "layer_norm"
+
+    affine: bool = True
+    """Whether there are scale and shift."""
+
+    eps: float = 1e-5
+    """Typical: 1e-5."""
+
+
+@dataclass(frozen=True)
+class BatchNorm(Operation):
+    """The same over the samples of a batch, for each feature (Ioffe and Szegedy 2015).
+
+    In training the statistics are those of the batch; they move the running ones, `mean` and `variance`, with
+    `Ensemble.update_statistics`, and those are used elsewhere.
+    """
+
+    kind = "batch_norm"
+
+    affine: bool = True
+    """Whether there are scale and shift."""
+
+    eps: float = 1e-5
+    """Typical: 1e-5."""
+
+    momentum: float = 0.1
+    """How far a batch moves the running statistics. Typical: 0.01 to 0.1."""
+
+
+@dataclass(frozen=True)
+class Parameter(Operation):
+    """A free vector, `values`, the same for every sample; it reads nothing and begins with zeros."""
+
+    kind = "parameter"
+    inputs = 0
+
+    size: int = 0
+    """Features, at least 1."""
+
+    def made(self, features: int) -> int:
+        """Return the size."""
+        return self.size
+
+
+KINDS: dict[str, type[Operation]] = {
+    each.kind: each for each in (Linear, ReLU, LeakyReLU, Tanh, Add, Multiply, LayerNorm, BatchNorm, Parameter)
+}
+"""Every operation by its kind."""
+
+
+class Named(NamedTuple):
+    """An operation of a list, with the name it has there and the numbers of the values it reads; 0 is the input."""
+
+    operation: Operation
+    name: str
+    reads: list[int]
+
+
+def named(operations: Sequence[Operation]) -> list[Named]:
+    """Return the operations with names and with the values they read; operation i makes value i + 1.
+
+    Raises:
+        ValueError: two have one name, or one reads what is not there before it, or a number of values it cannot.
+    """
+    values = {INPUT: 0}
+    counts: dict[str, int] = {}
+    result = []
+    for index, operation in enumerate(operations):
+        counts[operation.kind] = counts.get(operation.kind, 0) + 1
+        name = operation.name or f"{operation.kind}{counts[operation.kind]}"
+        if name in values or "." in name:
+            raise ValueError(f"operations need different names without dots, and none may be {INPUT!r}; got {name!r}")
+        unknown = [each for each in operation.of if each not in values]
+        if unknown:
+            raise ValueError(f"the operation {name} reads {unknown[0]!r}, which is no operation before it")
+        reads = [values[each] for each in operation.of] or [index] * min(operation.inputs, 1)
+        if len(reads) != operation.inputs:
+            raise ValueError(f"the operation {name} reads {operation.inputs} values, `of` has {len(reads)}")
+        values[name] = index + 1
+        result.append(Named(operation, name, reads))
+    return result
+
+
+def to_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:
+    """Return a list of operations as JSON values."""
+    return [
+        {"kind": operation.kind, **dataclasses.asdict(operation), "of": list(operation.of)} for operation in operations
+    ]
+
+
+def from_json(saved: Any) -> list[Operation]:
+    """Return the operations that `to_json` described.
+
+    Raises:
+        ValueError: there is no such operation, or it has no such setting.
+    """
+    if not isinstance(saved, list) or not all(isinstance(each, dict) for each in saved):
+        raise ValueError(f"the operations of a network must be a list of objects, got {shown(saved)}")
+    result = []
+    for each in saved:
+        kind = KINDS.get(each.get("kind")) if isinstance(each.get("kind"), str) else None
+        if kind is None:
+            raise ValueError(f"there is no operation {shown(each.get('kind'))}")
+        given = {name: value for name, value in each.items() if name != "kind"}
+        types = {field.name: str(field.type) for field in dataclasses.fields(kind)}
+        for name, value in given.items():
+            expected = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}.get(types.get(name, ""))
+            names = name == "of" and isinstance(value, list) and all(isinstance(one, str) for one in value)
+            if not names and (expected is None or type(value) not in expected):
+                raise ValueError(f"the operation {kind.kind} cannot have {shown(name)}: {shown(value)}")
+        result.append(kind(**{**given, "of": tuple(given.get("of", ()))}))
+    return result

@@ -1,0 +1,181 @@
+"""Networks as files have them: arrays by name, and JSON values that say what they are arrays of.
+
+An array of an operation is `operation.array`: `hidden1.places` and `hidden1.values`, the connections of a sparse layer
+in the order of their places, `hidden1.bias`. With training, the moments of the values are `m` and `v`, those of another
+array `bias_m` and `bias_v`, and `born` are the steps after which connections were grown, where ages count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl import _core
+from rewirl.nn.layer import Layer, Places
+from rewirl.nn.mlp import mlp
+from rewirl.nn.operations import BatchNorm, LayerNorm, Linear, Operation, Parameter, from_json, named, to_json
+from rewirl.saved import count, shown
+
+
+def described(n_in: int, operations: Sequence[Operation], sizes: Sequence[int]) -> dict[str, Any]:
+    """Return what a network is made of as JSON values: the sizes of a multilayer perceptron, else the operations."""
+    if list(operations) == mlp(sizes):
+        return {"sizes": list(sizes)}
+    return {"n_in": n_in, "operations": to_json(operations)}
+
+
+def arrays_of(core: _core.Network, layers: Sequence[Layer], training: bool) -> dict[str, NDArray[Any]]:
+    """Return copies of the arrays of a network.
+
+    Args:
+        core: the network.
+        layers: its linear operations.
+        training: whether those that only training needs are among them.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    orders: dict[tuple[str, str], NDArray[np.int64]] = {}
+    for layer in layers:
+        if not layer.dense:
+            places = layer.places()
+            order = orders[layer.name, "values"] = np.argsort(places)
+            arrays[f"{layer.name}.places"] = places[order]
+            if training and len(layer.born):
+                arrays[f"{layer.name}.born"] = layer.born[order]
+    for operation, array in core.learnables():
+        found: Any = orders.get((operation, array), slice(None))
+        arrays[f"{operation}.{array}"] = core.values(operation, array)[found].copy()
+        if training:
+            first, second = _moments(array)
+            arrays[f"{operation}.{first}"] = core.first_moment(operation, array)[found].copy()
+            arrays[f"{operation}.{second}"] = core.second_moment(operation, array)[found].copy()
+    for operation, array in core.statistics():
+        arrays[f"{operation}.{array}"] = core.values(operation, array).copy()
+    return arrays
+
+
+class Saved:
+    """A network from a file, checked.
+
+    Args:
+        arrays: as `Network.state` returned them, in this version or in 0.1.0, where layers have numbers for names.
+        values: as it returned them.
+
+    Raises:
+        ValueError: an array is missing, or its shape, dtype or numbers are impossible; the message names it.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
+        """See the class."""
+        self.n_in, self.operations = _made_of(values)
+        """What the network is made of."""
+        self.places: dict[str, Places] = {}
+        self.learnt: dict[str, NDArray[np.float32]] = {}
+        """Its arrays, by name."""
+        self._steps = count(values.get("steps", 0), "the step count of a network")
+        listed = named(self.operations)
+        numbers = [name for operation, name, _ in listed if isinstance(operation, Linear)]
+        if "0.values" in arrays:
+            arrays = {_renamed(name, numbers): array for name, array in arrays.items()}
+        self._arrays = arrays
+        features = [self.n_in]
+        for operation, name, reads in listed:
+            n_in = features[reads[0]] if reads else 0
+            features.append(operation.made(n_in))
+            expected: dict[str, int] = {}
+            if isinstance(operation, Linear):
+                places = f"{name}.places"
+                self.places[name] = _array(arrays, places, None, np.int64) if places in arrays else None
+                chosen = self.places[name]
+                expected["values"] = n_in * operation.n_out if chosen is None else len(chosen)
+                if operation.bias:
+                    expected["bias"] = operation.n_out
+            elif isinstance(operation, Parameter):
+                expected["values"] = operation.size
+            elif isinstance(operation, LayerNorm | BatchNorm):
+                expected |= dict.fromkeys(("scale", "shift") if operation.affine else (), n_in)
+                expected |= dict.fromkeys(("mean", "variance") if isinstance(operation, BatchNorm) else (), n_in)
+            for array, length in expected.items():
+                self.learnt[f"{name}.{array}"] = _array(arrays, f"{name}.{array}", length, np.float32)
+                if array == "variance" and (self.learnt[f"{name}.{array}"] < 0).any():
+                    raise ValueError(f"the array {name}.{array} of a network, of variances, is negative")
+
+    def restore(self, core: _core.Network, layers: Sequence[Layer], trainable: bool) -> None:
+        """Put the step count and, with `trainable`, what only training needs into a network made of this.
+
+        Raises:
+            ValueError: an array is missing or impossible; the message names it.
+        """
+        core.steps = self._steps
+        if not trainable:
+            return
+        order: dict[tuple[str, str], Any] = {}
+        for layer in layers:
+            saved = self.places[layer.name]
+            if saved is not None:
+                order[layer.name, "values"] = _positions(saved, layer.places())
+        for operation, array in core.learnables():
+            moments = core.first_moment(operation, array), core.second_moment(operation, array)
+            for name, own in zip(_moments(array), moments, strict=True):
+                given = _array(self._arrays, f"{operation}.{name}", len(own), np.float32)
+                if own is moments[1] and (given < 0).any():
+                    raise ValueError(f"the array {operation}.{name} of a network, of means of squares, is negative")
+                own[:] = given[order.get((operation, array), slice(None))]
+        for layer in layers:
+            name = f"{layer.name}.born"
+            if name in self._arrays:
+                core.count_ages()
+                born = _array(self._arrays, name, len(layer.born), np.uint32)
+                if (born > self._steps).any():
+                    raise ValueError(f"the array {name} of a network has connections from after its last step")
+                layer.born[:] = born[order[layer.name, "values"]]
+
+
+def _made_of(values: Mapping[str, Any]) -> tuple[int, list[Operation]]:
+    if "operations" not in values:
+        sizes = values.get("sizes")
+        fine = isinstance(sizes, list) and len(sizes) >= 2
+        if not fine or not all(type(n) is int and 0 < n < 2**24 for n in sizes):  # type: ignore[union-attr]
+            raise ValueError(
+                f"the sizes of a network must be a list of at least two positive numbers, got {shown(sizes)}"
+            )
+        return sizes[0], mlp(sizes)  # type: ignore[index, arg-type]
+    n_in = count(values.get("n_in"), "the number of inputs of a network")
+    operations = from_json(values["operations"])
+    for operation in operations:
+        size = operation.made(1)
+        if not 0 < n_in < 2**24 or not 0 < size < 2**24:
+            raise ValueError(
+                f"the operation {operation.kind} of a network has the impossible size {size} or {n_in} inputs"
+            )
+    return n_in, operations
+
+
+def _renamed(name: str, layers: Sequence[str]) -> str:
+    """Return the name of an array of 0.1.0, `0.values`, as it is now."""
+    number, _, array = name.partition(".")
+    return f"{layers[int(number)]}.{array}" if number.isdecimal() and int(number) < len(layers) else name
+
+
+def _moments(array: str) -> tuple[str, str]:
+    return ("m", "v") if array == "values" else (f"{array}_m", f"{array}_v")
+
+
+def _positions(saved: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where each place is among the saved ones, which are in another order."""
+    order = np.argsort(saved)
+    return order[np.searchsorted(saved, places, sorter=order)]
+
+
+def _array(arrays: Mapping[str, NDArray[Any]], name: str, length: int | None, dtype: type) -> NDArray[Any]:
+    if name not in arrays:
+        raise ValueError(f"the array {name} of a network is missing")
+    array = arrays[name]
+    if array.dtype != dtype or array.ndim != 1 or (length is not None and len(array) != length):
+        expected = "any length" if length is None else f"length {length}"
+        raise ValueError(f"the array {name} must be {np.dtype(dtype)} of {expected}, got {array.dtype} {array.shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"the array {name} of a network has numbers that are not finite")
+    return np.ascontiguousarray(array)
