@@ -122,12 +122,10 @@ def test_a_saved_topology_that_is_not_in_blocks_is_refused(structure):
         places, n_in = arrays[f"{name}.{layer}.places"], agent.networks()[name].layer(layer).shape[1]
         free = np.setdiff1d(np.arange(n_in), places[places < n_in])
         moved = np.sort(np.append(places[1:], free[0]))
-        with pytest.raises(
-            ValueError, match=f"the saved {name}: layer {layer} does not have the structure {structure}"
-        ):
+        with pytest.raises(ValueError, match=f"the saved {name}: .*(structure {structure}|blocks of {structure[0]})"):
             agent.load_state({**arrays, f"{name}.{layer}.places": moved}, values)
     unstructured = make(structure="unstructured")
-    with pytest.raises(ValueError, match=f"does not have the structure {structure}"):
+    with pytest.raises(ValueError, match="the saved actor"):
         agent.load_state(*unstructured.state())
     agent.load_state(arrays, values)
 

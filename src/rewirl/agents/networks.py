@@ -78,7 +78,7 @@ class Networks:
             for name, architecture in architectures.items()
         }
         for name, network in online.items():
-            if config.redo_every and "sizes" not in _described(network):
+            if config.redo_every and not _is_mlp(network):
                 raise ValueError(f"redo_every recycles units of multilayer perceptrons; {name} is none")
         self._own(online, {name: TargetNetwork(online[name]) for name in targets})
 
@@ -205,6 +205,12 @@ class Networks:
                 continue  # fan-ins move from unit to unit there
             if not topology.spread.kept(layer.shape, mine.places(), layer.places()):
                 raise ValueError(f"layer {layer.name} does not have the structure {topology.structure}")
+
+
+def _is_mlp(network: Network) -> bool:
+    """Tell whether a network is a multilayer perceptron, whatever its layers store."""
+    own, expected = ([(o.kind, o.name, o.of) for o in each] for each in (network.operations, mlp(network.sizes)))
+    return own == expected
 
 
 def _described(network: Network) -> dict[str, Any]:
