@@ -217,6 +217,8 @@ def test_pruning_drops_the_weakest_blocks_to_the_nearest_number():
     assert pruned(6) == pruned(5) == pruned(4) == [[0], [0]]
     assert pruned(3) == pruned(1) == [[0, 1], [0]]  # at least one block
     assert pruned(0) == [[0, 1], [0, 1]]
+    last = layer((4, 2), [[0, 1]], [[[1], [2]]])
+    assert event(last, "prune", connections=1, initial_sparsity=0.0)[0] == [[0]]  # though none at all is nearer to 1
 
 
 @pytest.mark.parametrize("name", ["set", "rigl", "prune"])
