@@ -1,10 +1,11 @@
-# Two commands do all the set-up: `make train` and `make test`. Needs Python 3.11 or newer, pip and a C++17 compiler.
+# `make train` and `make test` do all the set-up. Needs Python 3.11 or newer, pip and a C++17 compiler.
+# For working on Rewirl: `make dev` (an editable install that rebuilds the core), `make quick` (lint, types, fast tests), `make format`.
 PYTHON ?= python3
 VENV ?= .venv
 RUN_DIR ?= runs/HalfCheetah-v5-ds-td3-0
 SOURCES := pyproject.toml CMakeLists.txt $(shell find src native cmake -type f -not -name '*.pyc')
 
-.PHONY: train test clean
+.PHONY: train test dev quick format clean
 train: $(VENV)/installed
 	@if [ -e $(RUN_DIR)/config.json ]; then $(VENV)/bin/rewirl resume $(RUN_DIR); \
 	else $(VENV)/bin/rewirl train --agent ds-td3 --env HalfCheetah-v5 --run-dir $(RUN_DIR); fi
@@ -14,6 +15,28 @@ test: $(VENV)/installed-for-tests
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest
+
+# Python files are used where they lie; the core is compiled again when it is imported after a change.
+dev: $(VENV)/installed-for-development
+$(VENV)/installed-for-development: pyproject.toml CMakeLists.txt | compiler $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet 'scikit-build-core>=0.11' 'nanobind>=2.4' 'cmake>=3.20' 'ninja>=1.11'
+	$(VENV)/bin/python -m pip install --quiet --no-build-isolation -Ceditable.rebuild=true -Cbuild-dir=build/dev -e '.[test]'
+	@rm -f $(VENV)/installed $(VENV)/installed-for-tests
+	@touch $@
+
+# Lint, types and the fast tests, in whatever is installed: under a minute.
+quick:
+	@[ -e $(VENV)/installed-for-development ] || [ -e $(VENV)/installed-for-tests ] || { echo "Nothing is installed yet: make dev"; exit 1; }
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m pytest -q -x -m quick
+
+format:
+	@[ -e $(VENV)/bin/ruff ] || { echo "Nothing is installed yet: make dev"; exit 1; }
+	$(VENV)/bin/ruff check --fix --quiet .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/clang-format -i $$(git ls-files 'native/*.[ch]pp' 'tests/native/*.[ch]pp' 'benchmarks/*.cpp')
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "Rewirl needs Python 3.11 or newer; $(PYTHON) is not there. Install it (Debian: apt install python3 python3-venv) or name it: make PYTHON=/path/to/python3"; exit 1; }

@@ -21,7 +21,7 @@ import tyro
 
 from rewirl import _core
 from rewirl.bench import machine
-from rewirl.bench.tables import table
+from rewirl.bench.machine import table
 from rewirl.nn.tiles import tile_shape
 
 ROOT = Path(__file__).parent.parent
@@ -80,13 +80,13 @@ def measure(program: Path, width: int, density: float, batch: int, rounds: int) 
     """Run the program for one layer and the tile width of one batch size.
 
     Returns:
-        `kernels`, the instruction set; `contestants`, each with its name, connections and, by operation, the shares of
-        every round.
+        `kernels`, the instruction set; `contestants`, each candidate with its name, connections and, by operation, the
+        shares of every round.
     """
     _, samples = tile_shape(batch)
     command = [str(program), str(rounds), str(width), f"{density:g}", str(samples // _core.LANE)]
-    found: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
-    return {"width": width, "density": density, "batch": batch, "tile": samples, **found}
+    measured: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    return {"width": width, "density": density, "batch": batch, "tile": samples, **measured}
 
 
 def markdown(layer: dict[str, Any]) -> str:
@@ -95,14 +95,13 @@ def markdown(layer: dict[str, Any]) -> str:
     def cell(shares: list[float]) -> str:
         return f"{median(shares):.0%}" if shares else "restless"
 
-    contestants = layer["contestants"]
+    candidates = layer["contestants"]
     width, density, batch, tile = (layer[name] for name in ("width", "density", "batch", "tile"))
     title = f"## {width} x {width}, density {density:g}, batch {batch}, tiles of {tile}"
     rows = [
-        [operation, *(cell(each["shares"][operation]) for each in contestants)]
-        for operation in contestants[0]["shares"]
+        [operation, *(cell(each["shares"][operation]) for each in candidates)] for operation in candidates[0]["shares"]
     ]
-    return f"{title}\n\n" + table(["operation", *(each["name"] for each in contestants)], rows)
+    return f"{title}\n\n" + table(["operation", *(each["name"] for each in candidates)], rows)
 
 
 def main(options: Options) -> None:

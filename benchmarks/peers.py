@@ -1,7 +1,7 @@
 """How many environment steps a second Rewirl and its peers make on HalfCheetah-v5 once learning has started.
 
-Same task, same batch, same nets, same number of threads, an update in every step, no evaluation. Everyone lives in a
-process and a Python of his own; they are timed in turn, slice by slice. README.md tells how to read the table.
+Same task, same batch, same nets, same number of threads, an update in every step, no evaluation. Each candidate has a
+process and a Python of its own; they are timed in turn, slice by slice. README.md tells how to read the table.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import environments
 import tyro
 
 from rewirl.bench import machine
-from rewirl.bench.interleaved import Contestant, measure, merged_versions, ratio, say, spread
-from rewirl.bench.tables import table
+from rewirl.bench.interleaved import Candidate, measure, merged_versions, ratio, say, spread
+from rewirl.bench.machine import table
 
-CONTESTANTS = Path(__file__).parent / "contestants"
+CANDIDATES = Path(__file__).parent / "candidates"
 
 PEERS = {"sb3": "Stable-Baselines3 TD3", "sbx": "SBX TD3", "rltools": "RLtools TD3"}
-"""Peers by the name of their environment and of their contestant."""
+"""Peers by the name of their environment and of their candidate."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Options:
     """Who takes part, or is installed: sb3, sbx, rltools."""
 
     batch_size: int = 100
-    """Samples per update, for everyone. Typical: 100 or 256."""
+    """Samples per update, for every candidate. Typical: 100 or 256."""
 
     hidden_sizes: tuple[int, ...] = (256, 256)
     """Units of the hidden layers of actors and critics; all the same for RLtools."""
 
     threads: tuple[int, ...] = (1, 2)
-    """Thread counts; everyone is timed with each, on as many cores. Typical: 1 2."""
+    """Thread counts; every candidate is timed with each, on as many cores. Typical: 1 2."""
 
     sparsities: tuple[float, ...] = (0.51, 0.8, 0.9, 0.95)
     """Sparsities to time DS-TD3 with; 0.51 is the paper's HalfCheetah setting, lambdas 7 64."""
@@ -57,7 +57,7 @@ class Options:
     """Steps with random actions before the first update; they are not timed."""
 
     rounds: int = 9
-    """How often everyone gets a turn. Typical: 5 to 30."""
+    """How many turns each candidate gets. Typical: 5 to 30."""
 
     seconds: float = 3.0
     """Length of a turn. Typical: 2 to 5."""
@@ -81,9 +81,9 @@ class Options:
             raise SystemExit(f"--json {self.json}: there is no folder {self.json.parent}")
 
 
-def contestants(options: Options) -> list[Contestant]:
-    """Return everyone who takes part, not yet started."""
-    found = []
+def candidates_of(options: Options) -> list[Candidate]:
+    """Return all candidates, not yet started."""
+    candidates = []
     for threads in options.threads:
         common = {
             "threads": threads,
@@ -97,12 +97,12 @@ def contestants(options: Options) -> list[Contestant]:
             for peer in [peer for peer in options.peers if peer not in absent]:
                 python = str(environments.python_of(options.environments, peer).absolute())
                 specification = {"kind": peer, "environment": str(options.environments.absolute() / peer), **common}
-                found.append(Contestant(PEERS[peer], specification, CONTESTANTS / f"{peer}.py", python))
-        rewirl, script = {"kind": "rewirl", **common}, CONTESTANTS / "rewirl_steps.py"
-        found.append(Contestant("Rewirl TD3", {**rewirl, "agent": "td3"}, script))
+                candidates.append(Candidate(PEERS[peer], specification, CANDIDATES / f"{peer}.py", python))
+        rewirl, script = {"kind": "rewirl", **common}, CANDIDATES / "rewirl_steps.py"
+        candidates.append(Candidate("Rewirl TD3", {**rewirl, "agent": "td3"}, script))
         for sparsity in options.sparsities:
-            found.append(Contestant("Rewirl DS-TD3", {**rewirl, "agent": "ds-td3", "sparsity": sparsity}, script))
-    return found
+            candidates.append(Candidate("Rewirl DS-TD3", {**rewirl, "agent": "ds-td3", "sparsity": sparsity}, script))
+    return candidates
 
 
 def cores(threads: int) -> list[int]:
@@ -113,13 +113,13 @@ def cores(threads: int) -> list[int]:
     return allowed[: min(threads, len(allowed))]
 
 
-def markdown(taking_part: list[Contestant], options: Options) -> str:
+def markdown(candidates: list[Candidate], options: Options) -> str:
     """Return the Markdown that the command prints."""
-    against = [name for name in (*PEERS.values(), "Rewirl TD3") if any(row.name == name for row in taking_part)]
+    against = [name for name in (*PEERS.values(), "Rewirl TD3") if any(row.name == name for row in candidates)]
     rows = []
-    for row in taking_part:
+    for row in candidates:
         rates = row.rates["step"]
-        same = {other.name: other for other in taking_part if other.threads == row.threads}
+        same = {other.name: other for other in candidates if other.threads == row.threads}
         rows.append(
             [
                 row.name,
@@ -141,19 +141,19 @@ def markdown(taking_part: list[Contestant], options: Options) -> str:
             ),
             f"Environment steps with an update each. x = times as fast with as many threads, median over "
             f"{options.rounds} interleaved rounds of {options.seconds:g} s.",
-            machine.markdown(machine.describe(), merged_versions(taking_part)),
+            machine.markdown(machine.describe(), merged_versions(candidates)),
         ]
     )
 
 
-def record(taking_part: list[Contestant], options: Options) -> dict[str, Any]:
+def record(candidates: list[Candidate], options: Options) -> dict[str, Any]:
     """Return everything measured as JSON values."""
     return {
         "batch_size": options.batch_size,
         "hidden_sizes": list(options.hidden_sizes),
         "seconds": options.seconds,
         "machine": machine.describe(),
-        "versions": merged_versions(taking_part),
+        "versions": merged_versions(candidates),
         "contestants": [
             {
                 "name": row.name,
@@ -163,7 +163,7 @@ def record(taking_part: list[Contestant], options: Options) -> dict[str, Any]:
                 "versions": row.versions,
                 "rates": row.rates,
             }
-            for row in taking_part
+            for row in candidates
         ],
     }
 
@@ -178,11 +178,11 @@ def main(options: Options) -> None:
     else:
         for peer in environments.missing(options.environments, list(options.peers)):
             say(f"{peer} is not in {options.environments}; --install {options.environments} puts it there")
-    taking_part = contestants(options)
-    measure(taking_part, options.rounds, options.seconds)
-    print(markdown(taking_part, options))
+    candidates = candidates_of(options)
+    measure(candidates, options.rounds, options.seconds)
+    print(markdown(candidates, options))
     if options.json:
-        options.json.write_text(json.dumps(record(taking_part, options), indent=1) + "\n")
+        options.json.write_text(json.dumps(record(candidates, options), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from typing import Any
 import tyro
 
 from rewirl.bench import machine
-from rewirl.bench.interleaved import Contestant, measure, merged_versions, ratio, spread
+from rewirl.bench.interleaved import Candidate, measure, merged_versions, ratio, spread
+from rewirl.bench.machine import table
 from rewirl.bench.synthetic import HIDDEN_SIZES, agent_of, connections_of, random_transitions, replay_of, settings
-from rewirl.bench.tables import table
 
 AGENT = "ds-td3"
 EVERY = 1000
@@ -50,10 +50,10 @@ class Options:
     """Samples per update. Typical: 100 to 256."""
 
     threads: int = 1
-    """Threads that everyone may use. Typical: 1 or 2."""
+    """Threads that each candidate may use. Typical: 1 or 2."""
 
     rounds: int = 9
-    """How often everyone gets a turn. Typical: 7 to 15."""
+    """How many turns each candidate gets. Typical: 7 to 15."""
 
     seconds: float = 3.0
     """Length of a turn, which should see a few events. Typical: 3."""
@@ -132,7 +132,7 @@ def share_of_events(times: list[float], begin: int) -> float:
     return sum(seconds - usual for seconds in of_events) / (sum(of_events) + sum(others))
 
 
-def report(rows: list[Contestant], shares: list[float], options: Options) -> str:
+def report(rows: list[Candidate], shares: list[float], options: Options) -> str:
     """Return the Markdown that the command prints."""
     cells = [
         [
@@ -160,7 +160,7 @@ def main(options: Options) -> None:
         "kind": "rewired", "sparsity": options.sparsity, "batch_size": options.batch_size, "threads": options.threads
     }  # fmt: skip
     rows = [
-        Contestant(
+        Candidate(
             name,
             {**common, "topology": rule, "settle": options.settle if rule.get("rule") == "prune" else 0},
             Path(__file__),
@@ -170,11 +170,11 @@ def main(options: Options) -> None:
     shares = measure(rows, options.rounds, options.seconds, report="events")
     print(report(rows, shares, options))
     if options.json:
-        found = [
+        measured = [
             {"name": row.name, **row.specification, "facts": row.facts, "time of events": share, "rates": row.rates}
             for row, share in zip(rows, shares, strict=True)
         ]
-        described = {"machine": machine.describe(), "versions": merged_versions(rows), "contestants": found}
+        described = {"machine": machine.describe(), "versions": merged_versions(rows), "contestants": measured}
         options.json.write_text(json.dumps(described, indent=1) + "\n")
 
 

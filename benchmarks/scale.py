@@ -15,9 +15,9 @@ from typing import Any
 import tyro
 
 from rewirl.bench import machine, updates
-from rewirl.bench.interleaved import Contestant, measure, merged_versions, ratio, spread
+from rewirl.bench.interleaved import Candidate, measure, merged_versions, ratio, spread
+from rewirl.bench.machine import table
 from rewirl.bench.synthetic import ACTION_SIZE, OBSERVATION_SIZE
-from rewirl.bench.tables import table
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Options:
     """Samples per update. Typical: 100 to 256."""
 
     threads: int = 1
-    """Threads that everyone may use. Typical: 1 or 2."""
+    """Threads that each candidate may use. Typical: 1 or 2."""
 
     rounds: int = 11
-    """How often everyone gets a turn. Typical: 10 to 30."""
+    """How many turns each candidate gets. Typical: 10 to 30."""
 
     seconds: float = 0.5
     """Length of a turn. Typical: 0.5 to 1."""
@@ -64,32 +64,32 @@ def places(width: int) -> int:
     return actor + 2 * critic
 
 
-def contestants(options: Options) -> list[Contestant]:
-    """Return everyone who takes part, not yet started: dense, the paper's sparsity, then the others."""
+def candidates_of(options: Options) -> list[Candidate]:
+    """Return all candidates, not yet started: dense, the paper's sparsity, then the others."""
 
-    def one(agent: str, width: int, sparsity: float | None) -> Contestant:
+    def one(agent: str, width: int, sparsity: float | None) -> Candidate:
         specification: dict[str, Any] = {
             "kind": "rewirl", "agent": agent, "hidden_sizes": [width, width], "threads": options.threads,
             "batch_size": options.batch_size,
         }  # fmt: skip
         if sparsity is not None:
             specification["sparsity"] = round(sparsity, 6)
-        return Contestant(f"{agent}, {width} wide", specification, Path(updates.__file__))
+        return Candidate(f"{agent}, {width} wide", specification, Path(updates.__file__))
 
     fixed = 0.49 * places(256)
-    wanted = [(256, 0.51)]
-    wanted += [(width, 1 - fixed / places(width)) for width in options.widths if width != 256]
-    wanted += [(options.width, sparsity) for sparsity in options.sparsities]
-    return [one("td3", 256, None)] + [one("ds-td3", width, sparsity) for width, sparsity in wanted]
+    sizes = [(256, 0.51)]
+    sizes += [(width, 1 - fixed / places(width)) for width in options.widths if width != 256]
+    sizes += [(options.width, sparsity) for sparsity in options.sparsities]
+    return [one("td3", 256, None)] + [one("ds-td3", width, sparsity) for width, sparsity in sizes]
 
 
-def report(rows: list[Contestant], options: Options) -> str:
+def report(rows: list[Candidate], options: Options) -> str:
     """Return the Markdown that the command prints."""
 
-    def microseconds(row: Contestant) -> float:
+    def microseconds(row: Candidate) -> float:
         return 1e6 / median(row.rates["update"])
 
-    def time_by(row: Contestant, other: Contestant) -> str:
+    def time_by(row: Candidate, other: Candidate) -> str:
         return f"{ratio(other.rates['update'], row.rates['update']):.2f}"
 
     headings = [
@@ -126,12 +126,12 @@ def report(rows: list[Contestant], options: Options) -> str:
 
 
 def main(options: Options) -> None:
-    rows = contestants(options)
+    rows = candidates_of(options)
     measure(rows, options.rounds, options.seconds, shares={"explore": 0.1})
     print(report(rows, options))
     if options.json:
-        found = [{"name": row.name, **row.specification, "facts": row.facts, "rates": row.rates} for row in rows]
-        described = {"machine": machine.describe(), "versions": merged_versions(rows), "contestants": found}
+        measured = [{"name": row.name, **row.specification, "facts": row.facts, "rates": row.rates} for row in rows]
+        described = {"machine": machine.describe(), "versions": merged_versions(rows), "contestants": measured}
         options.json.write_text(json.dumps(described, indent=1) + "\n")
 
 

@@ -17,10 +17,10 @@ import environments
 import tyro
 
 from rewirl.bench import kernels, machine
-from rewirl.bench.interleaved import Contestant, measure, merged_versions, ratio, say
-from rewirl.bench.tables import table
+from rewirl.bench.interleaved import Candidate, measure, merged_versions, ratio, say
+from rewirl.bench.machine import table
 
-CONTESTANTS = Path(__file__).parent / "contestants"
+CANDIDATES = Path(__file__).parent / "candidates"
 
 REWIRL = "Rewirl"
 KERNELS = {"forward": 1, "input gradient": 1, "weight gradient": 1, "both gradients": 2, "all three": 3}
@@ -48,10 +48,10 @@ class Options:
     """Shares of the places that are connections."""
 
     threads: int = 1
-    """Threads that everyone may use. Typical: 1 or 2."""
+    """Threads that each candidate may use. Typical: 1 or 2."""
 
     rounds: int = 15
-    """How often everyone gets a turn with every kernel. Typical: 10 to 30."""
+    """How many turns each candidate gets with every kernel. Typical: 10 to 30."""
 
     seconds: float = 0.05
     """Length of a turn. Typical: 0.02 to 0.2."""
@@ -70,31 +70,31 @@ class Options:
             raise SystemExit(f"--json {self.json}: there is no folder {self.json.parent}")
 
 
-def contestants(options: Options, width: int) -> list[Contestant]:
-    """Return everyone who takes part at this width, not yet started."""
+def candidates_of(options: Options, width: int) -> list[Candidate]:
+    """Return all candidates at this width, not yet started."""
     common = {
         "width": width,
         "batch_size": options.batch_size,
         "densities": options.densities,
         "threads": options.threads,
     }
-    found = [Contestant(REWIRL, {"kind": "kernels", **common}, Path(kernels.__file__))]
+    candidates = [Candidate(REWIRL, {"kind": "kernels", **common}, Path(kernels.__file__))]
     if importlib.util.find_spec("torch"):
-        found.append(Contestant("torch CSR", {"kind": "torch", **common}, CONTESTANTS / "torch_csr.py"))
-    found.append(Contestant("scipy CSR", {"kind": "scipy", **common}, CONTESTANTS / "scipy_csr.py"))
+        candidates.append(Candidate("torch CSR", {"kind": "torch", **common}, CANDIDATES / "torch_csr.py"))
+    candidates.append(Candidate("scipy CSR", {"kind": "scipy", **common}, CANDIDATES / "scipy_csr.py"))
     if options.environments and not environments.missing(options.environments, ["sparseprop"]):
         python = str(environments.python_of(options.environments, "sparseprop").absolute())
         specification = {"kind": "sparseprop", **common}
-        found.append(Contestant("SparseProp", specification, CONTESTANTS / "sparseprop.py", python))
-    return found
+        candidates.append(Candidate("SparseProp", specification, CANDIDATES / "sparseprop.py", python))
+    return candidates
 
 
-def markdown(taking_part: list[Contestant], options: Options, width: int) -> str:
+def markdown(candidates: list[Candidate], options: Options, width: int) -> str:
     """Return the table of one width."""
-    dense = {name: taking_part[0].rates[f"{name} {kernels.DENSE}"] for name in kernels.KERNELS}
+    dense = {name: candidates[0].rates[f"{name} {kernels.DENSE}"] for name in kernels.KERNELS}
     rows = []
     for kernel, products in KERNELS.items():
-        for row in taking_part:
+        for row in candidates:
             if f"{kernel} {options.densities[0]:g}" not in row.rates:
                 continue
             cells = []
@@ -105,7 +105,7 @@ def markdown(taking_part: list[Contestant], options: Options, width: int) -> str
             rows.append([kernel, row.name, *cells])
     for kernel, rates in dense.items():
         gflops = 2e-9 * KERNELS[kernel] * width * width * options.batch_size * median(rates)
-        rows.append([kernel, taking_part[0].facts["blas"], f"{gflops:.3g}", *[""] * (len(options.densities) - 1)])
+        rows.append([kernel, candidates[0].facts["blas"], f"{gflops:.3g}", *[""] * (len(options.densities) - 1)])
     headings = ["kernel", "whose", *(f"density {density:g}" for density in options.densities)]
     return f"## {width} x {width}, batch {options.batch_size}\n\n" + table(headings, rows, words=2)
 
@@ -121,19 +121,24 @@ def main(options: Options) -> None:
     measured: list[dict[str, Any]] = []
     versions: dict[str, str] = {}
     for width in options.widths:
-        taking_part = contestants(options, width)
-        measure(taking_part, options.rounds, options.seconds)
-        print(markdown(taking_part, options, width) + "\n")
-        versions |= merged_versions(taking_part)
-        measured += [{"name": row.name, "width": width, "rates": row.rates} for row in taking_part]
+        candidates = candidates_of(options, width)
+        measure(candidates, options.rounds, options.seconds)
+        print(markdown(candidates, options, width) + "\n")
+        versions |= merged_versions(candidates)
+        measured += [{"name": row.name, "width": width, "rates": row.rates} for row in candidates]
     print(
         "Effective GFLOP/s: 2 x connections x batch by the time of a product (x = times as fast as the dense product); "
         f"{options.threads} threads, medians of {options.rounds} interleaved rounds of {options.seconds:g} s.\n\n"
         + machine.markdown(machine.describe(), versions)
     )
     if options.json:
-        found = {"machine": machine.describe(), "versions": versions, "threads": options.threads, "layers": measured}
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+        described = {
+            "machine": machine.describe(),
+            "versions": versions,
+            "threads": options.threads,
+            "layers": measured,
+        }
+        options.json.write_text(json.dumps(described, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How many updates a second Rewirl does, beside the paper's published code and beside dense matrix products alone.
 
-Contestants are timed in turn, slice by slice, so that whatever else slows the machine down hits all alike; what counts
+Candidates are timed in turn, slice by slice, so that whatever else slows the machine down hits all alike; what counts
 is the median of the ratios within a round. README.md tells how to read the tables.
 """
 
@@ -17,9 +17,9 @@ import tyro
 
 from rewirl.bench import machine
 from rewirl.bench import updates as rewirl_updates
-from rewirl.bench.interleaved import Contestant, measure, merged_versions, ratio, say, spread
+from rewirl.bench.interleaved import Candidate, measure, merged_versions, ratio, say, spread
 
-CONTESTANTS = Path(__file__).parent / "contestants"
+CANDIDATES = Path(__file__).parent / "candidates"
 
 REFERENCE_FILES = ("DS_TD3.py", "TD3.py", "utils.py", "sparse_utils.py")
 REFERENCE_NAME = "GhadaSokar/Dynamic-Sparse-Training-for-Deep-Reinforcement-Learning"
@@ -39,7 +39,7 @@ class Options:
     """Time updates and acting, interleaved, and print a Markdown table of ratios."""
 
     batch_size: int = 100
-    """Samples per update, for every contestant. The paper's TD3 has 100."""
+    """Samples per update, for every candidate. The paper's TD3 has 100."""
 
     threads: tuple[int, ...] = (1, 2)
     """Thread counts to time every agent with. Typical: 1 2."""
@@ -55,7 +55,7 @@ class Options:
     weights decay; 0 does not. Typical: 5000, which takes minutes."""
 
     rounds: int = 15
-    """How often every contestant gets its turn. Typical: 10 to 30."""
+    """How often every candidate gets its turn. Typical: 10 to 30."""
 
     seconds: float = 0.7
     """Length of one slice of updates; a slice of acting is a quarter of it. Typical: 0.5 to 1."""
@@ -82,9 +82,9 @@ class Options:
             raise SystemExit(f"--json {self.json}: there is no folder {self.json.parent}")
 
 
-def contestants(options: Options) -> list[Contestant]:
-    """Return everyone who takes part, not yet started."""
-    found = []
+def candidates_of(options: Options) -> list[Candidate]:
+    """Return all candidates, not yet started."""
+    candidates = []
     for threads in options.threads:
         common = {"threads": threads, "batch_size": options.batch_size}
         kinds: list[tuple[str, Path, dict[str, Any]]] = [
@@ -92,46 +92,46 @@ def contestants(options: Options) -> list[Contestant]:
         ]
         if options.reference:
             reference = {"kind": "reference", "directory": str(options.reference.resolve()), **common}
-            script, after = CONTESTANTS / "reference.py", options.as_published_after
+            script, after = CANDIDATES / "reference.py", options.as_published_after
             kinds.append(("reference", script, {**reference, "as_published": False, "warm_up": 200}))
             if after:
                 kinds.append((PUBLISHED, script, {**reference, "as_published": True, "warm_up": after}))
         for name, script, specification in kinds:
-            found.append(Contestant(f"{name} TD3", {**specification, "agent": "td3"}, script))
+            candidates.append(Candidate(f"{name} TD3", {**specification, "agent": "td3"}, script))
             for sparsity in options.sparsities:
                 sparse = {**specification, "agent": "ds-td3", "sparsity": sparsity}
-                found.append(Contestant(f"{name} DS-TD3", sparse, script))
+                candidates.append(Candidate(f"{name} DS-TD3", sparse, script))
     if _has_torch():
         products = {"kind": "products", "threads": 1, "batch_size": options.batch_size}
-        found.append(Contestant("dense products", products, CONTESTANTS / "products.py"))
-    return found
+        candidates.append(Candidate("dense products", products, CANDIDATES / "products.py"))
+    return candidates
 
 
-def best(candidates: list[Contestant], name: str, task: str) -> Contestant | None:
-    """Return the fastest of the contestants of this name: each may choose its number of threads."""
+def best(candidates: list[Candidate], name: str, task: str) -> Candidate | None:
+    """Return the fastest of the candidates of this name: each may choose its number of threads."""
     named = [c for c in candidates if c.name == name and task in c.rates]
     return max(named, key=lambda c: median(c.rates[task]), default=None)
 
 
-def opponents(taking_part: list[Contestant], row: Contestant, task: str) -> dict[str, Contestant]:
+def opponents(candidates: list[Candidate], row: Candidate, task: str) -> dict[str, Candidate]:
     """Return whom a row is compared with, by column heading."""
-    as_sparse = [c for c in taking_part if c.sparsity == row.sparsity]
-    same_threads = [c for c in taking_part if c.threads == row.threads]
+    as_sparse = [c for c in candidates if c.sparsity == row.sparsity]
+    same_threads = [c for c in candidates if c.threads == row.threads]
     columns = {
         AS_SPARSE: best(as_sparse, "reference DS-TD3", task),
-        REFERENCE_DENSE: best(taking_part, "reference TD3", task),
+        REFERENCE_DENSE: best(candidates, "reference TD3", task),
         AS_SPARSE_PUBLISHED: best(as_sparse, f"{PUBLISHED} DS-TD3", task),
         DENSE: best(same_threads, "Rewirl TD3", task),
-        PRODUCTS: best(taking_part, "dense products", task),
+        PRODUCTS: best(candidates, "dense products", task),
     }
-    return {heading: contestant for heading, contestant in columns.items() if contestant is not None}
+    return {heading: candidate for heading, candidate in columns.items() if candidate is not None}
 
 
-def table(taking_part: list[Contestant], task: str, unit: str) -> str:
+def table(candidates: list[Candidate], task: str, unit: str) -> str:
     """Return one task's Markdown table, ratios first."""
-    rows = [c for c in taking_part if task in c.rates]
-    found = {heading for row in rows for heading in opponents(taking_part, row, task)}
-    headings = [heading for heading in HEADINGS if heading in found]
+    rows = [c for c in candidates if task in c.rates]
+    compared = {heading for row in rows for heading in opponents(candidates, row, task)}
+    headings = [heading for heading in HEADINGS if heading in compared]
     lines = [
         "| agent | sparse | threads | connections | "
         + "".join(f"{heading} | " for heading in headings)
@@ -139,7 +139,7 @@ def table(taking_part: list[Contestant], task: str, unit: str) -> str:
         "|---|" + "---:|" * (len(headings) + 5),
     ]
     for row in rows:
-        against = opponents(taking_part, row, task)
+        against = opponents(candidates, row, task)
         ratios = [
             f"{ratio(row.rates[task], against[heading].rates[task]):.2f}" if heading in against else ""
             for heading in headings
@@ -152,26 +152,26 @@ def table(taking_part: list[Contestant], task: str, unit: str) -> str:
     return "\n".join(lines)
 
 
-def report(taking_part: list[Contestant], options: Options) -> str:
+def report(candidates: list[Candidate], options: Options) -> str:
     """Return the Markdown that the command prints."""
     return "\n\n".join(
         [
-            f"## Updates, batch {options.batch_size}\n\n" + table(taking_part, "update", "updates/s"),
-            "## Acting: one exploring action for one observation\n\n" + table(taking_part, "explore", "actions/s"),
+            f"## Updates, batch {options.batch_size}\n\n" + table(candidates, "update", "updates/s"),
+            "## Acting: one exploring action for one observation\n\n" + table(candidates, "explore", "actions/s"),
             f"x = times as fast, median over {options.rounds} interleaved rounds of {options.seconds:g} s; of the "
             "reference the faster thread count. Dense products: those of one TD3 update, one thread, nothing else.",
-            machine.markdown(machine.describe(), merged_versions(taking_part)),
+            machine.markdown(machine.describe(), merged_versions(candidates)),
         ]
     )
 
 
-def record(taking_part: list[Contestant], options: Options) -> dict[str, Any]:
+def record(candidates: list[Candidate], options: Options) -> dict[str, Any]:
     """Return everything measured as JSON values."""
     return {
         "batch_size": options.batch_size,
         "seconds": options.seconds,
         "machine": machine.describe(),
-        "versions": merged_versions(taking_part),
+        "versions": merged_versions(candidates),
         "contestants": [
             {
                 "name": row.name,
@@ -183,12 +183,12 @@ def record(taking_part: list[Contestant], options: Options) -> dict[str, Any]:
                 "ratios": {
                     task: {
                         heading: ratio(row.rates[task], other.rates[task])
-                        for heading, other in opponents(taking_part, row, task).items()
+                        for heading, other in opponents(candidates, row, task).items()
                     }
                     for task in row.rates
                 },
             }
-            for row in taking_part
+            for row in candidates
         ],
     }
 
@@ -198,13 +198,13 @@ def _has_torch() -> bool:
 
 
 def main(options: Options) -> None:
-    taking_part = contestants(options)
+    candidates = candidates_of(options)
     if not _has_torch():
         say("torch is not installed (pip install 'rewirl[oracle]'): no column for dense products alone")
-    measure(taking_part, options.rounds, options.seconds, shares={"explore": 0.25})
-    print(report(taking_part, options))
+    measure(candidates, options.rounds, options.seconds, shares={"explore": 0.25})
+    print(report(candidates, options))
     if options.json:
-        options.json.write_text(json.dumps(record(taking_part, options), indent=1) + "\n")
+        options.json.write_text(json.dumps(record(candidates, options), indent=1) + "\n")
 
 
 if __name__ == "__main__":

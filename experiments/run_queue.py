@@ -1,4 +1,4 @@
-"""Works through all runs that are wanted, in the order in which they are; the same command goes on where it was cut.
+"""Executes all runs of the queue in its order; the same command continues where it was cut.
 
 python experiments/run_queue.py --hours 8      # at most so long, one thread a run, as many at once as there are cores
 python experiments/run_queue.py --status       # what is left

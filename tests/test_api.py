@@ -126,11 +126,11 @@ def test_masks_and_weights_are_the_network_that_acts(learnt, tmp_path):
     arrays = load_file(tmp_path / "policy" / "policy.safetensors")
     x = np.random.default_rng(2).normal(size=(5, 3)).astype(np.float32)
     h = x
-    for index, layer in enumerate(agent.topology["actor"]):
+    for name, layer in zip(("hidden1", "hidden2", "output"), agent.topology["actor"], strict=True):
         weights = np.zeros(layer.shape, np.float32)
-        weights[layer.mask.nonzero()] = arrays[f"{index}.values"]
-        h = h @ weights.T + arrays[f"{index}.bias"]
-        h = np.maximum(h, 0) if index < 2 else np.tanh(h)
+        weights[layer.mask.nonzero()] = arrays[f"{name}.values"]
+        h = h @ weights.T + arrays[f"{name}.bias"]
+        h = np.tanh(h) if name == "output" else np.maximum(h, 0)
     np.testing.assert_allclose(agent.predict(x), 2 * h, rtol=1e-4, atol=1e-5)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,46 +13,12 @@ import numpy as np
 import pytest
 
 from rewirl import _core, nn
-from rewirl.bench import end_to_end, interleaved, kernels, phases, serve, updates
-from rewirl.bench.interleaved import Contestant
+from rewirl.bench import end_to_end, kernels, phases, updates
 from rewirl.cli.bench import BENCHMARKS
 from rewirl.cli.main import main
 from rewirl.training.evaluation import Evaluation
 
 MACHINE = {"cpu": "abacus", "cores": 1, "instructions": [], "system": "none"}
-
-SCRIPT = """
-import os
-
-class Counting:
-    packages = ("no-such-package",)
-    versions = {"beads": "9"}
-
-    def __init__(self, specification):
-        print("chatter that must not reach the protocol")
-        os.write(1, b"nor this")
-        self.facts = {"connections": specification["connections"], "threads": os.environ.get("MKL_NUM_THREADS")}
-        if hasattr(os, "sched_getaffinity"):
-            self.facts["cores"] = sorted(os.sched_getaffinity(0))
-        self.warm = False
-        self.tasks = {"count": self.count, "count slowly": self.count}
-        self.reports = {"warm": lambda seconds: [self.warm, seconds]}
-
-    def warm_up(self):
-        self.warm = True
-
-    def count(self):
-        return sum(1 for _ in range(1000))
-
-KINDS = {"counting": Counting}
-"""
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Path:
-    path = tmp_path / "counting.py"
-    path.write_text(SCRIPT)
-    return path
 
 
 @pytest.fixture
@@ -67,62 +31,6 @@ def rewirl(capsys: pytest.CaptureFixture[str]) -> Any:
         return exit_.value.code, *capsys.readouterr()
 
     return call
-
-
-# --- Contestants -------------------------------------------------------
-
-
-def test_a_contestant_is_warmed_up_timed_in_every_round_and_asked(script: Path) -> None:
-    specification = {"kind": "counting", "threads": 3, "connections": 7}
-    one, other = (Contestant(name, specification, script) for name in ("one", "other"))
-    reports = interleaved.measure([one, other], rounds=3, seconds=0.002, shares={"count slowly": 0.5}, report="warm")
-    assert reports == [[True, 0.002]] * 2
-    for contestant in (one, other):
-        assert list(contestant.rates) == ["count", "count slowly"]
-        assert all(len(rates) == 3 and min(rates) > 1000 for rates in contestant.rates.values())
-        assert (contestant.connections, contestant.facts["threads"]) == (7, "3")
-        assert contestant.versions["beads"] == "9" and "no-such-package" not in contestant.versions
-        assert contestant.process is not None and contestant.process.poll() is not None
-
-
-def test_another_one_is_first_in_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed: list[str] = []
-    monkeypatch.setattr(Contestant, "start", lambda self: self.processor_shares.append(1.0))
-    monkeypatch.setattr(Contestant, "time", lambda self, task, seconds: timed.append(self.name))
-    rows = [Contestant(name, {"threads": 1}, rates={"count": []}) for name in "abc"]
-    interleaved.measure(rows, rounds=4, seconds=1.0)
-    assert "".join(timed) == "abc" + "bca" + "cab" + "abc"
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot hold a process to cores")
-def test_a_contestant_keeps_to_its_cores(script: Path) -> None:
-    core = max(os.sched_getaffinity(0))
-    held = Contestant("held", {"kind": "counting", "threads": 1, "connections": 1, "cores": [core]}, script)
-    interleaved.measure([held], rounds=1, seconds=0.001)
-    assert held.facts["cores"] == [core]
-
-
-def test_a_contestant_needs_nothing_but_a_python(script: Path) -> None:
-    specification = json.dumps({"kind": "counting", "threads": 1, "connections": 1})
-    bare = [sys.executable, "-I", "-S", serve.__file__, str(script), specification]
-    done = subprocess.run(bare, input="time count slowly 0.001\n", capture_output=True, text=True, check=True)
-    ready, answer = map(json.loads, done.stdout.splitlines())
-    assert ready["tasks"] == ["count", "count slowly"] and answer["rate"] > 0
-
-
-def test_a_contestant_that_fails_to_start_is_named(script: Path) -> None:
-    broken = Contestant("broken", {"kind": "counting", "threads": 1}, script)
-    with pytest.raises(SystemExit, match="broken, 1 threads ended before it answered"):
-        interleaved.measure([broken], rounds=1, seconds=0.001)
-
-
-def test_a_slow_task_is_done_once_at_least() -> None:
-    assert serve.rate(lambda: 5, 0.0)[0] > 0
-
-
-def test_versions_that_differ_are_all_told() -> None:
-    rows = [Contestant("a", {}, versions={"x": "1", "y": "1"}), Contestant("b", {}, versions={"x": "2", "y": "1"})]
-    assert interleaved.merged_versions(rows) == {"x": "1 / 2", "y": "1"}
 
 
 # --- Kernels -----------------------------------------------------------
@@ -266,7 +174,7 @@ def test_phases_add_up_to_the_time_that_passed(monkeypatch: pytest.MonkeyPatch) 
 
 def test_dense_agents_are_timed_once_and_sparse_ones_at_every_sparsity() -> None:
     options = updates.Options(sparsities=(0.51, 0.9), threads=(1, 2))
-    found = [(row.name, row.sparsity) for row in updates.contestants(options) if row.threads == 2]
+    found = [(row.name, row.sparsity) for row in updates.candidates_of(options) if row.threads == 2]
     assert found[:3] == [("td3", None), ("static-td3", 0.51), ("static-td3", 0.9)]
     assert {name for name, _ in found} == set(updates.AGENTS)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rewirl.bench import serve
-from rewirl.bench.interleaved import Contestant, doubts, measure, ratio
+from rewirl.bench.interleaved import Candidate, doubts, measure, ratio
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -63,7 +63,7 @@ class SETSparseTD3(TD3.TD3):
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    monkeypatch.syspath_prepend(str(BENCHMARKS / "contestants"))
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "candidates"))
 
 
 @pytest.fixture
@@ -73,9 +73,9 @@ def stand_in(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def row(name: str, threads: int, rates: list[float], sparsity: float | None = None) -> Contestant:
+def row(name: str, threads: int, rates: list[float], sparsity: float | None = None) -> Candidate:
     specification = {"threads": threads, "sparsity": sparsity}
-    return Contestant(name, specification, facts={"connections": 1000}, rates={"update": rates})
+    return Candidate(name, specification, facts={"connections": 1000}, rates={"update": rates})
 
 
 def test_products_of_an_update_are_nine_large_ones_and_five_in_every_second() -> None:
@@ -120,7 +120,7 @@ def test_reference_is_compared_at_its_best_and_as_sparse() -> None:
     assert lines[4] == "| Rewirl TD3 |  | 2 | 1,000 |  | 1.88 | 1.00 | 0.60 | 300 | 0% |"
 
 
-def test_a_busy_machine_and_a_restless_contestant_are_told() -> None:
+def test_a_busy_machine_and_a_restless_candidate_are_told() -> None:
     quiet, restless = row("quiet", 1, []), row("restless", 2, [])
     quiet.processor_shares, restless.processor_shares = [1.0, 0.99], [1.9, 1.8]
     assert doubts([quiet, restless], seconds=10.0) == []
@@ -142,7 +142,7 @@ def test_reference_gets_the_lambdas_of_the_sparsity() -> None:
     assert critic == pytest.approx(0.1 * (23 * 256 + 256 * 256 + 256))
 
 
-def test_contestants_answer_from_processes_of_their_own(stand_in: Path) -> None:
+def test_candidates_answer_from_processes_of_their_own(stand_in: Path) -> None:
     import updates
 
     options = updates.Options(
@@ -154,7 +154,7 @@ def test_contestants_answer_from_processes_of_their_own(stand_in: Path) -> None:
         rounds=2,
         seconds=0.05,
     )
-    rows = {str(c): c for c in updates.contestants(options)}
+    rows = {str(c): c for c in updates.candidates_of(options)}
     assert list(rows) == [
         "Rewirl TD3, 1 threads",
         "Rewirl DS-TD3, 51% sparse, 1 threads",
@@ -169,9 +169,9 @@ def test_contestants_answer_from_processes_of_their_own(stand_in: Path) -> None:
     assert abs(rewirl.connections - 106_000) < 2_000
     assert reference.connections == 12
     assert (reference.facts["denormals"], published.facts["denormals"]) == (0.0, pytest.approx(1.0, rel=1e-3))
-    for contestant in (rewirl, reference, published):
-        assert all(len(contestant.rates[task]) == 2 for task in ("update", "explore"))
-        assert contestant.process.poll() is not None
+    for candidate in (rewirl, reference, published):
+        assert all(len(candidate.rates[task]) == 2 for task in ("update", "explore"))
+        assert candidate.process.poll() is not None
     json.dumps(updates.record([rewirl, reference], options))
     assert "| Rewirl DS-TD3 | 51% | 1 |" in updates.report([rewirl, reference], options)
 

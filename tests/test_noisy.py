@@ -46,6 +46,15 @@ def test_the_real_features_come_first_and_are_what_they_were():
     assert np.isinf(wrapped.observation_space.high[3:]).all()
 
 
+def test_a_matrix_of_observations_is_flattened_row_by_row():
+    matrix = gymnasium.wrappers.ReshapeObservation(gymnasium.make("Pendulum-v1"), (3, 1))
+    wrapped = noisy.NoisyObservations(matrix, 0.5)
+    assert wrapped.observation_space.shape == (6,)
+    observation, _ = wrapped.reset(seed=3)
+    assert wrapped.observation_space.contains(observation)
+    np.testing.assert_array_equal(observation[:3], matrix.reset(seed=3)[0].reshape(-1))
+
+
 @pytest.mark.parametrize("fraction", [0.0, 0.3, 0.5, 0.9, 0.95, 0.99])
 def test_all_features_and_the_fraction_say_how_many_are_real(fraction):
     for real in range(1, 400):
@@ -172,7 +181,7 @@ def test_it_is_an_environment_as_gymnasium_wants_it():
         ({"fraction": 1.0}, "fraction must be"),
         ({"fraction": -0.1}, "fraction must be"),
         ({"fraction": 0.5, "std": float("nan")}, "std must be"),
-        ({"env": "FrozenLake-v1", "fraction": 0.5}, "flat Box"),
+        ({"env": "FrozenLake-v1", "fraction": 0.5}, r"a Box of observations.*FlattenObservation\(env\)"),
         ({"fraction": 0.5, "permute_every": -1}, "permute_every must be"),
         ({"fraction": 0.5, "permute_every": 1.5}, "permute_every must be"),
     ],

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rewirl.bench import interleaved
-from rewirl.bench.interleaved import Contestant
+from rewirl.bench.interleaved import Candidate
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -151,7 +151,7 @@ def test_everybody_is_timed_with_the_same_settings(installed: Path) -> None:
     import peers
 
     options = small(environments=installed)
-    rows = peers.contestants(options)
+    rows = peers.candidates_of(options)
     names = [*peers.PEERS.values(), "Rewirl TD3", "Rewirl DS-TD3"]
     assert [row.name for row in rows] == names
     assert all(len(row.specification["cores"]) <= 1 for row in rows)
@@ -169,9 +169,9 @@ def test_everybody_is_timed_with_the_same_settings(installed: Path) -> None:
 def test_a_peer_is_compared_at_the_same_number_of_threads() -> None:
     import peers
 
-    def row(name: str, threads: int, rate: float) -> Contestant:
+    def row(name: str, threads: int, rate: float) -> Candidate:
         rates = {"step": [rate, rate]}
-        return Contestant(name, {"threads": threads}, facts={"connections": 1000}, rates=rates)
+        return Candidate(name, {"threads": threads}, facts={"connections": 1000}, rates=rates)
 
     rows = [
         row("SBX TD3", 1, 100.0),
@@ -188,8 +188,8 @@ def test_peers_that_are_not_installed_do_not_take_part(tmp_path: Path) -> None:
     import peers
 
     (tmp_path / "sb3").mkdir()  # its installation broke off
-    assert [row.name for row in peers.contestants(small(environments=tmp_path))] == ["Rewirl TD3", "Rewirl DS-TD3"]
-    assert [row.name for row in peers.contestants(small())] == ["Rewirl TD3", "Rewirl DS-TD3"]
+    assert [row.name for row in peers.candidates_of(small(environments=tmp_path))] == ["Rewirl TD3", "Rewirl DS-TD3"]
+    assert [row.name for row in peers.candidates_of(small())] == ["Rewirl TD3", "Rewirl DS-TD3"]
 
 
 def test_an_environment_is_made_once_and_counts_when_it_is_complete(
@@ -256,7 +256,7 @@ def test_sparse_libraries_are_timed_beside_the_layer(installed: Path) -> None:
     options = sparse_kernels.Options(
         environments=installed, widths=(32,), batch_size=16, densities=(0.5, 0.2), rounds=2, seconds=0.001
     )
-    rows = sparse_kernels.contestants(options, 32)
+    rows = sparse_kernels.candidates_of(options, 32)
     assert [row.name for row in rows] == ["Rewirl", "torch CSR", "scipy CSR", "SparseProp"]
     interleaved.measure(rows, options.rounds, options.seconds)
     text = sparse_kernels.markdown(rows, options, 32)
@@ -275,8 +275,8 @@ def test_the_table_of_sparse_kernels_by_hand() -> None:
 
     options = sparse_kernels.Options(batch_size=50, densities=(0.5,))
     dense = {f"{kernel} dense product": [1e6, 1e6] for kernel in sparse_kernels.kernels.KERNELS}
-    rewirl = Contestant("Rewirl", {}, facts={"blas": "an abacus"}, rates={**dense, "forward 0.5": [3e6, 3e6]})
-    other = Contestant("other", {}, rates={"forward 0.5": [1e6, 1e6], "both gradients 0.5": [1e6, 1e6]})
+    rewirl = Candidate("Rewirl", {}, facts={"blas": "an abacus"}, rates={**dense, "forward 0.5": [3e6, 3e6]})
+    other = Candidate("other", {}, rates={"forward 0.5": [1e6, 1e6], "both gradients 0.5": [1e6, 1e6]})
     lines = sparse_kernels.markdown([rewirl, other], options, 10).splitlines()
     # 2 x 50 connections x 50 samples x 3e6 calls a second
     assert "| forward | Rewirl | 15 (x 3.00) |" in lines

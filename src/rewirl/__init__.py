@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rewirl.api import load
     from rewirl.learners import *  # noqa: F403
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["load"]
 __all__ += learners.__all__

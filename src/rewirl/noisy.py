@@ -34,7 +34,7 @@ class NoisyObservations(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.R
     told to draw it anew (--resample-noise-from).
 
     Args:
-        env: an environment with a flat Box of observations.
+        env: an environment with a Box of observations; one that is no vector is flattened, row by row.
         fraction: share of noise among all features, in [0, 1); there are ceil(features / (1 - fraction)) in the end.
         std: standard deviation of the noise, whose mean is 0.
         permute_every: steps between two permutations of all features, real ones and noise (PENE); the first is of the
@@ -46,26 +46,29 @@ class NoisyObservations(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.R
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], fraction: float, std: float = 1.0, permute_every: int = 0) -> None:
-        """See the class."""
+        """Work out how much noise there is."""
         gymnasium.utils.RecordConstructorArgs.__init__(self, fraction=fraction, std=std, permute_every=permute_every)
         super().__init__(env)
         space = env.observation_space
-        if not isinstance(space, spaces.Box) or len(space.shape) != 1:
-            raise ValueError(f"noise is appended to a flat Box of observations, not to {space}; flatten it first")
+        if not isinstance(space, spaces.Box):
+            raise ValueError(
+                f"noise is appended to a Box of observations, not to {space}; flatten it first: "
+                "gymnasium.wrappers.FlattenObservation(env)"
+            )
         if not 0 <= fraction < 1:
             raise ValueError(f"fraction must be at least 0 and below 1, got {fraction}")
         if not 0 <= std < math.inf:
             raise ValueError(f"std must be finite and 0 or more, got {std}")
         if not isinstance(permute_every, int) or permute_every < 0:
             raise ValueError(f"permute_every must be a number of steps, 0 or more, got {permute_every!r}")
-        self.real = space.shape[0]
+        self.real = math.prod(space.shape)
         """Number of real features."""
         self.noise = math.ceil(self.real / (1 - fraction) - 1e-9) - self.real
         """Number of features of noise."""
         self._std = std
         self._rng = np.random.default_rng()
         edge = np.full(self.noise, np.inf, dtype=space.dtype)
-        low, high = np.concatenate([space.low, -edge]), np.concatenate([space.high, edge])
+        low, high = np.concatenate([space.low.reshape(-1), -edge]), np.concatenate([space.high.reshape(-1), edge])
         self._every = permute_every
         self._order: np.ndarray[Any, Any] | None = None
         if permute_every:  # any feature may be anywhere
@@ -93,7 +96,7 @@ class NoisyObservations(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.R
 
     def _noisy(self, observation: Any) -> Any:
         noise = self._std * self._rng.standard_normal(self.noise)
-        whole = np.concatenate([observation, noise.astype(observation.dtype)])
+        whole = np.concatenate([np.reshape(observation, -1), noise.astype(observation.dtype)])
         return whole if self._order is None else whole[self._order]
 
 

@@ -96,10 +96,8 @@ def test_groups_are_of_equal_settings_and_named_by_what_differs(tmp_path):
 
 
 def test_the_commands_make_runs_with_the_settings_that_they_are_of(tmp_path, capsys):
-    from rewirl.topology import TopologyConfig
-
-    topology = TopologyConfig(sparsity=0.8, rule="set", regrow_dropped=True)
-    run = read_run(make_run(tmp_path, "ds-td3", 1, rising(1, 1), topology=topology, hidden_sizes=(8, 9)))
+    settings = {"sparsity": 0.8, "rule": "set", "regrow_dropped": True, "hidden_sizes": (8, 9)}
+    run = read_run(make_run(tmp_path, "ds-td3", 1, rising(1, 1), **settings))
     made = tmp_path / "made"
     words = command(run).split()[1:]
     words[words.index("--total-timesteps") + 1] = "1"

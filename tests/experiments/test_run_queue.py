@@ -93,7 +93,7 @@ def test_a_signal_saves_all_runs_and_the_same_command_goes_on(tmp_path):
         [sys.executable, "-c", RUN, str(file), "--directory", str(tmp_path / "runs"), "--workers", "2"],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
     )
     runs = list(run_queue.planned([run_queue.Part(str(file), "part")], tmp_path / "runs").values())
     end = time.monotonic() + 60

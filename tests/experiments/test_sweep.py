@@ -19,13 +19,13 @@ from sameness import metrics, same_to_the_bit
 
 from rewirl.cli.main import main
 from rewirl.experiments.sweep import schedule
+from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status, saved_step
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.schedule import Row, run_sweep
 from rewirl.experiments.sweep.table import summary, table
 from rewirl.experiments.sweep.worker import make_run
-from rewirl.options.option import SweepError
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.training import run as runs
 from rewirl.training.progress import Silent

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import experiments, narrowed, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan
-from rewirl.options.option import SweepError
 from rewirl.options.resolve import agent_settings, resolve
 from rewirl.options.train import TrainConfig
 from rewirl.presets.lookup import names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
@@ -17,9 +18,12 @@ from rewirl.experiments.sweep.index import INDEX, index_of, index_text, write_in
 from rewirl.experiments.sweep.names import Directories, names_of
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
 from rewirl.experiments.sweep.worker import make_run
+from rewirl.storage.run_directory import RunDirectory
 from rewirl.training.progress import Silent
+from rewirl.training.resume import settings_of
 
-RESULTS = Path(__file__).parents[2] / "results"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results"
 NAMES: dict[str, str] = json.loads(Path(__file__).with_name("run_names.json").read_text())
 """For the runs of all experiments with seed 0: their names now, by their names of version 0.1."""
 
@@ -128,10 +132,10 @@ def test_a_source_may_be_renamed_after_it_was_used(tmp_path, planned):
     source, run = planned(text).values()
     for each in (source, run):
         assert make_run(each, Silent(), lambda: False) == {"ended": "finished"}
-    old = {path: names.replace("ds-td3", "td3") for path, names in ((source.path, OLD.replace("100", "70")),)}
-    source.path.rename(source.path.with_name(old[source.path]))
+    old = OLD.replace("ds-td3", "td3").replace("100", "70")
+    source.path.rename(source.path.with_name(old))
     renamed, same = planned(text).values()
-    assert (renamed.path.name, same.path.name) == (old[source.path], run.name)
+    assert (renamed.path.name, same.path.name) == (old, run.name)
     check([renamed, same])
     assert run_status(same).state == "finished"
 
@@ -167,14 +171,29 @@ def test_an_index_that_cannot_be_written_stops_no_sweep(tmp_path, planned, capsy
     assert "1 runs: 1 finished" in captured.out and f"{INDEX} cannot be written" in captured.err
 
 
-@pytest.mark.parametrize("directory", [path for path in sorted(RESULTS.iterdir()) if any(path.glob("*/config.json"))])
-def test_the_index_of_results_is_current_and_names_are_what_a_sweep_would_call_them(directory):
+@pytest.mark.parametrize("experiment", sorted({path.parents[1].name for path in RESULTS.glob("*/*/config.json")}))
+def test_the_index_of_results_is_current_and_a_sweep_finds_every_run(experiment):
+    directory = RESULTS / experiment
     index = index_of(directory)
-    assert (directory / INDEX).read_text() == index_text(index), "run: python experiments/write_results.py"
+    assert (directory / INDEX).read_text() == index_text(index), "run: python experiments/write_results.py --index"
+    assert set(index) == {path.parent.name for path in directory.glob("*/config.json")}
     directories = Directories(directory)
-    for name, entry in index.items():
-        assert name.endswith(f"-{entry['seed']}")
-        assert bool(entry["settings"]) == (re.search(r"-[0-9a-f]{8}-\d+$", name) is not None), name
-        assert "=" not in name
-    assert len(index) == len(list(directory.glob("*/config.json")))
-    assert directories is not None
+    for name in index:
+        with RunDirectory.open(directory / name, lock=False) as run:
+            names = names_of(*settings_of(run))
+        assert directories.find(names) == name
+        assert "=" not in name and len(name) < 60
+
+
+def test_the_report_of_noise_is_current(tmp_path):
+    pytest.importorskip("matplotlib")
+    specification = importlib.util.spec_from_file_location("write_results", ROOT / "experiments" / "write_results.py")
+    assert specification is not None and specification.loader is not None
+    write_results = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(write_results)
+    write_results.write_report(tmp_path, [RESULTS / "noise"])
+    assert (tmp_path / "report.md").read_text() == (RESULTS / "noise" / "report.md").read_text(), (
+        "run: python experiments/write_results.py"
+    )
+    figures = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert figures == {path.name for path in (RESULTS / "noise" / "figures").iterdir()}

@@ -26,7 +26,7 @@ PROBES = str(Path(__file__).parents[1] / "training")
 # The variable keeps Ray's idea of this machine's address on the loopback device.
 ENVIRONMENT = {
     **os.environ,
-    "PYTHONPATH": PROBES,
+    "PYTHONPATH": os.pathsep.join([PROBES, os.environ.get("PYTHONPATH", "")]),
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
@@ -78,8 +78,17 @@ def test_a_sweep_that_loses_a_node_with_all_its_processes_is_that_of_an_undistur
         address = json.loads(line)["address"]
         assert address.startswith("127.0.0.1:")
         sweep = subprocess.Popen(
-            ["rewirl", "sweep", str(file), "--directory", str(tmp_path / "runs"), "--ray", address],
-            executable=str(Path(sys.executable).with_name("rewirl")),
+            [
+                sys.executable,
+                "-m",
+                "rewirl",
+                "sweep",
+                str(file),
+                "--directory",
+                str(tmp_path / "runs"),
+                "--ray",
+                address,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

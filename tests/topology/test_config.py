@@ -90,3 +90,24 @@ def test_a_network_has_its_own_sparsity():
     assert config.of("critic1").sparsity == config.of("value").sparsity == 0.8
     assert type(config.of("actor")) is TopologyConfig
     assert TopologyConfig(lambdas=(7.0, 64.0)).of("actor").lambdas == (7.0, 64.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "summary"),
+    [
+        ({}, "sparsity 0.5, set"),
+        ({"sparsity": 0.0}, "dense"),
+        ({"sparsity": 0.0, "rule": "static"}, "dense"),
+        ({"sparsity": 0.0, "actor_sparsity": 0.9}, "sparsity 0, actor 0.9, set"),
+        ({"sparsity": None, "actor_sparsity": 0.9, "critic_sparsity": 0.8}, "actor 0.9, critics 0.8, set"),
+        ({"sparsity": None, "structure": "2:4"}, "2:4, set"),
+        ({"lambdas": (7.0, 64.0), "rule": "static"}, "lambdas 7 64, static"),
+        (
+            {"layer_sparsities": (0.8, 0.0, 0.25), "structure": "constant-fan-in"},
+            "layers 0.8 0 0.25, constant-fan-in, set",
+        ),
+        ({"sparsity": 0.0, "initial_sparsity": 0.5}, "sparsity 0, at first 0.5, set"),
+    ],
+)
+def test_the_summary_says_what_networks_have(settings, summary):
+    assert TopologyConfig(**settings).summary() == summary

@@ -23,9 +23,9 @@ from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
 from rewirl.experiments.report.run_data import read_run
+from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import EXPERIMENTS, read_sweep
 from rewirl.experiments.sweep.plan import plan
-from rewirl.options.option import SweepError
 from rewirl.options.train import TrainConfig
 from rewirl.storage import strict_json
 from rewirl.storage.checkpoint import CheckpointError, load_checkpoint

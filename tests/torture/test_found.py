@@ -13,10 +13,10 @@ from parsers import small_run
 from rewirl.agents import SACConfig
 from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.experiments.report.run_data import read_run
+from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import plan
 from rewirl.nn import empty_tiles
-from rewirl.options.option import SweepError
 from rewirl.storage import strict_json
 from rewirl.storage.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from rewirl.storage.policy_file import PolicyError, load_policy, save_policy

@@ -512,7 +512,9 @@ def test_a_foreign_state_is_refused():
     [
         ("seed", -1),
         ("total_timesteps", 0),
-        ("total_timesteps", 1e6),
+        ("total_timesteps", 1e6 + 0.5),
+        ("total_timesteps", "5"),
+        ("warm_up_policy", 3),
         ("eval_every", -1),
         ("eval_episodes", 0),
         ("checkpoint_every", -5),

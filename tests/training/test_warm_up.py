@@ -18,6 +18,7 @@ from rewirl.agents import TD3Config
 from rewirl.environments.environment import Environment
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.options.resolve import resolve
 from rewirl.options.train import TrainConfig
 from rewirl.storage.checkpoint import load_latest
 from rewirl.storage.policy_file import PolicyError
@@ -141,7 +142,7 @@ def test_a_policy_of_another_environment_or_with_other_spaces_is_refused_at_the_
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("wrong", ["", 3])
-def test_an_impossible_setting_is_refused(wrong):
-    with pytest.raises(ValueError, match="warm_up_policy must be a directory"):
-        config(warm_up_policy=wrong)
+@pytest.mark.parametrize(("wrong", "what"), [("", "a directory"), (3, "a word")])
+def test_an_impossible_setting_is_refused(wrong, what):
+    with pytest.raises(ValueError, match=f"warm_up_policy must be {what}, got"):
+        resolve({"warm_up_policy": wrong})

@@ -13,8 +13,8 @@ from typing import Any
 from rewirl.agents import AGENTS, agent_entry
 from rewirl.bench import machine
 from rewirl.bench.interleaved import say
+from rewirl.bench.machine import table
 from rewirl.bench.serve import versions
-from rewirl.bench.tables import table
 from rewirl.options.resolve import resolve
 from rewirl.training import run as training_run
 from rewirl.training.evaluation import Evaluation
@@ -64,7 +64,7 @@ class Options:
     """How often every run is made, in turns. Typical: 3 to 5."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be run."""
+        """Validate."""
         unknown = [agent for agent in self.agents if agent not in AGENTS]
         if unknown or not self.agents:
             raise ValueError(f"agents must be among {', '.join(AGENTS)}; got {', '.join(unknown) or 'none'}")
@@ -93,9 +93,9 @@ def run(options: Options) -> dict[str, Any]:
     for number in range(options.rounds):
         for one in runs:
             say(f"round {number + 1}/{options.rounds}: {one['agent']}, {one['threads']} threads")
-            watched = _run_once(options, one["agent"], one["threads"])
-            one["step_seconds"].append(watched.step_seconds())
-            one["evaluation_seconds"].append(watched.evaluation_seconds())
+            watch = _run_once(options, one["agent"], one["threads"])
+            one["step_seconds"].append(watch.step_seconds())
+            one["evaluation_seconds"].append(watch.evaluation_seconds())
     return {
         **dataclasses.asdict(options),
         "machine": machine.describe(),
@@ -188,9 +188,9 @@ def _run_once(options: Options, agent: str, threads: int) -> Watch:
             **({"sparsity": options.sparsity} if sparse else {}),
         }
     )
-    watched = Watch(first, last)
+    watch = Watch(first, last)
     with tempfile.TemporaryDirectory(prefix="rewirl-bench-") as directory:
-        run = training_run.start(settings.run, settings.agent, Path(directory) / "run", watched)
+        run = training_run.start(settings.run, settings.agent, Path(directory) / "run", watch)
         with run:
             run.train()
-    return watched
+    return watch

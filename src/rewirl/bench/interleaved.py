@@ -1,4 +1,4 @@
-"""Times contestants in turn, slice by slice, each in a process of its own and only one at a time."""
+"""Times candidates in turn, slice by slice, each in a process of its own and only one at a time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any
 from rewirl.bench import serve
 
 IDLE_LOAD_ALLOWED = 0.02
-"""Share of the time of others that a waiting contestant may compute, as a spinning thread would."""
+"""Share of the time of others that a waiting candidate may compute, as a spinning thread would."""
 
 PROCESSOR_SHARE_EXPECTED = 0.9
-"""A contestant that computes all the time has all of a core's time, unless the machine is busy."""
+"""A candidate that computes all the time has all of a core's time, unless the machine is busy."""
 
 
 @dataclass
-class Contestant:
+class Candidate:
     """One row of the table: what it is, the rates measured so far, and the process that measures them."""
 
     name: str
@@ -114,70 +114,70 @@ class Contestant:
 
 
 def measure(
-    taking_part: Sequence[Contestant],
+    candidates: Sequence[Candidate],
     rounds: int,
     seconds: float,
     shares: Mapping[str, float] | None = None,
     report: str | None = None,
 ) -> list[Any]:
-    """Start everyone, then go round: one slice each, one at a time, another one first in every round.
+    """Start all candidates, then time them in rounds: one slice each, one at a time, another one first every round.
 
     Args:
-        taking_part: the contestants; their rates are filled.
-        rounds: how often everyone gets a turn.
+        candidates: the candidates; their rates are filled.
+        rounds: how many turns each gets.
         seconds: length of a slice.
         shares: tasks whose slice is this share of it.
         report: what to ask each of them at the end, for as long as a slice.
 
     Returns:
-        The reports, in the order of the contestants; empty without `report`.
+        The reports, in the order of the candidates; empty without `report`.
     """
     shares = shares or {}
     try:
-        for number, contestant in enumerate(taking_part, 1):
-            say(f"warm-up {number}/{len(taking_part)}: {contestant}")
-            contestant.start()
+        for number, candidate in enumerate(candidates, 1):
+            say(f"warm-up {number}/{len(candidates)}: {candidate}")
+            candidate.start()
         for number in range(rounds):
             say(f"round {number + 1}/{rounds}")
-            first = number % len(taking_part)
-            for contestant in [*taking_part[first:], *taking_part[:first]]:
-                for task in contestant.rates:
-                    contestant.time(task, seconds * shares.get(task, 1.0))
-        reports = [contestant.report(report, seconds) for contestant in taking_part] if report else []
+            first = number % len(candidates)
+            for candidate in [*candidates[first:], *candidates[:first]]:
+                for task in candidate.rates:
+                    candidate.time(task, seconds * shares.get(task, 1.0))
+        reports = [candidate.report(report, seconds) for candidate in candidates] if report else []
     finally:
-        for contestant in taking_part:
-            contestant.stop()
-    timed = rounds * seconds * sum(shares.get(task, 1.0) for contestant in taking_part for task in contestant.rates)
-    for doubt in doubts(taking_part, timed):
+        for candidate in candidates:
+            candidate.stop()
+    timed = rounds * seconds * sum(shares.get(task, 1.0) for candidate in candidates for task in candidate.rates)
+    for doubt in doubts(candidates, timed):
         say(f"warning: {doubt}")
     return reports
 
 
-def doubts(taking_part: Sequence[Contestant], seconds: float) -> list[str]:
-    """Return what speaks against the rates measured, given for how long everybody together was timed."""
-    found = [
-        f"{contestant} computed for {contestant.idle_seconds:.1f} s while others were timed; all rates may be too low"
-        for contestant in taking_part
-        if len(taking_part) > 1 and contestant.idle_seconds > IDLE_LOAD_ALLOWED * seconds
+def doubts(candidates: Sequence[Candidate], seconds: float) -> list[str]:
+    """Return reasons to doubt the measured rates; `seconds` is how long all candidates together were timed."""
+    reasons = [
+        f"{candidate} computed for {candidate.idle_seconds:.1f} s while others were timed; all rates may be too low"
+        for candidate in candidates
+        if len(candidates) > 1 and candidate.idle_seconds > IDLE_LOAD_ALLOWED * seconds
     ]
-    share = median(share for contestant in taking_part for share in contestant.processor_shares)
+    share = median(share for candidate in candidates for share in candidate.processor_shares)
     if share < PROCESSOR_SHARE_EXPECTED:
-        found.append(
-            f"the machine was busy with something else, contestants had {share:.0%} of a core; rates are too low and "
+        reasons.append(
+            f"the machine was busy with something else, candidates had {share:.0%} of a core; rates are too low and "
             "ratios doubtful"
         )
-    return found
+    return reasons
 
 
-def merged_versions(taking_part: Sequence[Contestant]) -> dict[str, str]:
-    """Return the versions that contestants use; where they differ, all of them."""
-    found: dict[str, list[str]] = {}
-    for contestant in taking_part:
-        for name, number in contestant.versions.items():
-            numbers = found.setdefault(name, [])
+def merged_versions(candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Return the versions that candidates use; where they differ, all of them."""
+    by_package: dict[str, list[str]] = {}
+    for candidate in candidates:
+        for name, number in candidate.versions.items():
+            numbers = by_package.setdefault(name, [])
             if number not in numbers:
                 numbers.append(number)
-    return {name: " / ".join(numbers) for name, numbers in found.items()}
+    return {name: " / ".join(numbers) for name, numbers in by_package.items()}
 
 
 def ratio(one: Sequence[float], other: Sequence[float]) -> float:

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from rewirl.bench import machine
-from rewirl.bench.interleaved import Contestant, measure, ratio, say
+from rewirl.bench.interleaved import Candidate, measure, ratio, say
+from rewirl.bench.machine import table
 from rewirl.bench.serve import Task
-from rewirl.bench.tables import table
 
 KERNELS = {"forward": 1, "input gradient": 1, "weight gradient": 1, "all three": 3}
 """What is timed, with the dense matrix products it stands for."""
@@ -49,7 +49,7 @@ class Options:
     """Length of a turn. Typical: 0.02 to 0.2."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be timed."""
+        """Validate."""
         if not self.densities or not all(0 < density <= 1 for density in self.densities):
             raise ValueError(f"densities must be above 0 and at most 1, got {self.densities}")
         if not self.widths or not self.batches:
@@ -212,7 +212,7 @@ def run(options: Options) -> dict[str, Any]:
             "kind": "kernels", "width": width, "batch_size": batch_size, "threads": options.threads,
             "densities": options.densities,
         }  # fmt: skip
-        layers = Contestant(f"layers of {width} x {width}, batch {batch_size}", specification, Path(__file__))
+        layers = Candidate(f"layers of {width} x {width}, batch {batch_size}", specification, Path(__file__))
         say(layers.name)
         measure([layers], options.rounds, options.seconds)
         versions |= layers.versions

@@ -1,9 +1,10 @@
-"""What a measurement was made on: processor, cores, instruction set and system."""
+"""The machine that a measurement was made on, and measurements as Markdown tables."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 Description = dict[str, str | int | list[str]]
@@ -34,6 +35,18 @@ def markdown(described: Description, used_versions: dict[str, str]) -> str:
             "Versions: " + ", ".join(f"{name} {number}" for name, number in used_versions.items()) + ".",
         ]
     )
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
+    """Return a Markdown table.
+
+    Args:
+        headings: of the columns.
+        rows: cells of each row.
+        words: how many columns hold words, from the left; the others hold numbers, which are set flush right.
+    """
+    lines = [headings, ["---"] * words + ["---:"] * (len(headings) - words), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _cpuinfo() -> dict[str, str]:

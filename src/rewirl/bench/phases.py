@@ -28,7 +28,7 @@ def native_calls_timed() -> Iterator[dict[str, float]]:
     seconds: dict[str, float] = defaultdict(float)
     replaced: list[tuple[Any, str, Any]] = []
     functions = {name: member for name, member in vars(_core).items() if _is_function(member)}
-    # Whoever imported a function by name has it in a namespace of his own.
+    # A module that imported a function by name holds it in its own namespace.
     homes = [module for name, module in list(sys.modules.items()) if name == "rewirl" or name.startswith("rewirl.")]
     for name, function in functions.items():
         timed = _timed(function, name, seconds)
@@ -63,9 +63,9 @@ def profile(work: Callable[[], int], seconds: float) -> dict[str, float]:
         while now - start < seconds or not done:
             done += work()
             now = time.perf_counter()
-    found = dict(sorted(native.items(), key=lambda item: -item[1]))
-    found[REST] = now - start - sum(found.values())
-    return {name: value / done for name, value in found.items()}
+    by_call = dict(sorted(native.items(), key=lambda item: -item[1]))
+    by_call[REST] = now - start - sum(by_call.values())
+    return {name: value / done for name, value in by_call.items()}
 
 
 def _is_function(member: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Agents of the paper's HalfCheetah sizes, with made-up experience to learn from."""
+"""Agents of the paper's HalfCheetah sizes, with synthetic experience to learn from."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from rewirl.agents import AGENTS
 from rewirl.bench import machine, phases
-from rewirl.bench.interleaved import Contestant, measure, merged_versions, ratio, spread
+from rewirl.bench.interleaved import Candidate, measure, merged_versions, ratio, spread
+from rewirl.bench.machine import table
 from rewirl.bench.serve import Task
 from rewirl.bench.synthetic import (
     HIDDEN_SIZES,
@@ -20,7 +21,6 @@ from rewirl.bench.synthetic import (
     replay_of,
     settings,
 )
-from rewirl.bench.tables import table
 
 TRANSITIONS = 100_000
 WARM_UP = 1200
@@ -53,7 +53,7 @@ class Options:
     """Length of a turn, and of the profiled stretch. Typical: 0.5 to 1."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be timed."""
+        """Validate."""
         unknown = [agent for agent in self.agents if agent not in AGENTS]
         if unknown or not self.agents:
             raise ValueError(f"agents must be among {', '.join(AGENTS)}; got {', '.join(unknown) or 'none'}")
@@ -61,7 +61,7 @@ class Options:
             raise ValueError(f"sparsities must lie between 0 and 1, got {self.sparsities}; dense agents are agents")
         if not self.threads or min(self.batch_size, self.rounds, *self.threads) < 1 or self.seconds <= 0:
             raise ValueError("batch_size, rounds and threads must be at least 1, seconds more than 0")
-        if not contestants(self):
+        if not candidates_of(self):
             raise ValueError(f"{', '.join(self.agents)} need at least one of sparsities")
 
 
@@ -108,15 +108,15 @@ class Updates:
 KINDS = {"rewirl": Updates}
 
 
-def contestants(options: Options) -> list[Contestant]:
+def candidates_of(options: Options) -> list[Candidate]:
     """Return every agent that takes part, not yet started."""
-    found = []
+    candidates = []
     for threads in options.threads:
         for agent in options.agents:
             common = {"kind": "rewirl", "agent": agent, "batch_size": options.batch_size, "threads": threads}
             for own in [{}] if is_dense(agent) else [{"sparsity": sparsity} for sparsity in options.sparsities]:
-                found.append(Contestant(agent, {**common, **own}, Path(__file__)))
-    return found
+                candidates.append(Candidate(agent, {**common, **own}, Path(__file__)))
+    return candidates
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -126,14 +126,14 @@ def run(options: Options) -> dict[str, Any]:
         JSON values: `agents` with the rates of every round and the seconds per update of each phase, machine, versions
         and the options.
     """
-    taking_part = contestants(options)
-    reports = measure(taking_part, options.rounds, options.seconds, shares={"explore": 0.25}, report="phases")
+    candidates = candidates_of(options)
+    reports = measure(candidates, options.rounds, options.seconds, shares={"explore": 0.25}, report="phases")
     return {
         "batch_size": options.batch_size,
         "rounds": options.rounds,
         "seconds": options.seconds,
         "machine": machine.describe(),
-        "versions": merged_versions(taking_part),
+        "versions": merged_versions(candidates),
         "agents": [
             {
                 "name": row.name,
@@ -143,7 +143,7 @@ def run(options: Options) -> dict[str, Any]:
                 "rates": row.rates,
                 "phases": report,
             }
-            for row, report in zip(taking_part, reports, strict=True)
+            for row, report in zip(candidates, reports, strict=True)
         ],
     }
 
@@ -186,10 +186,10 @@ def _who(row: dict[str, Any]) -> list[str]:
     return [row["name"], "" if row["sparsity"] is None else f"{row['sparsity']:.0%}", str(row["threads"])]
 
 
-def _microseconds(found: dict[str, float], names: list[str]) -> list[str]:
-    total, rest = sum(found.values()), found[phases.REST]
-    named = [found.get(name, 0.0) for name in names]
-    return [f"{1e6 * seconds:,.0f}" for seconds in (total, *named, total - rest - sum(named), rest)]
+def _microseconds(seconds: dict[str, float], names: list[str]) -> list[str]:
+    total, rest = sum(seconds.values()), seconds[phases.REST]
+    named = [seconds.get(name, 0.0) for name in names]
+    return [f"{1e6 * each:,.0f}" for each in (total, *named, total - rest - sum(named), rest)]
 
 
 def _small(rows: list[dict[str, Any]], name: str) -> bool:

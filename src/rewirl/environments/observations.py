@@ -163,7 +163,9 @@ def from_values(saved: Any, depth: int = 0) -> Observations:
     Raises:
         ValueError: it is no such description; the message says what is wrong.
     """
-    if not isinstance(saved, Mapping) or len(saved) != 1 or depth > DEEPEST:
+    if depth > DEEPEST:
+        raise ValueError(f"the observation space has more than {DEEPEST} levels of Dicts and Tuples")
+    if not isinstance(saved, Mapping) or len(saved) != 1:
         raise ValueError(f"the observation space is {shown(saved)}, which is not a Box, a Dict or a Tuple of these")
     ((kind, parts),) = saved.items()
     if not isinstance(parts, list) or kind not in ("box", "dict", "tuple") or (not parts and kind != "box"):

@@ -69,7 +69,9 @@ class LayerTopology:
         from scipy.sparse import csr_array
 
         rows, columns = np.divmod(self._layer.places(), self.shape[1])
-        return csr_array((np.ones(len(rows), dtype=np.bool_), (rows, columns)), shape=self.shape)
+        mask = csr_array((np.ones(len(rows), dtype=np.bool_), (rows, columns)), shape=self.shape)
+        mask.sort_indices()  # SciPy before 1.15 leaves them in the order they come in
+        return mask
 
     def __repr__(self) -> str:
         """Return shape, connections and density."""
@@ -96,7 +98,8 @@ class Learner:
         for name in arguments["unknown"]:
             raise unknown_option(self.name, name, known)
         env_kwargs = exactly(dict[str, Any], arguments["env_kwargs"] or {}, "env_kwargs")
-        source = environment_source(arguments["env"], env_kwargs, arguments["env_module"])
+        env_module = exactly(str | None, arguments["env_module"], "env_module")
+        source = environment_source(arguments["env"], env_kwargs, env_module)
         request = {name: arguments[name] for name in known if arguments[name] is not UNSET}
         if arguments["threads"] is not None:
             request["threads"] = arguments["threads"]
@@ -105,7 +108,7 @@ class Learner:
                 "agent": self.name,
                 "env": source.name,
                 "env_kwargs": dict(source.kwargs),
-                "env_module": arguments["env_module"],
+                "env_module": env_module,
                 "seed": arguments["seed"],
                 "eval_every": 0,
                 **request,

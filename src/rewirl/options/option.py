@@ -23,10 +23,6 @@ INDIFFERENT = ("threads", "checkpoint_every", "keep_checkpoints")
 Part = Literal["run", "agent", "topology"]
 
 
-class SweepError(ValueError):
-    """A sweep cannot be made as it is described; the message says where, why and what there is."""
-
-
 @dataclass(frozen=True)
 class Option:
     """One option of a run."""

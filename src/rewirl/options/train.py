@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rewirl.storage import strict_json
+from rewirl.storage.values import make_exact
 
 
 def default_threads() -> int:
@@ -61,7 +62,8 @@ class TrainConfig:
     the run is a single process on one core, best for several runs at once. The result is the same. Typical: 1 or 2."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible settings."""
+        """Turn each value into its type exactly, and check its range."""
+        make_exact(self)
         for name, lowest in {
             "seed": 0,
             "total_timesteps": 1,
@@ -71,19 +73,14 @@ class TrainConfig:
             "keep_checkpoints": 1,
             "threads": 1,
         }.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise ValueError(f"{name} must be an integer, got {value!r}")
-            if value < lowest:
-                raise ValueError(f"{name} must be at least {lowest}, got {value}")
+            if getattr(self, name) < lowest:
+                raise ValueError(f"{name} must be at least {lowest}, got {getattr(self, name)}")
         for name, highest in {"eval_episodes": 10_000, "threads": 256}.items():  # each is an environment or a thread
             if getattr(self, name) > highest:
                 raise ValueError(f"{name} must be at most {highest:,}, got {getattr(self, name):,}")
         for name in ("agent", "env"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+            if not getattr(self, name):
                 raise ValueError(f"{name} must be a name, got {getattr(self, name)!r}")
-        if self.warm_up_policy is not None and not (isinstance(self.warm_up_policy, str) and self.warm_up_policy):
+        if self.warm_up_policy == "":
             raise ValueError(f"warm_up_policy must be a directory, got {self.warm_up_policy!r}")
-        if not isinstance(self.env_kwargs, dict):
-            raise ValueError(f'env_kwargs must be a JSON object such as {{"render_fps": 30}}, got {self.env_kwargs!r}')
         strict_json.plain(self.env_kwargs, "env_kwargs")  # the run's record could not hold anything else

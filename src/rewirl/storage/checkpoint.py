@@ -126,9 +126,9 @@ def load_latest(
     reasons = []
     for _, path in _listed(root):
         try:
-            found = load_checkpoint(path)
-            use(found)
-            return found
+            checkpoint = load_checkpoint(path)
+            use(checkpoint)
+            return checkpoint
         except CheckpointError as error:
             reasons.append(str(error))
             warn(f"checkpoint {path.name} is unusable, trying the one before: {error}")
@@ -157,8 +157,8 @@ def _listed(root: Path) -> list[tuple[int, Path]]:
         return []
     except OSError as error:
         raise CheckpointError(f"{root} cannot be read: {error.strerror or error}") from error
-    found = [(int(match[1]), root / match[0]) for match in map(_NAME.fullmatch, names) if match]
-    return sorted(found, reverse=True)
+    numbered = [(int(match[1]), root / match[0]) for match in map(_NAME.fullmatch, names) if match]
+    return sorted(numbered, reverse=True)
 
 
 def _rotate(root: Path, step: int, keep: int) -> None:

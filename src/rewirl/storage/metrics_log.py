@@ -172,10 +172,10 @@ def last_event(path: Path) -> dict[str, Any]:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - _TAIL))
             lines = file.read().rpartition(b"\n")[0].splitlines()
-        found = strict_json.decode(lines[-1]) if lines else {}
+        event = strict_json.decode(lines[-1]) if lines else {}
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return event if isinstance(event, dict) else {}
 
 
 def _complete(descriptor: int, size: int) -> int:

@@ -66,7 +66,7 @@ class RunRecord:
         warn: Callable[[str], None],
         resumed: tuple[int, Mapping[str, Any]] | None = None,
     ) -> None:
-        """See the class."""
+        """Open the log and the TensorBoard events; of a resumed run, cut off what is done again."""
         self._directory = directory
         self._keep = keep
         self._warn = warn

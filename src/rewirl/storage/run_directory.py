@@ -69,7 +69,7 @@ class RunDirectory:
             ValueError: the configuration is not JSON; names the key.
         """
         path = path.absolute()
-        asked = strict_json.plain(config, "config")
+        plain = strict_json.plain(config, "config")
         _refuse_foreign(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -79,9 +79,9 @@ class RunDirectory:
             raise RunDirectoryError(f"{path} cannot be created: {error.strerror or error}") from error
         try:
             if exists(path / _CONFIG):
-                _refuse_existing(path, _read_record(path)["config"], asked)
+                _refuse_existing(path, _read_record(path)["config"], plain)
             _refuse_foreign(path)
-            record = _record(asked, instruction_set)
+            record = _record(plain, instruction_set)
             write_atomically(path / _CONFIG, strict_json.encode(record, _CONFIG))
         except OSError as error:
             os.close(lock)
@@ -255,9 +255,9 @@ def _refuse_links(path: Path) -> None:
             )
 
 
-def _refuse_existing(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
+def _refuse_existing(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
     quoted = shlex.quote(str(path))
-    differing = list(differences(there, asked, ""))
+    differing = list(differences(there, here, ""))
     if not differing:
         raise RunDirectoryError(f"{path} already holds this run; continue it with: rewirl resume {quoted}")
     raise RunDirectoryError(
@@ -266,19 +266,19 @@ def _refuse_existing(path: Path, there: dict[str, Any], asked: dict[str, Any]) -
     )
 
 
-def differences(there: Any, asked: Any, name: str) -> Iterator[str]:
+def differences(there: Any, here: Any, name: str) -> Iterator[str]:
     """Return a line for every key below `name` in which two configurations, as JSON values, differ."""
-    if isinstance(there, dict) and isinstance(asked, dict):
-        for key in [*there, *(key for key in asked if key not in there)]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in [*there, *(key for key in here if key not in there)]:
             full = f"{name}.{key}" if name else key
-            if key not in asked:
+            if key not in here:
                 yield f"{full}: {_show(there[key])} there, absent here"
             elif key not in there:
-                yield f"{full}: absent there, {_show(asked[key])} here"
+                yield f"{full}: absent there, {_show(here[key])} here"
             else:
-                yield from differences(there[key], asked[key], full)
-    elif strict_json.canonical(there, name) != strict_json.canonical(asked, name):
-        yield f"{name}: {_show(there)} there, {_show(asked)} here"
+                yield from differences(there[key], here[key], full)
+    elif strict_json.canonical(there, name) != strict_json.canonical(here, name):
+        yield f"{name}: {_show(there)} there, {_show(here)} here"
 
 
 def _show(value: Any) -> str:

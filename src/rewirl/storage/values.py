@@ -6,7 +6,7 @@ The command line, Python, sweep files and the records of runs all read their val
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 import math
 import types
 import typing
@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from rewirl.saved import LIMIT, shown
+from rewirl.storage import strict_json
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ def from_values(kind: type[T], values: Mapping[str, Any]) -> T:
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"the settings of {kind.__name__} must be an object, got {shown(values)}")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(map(repr, set(values) - known))
     if unknown:
@@ -75,6 +76,18 @@ def exactly(kind: Any, value: Any, name: str) -> Any:
     raise ValueError(f"{name} must be {_described(kind)}, got {shown(value)}")
 
 
+def make_exact(settings: Any) -> None:
+    """Replace every value of a frozen settings dataclass by that of its type, as `exactly` does.
+
+    Raises:
+        ValueError: a value is none of its field's type; names the field.
+    """
+    hints = _hints(type(settings))
+    for field in dataclasses.fields(settings):
+        value = exactly(hints[field.name], getattr(settings, field.name), field.name)
+        object.__setattr__(settings, field.name, value)
+
+
 def from_text(kind: Any, words: Sequence[str], name: str) -> Any:
     """Return the value that words on the command line stand for.
 
@@ -96,15 +109,25 @@ def from_text(kind: Any, words: Sequence[str], name: str) -> Any:
     (word,) = words
     if dict in origins:
         try:
-            return exactly(kind, json.loads(word), name)
-        except (json.JSONDecodeError, RecursionError) as error:
+            value = strict_json.decode(word.encode())
+        except ValueError as error:
             raise ValueError(f"""{name} must be a JSON object such as '{{"name": 1}}': {error}""") from error
+        return exactly(kind, value, name)
     return exactly(kind, _from_word(kinds, word), name)
 
 
 def alternatives(kind: Any) -> tuple[Any, ...]:
     """Return the members of a union, or the type itself as its only one."""
     return typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    return _evaluated_hints(kind)
+
+
+@functools.cache
+def _evaluated_hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _plain(value: Any) -> Any:

@@ -46,17 +46,22 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
 
     def summary(self) -> str:
         """Return how many connections there are and how they are rewired, in a few words."""
-        if self.layer_sparsities is not None:
-            how = "layers " + " ".join(f"{value:g}" for value in self.layer_sparsities)
-        elif self.lambdas is not None:
-            how = "lambdas " + " ".join(f"{value:g}" for value in self.lambdas)
-        elif self.sparsity == 0 and self.initial_sparsity is None:
-            return "dense"
-        else:
-            how = f"sparsity {self.sparsity:g}"
+        words = [self._amount()]
         if self.distribution in ("global", "connectivity"):
-            how += f", {self.distribution}"
-        if self.structure != "unstructured":
-            how = self.structure if ":" in self.structure else f"{how}, {self.structure}"
+            words.append(self.distribution)
+        if self.spread is not None:
+            # N:M says how many connections there are, whatever else does
+            words = [self.structure] if self.spread.count is not None else [*words, self.structure]
         own = (("actor", self.actor_sparsity), ("critics", self.critic_sparsity), ("at first", self.initial_sparsity))
-        return ", ".join([how, *(f"{name} {value:g}" for name, value in own if value is not None), self.rule])
+        words += [f"{name} {value:g}" for name, value in own if value is not None]
+        if words == ["sparsity 0"]:
+            return "dense"
+        return ", ".join([word for word in words if word] + [self.rule])
+
+    def _amount(self) -> str:
+        """Return what says how many connections there are: a sparsity, lambdas or the sparsities of the layers."""
+        if self.layer_sparsities is not None:
+            return "layers " + " ".join(f"{value:g}" for value in self.layer_sparsities)
+        if self.lambdas is not None:
+            return "lambdas " + " ".join(f"{value:g}" for value in self.lambdas)
+        return "" if self.sparsity is None else f"sparsity {self.sparsity:g}"

@@ -32,7 +32,7 @@ class Drift:
     """
 
     def __init__(self, networks: Mapping[str, Network]) -> None:
-        """See the class."""
+        """Remember the topology of networks that have just been built."""
         self._initial = {
             name: [None if layer.dense else _bits(layer.places(), math.prod(layer.shape)) for layer in network.layers]
             for name, network in online(networks).items()

@@ -26,7 +26,7 @@ Predict = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found."""
+    """The outcome of an evaluation."""
 
     returns: tuple[float, ...]
     """Undiscounted return of each episode, in the order of their seeds."""
@@ -69,7 +69,7 @@ class Evaluator:
     """
 
     def __init__(self, make_environment: Callable[[], Environment], episodes: int, seed: int) -> None:
-        """See the class."""
+        """Make no environment yet."""
         self.episodes, self.seed = episodes, seed
         self._make = make_environment
         self._seeds = [seeding.episode_seed(seed, "evaluation", episode) for episode in range(episodes)]
@@ -111,13 +111,13 @@ class Evaluator:
             if steps >= LONGEST_EPISODE:
                 raise endless(self._environments[running[0]])
             steps += 1
-            chosen = predict(observations[: len(running)])
-            if not space.valid(chosen):
+            actions = predict(observations[: len(running)])
+            if not space.valid(actions):
                 raise self._environments[running[0]].fault(f"the policy computes actions that are not {space.expected}")
-            actions = space.to_environment(chosen)
+            taken = space.to_environment(actions)
             still: list[int] = []
             for row, episode in enumerate(running):
-                after = self._environments[episode].step(actions[row])
+                after = self._environments[episode].step(taken[row])
                 returns[episode] += after.reward
                 lengths[episode] += 1
                 if not (after.terminated or after.truncated):
@@ -156,7 +156,7 @@ class SerialEvaluations:
     """
 
     def __init__(self, evaluator: Evaluator) -> None:
-        """See the class."""
+        """Evaluate nothing yet."""
         self._evaluator = evaluator
         self._begun: tuple[Predict, str, int] | None = None
 

@@ -46,7 +46,7 @@ class ParallelEvaluations:
     """
 
     def __init__(self, evaluator: Evaluator, source: EnvironmentSource, warn: Callable[[str], None]) -> None:
-        """See the class; the process starts with the first evaluation."""
+        """Start no process yet: the first evaluation does."""
         self._evaluator = evaluator
         self._source = source
         self._warn = warn
@@ -165,10 +165,14 @@ def serve(descriptor: int) -> None:
                 try:
                     if evaluator is None:
                         evaluator = _evaluator(settings)
-                    found = _evaluate(evaluator, begun, closed)
-                    if found is None:
+                    evaluation = _evaluate(evaluator, begun, closed)
+                    if evaluation is None:
                         break
-                    answer = {"returns": found.returns, "lengths": found.lengths, "seconds": found.seconds}
+                    answer = {
+                        "returns": evaluation.returns,
+                        "lengths": evaluation.lengths,
+                        "seconds": evaluation.seconds,
+                    }
                 except FaultyEnvironmentError as error:
                     answer = {"fault": str(error)}
                 except Exception as error:

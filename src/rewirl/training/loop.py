@@ -87,7 +87,7 @@ class Training:
         policy: Callable[[], State],
         progress: Progress,
     ) -> None:
-        """See the class."""
+        """Be ready for the first step, recording nothing and evaluating nowhere."""
         self.agent = agent
         self.replay = replay
         self.environment = environment
@@ -297,30 +297,30 @@ class Training:
         assert self.evaluations is not None
         self._set_in_flight(None)
         try:
-            found = self.evaluations.collect(stop if begun.step == self.step else lambda: False)
-            if found is not None:
-                self._record_evaluation(begun, found)
+            evaluation = self.evaluations.collect(stop if begun.step == self.step else lambda: False)
+            if evaluation is not None:
+                self._record_evaluation(begun, evaluation)
         finally:
             held, self._held = self._held, []
             for event, step, fields in held:
                 self.recorder.event(event, step, **fields)
 
-    def _record_evaluation(self, begun: _InFlight, found: Evaluation) -> None:
-        self._evaluated, self._latest = begun.step, found
+    def _record_evaluation(self, begun: _InFlight, evaluation: Evaluation) -> None:
+        self._evaluated, self._latest = begun.step, evaluation
         self.recorder.event(
             "evaluation",
             begun.step,
-            return_mean=found.mean,
-            return_std=found.std,
-            returns=list(found.returns),
-            lengths=list(found.lengths),
-            seconds=begun.seconds + found.seconds,
+            return_mean=evaluation.mean,
+            return_std=evaluation.std,
+            returns=list(evaluation.returns),
+            lengths=list(evaluation.lengths),
+            seconds=begun.seconds + evaluation.seconds,
             **begun.fields,
         )
         self.recorder.event("topology", begun.step, networks=begun.topology)
         if begun.diagnostics:
             self.recorder.event("diagnostics", begun.step, **begun.diagnostics)
-        self.progress.evaluated(begun.step, found, begun.density)
+        self.progress.evaluated(begun.step, evaluation, begun.density)
 
     def _set_in_flight(self, evaluation: _InFlight | None) -> None:
         # An evaluation in flight has a core of its own.

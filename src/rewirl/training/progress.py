@@ -96,7 +96,7 @@ class Timed:
     """Steps per second over the last half minute, and the time that is left at that speed."""
 
     def __init__(self) -> None:
-        """See the class."""
+        """Be at step 0 of 0."""
         self.total = 0
         self.done = 0
         self._marks: deque[tuple[float, int]] = deque()
@@ -161,7 +161,7 @@ class LiveLine(Timed):
     """One line that moves, on a terminal; evaluations and messages stay above it."""
 
     def __init__(self) -> None:
-        """See the class."""
+        """Prepare the console; the line appears with `begin`."""
         super().__init__()
         from rich.console import Console
 

@@ -16,7 +16,7 @@ from rewirl.options.train import TrainConfig
 from rewirl.replay import Replay
 from rewirl.saved import fields, shown
 from rewirl.storage.policy_file import PolicyError
-from rewirl.storage.recorder import RunRecord
+from rewirl.storage.recorder import RunRecord, State
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.values import to_values
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
@@ -48,7 +48,7 @@ class Run:
         progress: Progress,
         source: EnvironmentSource | None = None,
     ) -> None:
-        """See the class."""
+        """Build environment, replay memory and agent."""
         self.source = source or environment_source(config.env, config.env_kwargs, config.env_module)
         self.environment = self.source.make_training()
         sizes = self.environment.observation_size, self.environment.action_size
@@ -119,7 +119,7 @@ class Run:
             if self.training.evaluations is not None:
                 self.training.evaluations.close()  # no process stays behind between two calls
 
-    def policy_state(self) -> tuple[Any, Any]:
+    def policy_state(self) -> State:
         """Return the arrays and JSON values of the policy as it is now."""
         return policy_state(self.agent, self.environment, self.source, self.config.seed, self.training.step)
 

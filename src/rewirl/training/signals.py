@@ -16,7 +16,7 @@ class StopRequest:
     """
 
     def __init__(self) -> None:
-        """See the class."""
+        """Leave the signals as they are until entered."""
         self.signal: signal.Signals | None = None
         self._previous: dict[signal.Signals, Any] = {}
 

@@ -14,9 +14,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.executor import Message
 from rewirl.experiments.sweep.pool import ProcessPool
-from rewirl.options.option import SweepError
 
 _POLL_SECONDS = 0.5
 _CONNECT_SECONDS = 10.0

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.agents import AGENTS
+from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.names import LONGEST_LABEL
 from rewirl.hints import did_you_mean
-from rewirl.options.option import AXES, Option, SweepError, options, unknown_option
+from rewirl.options.option import AXES, Option, options, unknown_option
 from rewirl.presets.lookup import preset
 
 EXPERIMENTS = Path(__file__).parents[1] / "sweeps"

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.agents import AgentConfig, agent_entry
+from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import RunRequest
 from rewirl.experiments.sweep.names import Directories, RunNames, names_of, same_run
-from rewirl.options.option import INDIFFERENT, SweepError
+from rewirl.options.option import INDIFFERENT
 from rewirl.options.resolve import resolve
 from rewirl.options.train import TrainConfig
 from rewirl.storage import strict_json

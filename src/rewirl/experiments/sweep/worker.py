@@ -16,10 +16,10 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.executor import Message
 from rewirl.experiments.sweep.measure import measure
 from rewirl.experiments.sweep.plan import PlannedRun, other_settings, run_status
-from rewirl.options.option import SweepError
 from rewirl.storage import strict_json
 from rewirl.storage.checkpoint import CheckpointError
 from rewirl.storage.policy_file import PolicyError

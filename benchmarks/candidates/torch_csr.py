@@ -59,8 +59,8 @@ class TorchCsr:
                     np.einsum("cb,cb->c", gradients.numpy()[matrix.tocoo().row], inputs.numpy()[matrix.tocoo().col]),
                 ),
             }
-            for kernel, (found, wanted) in expected.items():
-                if not np.allclose(found.numpy(), wanted, rtol=1e-3, atol=1e-3):
+            for kernel, (computed, correct) in expected.items():
+                if not np.allclose(computed.numpy(), correct, rtol=1e-3, atol=1e-3):
                     raise RuntimeError(f"torch's {kernel} is something else than the product")
             return {
                 "forward": forward,

@@ -1,0 +1,189 @@
+"""Promises of the one reader of settings: a value becomes its type exactly, or is refused by its name."""
+
+from __future__ import annotations
+
+import enum
+import math
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rewirl.storage.values import exactly, from_text
+
+Choice = Literal["paper", "code"]
+Sizes = tuple[int, ...]
+
+
+class Named(enum.StrEnum):
+    PAPER = "paper"
+
+
+class Numbered(enum.IntEnum):
+    FIFTY = 50
+
+
+EXACT: list[tuple[Any, Any, Any]] = [
+    (int, 50, 50),
+    (int, 5e1, 50),
+    (int, 1e6, 1_000_000),
+    (int, -0.0, 0),
+    (int, 2.0**53, 2**53),
+    (int, 2**127, 2**127),
+    (int, np.int64(5), 5),
+    (int, np.uint8(5), 5),
+    (int, np.float32(64), 64),
+    (int, Numbered.FIFTY, 50),
+    (float, 1, 1.0),
+    (float, 2**60, 2.0**60),
+    (float, 0.1, 0.1),
+    (float, math.inf, math.inf),
+    (float, np.float32(0.1), 0.10000000149011612),
+    (float, np.float16(0.1), 0.0999755859375),
+    (float, np.float64(0.1), 0.1),
+    (float, np.longdouble(0.5), 0.5),
+    (float, np.int32(3), 3.0),
+    (bool, True, True),
+    (bool, np.bool_(False), False),
+    (str, "set", "set"),
+    (str, np.str_("set"), "set"),
+    (str, Named.PAPER, "paper"),
+    (Choice, "code", "code"),
+    (Choice, Named.PAPER, "paper"),
+    (Sizes, [16, 16.0], (16, 16)),
+    (Sizes, (), ()),
+    (Sizes, np.array([16, 32]), (16, 32)),
+    (tuple[float, ...], np.array([0.1], np.float32), (0.10000000149011612,)),
+    (float | None, None, None),
+    (float | Literal["auto"], "auto", "auto"),
+    (float | Literal["auto"], 1, 1.0),
+    (Sizes | None, [3], (3,)),
+    (dict[str, Any], {"a": np.float32(0.1), "b": [np.int8(3), {"c": np.bool_(True)}]},
+     {"a": 0.10000000149011612, "b": [3, {"c": True}]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "value", "expected"), EXACT, ids=lambda value: repr(value)[:40])
+def test_a_value_becomes_its_type_exactly(kind, value, expected):
+    result = exactly(kind, value, "x")
+    assert result == expected
+    assert type(result) is type(expected)
+    if isinstance(result, tuple):
+        assert [type(item) for item in result] == [type(item) for item in expected]
+
+
+REFUSED: list[tuple[Any, Any, str]] = [
+    (int, 5.5, "a whole number"),
+    (int, "50", "a whole number"),
+    (int, True, "a whole number"),
+    (int, np.bool_(True), "a whole number"),
+    (int, None, "a whole number"),
+    (int, np.array(50), "a whole number"),
+    (int, np.array([50]), "a whole number"),
+    (int, math.nan, "a whole number"),
+    (int, math.inf, "a whole number"),
+    (int, 2.0**54, "a whole number"),
+    (int, 2**128, "a whole number"),
+    (int, 5 + 0j, "a whole number"),
+    (int, np.datetime64("2022-01-01"), "a whole number"),
+    (int, Decimal(5), "a whole number"),
+    (float, "0.9", "a number"),
+    (float, False, "a number"),
+    (float, 2**53 + 1, "a number"),
+    (float, 10**400, "a number"),
+    (float, np.longdouble(1) / 3, "a number"),
+    (float, np.array(0.5), "a number"),
+    (float, Fraction(1, 2), "a number"),
+    (bool, 1, "true or false"),
+    (bool, "True", "true or false"),
+    (bool, np.array(True), "true or false"),
+    (str, b"set", "a word"),
+    (str, Path("set"), "a word"),
+    (str, 3, "a word"),
+    (Choice, "cod", "'paper' or 'code'"),
+    (Choice, 3, "'paper' or 'code'"),
+    (Choice, ["code"], "'paper' or 'code'"),
+    (Choice, np.array(["code"]), "'paper' or 'code'"),
+    (Sizes, 16, "a list of which each is a whole number"),
+    (Sizes, "16", "a list of which each is a whole number"),
+    (Sizes, [16, 2.5], "a list of which each is a whole number"),
+    (Sizes, [[16]], "a list of which each is a whole number"),
+    (Sizes, np.ones((2, 2)), "a list of which each is a whole number"),
+    (Sizes, {16}, "a list of which each is a whole number"),
+    (float | Literal["auto"], "audo", "a number or 'auto'"),
+    (dict[str, Any], [1], "a table"),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "what"), REFUSED, ids=lambda value: repr(value)[:40])
+def test_any_other_value_is_refused_by_name(kind, value, what):
+    with pytest.raises(ValueError, match=f"^learning_starts must be {what}, got "):
+        exactly(kind, value, "learning_starts")
+
+
+@given(st.one_of(st.integers(), st.floats(), st.booleans(), st.text(), st.none(), st.binary(), st.complex_numbers()))
+def test_a_number_that_is_taken_has_the_value_that_was_given(value):
+    for kind in (int, float, bool, str):
+        try:
+            result = exactly(kind, value, "x")
+        except ValueError:
+            continue
+        assert type(result) is kind
+        assert result == value or (math.isnan(result) and math.isnan(value))
+        assert exactly(kind, result, "x") is result or result != 0
+
+
+TYPED: list[tuple[Any, list[str], Any]] = [
+    (int, ["50"], 50),
+    (int, ["1e6"], 1_000_000),
+    (int, ["1_000"], 1_000),
+    (int, ["-3"], -3),
+    (float, ["3e-4"], 3e-4),
+    (float, ["1"], 1.0),
+    (float | None, ["None"], None),
+    (int | None, ["7"], 7),
+    (str, ["None"], "None"),
+    (str | None, ["None"], None),
+    (bool | None, ["True"], True),
+    (bool, ["false"], False),
+    (Choice, ["code"], "code"),
+    (Sizes, ["16", "3e1"], (16, 30)),
+    (Sizes, [], ()),
+    (tuple[float, ...] | None, ["7", "64"], (7.0, 64.0)),
+    (tuple[float, ...] | None, ["None"], None),
+    (float | Literal["auto"], ["auto"], "auto"),
+    (float | Literal["auto"], ["0.2"], 0.2),
+    (dict[str, Any], ['{"a": [1, 2.5]}'], {"a": [1, 2.5]}),
+]
+
+
+@pytest.mark.parametrize(("kind", "words", "expected"), TYPED, ids=lambda value: repr(value)[:40])
+def test_words_are_read_as_what_they_stand_for(kind, words, expected):
+    result = from_text(kind, words, "x")
+    assert result == expected and type(result) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "message"),
+    [
+        (int, ["x"], "x must be a whole number, got 'x'"),
+        (int, ["0.5"], "x must be a whole number, got 0.5"),
+        (int, ["None"], "x must be a whole number, got 'None'"),
+        (int, ["9" * 5000], "x must be a whole number, got inf"),
+        (float, ["high"], "x must be a number, got 'high'"),
+        (Sizes, ["16", "a"], "x must be a list of which each is a whole number"),
+        (bool, ["1"], "x must be true or false, got '1'"),
+        (dict[str, Any], ["[1]"], "x must be a table"),
+        (dict[str, Any], ["{"], "x must be a JSON object such as"),
+        (dict[str, Any], ["[" * 100_000], "x must be a JSON object such as"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_words_that_stand_for_nothing_are_refused_by_name(kind, words, message):
+    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+        from_text(kind, words, "x")
