@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 
@@ -14,10 +13,7 @@ from rewirl import _core
 from rewirl.nn import (
     Ensemble,
     TargetNetwork,
-    empty_tiles,
     mlp_network,
-    pack,
-    reference,
     tile_shape,
     update_targets,
 )
@@ -352,132 +348,6 @@ def test_tiles_have_certain_widths(width):
 def test_a_batch_has_a_sample(batch):
     with pytest.raises(ValueError, match="at least one sample"):
         tile_shape(batch)
-
-
-# gather_rows
-
-
-@pytest.mark.parametrize("batch", [1, 16, 100, 129, 300])
-def test_gather_rows_deals_the_columns_out(batch):
-    rng = np.random.default_rng(batch)
-    rows, index = rng.normal(size=(50, 7)).astype(np.float32), rng.integers(50, size=batch)
-    wide, narrow = empty_tiles(batch, 5), empty_tiles(batch, 3)
-    wide[...] = narrow[...] = -1.0
-    _core.gather_rows(rows, index, [wide[:, :4], narrow])
-    width = wide.shape[2]
-    samples = reference.pack(np.arange(batch)[:, np.newaxis] + 1, width)[:, 0] > 0
-    for out, columns in ((wide[:, :4], rows[index, :4]), (narrow, rows[index, 4:])):
-        assert np.array_equal(np.where(samples[:, np.newaxis], out, 0), reference.pack(columns, width))
-        assert (out.transpose(1, 0, 2)[:, ~samples] == -1).all(), "padding was written"
-    assert (wide[:, 4] == -1).all(), "a feature that is not its own was written"
-
-
-@pytest.mark.parametrize(
-    ("index", "outs", "message"),
-    [
-        ([0, 5], [zeros(1, 3, 16)], "row 5 of 5"),
-        ([-1], [zeros(1, 3, 16)], "row -1 of 5"),
-        ([0], [zeros(1, 4, 16)], "rows have 3 columns, the tiles 4 features"),
-        ([0], [zeros(1, 2, 16)], "rows have 3 columns, the tiles 2 features"),
-        ([0], [], "rows have 3 columns, the tiles 0 features"),
-        ([0] * 17, [zeros(1, 3, 16)], "the batch does not fit into the tiles"),
-        ([0], [zeros(1, 3, 32)[:, :, ::2]], "contiguous"),
-        ([0] * 12, [zeros(2, 3, 6)], "width a multiple of 16"),
-        ([0], [zeros(2, 3, 16)[::-1]], "tiles must not overlap"),
-    ],
-)
-def test_gather_rows_refuses(index, outs, message):
-    with pytest.raises(ValueError, match=message):
-        _core.gather_rows(zeros(5, 3), np.array(index), outs)
-
-
-def test_rows_without_columns_are_not_gathered():
-    with pytest.raises(ValueError, match="rows without columns"):
-        _core.gather_rows(zeros(5, 0), np.array([0]), [])
-
-
-@pytest.mark.parametrize("out", [np.zeros((1, 3, 16)), np.zeros((1, 3, 16), dtype=np.int32)])
-def test_gather_rows_does_not_write_into_a_copy(out):
-    """An array of another type would be converted, filled and thrown away."""
-    with pytest.raises(TypeError):
-        _core.gather_rows(zeros(5, 3), np.array([0]), [out])
-
-
-def test_gather_rows_does_not_write_what_is_read_only():
-    out = zeros(1, 3, 16)
-    out.flags.writeable = False
-    with pytest.raises(TypeError):
-        _core.gather_rows(zeros(5, 3), np.array([0]), [out])
-
-
-# Views
-
-
-def churn():
-    """Reuse freed memory, if there is any."""
-    gc.collect()
-    return [np.full(4000, 7.0, dtype=np.float32) for _ in range(200)]
-
-
-def views(network, ensemble):
-    layer, gradients = network.layers[0], [ensemble.gradient(0, f"hidden1.{array}") for array in ("values", "bias")]
-    return [layer.values, *layer.moments, layer.bias, *layer.bias_moments, *gradients]
-
-
-def used_network(pool):
-    """A network, and the ensemble of it."""
-    rng = np.random.default_rng(0)
-    network = random_network([60, 50, 2], [0.5, None], rng)
-    ensemble, x = Ensemble([network], pool), pack(rng.normal(size=(100, 60)).astype(np.float32))
-    (output,) = ensemble.forward(x)
-    ensemble.backward(x, [np.ones_like(output)], inputs_from=0)
-    ensemble.adam(1e-3, 1e-3)
-    return network, ensemble
-
-
-def test_views_outlive_a_rewiring(pool):
-    network, ensemble = used_network(pool)
-    kept = views(network, ensemble)
-    copies = [view.copy() for view in kept]
-    free = np.setdiff1d(np.arange(3000), network.layers[0].places())
-    network.rewire(network.layers[0].name, np.arange(500), free[:500])
-    rubbish = churn()
-    assert all(np.array_equal(view, copy) for view, copy in zip(kept, copies, strict=True))
-    assert len(rubbish) == 200
-
-
-def test_views_outlive_their_network(pool):
-    network, ensemble = used_network(pool)
-    kept = [*views(network, ensemble), *ensemble.outputs(), ensemble.value(0, "hidden1")]
-    copies = [view.copy() for view in kept]
-    del network, ensemble
-    rubbish = churn()
-    assert all(np.array_equal(view, copy) for view, copy in zip(kept, copies, strict=True))
-    assert len(rubbish) == 200
-
-
-def test_the_output_outlives_a_batch_of_another_size(pool):
-    _, ensemble = used_network(pool)
-    (kept,) = ensemble.outputs()
-    copy = kept.copy()
-    ensemble.forward(zeros(3, 60, 128))
-    rubbish = churn()
-    assert np.array_equal(kept, copy)
-    assert len(rubbish) == 200
-
-
-def test_a_target_outlives_the_name_of_its_online_network(pool):
-    online, _ = used_network(pool)
-    target = TargetNetwork(online)
-    values = online.layers[0].values
-    online.layers[0].set_values(values + 1)
-    places, copy = online.layers[0].places(), values.copy()
-    del online, values
-    rubbish = churn()
-    update_targets([target], 1.0, pool)
-    assert np.array_equal(target.layers[0].places(), places)
-    assert np.array_equal(target.layers[0].values, copy)
-    assert len(rubbish) == 200
 
 
 def test_writing_into_the_network(network):

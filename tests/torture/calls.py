@@ -444,8 +444,14 @@ class Session:
 
     def do_set_values(self) -> None:
         network = self.random.choice([*self.networks, *self.targets]) if self.networks else self.network()
-        index = self.random.randrange(len(network.layers))
-        self.call(network.core.set_values, index, self.floats(network.core.connections(index)))
+        layer = self.random.choice(network.layers)
+        array = self.random.choice(("values", "bias"))
+        count = len(network.core.values(layer.name, array))
+        if self.random.random() < 0.8:
+            self.call(network.core.set_values, layer.name, array, self.floats(count))
+        else:
+            self.call(network.core.use_memory, layer.name, array, self.floats(count))
+            self.good(network.core.values_changed)
 
     def do_act(self) -> None:
         network = self.random.choice([self.network(), *self.targets])
@@ -462,21 +468,38 @@ class Session:
 
     def do_look(self) -> None:
         core = self.any_network()
-        names = (
-            "dense", "connections", "version", "places", "values", "gradient", "first_moment", "second_moment", "bias",
-            "bias_gradient", "bias_first_moment", "bias_second_moment", "born", "hidden",
-        )  # fmt: skip
-        self.call(getattr(core, self.random.choice(names)), self.random.choice((0, 0, 1, 2)))
+        operation = self.random.choice(("hidden1", "hidden2", "output", "relu1", ""))
+        if self.random.random() < 0.5:
+            names = ("dense", "format", "connections", "version", "places", "born")
+            self.call(getattr(core, self.random.choice(names)), operation)
+        else:
+            names = ("values", "writable_values", "first_moment", "second_moment")
+            self.call(getattr(core, self.random.choice(names)), operation, self.random.choice(("values", "bias", "no")))
 
     def do_look_at_passes(self) -> None:
-        core = self.any_network()
-        self.call(self.random.choice((core.output, core.input_gradient)))
+        workspace = self.network().workspace
+        self.call(self.random.choice((workspace.output, workspace.input_gradient, workspace.norm)))
+        self.call(workspace.value, self.random.choice(("hidden1", "relu1", "output", "")))
+
+    def do_predict(self) -> None:
+        network = self.random.choice([self.network(), *self.targets])
+        self.call(network.core.predict, self.batch(network.sizes[0]))
+
+    def do_update_statistics(self) -> None:
+        self.call(self.network().workspace.update_statistics)
 
     def do_write(self) -> None:
         """Write into memory that is shared: a moment, a bias, an output, a birth."""
-        core = self.any_network()
-        names = ("gradient", "first_moment", "second_moment", "bias", "born", "bias_gradient")
-        view = self.call(getattr(core, self.random.choice(names)), 0, spoil=False)
+        network = self.network()
+        array = self.random.choice(("values", "bias"))
+        views = (
+            (network.core.first_moment, "output", array),
+            (network.core.second_moment, "output", array),
+            (network.core.writable_values, "output", "bias"),
+            (network.core.born, "output"),
+            (network.workspace.gradient, "output", array),
+        )
+        view = self.call(*self.random.choice(views), spoil=False)
         if view.dtype == np.uint32:
             view[: len(view) // 2] = self.random.choice((0, 1, 2**32 - 1, 2**31))
         else:
@@ -484,7 +507,7 @@ class Session:
 
     def do_dense_gradient(self) -> None:
         network, x = self.after_forward()
-        self.call(network.core.dense_gradient, self.random.randrange(len(network.layers)), x)
+        self.call(network.workspace.dense_gradient, self.random.choice(network.layers).name, x)
 
     def do_count_ages(self) -> None:
         self.call(self.any_network().count_ages)
