@@ -34,7 +34,7 @@ class Network {
   Linear& linear(size_t operation) const;               // throws where it is not linear
   const Plan& plan() const { return plan_; }
   bool needs_batch() const {
-    return plan_.stages.size() > 1;
+    return plan_.needs_batch;
   }  // whether an operation has statistics of the whole batch
 
   // Of a batch whose first `samples` columns count.

@@ -10,21 +10,30 @@
 namespace rewirl {
 namespace {
 
+template <class T>
+T member(const nb::handle& given, const char* what) {
+  T value;
+  if (!nb::try_cast(given, value)) throw nb::type_error(what);
+  return value;
+}
+
 // One operation as Python has it, with what its weights are made of.
 OperationSpec spec_of(const nb::tuple& given, std::vector<nb::object>& alive) {
   REQUIRE(given.size() == 7, "an operation is (kind, name, inputs, settings, format, places, values)");
   OperationSpec spec;
-  spec.kind = nb::cast<std::string>(given[0]);
-  spec.name = nb::cast<std::string>(given[1]);
-  spec.inputs = nb::cast<std::vector<int32_t>>(given[2]);
-  spec.numbers = nb::cast<std::map<std::string, double>>(given[3]);
-  spec.format = nb::cast<std::string>(given[4]);
+  spec.kind = member<std::string>(given[0], "the kind of an operation must be text");
+  spec.name = member<std::string>(given[1], "the name of an operation must be text");
+  spec.inputs = member<std::vector<int32_t>>(given[2], "what an operation reads must be numbers of values");
+  spec.numbers =
+      member<std::map<std::string, double>>(given[3], "the settings of an operation must be numbers by name");
+  spec.format = member<std::string>(given[4], "the format of weights must be text");
   if (!given[5].is_none()) {
     const auto places = array_of<Vector<int64_t>>(given[5], "the places of a layer must be an array of int64, or None");
     spec.places = places.data();
     spec.connections = places.shape(0);
     alive.push_back(nb::cast(places));
   }
+  REQUIRE(given[5].is_none() || !given[6].is_none(), "places and values must have one length");
   if (!given[6].is_none()) {
     const auto values = array_of<Vector<float>>(given[6], "the values of a layer must be an array of float32");
     REQUIRE(given[5].is_none() || spec.connections == values.shape(0), "places and values must have one length");
@@ -61,7 +70,8 @@ void bind_networks(nb::module_& m) {
           [](Network* self, int32_t n_in, const nb::list& operations, bool trainable) {
             std::vector<OperationSpec> specs;
             std::vector<nb::object> alive;
-            for (const nb::handle& each : operations) specs.push_back(spec_of(nb::cast<nb::tuple>(each), alive));
+            for (const nb::handle& each : operations)
+              specs.push_back(spec_of(member<nb::tuple>(each, "an operation must be a tuple"), alive));
             new (self) Network(n_in, std::move(specs), trainable);
           },
           "n_in"_a, "operations"_a, "trainable"_a = true)
