@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import narrowed, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.session import run_session
-from rewirl.options.option import SweepError
 
 RESULTS = Path(__file__).parents[1] / "results"
 

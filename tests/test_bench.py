@@ -43,10 +43,10 @@ def layers(batch_size: int, **others: Any) -> kernels.Kernels:
 def test_kernels_ask_the_layer_for_what_they_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
     monkeypatch.setattr(nn.Ensemble, "forward", lambda self, x: calls.append(("forward", self.networks[0].connections)))
+    monkeypatch.setattr(nn.Ensemble, "input_gradients", lambda self, x, gradients: calls.append("input gradients"))
     monkeypatch.setattr(
         nn.Ensemble, "backward", lambda self, x, gradients, inputs_from=None: calls.append(("backward", inputs_from))
     )
-    monkeypatch.setattr(nn.Ensemble, "input_gradients", lambda self, x, gradients: calls.append("input gradients"))
     timed = layers(20, dense=False)
     assert list(timed.tasks) == [f"{kernel} {density}" for density in ("1", "0.25") for kernel in kernels.KERNELS]
     expected = {
@@ -132,7 +132,7 @@ def test_bench_kernels(rewirl: Any, tmp_path: Path) -> None:
 def test_every_native_call_is_timed_and_nothing_else() -> None:
     imported_by_name = sys.modules["rewirl.nn.tiles"].__dict__
     imported_by_name["a_name_of_its_own"] = _core.empty_tiles
-    network = nn.initialised(4, nn.mlp([4, 3]), {}, np.random.default_rng(0))
+    network = nn.initialised(4, [nn.Linear("output", n_out=3)], {"output": None}, np.random.default_rng(0))
     before = {name: getattr(_core, name) for name in dir(_core)}
     try:
         with phases.native_calls_timed() as seconds:

@@ -38,25 +38,24 @@ def resolve(request: Mapping[str, Any]) -> Settings:
     Raises:
         ValueError: an option is unknown, or its value impossible; or values do not go together.
     """
-    asked = dict(request)
-    name = exactly(str | None, asked.pop("preset", None), "preset")
+    requested = dict(request)
+    name = exactly(str | None, requested.pop("preset", None), "preset")
     preset: Mapping[str, Any] = {}
     if name is not None:
-        said = lookup.preset(name)
-        for axis, value in (("agent", said.agent), ("env", said.env)):
-            if asked.setdefault(axis, value) != value:
-                raise ValueError(f"preset {name} is for {axis} {value}, not {asked[axis]}; leave one out")
-        preset = said.options
-    agent = exactly(str, asked.setdefault("agent", TrainConfig.agent), "agent")
-    env = exactly(str, asked.setdefault("env", TrainConfig.env), "env")
+        named = lookup.preset(name)
+        for axis, value in (("agent", named.agent), ("env", named.env)):
+            if requested.setdefault(axis, value) != value:
+                raise ValueError(f"preset {name} is for {axis} {value}, not {requested[axis]}; leave one out")
+        preset = named.options
+    agent = exactly(str, requested.setdefault("agent", TrainConfig.agent), "agent")
+    env = exactly(str, requested.setdefault("env", TrainConfig.env), "env")
     known, entry = options(agent), agent_entry(agent)
     values = {field.name: getattr(entry.topology, field.name) for field in dataclasses.fields(entry.topology)}
-    for layer in (lookup.defaults(agent, env), preset, asked):
-        checked = {}
-        for option, value in layer.items():
-            if option not in known:
-                raise unknown_option(agent, option, known)
-            checked[option] = known[option].value(value)
+    for layer in (lookup.defaults(agent, env), preset, requested):
+        unknown = next((option for option in layer if option not in known), None)
+        if unknown is not None:
+            raise unknown_option(agent, unknown, known)
+        checked = {option: known[option].value(value) for option, value in layer.items()}
         _make_room(values, checked)
         values |= checked
     of = {part: {n: v for n, v in values.items() if known[n].part == part} for part in ("run", "agent", "topology")}
@@ -104,17 +103,17 @@ def differing(config: TrainConfig, agent_config: AgentConfig) -> dict[str, Any]:
     }
 
 
-def _make_room(values: dict[str, Any], asked: Mapping[str, Any]) -> None:
+def _make_room(values: dict[str, Any], requested: Mapping[str, Any]) -> None:
     """Take out of the values so far what is said in another way now.
 
     Raises:
         ValueError: two options say how many connections there are, or one spreads what is not asked for.
     """
-    ways = [name for name in AMOUNTS if asked.get(name) is not None]
+    ways = [name for name in AMOUNTS if requested.get(name) is not None]
     if len(ways) > 1:
         raise ValueError(f"{' and '.join(ways)} both say how many connections there are; give one of them")
     if (
-        asked.get("distribution", values["distribution"]) != values["distribution"]
+        requested.get("distribution", values["distribution"]) != values["distribution"]
         and not ways
         and (values["lambdas"], values["layer_sparsities"]) != (None, None)
     ):
