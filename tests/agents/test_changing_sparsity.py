@@ -205,7 +205,7 @@ def test_a_saved_topology_that_breaks_its_structure_is_refused(structure):
         with pytest.raises(
             ValueError, match=f"the saved {name}: layer {layer} does not have the structure {structure}"
         ):
-            agent.load_state({**arrays, array: moved}, values)
+            agent.load_state({**arrays, f"{name}.{layer}.places": moved}, values)
     agent.load_state(arrays, values)
 
 
