@@ -77,7 +77,7 @@ def test_critics(problem):
     next_inputs = np.hstack([next_states, np.clip(smoothed, -1, 1)])
     values = [run(parameters(networks[f"target_critic{i}"]), next_inputs) for i in (1, 2)]
     y = rewards + config.gamma * (1 - terminated) * np.minimum(*values)
-    for number, name in enumerate(("critic1", "critic2")):
+    for name in ("critic1", "critic2"):
         own = parameters(networks[name])
         finite_differences(agent, name, own, lambda own=own: ((run(own, np.hstack([states, actions])) - y) ** 2).mean())
 
