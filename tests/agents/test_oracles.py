@@ -84,6 +84,7 @@ def test_an_update_has_the_losses_and_gradients_of_autograd(kind, shape, sparsit
     assert told["policy_value"] == pytest.approx(oracle.policy_value, rel=2e-6 if kind == "td3" else 3e-6)
     if kind == "sac":
         assert told["entropy"] == pytest.approx(oracle.entropy, rel=3e-6)
+    networks = agent.networks()
     for name, layers in oracle.gradients.items():
         tolerance = 2e-6 if name != "actor" else 1e-5  # the actor's follow a step of Adam on the critic
         for layer, (weights, bias) in zip(networks[name].layers, layers, strict=True):
