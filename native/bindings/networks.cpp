@@ -88,6 +88,7 @@ void bind_networks(nb::module_& m) {
       .def(
           "learnables",
           [](const Network& s) {
+            const auto lock = s.look();
             std::vector<std::pair<std::string, std::string>> names;
             for (const auto& operation : s.operations())
               for (const Learnable* l : operation->learnables()) names.emplace_back(operation->name, l->name);
@@ -97,6 +98,7 @@ void bind_networks(nb::module_& m) {
       .def(
           "statistics",
           [](const Network& s) {
+            const auto lock = s.look();
             std::vector<std::pair<std::string, std::string>> names;
             for (const auto& operation : s.operations())
               for (const Learnable* l : operation->statistics()) names.emplace_back(operation->name, l->name);
@@ -106,18 +108,30 @@ void bind_networks(nb::module_& m) {
       .def(
           "format",
           [](const Network& s, const std::string& o) {
+            const auto lock = s.look();
             return std::string(s.linear(s.index_of(o)).weights()->format());
           },
           "operation"_a)
       .def(
-          "dense", [](const Network& s, const std::string& o) { return s.linear(s.index_of(o)).weights()->dense(); },
+          "dense",
+          [](const Network& s, const std::string& o) {
+            const auto lock = s.look();
+            return s.linear(s.index_of(o)).weights()->dense();
+          },
           "operation"_a)
       .def(
           "connections",
-          [](const Network& s, const std::string& o) { return s.linear(s.index_of(o)).weights()->connections(); },
+          [](const Network& s, const std::string& o) {
+            const auto lock = s.look();
+            return s.linear(s.index_of(o)).weights()->connections();
+          },
           "operation"_a)
       .def(
-          "version", [](const Network& s, const std::string& o) { return s.linear(s.index_of(o)).version(); },
+          "version",
+          [](const Network& s, const std::string& o) {
+            const auto lock = s.look();
+            return s.linear(s.index_of(o)).version();
+          },
           "operation"_a, "Counts the topologies of a linear operation.")
       .def(
           "places",
@@ -129,6 +143,7 @@ void bind_networks(nb::module_& m) {
       .def(
           "born",
           [](const Network& s, const std::string& o) {
+            const auto lock = s.look();
             const Buffer<uint32_t>& born = s.linear(s.index_of(o)).weights()->born;
             return view(born, {born.size()});
           },
@@ -136,6 +151,7 @@ void bind_networks(nb::module_& m) {
       .def(
           "values",
           [](const Network& s, const std::string& o, const std::string& array) {
+            const auto lock = s.look();
             return read_only(s.array(s.index_of(o), array).values);
           },
           "operation"_a, "array"_a)
@@ -143,6 +159,7 @@ void bind_networks(nb::module_& m) {
           "writable_values",
           [](const Network& s, const std::string& o, const std::string& array) {
             const size_t index = s.index_of(o);
+            const auto lock = s.look();
             const Learnable& found = s.array(index, array);
             REQUIRE(&found != s.operations()[index]->weights(), "weights are written by set_values");
             return view(found.values, {found.values.size()});
@@ -151,6 +168,7 @@ void bind_networks(nb::module_& m) {
       .def(
           "first_moment",
           [](const Network& s, const std::string& o, const std::string& array) {
+            const auto lock = s.look();
             const Buffer<float>& m1 = s.array(s.index_of(o), array).m;
             return view(m1, {m1.size()});
           },
@@ -158,6 +176,7 @@ void bind_networks(nb::module_& m) {
       .def(
           "second_moment",
           [](const Network& s, const std::string& o, const std::string& array) {
+            const auto lock = s.look();
             const Buffer<float>& m2 = s.array(s.index_of(o), array).v;
             return view(m2, {m2.size()});
           },
@@ -176,6 +195,7 @@ void bind_networks(nb::module_& m) {
           [](Network& s, const std::string& o, const std::string& array,
              const nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>& memory) {
             const size_t index = s.index_of(o);
+            REQUIRE(!s.followed, "a target that follows a network keeps its values in memory of its own");
             require_memory(s.array(index, array), memory.shape(0));
             require_aligned(memory);
             // The array lives as long as the core may use it, and goes with the interpreter's lock.
