@@ -182,7 +182,7 @@ def test_dense_agents_are_timed_once_and_sparse_ones_at_every_sparsity() -> None
 def test_the_update_tables_by_hand() -> None:
     one = {"name": "td3", "sparsity": None, "threads": 1, "connections": 2000,
            "rates": {"update": [100.0, 200.0], "explore": [7.0, 7.0]},
-           "phases": {"forward": 5e-3, "Mlp.output": 1e-5, phases.REST: 1e-3}}  # fmt: skip
+           "phases": {"forward": 5e-3, "Network.act": 1e-5, phases.REST: 1e-3}}  # fmt: skip
     other = {"name": "ds-td3", "sparsity": 0.9, "threads": 1, "connections": 200,
              "rates": {"update": [400.0, 800.0], "explore": [9.0, 9.0]},
              "phases": {"forward": 1e-3, "update_targets": 2e-3, phases.REST: 5e-4}}  # fmt: skip

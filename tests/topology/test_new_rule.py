@@ -9,12 +9,14 @@ import pytest
 
 from rewirl import topology
 from rewirl.agents.adaptation import Adaptation, sparse_network
+from rewirl.nn import mlp
 from rewirl.topology import RULES, LayerState, TopologyConfig, make_rule, random_indices, rewire
 from rewirl.topology.structure import structure_of
 
 RULE = """
 import numpy as np
 
+from rewirl.nn import mlp
 from rewirl.topology import Rule
 
 
@@ -66,7 +68,7 @@ def test_it_rewires_a_layer_and_keeps_structure_and_number(name):
 
 def test_it_rewires_a_network_at_the_events_of_its_schedule(name):
     config = TopologyConfig(rule=name, sparsity=0.5, adapt_every=10, adapt_fraction=0.2)
-    network = sparse_network([8, 16, 16, 2], config, 0, "actor")
+    network = sparse_network(8, mlp([8, 16, 16, 2]), config, 0, "actor")
     adaptation = Adaptation(config, 0)
     assert [update for update in range(1, 25) if adaptation.due(update)] == [10, 20]
     before = [layer.connections for layer in network.layers]
@@ -95,6 +97,7 @@ def test_a_rule_written_for_version_0_1_still_works(tmp_path, monkeypatch):
     (tmp_path / "old_rules.py").write_text(
         """
 import numpy as np
+from rewirl.nn import mlp
 from rewirl.topology import Rule, random_empty_places
 
 

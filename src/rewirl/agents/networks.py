@@ -140,9 +140,10 @@ class Networks:
         result = {"rewired": float(self._adaptation.rewired)}
         if self._config.redo_every:
             result["recycled"] = float(self._recycled)
+        samples = int(np.count_nonzero(weights))
         for names, x in inputs.items():
             ensemble = self.ensemble(*names)
-            ensemble.forward(x)
+            ensemble.forward(x, samples)
             for number, name in enumerate(names):
                 result[f"{name}_dormant"] = dormant_share(ensemble, number, weights, DORMANT)
         return result
