@@ -100,6 +100,9 @@ void bind_networks(nb::module_& m) {
           },
           "operation"_a)
       .def(
+          "height", [](const Network& s, const std::string& o) { return s.linear(s.index_of(o)).weights()->height(); },
+          "operation"_a, "Outputs of a block, where connections come and go in blocks; else 1.")
+      .def(
           "dense", [](const Network& s, const std::string& o) { return s.linear(s.index_of(o)).weights()->dense(); },
           "operation"_a)
       .def(

@@ -1,3 +1,1 @@
-"""The revision."""
-
 REVISION = None
