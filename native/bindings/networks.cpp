@@ -25,6 +25,7 @@ OperationSpec spec_of(const nb::tuple& given, std::vector<nb::object>& alive) {
     spec.connections = places.shape(0);
     alive.push_back(nb::cast(places));
   }
+  REQUIRE(given[5].is_none() || !given[6].is_none(), "places and values must have one length");
   if (!given[6].is_none()) {
     const auto values = array_of<Vector<float>>(given[6], "the values of a layer must be an array of float32");
     REQUIRE(given[5].is_none() || spec.connections == values.shape(0), "places and values must have one length");

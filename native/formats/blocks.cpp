@@ -14,6 +14,8 @@ namespace {
 class Blocks final : public Weights {
  public:
   explicit Blocks(const WeightsSpec& spec) : Weights(spec) {
+    if (spec.connections > 0 && !spec.places)
+      throw std::invalid_argument("weights with indices need the places of their connections");
     if (spec.connections >= (uint64_t{1} << 31))
       throw std::invalid_argument("a layer holds fewer than 2^31 connections");
     std::vector<uint32_t> order = sorted(spec);  // the position in the spec of the k-th value of the blocks

@@ -198,14 +198,15 @@ def test_a_saved_topology_that_breaks_its_structure_is_refused(structure):
     agent = make_agent("ds-td3", config, 7, 3, 0)
     arrays, values = agent.state()
     for name, layer in (("actor", 0), ("critic2", 1)):
-        places = arrays[f"{name}.{layer}.places"]
+        array = f"{name}.hidden{layer + 1}.places"
+        places = arrays[array]
         n_in = agent.networks()[name].sizes[layer]
         free = np.setdiff1d(np.arange(n_in), places[places < n_in])  # one connection of the last unit to the first
         moved = np.sort(np.append(places[:-1], free[0]))
         with pytest.raises(
             ValueError, match=f"the saved {name}: layer {layer} does not have the structure {structure}"
         ):
-            agent.load_state({**arrays, f"{name}.{layer}.places": moved}, values)
+            agent.load_state({**arrays, array: moved}, values)
     agent.load_state(arrays, values)
 
 
@@ -218,16 +219,16 @@ def test_snip_keeps_what_the_loss_is_most_sensitive_to():
     sensitivity = []
     rewire = critic.rewire
 
-    def watched(index, dropped, grown):
-        layer = critic.layers[index]
-        score = np.abs(layer.values * critic.dense_gradient(index, agent._batch.states_actions).reshape(-1))
+    def watched(name, dropped, grown):
+        gradient = agent._critics.dense_gradient(0, name, agent._batch.states_actions)
+        score = np.abs(critic.layer(name).values * gradient.reshape(-1))
         assert not len(grown) and score[dropped].max() <= np.delete(score, dropped).min()
-        sensitivity.append(index)
-        rewire(index, dropped, grown)
+        sensitivity.append(name)
+        rewire(name, dropped, grown)
 
     critic.rewire = watched
     agent.update(replay)
-    assert sensitivity == [0, 1]
+    assert sensitivity == ["hidden1", "hidden2"]
     kept = {name: topology_of(network) for name, network in agent.networks().items()}
     shapes = [layer.shape for layer in critic.layers]
     assert shares(critic) == pytest.approx(densities(TopologyConfig(sparsity=0.8), shapes), abs=0.02)
@@ -251,11 +252,13 @@ def test_snip_of_a_whole_network_keeps_the_most_sensitive_of_all_its_layers(kind
         network = agent.networks()[name]
         batch = agent._batch.states if name == "actor" else agent._batch.states_actions
 
-        def watched(index, dropped, grown, name=name, network=network, batch=batch, rewire=network.rewire):
-            score = np.abs(network.layers[index].values * network.dense_gradient(index, batch).reshape(-1))
+        def watched(layer, dropped, grown, name=name, network=network, batch=batch, rewire=network.rewire):
+            ensemble, number = agent._passes[name]
+            gradient = ensemble.dense_gradient(number, layer, batch)
+            score = np.abs(network.layer(layer).values * gradient.reshape(-1))
             kept.setdefault(name, []).append(np.delete(score, dropped))
             most_lost[name] = max(most_lost.get(name, 0.0), score[dropped].max(initial=0))
-            rewire(index, dropped, grown)
+            rewire(layer, dropped, grown)
 
         network.rewire = watched
     agent.update(replay)

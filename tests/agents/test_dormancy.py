@@ -9,7 +9,7 @@ from test_td3 import make
 
 from rewirl.agents import TD3Config
 from rewirl.agents.dormancy import dormant_share, recycle, scores
-from rewirl.nn import Group, Pool, SparseMLP, mean_weights, pack
+from rewirl.nn import Ensemble, Pool, mean_weights, mlp_network, pack
 
 X = np.float32([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 
@@ -18,25 +18,26 @@ def by_hand():
     """Two inputs, four hidden units, one output; unit 2 is never active, unit 3 hardly."""
     weights = np.float32([[1, 1], [2, 0], [-1, -1], [0.03, 0]])
     biases = [np.zeros(4, np.float32), np.zeros(1, np.float32)]
-    network = SparseMLP([2, 4, 1], [None, None], [weights.reshape(-1), np.ones(4, np.float32)], biases)
-    Group([network], Pool(1)).compute(pack(X))
-    return network, mean_weights(3)
+    network = mlp_network([2, 4, 1], [None, None], [weights.reshape(-1), np.ones(4, np.float32)], biases)
+    ensemble = Ensemble([network], Pool(1))
+    ensemble.forward(pack(X))
+    return ensemble, mean_weights(3)
 
 
 def test_scores_are_activations_relative_to_their_layer():
-    network, weights = by_hand()
+    ensemble, weights = by_hand()
     activity = np.array([4 / 3, 4 / 3, 0, 0.02])
-    (found,) = scores(network, weights)
+    (found,) = scores(ensemble, 0, weights)
     assert found == pytest.approx(activity / activity.mean(), rel=1e-6)
-    assert dormant_share(network, weights, 0.0) == 0.25
-    assert dormant_share(network, weights, 0.1) == 0.5
+    assert dormant_share(ensemble, 0, weights, 0.0) == 0.25
+    assert dormant_share(ensemble, 0, weights, 0.1) == 0.5
 
 
 def test_a_silent_layer_is_all_dormant():
-    network, weights = by_hand()
-    network.layers[0].set_values(np.full(8, -1, np.float32))
-    Group([network], Pool(1)).compute(pack(X))
-    assert dormant_share(network, weights, 0.0) == 1.0
+    ensemble, weights = by_hand()
+    ensemble.networks[0].layers[0].set_values(np.full(8, -1, np.float32))
+    ensemble.forward(pack(X))
+    assert dormant_share(ensemble, 0, weights, 0.0) == 1.0
 
 
 def trained(sparsity=0.5):
@@ -55,12 +56,13 @@ def snapshot(network):
 @pytest.mark.parametrize("sparsity", [0.0, 0.5])
 def test_only_what_goes_into_or_out_of_dormant_units_begins_anew(sparsity):
     network, batch = trained(sparsity)
-    Group([network], Pool(1)).compute(batch.states_actions)
-    found = scores(network, batch.weights)
+    ensemble = Ensemble([network], Pool(1))
+    ensemble.forward(batch.states_actions)
+    found = scores(ensemble, 0, batch.weights)
     threshold = float(np.quantile(np.concatenate(found), 0.2))
     dormant = [score <= threshold for score in found]
     before, places = snapshot(network), [layer.places() for layer in network.layers]
-    assert recycle(network, batch.weights, threshold, "fan-in", np.random.default_rng(0)) == sum(
+    assert recycle(ensemble, 0, batch.weights, threshold, "fan-in", np.random.default_rng(0)) == sum(
         d.sum() for d in dormant
     )
     for index, layer in enumerate(network.layers):
@@ -85,12 +87,12 @@ def test_only_what_goes_into_or_out_of_dormant_units_begins_anew(sparsity):
 
 
 def test_a_threshold_of_zero_leaves_the_outputs_what_they_are():
-    network, weights = by_hand()
-    group, x = Group([network], Pool(1)), pack(X)
-    before = group.forward(x)[0].copy()
-    assert recycle(network, weights, 0.0, "xavier", np.random.default_rng(0)) == 1
-    assert np.array_equal(group.forward(x)[0], before)
-    assert recycle(network, weights, 0.0, "xavier", np.random.default_rng(0)) == 0  # the unit is awake
+    ensemble, weights = by_hand()
+    x = pack(X)
+    before = ensemble.forward(x)[0].copy()
+    assert recycle(ensemble, 0, weights, 0.0, "xavier", np.random.default_rng(0)) == 1
+    assert np.array_equal(ensemble.forward(x)[0], before)
+    assert recycle(ensemble, 0, weights, 0.0, "xavier", np.random.default_rng(0)) == 0  # the unit is awake
 
 
 @pytest.mark.parametrize("at", [0, 5, 12])

@@ -8,7 +8,7 @@ from experience import bits, random_replay, through_a_file
 from test_td3 import make
 
 from rewirl.agents import SACConfig, TD3Config, make_agent
-from rewirl.nn import SparseMLP, unpack
+from rewirl.nn import Network, unpack
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 
@@ -93,9 +93,9 @@ def test_targets_of_windows_are_those_of_a_trajectory_written_out(kind, steps):
     if kind != "td3":
         sample = agent._samples.sample
 
-        def recorded(network, out, rng):
-            sample(network, out, rng)
-            mean, log_std = np.split(unpack(network.output, 40).astype(np.float64), 2, axis=1)
+        def recorded(raw, out, rng):
+            sample(raw, out, rng)
+            mean, log_std = np.split(unpack(raw, 40).astype(np.float64), 2, axis=1)
             actions = unpack(out, 40).astype(np.float64)
             before = np.arctanh(actions)
             density = -(((before - mean) / np.exp(log_std)) ** 2) / 2 - log_std - np.log(2 * np.pi) / 2
@@ -103,7 +103,7 @@ def test_targets_of_windows_are_those_of_a_trajectory_written_out(kind, steps):
 
         agent._samples.sample = recorded
     networks = {
-        name: SparseMLP.from_state(*network.state(), trainable=False) for name, network in agent.networks().items()
+        name: Network.from_state(*network.state(), trainable=False) for name, network in agent.networks().items()
     }
     agent.update(replay)
     expected = np.zeros(40)

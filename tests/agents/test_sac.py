@@ -11,7 +11,7 @@ from experience import ACTION, OBSERVATION, bits, observations, random_replay, t
 from scipy import integrate, stats
 
 from rewirl.agents import SACConfig, load_policy, make_agent
-from rewirl.nn import Group, Pool, SparseMLP, SquashedGaussian, empty_tiles, normal, pack, sample_one, unpack
+from rewirl.nn import Ensemble, Pool, SquashedGaussian, empty_tiles, mlp_network, normal, pack, sample_one, unpack
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 
@@ -38,15 +38,15 @@ def make(seed=0, threads=1, topology=None, **changes):
 def linear(mean, log_std):
     """A network whose outputs are the same whatever its input."""
     outputs = np.array([*mean, *log_std], dtype=np.float32)
-    return SparseMLP([1, len(outputs)], [None], [np.zeros(len(outputs), np.float32)], [outputs])
+    return mlp_network([1, len(outputs)], [None], [np.zeros(len(outputs), np.float32)], [outputs])
 
 
 def sampled(mean, log_std, batch, seed=3):
     network = linear(mean, log_std)
-    Group([network], Pool(1)).compute(empty_tiles(batch, 1))
+    (raw,) = Ensemble([network], Pool(1)).forward(empty_tiles(batch, 1))
     samples, out = SquashedGaussian(batch, len(mean)), empty_tiles(batch, len(mean))
-    samples.sample(network, out, np.random.default_rng(seed))
-    return network, samples, out
+    samples.sample(raw, out, np.random.default_rng(seed))
+    return raw, samples, out
 
 
 def test_samples_are_the_tanh_of_normal_numbers():
@@ -93,9 +93,9 @@ def test_the_standard_deviation_is_bounded_and_has_no_gradient_beyond(given, cou
     _, held, within = sampled([0.2], [counts_as], 20)
     assert np.array_equal(beyond, within)
     assert np.array_equal(free.log_probability, held.log_probability)
-    network, samples, out = sampled([0.2], [given], 20)
+    raw, samples, out = sampled([0.2], [given], 20)
     ones = pack(np.ones((20, 1), np.float32))
-    gradient = unpack(samples.gradient(network, out, ones, ones), 20)
+    gradient = unpack(samples.gradient(raw, out, ones, ones), 20)
     assert gradient[:, 0].any() and not gradient[:, 1].any()
 
 
@@ -109,17 +109,16 @@ def test_one_sample_is_drawn_as_many_are():
 
 
 def test_wrong_shapes_are_refused():
-    network, samples, out = sampled([0.0, 0.0], [0.0, 0.0], 20)
-    with pytest.raises(ValueError, match="features"):
-        samples.sample(network, empty_tiles(20, 3), np.random.default_rng(0))
-    with pytest.raises(ValueError, match="last forward"):
-        samples.sample(network, empty_tiles(60, 2), np.random.default_rng(0))
-    odd = SparseMLP([1, 3], [None], [np.zeros(3, np.float32)], [np.zeros(3, np.float32)])
-    Group([odd], Pool(1)).compute(empty_tiles(20, 1))
+    raw, samples, out = sampled([0.0, 0.0], [0.0, 0.0], 20)
+    for other in (empty_tiles(20, 3), empty_tiles(60, 2)):
+        with pytest.raises(ValueError, match="half the features"):
+            samples.sample(raw, other, np.random.default_rng(0))
+    odd = mlp_network([1, 3], [None], [np.zeros(3, np.float32)], [np.zeros(3, np.float32)])
+    (raw_of_odd,) = Ensemble([odd], Pool(1)).forward(empty_tiles(20, 1))
     with pytest.raises(ValueError, match="even number of outputs"):
-        samples.sample(odd, out, np.random.default_rng(0))
+        samples.sample(raw_of_odd, out, np.random.default_rng(0))
     with pytest.raises(ValueError, match="the gradient of the logarithm"):
-        samples.gradient(network, out, out, empty_tiles(20, 2))
+        samples.gradient(raw, out, out, empty_tiles(20, 2))
 
 
 # Acting

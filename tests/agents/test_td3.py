@@ -88,10 +88,10 @@ def test_without_adaptation_topologies_stay(settings):
 def test_targets_move_only_with_the_actor():
     agent, replay = make(policy_delay=3), random_replay()
     for update in range(1, 10):
-        before = {name: network.state()[0]["0.values"] for name, network in agent.networks().items()}
+        before = {name: network.state()[0]["hidden1.values"] for name, network in agent.networks().items()}
         agent.update(replay)
         moved = {
-            name: not np.array_equal(network.state()[0]["0.values"], before[name])
+            name: not np.array_equal(network.state()[0]["hidden1.values"], before[name])
             for name, network in agent.networks().items()
         }
         assert moved["critic1"] and moved["critic2"]
@@ -265,16 +265,19 @@ def value(*path, to):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (without("actor.0.values"), r"the saved actor: the array 0\.values of a network is missing"),
-        (without("target_critic2.2.bias"), r"the saved target_critic2: the array 2\.bias of a network is missing"),
-        (without("critic1.1.v"), r"the saved critic1: the array 1\.v"),
-        (first("critic2.1.values", np.nan), r"the saved critic2: the array 1\.values .* not finite"),
-        (first("target_actor.0.bias", np.inf), r"the saved target_actor: the array 0\.bias .* not finite"),
-        (first("actor.1.places", -5), r"the saved actor: place -5 is outside"),
+        (without("actor.hidden1.values"), r"the saved actor: the array hidden1\.values of a network is missing"),
+        (
+            without("target_critic2.output.bias"),
+            r"the saved target_critic2: the array output\.bias of a network is missing",
+        ),
+        (without("critic1.hidden2.v"), r"the saved critic1: the array hidden2\.v"),
+        (first("critic2.hidden2.values", np.nan), r"the saved critic2: the array hidden2\.values .* not finite"),
+        (first("target_actor.hidden1.bias", np.inf), r"the saved target_actor: the array hidden1\.bias .* not finite"),
+        (first("actor.hidden2.places", -5), r"the saved actor: place -5 is outside"),
         (value("networks", "actor", "sizes", to=[7, 40, 30, 4]), "the saved actor has the sizes"),
         (value("networks", "critic1", "sizes", to=None), "the saved critic1 has the sizes None"),
         (value("networks", "critic1", "steps", to=-1), "the saved critic1: the step count"),
-        (value("networks", "target_actor", "behind", to=[1]), "the saved target_actor: behind"),
+        (value("networks", "target_actor", "stale", to=[1]), "the saved target_actor: stale"),
         (value("networks", "actor", to=[]), "the saved actor"),
         (value("networks", to=[]), "the saved actor"),
         (value("updates", to=-1), "the saved number of updates is -1"),

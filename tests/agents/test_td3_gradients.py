@@ -52,13 +52,13 @@ def problem():
     return agent, batch, reference.unpack(noise, BATCH)
 
 
-def finite_differences(network, found, loss):
+def finite_differences(ensemble, number, found, loss):
     """Compare a network's gradients with differences of a loss, at every connection and bias."""
     weights, biases = found
-    for layer, w, b in zip(network.layers, weights, biases, strict=True):
+    for layer, w, b in zip(ensemble.networks[number].layers, weights, biases, strict=True):
         for parameter, gradient, places in (
-            (w, layer.gradient, layer.places()),
-            (b, layer.bias_gradient, range(len(b))),
+            (w, ensemble.gradient(number, f"{layer.name}.values"), layer.places()),
+            (b, ensemble.gradient(number, f"{layer.name}.bias"), range(len(b))),
         ):
             flat = parameter.reshape(-1)
             for place, value in zip(places, gradient, strict=True):
@@ -80,10 +80,10 @@ def test_critics(problem):
     next_inputs = np.hstack([next_states, np.clip(smoothed, -1, 1)])
     values = [run(parameters(networks[f"target_critic{i}"]), next_inputs) for i in (1, 2)]
     y = rewards + config.gamma * (1 - terminated) * np.minimum(*values)
-    for name in ("critic1", "critic2"):
+    for number, name in enumerate(("critic1", "critic2")):
         own = parameters(networks[name])
         finite_differences(
-            networks[name], own, lambda own=own: ((run(own, np.hstack([states, actions])) - y) ** 2).mean()
+            agent._critics, number, own, lambda own=own: ((run(own, np.hstack([states, actions])) - y) ** 2).mean()
         )
 
 
@@ -94,4 +94,4 @@ def test_actor(problem):
     def loss():
         return -run(critic, np.hstack([states, np.tanh(run(own, states))])).mean()
 
-    finite_differences(agent.networks()["actor"], own, loss)
+    finite_differences(agent._actors, 0, own, loss)

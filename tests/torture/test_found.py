@@ -15,7 +15,6 @@ from rewirl.experiments.run_data import read_run
 from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.options import SweepError
 from rewirl.experiments.sweep.plan import plan
-from rewirl.nn import empty_tiles
 from rewirl.topology import TopologyConfig
 from rewirl.training import run, strict_json
 from rewirl.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
@@ -165,7 +164,7 @@ def test_weights_that_are_not_finite_at_a_rewiring_are_divergence():
     network = sparse_network([4, 3, 1], TopologyConfig(), 0, "actor")
     network.layers[0].set_values(np.full(network.layers[0].connections, np.nan, np.float32))
     with pytest.raises(FloatingPointError, match="weights that are not finite"):
-        Adaptation(TopologyConfig(), 0).adapt("actor", network, 1000, empty_tiles(1, 4))
+        Adaptation(TopologyConfig(), 0).adapt("actor", network, 1000, lambda layer: np.zeros(0, np.float32))
 
 
 def test_a_topology_without_layers_is_refused(tmp_path, finished):
