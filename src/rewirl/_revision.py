@@ -1,1 +1,3 @@
+"""The revision."""
+
 REVISION = None
