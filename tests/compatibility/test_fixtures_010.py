@@ -63,6 +63,9 @@ def still_there(before: Any, now: Any, where: str = "") -> list[str]:
         return missing + [
             p for key in before if key in now for p in still_there(before[key], now[key], f"{where}.{key}")
         ]
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        return [p for index, (one, other) in pairs for p in still_there(one, other, f"{where}[{index}]")]
     return [] if before == now and type(before) is type(now) else [f"{where} was {before}, is {now}"]
 
 
