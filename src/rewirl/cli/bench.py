@@ -11,6 +11,7 @@ from rewirl.cli.errors import UsageError, failed, usage_errors
 from rewirl.cli.parse import parse
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.hints import did_you_mean
+from rewirl.printing import result as show
 
 _ABOUT = """{about}
 
@@ -33,7 +34,7 @@ def bench(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         width = max(map(len, BENCHMARKS))
         lines = [f"  {name:<{width}}  {text}" for name, (_, text) in BENCHMARKS.items()]
-        print(_ABOUT.format(about=COMMANDS["bench"].summary, benchmarks="\n".join(lines)))
+        show(_ABOUT.format(about=COMMANDS["bench"].summary, benchmarks="\n".join(lines)))
         return 0
     name, *rest = arguments
     if name not in BENCHMARKS:
@@ -53,7 +54,7 @@ def bench(arguments: list[str]) -> int:
             result = module.run(options.benchmark)
     except FaultyEnvironmentError as error:
         return failed(error)
-    print(module.markdown(result))
+    show(module.markdown(result))
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0

@@ -6,6 +6,8 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+from rewirl.printing import say
+
 
 class UsageError(Exception):
     """What was asked for cannot be done; the message says why and what to do instead."""
@@ -36,7 +38,7 @@ def unprintable_output_ignored() -> Iterator[None]:
         try:
             if sys.stdout is not None:
                 sys.stdout.flush()
-        except OSError:
+        except (OSError, ValueError, AttributeError):
             sys.stdout = None  # or Python would try again, and exit with a code of its own
 
 
@@ -50,7 +52,7 @@ def failed(problem: object, more: str = "") -> int:
     Returns:
         The exit code, 1.
     """
-    print(f"rewirl: {problem}" + (f"\n{more}" if more else ""), file=sys.stderr)
+    say(f"rewirl: {problem}", *([more] if more else []))
     return 1
 
 

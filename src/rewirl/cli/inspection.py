@@ -13,6 +13,7 @@ from rewirl.agents.agent import Agent
 from rewirl.cli.errors import usage_errors
 from rewirl.cli.parse import parse, parse_run
 from rewirl.options.train import TrainConfig
+from rewirl.printing import result
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.training.progress import Silent
 from rewirl.training.resume import at_latest_checkpoint
@@ -50,7 +51,7 @@ def print_description(make: Callable[[], Run], as_json: bool) -> None:
         run = make()
     with run:
         description = {"env": run.source.name, **describe(run.agent, run.total)}
-    print(json.dumps(description) if as_json else table(description))
+    result(json.dumps(description) if as_json else table(description))
 
 
 def without_evaluation(config: TrainConfig) -> TrainConfig:

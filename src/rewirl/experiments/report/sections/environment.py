@@ -45,7 +45,7 @@ def _curves(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[
     seconds = max(float(run.seconds[-1]) for item in groups for run in item.runs)
     axes: list[tuple[str, str, Callable[[RunData], NDArray[Any]], float, str]] = [
         ("Return against steps", *unit_of("environment steps", steps, lambda run: run.steps, STEPS), ""),
-        ("Return against arithmetic", "training FLOPs (10$^{12}$)", lambda run: run.flops, 1e12, ""),
+        ("Return against arithmetic", "training FLOPs (10¹²)", lambda run: run.flops, 1e12, ""),
         (
             "Return against time",
             *unit_of("wall-clock time", seconds, lambda run: run.seconds, TIMES),
