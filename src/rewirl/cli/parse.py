@@ -14,11 +14,12 @@ import tyro
 
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.errors import UsageError, usage_errors
+from rewirl.exact import alternatives
 from rewirl.hints import did_you_mean
 from rewirl.options.option import Option, all_options, options
 from rewirl.options.resolve import Settings, resolve
 from rewirl.printing import text_only
-from rewirl.storage.values import alternatives, from_text
+from rewirl.storage.values import from_text
 
 Field = tuple[Any, Any, str]
 """Type, default and help of an option. Without a default (dataclasses.MISSING) it is given by its place."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.exact import make_exact
+
 UNSTRUCTURED, CONSTANT_FAN_IN = "unstructured", "constant-fan-in"
 
 
@@ -25,7 +27,8 @@ class StructureConfig:
     connections worth keeping or growing. 0 ablates none. Typical: 0 or 0.3."""
 
     def __post_init__(self) -> None:
-        """Check each option, and that ablation has the structure it needs."""
+        """Turn each value into its type exactly; check each option, and that ablation has the structure it needs."""
+        make_exact(self, StructureConfig)
         Structure.from_name(self.structure)
         if not 0 <= self.ablate_below <= 1:
             raise ValueError(f"ablate_below must be between 0 (no ablation) and 1, got {self.ablate_below}")
