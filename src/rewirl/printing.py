@@ -8,6 +8,7 @@ a run: messages that cannot be shown are left out, results that cannot be are an
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import shlex
 import sys
@@ -74,6 +75,25 @@ def quoted_path(path: object) -> str:
     """Return a path for a command to copy; one that begins with a hyphen is no option."""
     text = str(path)
     return quoted(f"./{text}" if text.startswith("-") else text)
+
+
+def decimals(*values: float, least: int = 0, digits: int = 3) -> int:
+    """Return after how many decimals the largest of some numbers has its significant digits.
+
+    Args:
+        values: numbers that are shown beside each other; those that are not finite do not count.
+        least: decimals in any case.
+        digits: significant ones.
+    """
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    if largest == 0:
+        return least
+    return min(max(digits - 1 - math.floor(math.log10(largest)), least), 12)
+
+
+def number(value: float, *beside: float, least: int = 0) -> str:
+    """Return a number as people need it: of the digits that its size, and that of others beside it, gives it."""
+    return f"{value:,.{decimals(value, *beside, least=least)}f}"
 
 
 def say(text: object, *more: object) -> None:

@@ -10,7 +10,7 @@ from rewirl.cli.errors import UsageError, failed, unprintable_output_ignored, us
 from rewirl.cli.inspection import print_description, without_evaluation
 from rewirl.cli.parse import parse, parse_run
 from rewirl.environments.environment import FaultyEnvironmentError
-from rewirl.printing import quoted_path, result, visible
+from rewirl.printing import number, quoted_path, result, visible
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training import resume as resuming
 from rewirl.training import run as runs
@@ -96,7 +96,7 @@ def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path) -> 
                 f"rewirl resume {quoted_path(path)}"
             )
             return 128 + stop.signal
-        final = "" if outcome.evaluation is None else f", return {outcome.evaluation.mean:,.1f}"
+        final = "" if outcome.evaluation is None else f", return {number(outcome.evaluation.mean, least=1)}"
         command = f"rewirl watch {quoted_path(path)} --video out.mp4"
         progress.message(f"finished {outcome.step:,} steps{final}. See it act: {command}")
     return 0

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from rewirl.printing import is_terminal, message, say, show
+from rewirl.printing import is_terminal, message, number, say, show
 from rewirl.training.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class PlainLines(Timed):
         """See Progress."""
         self.mark(step)
         self.message(
-            f"step {step:,} of {self.total:,}: return {evaluation.mean:,.1f} +- {evaluation.std:,.1f}, "
+            f"step {step:,} of {self.total:,}: return {_return(evaluation)}, "
             f"density {density:.3f}, {self.speed_and_left()}"
         )
 
@@ -189,8 +189,8 @@ class LiveLine(Timed):
     def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
         """See Progress."""
         self.mark(step)
-        self._last = f"return {evaluation.mean:,.1f}  density {density:.3f}  "
-        self.message(f"step {step:>11,}  return {evaluation.mean:>10,.1f} +- {evaluation.std:,.1f}")
+        self._last = f"return {number(evaluation.mean, least=1)}  density {density:.3f}  "
+        self.message(f"step {step:>11,}  return {_return(evaluation, 10)}")
         self._draw()
 
     def message(self, text: str) -> None:
@@ -214,6 +214,11 @@ class LiveLine(Timed):
             line = f"{bar:░<20} {share:6.1%}  step {self.done:,}  {self._last}{self.speed_and_left()}"
             with contextlib.suppress(OSError, ValueError):
                 self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+
+def _return(evaluation: Evaluation, width: int = 0) -> str:
+    mean, deviation = evaluation.mean, evaluation.std
+    return f"{number(mean, least=1):>{width}} +- {number(deviation, mean, least=1)}"
 
 
 def for_this_terminal() -> Progress:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rewirl.experiments.sweep.schedule import OVER, Row, View
-from rewirl.printing import is_terminal, message, show
+from rewirl.printing import is_terminal, message, number, show
 from rewirl.training.progress import duration
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
     return (
         f"{row.pace.done:,}",
         f"{row.pace.total:,}",
-        "" if row.last_return is None else f"{row.last_return:,.1f}",
+        "" if row.last_return is None else number(row.last_return, least=1),
         f"{speed:,.0f}" if speed else "",
         duration((row.pace.total - row.pace.done) / speed) if speed else "",
     )
@@ -127,4 +127,4 @@ def for_this_terminal() -> View:
 
 
 def _result(row: Row) -> str:
-    return f", return {row.last_return:,.1f}" if row.state in OVER and row.last_return is not None else ""
+    return f", return {number(row.last_return, least=1)}" if row.state in OVER and row.last_return is not None else ""
