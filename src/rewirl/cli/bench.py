@@ -47,8 +47,9 @@ def bench(arguments: list[str]) -> int:
         benchmark=(module.Options, module.Options(), ""),
         json=(Path | None, None, "File for everything measured, every round included."),
     )
-    if options.json is not None and not options.json.parent.is_dir():
-        raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
+    with usage_errors():
+        if options.json is not None and not options.json.parent.is_dir():
+            raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
     try:
         with usage_errors():
             result = module.run(options.benchmark)

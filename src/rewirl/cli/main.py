@@ -7,11 +7,12 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
 from rewirl.cli.commands import COMMANDS, run
-from rewirl.cli.errors import UsageError, failed
+from rewirl.cli.errors import UsageError, failed, in_words
 from rewirl.hints import did_you_mean
 from rewirl.printing import OutputError, result, say, show, visible, without_colours
 
@@ -42,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(failed(error))
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            sys.exit(failed(in_words(error)))
         # The reader of our output went away, as `rewirl inspect | head` does; nobody is left to read a traceback.
         sys.stdout = None
         sys.exit(141)
@@ -59,6 +62,10 @@ def _run(arguments: list[str]) -> int:
 
         result(f"rewirl {__version__}")
         return 0
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UsageError("the working directory is gone or closed to you; cd to another one first") from error
     name, *rest = arguments
     if name not in COMMANDS:
         raise UsageError(f"no command {name!r}; {did_you_mean(name, COMMANDS)}")

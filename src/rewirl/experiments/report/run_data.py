@@ -80,13 +80,13 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[RunData], list[tuple[Path, st
     Raises:
         ValueError: a path does not exist.
     """
-    missing = [str(path) for path in paths if not path.is_dir()]
+    missing = [str(path) for path in paths if not _is_directory(path)]
     if missing:
         raise ValueError(f"no directory {', '.join(missing)}; give run directories, or directories that contain some")
     runs: dict[Path, RunData] = {}
     problems: dict[Path, str] = {}
     for path in paths:
-        for directory in _candidates(path):
+        for directory in _candidates(path, problems):
             key = directory.resolve()
             if key in runs or key in problems:
                 continue
@@ -229,9 +229,25 @@ def _text(value: Any) -> str:
     return value
 
 
-def _candidates(path: Path) -> Iterator[Path]:
-    """Yield the directories at and below a path that look like runs, by name; links are not followed."""
-    for directory, directories, files in os.walk(path):
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long, or a directory above that is closed
+        return False
+
+
+def _candidates(path: Path, problems: dict[Path, str]) -> Iterator[Path]:
+    """Yield the directories at and below a path that look like runs, by name; links are not followed.
+
+    Args:
+        path: where to look.
+        problems: what cannot be looked into is added, with the reason.
+    """
+
+    def closed(error: OSError) -> None:
+        problems[Path(os.fsdecode(error.filename))] = f"cannot be read: {error.strerror}"
+
+    for directory, directories, files in os.walk(path, onerror=closed):
         directories.sort()
         if "config.json" in files or "metrics.jsonl" in files:
             directories.clear()  # what is inside belongs to the run
