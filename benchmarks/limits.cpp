@@ -19,14 +19,16 @@ constexpr const char* kInstructionSet = "portable";
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <numeric>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "index.hpp"
 #include "kernels/cpu.hpp"
 #include "kernels/vec.hpp"
-#include "layer.hpp"
+#include "weights.hpp"
 
 using namespace rewirl;
 
@@ -99,7 +101,7 @@ Places evenly(int64_t width, double density, bool banded, std::mt19937& random) 
 
 struct Contestant {
   std::string name;
-  std::vector<Layer> layers;
+  std::vector<std::shared_ptr<Weights>> layers;
   std::vector<std::vector<double>> shares[3];  // by operation, round and measurement that counts
 };
 
@@ -109,7 +111,8 @@ Contestant contestant(const char* name, int32_t width, const std::vector<Places>
     const bool dense = places.empty();
     const std::vector<float> values(dense ? static_cast<size_t>(width) * static_cast<size_t>(width) : places.size(),
                                     1e-3f);
-    made.layers.emplace_back(width, width, dense ? nullptr : places.data(), values.size(), values.data(), true);
+    made.layers.push_back(make_weights(dense ? "dense" : "unstructured",
+                                       {width, width, places.data(), values.size(), values.data(), true}));
   }
   return made;
 }
@@ -119,7 +122,7 @@ void print(const std::vector<Contestant>& contestants) {
   std::printf("{\"kernels\": \"%s\", \"contestants\": [", kernels().name);
   for (const Contestant& c : contestants) {
     std::printf("%s\n {\"name\": \"%s\", \"connections\": %zu, \"shares\": {", &c == contestants.data() ? "" : ",",
-                c.name.c_str(), c.layers[0].connections());
+                c.name.c_str(), c.layers[0]->connections());
     for (int o = 0; o < 3; ++o) {
       std::printf("%s\"%s\": [", o ? ", " : "", operations[o]);
       bool first = true;
@@ -167,22 +170,24 @@ int main(int count, char** arguments) {
   const size_t samples = static_cast<size_t>(kLane) * static_cast<size_t>(vectors),
                n = static_cast<size_t>(width) * samples;
   Buffer<float> x(n), y(n), dx(n), scratch(n + static_cast<size_t>(kPanel) * samples);
+  const size_t square = static_cast<size_t>(width) * static_cast<size_t>(width);
+  Buffer<float> gradient(square), bias(static_cast<size_t>(width));
   for (size_t i = 0; i < n; ++i) x[i] = 1e-3f * static_cast<float>(i % 97);
 
   for (int round = 0; round < rounds; ++round)
     for (Contestant& c : contestants) {
       for (auto& shares : c.shares) shares.emplace_back();
-      for (Layer& layer : c.layers)
+      for (const auto& layer : c.layers)
         for (int o = 0; o < 3;
              ++o) {  // one after the other, as in training: what one has used may still be near for the next
           const double before = peak(), begin = now();
-          if (o == 0) layer.forward(x.data(), y.data(), vectors, true);
-          if (o == 1) layer.input_gradient(y.data(), dx.data(), vectors, 0, x.data());
-          if (o == 2) layer.connection_gradient(y.data(), x.data(), vectors, true, scratch.data());
+          if (o == 0) layer->forward(x.data(), y.data(), vectors, bias.data(), Epilogue::relu, {});
+          if (o == 1) layer->input_gradient(y.data(), dx.data(), vectors, 0, x.data(), {});
+          if (o == 2) layer->weight_gradient(y.data(), x.data(), gradient.data(), vectors, true, scratch.data(), {});
           const double seconds = now() - begin, after = peak();
           const double possible = (before + after) / 2 * seconds;
           if (std::fabs(after / before - 1.0) < kSteady)
-            c.shares[o].back().push_back(static_cast<double>(layer.connections() * samples) / possible);
+            c.shares[o].back().push_back(static_cast<double>(layer->connections() * samples) / possible);
         }
     }
   print(contestants);

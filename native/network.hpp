@@ -33,9 +33,7 @@ class Network {
   size_t index_of(const std::string& operation) const;  // throws where there is none
   Linear& linear(size_t operation) const;               // throws where it is not linear
   const Plan& plan() const { return plan_; }
-  bool needs_batch() const {
-    return plan_.stages.size() > 1;
-  }  // whether an operation has statistics of the whole batch
+  bool needs_batch() const { return plan_.needs_batch; }  // whether an operation has statistics of the whole batch
 
   // Of a batch whose first `samples` columns count.
   void forward(Workspace& w, const Batch& x, size_t samples, Pool* pool = nullptr) const;
@@ -76,9 +74,16 @@ class Network {
   }
   bool followed = false;  // by a TargetUpdate, which orders its weights as it needs them
 
-  // To look at it, or to change it, while others may use it.
-  std::shared_lock<std::shared_mutex> look() const { return std::shared_lock<std::shared_mutex>(mutex_); }
-  std::unique_lock<std::shared_mutex> change() { return std::unique_lock<std::shared_mutex>(mutex_); }
+  // To look at it, or to change it, while others may use it. Who changes it waits at the turnstile until all who look
+  // are through, and nobody else comes in meanwhile: threads that predict without a pause would starve one that learns.
+  std::shared_lock<std::shared_mutex> look() const {
+    const std::lock_guard<std::mutex> turn(turnstile_);
+    return std::shared_lock<std::shared_mutex>(mutex_);
+  }
+  std::unique_lock<std::shared_mutex> change() {
+    const std::lock_guard<std::mutex> turn(turnstile_);
+    return std::unique_lock<std::shared_mutex>(mutex_);
+  }
 
  private:
   using After = std::function<void(size_t operation, Part)>;
@@ -103,6 +108,7 @@ class Network {
   Plan plan_;
   AdamSteps optimiser_;
   mutable std::shared_mutex mutex_;
+  mutable std::mutex turnstile_;
 };
 
 // Calls work(Part) once per thread of the pool; for what takes only microseconds, once.

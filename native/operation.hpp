@@ -98,7 +98,7 @@ class Operation {
   virtual size_t multiplications() const { return 0; }  // for a sample; says how work is shared out
   virtual Epilogue epilogue() const {
     return Epilogue::none;
-  }                                                     // if weights before it can do all of it in their last step
+  }  // if weights before it can do all of it in their last step
   virtual Weights* weights() const { return nullptr; }  // of an operation that is linear
   virtual size_t kept_rows() const { return 0; }        // rows of a tile that forward() leaves for the gradients
   virtual size_t scratch_rows() const { return 0; }     // rows of a tile that parameter_gradient() needs

@@ -104,6 +104,7 @@ Plan::Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operatio
   whole = {{0, count, false}};
   for (size_t i = 0; i < count; ++i) {
     const bool batch = operations[i]->batch_statistics() > 0;
+    needs_batch = needs_batch || batch;
     if (batch || stages.empty() || stages.back().whole_batch)
       stages.push_back({i, i + 1, batch});
     else

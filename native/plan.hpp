@@ -39,6 +39,7 @@ struct Plan {
     bool whole_batch;
     size_t multiplications(const std::vector<std::unique_ptr<Operation>>& operations) const;  // of a sample
   };
+  bool needs_batch = false;   // whether there is any
   std::vector<Stage> stages;  // with the statistics of batches
   std::vector<Stage> whole;   // with running ones: one stage
 };

@@ -8,7 +8,7 @@
 
 namespace rewirl {
 
-// Moves a target network towards its online network, operation by operation (Sokar et al. 2022, Algorithm 3).
+// Moves a target network towards its online network, operation by operation (Sokar et al. 2022, Algorithm 1).
 class TargetUpdate {
  public:
   // stale[l]: the l-th linear operation of the online network has been rewired since the last update, so what the

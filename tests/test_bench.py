@@ -42,18 +42,18 @@ def layers(batch_size: int, **others: Any) -> kernels.Kernels:
 
 def test_kernels_ask_the_layer_for_what_they_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
-    monkeypatch.setattr(nn.Group, "forward", lambda self, x: calls.append(("forward", self.networks[0].connections)))
+    monkeypatch.setattr(nn.Ensemble, "forward", lambda self, x: calls.append(("forward", self.networks[0].connections)))
+    monkeypatch.setattr(nn.Ensemble, "input_gradients", lambda self, x, gradients: calls.append("input gradients"))
     monkeypatch.setattr(
-        nn.Group, "backward",
-        lambda self, x, gradients, parameters=True, inputs_from=-1: calls.append((parameters, inputs_from)),
-    )  # fmt: skip
+        nn.Ensemble, "backward", lambda self, x, gradients, inputs_from=None: calls.append(("backward", inputs_from))
+    )
     timed = layers(20, dense=False)
     assert list(timed.tasks) == [f"{kernel} {density}" for density in ("1", "0.25") for kernel in kernels.KERNELS]
     expected = {
         "forward": [("forward", 256)],
-        "input gradient": [(False, 0)],
-        "weight gradient": [(True, -1)],
-        "all three": [("forward", 256), (True, 0)],
+        "input gradient": ["input gradients"],
+        "weight gradient": [("backward", None)],
+        "all three": [("forward", 256), ("backward", 0)],
     }
     for kernel, wanted in expected.items():
         calls.clear()
@@ -93,7 +93,7 @@ def test_dense_products_multiply_matrices_of_the_layers_shape(
 
 def test_a_single_sample_is_acting(monkeypatch: pytest.MonkeyPatch, torch_threads: list[int]) -> None:
     acted: list[Any] = []
-    monkeypatch.setattr(nn.SparseMLP, "act", lambda self, x: acted.append(x.shape))
+    monkeypatch.setattr(nn.Network, "act", lambda self, x: acted.append(x.shape))
     timed = layers(1)
     assert list(timed.tasks) == ["forward 1", "forward 0.25", "forward dense product"]
     assert timed.tasks["forward 0.25"]() == 10 and acted == [(32,)] * 10
@@ -132,7 +132,7 @@ def test_bench_kernels(rewirl: Any, tmp_path: Path) -> None:
 def test_every_native_call_is_timed_and_nothing_else() -> None:
     imported_by_name = sys.modules["rewirl.nn.tiles"].__dict__
     imported_by_name["a_name_of_its_own"] = _core.empty_tiles
-    network = nn.SparseMLP.initialised([4, 3], [None], np.random.default_rng(0))
+    network = nn.initialised(4, [nn.Linear("output", n_out=3)], {"output": None}, np.random.default_rng(0))
     before = {name: getattr(_core, name) for name in dir(_core)}
     try:
         with phases.native_calls_timed() as seconds:
@@ -140,13 +140,13 @@ def test_every_native_call_is_timed_and_nothing_else() -> None:
             network.act(np.ones(4, dtype=np.float32))
             with pytest.raises(ValueError, match="features"):
                 network.act(np.ones(5, dtype=np.float32))
-        assert set(seconds) == {"empty_tiles", "Mlp.act"} and min(seconds.values()) > 0
+        assert set(seconds) == {"empty_tiles", "Network.act"} and min(seconds.values()) > 0
         assert imported_by_name["a_name_of_its_own"] is before["empty_tiles"]
     finally:
         del imported_by_name["a_name_of_its_own"]
     assert {name: getattr(_core, name) for name in dir(_core)} == before
     network.act(np.ones(4, dtype=np.float32))
-    assert set(seconds) == {"empty_tiles", "Mlp.act"}
+    assert set(seconds) == {"empty_tiles", "Network.act"}
 
 
 def test_phases_add_up_to_the_time_that_passed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ def test_dense_agents_are_timed_once_and_sparse_ones_at_every_sparsity() -> None
 def test_the_update_tables_by_hand() -> None:
     one = {"name": "td3", "sparsity": None, "threads": 1, "connections": 2000,
            "rates": {"update": [100.0, 200.0], "explore": [7.0, 7.0]},
-           "phases": {"forward": 5e-3, "Mlp.output": 1e-5, phases.REST: 1e-3}}  # fmt: skip
+           "phases": {"forward": 5e-3, "Network.act": 1e-5, phases.REST: 1e-3}}  # fmt: skip
     other = {"name": "ds-td3", "sparsity": 0.9, "threads": 1, "connections": 200,
              "rates": {"update": [400.0, 800.0], "explore": [9.0, 9.0]},
              "phases": {"forward": 1e-3, "update_targets": 2e-3, phases.REST: 5e-4}}  # fmt: skip

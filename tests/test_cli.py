@@ -77,10 +77,29 @@ def test_inspect_has_the_papers_numbers(rewirl):
     assert dense["params"] == 214_784
     assert f"{dense['flops']:.3g}" == "1.07e+14"
     assert dense["sparsity"] == 0
-    assert dense["networks"]["actor"]["layers"][0] == {"shape": [256, 17], "connections": 4352, "density": 1.0}
+    first = {"shape": [256, 17], "connections": 4352, "density": 1.0, "structure": "dense"}
+    assert dense["networks"]["actor"]["layers"][0] == first
     sparse = json.loads(rewirl("inspect", "--agent", "ds-td3", "--env", "HalfCheetah-v5", "--json").out)
     assert sparse["params"] / dense["params"] == pytest.approx(0.49, abs=0.005)
     assert sparse["flops"] / dense["flops"] == pytest.approx(0.49, abs=0.006)
+
+
+def test_inspect_names_the_structure_of_every_layer(rewirl):
+    options = (
+        "inspect",
+        "--env",
+        "Pendulum-v1",
+        "--sparsity",
+        "0.5",
+        "--structure",
+        "8x1",
+        "--hidden-sizes",
+        "100",
+        "6",
+    )
+    layers = json.loads(rewirl(*options, "--json").out)["networks"]["critic1"]["layers"]
+    assert [layer["structure"] for layer in layers] == ["8x1", "unstructured", "dense"]
+    assert re.search(r"critic1 +1 +100 x 4 .* 8x1\n +2 +6 x 100 .* unstructured\n", rewirl(*options).out)
 
 
 def test_dry_run_prints_and_writes_nothing(rewirl, tmp_path, monkeypatch):

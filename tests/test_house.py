@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.quick
-
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 LONGEST_FILE = 400

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import numpy as np
-import pytest
 
 import rewirl
-
-pytestmark = pytest.mark.quick
 
 
 def test_an_agent_learns_saves_and_acts_alike(tmp_path):
@@ -26,3 +24,10 @@ def test_an_agent_learns_saves_and_acts_alike(tmp_path):
 def test_the_command_says_its_version():
     done = subprocess.run([sys.executable, "-m", "rewirl", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"rewirl {rewirl.__version__}\n"
+
+
+def test_every_command_is_there():
+    listed = subprocess.run([sys.executable, "-m", "rewirl", "--help"], capture_output=True, text=True, check=True)
+    for command in re.findall(r"^  ([a-z]+)  ", listed.stdout, re.MULTILINE):
+        if command != "bench":  # it has commands of its own
+            subprocess.run([sys.executable, "-m", "rewirl", command, "--help"], capture_output=True, check=True)

@@ -10,21 +10,30 @@
 namespace rewirl {
 namespace {
 
+template <class T>
+T member(const nb::handle& given, const char* what) {
+  T value;
+  if (!nb::try_cast(given, value)) throw nb::type_error(what);
+  return value;
+}
+
 // One operation as Python has it, with what its weights are made of.
 OperationSpec spec_of(const nb::tuple& given, std::vector<nb::object>& alive) {
   REQUIRE(given.size() == 7, "an operation is (kind, name, inputs, settings, format, places, values)");
   OperationSpec spec;
-  spec.kind = nb::cast<std::string>(given[0]);
-  spec.name = nb::cast<std::string>(given[1]);
-  spec.inputs = nb::cast<std::vector<int32_t>>(given[2]);
-  spec.numbers = nb::cast<std::map<std::string, double>>(given[3]);
-  spec.format = nb::cast<std::string>(given[4]);
+  spec.kind = member<std::string>(given[0], "the kind of an operation must be text");
+  spec.name = member<std::string>(given[1], "the name of an operation must be text");
+  spec.inputs = member<std::vector<int32_t>>(given[2], "what an operation reads must be numbers of values");
+  spec.numbers =
+      member<std::map<std::string, double>>(given[3], "the settings of an operation must be numbers by name");
+  spec.format = member<std::string>(given[4], "the format of weights must be text");
   if (!given[5].is_none()) {
     const auto places = array_of<Vector<int64_t>>(given[5], "the places of a layer must be an array of int64, or None");
     spec.places = places.data();
     spec.connections = places.shape(0);
     alive.push_back(nb::cast(places));
   }
+  REQUIRE(given[5].is_none() || !given[6].is_none(), "places and values must have one length");
   if (!given[6].is_none()) {
     const auto values = array_of<Vector<float>>(given[6], "the values of a layer must be an array of float32");
     REQUIRE(given[5].is_none() || spec.connections == values.shape(0), "places and values must have one length");
@@ -61,7 +70,8 @@ void bind_networks(nb::module_& m) {
           [](Network* self, int32_t n_in, const nb::list& operations, bool trainable) {
             std::vector<OperationSpec> specs;
             std::vector<nb::object> alive;
-            for (const nb::handle& each : operations) specs.push_back(spec_of(nb::cast<nb::tuple>(each), alive));
+            for (const nb::handle& each : operations)
+              specs.push_back(spec_of(member<nb::tuple>(each, "an operation must be a tuple"), alive));
             new (self) Network(n_in, std::move(specs), trainable);
           },
           "n_in"_a, "operations"_a, "trainable"_a = true)
@@ -78,6 +88,7 @@ void bind_networks(nb::module_& m) {
       .def(
           "learnables",
           [](const Network& s) {
+            const auto lock = s.look();
             std::vector<std::pair<std::string, std::string>> names;
             for (const auto& operation : s.operations())
               for (const Learnable* l : operation->learnables()) names.emplace_back(operation->name, l->name);
@@ -87,6 +98,7 @@ void bind_networks(nb::module_& m) {
       .def(
           "statistics",
           [](const Network& s) {
+            const auto lock = s.look();
             std::vector<std::pair<std::string, std::string>> names;
             for (const auto& operation : s.operations())
               for (const Learnable* l : operation->statistics()) names.emplace_back(operation->name, l->name);
@@ -96,18 +108,30 @@ void bind_networks(nb::module_& m) {
       .def(
           "format",
           [](const Network& s, const std::string& o) {
+            const auto lock = s.look();
             return std::string(s.linear(s.index_of(o)).weights()->format());
           },
           "operation"_a)
       .def(
-          "dense", [](const Network& s, const std::string& o) { return s.linear(s.index_of(o)).weights()->dense(); },
+          "dense",
+          [](const Network& s, const std::string& o) {
+            const auto lock = s.look();
+            return s.linear(s.index_of(o)).weights()->dense();
+          },
           "operation"_a)
       .def(
           "connections",
-          [](const Network& s, const std::string& o) { return s.linear(s.index_of(o)).weights()->connections(); },
+          [](const Network& s, const std::string& o) {
+            const auto lock = s.look();
+            return s.linear(s.index_of(o)).weights()->connections();
+          },
           "operation"_a)
       .def(
-          "version", [](const Network& s, const std::string& o) { return s.linear(s.index_of(o)).version(); },
+          "version",
+          [](const Network& s, const std::string& o) {
+            const auto lock = s.look();
+            return s.linear(s.index_of(o)).version();
+          },
           "operation"_a, "Counts the topologies of a linear operation.")
       .def(
           "places",
@@ -119,6 +143,7 @@ void bind_networks(nb::module_& m) {
       .def(
           "born",
           [](const Network& s, const std::string& o) {
+            const auto lock = s.look();
             const Buffer<uint32_t>& born = s.linear(s.index_of(o)).weights()->born;
             return view(born, {born.size()});
           },
@@ -126,6 +151,7 @@ void bind_networks(nb::module_& m) {
       .def(
           "values",
           [](const Network& s, const std::string& o, const std::string& array) {
+            const auto lock = s.look();
             return read_only(s.array(s.index_of(o), array).values);
           },
           "operation"_a, "array"_a)
@@ -133,6 +159,7 @@ void bind_networks(nb::module_& m) {
           "writable_values",
           [](const Network& s, const std::string& o, const std::string& array) {
             const size_t index = s.index_of(o);
+            const auto lock = s.look();
             const Learnable& found = s.array(index, array);
             REQUIRE(&found != s.operations()[index]->weights(), "weights are written by set_values");
             return view(found.values, {found.values.size()});
@@ -141,6 +168,7 @@ void bind_networks(nb::module_& m) {
       .def(
           "first_moment",
           [](const Network& s, const std::string& o, const std::string& array) {
+            const auto lock = s.look();
             const Buffer<float>& m1 = s.array(s.index_of(o), array).m;
             return view(m1, {m1.size()});
           },
@@ -148,6 +176,7 @@ void bind_networks(nb::module_& m) {
       .def(
           "second_moment",
           [](const Network& s, const std::string& o, const std::string& array) {
+            const auto lock = s.look();
             const Buffer<float>& m2 = s.array(s.index_of(o), array).v;
             return view(m2, {m2.size()});
           },
@@ -166,6 +195,7 @@ void bind_networks(nb::module_& m) {
           [](Network& s, const std::string& o, const std::string& array,
              const nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>& memory) {
             const size_t index = s.index_of(o);
+            REQUIRE(!s.followed, "a target that follows a network keeps its values in memory of its own");
             require_memory(s.array(index, array), memory.shape(0));
             require_aligned(memory);
             // The array lives as long as the core may use it, and goes with the interpreter's lock.

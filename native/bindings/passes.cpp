@@ -112,6 +112,8 @@ void bind_passes(nb::module_& m) {
           [](Workspace& w, const std::string& operation, const std::string& array) {
             REQUIRE(w.network.trainable(), "a target network has no gradient");
             const size_t index = w.network.index_of(operation);
+            const std::lock_guard<std::mutex> in_use(w.in_use);
+            const auto lock = w.network.look();
             const size_t k = gradient_index(*w.network.operations()[index], array);
             w.prepare_gradients();
             const Buffer<float>& gradient = w.gradients[index][k];
@@ -144,7 +146,8 @@ void bind_passes(nb::module_& m) {
           nb::call_guard<nb::gil_scoped_release>(), "Move running statistics towards those of the last forward.")
       .def(
           "norm",
-          [](const Workspace& w) {
+          [](Workspace& w) {
+            const std::lock_guard<std::mutex> in_use(w.in_use);
             w.require_gradients();
             return norm_of(w.gradients);
           },
@@ -153,6 +156,7 @@ void bind_passes(nb::module_& m) {
           "clip",
           [](Workspace& w, double limit) {
             REQUIRE(limit > 0, "the limit of the norm must be more than 0");
+            const std::lock_guard<std::mutex> in_use(w.in_use);
             w.require_gradients();
             const double norm = norm_of(w.gradients);
             clip(w.gradients, norm, limit);

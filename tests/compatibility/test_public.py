@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 
 import public
-import pytest
-
-pytestmark = pytest.mark.quick
 
 
 def test_what_is_public_is_what_was_written_down():

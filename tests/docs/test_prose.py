@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from prose import ROOT, faults, pages
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_has_no_faults(page: Path) -> None:

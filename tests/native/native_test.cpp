@@ -29,55 +29,81 @@ std::vector<int64_t> random_places(int n_out, int n_in, double density) {
   return places;
 }
 
-Layer random_layer(int n_in, int n_out, double density, bool trainable) {  // density < 0: dense
-  const std::vector<int64_t> places = random_places(n_out, n_in, density < 0 ? 1.0 : density);
-  const std::vector<float> values = random_floats(places.size());
-  static const int64_t none = 0;
-  Layer layer(n_in, n_out,
-              density < 0      ? nullptr
-              : places.empty() ? &none
-                               : places.data(),
-              places.size(), values.data(), trainable);
-  for (float& b : layer.bias) b = uniform();
+LayerData random_layer(int n_in, int n_out, double density) {
+  LayerData layer{n_in, n_out, density < 0, random_places(n_out, n_in, density < 0 ? 1.0 : density), {}, {}};
+  layer.values = random_floats(layer.places.size());
+  layer.bias = random_floats(static_cast<size_t>(n_out));
   return layer;
 }
 
-std::vector<float> matrix(const Layer& layer) {
-  std::vector<float> w(static_cast<size_t>(layer.n_in()) * layer.n_out());
-  const std::vector<int64_t> places = layer.places();
-  for (size_t k = 0; k < places.size(); ++k) w[static_cast<size_t>(places[k])] = layer.values[k];
+std::unique_ptr<Weights> weights_of(const LayerData& layer, bool trainable) {
+  return make_weights(layer.dense ? "dense" : "unstructured", {layer.n_in, layer.n_out, layer.places.data(),
+                                                               layer.values.size(), layer.values.data(), trainable});
+}
+
+std::vector<float> matrix(const Weights& weights) {
+  std::vector<float> w(static_cast<size_t>(weights.n_in()) * static_cast<size_t>(weights.n_out()));
+  const std::vector<int64_t> places = weights.places();
+  for (size_t k = 0; k < places.size(); ++k) w[static_cast<size_t>(places[k])] = weights.values[k];
   return w;
 }
 
-void rewire_a_tenth(Mlp& mlp, size_t l) {
-  Layer& layer = mlp.layers[l];
-  std::vector<int64_t> dropped(layer.connections() / 10), grown, all = layer.places();
+std::unique_ptr<Network> make_mlp(const std::vector<LayerData>& layers, bool trainable) {
+  std::vector<OperationSpec> specs;
+  for (size_t l = 0; l < layers.size(); ++l) {
+    const LayerData& layer = layers[l];
+    OperationSpec linear;
+    linear.kind = "linear";
+    linear.name = "layer" + std::to_string(l);
+    linear.inputs = {static_cast<int32_t>(specs.size())};
+    linear.numbers = {{"n_out", layer.n_out}, {"bias", 1}};
+    linear.format = layer.dense ? "dense" : "unstructured";
+    linear.places = layer.places.data();
+    linear.connections = layer.values.size();
+    linear.values = layer.values.data();
+    specs.push_back(linear);
+    if (l + 1 == layers.size()) break;
+    OperationSpec relu;
+    relu.kind = "relu";
+    relu.name = "relu" + std::to_string(l);
+    relu.inputs = {static_cast<int32_t>(specs.size())};
+    specs.push_back(relu);
+  }
+  auto network = std::make_unique<Network>(layers[0].n_in, specs, trainable);
+  for (size_t l = 0; l < layers.size(); ++l) network->set_values(2 * l, "bias", layers[l].bias.data());
+  return network;
+}
+
+std::unique_ptr<Network> random_mlp(int n_in, bool trainable) {
+  return make_mlp({random_layer(n_in, 70, 0.4), random_layer(70, 33, 0.1), random_layer(33, 3, -1)}, trainable);
+}
+
+Linear& layer_of(const Network& network, size_t l) { return network.linear(2 * l); }
+const Buffer<float>& bias_of(const Network& network, size_t l) { return network.array(2 * l, "bias").values; }
+
+void rewire_a_tenth(Network& network, size_t l) {
+  const Weights& weights = *layer_of(network, l).weights();
+  std::vector<int64_t> dropped(weights.connections() / 10), grown, all = weights.places();
   for (size_t i = 0; i < dropped.size(); ++i) dropped[i] = static_cast<int64_t>(i);
   const std::set<int64_t> occupied(all.begin(), all.end());
+  const uint64_t total = static_cast<uint64_t>(weights.n_in()) * static_cast<uint64_t>(weights.n_out());
   while (grown.size() < dropped.size()) {
-    const int64_t place = static_cast<int64_t>(rng() % (static_cast<uint64_t>(layer.n_in()) * layer.n_out()));
+    const int64_t place = static_cast<int64_t>(rng() % total);
     if (!occupied.count(place) && std::find(grown.begin(), grown.end(), place) == grown.end()) grown.push_back(place);
   }
-  layer.rewire(dropped.data(), dropped.size(), grown.data(), grown.size(), static_cast<uint32_t>(mlp.steps));
+  network.rewire(2 * l, dropped.data(), dropped.size(), grown.data(), grown.size());
 }
 
-Mlp random_mlp(int n_in, bool trainable) {
-  std::vector<Layer> layers;
-  layers.push_back(random_layer(n_in, 70, 0.4, trainable));
-  layers.push_back(random_layer(70, 33, 0.1, trainable));
-  layers.push_back(random_layer(33, 3, -1, trainable));
-  return Mlp(std::move(layers));
-}
-
-Mlp copy_of(const Mlp& network, bool trainable) {
-  std::vector<Layer> layers;
-  for (const Layer& from : network.layers) {
-    const std::vector<int64_t> places = from.places();
-    layers.emplace_back(from.n_in(), from.n_out(), from.dense() ? nullptr : places.data(), places.size(),
-                        from.values.data(), trainable);
-    std::copy(from.bias.begin(), from.bias.end(), layers.back().bias.begin());
+std::unique_ptr<Network> copy_of(const Network& network, bool trainable) {
+  std::vector<LayerData> layers;
+  for (size_t l = 0; 2 * l < network.operations().size(); ++l) {
+    const Weights& from = *layer_of(network, l).weights();
+    const Buffer<float>& bias = bias_of(network, l);
+    layers.push_back({from.n_in(), from.n_out(), from.dense(), from.places(),
+                      std::vector<float>(from.values.begin(), from.values.end()),
+                      std::vector<float>(bias.begin(), bias.end())});
   }
-  return Mlp(std::move(layers));
+  return make_mlp(layers, trainable);
 }
 
 }  // namespace rewirl

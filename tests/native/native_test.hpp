@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <functional>
+#include <memory>
 #include <random>
 #include <set>
 #include <stdexcept>
@@ -11,7 +12,7 @@
 #include <vector>
 
 #include "kernels/cpu.hpp"
-#include "mlp.hpp"
+#include "network.hpp"
 #include "pool.hpp"
 #include "target.hpp"
 
@@ -49,21 +50,36 @@ struct Sum {
 };
 
 std::vector<int64_t> random_places(int n_out, int n_in, double density);
-Layer random_layer(int n_in, int n_out, double density, bool trainable = true);  // density < 0: dense
-std::vector<float> matrix(const Layer& layer);
+// What one linear operation is made of; density < 0: dense.
+struct LayerData {
+  int32_t n_in, n_out;
+  bool dense;
+  std::vector<int64_t> places;
+  std::vector<float> values, bias;
+};
+LayerData random_layer(int n_in, int n_out, double density);
+std::unique_ptr<Weights> weights_of(const LayerData& layer, bool trainable = true);
+std::vector<float> matrix(const Weights& weights);
+
+// Linear operations with ReLU between them.
+std::unique_ptr<Network> make_mlp(const std::vector<LayerData>& layers, bool trainable = true);
+std::unique_ptr<Network> random_mlp(int n_in, bool trainable = true);
+Linear& layer_of(const Network& network, size_t l);  // the l-th of them
+const Buffer<float>& bias_of(const Network& network, size_t l);
 // Drops the first tenth of the connections and grows as many elsewhere.
-void rewire_a_tenth(Mlp& mlp, size_t l);
-Mlp random_mlp(int n_in, bool trainable = true);
+void rewire_a_tenth(Network& network, size_t l);
 // A network with the connections and values of this one, in its order if it is not trainable, else sorted.
-Mlp copy_of(const Mlp& network, bool trainable);
+std::unique_ptr<Network> copy_of(const Network& network, bool trainable);
 
 // A file for each subject.
 void test_weights();
 void test_elementwise();
 void test_index();
 void test_networks();
+void test_additions();
 void test_targets();
 void test_pool();
 void test_threads();
+void test_predicting_beside_learning();
 
 }  // namespace rewirl

@@ -6,25 +6,21 @@ namespace rewirl {
 namespace {
 
 void test_target() {
-  Mlp online = random_mlp(40), target = random_mlp(40, false);
-  for (size_t l = 0; l < online.layers.size(); ++l) {
-    const Layer& from = online.layers[l];
-    const std::vector<int64_t> places = from.places();
-    target.layers[l] = Layer(from.n_in(), from.n_out(), from.dense() ? nullptr : places.data(), places.size(),
-                             from.values.data(), false);
-  }
-  TargetUpdate update(target, online, {});
+  const std::unique_ptr<Network> online = random_mlp(40), target = copy_of(*online, false);
+  constexpr size_t kLayers = 3;
+  const auto of = [](const auto& network, size_t l) -> Weights& { return *layer_of(*network, l).weights(); };
+  TargetUpdate update(*target, *online, {});
   std::vector<std::vector<float>> expected;
-  for (const Layer& layer : online.layers) expected.push_back(matrix(layer));
+  for (size_t l = 0; l < kLayers; ++l) expected.push_back(matrix(of(online, l)));
   for (int step = 1; step <= 60; ++step) {
     if (step % 10 == 0)
-      for (size_t l = 0; l < 2; ++l) rewire_a_tenth(online, l);
-    for (Layer& layer : online.layers)
-      for (float& w : layer.values) w += uniform(-0.05f, 0.05f);
+      for (size_t l = 0; l < 2; ++l) rewire_a_tenth(*online, l);
+    for (size_t l = 0; l < kLayers; ++l)
+      for (float& w : of(online, l).values) w += uniform(-0.05f, 0.05f);
     update.update(0.125f);
-    for (size_t l = 0; l < online.layers.size(); ++l) {
-      const std::vector<float> now = matrix(online.layers[l]), found = matrix(target.layers[l]);
-      const size_t k = online.layers[l].connections();
+    for (size_t l = 0; l < kLayers; ++l) {
+      const std::vector<float> now = matrix(of(online, l)), found = matrix(of(target, l));
+      const size_t k = of(online, l).connections();
       std::vector<float> magnitudes;
       for (size_t i = 0; i < now.size(); ++i) {
         expected[l][i] = static_cast<float>(0.125 * now[i] + 0.875 * expected[l][i]);
@@ -44,40 +40,44 @@ void test_target() {
       check(good && alive <= k, "target of step " + std::to_string(step));
     }
   }
-  rewire_a_tenth(online, 0);
-  check(update.behind() == std::vector<bool>{true, false, false}, "which layers a target has yet to follow");
-  TargetUpdate again(target, online, update.behind());
-  rewire_a_tenth(online, 0);
+  rewire_a_tenth(*online, 0);
+  check(update.stale() == std::vector<bool>{true, false, false}, "which layers a target has yet to follow");
+  TargetUpdate again(*target, *online, update.stale());
+  rewire_a_tenth(*online, 0);
   again.update(1.0f);
-  check(matrix(target.layers[0]) == matrix(online.layers[0]), "tau of one copies");
-  check_throws<std::invalid_argument>([&] { TargetUpdate wrong(target, online, {true}); }, "behind of another depth");
-  Mlp other = random_mlp(41);
-  check_throws<std::invalid_argument>([&] { TargetUpdate wrong(target, other, {}); }, "a target of another shape");
+  check(matrix(of(target, 0)) == matrix(of(online, 0)), "tau of one copies");
+  check_throws<std::invalid_argument>([&] { TargetUpdate wrong(*target, *online, {true}); }, "stale of another depth");
+  const std::unique_ptr<Network> other = random_mlp(41);
+  check_throws<std::invalid_argument>([&] { TargetUpdate wrong(*target, *other, {}); }, "a target of another shape");
 }
 
 // A target has its values in the order of another topology; what it computes is always of its present ones.
 void test_outputs_of_a_target() {
-  Mlp online = random_mlp(20), target = copy_of(online, false);
-  TargetUpdate soft(target, online, {});
+  const std::unique_ptr<Network> online = random_mlp(20), target = copy_of(*online, false);
+  TargetUpdate soft(*target, *online, {});
+  Workspace of_target(*target, false, false);
   const std::vector<float> x = random_floats(20 * 32);
   const Batch batch{x.data(), 20 * 32, 1, 2};
   std::vector<float> one(20), found(3), expected(3);
   for (size_t c = 0; c < one.size(); ++c) one[c] = x[c * 32];
   for (int step = 0; step < 6; ++step) {
     if (step % 3 == 1)
-      for (size_t l = 0; l < 2; ++l) rewire_a_tenth(online, l);
-    for (const Layer& layer : online.layers)
-      for (float& w : layer.values) w += 0.1f;
+      for (size_t l = 0; l < 2; ++l) rewire_a_tenth(*online, l);
+    for (size_t l = 0; l < 3; ++l)
+      for (float& w : layer_of(*online, l).weights()->values) w += 0.1f;
     soft.update(0.1f);
-    Mlp sorted = copy_of(target, true);
-    target.forward(batch);
-    sorted.forward(batch);
-    target.act(one.data(), found.data());
-    sorted.act(one.data(), expected.data());
-    check(std::equal(target.output().begin(), target.output().end(), sorted.output().begin()), "forward of a target");
+    const std::unique_ptr<Network> sorted = copy_of(*target, true);
+    Workspace of_sorted(*sorted, true, true);
+    target->forward(of_target, batch, 32);
+    sorted->forward(of_sorted, batch, 32);
+    target->act(one.data(), found.data());
+    sorted->act(one.data(), expected.data());
+    check(std::equal(of_target.output().begin(), of_target.output().end(), of_sorted.output().begin()),
+          "forward of a target");
     check(found == expected, "acting of a target");
   }
-  check(target.layers[0].connections() > online.layers[0].connections(), "a target with stale places");
+  check(layer_of(*target, 0).weights()->connections() > layer_of(*online, 0).weights()->connections(),
+        "a target with stale places");
 }
 
 }  // namespace

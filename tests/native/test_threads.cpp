@@ -1,43 +1,63 @@
 // Networks, layers and pools in several threads.
+#include <atomic>
+#include <thread>
+
 #include "native_test.hpp"
 
 namespace rewirl {
 
 namespace {
 
+using Networks = std::vector<std::unique_ptr<Network>>;
+
+std::vector<std::unique_ptr<Workspace>> workspaces_of(const Networks& networks, bool training) {
+  std::vector<std::unique_ptr<Workspace>> result;
+  for (const auto& network : networks) result.push_back(std::make_unique<Workspace>(*network, training, training));
+  return result;
+}
+
+void append_values(std::vector<float>& result, const Network& network) {
+  for (const auto& operation : network.operations())
+    for (const Learnable* learnable : operation->learnables())
+      result.insert(result.end(), learnable->values.begin(), learnable->values.end());
+}
+
 void test_networks_in_threads() {
   const auto train = [](int threads) {
     rng.seed(7);
-    std::vector<Mlp> networks, targets;
+    Networks networks, targets;
     for (int i = 0; i < 3; ++i) networks.push_back(random_mlp(20));
-    for (const Mlp& network : networks) targets.push_back(copy_of(network, false));
-    std::vector<TargetUpdate> updates;
-    for (size_t i = 0; i < networks.size(); ++i) updates.emplace_back(targets[i], networks[i], std::vector<bool>{});
+    for (const auto& network : networks) targets.push_back(copy_of(*network, false));
+    const auto workspaces = workspaces_of(networks, true), of_targets = workspaces_of(targets, false);
+    std::vector<std::unique_ptr<TargetUpdate>> updates;
+    for (size_t i = 0; i < networks.size(); ++i)
+      updates.push_back(std::make_unique<TargetUpdate>(*targets[i], *networks[i], std::vector<bool>{}));
     const std::vector<float> x = random_floats(20 * 32), pull = random_floats(3 * 32);
     const Batch batch{x.data(), 20 * 32, 1, 2};
     Pool pool(threads);
     constexpr Adam kAdam{1e-2f, 0.9f, 0.999f, 1e-8f, 1e-4f};
     for (int step = 0; step < 6; ++step) {
       pool.run(3, [&](int i) {
-        Mlp& network = networks[static_cast<size_t>(i)];
-        network.forward(batch);
+        Network& network = *networks[static_cast<size_t>(i)];
+        Workspace& w = *workspaces[static_cast<size_t>(i)];
+        network.forward(w, batch, 32);
         if (step % 2 == 0) {
-          network.backward(batch, pull.data(), true, 0);
-          network.adam(kAdam);
+          network.backward(w, batch, pull.data(), true, 0);
+          network.adam(w, kAdam);
         } else {
-          network.backward(batch, pull.data(), true, -1, nullptr, &kAdam);
+          network.step(w, batch, pull.data(), kAdam);
         }
       });
-      pool.run(
-          3, [&](int i) { targets[static_cast<size_t>(i)].forward(batch); });  // whose threads share memory in passing
+      pool.run(3, [&](int i) {  // whose threads share memory in passing
+        targets[static_cast<size_t>(i)]->forward(*of_targets[static_cast<size_t>(i)], batch, 32);
+      });
       if (step == 3)
-        for (Mlp& network : networks) rewire_a_tenth(network, 0);
-      pool.run(3, [&](int i) { updates[static_cast<size_t>(i)].update(0.1f); });
+        for (const auto& network : networks) rewire_a_tenth(*network, 0);
+      pool.run(3, [&](int i) { updates[static_cast<size_t>(i)]->update(0.1f); });
     }
     std::vector<float> result;
-    for (const std::vector<Mlp>& group : {networks, targets})
-      for (const Mlp& network : group)
-        for (const Layer& layer : network.layers) result.insert(result.end(), layer.values.begin(), layer.values.end());
+    for (const Networks* some : {&networks, &targets})
+      for (const auto& network : *some) append_values(result, *network);
     return result;
   };
   const std::vector<float> alone = train(1);
@@ -48,13 +68,9 @@ void test_networks_in_threads() {
 void test_pools_that_come_and_go() {
   const auto train = [](int threads) {
     rng.seed(9);
-    std::vector<Mlp> critics;
-    for (int i = 0; i < 2; ++i) {
-      std::vector<Layer> layers;
-      layers.push_back(random_layer(20, 40, 0.5));
-      layers.push_back(random_layer(40, 1, -1));
-      critics.emplace_back(std::move(layers));
-    }
+    Networks critics;
+    for (int i = 0; i < 2; ++i) critics.push_back(make_mlp({random_layer(20, 40, 0.5), random_layer(40, 1, -1)}));
+    const auto workspaces = workspaces_of(critics, true);
     const std::vector<float> x = random_floats(20 * 32), targets = random_floats(32), weights(32, 1.0f / 32);
     const Batch batch{x.data(), 20 * 32, 1, 2};
     std::vector<std::vector<float>> errors(2, std::vector<float>(32));
@@ -63,7 +79,8 @@ void test_pools_that_come_and_go() {
       pool.use(step % threads + 1);
       pool.run(2, [&](int i) {
         const size_t n = static_cast<size_t>(i);
-        critics[n].regress(batch, targets.data(), weights.data(), errors[n].data(), {1e-2f, 0.9f, 0.999f, 1e-8f, 0.0f});
+        critics[n]->regress(*workspaces[n], batch, 32, targets.data(), weights.data(), errors[n].data(),
+                            {1e-2f, 0.9f, 0.999f, 1e-8f, 0.0f});
       });
       if (step % 3 == 0) pool.close();
     }
@@ -75,33 +92,28 @@ void test_pools_that_come_and_go() {
 void test_layers_in_threads() {
   const auto compute = [](int threads) {
     rng.seed(8);
-    std::vector<Layer> layers;
-    layers.push_back(random_layer(90, 130, 0.5));
-    layers.push_back(random_layer(130, 67, -1));
-    layers.push_back(random_layer(67, 109, 0.8));
-    layers.push_back(random_layer(109, 3, -1));
-    Mlp mlp(std::move(layers));
+    const std::unique_ptr<Network> mlp = make_mlp(
+        {random_layer(90, 130, 0.5), random_layer(130, 67, -1), random_layer(67, 109, 0.8), random_layer(109, 3, -1)});
     const size_t width = kLane * kMaxVectors;
     const std::vector<float> x = random_floats(2 * 90 * width), pull = random_floats(2 * 3 * width);
     const Batch batch{x.data(), static_cast<ptrdiff_t>(90 * width), 2, kMaxVectors};
+    Workspace w(*mlp, true, true);
     Pool pool(threads);
     Pool* shared = threads > 1 ? &pool : nullptr;
-    mlp.count_ages();
+    mlp->count_ages();
     for (int step = 0; step < 2; ++step) {
       constexpr Adam kAdam{1e-3f, 0.9f, 0.999f, 1e-8f, 1e-4f};
-      mlp.forward(batch, shared);
-      mlp.backward(batch, pull.data(), true, -1, shared, &kAdam);  // layer by layer
-      mlp.adam(kAdam, shared);
-      rewire_a_tenth(mlp, 0);
+      mlp->forward(w, batch, 2 * width, shared);
+      mlp->step(w, batch, pull.data(), kAdam, shared);  // layer by layer
+      mlp->adam(w, kAdam, shared);
+      rewire_a_tenth(*mlp, 0);
     }
-    mlp.forward(batch, shared);
-    mlp.backward(batch, pull.data(), true, 11, shared);
-    std::vector<float> result(mlp.output().begin(), mlp.output().end());
-    result.insert(result.end(), mlp.input_gradient.begin(), mlp.input_gradient.end());
-    for (const Layer& layer : mlp.layers) {
-      result.insert(result.end(), layer.gradient.begin(), layer.gradient.end());
-      result.insert(result.end(), layer.bias_gradient.begin(), layer.bias_gradient.end());
-    }
+    mlp->forward(w, batch, 2 * width, shared);
+    mlp->backward(w, batch, pull.data(), true, 11, shared);
+    std::vector<float> result(w.output().begin(), w.output().end());
+    result.insert(result.end(), w.input_gradient.begin(), w.input_gradient.end());
+    for (const auto& operation : w.gradients)
+      for (const Buffer<float>& gradient : operation) result.insert(result.end(), gradient.begin(), gradient.end());
     return result;
   };
   const std::vector<float> alone = compute(1);
@@ -110,6 +122,52 @@ void test_layers_in_threads() {
 }
 
 }  // namespace
+
+// Four threads predict and act on one network: alone they get what one would; beside learning what they get is of some
+// step or other, and what is learnt is the same.
+void test_predicting_beside_learning() {
+  const auto learn = [](bool beside) {
+    rng.seed(11);
+    const std::unique_ptr<Network> network = random_mlp(20);
+    const std::vector<float> x = random_floats(3 * 20 * 32), pull = random_floats(3 * 3 * 32);
+    const Batch batch{x.data(), 20 * 32, 3, 2};
+    const Buffer<float> expected = network->predict(batch);
+    std::vector<float> acted(3);
+    network->act(x.data(), acted.data());
+    std::atomic<bool> learnt{!beside}, right{true};
+    const auto predict = [&](bool held) {
+      for (int round = 0; round < 10 || !learnt; ++round) {
+        const Buffer<float> y = network->predict(batch);
+        std::vector<float> one(3);
+        network->act(x.data(), one.data());
+        if (held) right = right && one == acted && std::equal(y.begin(), y.end(), expected.begin());
+        for (const float value : y) right = right && std::isfinite(value);
+      }
+    };
+    learnt = true;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) threads.emplace_back(predict, true);
+    for (std::thread& thread : threads) thread.join();
+    threads.clear();
+    learnt = !beside;
+    if (beside)
+      for (int i = 0; i < 4; ++i) threads.emplace_back(predict, false);
+    Workspace w(*network, true, true);
+    Pool pool(2);
+    for (int step = 0; step < 12; ++step) {
+      network->forward(w, batch, 96, &pool);
+      network->step(w, batch, pull.data(), {1e-2f, 0.9f, 0.999f, 1e-8f, 1e-4f}, &pool);
+      if (step % 4 == 3) rewire_a_tenth(*network, 0);
+    }
+    learnt = true;
+    for (std::thread& thread : threads) thread.join();
+    check(right, "predicting in four threads");
+    std::vector<float> result;
+    append_values(result, *network);
+    return result;
+  };
+  check(learn(true) == learn(false), "predicting beside learning changes nothing");
+}
 
 void test_threads() {
   test_networks_in_threads();

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rewirl.nn import SparseMLP, empty_tiles, pack, reference, tile_shape
+from rewirl.nn import empty_tiles, mlp_network, pack, reference, tile_shape
 
 UNIT = 2.0**-24
 """Largest relative error of one float32 operation."""
@@ -34,7 +34,7 @@ def random_network(sizes, densities, rng, trainable=True):
         places.append(chosen)
         values.append(rng.normal(size=count).astype(np.float32))
         biases.append(rng.normal(size=n_out).astype(np.float32))
-    return SparseMLP(sizes, places, values, biases, trainable)
+    return mlp_network(sizes, places, values, biases, trainable)
 
 
 def random_case(seed):
@@ -44,6 +44,12 @@ def random_case(seed):
     sizes = [int(n) for n in rng.choice(SIZES, depth + 1)]
     densities = [DENSITIES[i] for i in rng.integers(len(DENSITIES), size=depth)]
     return random_network(sizes, densities, rng), int(rng.choice(BATCHES)), rng
+
+
+def gradients(ensemble, index=0):
+    """For each layer of a network the gradients of its connections and its biases, from the last backward."""
+    layers = ensemble.networks[index].layers
+    return [[ensemble.gradient(index, f"{layer.name}.{array}") for array in ("values", "bias")] for layer in layers]
 
 
 def tiles_with_rubbish(rows, rng):

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import UNIT, random_network, random_places
+from cases import UNIT, gradients, random_network, random_places
 
-from rewirl.nn import Group, Pool, pack, reference
+from rewirl.nn import Ensemble, Pool, mlp_network, pack, reference
 
 SETTINGS = tuple(float(np.float32(x)) for x in (0.9, 0.999, 1e-8))  # beta1, beta2 and epsilon as the core has them
 
@@ -83,12 +83,13 @@ def test_twenty_steps_with_rewirings_in_between(instruction_set, pool, shape, de
     (layer,) = network.layers
     follower = Follower(layer, float(np.float32(weight_decay)), by_age and density is not None)
     bias, bias_m, bias_v = layer.bias.astype(np.float64), np.zeros(shape[0]), np.zeros(shape[0])
-    group = Group([network], pool)
+    ensemble = Ensemble([network], pool)
     for step in range(1, 21):
         gradient, bias_gradient = (rng.normal(size=size).astype(np.float32) for size in (shape, shape[0]))
-        layer.gradient[:] = gradient.reshape(-1)[layer.places()]
-        layer.bias_gradient[:] = bias_gradient
-        group.adam(0.01, weight_decay)
+        of_connections, of_biases = gradients(ensemble)[0]
+        of_connections[:] = gradient.reshape(-1)[layer.places()]
+        of_biases[:] = bias_gradient
+        ensemble.adam(0.01, weight_decay)
         follower.adam(gradient.astype(np.float64), float(np.float32(0.01)))
         bias, bias_m, bias_v = reference.adam(
             bias, bias_gradient.astype(np.float64), bias_m, bias_v, step, 0.01, *SETTINGS, weight_decay
@@ -98,12 +99,12 @@ def test_twenty_steps_with_rewirings_in_between(instruction_set, pool, shape, de
             follower.rewire(dropped, grown)
             before = bits(network, 0)
             lost = layer.places()[dropped].tolist()
-            network.rewire(0, dropped, grown)
+            network.rewire(network.layers[0].name, dropped, grown)
             after = bits(network, 0)
             assert set(after) == (set(before) - set(lost)) | set(grown.tolist())
             assert all(after[place] == before.get(place, (0, 0, 0)) for place in after)
         follower.check()
-    assert network.core.steps == 20
+    assert network.steps == 20
     assert layer.bias == pytest.approx(bias, rel=1e-6, abs=1e-6)
 
 
@@ -112,9 +113,10 @@ def test_adam_treats_every_connection_alike_wherever_it_is_stored(instruction_se
     network = random_network([count, 1], [1.0], np.random.default_rng(0))
     (layer,) = network.layers
     layer.set_values(np.full(layer.connections, 0.5, dtype=np.float32))
-    layer.gradient[:] = 0.25
+    ensemble = Ensemble([network], pool)
+    gradients(ensemble)[0][0][:] = 0.25
     for _ in range(3):
-        Group([network], pool).adam(1e-3, 1e-2)
+        ensemble.adam(1e-3, 1e-2)
     for array in (layer.values, *layer.moments):
         assert len(set(array.tolist())) == 1
     assert layer.values[0] == pytest.approx(0.497, abs=1e-6)  # three steps of 0.001 down a constant slope
@@ -123,21 +125,24 @@ def test_adam_treats_every_connection_alike_wherever_it_is_stored(instruction_se
 def test_adam_leaves_weights_alone_that_have_never_had_a_gradient(instruction_set, pool):
     network = random_network([50, 7], [0.5], np.random.default_rng(0))
     before = everything(network)
+    ensemble = Ensemble([network], pool)
+    gradients(ensemble)
     for _ in range(5):
-        Group([network], pool).adam(1e-3, 0.0)
+        ensemble.adam(1e-3, 0.0)
     assert everything(network) == before
 
 
 def test_a_grown_connections_first_step_has_the_length_that_its_bias_correction_says(pool):
     for by_age, length in ((False, 0.1 / np.sqrt(0.001)), (True, 1.0)):
         network = random_network([4, 1], [1.0], np.random.default_rng(0))
-        network.core.steps = 100_000
+        network.steps = 100_000
         if by_age:
             network.count_ages()
         (layer,) = network.layers
-        network.rewire(0, np.array([2]), np.array([2]))
-        layer.gradient[:] = 1.0
-        Group([network], pool).adam(1e-3, 0.0)
+        network.rewire(network.layers[0].name, np.array([2]), np.array([2]))
+        ensemble = Ensemble([network], pool)
+        gradients(ensemble)[0][0][:] = 1.0
+        ensemble.adam(1e-3, 0.0)
         assert layer.values[2] == pytest.approx(-1e-3 * length, rel=1e-3)
 
 
@@ -149,10 +154,10 @@ def test_a_rewired_network_computes_what_one_built_that_way_computes(instruction
     network = random_network(sizes, [0.5, 0.1], rng)
     for _ in range(3):
         for index, layer in enumerate(network.layers):
-            network.rewire(index, *random_event(layer, float(rng.random()), rng))
+            network.rewire(network.layers[index].name, *random_event(layer, float(rng.random()), rng))
     for layer in network.layers:
         layer.set_values(rng.normal(size=layer.connections).astype(np.float32))
-    fresh = type(network)(
+    fresh = mlp_network(
         sizes,
         [x.places() for x in network.layers],
         [x.values for x in network.layers],
@@ -160,16 +165,16 @@ def test_a_rewired_network_computes_what_one_built_that_way_computes(instruction
     )
     rows, pull = (rng.normal(size=(130, n)).astype(np.float32) for n in (sizes[0], sizes[-1]))
     tiles = pack(rows)
-    for each in (network, fresh):
-        group = Group([each], pool)
-        group.forward(tiles)
-        group.backward(tiles, [pack(pull)], inputs_from=0)
-    assert np.array_equal(network.output, fresh.output)
-    assert np.array_equal(network.input_gradient, fresh.input_gradient)
+    ensembles = [Ensemble([each], pool) for each in (network, fresh)]
+    outputs = [ensemble.forward(tiles)[0] for ensemble in ensembles]
+    inputs = [ensemble.backward(tiles, [pack(pull)], inputs_from=0)[0] for ensemble in ensembles]
+    assert np.array_equal(*outputs)
+    assert np.array_equal(*inputs)
     assert np.array_equal(network.act(rows[0]), fresh.act(rows[0]))
     for old, new in zip(network.layers, fresh.layers, strict=True):
         assert np.array_equal(old.places(), new.places())
-        assert np.array_equal(old.gradient, new.gradient)
+    for old, new in zip(*map(gradients, ensembles), strict=True):
+        assert np.array_equal(old[0], new[0])
 
 
 def test_a_dropped_connection_may_be_grown_again_in_the_same_event(pool):
@@ -177,7 +182,7 @@ def test_a_dropped_connection_may_be_grown_again_in_the_same_event(pool):
     (layer,) = network.layers
     layer.moments[0][:] = 1.0
     places = layer.places()
-    network.rewire(0, np.array([2]), places[2:3])
+    network.rewire(network.layers[0].name, np.array([2]), places[2:3])
     assert np.array_equal(layer.places(), places)
     assert layer.values[2] == 0 and layer.moments[0][2] == 0
     assert (layer.values != 0).sum() == len(places) - 1
@@ -187,13 +192,14 @@ def test_a_layer_may_lose_and_regain_all_connections(instruction_set, pool):
     network = random_network([40, 30, 2], [0.2, 1.0], np.random.default_rng(0))
     (layer, _), x = network.layers, pack(np.ones((20, 40), dtype=np.float32))
     places = layer.places()
-    network.rewire(0, np.arange(len(places)), np.empty(0, dtype=np.int64))
+    network.rewire(network.layers[0].name, np.arange(len(places)), np.empty(0, dtype=np.int64))
     assert layer.connections == 0
-    (empty,) = Group([network], pool).forward(x)
-    Group([network], pool).backward(x, [empty.copy()], inputs_from=0)
-    assert not network.input_gradient.any()
-    assert network.core.hidden(0)[0, :, 0] == pytest.approx(np.maximum(layer.bias, 0))
-    network.rewire(0, np.empty(0, dtype=np.int64), places)
+    ensemble = Ensemble([network], pool)
+    (empty,) = ensemble.forward(x)
+    (of_inputs,) = ensemble.backward(x, [empty.copy()], inputs_from=0)
+    assert not of_inputs.any()
+    assert ensemble.value(0, "hidden1")[0, :, 0] == pytest.approx(np.maximum(layer.bias, 0))
+    network.rewire(network.layers[0].name, np.empty(0, dtype=np.int64), places)
     assert np.array_equal(layer.places(), places)
 
 
@@ -214,25 +220,28 @@ def test_a_refused_rewiring_changes_nothing(pool, dropped, grown, message):
     layer = network.layers[0]
     named = {"occupied": int(layer.places()[1]), "free": int(np.setdiff1d(np.arange(300), layer.places())[0])}
     x = pack(np.random.default_rng(1).normal(size=(9, 20)).astype(np.float32))
-    group = Group([network], pool)
-    pull = np.ones_like(group.forward(x)[0])
-    group.backward(x, [pull], inputs_from=0)
-    before = everything(network), network.output.copy(), network.input_gradient.copy(), network.core.version(0)
+    ensemble = Ensemble([network], pool)
+    pull = np.ones_like(ensemble.forward(x)[0])
+    (of_inputs,) = ensemble.backward(x, [pull], inputs_from=0)
+    (output,) = ensemble.outputs()
+    before = everything(network), output.copy(), of_inputs.copy(), network.core.version("hidden1")
     with pytest.raises(ValueError, match=message):
-        network.rewire(0, np.array(dropped), np.array([named.get(g, g) for g in grown], dtype=np.int64))
-    group.forward(x)
-    group.backward(x, [pull], inputs_from=0)
+        network.rewire(
+            network.layers[0].name, np.array(dropped), np.array([named.get(g, g) for g in grown], dtype=np.int64)
+        )
+    ensemble.forward(x)
+    ensemble.backward(x, [pull], inputs_from=0)
     assert everything(network) == before[0]
-    assert np.array_equal(network.output, before[1])
-    assert np.array_equal(network.input_gradient, before[2])
-    assert network.core.version(0) == before[3]
+    assert np.array_equal(output, before[1])
+    assert np.array_equal(of_inputs, before[2])
+    assert network.core.version("hidden1") == before[3]
 
 
 def test_a_dense_layer_has_no_place_to_grow_in():
     network = random_network([4, 3], [None], np.random.default_rng(0))
     with pytest.raises(ValueError, match="a dense layer has no empty place"):
-        network.rewire(0, np.array([0]), np.array([1]))
-    network.rewire(0, np.array([], dtype=np.int64), np.array([], dtype=np.int64))
+        network.rewire(network.layers[0].name, np.array([0]), np.array([1]))
+    network.rewire(network.layers[0].name, np.array([], dtype=np.int64), np.array([], dtype=np.int64))
     assert network.layers[0].dense
 
 
@@ -243,14 +252,14 @@ def test_a_dense_layer_that_loses_connections_goes_on_as_a_sparse_one(instructio
     network = random_network([23, 40, 3], [None, None], rng)
     if by_age:
         network.count_ages()
-    group = Group([network], pool)
+    ensemble = Ensemble([network], pool)
     x, pull = pack(rng.normal(size=(60, 23)).astype(np.float32)), pack(rng.normal(size=(60, 3)).astype(np.float32))
     for _ in range(3):
-        group.forward(x)
-        group.descend(x, [pull], 1e-3, 1e-4)
+        ensemble.forward(x)
+        ensemble.step(x, [pull], 1e-3, 1e-4)
     before = bits(network, 0)
     dropped = rng.permutation(40 * 23)[: int(share * 40 * 23)].astype(np.int64)
-    network.rewire(0, dropped, np.array([], dtype=np.int64))
+    network.rewire(network.layers[0].name, dropped, np.array([], dtype=np.int64))
     assert not network.layers[0].dense
     assert network.layers[0].connections == 40 * 23 - len(dropped)
     kept = {place: value for place, value in before.items() if place not in set(dropped.tolist())}
@@ -259,10 +268,10 @@ def test_a_dense_layer_that_loses_connections_goes_on_as_a_sparse_one(instructio
     arrays, values = network.state()
     again = type(network).from_state(arrays, values)
     for own in (network, again):
-        group = Group([own], pool)
+        ensemble = Ensemble([own], pool)
         for _ in range(3):
-            group.forward(x)
-            group.descend(x, [pull], 1e-3, 1e-4)
+            ensemble.forward(x)
+            ensemble.step(x, [pull], 1e-3, 1e-4)
     assert everything(network) == everything(again)
 
 
@@ -271,7 +280,7 @@ def test_places_come_in_the_order_of_values_whatever_order_they_were_given_in():
     places = random_places((9, 200), 0.3, rng)
     values = rng.normal(size=len(places)).astype(np.float32)
     network = random_network([200, 9], [0.0], rng)
-    network = type(network)([200, 9], [places], [values], [np.zeros(9, dtype=np.float32)])
+    network = mlp_network([200, 9], [places], [values], [np.zeros(9, dtype=np.float32)])
     given = dict(zip(places.tolist(), values.tolist(), strict=True))
     (layer,) = network.layers
     assert dict(zip(layer.places().tolist(), layer.values.tolist(), strict=True)) == given
@@ -285,7 +294,10 @@ def test_subnormal_numbers_are_zero_in_the_core_and_nowhere_else(instruction_set
         for moment in network.layers[0].moments:
             moment[:] = 1.2e-38
     workers = Pool(threads)
-    Group(networks, workers).adam(1e-3, 0.0)
+    ensemble = Ensemble(networks, workers)
+    for index in range(threads):
+        gradients(ensemble, index)
+    ensemble.adam(1e-3, 0.0)
     workers.close()
     for network in networks:
         assert not network.layers[0].moments[0].any()

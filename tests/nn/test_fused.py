@@ -8,19 +8,32 @@ from cases import random_network
 from scipy.stats import kstest
 
 from rewirl import _core
-from rewirl.nn import Group, Pool, SparseMLP, TargetNetwork, empty_tiles, normal, pack, squash_gradient, unpack
+from rewirl.nn import (
+    Ensemble,
+    Network,
+    Pool,
+    TargetNetwork,
+    empty_tiles,
+    minimum,
+    mlp_network,
+    normal,
+    pack,
+    squash,
+    squash_gradient,
+    unpack,
+)
 
 RATE, DECAY = 1e-2, 1e-3
 
 
-def networks(count: int, density: float | None, outputs: int = 1) -> list[SparseMLP]:
+def networks(count: int, density: float | None, outputs: int = 1) -> list[Network]:
     return [
         random_network([9, 40, 30, outputs], [density, density, None], np.random.default_rng(i)) for i in range(count)
     ]
 
 
-def bits(group: Group) -> list[bytes]:
-    return [array.tobytes() for network in group.networks for array in network.state()[0].values()]
+def bits(ensemble: Ensemble) -> list[bytes]:
+    return [array.tobytes() for network in ensemble.networks for array in network.state()[0].values()]
 
 
 @pytest.mark.parametrize("density", [None, 0.5, 0.1])
@@ -33,15 +46,15 @@ def test_descending_is_backward_and_adam(instruction_set, density, threads, coun
     ends = []
     for fused in (False, True):
         pool = Pool(threads)
-        group = Group(networks(count, density, 2), pool)
+        ensemble = Ensemble(networks(count, density, 2), pool)
         for _ in range(3):
-            group.compute(x)
+            ensemble.forward(x)
             if fused:
-                group.descend(x, pulls, RATE, DECAY)
+                ensemble.step(x, pulls, RATE, DECAY)
             else:
-                group.backward(x, pulls)
-                group.adam(RATE, DECAY)
-        ends.append(bits(group))
+                ensemble.backward(x, pulls)
+                ensemble.adam(RATE, DECAY)
+        ends.append(bits(ensemble))
         pool.close()
     assert ends[0] == ends[1]
 
@@ -53,12 +66,12 @@ def test_regressing_is_descending_on_squared_errors(instruction_set, density, th
     x, targets = pack(rng.normal(size=(150, 9)).astype(np.float32)), pack(rng.normal(size=(150, 1)).astype(np.float32))
     weights = pack(rng.uniform(size=(150, 1)).astype(np.float32))
     pool = Pool(threads)
-    one, other = Group(networks(2, density), pool), Group(networks(2, density), pool)
+    one, other = Ensemble(networks(2, density), pool), Ensemble(networks(2, density), pool)
     errors = [empty_tiles(150, 1) for _ in range(2)]
     for _ in range(3):
         one.regress(x, targets, weights, errors, RATE, DECAY)
         expected = [output - targets for output in other.forward(x)]
-        other.descend(x, [np.float32(2) * error * weights for error in expected], RATE, DECAY)
+        other.step(x, [np.float32(2) * error * weights for error in expected], RATE, DECAY)
         assert all(np.array_equal(e, f) for e, f in zip(errors, expected, strict=True))
     assert bits(one) == bits(other)
     pool.close()
@@ -76,43 +89,45 @@ def test_regression_is_refused_where_it_makes_no_sense(pool):
         (single, y, [], "one array of errors per network"),
     ):
         with pytest.raises(ValueError, match=message):
-            Group([network], pool).regress(x, targets, y, errors, RATE, DECAY)
+            Ensemble([network], pool).regress(x, targets, y, errors, RATE, DECAY)
 
 
 @pytest.mark.parametrize("batch", [5, 150])
 def test_the_minimum_is_over_the_networks(pool, batch):
     rng = np.random.default_rng(0)
-    group = Group(networks(2, 0.5), pool)
-    outputs = group.forward(pack(rng.normal(size=(batch, 9)).astype(np.float32)))
+    ensemble = Ensemble(networks(2, 0.5), pool)
+    outputs = ensemble.forward(pack(rng.normal(size=(batch, 9)).astype(np.float32)))
     wide = pack(rng.normal(size=(batch, 2)).astype(np.float32))
     out = empty_tiles(batch, 1)
-    group.minimum(0.9, wide[:, 1:], wide[:, :1], out)
+    minimum(outputs, 0.9, wide[:, 1:], wide[:, :1], out)
     assert out == pytest.approx(wide[:, :1] + 0.9 * wide[:, 1:] * np.minimum(*outputs), abs=1e-6)
-    group.networks[1].layers[2].bias[:] = np.nan
-    group.compute(pack(rng.normal(size=(batch, 9)).astype(np.float32)))
-    group.minimum(0.9, wide[:, 1:], wide[:, :1], out)
+    ensemble.networks[1].layers[2].bias[:] = np.nan
+    ensemble.forward(pack(rng.normal(size=(batch, 9)).astype(np.float32)))
+    minimum(outputs, 0.9, wide[:, 1:], wide[:, :1], out)
     assert np.isnan(unpack(out, batch)).all(), "an error must not be hidden by the other network"
-    with pytest.raises(ValueError, match="shape of the output"):
-        group.minimum(0.9, wide, wide[:, :1], out)
-    with pytest.raises(ValueError, match="shape of the output"):
-        group.minimum(0.9, wide[:, 1:], wide[:, :1], empty_tiles(batch, 2))
+    with pytest.raises(ValueError, match="scale must have the shape"):
+        minimum(outputs, 0.9, wide, wide[:, :1], out)
+    with pytest.raises(ValueError, match="an output must have the shape"):
+        minimum(outputs, 0.9, wide[:, 1:], wide[:, :1], empty_tiles(batch, 2))
+    with pytest.raises(ValueError, match="an output is needed"):
+        minimum([], 0.9, wide[:, 1:], wide[:, :1], out)
 
 
 @pytest.mark.parametrize("batch", [5, 150])
 def test_squashing_is_tanh_with_clipped_noise(instruction_set, pool, batch):
     rng = np.random.default_rng(0)
     (network,) = networks(1, 0.5, outputs=3)
-    (z,) = Group([network], pool).forward(pack(rng.normal(scale=4, size=(batch, 9)).astype(np.float32)))
+    (z,) = Ensemble([network], pool).forward(pack(rng.normal(scale=4, size=(batch, 9)).astype(np.float32)))
     noise = normal(np.random.default_rng(7), z.size).reshape(z.shape)
     wide = np.full((z.shape[0], 5, z.shape[2]), 7, dtype=np.float32)
-    network.squash(wide[:, 2:])
+    squash(z, wide[:, 2:])
     assert wide[:, 2:] == pytest.approx(np.tanh(z.astype(np.float64)), abs=5e-7)
     assert (wide[:, :2] == 7).all()
-    network.squash(wide[:, 2:], np.random.default_rng(7), 0.4, 0.5)
+    squash(z, wide[:, 2:], np.random.default_rng(7), 0.4, 0.5)
     expected = np.clip(np.tanh(z.astype(np.float64)) + np.clip(0.4 * noise, -0.5, 0.5), -1, 1)
     assert wide[:, 2:] == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(ValueError, match="shape of the output"):
-        network.squash(wide)
+    with pytest.raises(ValueError, match="must have the shape"):
+        squash(z, wide)
 
 
 def test_normal_numbers_are_those_of_box_and_muller(instruction_set):
@@ -136,12 +151,11 @@ def test_fewer_normal_numbers_are_the_first_of_more(count):
 
 def test_tanh_is_right_over_its_whole_range(instruction_set, pool):
     """A network of one input with weight 1 hands its input on."""
-    network = SparseMLP([1, 1], [None], [np.float32([1])], [np.float32([0])])
+    network = mlp_network([1, 1], [None], [np.float32([1])], [np.float32([0])])
     ends = np.float32([0, -0.0, 1e-30, -1e-30, 9, -9, 20, -20, 1e30, -1e30, np.inf, -np.inf])
     x = np.concatenate([np.linspace(-10, 10, 5001, dtype=np.float32), ends])
     out = empty_tiles(len(x), 1)
-    Group([network], pool).compute(pack(x[:, np.newaxis]))
-    network.squash(out)
+    squash(Ensemble([network], pool).forward(pack(x[:, np.newaxis]))[0], out)
     y = unpack(out, len(x))[:, 0]
     expected = np.tanh(x.astype(np.float64))
     assert y == pytest.approx(expected, rel=5e-7, abs=0)
@@ -154,16 +168,17 @@ def test_the_gradient_of_squashing(pool):
     expected = gradient * (1 - y[:, 4:] ** 2)
     squash_gradient(y[:, 4:], gradient)
     assert gradient == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="the gradient must have the shape"):
         squash_gradient(y, gradient)
 
 
 def test_a_target_network_keeps_no_hidden_activations(pool):
     target = TargetNetwork(networks(1, 0.5)[0])
-    Group([target], pool).compute(empty_tiles(20, 9))
-    with pytest.raises(ValueError, match="does not keep its hidden"):
-        target.core.hidden(0)
-    assert target.core.hidden(2).shape == target.output.shape
+    ensemble = Ensemble([target], pool)
+    (output,) = ensemble.forward(empty_tiles(20, 9))
+    with pytest.raises(ValueError, match="does not keep hidden"):
+        ensemble.value(0, "hidden1")
+    assert ensemble.value(0, "output").shape == output.shape
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

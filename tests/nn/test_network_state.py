@@ -9,7 +9,7 @@ import pytest
 from cases import random_network
 from test_adam_and_rewiring import random_event
 
-from rewirl.nn import Group, SparseMLP, TargetNetwork, pack, update_targets
+from rewirl.nn import Ensemble, Network, TargetNetwork, pack, update_targets
 
 SIZES, DENSITIES = [20, 40, 130, 2], [0.5, 0.1, None]
 
@@ -41,13 +41,18 @@ class Run:
         outputs = []
         for _ in range(steps):
             self.step += 1
-            group, x = Group([self.online], self.pool), pack(self.rng.normal(size=(30, SIZES[0])).astype(np.float32))
-            outputs += [group.forward(x)[0].copy(), Group([self.target], self.pool).forward(x)[0].copy()]
-            group.backward(x, [outputs[-2] - outputs[-1]])
-            group.adam(1e-2, 1e-3)
+            ensemble, x = (
+                Ensemble([self.online], self.pool),
+                pack(self.rng.normal(size=(30, SIZES[0])).astype(np.float32)),
+            )
+            outputs += [ensemble.forward(x)[0].copy(), Ensemble([self.target], self.pool).forward(x)[0].copy()]
+            ensemble.backward(x, [outputs[-2] - outputs[-1]])
+            ensemble.adam(1e-2, 1e-3)
             if self.step % 2 == 0:
                 for index in (0, 1):
-                    self.online.rewire(index, *random_event(self.online.layers[index], 0.2, self.rng))
+                    self.online.rewire(
+                        self.online.layers[index].name, *random_event(self.online.layers[index], 0.2, self.rng)
+                    )
             if self.step % 5 == 0:
                 update_targets([self.target], 0.05, self.pool)
         return outputs
@@ -56,7 +61,7 @@ class Run:
         return self.online.state(), self.target.state()
 
     def restore(self, states):
-        self.online = SparseMLP.from_state(*copied(states[0]))
+        self.online = Network.from_state(*copied(states[0]))
         self.target = TargetNetwork.restored(self.online, *copied(states[1]))
 
 
@@ -119,21 +124,24 @@ def with_first(value):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"_0_values": None}, "0.values of a network is missing"),
-        ({"_1_bias": None}, "1.bias of a network is missing"),
-        ({"_0_m": None}, "0.m of a network is missing"),
-        ({"_2_bias_v": None}, "2.bias_v of a network is missing"),
-        ({"_0_places": None}, "0.values must be float32 of length 800"),
-        ({"_0_values": lambda a: a[:-1]}, "0.values must be float32 of length"),
-        ({"_0_values": lambda a: a.astype(np.float64)}, "0.values must be float32 of length .* got float64"),
-        ({"_0_values": lambda a: a[:, np.newaxis]}, "0.values must be float32"),
-        ({"_0_places": lambda a: a.astype(np.int32)}, "0.places must be int64"),
-        ({"_0_v": with_first(np.nan)}, "0.v of a network has numbers that are not finite"),
-        ({"_1_values": with_first(np.inf)}, "1.values of a network has numbers that are not finite"),
-        ({"_0_places": with_first(-1)}, "place -1 is outside"),
-        ({"_0_places": with_first(800)}, "place 800 is outside"),
-        ({"_0_places": with_first(2**40)}, f"place {2**40} is outside"),
-        ({"_0_places": lambda a: np.concatenate([a[1:2], a[1:]])}, "is given twice"),
+        ({"_hidden1_values": None}, "hidden1.values of a network is missing"),
+        ({"_hidden2_bias": None}, "hidden2.bias of a network is missing"),
+        ({"_hidden1_m": None}, "hidden1.m of a network is missing"),
+        ({"_output_bias_v": None}, "output.bias_v of a network is missing"),
+        ({"_hidden1_places": None}, "hidden1.values must be float32 of length 800"),
+        ({"_hidden1_values": lambda a: a[:-1]}, "hidden1.values must be float32 of length"),
+        (
+            {"_hidden1_values": lambda a: a.astype(np.float64)},
+            "hidden1.values must be float32 of length .* got float64",
+        ),
+        ({"_hidden1_values": lambda a: a[:, np.newaxis]}, "hidden1.values must be float32"),
+        ({"_hidden1_places": lambda a: a.astype(np.int32)}, "hidden1.places must be int64"),
+        ({"_hidden1_v": with_first(np.nan)}, "hidden1.v of a network has numbers that are not finite"),
+        ({"_hidden2_values": with_first(np.inf)}, "hidden2.values of a network has numbers that are not finite"),
+        ({"_hidden1_places": with_first(-1)}, "place -1 is outside"),
+        ({"_hidden1_places": with_first(800)}, "place 800 is outside"),
+        ({"_hidden1_places": with_first(2**40)}, f"place {2**40} is outside"),
+        ({"_hidden1_places": lambda a: np.concatenate([a[1:2], a[1:]])}, "is given twice"),
         ({"sizes": None}, "sizes of a network"),
         ({"sizes": [20]}, "sizes of a network"),
         ({"sizes": [20, 0, 130, 2]}, "sizes of a network"),
@@ -151,7 +159,7 @@ def test_an_impossible_state_is_refused_by_name(pool, changes, message):
     run = Run(pool)
     run.advance(3)
     with pytest.raises(ValueError, match=message):
-        SparseMLP.from_state(*damaged(run.online.state(), **changes))
+        Network.from_state(*damaged(run.online.state(), **changes))
 
 
 def test_a_state_in_another_order_of_connections_is_the_same_network(pool):
@@ -166,6 +174,6 @@ def test_a_state_in_another_order_of_connections_is_the_same_network(pool):
         for name in ("places", "values", "m", "v", "born"):
             other[f"{layer}.{name}"] = arrays[f"{layer}.{name}"][order]
         assert (np.diff(arrays[f"{layer}.places"]) > 0).all()
-    restored, _ = SparseMLP.from_state(other, values).state()
+    restored, _ = Network.from_state(other, values).state()
     assert restored.keys() == arrays.keys()
     assert all(np.array_equal(restored[name], arrays[name]) for name in arrays)

@@ -8,6 +8,7 @@ from cases import (
     assert_within,
     backward_bounds,
     forward_bounds,
+    gradients,
     matrices,
     random_case,
     random_network,
@@ -15,15 +16,15 @@ from cases import (
     tiles_with_rubbish,
 )
 
-from rewirl.nn import Group, pack, reference, tile_shape, unpack
+from rewirl.nn import Ensemble, pack, reference, tile_shape, unpack
 
 SEEDS = range(24)
 
 
-def core_activations(network, x, batch):
+def core_activations(ensemble, x, batch):
     """The inputs, and what the core has kept of its last forward, as the reference has them."""
-    depth = len(network.layers)
-    return [x.astype(np.float64)] + [unpack(network.core.hidden(i), batch).astype(np.float64) for i in range(depth)]
+    values = [ensemble.value(0, layer.name) for layer in ensemble.networks[0].layers]
+    return [x.astype(np.float64)] + [unpack(value, batch).astype(np.float64) for value in values]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -31,17 +32,19 @@ def test_forward(instruction_set, pool, seed):
     network, batch, rng = random_case(seed)
     rows = rng.normal(size=(batch, network.sizes[0])).astype(np.float32)
     tiles = tiles_with_rubbish(rows, rng)
-    (output,) = Group([network], pool).forward(tiles)
+    ensemble = Ensemble([network], pool)
+    (output,) = ensemble.forward(tiles)
     assert output.shape == (*tile_shape(batch)[:1], network.sizes[-1], tile_shape(batch)[1])
     weights, _, biases = matrices(network)
     expected = reference.forward(weights, biases, rows.astype(np.float64))
     bounds = forward_bounds(weights, biases, expected)
-    for found, goal, bound in zip(core_activations(network, rows, batch), expected, bounds, strict=True):
+    for found, goal, bound in zip(core_activations(ensemble, rows, batch), expected, bounds, strict=True):
         assert_within(found, goal, bound)
 
     kept = output.copy()
-    Group([network], pool).forward(slice_of_wider(tiles, rng))
-    assert np.array_equal(network.output, kept)
+    ensemble.forward(slice_of_wider(tiles, rng))
+    assert np.array_equal(output, kept)
+    assert np.array_equal(network.predict(tiles), kept)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -51,19 +54,19 @@ def test_backward(instruction_set, pool, seed):
     gradient = rng.normal(size=(batch, network.sizes[-1])).astype(np.float32)
     inputs_from = int(rng.integers(network.sizes[0]))
     tiles = slice_of_wider(tiles_with_rubbish(rows, rng), rng)
-    group = Group([network], pool)
-    group.forward(tiles)
-    group.backward(tiles, [pack(gradient)], inputs_from=inputs_from)
+    ensemble = Ensemble([network], pool)
+    ensemble.forward(tiles)
+    (of_inputs,) = ensemble.backward(tiles, [pack(gradient)], inputs_from=inputs_from)
 
     weights, masks, _ = matrices(network)
-    activations = core_activations(network, rows, batch)  # so that a ReLU just at zero is on the same side in both
+    activations = core_activations(ensemble, rows, batch)  # so that a ReLU just at zero is on the same side in both
     goals = reference.backward(weights, masks, activations, gradient.astype(np.float64))
     bounds = backward_bounds(weights, activations, gradient)
-    for index, layer in enumerate(network.layers):
+    for index, (layer, (connections, biases)) in enumerate(zip(network.layers, gradients(ensemble), strict=True)):
         places = layer.places()
-        assert_within(layer.gradient, goals[0][index].reshape(-1)[places], bounds[0][index].reshape(-1)[places])
-        assert_within(layer.bias_gradient, goals[1][index], bounds[1][index])
-    inputs = unpack(network.input_gradient, batch)
+        assert_within(connections, goals[0][index].reshape(-1)[places], bounds[0][index].reshape(-1)[places])
+        assert_within(biases, goals[1][index], bounds[1][index])
+    inputs = unpack(of_inputs, batch)
     assert_within(inputs, goals[2][:, inputs_from:], bounds[2][:, inputs_from:])
 
 
@@ -95,35 +98,34 @@ def test_acting_on_sizes_around_the_blocks_of_64_inputs(instruction_set, wide):
 def test_backward_without_parameters_leaves_their_gradients_alone(instruction_set, pool, density):
     rng = np.random.default_rng(1)
     network = random_network([40, 30, 2], [density, density], rng)
-    group = Group([network], pool)
+    ensemble = Ensemble([network], pool)
     tiles = pack(rng.normal(size=(70, 40)).astype(np.float32))
     gradient = pack(rng.normal(size=(70, 2)).astype(np.float32))
-    group.forward(tiles)
-    group.backward(tiles, [gradient], inputs_from=0)
-    everything = network.input_gradient.copy()
-    before = [(layer.gradient.copy(), layer.bias_gradient.copy()) for layer in network.layers]
-    group.forward(2 * tiles)
-    group.backward(2 * tiles, [3 * gradient], parameters=False)
-    for layer, (connections, biases) in zip(network.layers, before, strict=True):
-        assert np.array_equal(layer.gradient, connections)
-        assert np.array_equal(layer.bias_gradient, biases)
-    group.forward(tiles)
-    group.backward(tiles, [gradient], parameters=False, inputs_from=33)
-    assert network.input_gradient.shape == (1, 7, 80)
-    assert np.array_equal(network.input_gradient, everything[:, 33:])
+    ensemble.forward(tiles)
+    (of_inputs,) = ensemble.backward(tiles, [gradient], inputs_from=0)
+    everything = of_inputs.copy()
+    before = [array.copy() for of_layer in gradients(ensemble) for array in of_layer]
+    ensemble.forward(2 * tiles)
+    ensemble.input_gradients(2 * tiles, [3 * gradient])
+    after = [array for of_layer in gradients(ensemble) for array in of_layer]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    ensemble.forward(tiles)
+    (of_inputs,) = ensemble.input_gradients(tiles, [gradient], inputs_from=33)
+    assert of_inputs.shape == (1, 7, 80)
+    assert np.array_equal(of_inputs, everything[:, 33:])
 
 
 def test_a_gradient_does_not_remember_the_one_before(instruction_set, pool):
     rng = np.random.default_rng(2)
     network = random_network([20, 30, 2], [0.5, None], rng)
-    group = Group([network], pool)
+    ensemble = Ensemble([network], pool)
     results = []
     for batch in (300, 50, 300):  # growing and shrinking what is kept of a batch
         batch_rng = np.random.default_rng(batch)
         tiles = pack(batch_rng.normal(size=(batch, 20)).astype(np.float32))
-        group.forward(tiles)
-        group.backward(tiles, [pack(batch_rng.normal(size=(batch, 2)).astype(np.float32))])
-        results.append([np.array(a) for layer in network.layers for a in (layer.gradient, layer.bias_gradient)])
+        ensemble.forward(tiles)
+        ensemble.backward(tiles, [pack(batch_rng.normal(size=(batch, 2)).astype(np.float32))])
+        results.append([np.array(array) for of_layer in gradients(ensemble) for array in of_layer])
     assert all(np.array_equal(a, b) for a, b in zip(results[0], results[2], strict=True))
 
 
@@ -131,10 +133,11 @@ def test_every_instruction_set_gives_the_same_bits_every_time(instruction_set, p
     def run():
         network, batch, rng = random_case(11)
         tiles = pack(rng.normal(size=(batch, network.sizes[0])).astype(np.float32))
-        group = Group([network], pool)
-        group.forward(tiles)
-        group.backward(tiles, [pack(rng.normal(size=(batch, network.sizes[-1])).astype(np.float32))], inputs_from=0)
-        group.adam(1e-3, 1e-4)
-        return [a.copy() for layer in network.layers for a in (layer.values, layer.gradient, *layer.moments)]
+        ensemble = Ensemble([network], pool)
+        ensemble.forward(tiles)
+        ensemble.backward(tiles, [pack(rng.normal(size=(batch, network.sizes[-1])).astype(np.float32))], inputs_from=0)
+        ensemble.adam(1e-3, 1e-4)
+        learnt = [a.copy() for layer in network.layers for a in (layer.values, *layer.moments)]
+        return learnt + [array.copy() for of_layer in gradients(ensemble) for array in of_layer]
 
     assert all(np.array_equal(a, b) for a, b in zip(run(), run(), strict=True))

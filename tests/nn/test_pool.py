@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cases import random_network
 
-from rewirl.nn import Group, Pool, pack
+from rewirl.nn import Ensemble, Pool, pack
 
 
 def train(threads, networks, steps=5):
@@ -20,13 +20,13 @@ def train(threads, networks, steps=5):
     rng = np.random.default_rng(0)
     pool = Pool(threads)
     members = [random_network([90, 130, 67, 109, 2], [0.5, None, 0.6, None], rng) for _ in range(networks)]
-    group = Group(members, pool)
+    ensemble = Ensemble(members, pool)
     for _ in range(steps):
         x = pack(rng.normal(size=(150, 90)).astype(np.float32))
-        outputs = group.forward(x)
-        group.backward(x, [output.copy() for output in outputs], inputs_from=17)
-        gradients = [member.input_gradient.tobytes() for member in members]
-        group.adam(1e-2, 1e-3)
+        outputs = ensemble.forward(x)
+        inputs = ensemble.backward(x, [output.copy() for output in outputs], inputs_from=17)
+        gradients = [of_inputs.tobytes() for of_inputs in inputs]
+        ensemble.adam(1e-2, 1e-3)
     pool.close()
     return gradients + [array.tobytes() for member in members for array in member.state()[0].values()]
 
@@ -34,7 +34,7 @@ def train(threads, networks, steps=5):
 @pytest.mark.parametrize("networks", [1, 3])
 @pytest.mark.parametrize("threads", [2, 3, 5])
 def test_results_do_not_depend_on_the_number_of_threads(instruction_set, threads, networks):
-    """Threads share the networks of a group, or the layers of a single one."""
+    """Threads share the networks of a ensemble, or the layers of a single one."""
     assert train(threads, networks) == train(1, networks)
 
 
@@ -48,8 +48,8 @@ def test_a_closed_pool_has_no_threads_and_still_works(process_threads):
     assert pool.threads == 1
     pool.close()
     networks = [random_network([3, 2], [None], np.random.default_rng(seed)) for seed in range(2)]
-    Group(networks, pool).forward(pack(np.ones((5, 3), dtype=np.float32)))
-    assert all(np.isfinite(network.output).all() for network in networks)
+    outputs = Ensemble(networks, pool).forward(pack(np.ones((5, 3), dtype=np.float32)))
+    assert all(np.isfinite(output).all() for output in outputs)
 
 
 def test_a_pool_that_is_forgotten_leaves_no_threads(process_threads):
@@ -64,14 +64,14 @@ def test_fewer_threads_may_be_used_for_a_while():
     networks = [random_network([30, 40, 2], [0.5, None], rng) for _ in range(5)]
     x = pack(rng.normal(size=(50, 30)).astype(np.float32))
     pool = Pool(4)
-    group = Group(networks, pool)
-    expected = [output.copy() for output in group.forward(x)]
+    ensemble = Ensemble(networks, pool)
+    expected = [output.copy() for output in ensemble.forward(x)]
     for threads in (1, 4, 2, 3, 1, 2, 4) * 20:
         pool.use(threads)
         assert pool.threads == threads
-        for network in networks:
-            network.output[...] = 0
-        assert all(np.array_equal(a, b) for a, b in zip(group.forward(x), expected, strict=True))
+        for output in ensemble.outputs():
+            output[...] = 0
+        assert all(np.array_equal(a, b) for a, b in zip(ensemble.forward(x), expected, strict=True))
     for threads in (0, -1, 5):
         with pytest.raises(ValueError, match="the pool has 4 threads"):
             pool.use(threads)
@@ -85,7 +85,7 @@ def test_pools_come_and_go_in_use(process_threads):
     x = pack(np.ones((5, 3), dtype=np.float32))
     for threads in (2, 3, 4, 8) * 10:
         pool = Pool(threads)
-        Group(networks, pool).forward(x)
+        Ensemble(networks, pool).forward(x)
         pool.close()
     assert process_threads.come_to(before)
 
@@ -97,9 +97,9 @@ def test_one_pool_serves_several_python_threads():
 
     def work(seed):
         rng = np.random.default_rng(seed)
-        group = Group([random_network([20, 30, 2], [0.5, None], rng) for _ in range(2)], pool)
+        ensemble = Ensemble([random_network([20, 30, 2], [0.5, None], rng) for _ in range(2)], pool)
         x = pack(rng.normal(size=(40, 20)).astype(np.float32))
-        results[seed] = [[output.copy() for output in group.forward(x)] for _ in range(30)]
+        results[seed] = [[output.copy() for output in ensemble.forward(x)] for _ in range(30)]
 
     workers = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
     for worker in workers:
@@ -116,17 +116,17 @@ def test_one_pool_serves_several_python_threads():
 
 def test_a_pool_may_be_closed_while_another_thread_uses_it():
     rng = np.random.default_rng(0)
-    group_networks = [random_network([30, 200, 2], [0.5, None], rng) for _ in range(4)]
+    networks = [random_network([30, 200, 2], [0.5, None], rng) for _ in range(4)]
     x = pack(rng.normal(size=(256, 30)).astype(np.float32))
-    expected = [output.copy() for output in Group(group_networks, Pool(1)).forward(x)]
+    expected = [output.copy() for output in Ensemble(networks, Pool(1)).forward(x)]
     for _ in range(20):
         pool = Pool(4)
-        group = Group(group_networks, pool)
+        ensemble = Ensemble(networks, pool)
         started = threading.Event()
 
-        def work(group=group, started=started):
+        def work(ensemble=ensemble, started=started):
             for _ in range(10):
-                group.forward(x)
+                ensemble.forward(x)
                 started.set()
 
         worker = threading.Thread(target=work)
@@ -134,7 +134,7 @@ def test_a_pool_may_be_closed_while_another_thread_uses_it():
         started.wait()
         pool.close()
         worker.join()
-        assert all(np.array_equal(n.output, goal) for n, goal in zip(group_networks, expected, strict=True))
+        assert all(np.array_equal(output, goal) for output, goal in zip(ensemble.outputs(), expected, strict=True))
 
 
 @pytest.mark.parametrize("threads", [0, -1, 257])
@@ -149,9 +149,9 @@ def test_a_forked_process_has_no_workers_and_gets_the_same():
     networks = [random_network([30, 40, 2], [0.5, None], rng) for _ in range(3)]
     x = pack(rng.normal(size=(50, 30)).astype(np.float32))
     pool, other = Pool(3), Pool(2)
-    group = Group(networks, pool)
-    expected = [output.copy() for output in group.forward(x)]
-    Group(networks, other).forward(x)
+    ensemble = Ensemble(networks, pool)
+    expected = [output.copy() for output in ensemble.forward(x)]
+    Ensemble(networks, other).forward(x)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python's warning that threads do not fork
         child = os.fork()
@@ -159,22 +159,22 @@ def test_a_forked_process_has_no_workers_and_gets_the_same():
         status = 1
         try:
             signal.alarm(30)  # rather than hang
-            for network in networks:
-                network.output[...] = 0
+            for output in ensemble.outputs():
+                output[...] = 0
             pool.use(2)
-            found = group.forward(x)
+            found = ensemble.forward(x)
             same = all(np.array_equal(one, goal) for one, goal in zip(found, expected, strict=True))
             pool.close()
-            group.forward(x)
-            del pool, other, group
+            ensemble.forward(x)
+            del pool, other, ensemble
             gc.collect()
             own = Pool(2)
-            Group(networks, own).forward(x)
+            Ensemble(networks, own).forward(x)
             own.close()
             status = 0 if same else 2
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert all(np.array_equal(one, goal) for one, goal in zip(group.forward(x), expected, strict=True))
+    assert all(np.array_equal(one, goal) for one, goal in zip(ensemble.forward(x), expected, strict=True))
     pool.close()
     other.close()

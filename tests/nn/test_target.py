@@ -7,7 +7,7 @@ import pytest
 from cases import UNIT, random_network
 from test_adam_and_rewiring import random_event
 
-from rewirl.nn import Group, Pool, SparseMLP, TargetNetwork, pack, reference, update_targets
+from rewirl.nn import Ensemble, Pool, TargetNetwork, mlp_network, pack, reference, update_targets
 
 
 def dense(layer):
@@ -29,7 +29,7 @@ def learn(network, rng):
 def rewire(network, share, rng):
     for index, layer in enumerate(network.layers):
         if not layer.dense:
-            network.rewire(index, *random_event(layer, share, rng))
+            network.rewire(network.layers[index].name, *random_event(layer, share, rng))
 
 
 def test_five_hundred_updates_with_rewirings(instruction_set, pool):
@@ -69,9 +69,9 @@ def test_five_hundred_updates_with_rewirings(instruction_set, pool):
 
 def test_a_stale_connection_decays_until_a_grown_one_outweighs_it(instruction_set, pool):
     """Three connections; place 0 is dropped, place 5 grown and set to 1; tau is 1/4. Powers of two, so all is exact."""
-    online = SparseMLP([6, 1], [np.array([0, 2, 4])], [np.float32([1, 8, -8])], [np.float32([0])])
+    online = mlp_network([6, 1], [np.array([0, 2, 4])], [np.float32([1, 8, -8])], [np.float32([0])])
     target = TargetNetwork(online)
-    online.rewire(0, np.array([0]), np.array([5]))
+    online.rewire(online.layers[0].name, np.array([0]), np.array([5]))
     history = []
     for update in range(6):
         if update == 1:
@@ -146,7 +146,7 @@ def test_the_target_computes_with_its_own_topology(instruction_set, pool):
         matrices = [dense(layer) for layer in target.layers]
         biases = [layer.bias.astype(np.float64) for layer in target.layers]
         expected = reference.forward(matrices, biases, rows.astype(np.float64))[-1]
-        (output,) = Group([target], pool).forward(pack(rows))
+        (output,) = Ensemble([target], pool).forward(pack(rows))
         assert pytest.approx(expected, rel=1e-4, abs=1e-4) == output[0, :, :50].T
         assert target.act(rows[7]) == pytest.approx(expected[7], rel=1e-4, abs=1e-4)
 
@@ -211,7 +211,7 @@ def test_places_that_came_to_nothing_are_removed_where_they_are_many(instruction
     for index, kept in ((0, 0.6), (1, 0.3)):
         layer = online.layers[index]
         dropped = rng.permutation(layer.connections)[: int((1 - kept) * layer.connections)]  # large ones too
-        online.rewire(index, dropped.astype(np.int64), np.array([], dtype=np.int64))
+        online.rewire(online.layers[index].name, dropped.astype(np.int64), np.array([], dtype=np.int64))
     stored = []
     for _ in range(400):
         update_targets([target], 0.05, pool)

@@ -559,7 +559,8 @@ def test_json_of_an_unreasonable_size_is_not_read(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": 2}, "format 2"),
+        ({"format": 3}, "format 3"),
+        ({"format": 0}, "format 0"),
         ({"format": True}, "format True"),
         ({"kind": "policy"}, "'policy'"),
         ({"files": {}}, r"does not list state\.json"),

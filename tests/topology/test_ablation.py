@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from rewirl.seeding import generator
 from rewirl.topology import LayerState, TopologyConfig, make_rule, rewire
-from rewirl.topology.structure import Structure
+from rewirl.topology.structure import structure_of
 
-SPREAD = Structure.from_name("constant-fan-in")
+SPREAD = structure_of("constant-fan-in")
 #                         0  1  2  3    4  5  6  7    8  9 10 11
 GRADIENT = np.float32([[0, 0, 9, 1], [0, 0, 8, 1], [3, 2, 0, 0]])
 
@@ -112,7 +112,7 @@ def test_connections_are_conserved_and_even_over_the_units_that_are_left(seed, d
 
 def test_without_structure_or_with_groups_nothing_can_be_ablated():
     state = layer({0: 5, 1: 6, 4: 0.1, 5: 4, 10: 0.2, 11: 0.3})
-    for structure in (None, Structure.from_name("2:4")):
+    for structure in (None, structure_of("2:4")):
         with pytest.raises(ValueError, match="only constant fan-in allows"):
             rewire(
                 make_rule("rigl", TopologyConfig()),

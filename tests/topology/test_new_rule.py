@@ -9,12 +9,14 @@ import pytest
 
 from rewirl import topology
 from rewirl.agents.adaptation import Adaptation, sparse_network
+from rewirl.nn import mlp
 from rewirl.topology import RULES, LayerState, TopologyConfig, make_rule, random_indices, rewire
-from rewirl.topology.structure import Structure
+from rewirl.topology.structure import structure_of
 
 RULE = """
 import numpy as np
 
+from rewirl.nn import mlp
 from rewirl.topology import Rule
 
 
@@ -50,17 +52,23 @@ def test_it_rewires_a_layer_and_keeps_structure_and_number(name):
     state = LayerState((3, 4), indices, rng.normal(size=4).astype(np.float32))
     change = rewire(rule, state, 0.5, rng)
     assert indices[change.dropped].tolist() == [0, 3] and change.grown.tolist() == [10, 11]
-    structure = Structure.from_name("constant-fan-in")
+    structure = structure_of("constant-fan-in")
     indices = structure.draw((6, 8), 0.5, rng)
     state = LayerState((6, 8), indices, rng.normal(size=len(indices)).astype(np.float32))
     change = rewire(rule, state, 0.3, rng, structure=structure)
     after = np.concatenate([np.delete(indices, change.dropped), change.grown])
-    assert len(change.grown) and np.array_equal(structure.counts((6, 8), after), structure.counts((6, 8), indices))
+    assert len(change.grown) and structure.kept((6, 8), indices, after)
+    blocks = structure_of("4x1")
+    indices = blocks.draw((10, 8), 0.5, rng)
+    state = LayerState((10, 8), indices, rng.normal(size=len(indices)).astype(np.float32))
+    change = rewire(rule, state, 0.3, rng, structure=blocks)
+    after = np.concatenate([np.delete(indices, change.dropped), change.grown])
+    assert len(change.grown) and len(np.unique(after)) == len(indices) and blocks.kept((10, 8), indices, after)
 
 
 def test_it_rewires_a_network_at_the_events_of_its_schedule(name):
     config = TopologyConfig(rule=name, sparsity=0.5, adapt_every=10, adapt_fraction=0.2)
-    network = sparse_network([8, 16, 16, 2], config, 0, "actor")
+    network = sparse_network(8, mlp([8, 16, 16, 2]), config, 0, "actor")
     adaptation = Adaptation(config, 0)
     assert [update for update in range(1, 25) if adaptation.due(update)] == [10, 20]
     before = [layer.connections for layer in network.layers]
@@ -89,6 +97,7 @@ def test_a_rule_written_for_version_0_1_still_works(tmp_path, monkeypatch):
     (tmp_path / "old_rules.py").write_text(
         """
 import numpy as np
+from rewirl.nn import mlp
 from rewirl.topology import Rule, random_empty_places
 
 
@@ -106,7 +115,9 @@ class Balanced(Rule):
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     rng = np.random.default_rng(1)
-    indices = random_indices((20, 20), 0.3, rng)
-    state = LayerState((20, 20), indices, rng.normal(size=len(indices)).astype(np.float32))
-    change = rewire(make_rule("old_rules:Balanced", TopologyConfig()), state, 0.2, rng)
-    assert len(change.dropped) == len(change.grown) == int(0.2 * len(indices))
+    for blocks in (None, structure_of("4x1")):
+        indices = random_indices((20, 20), 0.3, rng) if blocks is None else blocks.draw((20, 20), 0.3, rng)
+        state = LayerState((20, 20), indices, rng.normal(size=len(indices)).astype(np.float32))
+        change = rewire(make_rule("old_rules:Balanced", TopologyConfig()), state, 0.2, rng, structure=blocks)
+        size = 1 if blocks is None else 4
+        assert len(change.dropped) == len(change.grown) == int(0.2 * len(indices) / size) * size

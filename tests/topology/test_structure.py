@@ -10,7 +10,7 @@ from scipy.stats import chisquare
 
 from rewirl.seeding import generator
 from rewirl.topology import LayerState, Rule, TopologyConfig, densities, make_rule, random_topology, rewire
-from rewirl.topology.structure import Structure
+from rewirl.topology.structure import structure_of
 
 
 def fan_in(shape, indices):
@@ -18,7 +18,7 @@ def fan_in(shape, indices):
 
 
 def test_every_unit_has_as_many_inputs():
-    structure = Structure.from_name("constant-fan-in")
+    structure = structure_of("constant-fan-in")
     indices = structure.draw((40, 33), 0.3, generator(0, "t"))
     assert (fan_in((40, 33), indices) == 10).all()
     assert len(np.unique(indices)) == 400 and (np.diff(indices) > 0).all()
@@ -27,14 +27,14 @@ def test_every_unit_has_as_many_inputs():
 
 
 def test_inputs_are_equally_likely():
-    structure = Structure.from_name("constant-fan-in")
+    structure = structure_of("constant-fan-in")
     rng = generator(0, "many")
     counts = sum(np.bincount(structure.draw((50, 12), 0.25, rng) % 12, minlength=12) for _ in range(40))
     assert chisquare(counts).pvalue > 1e-3
 
 
 def test_two_of_four_neighbouring_inputs():
-    structure = Structure.from_name("2:4")
+    structure = structure_of("2:4")
     indices = structure.draw((30, 16), 0.9, generator(0, "t"))  # the density is what 2:4 says
     assert (structure.counts((30, 16), indices) == 2).all()
     config = TopologyConfig(structure="2:4")
@@ -43,11 +43,11 @@ def test_two_of_four_neighbouring_inputs():
 
 
 def test_a_smaller_last_group_has_its_share():
-    structure = Structure.from_name("1:4")
+    structure = structure_of("1:4")
     assert structure.per_group(10, 0.9) == [1, 1, 1]  # of its two at least one
-    assert Structure.from_name("3:8").per_group(20, 0.9) == [3, 3, 2]
+    assert structure_of("3:8").per_group(20, 0.9) == [3, 3, 2]
     assert densities(TopologyConfig(structure="1:4"), [(5, 10)]) == [pytest.approx(0.3)]
-    assert Structure.from_name("constant-fan-in").per_group(100, 0.001) == [1]
+    assert structure_of("constant-fan-in").per_group(100, 0.001) == [1]
 
 
 @pytest.mark.parametrize("name", ["4:2", "2:2", "0:4", "2:", "constant", "2:4:8", ""])
@@ -56,16 +56,17 @@ def test_what_is_no_structure_is_refused(name):
         TopologyConfig(structure=name)
 
 
-def test_a_changing_sparsity_has_no_structure():
-    with pytest.raises(ValueError, match="has no structure"):
-        TopologyConfig(structure="constant-fan-in", initial_sparsity=0.0, rule="prune")
+@pytest.mark.parametrize("name", ["constant-fan-in", "2:4"])
+def test_a_changing_sparsity_has_no_fixed_fan_in(name):
+    with pytest.raises(ValueError, match=f"a sparsity that changes cannot have structure {name}"):
+        TopologyConfig(structure=name, initial_sparsity=0.0, rule="prune")
 
 
 def test_an_event_by_hand():
     """Two units with two of four inputs each; the two smallest weights are both of the first unit."""
     gradient = np.float32([[0, 0, 3, 4], [9, 0, 0, 9]])
     state = LayerState((2, 4), np.array([0, 1, 5, 6]), np.float32([0.1, -0.2, 5, 6]), lambda: gradient)
-    structure = Structure.from_name("constant-fan-in")
+    structure = structure_of("constant-fan-in")
 
     def event(fraction, regrow=False):
         change = rewire(
@@ -83,7 +84,7 @@ def test_a_group_loses_no_more_than_it_has_room_for():
     state = LayerState(
         (2, 3), np.array([0, 1, 3, 4]), np.float32([0.1, 0.2, 5, 6]), lambda: np.ones((2, 3), np.float32)
     )
-    structure = Structure.from_name("constant-fan-in")
+    structure = structure_of("constant-fan-in")
     change = rewire(make_rule("rigl", TopologyConfig()), state, 0.5, generator(0, "t"), structure=structure)
     assert state.indices[change.dropped].tolist() == [0] and change.grown.tolist() == [
         2
@@ -102,7 +103,7 @@ def test_a_group_loses_no_more_than_it_has_room_for():
 )
 def test_the_structure_stays_whatever_the_criteria(seed, name, drops, grows, fraction, regrow):
     rng = np.random.default_rng(seed)
-    shape, structure = (int(rng.integers(1, 20)), int(rng.integers(1, 30))), Structure.from_name(name)
+    shape, structure = (int(rng.integers(1, 20)), int(rng.integers(1, 30))), structure_of(name)
     indices = rng.permutation(structure.draw(shape, rng.random(), rng))
     weights = np.round(rng.normal(size=len(indices)), 1).astype(np.float32)
     gradient = np.round(rng.normal(size=shape), 1).astype(np.float32)
@@ -133,7 +134,7 @@ def test_a_rule_of_ones_own_needs_scores_to_grow_by():
             return np.ones(3)
 
     state = LayerState((2, 3), np.array([0, 4]), np.float32([0.1, 0.2]))
-    structure = Structure.from_name("constant-fan-in")
+    structure = structure_of("constant-fan-in")
     with pytest.raises(ValueError, match="Own has no grow_score"):
         rewire(Own(TopologyConfig()), state, 0.5, generator(0, "t"), structure=structure)
     with pytest.raises(ValueError, match="grow_score must return a number for each of 6 weights"):

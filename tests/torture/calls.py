@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "nn"))
 import cases
 
 from rewirl import _core
-from rewirl.nn import Group, pack, reference
+from rewirl.nn import Ensemble, pack, reference
 
 CALLS = 80  # in a sequence
 SPOILED = 0.3  # share of the calls that get a hostile argument
@@ -283,6 +283,7 @@ class Session:
                 sizes[self.random.randrange(len(sizes))] = self.random.choice((130, 200, 300))
         densities = [self.random.choice(cases.DENSITIES) for _ in sizes[1:]]
         network = cases.random_network(sizes, densities, self.rng)
+        network.workspace = _core.Workspace(network.core)
         for old in self.networks[:-5]:
             self.x.pop(id(old), None)  # another network may get its id
         self.networks = [*self.networks[-5:], network]
@@ -299,7 +300,7 @@ class Session:
         x = self.x.get(id(network))
         if x is None or x.shape[1] != network.sizes[0] or self.random.random() < 0.4:
             x = self.batch(network.sizes[0])
-            self.good(_core.forward, self.pool(), [network.core], x)
+            self.good(_core.forward, self.pool(), [network.workspace], x)
             self.x[id(network)] = x
         return network, x
 
@@ -325,9 +326,16 @@ class Session:
     def do_construct(self) -> None:
         n_in, n_out, last = (self.random.choice((1, 3, 17)) for _ in range(3))
         places = self.rng.permutation(n_in * n_out)[: self.random.randrange(n_in * n_out + 1)].astype(np.int64)
-        arguments = ([n_in, n_out, last], [places, None], [self.floats(len(places)), self.floats(n_out * last)])
-        made = self.call(_core.Mlp, *arguments, self.random.random() < 0.7)
-        self.call(made.places, 0)
+        sparse = ["linear", "a", [0], {"n_out": n_out, "bias": 1.0}, "unstructured", places, self.floats(len(places))]
+        dense = ["linear", "b", [1], {"n_out": last, "bias": 0.0}, "dense", None, self.floats(n_out * last)]
+        if self.random.random() < SPOILED:
+            at = self.random.randrange(7)
+            sparse[at] = self.hostile(sparse[at])
+            with contextlib.suppress(TypeError, ValueError, MemoryError):
+                _core.Network(n_in, [tuple(sparse), tuple(dense)])
+            return
+        made = self.call(_core.Network, n_in, [tuple(sparse), tuple(dense)], self.random.random() < 0.7)
+        self.call(made.places, "a")
 
     def do_construct_huge(self) -> None:
         sizes = self.random.choice(
@@ -344,17 +352,22 @@ class Session:
         )
         count = len(sizes) - 1
         places = [np.array([self.random.choice((0, 1, sizes[i] * sizes[i + 1] - 1))]) for i in range(count)]
-        made = self.call(_core.Mlp, sizes, places, [np.ones(1, np.float32)] * count, self.random.random() < 0.5)
-        self.call(made.places, 0)
+        layers = [
+            ("linear", str(i), [i], {"n_out": n, "bias": 1.0}, "unstructured", places[i], np.ones(1, np.float32))
+            for i, n in enumerate(sizes[1:])
+        ]
+        made = self.call(_core.Network, sizes[0], layers, self.random.random() < 0.5)
+        self.call(made.places, "0")
 
     def do_again(self) -> None:
         """Construct an object twice, or not at all."""
-        kind = self.random.choice((_core.Mlp, _core.Pool, _core.TargetUpdate))
+        kind = self.random.choice((_core.Network, _core.Pool, _core.TargetUpdate, _core.Workspace))
         blank = kind.__new__(kind)
         function = {
-            _core.Mlp: lambda o: o.dense(0),
+            _core.Network: lambda o: o.dense("output"),
+            _core.Workspace: lambda o: o.output(),
             _core.Pool: lambda o: o.threads,
-            _core.TargetUpdate: lambda o: o.behind(),
+            _core.TargetUpdate: lambda o: o.stale(),
         }[kind]
         try:
             function(blank)
@@ -370,22 +383,22 @@ class Session:
         x = self.batch(networks[0].sizes[0])
         for network in networks:
             self.x.pop(id(network), None)
-        self.call(_core.forward, self.pool(), [n.core for n in networks], x)
+        self.call(_core.forward, self.pool(), [n.workspace for n in networks], x)
         for network in networks:
-            self.call(network.core.output)  # refused if a hostile list left it out
+            self.call(network.workspace.output)  # refused if a hostile list left it out
 
     def do_backward(self) -> None:
         network, x = self.after_forward()
         gradient = self.floats(len(x), network.sizes[-1], x.shape[2])
         start = self.random.choice((-1, 0, network.sizes[0] - 1))
-        self.call(_core.backward, self.pool(), [network.core], x, [gradient], self.random.random() < 0.8, start)
+        self.call(_core.backward, self.pool(), [network.workspace], x, [gradient], self.random.random() < 0.8, start)
         if start >= 0:
-            self.call(network.core.input_gradient)
+            self.call(network.workspace.input_gradient)
 
-    def do_descend(self) -> None:
+    def do_step(self) -> None:
         network, x = self.after_forward()
         gradient = self.floats(len(x), network.sizes[-1], x.shape[2])
-        self.call(_core.descend, self.pool(), [network.core], x, [gradient], *self.adam())
+        self.call(_core.step, self.pool(), [network.workspace], x, [gradient], *self.adam())
 
     def do_regress(self) -> None:
         networks = self.twins()
@@ -394,13 +407,20 @@ class Session:
         x = self.batch(networks[0].sizes[0])
         shape = (len(x), 1, x.shape[2])
         errors = [np.zeros(shape, np.float32) for _ in networks]
-        cores = [n.core for n in networks]
+        workspaces = [n.workspace for n in networks]
         for network in networks:
             self.x.pop(id(network), None)
-        self.call(_core.regress, self.pool(), cores, x, self.floats(*shape), self.floats(*shape), errors, *self.adam())
+        self.call(
+            _core.regress, self.pool(), workspaces, x, self.floats(*shape), self.floats(*shape), errors, *self.adam()
+        )
 
     def do_adam(self) -> None:
-        self.call(_core.adam, self.pool(), [n.core for n in {id(n): n for n in self.twins()}.values()], *self.adam())
+        workspaces = [n.workspace for n in {id(n): n for n in self.twins()}.values()]
+        if self.random.random() < 0.7:
+            for workspace in workspaces:
+                self.call(workspace.gradient, "output", self.random.choice(("values", "bias")))
+            self.call(workspaces[0].clip, self.random.choice((1e-3, 1.0)))
+        self.call(_core.adam, self.pool(), workspaces, *self.adam())
 
     def do_rewire(self) -> None:
         network = self.network()
@@ -417,15 +437,21 @@ class Session:
             dropped, grown = dropped[:0], free.astype(np.int64)  # to all
         if layer.dense and len(grown):
             grown = grown[:0]
-        self.call(network.core.rewire, index, dropped, grown)
+        self.call(network.core.rewire, layer.name, dropped, grown)
         after = network.layers[index].places()
         if len(after) and (len(np.unique(after)) != len(after) or after.min() < 0 or after.max() >= total):
             raise AssertionError("a rewiring left impossible places")
 
     def do_set_values(self) -> None:
         network = self.random.choice([*self.networks, *self.targets]) if self.networks else self.network()
-        index = self.random.randrange(len(network.layers))
-        self.call(network.core.set_values, index, self.floats(network.core.connections(index)))
+        layer = self.random.choice(network.layers)
+        array = self.random.choice(("values", "bias"))
+        count = len(network.core.values(layer.name, array))
+        if self.random.random() < 0.8:
+            self.call(network.core.set_values, layer.name, array, self.floats(count))
+        else:
+            self.call(network.core.use_memory, layer.name, array, self.floats(count))
+            self.good(network.core.values_changed)
 
     def do_act(self) -> None:
         network = self.random.choice([self.network(), *self.targets])
@@ -442,21 +468,38 @@ class Session:
 
     def do_look(self) -> None:
         core = self.any_network()
-        names = (
-            "dense", "connections", "version", "places", "values", "gradient", "first_moment", "second_moment", "bias",
-            "bias_gradient", "bias_first_moment", "bias_second_moment", "born", "hidden",
-        )  # fmt: skip
-        self.call(getattr(core, self.random.choice(names)), self.random.choice((0, 0, 1, 2)))
+        operation = self.random.choice(("hidden1", "hidden2", "output", "relu1", ""))
+        if self.random.random() < 0.5:
+            names = ("dense", "format", "connections", "version", "places", "born")
+            self.call(getattr(core, self.random.choice(names)), operation)
+        else:
+            names = ("values", "writable_values", "first_moment", "second_moment")
+            self.call(getattr(core, self.random.choice(names)), operation, self.random.choice(("values", "bias", "no")))
 
     def do_look_at_passes(self) -> None:
-        core = self.any_network()
-        self.call(self.random.choice((core.output, core.input_gradient)))
+        workspace = self.network().workspace
+        self.call(self.random.choice((workspace.output, workspace.input_gradient, workspace.norm)))
+        self.call(workspace.value, self.random.choice(("hidden1", "relu1", "output", "")))
+
+    def do_predict(self) -> None:
+        network = self.random.choice([self.network(), *self.targets])
+        self.call(network.core.predict, self.batch(network.sizes[0]))
+
+    def do_update_statistics(self) -> None:
+        self.call(self.network().workspace.update_statistics)
 
     def do_write(self) -> None:
         """Write into memory that is shared: a moment, a bias, an output, a birth."""
-        core = self.any_network()
-        names = ("gradient", "first_moment", "second_moment", "bias", "born", "bias_gradient")
-        view = self.call(getattr(core, self.random.choice(names)), 0, spoil=False)
+        network = self.network()
+        array = self.random.choice(("values", "bias"))
+        views = (
+            (network.core.first_moment, "output", array),
+            (network.core.second_moment, "output", array),
+            (network.core.writable_values, "output", "bias"),
+            (network.core.born, "output"),
+            (network.workspace.gradient, "output", array),
+        )
+        view = self.call(*self.random.choice(views), spoil=False)
         if view.dtype == np.uint32:
             view[: len(view) // 2] = self.random.choice((0, 1, 2**32 - 1, 2**31))
         else:
@@ -464,7 +507,7 @@ class Session:
 
     def do_dense_gradient(self) -> None:
         network, x = self.after_forward()
-        self.call(network.core.dense_gradient, self.random.randrange(len(network.layers)), x)
+        self.call(network.workspace.dense_gradient, self.random.choice(network.layers).name, x)
 
     def do_count_ages(self) -> None:
         self.call(self.any_network().count_ages)
@@ -482,30 +525,31 @@ class Session:
         networks = self.twins()
         x = self.batch(networks[0].sizes[0])
         for network in networks:
-            self.good(_core.forward, self.pool(), [network.core], x)
+            self.good(_core.forward, self.pool(), [network.workspace], x)
             self.x[id(network)] = x
-        shape = networks[0].core.output().shape
+        outputs = [n.workspace.output() for n in networks]
+        shape = outputs[0].shape
         scale, offset, out = self.floats(*shape), self.floats(*shape), np.zeros(shape, np.float32)
-        self.call(_core.minimum, [n.core for n in networks], 0.9, scale, offset, out)
+        self.call(_core.minimum, outputs, 0.9, scale, offset, out)
 
     def do_squash(self) -> None:
         network, _ = self.after_forward()
-        out = np.zeros_like(network.core.output())
+        raw = network.workspace.output()
+        out = np.zeros_like(raw)
         noise = self.random.choice((None, self.bits()))
-        self.call(_core.squash, network.core, out, noise, 0.2, self.random.choice((0.5, 1.0)))
+        self.call(_core.squash, raw, out, noise, 0.2, self.random.choice((0.5, 1.0)))
 
     def do_gaussian(self) -> None:
         network = self.new_network([self.random.choice((1, 5, 17)), self.random.choice((2, 4, 6, 34))])
         x = self.batch(network.sizes[0])
-        self.good(_core.forward, self.pool(), [network.core], x)
-        tiles, features, width = network.core.output().shape
+        self.good(_core.forward, self.pool(), [network.workspace], x)
+        raw = network.workspace.output()
+        tiles, features, width = raw.shape
         small, one = (tiles, features // 2, width), (tiles, 1, width)
         out, noise, log = (np.zeros(shape, np.float32) for shape in (small, small, one))
-        self.call(_core.sample_squashed_gaussian, network.core, out, noise, log, self.bits())
+        self.call(_core.sample_squashed_gaussian, raw, out, noise, log, self.bits())
         gradient = np.zeros((tiles, features, width), np.float32)
-        self.call(
-            _core.squashed_gaussian_gradient, network.core, out, noise, self.floats(*small), self.floats(*one), gradient
-        )
+        self.call(_core.squashed_gaussian_gradient, raw, out, noise, self.floats(*small), self.floats(*one), gradient)
 
     def do_squash_gradient(self) -> None:
         shape = (self.random.choice((1, 2)), self.random.choice((1, 3)), self.random.choice((0, 1, 5, 16)))
@@ -622,9 +666,9 @@ class Session:
     def do_hostile_target(self) -> None:
         networks = [*self.networks, *self.targets] or [self.network()]
         one, other = self.random.choice(networks), self.random.choice(networks)
-        behind = self.random.choice(([], [True] * len(one.layers), [False], [None], None))
+        stale = self.random.choice(([], [True] * len(one.layers), [False], [None], None))
         try:
-            made = _core.TargetUpdate(one.core, other.core, behind)
+            made = _core.TargetUpdate(one.core, other.core, stale)
             self.updates.append(made)
             self.accepted += 1
         except (TypeError, ValueError):
@@ -634,7 +678,7 @@ class Session:
         if self.updates:
             some = self.random.sample(self.updates, self.random.randrange(1, len(self.updates) + 1))
             self.call(_core.update_targets, self.pool(), some, self.random.choice((0.005, 0.5, 1.0)))
-            self.call(some[0].behind)
+            self.call(some[0].stale)
 
     def do_reference(self) -> None:
         """A network of its own against the float64 reference: forward, gradients, and that all numbers are finite."""
@@ -642,23 +686,26 @@ class Session:
         network = cases.random_network(sizes, [self.random.choice(cases.DENSITIES) for _ in sizes[1:]], self.rng)
         rows = self.floats(self.random.choice((1, 17, 100, 129)), sizes[0])
         x = cases.tiles_with_rubbish(rows, self.rng)
-        group = Group([network], self.pool())
+        ensemble = Ensemble([network], self.pool())
         weights, masks, biases = cases.matrices(network)
         activations = reference.forward(weights, biases, rows.astype(np.float64))
         bounds = cases.forward_bounds(weights, biases, activations)
-        output = group.forward(x)[0]
+        output = ensemble.forward(x)[0]
         cases.assert_within(reference.unpack(output, len(rows)), activations[-1], bounds[-1])
         pull = self.floats(len(rows), sizes[-1])
-        group.backward(x, [pack(pull)], inputs_from=0)
-        inner = [activations[0], *(reference.unpack(network.core.hidden(i), len(rows)) for i in range(len(sizes) - 1))]
+        (inputs,) = ensemble.backward(x, [pack(pull)], inputs_from=0)
+        kept = [ensemble.value(0, layer.name) for layer in network.layers]
+        inner = [activations[0], *(reference.unpack(value, len(rows)) for value in kept)]
         of_weights, of_biases, of_inputs = reference.backward(weights, masks, inner, pull.astype(np.float64))
         limits = cases.backward_bounds(weights, inner, pull)
-        for index, layer in enumerate(network.layers):
-            found = reference.matrix(layer.shape, layer.places(), layer.gradient)
+        for index, (layer, (connections, biases)) in enumerate(
+            zip(network.layers, cases.gradients(ensemble), strict=True)
+        ):
+            found = reference.matrix(layer.shape, layer.places(), connections)
             cases.assert_within(found, of_weights[index], np.where(masks[index], limits[0][index], 0))
-            cases.assert_within(layer.bias_gradient, of_biases[index], limits[1][index])
-        cases.assert_within(reference.unpack(network.input_gradient, len(rows)), of_inputs, limits[2])
-        group.adam(1e-3, 1e-3)
+            cases.assert_within(biases, of_biases[index], limits[1][index])
+        cases.assert_within(reference.unpack(inputs, len(rows)), of_inputs, limits[2])
+        ensemble.adam(1e-3, 1e-3)
         for layer in network.layers:
             self.finite(layer.values, layer.bias, *layer.moments)
         self.accepted += 4

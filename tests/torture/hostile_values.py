@@ -171,7 +171,9 @@ def arrays(agent: str) -> Iterator[tuple[str, Callable[[Arrays], None], bool]]:
 
     for network in ("actor", "critic2", "target_critic1"):
         trainable = not network.startswith("target")
-        floats = ["0.values", "1.bias", "2.values"] + (["0.m", "0.v", "1.bias_m", "2.bias_v"] if trainable else [])
+        floats = ["hidden1.values", "hidden2.bias", "output.values"] + (
+            ["hidden1.m", "hidden1.v", "hidden2.bias_m", "output.bias_v"] if trainable else []
+        )
         for part in floats:
             name = f"agent/{network}.{part}"
             for value in (np.nan, np.inf, -np.inf):
@@ -188,7 +190,7 @@ def arrays(agent: str) -> Iterator[tuple[str, Callable[[Arrays], None], bool]]:
             yield f"{name} missing", lambda found, n=name: found.pop(n), False
         if not agent.startswith("ds-"):
             continue
-        name = f"agent/{network}.0.places"
+        name = f"agent/{network}.hidden1.places"
         for value in (-1, -(2**63), 2**63 - 1, 2**31, 10**6):
             yield f"{name} has {value}", of(name, at(0, value)), False
         yield f"{name} has one twice", of(name, lambda a: at(0, a[1])(a)), False
@@ -207,8 +209,8 @@ def arrays(agent: str) -> Iterator[tuple[str, Callable[[Arrays], None], bool]]:
         yield f"{name} one short", of(name, lambda a: a[:-1]), False
         yield f"{name} of int64", of(name, lambda a: a.astype(np.int64)), False
     yield (
-        "an array more, agent/evil.0.values",
-        lambda f: f.update({"agent/evil.0.values": np.ones(3, np.float32)}),
+        "an array more, agent/evil.hidden1.values",
+        lambda f: f.update({"agent/evil.hidden1.values": np.ones(3, np.float32)}),
         True,
     )
     yield "an array of nobody, evil/x", lambda f: f.update({"evil/x": np.ones(3, np.float32)}), False
@@ -324,9 +326,9 @@ def states(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
     ]  # fmt: skip
     for size in sizes:
         yield f"actor of sizes {short(size)}", put(("values", "agent", "networks", "actor", "sizes"), size), False
-    for behind in ("x", [True], [1, 1, 1], [True] * 4, {}, None):
-        path = ("values", "agent", "networks", "target_critic1", "behind")
-        yield f"behind is {short(behind)}", put(path, behind), False
+    for stale in ("x", [True], [1, 1, 1], [True] * 4, {}, None):
+        path = ("values", "agent", "networks", "target_critic1", "stale")
+        yield f"stale is {short(stale)}", put(path, stale), False
     for part in ("agent", "replay", "episode", "warm_up"):
         for value in (None, 5, "x", [], {}):
             yield f"{part} is {short(value)}", put(("values", part), value), False
@@ -374,7 +376,7 @@ def manifests() -> Iterator[tuple[str, Callable[[Any], None]]]:
     for field, value in itertools.product(("size", "sha256"), NASTY):
         yield f"{field} {short(value)}", lambda m, f=field, v=value: next(iter(m["files"].values())).update({f: v})
     for field, value in itertools.product(("format", "kind", "files"), NASTY):
-        if (field, value) != ("format", 1) or value is True:
+        if (field, value) not in (("format", 1), ("format", 2)) or value is True:
             yield f"{field} {short(value)}", put((field,), value)
 
 
@@ -408,9 +410,9 @@ def enormous_actor(run: Path) -> None:
     out = io.BytesIO()
     TensorWriter(
         {
-            "0.places": np.array([0, 5], np.int64),
-            "0.values": np.ones(2, np.float32),
-            "0.bias": np.zeros(n, np.float32),
+            "output.places": np.array([0, 5], np.int64),
+            "output.values": np.ones(2, np.float32),
+            "output.bias": np.zeros(n, np.float32),
         }
     )(out)
     policy = run / "policy"

@@ -157,7 +157,9 @@ def mutated_arrays(rng: random.Random, arrays: dict[str, np.ndarray]) -> dict[st
             del arrays[name]
             continue
         elif what == 8:
-            arrays[rng.choice((name + "x", "0.born", "actor.0.born", "agent/actor.0.places", "0.places"))] = array
+            arrays[
+                rng.choice((name + "x", "hidden1.born", "actor.hidden1.born", "agent/actor.hidden1.places", "0.places"))
+            ] = array
             continue
         elif array.ndim:
             array = array[::-1].copy()

@@ -17,7 +17,7 @@ from rewirl.experiments.report.run_data import read_run
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import plan
-from rewirl.nn import empty_tiles
+from rewirl.nn import mlp
 from rewirl.storage import strict_json
 from rewirl.storage.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from rewirl.storage.policy_file import PolicyError, load_policy, save_policy
@@ -164,10 +164,10 @@ def refused_on_resuming(path, finished, arrays, values):
 
 
 def test_weights_that_are_not_finite_at_a_rewiring_are_divergence():
-    network = sparse_network([4, 3, 1], TopologyConfig(), 0, "actor")
+    network = sparse_network(4, mlp([4, 3, 1]), TopologyConfig(), 0, "actor")
     network.layers[0].set_values(np.full(network.layers[0].connections, np.nan, np.float32))
     with pytest.raises(FloatingPointError, match="weights that are not finite"):
-        Adaptation(TopologyConfig(), 0).adapt("actor", network, 1000, empty_tiles(1, 4))
+        Adaptation(TopologyConfig(), 0).adapt("actor", network, 1000, lambda layer: np.zeros(0, np.float32))
 
 
 def test_a_topology_without_layers_is_refused(tmp_path, finished):

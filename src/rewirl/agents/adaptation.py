@@ -105,7 +105,7 @@ class Adaptation:
         c, fraction = self._config, self._config.fraction_at(update)
 
         def scores(index: int) -> NDArray[np.float64]:
-            return drop_scores(self.rule, self._layer_state(network, index, gradient), fraction, self._rng)
+            return drop_scores(self.rule, self._layer_state(network, index, gradient), fraction, self._rng, c.spread)
 
         shapes = [layer.shape for layer in network.layers]
         connections = [layer.connections for layer in network.layers]

@@ -78,7 +78,7 @@ class Networks:
             for name, architecture in architectures.items()
         }
         for name, network in online.items():
-            if config.redo_every and "sizes" not in _described(network):
+            if config.redo_every and not _is_mlp(network):
                 raise ValueError(f"redo_every recycles units of multilayer perceptrons; {name} is none")
         self._own(online, {name: TargetNetwork(online[name]) for name in targets})
 
@@ -140,9 +140,10 @@ class Networks:
         result = {"rewired": float(self._adaptation.rewired)}
         if self._config.redo_every:
             result["recycled"] = float(self._recycled)
+        samples = int(np.count_nonzero(weights))
         for names, x in inputs.items():
             ensemble = self.ensemble(*names)
-            ensemble.forward(x)
+            ensemble.forward(x, samples)
             for number, name in enumerate(names):
                 result[f"{name}_dormant"] = dormant_share(ensemble, number, weights, DORMANT)
         return result
@@ -203,9 +204,14 @@ class Networks:
         for index, (layer, mine) in enumerate(zip(saved.layers, own.layers, strict=True)):
             if topology.ablate_below and index < len(own.layers) - 1:
                 continue  # fan-ins move from unit to unit there
-            counts, expected = (topology.spread.counts(each.shape, each.places()) for each in (layer, mine))
-            if (counts != expected).any():
+            if not topology.spread.kept(layer.shape, mine.places(), layer.places()):
                 raise ValueError(f"layer {layer.name} does not have the structure {topology.structure}")
+
+
+def _is_mlp(network: Network) -> bool:
+    """Tell whether a network is a multilayer perceptron, whatever its layers store."""
+    own, expected = ([(o.kind, o.name, o.of) for o in each] for each in (network.operations, mlp(network.sizes)))
+    return own == expected
 
 
 def _described(network: Network) -> dict[str, Any]:

@@ -110,9 +110,9 @@ class SAC(ActorCritic[SACConfig]):
         batch = self._sample(replay)
         y = self._compute_targets(batch, alpha)
         self._fit_critics(batch, y)
-        d_raw = self._policy_gradient(batch, alpha)
+        d_raw, entropy = self._policy_gradient(batch, alpha)
         self._step_actor(batch, d_raw)
-        self._temperature.update(self._entropy, c.learning_rate)
+        self._temperature.update(entropy, c.learning_rate)
         if self.updates % c.target_update_interval == 0:
             self._networks.update_targets(c.tau)
 
@@ -139,13 +139,17 @@ class SAC(ActorCritic[SACConfig]):
                 y -= np.float32(alpha) * discounts * log_pi
         return y
 
-    def _policy_gradient(self, batch: Batch, alpha: float) -> Tiles:
-        """Return the gradient of L = mean (alpha ln pi(a|s) - min_i Q_i(s, a)) for the outputs of the actor."""
+    def _policy_gradient(self, batch: Batch, alpha: float) -> tuple[Tiles, float]:
+        """Return the gradient of L = mean (alpha ln pi(a|s) - min_i Q_i(s, a)) for the outputs of the actor.
+
+        Returns:
+            The gradient, float32 [tiles, 2 * action, width], and the entropy of the policy, the mean of -ln pi(a|s).
+        """
         # a ~ pi(.|s) in place of the batch's actions, which have served
         samples = self._draw_actions(batch.states, batch.actions)
         q1, q2 = self._critics.forward(batch.states_actions)
         self._policy_value = float(np.vdot(np.minimum(q1, q2), batch.weights))
-        self._entropy = -float(np.vdot(samples.log_probability, batch.weights))
+        entropy = self._entropy = -float(np.vdot(samples.log_probability, batch.weights))
         # dL/dQ_i = -1/batch for the smaller one; dL/da sums over both critics, no parameter of theirs is needed
         first = q1 <= q2
         d_q1, d_q2 = d_values = self._d_values
@@ -154,7 +158,7 @@ class SAC(ActorCritic[SACConfig]):
         d_actions, of_second = self._critics.input_gradients(batch.states_actions, d_values, self.observation_size)
         d_actions += of_second
         # through a = tanh(mean + exp(log_std) N(0, 1)) and through ln pi(a|s), dL/dln pi = alpha / batch
-        return self._gaussian.gradient(samples, d_actions, np.float32(alpha) * batch.weights)
+        return self._gaussian.gradient(samples, d_actions, np.float32(alpha) * batch.weights), entropy
 
     def diagnostics(self) -> dict[str, float]:
         """Return the scalars of `ActorCritic.diagnostics`; and of the policy the mean min_i Q_i(s, a) of its actions,

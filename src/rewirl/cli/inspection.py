@@ -75,7 +75,8 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
     Returns:
         `agent`; `params`, the connections of the networks that learn; `flops` to train; `sparsity`, the share of absent
         connections in them; `memory_bytes` of the networks with optimiser, and of the full replay memory;
-        `networks`, for each network and layer `shape` (outputs, inputs), `connections` and `density`.
+        `networks`, for each network and layer `shape` (outputs, inputs), `connections`, `density` and
+        `structure`, dense for a dense layer.
     """
     layers: dict[str, list[dict[str, Any]]] = {
         name: [
@@ -83,6 +84,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
                 "shape": list(layer.shape),
                 "connections": layer.connections,
                 "density": layer.connections / math.prod(layer.shape),
+                "structure": "dense" if layer.dense else agent.config.topology.structure_in(layer.shape),
             }
             for layer in network.layers
         ]
@@ -162,11 +164,12 @@ def changing_sparsity(agent: Agent, updates: int) -> dict[str, Any] | None:
 
 def table(description: Mapping[str, Any]) -> str:
     """Return a description as text for people."""
-    lines = [f"{'network':<16} {'layer':>5} {'shape':>13} {'connections':>12} {'density':>8}"]
+    lines = [f"{'network':<16} {'layer':>5} {'shape':>13} {'connections':>12} {'density':>8}  structure"]
     for name, network in description["networks"].items():
         for index, layer in enumerate(network["layers"], start=1):
             shape = " x ".join(str(size) for size in layer["shape"])
-            lines.append(f"{name:<16} {index:>5} {shape:>13} {layer['connections']:>12,} {layer['density']:>8.3f}")
+            numbers = f"{layer['connections']:>12,} {layer['density']:>8.3f}"
+            lines.append(f"{name:<16} {index:>5} {shape:>13} {numbers}  {layer['structure']}")
             name = ""
     memory = description["memory_bytes"]
     lines += [

@@ -61,7 +61,7 @@ class SAC(Learner):
         ablate_below: float = 0.0,
         initial_scale: Literal["dense", "sparse", "largest"] = "dense",
         rule: str = "static",
-        drop: Literal["paper", "halves", "code", "magnitude", "sensitivity", "random"] = "paper",
+        drop: Literal["paper", "halves", "code", "magnitude", "l2", "sensitivity", "random"] = "paper",
         grow: Literal["paper", "random", "gradient"] = "paper",
         regrow_dropped: bool = False,
         adapt_every: int = 1_000,
@@ -143,22 +143,27 @@ class SAC(Learner):
                 SNIP), or connectivity (starts as erdos-renyi; connections added later go to the layers that lack most
                 to be connected, as topology-aware revival).
             structure: How connections are arranged: unstructured, constant-fan-in (all units of a layer have equally
-                many inputs), or N:M such as 2:4 (N of every M neighbouring inputs, which fixes the sparsity too).
+                many inputs), N:M such as 2:4 (N of every M neighbouring inputs, which fixes the sparsity too), or
+                blocks, 4x1 or 8x1 (4 or 8 neighbouring outputs have the same inputs, which computes faster).
             ablate_below: With constant fan-in: an event takes all inputs from a hidden unit that has fewer salient
                 connections than this share of the fan-in, and gives them to the others (SRigL). A unit comes back when
                 it has enough. Salient are the connections worth keeping or growing. 0 ablates none. Typical: 0 or 0.3.
             initial_scale: What the random weights at the start are scaled for: dense (the inputs a unit would have in a
                 dense layer, as in the papers' codes), sparse (the inputs it has, which keeps the size of activations,
-                Evci et al. 2020), or largest (as if the largest magnitudes of a dense layer were kept, as in RLx2).
+                Evci et al. 2020), or largest (as if the largest magnitudes of a dense layer were kept, as in RLx2; in
+                blocks each connection for itself).
             rule: How connections are rewired: static (never), set (drop the weakest, grow at random), rigl (drop the
                 weakest, grow where the gradient is largest), prune (only follow a changing sparsity: drop the smallest
                 weights), or package.module:Class, which is looked for in the working directory too.
             drop: Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl),
                 halves (half of them the smallest positive, half the largest negative weights), code (the fraction of
-                the positive and of the negative weights, and every exact zero), magnitude (smallest absolute value),
-                sensitivity (smallest |weight * gradient|), random.
+                the positive and of the negative weights, and every exact zero), magnitude (smallest absolute value), l2
+                (smallest square), sensitivity (smallest |weight * gradient|), random. In blocks the mean over the
+                connections of a block decides: magnitude is its L1 norm, l2 its L2 norm; a block has no sign, so paper
+                is magnitude for set too.
             grow: Where set and rigl grow connections: paper (as the rule's paper: random for set, gradient for rigl),
-                random, gradient (where that of the loss is largest).
+                random, gradient (where that of the loss is largest; in blocks, where the sum of its absolute values
+                is).
             regrow_dropped: Whether a connection dropped in an event may be grown again in the same event (the published
                 code allows it).
             adapt_every: Updates between two rewiring events, e in the paper. Typical: 500 to 10000.

@@ -1,15 +1,30 @@
 """What the native core computes, in float64 NumPy: for reading, and for the tests that hold the core against it.
 
-Networks are lists of dense matrices here, with a mask that says where connections exist, and batches are plain
-[batch, features]. Nothing in training uses this file.
+Weights are dense matrices here, with a mask that says where connections exist, and batches are plain [batch,
+features]. `run` and `gradients` are of any network, `forward` and `backward` of multilayer perceptrons. Nothing in
+training uses this file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rewirl.nn.operations import (
+    Add,
+    BatchNorm,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    Multiply,
+    Operation,
+    Parameter,
+    ReLU,
+    Tanh,
+    named,
+)
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -187,3 +202,130 @@ def maintain_sparsity(weights: Array, k: int) -> Array:
     kept = np.zeros(weights.size)
     kept[largest] = weights.reshape(-1)[largest]
     return kept.reshape(weights.shape)
+
+
+def run(
+    operations: Sequence[Operation], parameters: Mapping[str, Array], x: Array, training: bool = True
+) -> list[Array]:
+    """Compute a network, operation by operation.
+
+    Args:
+        operations: what it is made of.
+        parameters: its arrays by name, such as `hidden1.bias`; weights as matrices [n_out, n_in].
+        x: [batch, n_in].
+        training: whether statistics of batches are those of this one, or the running ones.
+
+    Returns:
+        The input and what each operation makes, [batch, features] each.
+    """
+    values = [x]
+    for operation, name, reads in named(operations):
+        own = _own(parameters, name)
+        values.append(_made(operation, own, [values[i] for i in reads], len(x), training))
+    return values
+
+
+def gradients(
+    operations: Sequence[Operation],
+    parameters: Mapping[str, Array],
+    values: Sequence[Array],
+    output_gradient: Array,
+) -> tuple[dict[str, Array], Array]:
+    """Compute the gradients of a loss in training.
+
+    Args:
+        operations: what the network is made of.
+        parameters: as for `run`.
+        values: what `run` returned.
+        output_gradient: of the loss with respect to the output, [batch, n_out].
+
+    Returns:
+        Those of the parameters by name, and of the input, [batch, n_in].
+    """
+    of_values = [np.zeros_like(value) for value in values]
+    of_values[-1] = output_gradient
+    result: dict[str, Array] = {}
+    for index, (operation, name, reads) in reversed(list(enumerate(named(operations)))):
+        own, delta = _own(parameters, name), of_values[index + 1]
+        inputs, made = [values[i] for i in reads], values[index + 1]
+        for read, gradient in zip(reads, _input_gradients(operation, own, inputs, made, delta), strict=True):
+            of_values[read] = of_values[read] + gradient
+        for array, gradient in _parameter_gradients(operation, own, inputs, delta).items():
+            result[f"{name}.{array}"] = gradient
+    return result, of_values[0]
+
+
+def _own(parameters: Mapping[str, Array], name: str) -> dict[str, Array]:
+    return {full.partition(".")[2]: array for full, array in parameters.items() if full.partition(".")[0] == name}
+
+
+def _normal(
+    operation: LayerNorm | BatchNorm, x: Array, own: Mapping[str, Array], training: bool
+) -> tuple[Array, Array]:
+    """Return x with mean 0 and variance 1, and what it was divided by."""
+    axis = 1 if isinstance(operation, LayerNorm) else 0
+    mean, variance = x.mean(axis, keepdims=True), x.var(axis, keepdims=True)
+    if isinstance(operation, BatchNorm) and not training:
+        mean, variance = own["mean"], own["variance"]
+    deviation = np.sqrt(variance + operation.eps)
+    return (x - mean) / deviation, deviation
+
+
+def _made(operation: Operation, own: Mapping[str, Array], of: Sequence[Array], batch: int, training: bool) -> Array:
+    match operation:
+        case Linear():
+            return of[0] @ own["values"].T + own.get("bias", np.zeros(operation.n_out))
+        case ReLU():
+            return np.maximum(of[0], 0)
+        case LeakyReLU():
+            return np.where(of[0] > 0, of[0], operation.slope * of[0])
+        case Tanh():
+            return np.tanh(of[0])
+        case Add():
+            return of[0] + of[1]
+        case Multiply():
+            return of[0] * of[1]
+        case LayerNorm() | BatchNorm():
+            normal, _ = _normal(operation, of[0], own, training)
+            return normal * own["scale"] + own["shift"] if operation.affine else normal
+        case Parameter():
+            return np.tile(own["values"], (batch, 1))
+    raise TypeError(f"there is no reference of {operation.kind}")
+
+
+def _input_gradients(
+    operation: Operation, own: Mapping[str, Array], of: Sequence[Array], made: Array, delta: Array
+) -> list[Array]:
+    match operation:
+        case Linear():
+            return [delta @ own["values"]]
+        case ReLU():
+            return [delta * (of[0] > 0)]
+        case LeakyReLU():
+            return [delta * np.where(of[0] > 0, 1.0, operation.slope)]
+        case Tanh():
+            return [delta * (1 - made**2)]
+        case Add():
+            return [delta, delta]
+        case Multiply():
+            return [delta * of[1], delta * of[0]]
+        case LayerNorm() | BatchNorm():
+            axis = 1 if isinstance(operation, LayerNorm) else 0
+            normal, deviation = _normal(operation, of[0], own, training=True)
+            scaled = delta * own["scale"] if operation.affine else delta
+            product = (scaled * normal).mean(axis, keepdims=True)
+            return [(scaled - scaled.mean(axis, keepdims=True) - normal * product) / deviation]
+    return []
+
+
+def _parameter_gradients(
+    operation: Operation, own: Mapping[str, Array], of: Sequence[Array], delta: Array
+) -> dict[str, Array]:
+    match operation:
+        case Linear():
+            return {"values": delta.T @ of[0], "bias": delta.sum(0)}
+        case LayerNorm() | BatchNorm():
+            return {"scale": (delta * _normal(operation, of[0], own, training=True)[0]).sum(0), "shift": delta.sum(0)}
+        case Parameter():
+            return {"values": delta.sum(0)}
+    return {}

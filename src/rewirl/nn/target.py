@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import _core
-from rewirl.nn.layer import Layer
+from rewirl.nn.layer import Layer, Places
 from rewirl.nn.network import Network
 from rewirl.nn.state import Saved
 from rewirl.saved import shown
@@ -28,7 +28,8 @@ class TargetNetwork(Network):
 
     def __init__(self, online: Network) -> None:
         """See the class."""
-        self._build(online, Saved(*online.state(training=False)), [])
+        places = {layer.name: None if layer.dense else layer.places() for layer in online.layers}
+        self._build(online, places, dict(online.arrays()), [])
 
     def state(self, training: bool = True) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything an exact continuation needs, as arrays (copies) and JSON values."""
@@ -54,12 +55,18 @@ class TargetNetwork(Network):
         if not fits or not all(isinstance(layer, bool) for layer in stale):
             raise ValueError(f"stale must be a list of one truth value per layer, got {shown(stale)}")
         target = cls.__new__(cls)
-        target._build(online, saved, stale)
+        target._build(online, saved.places, saved.learnt, stale)
+        saved.restore(target.core, target.layers, trainable=False)
         return target
 
-    def _build(self, online: Network, saved: Saved, stale: list[bool]) -> None:
-        super().__init__(online.n_in, online.operations, saved.places, saved.learnt, trainable=False)
-        saved.restore(self.core, self.layers, trainable=False)
+    def _build(
+        self,
+        online: Network,
+        places: Mapping[str, Places],
+        arrays: Mapping[str, NDArray[np.float32]],
+        stale: list[bool],
+    ) -> None:
+        super().__init__(online.n_in, online.operations, places, arrays, trainable=False)
         self.link = _core.TargetUpdate(self.core, online.core, stale)
         self.layers = tuple(_TargetLayer(self.core, layer.name, layer.shape) for layer in self.layers)
 

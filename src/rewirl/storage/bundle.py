@@ -34,7 +34,9 @@ MANIFEST = "manifest.json"
 PREVIOUS = ".old-"
 """Prefix of a bundle while another takes its name."""
 
-_FORMAT = 1
+_FORMAT = 2
+"""2 names the arrays of a network after its layers, as hidden1; 1, of version 0.1, counted them."""
+
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -193,8 +195,8 @@ def _read(path: Path, directory: int, kind: str, document: str) -> tuple[dict[st
 def _listed(manifest: Any, kind: str) -> dict[str, Fingerprint]:
     if not isinstance(manifest, dict) or manifest.keys() != {"format", "kind", "files"}:
         raise ValueError("must have exactly format, kind and files")
-    if type(manifest["format"]) is not int or manifest["format"] != _FORMAT:
-        raise ValueError(f"has format {manifest['format']!r}; this version of Rewirl reads {_FORMAT}")
+    if type(manifest["format"]) is not int or not 1 <= manifest["format"] <= _FORMAT:
+        raise ValueError(f"has format {manifest['format']!r}; this version of Rewirl reads 1 to {_FORMAT}")
     if manifest["kind"] != kind:
         raise ValueError(f"says this is a {manifest['kind']!r}, not a {kind!r}")
     if not isinstance(manifest["files"], dict):

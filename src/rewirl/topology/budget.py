@@ -18,6 +18,7 @@ from rewirl.topology.distribution import (
     uniform,
     with_connectivity,
 )
+from rewirl.topology.fan_in import FanIn
 from rewirl.topology.indices import lowest
 from rewirl.topology.schedule import density_at
 
@@ -38,7 +39,7 @@ def densities(config: TopologyConfig, shapes: Shapes) -> list[float]:
         ValueError: no working network has these densities; the message has the table of layers and what to change.
     """
     structure = config.spread
-    if structure is not None and structure.group is not None and structure.count is not None:  # N:M, in every layer
+    if isinstance(structure, FanIn) and structure.count is not None:  # N:M, in every layer
         return [sum(structure.per_group(n_in, 1.0)) / n_in for _, n_in in shapes]
     if config.layer_sparsities is not None:
         return by_layer(shapes, config.layer_sparsities)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rewirl.topology.blocks import Blocks
 from rewirl.topology.distribution import DistributionConfig
+from rewirl.topology.fan_in import FanIn
 from rewirl.topology.initial import InitialConfig
-from rewirl.topology.rules.criteria import CriteriaConfig
+from rewirl.topology.rules.criteria import BY_SIGN, CriteriaConfig
 from rewirl.topology.schedule import ScheduleConfig
 from rewirl.topology.structure import StructureConfig
 
@@ -28,8 +30,17 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
         InitialConfig.__post_init__(self)
         CriteriaConfig.__post_init__(self)
         ScheduleConfig.__post_init__(self)
-        if self.initial_sparsity is not None and self.spread is not None:
-            raise ValueError("a sparsity that changes has no structure; leave initial_sparsity or structure out")
+        if self.initial_sparsity is not None and isinstance(self.spread, FanIn):
+            raise ValueError(
+                f"a sparsity that changes cannot have structure {self.structure}; leave initial_sparsity or structure "
+                "out, or take blocks such as 4x1"
+            )
+        in_blocks = isinstance(self.spread, Blocks)
+        if in_blocks and self.drop in BY_SIGN:
+            raise ValueError(
+                f"drop {self.drop} ranks weights by sign, which a block of structure {self.structure} has not; give "
+                "drop magnitude, l2, sensitivity or random"
+            )
         if self.initial_sparsity is not None and self.rule == "static":
             raise ValueError("initial_sparsity needs a rule by which it changes: prune, set, rigl or one of your own")
         if self.rule == "prune" and self.initial_sparsity is None:
@@ -37,11 +48,11 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
         if self.ablate_below and self.rule == "static":
             raise ValueError("ablate_below needs a rule that rewires, not static")
         if self.distribution == "global" and (
-            self.drop in ("halves", "code") or (self.drop, self.rule) == ("paper", "set")
+            self.drop in BY_SIGN or ((self.drop, self.rule) == ("paper", "set") and not in_blocks)
         ):
             raise ValueError(
                 "distribution global compares the scores of different layers, which are ranks within a layer for drop "
-                "halves and code; give drop magnitude, sensitivity or random"
+                "halves and code; give drop magnitude, l2, sensitivity or random"
             )
 
     def summary(self) -> str:
@@ -51,7 +62,11 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
             words.append(self.distribution)
         if self.spread is not None:
             # N:M says how many connections there are, whatever else does
-            words = [self.structure] if self.spread.count is not None else [*words, self.structure]
+            words = (
+                [self.structure]
+                if isinstance(self.spread, FanIn) and self.spread.count is not None
+                else [*words, self.structure]
+            )
         own = (("actor", self.actor_sparsity), ("critics", self.critic_sparsity), ("at first", self.initial_sparsity))
         words += [f"{name} {value:g}" for name, value in own if value is not None]
         if words == ["sparsity 0"]:

@@ -11,11 +11,12 @@ from rewirl.topology.rule import Rule
 from rewirl.topology.state import LayerState
 
 
-def in_order(state: LayerState) -> tuple[NDArray[np.int64], LayerState]:
+def in_order(state: LayerState, height: int) -> tuple[NDArray[np.int64], LayerState]:
     """Return a layer with its connections in the order of their indices, checked.
 
     Args:
         state: the layer, its connections in any order.
+        height: of its blocks.
 
     Returns:
         The position of each connection in `state`, int64 [connections], and the sorted layer.
@@ -25,7 +26,7 @@ def in_order(state: LayerState) -> tuple[NDArray[np.int64], LayerState]:
         FloatingPointError: weights are not finite: training has diverged.
     """
     order = np.argsort(state.indices)
-    ordered = LayerState(state.shape, state.indices[order], state.weights[order], state.compute_gradient)
+    ordered = LayerState(state.shape, state.indices[order], state.weights[order], state.compute_gradient, height)
     indices = ordered.indices
     if len(indices):
         if indices[0] < 0 or indices[-1] >= state.total or (np.diff(indices) == 0).any():
@@ -89,6 +90,28 @@ def checked_growth(
     if (np.searchsorted(occupied, grown, side="left") != np.searchsorted(occupied, grown, side="right")).any():
         _fail(rule, "grow returned an index that is occupied")
     return grown
+
+
+def rewired_count(
+    rule: Rule, scores: NDArray[np.float64], fraction: float, after: int, total: int, regrow_dropped: bool
+) -> int:
+    """Return how many connections, or blocks, an event drops to grow others instead.
+
+    Args:
+        rule: may rewire none.
+        scores: drop scores, float64 [connections]; those of -inf are dropped and those of +inf stay in any case.
+        fraction: to rewire, in [0, 1].
+        after: how many there are to be after the event.
+        total: how many there can be.
+        regrow_dropped: whether what is dropped may be grown again.
+    """
+    if not rule.rewires:
+        return 0
+    at_least, at_most = int(np.count_nonzero(scores == -np.inf)), int(np.count_nonzero(scores < np.inf))
+    count = min(max(int(fraction * len(scores)), at_least), at_most, after)
+    if regrow_dropped:
+        return count
+    return min(count, total - max(len(scores), after))  # what grows needs indices that are free already
 
 
 def _fail(rule: Rule, fault: str) -> NoReturn:

@@ -23,7 +23,7 @@ class InitialConfig:
     initial_scale: InitialScale = "dense"
     """What the random weights at the start are scaled for: dense (the inputs a unit would have in a dense layer, as in
     the papers' codes), sparse (the inputs it has, which keeps the size of activations, Evci et al. 2020), or largest
-    (as if the largest magnitudes of a dense layer were kept, as in RLx2)."""
+    (as if the largest magnitudes of a dense layer were kept, as in RLx2; in blocks each connection for itself)."""
 
     def __post_init__(self) -> None:
         """Turn the value into its type exactly."""

@@ -7,12 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.topology.contract import checked_drop_scores, checked_grow_scores, checked_growth, in_order
+from rewirl.topology.blocks import Blocks
+from rewirl.topology.contract import (
+    checked_drop_scores,
+    checked_grow_scores,
+    checked_growth,
+    in_order,
+    rewired_count,
+)
+from rewirl.topology.fan_in import FanIn
 from rewirl.topology.indices import lowest
+from rewirl.topology.rewire_blocks import rewire_blocks, scores_of_blocks
+from rewirl.topology.rewire_fan_in import rewire_fan_in
 from rewirl.topology.rule import Rule
 from rewirl.topology.state import LayerState
 from rewirl.topology.structure import Structure
-from rewirl.topology.structured import rewire_structured
 
 
 @dataclass(frozen=True)
@@ -51,9 +60,10 @@ def rewire(
         fraction: of its connections to rewire, in [0, 1].
         rng: the random stream of the rule.
         regrow_dropped: whether a connection dropped in this event may be grown again in it.
-        connections: how many there are to be afterwards, at most n_out * n_in; None is as many as before.
-        structure: how they are arranged, before and after; a group of inputs grows what it loses. None for
-            unstructured.
+        connections: how many there are to be afterwards, at most n_out * n_in; None is as many as before. In blocks,
+            another number than before is rounded to whole ones.
+        structure: how they are arranged, before and after. Of fan-in: a group of inputs grows what it loses. Of blocks:
+            whole ones are dropped and grown, and the fraction is of them. None for unstructured.
         ablate_below: share of a unit's fan-in, in [0, 1]; units with fewer salient connections lose all of theirs to
             the others. 0 ablates none; more needs constant fan-in.
 
@@ -66,7 +76,7 @@ def rewire(
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"the fraction of connections to rewire must be between 0 and 1, got {fraction}")
-    if ablate_below and (structure is None or structure.group is not None):
+    if ablate_below and not (isinstance(structure, FanIn) and structure.group is None):
         raise ValueError("ablation moves connections from unit to unit, which only constant fan-in allows")
     before = len(state.indices)
     after = before if connections is None else connections
@@ -75,12 +85,18 @@ def rewire(
     if not rule.adapts or (not before and not after):
         return Rewiring(np.empty(0, np.int64), np.empty(0, np.int64))
 
-    order, ordered = in_order(state)
+    blocks = _blocks(structure, state.shape)
+    order, ordered = in_order(state, blocks.height if blocks else 1)
     scores = checked_drop_scores(rule, rule.drop_score(ordered, fraction, rng), ordered)
-    count = _rewired(rule, scores, fraction, after, state.total, regrow_dropped) + max(before - after, 0)
-    if structure is not None:
+    if blocks:
+        dropped, grown = rewire_blocks(
+            rule, ordered, scores, fraction, after, rng, blocks, regrow_dropped=regrow_dropped
+        )
+        return Rewiring(np.sort(order[dropped]), grown)
+    count = rewired_count(rule, scores, fraction, after, state.total, regrow_dropped) + max(before - after, 0)
+    if isinstance(structure, FanIn):
         grow_scores = checked_grow_scores(rule, rule.grow_score(ordered, rng), ordered)
-        dropped, grown = rewire_structured(
+        dropped, grown = rewire_fan_in(
             ordered, scores, count, grow_scores, structure, regrow_dropped=regrow_dropped, ablate_below=ablate_below
         )
         return Rewiring(np.sort(order[dropped]), grown)
@@ -93,30 +109,29 @@ def rewire(
     return Rewiring(np.sort(order[dropped]), grown)
 
 
-def drop_scores(rule: Rule, state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def drop_scores(
+    rule: Rule, state: LayerState, fraction: float, rng: np.random.Generator, structure: Structure | None = None
+) -> NDArray[np.float64]:
     """Return a rule's scores of the connections of a layer, in the order of their indices, float64 [connections].
+
+    In a layer of blocks a connection has the score of its block.
 
     Args:
         rule: see `rewire`.
         state: see `rewire`.
         fraction: see `rewire`.
         rng: see `rewire`.
+        structure: see `rewire`.
 
     Raises:
         ValueError: the state is impossible, or the rule returned what is no score of each connection.
     """
-    _, ordered = in_order(state)
-    return checked_drop_scores(rule, rule.drop_score(ordered, fraction, rng), ordered)
+    blocks = _blocks(structure, state.shape)
+    _, ordered = in_order(state, blocks.height if blocks else 1)
+    scores = checked_drop_scores(rule, rule.drop_score(ordered, fraction, rng), ordered)
+    return scores_of_blocks(ordered, scores, blocks) if blocks else scores
 
 
-def _rewired(
-    rule: Rule, scores: NDArray[np.float64], fraction: float, after: int, total: int, regrow_dropped: bool
-) -> int:
-    """Return how many connections are dropped to be grown elsewhere."""
-    if not rule.rewires:
-        return 0
-    at_least, at_most = int(np.count_nonzero(scores == -np.inf)), int(np.count_nonzero(scores < np.inf))
-    count = min(max(int(fraction * len(scores)), at_least), at_most, after)
-    if regrow_dropped:
-        return count
-    return min(count, total - max(len(scores), after))  # what grows needs indices that are free already
+def _blocks(structure: Structure | None, shape: tuple[int, int]) -> Blocks | None:
+    """Return the blocks of a layer of this shape; None where it has none."""
+    return structure if isinstance(structure, Blocks) and structure.height_in(shape) > 1 else None

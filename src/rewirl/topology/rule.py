@@ -18,6 +18,12 @@ class Rule(ABC):
     `rewire` calls the methods with the connections in the order of their indices, and enforces the number of
     connections.
 
+    In a layer of blocks, a structure such as 4x1, a rule does the same and need not know. `drop_score` scores
+    connections, and the mean over a block decides. `grow` is called for blocks: its state is a matrix of blocks in
+    place of weights, with one row for 4 outputs. There an index is the number of a block, a weight the mean magnitude
+    of its connections, and the gradient the mean magnitude of theirs. Where the height does not divide the outputs,
+    `grow` is called for the last, smaller group by itself.
+
     Args:
         config: the topology configuration of the run.
     """
@@ -69,7 +75,7 @@ class Rule(ABC):
     def grow_score(self, state: LayerState, rng: np.random.Generator) -> NDArray[np.floating[Any]]:
         """Score every weight of the matrix, for a structure that says how many are to grow in each group of inputs.
 
-        The free ones of the highest scores grow. Only layers with a structure need it.
+        The free ones of the highest scores grow. Only constant fan-in and N:M need it.
 
         Args:
             state: the layer before the event, its connections in the order of their indices.

@@ -19,6 +19,7 @@ class LayerState:
         weights: of the connections, float32 [connections], in the same order.
         compute_gradient: returns the gradient of the loss for every weight of the matrix, connection or not, float32
             [n_out, n_in]; None where no rule asks for it.
+        height: how many neighbouring outputs share their inputs; 1 where the layer has no blocks.
 
     Raises:
         ValueError: indices and weights are not two vectors of the same length.
@@ -28,6 +29,7 @@ class LayerState:
     indices: NDArray[np.int64]
     weights: NDArray[np.float32]
     compute_gradient: Callable[[], NDArray[np.float32]] | None = None
+    height: int = 1
 
     def __post_init__(self) -> None:
         """Check that every connection has an index and a weight."""
@@ -41,6 +43,12 @@ class LayerState:
     def total(self) -> int:
         """Size of the weight matrix, n_out * n_in; indices are below it."""
         return self.shape[0] * self.shape[1]
+
+    @property
+    def blocks(self) -> NDArray[np.int64]:
+        """The number of the block of each connection, group * n_in + column, int64 [connections]."""
+        n_in = self.shape[1]
+        return self.indices // n_in // self.height * n_in + self.indices % n_in
 
     @property
     def places(self) -> NDArray[np.int64]:

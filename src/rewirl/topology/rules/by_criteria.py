@@ -7,15 +7,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.topology.blocks import Blocks
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.rule import Rule
 from rewirl.topology.rules import drop, grow
-from rewirl.topology.rules.criteria import Drop, Grow
+from rewirl.topology.rules.criteria import BY_SIGN, Drop, Grow
 from rewirl.topology.state import LayerState
 
 
 class ByCriteria(Rule):
-    """Drop by `config.drop` and grow by `config.grow`; "paper" for either is the criterion that the class names."""
+    """Drop by `config.drop` and grow by `config.grow`; "paper" for either is the criterion that the class names.
+
+    In blocks, which have no sign, "paper" is magnitude where the class names a criterion by sign.
+    """
 
     drops: ClassVar[Drop]
     """Criterion of the rule's paper to drop by."""
@@ -27,6 +31,8 @@ class ByCriteria(Rule):
         """Look the criteria up."""
         super().__init__(config)
         drop_by = self.drops if config.drop == "paper" else config.drop
+        if isinstance(config.spread, Blocks) and drop_by in BY_SIGN:
+            drop_by = "magnitude"
         grow_by = self.grows if config.grow == "paper" else config.grow
         self._drop = drop.CRITERIA[drop_by]
         self._grow, self._grow_score = grow.CRITERIA[grow_by], grow.SCORES[grow_by]

@@ -7,8 +7,11 @@ from typing import Literal
 
 from rewirl.exact import make_exact
 
-Drop = Literal["paper", "halves", "code", "magnitude", "sensitivity", "random"]
+Drop = Literal["paper", "halves", "code", "magnitude", "l2", "sensitivity", "random"]
 Grow = Literal["paper", "random", "gradient"]
+
+BY_SIGN = ("halves", "code")
+"""Criteria that rank positive and negative weights apart; a block has no sign."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,13 @@ class CriteriaConfig:
     drop: Drop = "paper"
     """Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl), halves
     (half of them the smallest positive, half the largest negative weights), code (the fraction of the positive and of
-    the negative weights, and every exact zero), magnitude (smallest absolute value), sensitivity (smallest
-    |weight * gradient|), random."""
+    the negative weights, and every exact zero), magnitude (smallest absolute value), l2 (smallest square), sensitivity
+    (smallest |weight * gradient|), random. In blocks the mean over the connections of a block decides: magnitude is its
+    L1 norm, l2 its L2 norm; a block has no sign, so paper is magnitude for set too."""
 
     grow: Grow = "paper"
     """Where set and rigl grow connections: paper (as the rule's paper: random for set, gradient for rigl), random,
-    gradient (where that of the loss is largest)."""
+    gradient (where that of the loss is largest; in blocks, where the sum of its absolute values is)."""
 
     regrow_dropped: bool = False
     """Whether a connection dropped in an event may be grown again in the same event (the published code allows it)."""

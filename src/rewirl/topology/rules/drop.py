@@ -49,6 +49,11 @@ def magnitude(state: LayerState, fraction: float, rng: np.random.Generator) -> N
     return np.abs(state.weights).astype(np.float64)
 
 
+def square(state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Score by w^2, whose mean ranks blocks by their L2 norm."""
+    return np.square(state.weights, dtype=np.float64)
+
+
 def sensitivity(state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Score by |w dL/dw|: to first order, what the loss L changes by without the connection (Lee et al. 2019, SNIP)."""
     scores: NDArray[np.float64] = np.abs(state.weights * state.gradient_at(state.indices)).astype(np.float64)
@@ -56,14 +61,19 @@ def sensitivity(state: LayerState, fraction: float, rng: np.random.Generator) ->
 
 
 def at_random(state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Score by a uniform random number."""
-    return rng.random(len(state.weights))
+    """Score by a uniform random number, one for all connections of a block."""
+    if state.height == 1:
+        return rng.random(len(state.weights))
+    blocks, block_of = np.unique(state.blocks, return_inverse=True)
+    scores: NDArray[np.float64] = rng.random(len(blocks))[block_of]
+    return scores
 
 
 CRITERIA: dict[str, Criterion] = {
     "halves": halves,
     "code": shares,
     "magnitude": magnitude,
+    "l2": square,
     "sensitivity": sensitivity,
     "random": at_random,
 }

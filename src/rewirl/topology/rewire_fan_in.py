@@ -1,4 +1,4 @@
-"""A rewiring event in a layer whose connections have a structure: each group of inputs grows what it loses."""
+"""A rewiring event in a layer of constant fan-in or N:M: each group of inputs grows what it loses."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.topology.ablation import fan_ins
+from rewirl.topology.fan_in import FanIn
 from rewirl.topology.indices import lowest
 from rewirl.topology.state import LayerState
-from rewirl.topology.structure import Structure
 
 
-def rewire_structured(
+def rewire_fan_in(
     state: LayerState,
     scores: NDArray[np.float64],
     count: int,
     grow_scores: NDArray[np.float64],
-    structure: Structure,
+    structure: FanIn,
     *,
     regrow_dropped: bool,
     ablate_below: float,
@@ -60,7 +60,7 @@ def _surplus(
     state: LayerState,
     scores: NDArray[np.float64],
     dropped: NDArray[np.int64],
-    structure: Structure,
+    structure: FanIn,
     after: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Return the positions of what groups are to drop besides, to have no more connections than `after`."""
@@ -75,7 +75,7 @@ def _with_room(
     state: LayerState,
     scores: NDArray[np.float64],
     dropped: NDArray[np.int64],
-    structure: Structure,
+    structure: FanIn,
     after: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Return `dropped` without the connections, best first, that their group has no free index to grow in place of."""
@@ -88,7 +88,7 @@ def _with_room(
 
 
 def _first_of_groups(
-    state: LayerState, positions: NDArray[np.int64], structure: Structure, counts: NDArray[np.int64]
+    state: LayerState, positions: NDArray[np.int64], structure: FanIn, counts: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Return in each group the indices of the first connections among `positions`, int64, sorted.
 

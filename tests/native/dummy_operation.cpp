@@ -1,0 +1,52 @@
+// An operation that exists for the tests alone: y = scale * x^2, of each feature. All of it is in this file.
+#include "native_test.hpp"
+
+namespace rewirl {
+namespace {
+
+class Square final : public Operation {
+ public:
+  explicit Square(const OperationSpec& spec)
+      : Operation(spec, spec.features[0]),
+        scale_(std::make_unique<Learnable>("scale", static_cast<size_t>(features), spec.trainable)) {
+    for (float& scale : scale_->values) scale = 1.0f;
+  }
+  const char* kind() const override { return "square"; }
+  std::vector<Learnable*> learnables() const override { return {scale_.get()}; }
+  void forward(const Forward& tile, Part) const override {
+    for (size_t i = 0; i < tile.numbers(features); ++i)
+      tile.out[i] = scale_->values[i / tile.width()] * tile.in[0][i] * tile.in[0][i];
+  }
+  void input_gradient(const Backward& tile, Part) const override {
+    for (size_t i = 0; i < tile.numbers(features); ++i) {
+      const float own = 2.0f * scale_->values[i / tile.width()] * tile.in[0][i] * tile.d_out[i];
+      tile.d_in[0][i] = tile.accumulate[0] ? tile.d_in[0][i] + own : own;
+    }
+  }
+  void parameter_gradient(const Backward& tile, const Buffer<float>* gradients, bool accumulate, float*,
+                          Part part) const override {
+    for (size_t f = 0; f < gradients[0].size() && part.index == 0; ++f) {
+      float sum = 0.0f;
+      for (size_t s = 0; s < tile.width(); ++s) {
+        const float x = tile.in[0][f * tile.width() + s];
+        sum += tile.d_out[f * tile.width() + s] * x * x;
+      }
+      gradients[0][f] = accumulate ? gradients[0][f] + sum : sum;
+    }
+  }
+  void act(const float* const* in, float* out, Epilogue) const override {
+    for (size_t f = 0; f < static_cast<size_t>(features); ++f) out[f] = scale_->values[f] * in[0][f] * in[0][f];
+  }
+
+ private:
+  std::unique_ptr<Learnable> scale_;
+};
+
+}  // namespace
+
+std::unique_ptr<Operation> make_square(const OperationSpec& spec) {
+  spec.require_inputs(1);
+  return std::make_unique<Square>(spec);
+}
+
+}  // namespace rewirl
