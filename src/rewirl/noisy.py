@@ -14,6 +14,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from rewirl.exact import exactly
+
 ID = "rewirl/Noisy-v0"
 
 
@@ -47,6 +49,8 @@ class NoisyObservations(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.R
 
     def __init__(self, env: gymnasium.Env[Any, Any], fraction: float, std: float = 1.0, permute_every: int = 0) -> None:
         """Work out how much noise there is."""
+        fraction, std = exactly(float, fraction, "fraction"), exactly(float, std, "std")
+        permute_every = exactly(int, permute_every, "permute_every")
         gymnasium.utils.RecordConstructorArgs.__init__(self, fraction=fraction, std=std, permute_every=permute_every)
         super().__init__(env)
         space = env.observation_space
@@ -59,7 +63,7 @@ class NoisyObservations(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.R
             raise ValueError(f"fraction must be at least 0 and below 1, got {fraction}")
         if not 0 <= std < math.inf:
             raise ValueError(f"std must be finite and 0 or more, got {std}")
-        if not isinstance(permute_every, int) or permute_every < 0:
+        if permute_every < 0:
             raise ValueError(f"permute_every must be a number of steps, 0 or more, got {permute_every!r}")
         self.real = math.prod(space.shape)
         """Number of real features."""

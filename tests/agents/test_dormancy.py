@@ -128,3 +128,23 @@ def test_diagnostics_do_not_depend_on_predictions_in_between():
 def test_impossible_settings_are_refused(field, value):
     with pytest.raises(ValueError, match=f"{field} must be"):
         TD3Config(**{field: value})
+
+
+def test_recycled_connections_are_as_young_as_grown_ones():
+    agent = make(topology={"sparsity": 0.5, "rule": "static"}, bias_correction="connection")
+    replay = random_replay()
+    for _ in range(8):
+        agent.update(replay)
+    ensemble, batch = agent._networks.ensemble("critic1", "critic2"), agent._batch
+    ensemble.forward(batch.states_actions)
+    network, found = ensemble.networks[0], scores(ensemble, 0, batch.weights)
+    threshold = float(np.quantile(np.concatenate(found), 0.3))
+    recycle(ensemble, 0, batch.weights, threshold, "fan-in", np.random.default_rng(0))
+    counted = 0
+    for layer in network.layers:
+        if not len(layer.born):
+            continue
+        new = layer.moments[1] == 0
+        counted += int(new.sum())
+        assert (layer.born[new] == network.steps).all() and (layer.born[~new] == 0).all()
+    assert counted > 0 and network.steps == 8

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
+import gymnasium
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewirl.storage.values import exactly, from_text
+import rewirl.noisy  # noqa: F401  (registers rewirl/Noisy-v0)
+from rewirl.agents.sac import SACConfig
+from rewirl.agents.td3 import TD3Config
+from rewirl.exact import exactly, from_values
+from rewirl.experiments.sweep.file import read_sweep
+from rewirl.storage.values import from_text, to_values
+from rewirl.topology import TopologyConfig
 
 Choice = Literal["paper", "code"]
 Sizes = tuple[int, ...]
@@ -187,3 +195,61 @@ def test_words_are_read_as_what_they_stand_for(kind, words, expected):
 def test_words_that_stand_for_nothing_are_refused_by_name(kind, words, message):
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
         from_text(kind, words, "x")
+
+
+INTEGERS: dict[type[Any], tuple[str, ...]] = {
+    TD3Config: ("learning_starts", "buffer_size", "batch_size", "n_steps", "policy_delay", "redo_every"),
+    SACConfig: ("learning_starts", "resample_noise_from", "target_update_interval"),
+    TopologyConfig: ("adapt_every", "adapt_offset", "adapt_end", "sparsity_start"),
+}
+
+
+@pytest.mark.parametrize(("settings", "name"), [(kind, name) for kind, names in INTEGERS.items() for name in names])
+def test_settings_made_in_python_are_their_types_exactly_or_refused_by_name(settings, name):
+    for value in (5e1, np.int64(50), np.float32(50), np.uint8(50)):
+        made = settings(**{name: value})
+        assert getattr(made, name) == 50 and type(getattr(made, name)) is int
+        assert from_values(settings, json.loads(json.dumps(to_values(made)))) == made
+    for value in (0.5, "50", True, [50], math.nan):
+        with pytest.raises(ValueError, match=f"^{name} must be"):
+            settings(**{name: value})
+
+
+def test_numbers_of_numpy_are_kept_to_the_bit_and_saved():
+    topology = TopologyConfig(sparsity=np.float32(0.9), rule="set", adapt_fraction=np.float16(0.1))
+    made = TD3Config(hidden_sizes=[64, np.int16(32)], topology=topology, gamma=np.float32(0.99), tau=1)
+    assert (made.gamma, made.tau, made.hidden_sizes) == (float(np.float32(0.99)), 1.0, (64, 32))
+    values = json.loads(json.dumps(to_values(made)))
+    assert from_values(TD3Config, values) == made
+    assert type(made.topology.sparsity) is float and made.topology.sparsity == float(np.float32(0.9))
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "value"),
+    [
+        (TopologyConfig, "sparsity", "0.5"),
+        (TopologyConfig, "lambdas", 0.5),
+        (TopologyConfig, "rule", None),
+        (TopologyConfig, "regrow_dropped", 1),
+        (TD3Config, "topology", 0.5),
+        (TD3Config, "hidden_sizes", 64),
+        (TD3Config, "gamma", "0.9"),
+        (SACConfig, "learning_rate", 1 + 1j),
+        (TD3Config, "bias_correction", 1),
+    ],
+)
+def test_what_is_no_setting_at_all_is_refused_by_name(settings, name, value):
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        settings(**{name: value})
+
+
+def test_a_sweep_and_the_noisy_environment_read_numbers_as_settings_do(tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_text('agents = ["td3"]\nenvs = ["Pendulum-v1"]\nseeds = [1e0]\ntotal_timesteps = 5e1\n')
+    (run,) = read_sweep(str(path)).requests
+    assert (run.seed, type(run.seed)) == (1, int) and run.options["total_timesteps"] == 50
+    for steps in (np.int64(3), 3.0):
+        made = gymnasium.make("rewirl/Noisy-v0", env="Pendulum-v1", fraction=np.float64(0.5), permute_every=steps)
+        made.close()
+    with pytest.raises(ValueError, match=r"^permute_every must be"):
+        gymnasium.make("rewirl/Noisy-v0", env="Pendulum-v1", fraction=0.5, permute_every=0.5)

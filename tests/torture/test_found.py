@@ -12,6 +12,7 @@ from parsers import small_run
 
 from rewirl.agents import SACConfig
 from rewirl.agents.adaptation import Adaptation, sparse_network
+from rewirl.exact import from_values
 from rewirl.experiments.report.run_data import read_run
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import read_sweep
@@ -21,7 +22,6 @@ from rewirl.storage import strict_json
 from rewirl.storage.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from rewirl.storage.policy_file import PolicyError, load_policy, save_policy
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
-from rewirl.storage.values import from_values
 from rewirl.topology import TopologyConfig
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume, settings_of

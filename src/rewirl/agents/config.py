@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
+from rewirl.exact import make_exact
 from rewirl.topology import TopologyConfig
 
 
@@ -80,7 +81,8 @@ class AgentConfig:
     transitions as they were. For environments such as rewirl/Noisy-v0. Typical: 17 for HalfCheetah."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work."""
+        """Turn each value into its type exactly, and refuse what cannot work."""
+        make_exact(self)
         self._require("hidden_sizes", min(self.hidden_sizes, default=0) >= 1, "at least one size, each at least 1")
         self._require("learning_rate", 0 < self.learning_rate < inf, "finite and positive")
         self._require("weight_decay", 0 <= self.weight_decay < inf, "finite, 0 or more")

@@ -45,8 +45,8 @@ def recycle(
     """Reinitialise every dormant unit of a multilayer perceptron (Sokar et al. 2023, Algorithm 1), not its topology.
 
     Incoming weights are drawn as at the start, as for a dense layer; the bias and outgoing weights become 0, but for
-    those that lead to another dormant unit; Adam's moments of all of these become 0. With a threshold of 0 the outputs
-    of the network do not change.
+    those that lead to another dormant unit; Adam's moments of all of these become 0, and where ages count they are as
+    young as grown connections. With a threshold of 0 the outputs of the network do not change.
 
     Args:
         ensemble: after a pass.
@@ -80,4 +80,7 @@ def recycle(
         for moments, reset in ((into.moments, incoming), (into.bias_moments, dormant), (out_of.moments, outgoing)):
             for array in moments:
                 array[reset] = 0
+        for layer, reset in ((into, incoming), (out_of, outgoing)):
+            if len(layer.born):  # with moments of 0 they are as young as connections that have just grown
+                layer.born[reset] = network.steps
     return recycled

@@ -11,6 +11,7 @@ from rewirl.cli.errors import UsageError, failed, usage_errors
 from rewirl.cli.parse import parse
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.hints import did_you_mean
+from rewirl.printing import result as show
 
 _ABOUT = """{about}
 
@@ -33,7 +34,7 @@ def bench(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         width = max(map(len, BENCHMARKS))
         lines = [f"  {name:<{width}}  {text}" for name, (_, text) in BENCHMARKS.items()]
-        print(_ABOUT.format(about=COMMANDS["bench"].summary, benchmarks="\n".join(lines)))
+        show(_ABOUT.format(about=COMMANDS["bench"].summary, benchmarks="\n".join(lines)))
         return 0
     name, *rest = arguments
     if name not in BENCHMARKS:
@@ -46,14 +47,15 @@ def bench(arguments: list[str]) -> int:
         benchmark=(module.Options, module.Options(), ""),
         json=(Path | None, None, "File for everything measured, every round included."),
     )
-    if options.json is not None and not options.json.parent.is_dir():
-        raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
+    with usage_errors():
+        if options.json is not None and not options.json.parent.is_dir():
+            raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
     try:
         with usage_errors():
             result = module.run(options.benchmark)
     except FaultyEnvironmentError as error:
         return failed(error)
-    print(module.markdown(result))
+    show(module.markdown(result))
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
+
+from rewirl.printing import say
 
 
 class UsageError(Exception):
@@ -23,8 +26,18 @@ def usage_errors() -> Iterator[None]:
         yield
     except (ValueError, CheckpointError, PolicyError, RunDirectoryError, WatchError) as error:
         raise UsageError(str(error)) from error
+    except OverflowError as error:
+        raise UsageError(f"a number is too large for what it is used for ({error}); choose smaller ones") from error
+    except OSError as error:
+        raise UsageError(in_words(error)) from error
     except MemoryError as error:
         raise UsageError(f"this does not fit into memory ({error or 'no details'}); choose smaller sizes") from error
+
+
+def in_words(error: OSError) -> str:
+    """Return what the system refused, with the file it is about."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{reason}: {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else reason
 
 
 @contextlib.contextmanager
@@ -36,7 +49,7 @@ def unprintable_output_ignored() -> Iterator[None]:
         try:
             if sys.stdout is not None:
                 sys.stdout.flush()
-        except OSError:
+        except (OSError, ValueError, AttributeError):
             sys.stdout = None  # or Python would try again, and exit with a code of its own
 
 
@@ -50,7 +63,7 @@ def failed(problem: object, more: str = "") -> int:
     Returns:
         The exit code, 1.
     """
-    print(f"rewirl: {problem}" + (f"\n{more}" if more else ""), file=sys.stderr)
+    say(f"rewirl: {problem}", *([more] if more else []))
     return 1
 
 

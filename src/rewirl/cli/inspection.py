@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,16 @@ from rewirl.agents.agent import Agent
 from rewirl.cli.errors import usage_errors
 from rewirl.cli.parse import parse, parse_run
 from rewirl.options.train import TrainConfig
+from rewirl.printing import result
 from rewirl.storage.run_directory import RunDirectory
+from rewirl.topology.budget import densities
+from rewirl.topology.schedule import density_at
 from rewirl.training.progress import Silent
 from rewirl.training.resume import at_latest_checkpoint
 from rewirl.training.run import Run
+
+_MOST_STRETCHES = 2000
+"""Between two events; more of them are summed several at once."""
 
 
 def inspect(arguments: list[str]) -> int:
@@ -50,7 +57,7 @@ def print_description(make: Callable[[], Run], as_json: bool) -> None:
         run = make()
     with run:
         description = {"env": run.source.name, **describe(run.agent, run.total)}
-    print(json.dumps(description) if as_json else table(description))
+    result(json.dumps(description) if as_json else table(description))
 
 
 def without_evaluation(config: TrainConfig) -> TrainConfig:
@@ -87,17 +94,71 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
     params = agent.COST.parameters(connections)
     places = sum(math.prod(layer["shape"]) for name in agent.COST.networks for layer in layers[name])
     config = agent.config
+    changing = changing_sparsity(agent, total_timesteps)
     row = 4 * (2 * agent.observation_size + agent.action_size + 2)  # float32 each, reward and end among them
     return {
         "agent": agent.name,
         "params": params,
-        "flops": agent.COST.training_flops(connections, total_timesteps, dataclasses.asdict(config)),
+        "flops": agent.COST.training_flops(connections, total_timesteps, dataclasses.asdict(config))
+        if changing is None
+        else changing.pop("flops"),
         "sparsity": 1 - params / places,
         "memory_bytes": {
             "agent": sum(array.nbytes for array in agent.state()[0].values()),
             "replay": row * config.buffer_size,
         },
         "networks": {name: {"layers": of_network} for name, of_network in layers.items()},
+        **({} if changing is None else {"changing": changing}),
+    }
+
+
+def changing_sparsity(agent: Agent, updates: int) -> dict[str, Any] | None:
+    """Return what becomes of an agent whose sparsity changes, by its schedule; None for any other.
+
+    Args:
+        agent: any agent.
+        updates: of the whole run, as the training FLOPs count them.
+
+    Returns:
+        `flops` of the run, each stretch between two events at what it costs; `from_update` and `to_update` between
+        which the sparsity changes; and at the end of the run `params`, `sparsity` and by network `connections`.
+    """
+    topology, settings = agent.config.topology, dataclasses.asdict(agent.config)
+    if topology.initial_sparsity is None:
+        return None
+    shapes = {name: [layer.shape for layer in agent.networks()[name].layers] for name in agent.COST.networks}
+    places = {name: sum(map(math.prod, of)) for name, of in shapes.items()}
+    ends = {
+        name: [
+            sum(density * math.prod(shape) for density, shape in zip(densities(part, of), of, strict=True))
+            for part in (topology.of(name).at_start, topology.of(name))
+        ]
+        for name, of in shapes.items()
+    }
+
+    def connections(update: int) -> dict[str, list[int]]:
+        start, end = topology.sparsity_start, topology.sparsity_end
+        return {name: [round(density_at(update, both[0], both[1], start, end))] for name, both in ends.items()}
+
+    last = min(updates, topology.sparsity_end, updates if topology.adapt_end is None else topology.adapt_end)
+    first = topology.adapt_offset or topology.adapt_every
+    events = range(first, last + 1, topology.adapt_every) if agent.config.topology.rule != "static" else range(0)
+    events = events[:: max(1, len(events) // _MOST_STRETCHES)]
+    marks = [0, *events, updates]
+    flops, before = 0, connections(0)
+    for begin, end in pairwise(marks):
+        before = connections(begin) if begin else before
+        cost = agent.COST.training_flops
+        flops += cost(before, end, settings) - cost(before, begin, settings)
+    at_end = connections(events[-1]) if events else connections(0)
+    params = sum(count for counts in at_end.values() for count in counts)
+    return {
+        "flops": flops,
+        "from_update": topology.sparsity_start,
+        "to_update": topology.sparsity_end,
+        "params": params,
+        "sparsity": 1 - params / sum(places.values()),
+        "connections": {name: counts[0] for name, counts in at_end.items()},
     }
 
 
@@ -116,6 +177,15 @@ def table(description: Mapping[str, Any]) -> str:
         f"agent      {description['agent']}",
         f"params     {description['params']:,} connections of the networks that learn, without targets and biases",
         f"sparsity   {description['sparsity']:.3f}",
+    ]
+    if "changing" in description:
+        end = description["changing"]
+        each = ", ".join(f"{name} {count:,}" for name, count in end["connections"].items())
+        lines += [
+            f"changing   from update {end['from_update']:,} to {end['to_update']:,}; at the end of the run "
+            f"sparsity {end['sparsity']:.3f}, {end['params']:,} connections ({each})",
+        ]
+    lines += [
         f"flops      {description['flops']:.3g} to train (Evci et al. 2020)",
         f"memory     {memory['agent'] / 1e6:,.1f} MB networks and optimiser, "
         f"{memory['replay'] / 1e6:,.1f} MB replay memory when full",

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
 from typing import NoReturn
 
 from rewirl.cli.commands import COMMANDS, run
-from rewirl.cli.errors import UsageError
+from rewirl.cli.errors import UsageError, failed, in_words
 from rewirl.hints import did_you_mean
+from rewirl.printing import OutputError, result, say, show, visible, without_colours
 
 _ABOUT = """Rewirl trains deep RL agents with sparse networks that rewire themselves.
 
@@ -27,14 +33,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: what follows `rewirl`; None is what this process was started with.
     """
+    _prepare_output()
     try:
         sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
     except UsageError as error:
-        print(f"rewirl: {error}", file=sys.stderr)
+        say(f"rewirl: {error}")
         sys.exit(2)
+    except OutputError as error:
+        sys.exit(failed(error))
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            sys.exit(failed(in_words(error)))
         # The reader of our output went away, as `rewirl inspect | head` does; nobody is left to read a traceback.
         sys.stdout = None
         sys.exit(141)
@@ -44,14 +55,37 @@ def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         width = max(map(len, COMMANDS))
         lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
-        print(_ABOUT.format(commands="\n".join(lines)))
+        result(_ABOUT.format(commands="\n".join(lines)))
         return 0
     if arguments[0] in ("-V", "--version"):
         from rewirl import __version__
 
-        print(f"rewirl {__version__}")
+        result(f"rewirl {__version__}")
         return 0
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UsageError("the working directory is gone or closed to you; cd to another one first") from error
     name, *rest = arguments
     if name not in COMMANDS:
         raise UsageError(f"no command {name!r}; {did_you_mean(name, COMMANDS)}")
     return run(name, rest)
+
+
+def _prepare_output() -> None:
+    """Let no file take the place of a closed output, and no text of other programs be obeyed by a terminal."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it takes the lowest descriptor that is free
+    if warnings.formatwarning.__module__ == "warnings":
+        original = warnings.formatwarning
+        warnings.formatwarning = lambda *details: visible(without_colours(original(*details)), lines=True)
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _print_traceback
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    for line in "".join(traceback.format_exception(kind, error, trace)).rstrip("\n").split("\n"):
+        show(line, sys.stderr)

@@ -14,10 +14,12 @@ import tyro
 
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.errors import UsageError, usage_errors
+from rewirl.exact import alternatives
 from rewirl.hints import did_you_mean
 from rewirl.options.option import Option, all_options, options
 from rewirl.options.resolve import Settings, resolve
-from rewirl.storage.values import alternatives, from_text
+from rewirl.printing import text_only
+from rewirl.storage.values import from_text
 
 Field = tuple[Any, Any, str]
 """Type, default and help of an option. Without a default (dataclasses.MISSING) it is given by its place."""
@@ -94,15 +96,16 @@ def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
 
 def _parsed(command: str, arguments: list[str], about: str | None, fields: list[Any]) -> Any:
     kind: Any = dataclasses.make_dataclass("Options", fields)
-    result, unknown = tyro.cli(
-        kind,
-        prog=f"rewirl {command}",
-        description=about or COMMANDS[command].summary,
-        args=arguments,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        registry=_registry(),
-        return_unknown_args=True,
-    )
+    with text_only():
+        result, unknown = tyro.cli(
+            kind,
+            prog=f"rewirl {command}",
+            description=about or COMMANDS[command].summary,
+            args=arguments,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+            registry=_registry(),
+            return_unknown_args=True,
+        )
     if unknown:
         name = unknown[0].partition("=")[0]
         if not name.startswith("-"):

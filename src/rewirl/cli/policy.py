@@ -9,6 +9,7 @@ from pathlib import Path
 from rewirl.cli.errors import failed, require_at_least_one, usage_errors
 from rewirl.cli.parse import parse
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.printing import number, result, visible
 from rewirl.training.evaluation import Evaluator
 from rewirl.training.trained_policy import TrainedPolicy
 from rewirl.training.watch import watch as show
@@ -40,7 +41,7 @@ def evaluate(arguments: list[str]) -> int:
         evaluator.close()
     assert evaluation is not None
     if options.json:
-        print(
+        result(
             json.dumps(
                 {
                     "environment": source.name,
@@ -55,9 +56,11 @@ def evaluate(arguments: list[str]) -> int:
             )
         )
         return 0
-    print(f"{policy.about['agent']} on {source.name}, trained for {policy.about['step']:,} steps")
-    print(f"return  {evaluation.mean:,.2f} +- {evaluation.std:,.2f} over {options.episodes} episodes")
-    print("returns " + " ".join(f"{value:.2f}" for value in evaluation.returns))
+    result(visible(f"{policy.about['agent']} on {source.name}, trained for {policy.about['step']:,} steps"))
+    mean, deviation = evaluation.mean, evaluation.std
+    spread = f"{number(mean, least=2)} +- {number(deviation, mean, least=2)}"
+    result(f"return  {spread} over {options.episodes} episodes")
+    result("returns " + " ".join(number(value, least=2).replace(",", "") for value in evaluation.returns))
     return 0
 
 
@@ -80,7 +83,7 @@ def watch(arguments: list[str]) -> int:
         except FaultyEnvironmentError as error:
             return failed(error)
     for episode, value in enumerate(returns):
-        print(f"episode {episode}: return {value:,.2f}")
+        result(f"episode {episode}: return {number(value, least=2)}")
     if options.video is not None:
-        print(f"video: {options.video}")
+        result(visible(f"video: {options.video}"))
     return 0

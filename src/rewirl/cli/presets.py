@@ -10,6 +10,7 @@ from rewirl.cli.parse import parse
 from rewirl.options.option import options as options_of
 from rewirl.options.resolve import resolve
 from rewirl.presets import lookup
+from rewirl.printing import result
 from rewirl.storage.values import to_values
 
 
@@ -35,11 +36,11 @@ def presets(arguments: list[str]) -> int:
         for n, preset in by_name.items()
     }
     if options.json or name is not None:
-        print(json.dumps(settings if name is None else settings[name], indent=2))
+        result(json.dumps(settings if name is None else settings[name], indent=2))
         return 0
     width = max(map(len, by_name))
-    print(f"{'preset':<{width}}  {'agent':<10}  topology")
+    result(f"{'preset':<{width}}  {'agent':<10}  topology")
     for n, preset in by_name.items():
-        print(f"{n:<{width}}  {preset.agent:<10}  {agents[n].topology.summary()}")
-    print("\nrewirl presets NAME shows one in full; rewirl train --preset NAME trains with it.")
+        result(f"{n:<{width}}  {preset.agent:<10}  {agents[n].topology.summary()}")
+    result("\nrewirl presets NAME shows one in full; rewirl train --preset NAME trains with it.")
     return 0

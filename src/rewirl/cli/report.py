@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from pathlib import Path
 
 from rewirl.cli.errors import UsageError, usage_errors
 from rewirl.cli.parse import parse
+from rewirl.printing import result, say, text_only, visible
 
 
 def report(arguments: list[str]) -> int:
@@ -30,7 +30,8 @@ def report(arguments: list[str]) -> int:
         ),
     )
     try:
-        import matplotlib  # noqa: F401
+        with text_only():  # it quotes what it does not understand of a matplotlibrc in the working directory
+            import matplotlib  # noqa: F401
     except ImportError as error:
         raise UsageError("the report needs matplotlib; install it with: pip install 'rewirl[figures]'") from error
     from rewirl.experiments.report import document
@@ -42,7 +43,7 @@ def report(arguments: list[str]) -> int:
     with usage_errors():
         runs, problems = find_runs(options.runs)
     for path, problem in problems:
-        print(f"rewirl: warning: {path} is left out: {problem}", file=sys.stderr)
+        say(f"rewirl: warning: {path} is left out: {problem}")
     if not runs:
         raise UsageError(f"no run to report on in {', '.join(map(str, options.runs))}")
     blocks = report_on(runs, problems)
@@ -59,5 +60,6 @@ def report(arguments: list[str]) -> int:
             path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be written: {error.strerror}; choose another place") from error
-    print("wrote " + ", ".join(str(path) for path in (options.output, options.markdown, options.figures) if path))
+    written = ", ".join(str(path) for path in (options.output, options.markdown, options.figures) if path)
+    result(visible(f"wrote {written}"))
     return 0

@@ -17,6 +17,7 @@ from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.session import run_session
 from rewirl.options.option import AXES, all_options
+from rewirl.printing import result, visible
 
 
 def sweep(arguments: list[str]) -> int:
@@ -78,7 +79,7 @@ def _place(ray: str | None, workers: int | None) -> Executor:
 
 def _dry_run(described: Sweep, runs: Mapping[str, PlannedRun], workers: int) -> int:
     standings = {name: run_status(run) for name, run in runs.items()}
-    print(f"{described.name}: {described.description}" if described.description else described.name)
+    result(visible(f"{described.name}: {described.description}" if described.description else described.name))
     pool = ProcessPool(workers)
     try:
         seconds = estimate(runs, pool)
@@ -90,11 +91,11 @@ def _dry_run(described: Sweep, runs: Mapping[str, PlannedRun], workers: int) -> 
     for name, run in runs.items():
         state = standings[name].state if standings[name].state != "begun" else f"at step {standings[name].step:,}"
         left = _hours(seconds[name]) if seconds[name] else ""
-        print(f"{name:<{width}}  {run.config.total_timesteps:>10,} steps  {state:<16}  {left}".rstrip())
+        result(visible(f"{name:<{width}}  {run.config.total_timesteps:>10,} steps  {state:<16}  {left}".rstrip()))
     done = sum(one.state == "finished" for one in standings.values())
     left = f"; the others take about {_hours(makespan(runs, seconds, workers))} with {workers} worker"
     left += f"{'s' if workers > 1 else ''} on this machine, measured now"
-    print(f"{len(runs)} runs, {done} finished{left if done < len(runs) else ''}")
+    result(f"{len(runs)} runs, {done} finished{left if done < len(runs) else ''}")
     return 0
 
 

@@ -10,6 +10,7 @@ from rewirl.cli.errors import UsageError, failed, unprintable_output_ignored, us
 from rewirl.cli.inspection import print_description, without_evaluation
 from rewirl.cli.parse import parse, parse_run
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.printing import number, quoted_path, result, visible
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training import resume as resuming
 from rewirl.training import run as runs
@@ -73,7 +74,8 @@ def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path) -> 
             with usage_errors():
                 run = prepare(progress)
             if run is None:
-                print(f"{path} is finished. To train on: rewirl resume {path} --total-timesteps STEPS")
+                command = f"rewirl resume {quoted_path(path)} --total-timesteps STEPS"
+                result(visible(f"{path} is finished. To train on: {command}"))
                 return 0
             with run:
                 progress.message(
@@ -90,9 +92,11 @@ def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path) -> 
         if not outcome.finished:
             assert stop.signal is not None
             progress.message(
-                f"stopped by {stop.signal.name} and saved at step {outcome.step:,}; go on with: rewirl resume {path}"
+                f"stopped by {stop.signal.name} and saved at step {outcome.step:,}; go on with: "
+                f"rewirl resume {quoted_path(path)}"
             )
             return 128 + stop.signal
-        result = "" if outcome.evaluation is None else f", return {outcome.evaluation.mean:,.1f}"
-        progress.message(f"finished {outcome.step:,} steps{result}. See it act: rewirl watch {path} --video out.mp4")
+        final = "" if outcome.evaluation is None else f", return {number(outcome.evaluation.mean, least=1)}"
+        command = f"rewirl watch {quoted_path(path)} --video out.mp4"
+        progress.message(f"finished {outcome.step:,} steps{final}. See it act: {command}")
     return 0

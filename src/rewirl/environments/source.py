@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from rewirl.environments.environment import Environment
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.hints import closest
 from rewirl.plugins import RAISED, import_module
+from rewirl.printing import say
 
 if TYPE_CHECKING:
     import gymnasium
@@ -138,7 +138,7 @@ def _quieten_mujoco(identity: str) -> None:
 def _mujoco_warning(text: str) -> None:
     # Gymnasium's own model files use an attribute that MuJoCo is giving up; nobody who trains on them can help it.
     if "deprecated" not in text:
-        print(f"MuJoCo: {text}", file=sys.stderr)
+        say(f"MuJoCo: {text}")
 
 
 def _from_instance(env: gymnasium.Env[Any, Any], module: str | None) -> EnvironmentSource:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.environments.source import environment_source
+from rewirl.exact import exactly
 from rewirl.nn import Layer, Network
 from rewirl.options.option import options, unknown_option
 from rewirl.options.resolve import changed, resolve
 from rewirl.storage.policy_file import save_policy
-from rewirl.storage.values import exactly
 from rewirl.training.evaluation import Evaluation, Evaluator, Predict
 from rewirl.training.progress import Silent, Switchable, for_this_terminal
 from rewirl.training.run import Run

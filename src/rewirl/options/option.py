@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rewirl.agents import AGENTS, agent_entry
+from rewirl.exact import alternatives, exactly
 from rewirl.hints import did_you_mean
 from rewirl.options.train import TrainConfig
-from rewirl.storage.values import alternatives, exactly, from_text
+from rewirl.storage.values import from_text
 
 AXES = ("agent", "env", "seed")
 """Options that a sweep has lists of its own for."""

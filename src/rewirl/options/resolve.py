@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rewirl.agents import AgentConfig, agent_entry
+from rewirl.exact import exactly
 from rewirl.options.option import AXES, INDIFFERENT, options, unknown_option
 from rewirl.options.train import TrainConfig
 from rewirl.presets import lookup
-from rewirl.storage.values import exactly
 
 _UNNAMED = (*AXES, *INDIFFERENT, "env_module")
 AMOUNTS = ("sparsity", "lambdas", "layer_sparsities")

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from rewirl.exact import make_exact
 from rewirl.storage import strict_json
-from rewirl.storage.values import make_exact
 
 
 def default_threads() -> int:

@@ -8,7 +8,6 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-import shlex
 import subprocess
 import weakref
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rewirl._revision import REVISION
+from rewirl.printing import quoted_path
 from rewirl.storage import bundle, strict_json
 from rewirl.storage.files import TEMPORARY, exists, open_regular, read_json, sync_directory, write_atomically
 
@@ -256,7 +256,7 @@ def _refuse_links(path: Path) -> None:
 
 
 def _refuse_existing(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
-    quoted = shlex.quote(str(path))
+    quoted = quoted_path(path)
     differing = list(differences(there, here, ""))
     if not differing:
         raise RunDirectoryError(f"{path} already holds this run; continue it with: rewirl resume {quoted}")

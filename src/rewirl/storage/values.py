@@ -1,91 +1,19 @@
-"""The one reader of settings: a value becomes its type exactly, or is refused by its name.
-
-The command line, Python, sweep files and the records of runs all read their values here.
-"""
+"""Settings as JSON values, and words of the command line as values; what a value may be is `rewirl.exact`'s."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import math
-import types
 import typing
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-
-from rewirl.saved import LIMIT, shown
+from rewirl.exact import alternatives, exactly
 from rewirl.storage import strict_json
-
-T = TypeVar("T")
-
-_LARGEST = 2**128
-"""No integer reaches it; a seed may come near."""
-
-_DEEPEST = 64
-"""No object in a record is nested deeper."""
-
-_REFUSED = object()
 
 
 def to_values(settings: Any) -> dict[str, Any]:
     """Return a settings dataclass as JSON values; tuples become lists."""
     return {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
-
-
-def from_values(kind: type[T], values: Mapping[str, Any]) -> T:
-    """Make a settings dataclass from JSON values; what it checks at construction is checked again.
-
-    Args:
-        kind: the dataclass.
-        values: by field name; fields that are left out have their defaults.
-
-    Raises:
-        ValueError: a field is unknown or its value is impossible.
-    """
-    if not isinstance(values, Mapping):
-        raise ValueError(f"the settings of {kind.__name__} must be an object, got {shown(values)}")
-    hints = _hints(kind)
-    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(map(repr, set(values) - known))
-    if unknown:
-        raise ValueError(f"{kind.__name__} has no setting {', '.join(unknown)}")
-    return kind(**{name: exactly(hints[name], value, name) for name, value in values.items()})
-
-
-def exactly(kind: Any, value: Any, name: str) -> Any:
-    """Return a value as its type has it, the same to the bit.
-
-    A number stands for another type of number only if that has its value: 5e1 for the integer 50, 1 for the float 1.0,
-    np.float32(0.1) for the float 0.10000000149011612. Lists stand for tuples. Nothing stands for a truth value but one,
-    and text stands for no number.
-
-    Args:
-        kind: bool, int, float, str, a Literal, tuple[X, ...], dict, a settings dataclass, or a union of these and None.
-        value: any object.
-        name: what the value is called in an error.
-
-    Raises:
-        ValueError: the value is none of the type's; says what is.
-    """
-    for alternative in alternatives(kind):
-        result = _exactly(alternative, value)
-        if result is not _REFUSED:
-            return result
-    raise ValueError(f"{name} must be {_described(kind)}, got {shown(value)}")
-
-
-def make_exact(settings: Any) -> None:
-    """Replace every value of a frozen settings dataclass by that of its type, as `exactly` does.
-
-    Raises:
-        ValueError: a value is none of its field's type; names the field.
-    """
-    hints = _hints(type(settings))
-    for field in dataclasses.fields(settings):
-        value = exactly(hints[field.name], getattr(settings, field.name), field.name)
-        object.__setattr__(settings, field.name, value)
 
 
 def from_text(kind: Any, words: Sequence[str], name: str) -> Any:
@@ -116,90 +44,12 @@ def from_text(kind: Any, words: Sequence[str], name: str) -> Any:
     return exactly(kind, _from_word(kinds, word), name)
 
 
-def alternatives(kind: Any) -> tuple[Any, ...]:
-    """Return the members of a union, or the type itself as its only one."""
-    return typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
-
-
-def _hints(kind: Any) -> dict[str, Any]:
-    return _evaluated_hints(kind)
-
-
-@functools.cache
-def _evaluated_hints(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
-
-
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return to_values(value)
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
-
-
-def _exactly(kind: Any, value: Any) -> Any:
-    """Return the value as this type has it, or _REFUSED."""
-    value = _python(value)
-    origin = typing.get_origin(kind)
-    if kind is type(None):
-        return None if value is None else _REFUSED
-    if origin is Literal:
-        return str(value) if isinstance(value, str) and value in typing.get_args(kind) else _REFUSED
-    if origin is tuple:
-        return _items(typing.get_args(kind)[0], value)
-    if origin is dict:
-        return _without_numpy(value, 0) if isinstance(value, Mapping) else _REFUSED
-    if dataclasses.is_dataclass(kind):
-        return from_values(typing.cast(type[Any], kind), value) if isinstance(value, Mapping) else _REFUSED
-    if kind is bool:
-        return value if isinstance(value, bool) else _REFUSED
-    if kind is str:
-        return str.__str__(value) if isinstance(value, str) else _REFUSED
-    if kind not in (int, float) or isinstance(value, bool) or not isinstance(value, (int, float)):
-        return _REFUSED
-    return _integer(value) if kind is int else _float(value)
-
-
-def _integer(value: int | float) -> Any:
-    if isinstance(value, float) and not (value.is_integer() and abs(value) <= LIMIT):
-        return _REFUSED
-    return int(value) if abs(value) < _LARGEST else _REFUSED
-
-
-def _float(value: int | float) -> Any:
-    try:
-        result = float(value)
-    except OverflowError:  # an integer larger than any float
-        return _REFUSED
-    return result if result == value or math.isnan(result) else _REFUSED
-
-
-def _items(kind: Any, value: Any) -> Any:
-    if not isinstance(value, (list, tuple)) and not (isinstance(value, np.ndarray) and value.ndim == 1):
-        return _REFUSED
-    items = tuple(_exactly(kind, item) for item in value)
-    return _REFUSED if any(item is _REFUSED for item in items) else items
-
-
-def _python(value: Any) -> Any:
-    """Return a NumPy scalar as Python's own of exactly that value, if there is one; anything else as it is."""
-    if not isinstance(value, np.generic):
-        return value
-    if isinstance(value, np.longdouble):
-        return float(value) if np.longdouble(float(value)) == value or np.isnan(value) else value
-    return value.item()
-
-
-def _without_numpy(value: Any, depth: int) -> Any:
-    """Return an object whose NumPy scalars are Python's; one nested too deeply for a record is left as it is."""
-    if depth > _DEEPEST:
-        return value
-    if isinstance(value, Mapping):
-        return {key: _without_numpy(item, depth + 1) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_without_numpy(item, depth + 1) for item in value)
-    return _python(value)
 
 
 def _from_word(kinds: Sequence[Any], word: str) -> Any:
@@ -213,17 +63,3 @@ def _from_word(kinds: Sequence[Any], word: str) -> Any:
             except ValueError:
                 continue
     return word
-
-
-def _described(kind: Any) -> str:
-    """Return the values of a type in words; that an optional one may be None goes without saying."""
-    origin = typing.get_origin(kind)
-    if origin in (types.UnionType, typing.Union):
-        return " or ".join(_described(member) for member in alternatives(kind) if member is not type(None))
-    if origin is Literal:
-        return " or ".join(map(repr, typing.get_args(kind)))
-    if origin is tuple:
-        return f"a list of which each is {_described(typing.get_args(kind)[0])}"
-    if origin is dict or dataclasses.is_dataclass(kind):
-        return "a table"
-    return {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}.get(kind, str(kind))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import inf, log, nan
 from typing import Literal, Self
 
-from rewirl.topology.choices import require_choice
+from rewirl.exact import make_exact
 
 Distribution = Literal["erdos-renyi", "uniform", "global", "connectivity"]
 Shapes = Sequence[tuple[int, int]]
@@ -54,7 +54,8 @@ class DistributionConfig:
     revival)."""
 
     def __post_init__(self) -> None:
-        """Check each option, and those that exclude each other."""
+        """Turn each value into its type exactly; check each option, and those that exclude each other."""
+        make_exact(self, DistributionConfig)
         for name in ("sparsity", "actor_sparsity", "critic_sparsity", "initial_sparsity"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
@@ -67,7 +68,6 @@ class DistributionConfig:
             raise ValueError("layer_sparsities say how dense actor and critics are; leave their own sparsities out")
         if self.lambdas is not None and not all(0 < value < inf for value in self.lambdas):
             raise ValueError(f"every one of lambdas must be positive and finite, got {self.lambdas}")
-        require_choice("distribution", self.distribution, Distribution)
         if not 0 <= self.sparsity_start < self.sparsity_end:
             raise ValueError(
                 "the sparsity changes from update sparsity_start, 0 or later, to a later sparsity_end, got "

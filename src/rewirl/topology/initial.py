@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.topology.choices import require_choice
+from rewirl.exact import make_exact
 from rewirl.topology.indices import random_indices
 from rewirl.topology.structure import Structure
 
@@ -26,8 +26,8 @@ class InitialConfig:
     (as if the largest magnitudes of a dense layer were kept, as in RLx2; in blocks each connection for itself)."""
 
     def __post_init__(self) -> None:
-        """Check the option."""
-        require_choice("initial_scale", self.initial_scale, InitialScale)
+        """Turn the value into its type exactly."""
+        make_exact(self, InitialConfig)
 
 
 def random_topology(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import cos, pi
 from typing import Literal
 
-from rewirl.topology.choices import require_choice
+from rewirl.exact import make_exact
 
 Anneal = Literal["constant", "cosine"]
 
@@ -31,8 +31,8 @@ class ScheduleConfig:
     """Last update on which an event may fall; none means until the end of training."""
 
     def __post_init__(self) -> None:
-        """Check each option, and those that belong together."""
-        require_choice("anneal", self.anneal, Anneal)
+        """Turn each value into its type exactly; check each option, and those that belong together."""
+        make_exact(self, ScheduleConfig)
         if self.anneal == "cosine" and not self.adapt_end:
             raise ValueError("anneal cosine needs adapt_end, the update at which nothing is rewired any more")
         if self.adapt_every < 1:

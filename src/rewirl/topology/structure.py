@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from rewirl.exact import make_exact
 from rewirl.topology.blocks import HEIGHTS, Blocks
 from rewirl.topology.fan_in import FanIn
 
@@ -28,7 +29,8 @@ class StructureConfig:
     connections worth keeping or growing. 0 ablates none. Typical: 0 or 0.3."""
 
     def __post_init__(self) -> None:
-        """Check each option, and that ablation has the structure it needs."""
+        """Turn each value into its type exactly; check each option, and that ablation has the structure it needs."""
+        make_exact(self, StructureConfig)
         structure_of(self.structure)
         if not 0 <= self.ablate_below <= 1:
             raise ValueError(f"ablate_below must be between 0 (no ablation) and 1, got {self.ablate_below}")

@@ -16,6 +16,7 @@ from rewirl.environments.spaces import Spaces
 from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, number
 from rewirl.storage.recorder import NoRecord, Recorder, State
+from rewirl.training import remarks
 from rewirl.training.drift import Drift, online
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
@@ -129,6 +130,8 @@ class Training:
         self.total = total
         if not self._started:
             self._started = True
+            for remark in remarks.at_start(self.agent, self.replay, total, self._learning_starts):
+                self.progress.message(remark)
             self._event("start", total_timesteps=total, connections=connections(self.agent))
         self.progress.begin(self.step, total)
         saved = True
@@ -246,6 +249,9 @@ class Training:
         over = after.terminated or after.truncated
         self._episode.note(taken, after.reward, after.observation, over)
         if not warming_up:
+            if self.step == self._learning_starts:
+                for remark in remarks.of_scales(self.replay):
+                    self.progress.message(remark)
             try:
                 self.agent.update(self.replay)
             except FloatingPointError as error:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from rewirl.printing import is_terminal, message, number, say, show
 from rewirl.training.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ class Silent:
 
     def message(self, text: str) -> None:
         """See Progress."""
-        with contextlib.suppress(OSError):
-            print(text, file=sys.stderr)
+        say(text)
 
     def end(self) -> None:
         """See Progress."""
@@ -144,14 +144,13 @@ class PlainLines(Timed):
         """See Progress."""
         self.mark(step)
         self.message(
-            f"step {step:,} of {self.total:,}: return {evaluation.mean:,.1f} +- {evaluation.std:,.1f}, "
+            f"step {step:,} of {self.total:,}: return {_return(evaluation)}, "
             f"density {density:.3f}, {self.speed_and_left()}"
         )
 
     def message(self, text: str) -> None:
         """See Progress."""
-        with contextlib.suppress(OSError):
-            print(text, file=self._stream, flush=True)
+        show(text, self._stream)
 
     def end(self) -> None:
         """See Progress."""
@@ -190,19 +189,19 @@ class LiveLine(Timed):
     def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
         """See Progress."""
         self.mark(step)
-        self._last = f"return {evaluation.mean:,.1f}  density {density:.3f}  "
-        self.message(f"step {step:>11,}  return {evaluation.mean:>10,.1f} +- {evaluation.std:,.1f}")
+        self._last = f"return {number(evaluation.mean, least=1)}  density {density:.3f}  "
+        self.message(f"step {step:>11,}  return {_return(evaluation, 10)}")
         self._draw()
 
     def message(self, text: str) -> None:
         """See Progress."""
-        with contextlib.suppress(OSError):
-            self._console.print(text, markup=False)
+        with contextlib.suppress(OSError, ValueError):
+            self._console.print(message(text), markup=False, emoji=False)
 
     def end(self) -> None:
         """See Progress."""
         if self._live is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 self._live.stop()
             self._live = None
 
@@ -213,13 +212,18 @@ class LiveLine(Timed):
             share = self.done / self.total
             bar = "█" * round(20 * share)
             line = f"{bar:░<20} {share:6.1%}  step {self.done:,}  {self._last}{self.speed_and_left()}"
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+
+def _return(evaluation: Evaluation, width: int = 0) -> str:
+    mean, deviation = evaluation.mean, evaluation.std
+    return f"{number(mean, least=1):>{width}} +- {number(deviation, mean, least=1)}"
 
 
 def for_this_terminal() -> Progress:
     """Return the live line if the standard output is a terminal, plain lines otherwise."""
-    return LiveLine() if sys.stdout.isatty() else PlainLines()
+    return LiveLine() if is_terminal(sys.stdout) else PlainLines()
 
 
 def duration(seconds: float) -> str:

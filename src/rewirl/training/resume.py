@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rewirl.agents import AgentConfig, agent_entry
+from rewirl.exact import from_values
 from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, lines, shown
 from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.recorder import RunRecord
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
-from rewirl.storage.values import from_values
 from rewirl.training.progress import Progress
 from rewirl.training.run import Run
 

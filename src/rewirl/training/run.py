@@ -19,6 +19,7 @@ from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.recorder import RunRecord, State
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.values import to_values
+from rewirl.training import remarks
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import Outcome, Training
@@ -193,6 +194,7 @@ def start(config: TrainConfig, agent_config: AgentConfig, path: Path, progress: 
         config = dataclasses.replace(config, warm_up_policy=str(Path(config.warm_up_policy).absolute()))
     run = Run(config, agent_config, progress)
     try:
+        remarks.refuse_impossible(run.agent)
         run.warm_up_with_policy()
         run.record_in(path)
     except BaseException:

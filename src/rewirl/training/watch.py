@@ -6,7 +6,9 @@ import contextlib
 import ctypes.util
 import functools
 import os
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,12 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.environments.environment import Environment
-from rewirl.environments.source import make_gymnasium
+from rewirl.environments.source import EnvironmentSource, make_gymnasium
+from rewirl.plugins import RAISED
 from rewirl.training.evaluation import LONGEST_EPISODE, endless
 from rewirl.training.trained_policy import TrainedPolicy
+
+_LONGEST_LOOK_SECONDS = 60
 
 
 class WatchError(RuntimeError):
@@ -47,7 +52,10 @@ def watch(policy: TrainedPolicy, episodes: int, seed: int, video: Path | None) -
     source = policy.source()
     assert source.id is not None
     mode = "human" if video is None else "rgb_array"
-    environment = Environment(make_gymnasium(source.id, {**source.kwargs, "render_mode": mode}), source.id)
+    if video is None:
+        _refuse_without_window(source)
+    with _rendering(mode):
+        environment = Environment(make_gymnasium(source.id, {**source.kwargs, "render_mode": mode}), source.id)
     returns: list[float] = []
     try:
         policy.fits(environment)
@@ -82,6 +90,43 @@ def _choose_offscreen_rendering() -> None:
             return
 
 
+def _refuse_without_window(source: EnvironmentSource) -> None:
+    """Open a window in a process of its own first: libraries that find no display end the process they are in.
+
+    Raises:
+        WatchError: there is no display, or drawing on it ends a process.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")):
+        raise WatchError(
+            "no window can be opened here (neither DISPLAY nor WAYLAND_DISPLAY is set); use --video FILE.mp4"
+        )
+    child = os.fork()
+    if child == 0:
+        try:
+            silent = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silent, 1)
+            os.dup2(silent, 2)
+            assert source.id is not None
+            environment = make_gymnasium(source.id, {**source.kwargs, "render_mode": "human"})
+            environment.reset(seed=0)
+            environment.close()
+        finally:
+            os._exit(0)  # an exception comes again where it is reported
+    status, until = (0, 0), time.monotonic() + _LONGEST_LOOK_SECONDS
+    while not status[0] and time.monotonic() < until:
+        status = os.waitpid(child, os.WNOHANG)
+        time.sleep(0.02)
+    if not status[0]:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise WatchError(f"no window opened within {_LONGEST_LOOK_SECONDS} seconds; use --video FILE.mp4")
+    if os.WIFSIGNALED(status[1]):
+        name = signal.Signals(os.WTERMSIG(status[1])).name
+        raise WatchError(f"no window can be opened here (drawing ends the process with {name}); use --video FILE.mp4")
+
+
 @contextlib.contextmanager
 def _rendering(mode: str) -> Iterator[None]:
     """Turn what the rendering libraries throw into advice; faults of the environment's own pass."""
@@ -89,11 +134,15 @@ def _rendering(mode: str) -> Iterator[None]:
 
     try:
         yield
+    except WatchError:
+        raise
     except gymnasium.error.DependencyNotInstalled as error:
         raise WatchError(f"this environment cannot be drawn: {error}") from error
     except (ImportError, AttributeError, RuntimeError) as error:
         if type(error).__module__.startswith("rewirl."):
             cause = error.__cause__
+            if "MUJOCO_GL" in f"{error} {cause}":
+                raise WatchError(f"{error}; unset MUJOCO_GL, or set it to egl or osmesa") from error
             if mode == "human" and cause is not None and "glfw" in f"{type(cause).__module__} {cause}".lower():
                 raise WatchError(f"no window can be opened here ({cause}); use --video FILE.mp4") from error
             raise
@@ -120,17 +169,45 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = imageio.v2.get_writer(path, fps=rate, macro_block_size=None)
-    except (OSError, ValueError) as error:
-        raise WatchError(f"{path} cannot be written: {error}") from error
+    except RAISED as error:
+        raise WatchError(f"{path} cannot be written: {error}; a name such as out.mp4 is a video") from error
 
     def show() -> None:
-        frame = environment.env.render()
+        try:
+            frame = environment.env.render()
+        except (ImportError, AttributeError, RuntimeError):
+            raise  # of the rendering libraries, mostly
+        except RAISED as error:
+            raise WatchError(f"{environment.name}: render() raised {type(error).__name__}: {error}") from error
         if frame is None:
             raise WatchError(f"{environment.name} cannot be drawn off-screen: its render() returned nothing")
-        writer.append_data(_even(np.asarray(frame)))
+        picture = np.asarray(frame)
+        if picture.ndim != 3 or picture.shape[2] not in (3, 4) or picture.dtype != np.uint8 or min(picture.shape) < 2:
+            raise WatchError(
+                f"{environment.name} cannot be drawn off-screen: its render() must return uint8 "
+                f"[height, width, 3], got {picture.dtype} {list(picture.shape)}"
+            )
+        with _writing(path):
+            writer.append_data(_even(picture))
 
-    with writer:
+    try:
         yield show
+    except BaseException:
+        with contextlib.suppress(*RAISED):
+            writer.close()
+        raise
+    with _writing(path):
+        writer.close()
+        if not path.is_file() or path.stat().st_size == 0:
+            raise OSError("nothing was written")
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except RAISED as error:
+        raise WatchError(f"{path} cannot be written: {error}") from error
 
 
 def _even(frame: NDArray[Any]) -> NDArray[Any]:

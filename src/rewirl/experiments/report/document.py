@@ -1,11 +1,17 @@
-"""A document of headings, paragraphs, tables and figures, as one HTML page or as Markdown."""
+"""A document of headings, paragraphs, tables and figures, as one HTML page or as Markdown.
+
+The texts of its blocks are text in either: what looks like markup in them is shown, not obeyed.
+"""
 
 from __future__ import annotations
 
+import html as html_standard
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from urllib.parse import quote
+
+from rewirl.printing import visible
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; words between backticks are code."""
+    """A paragraph."""
 
     text: str
 
@@ -125,7 +131,7 @@ def html(blocks: Sequence[Block]) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>{escape(title)}</title>
+<title>{_text(title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
@@ -149,37 +155,37 @@ def markdown(blocks: Sequence[Block], figures: str | None = None) -> str:
     for block in blocks:
         match block:
             case Heading():
-                parts.append(f"{'#' * block.level} {_marked(block.text)}")
+                parts.append(f"{'#' * block.level} {_block(block.text)}")
             case Text():
-                parts.append(_marked(block.text))
+                parts.append(_block(block.text))
             case Items():
-                parts.append("\n".join(f"* {_marked(item)}" for item in block.items))
+                parts.append("\n".join(f"* {_block(item)}" for item in block.items))
             case Code():
-                parts.append(f"```\n{block.text}\n```")
+                parts.append(_fenced(block.text))
             case Table():
                 numeric = _numeric(block)
                 rule = ["---:" if right else "---" for right in numeric]
                 lines = [[*map(_marked, block.head)], rule, *([*map(_marked, row)] for row in block.rows)]
-                parts += [_marked(block.caption), "\n".join("| " + " | ".join(line) + " |" for line in lines)]
+                parts += [_block(block.caption), "\n".join("| " + " | ".join(line) + " |" for line in lines)]
             case Figure():
                 number += 1
                 if figures is not None:
-                    alt = _marked(f"{block.title}. {block.alt}").replace("[", "(").replace("]", ")")
-                    parts.append(f"![{alt}]({figures}/figure-{number}.svg)")
+                    alt = _marked(f"{block.title}. {block.alt}")
+                    parts.append(f"![{alt}]({quote(figures)}/figure-{number}.svg)")
     return "\n\n".join(parts) + "\n"
 
 
 def _element(block: Heading | Text | Items | Code | Table, number: int) -> str:
     match block:
         case Heading():
-            return f"<h{block.level}>{_inline(block.text)}</h{block.level}>"
+            return f"<h{block.level}>{_text(block.text)}</h{block.level}>"
         case Text():
-            return f"<p>{_inline(block.text)}</p>"
+            return f"<p>{_text(block.text)}</p>"
         case Items():
-            return "<ul>\n" + "\n".join(f"<li>{_inline(item)}</li>" for item in block.items) + "\n</ul>"
+            return "<ul>\n" + "\n".join(f"<li>{_text(item)}</li>" for item in block.items) + "\n</ul>"
         case Code():
             return (
-                f'<div class="scroll" tabindex="0" role="region" aria-label="Commands"><pre><code>{escape(block.text)}'
+                f'<div class="scroll" tabindex="0" role="region" aria-label="Commands"><pre><code>{_text(block.text)}'
                 "</code></pre></div>"
             )
         case Table():
@@ -188,13 +194,13 @@ def _element(block: Heading | Text | Items | Code | Table, number: int) -> str:
 
 def _table(table: Table, number: int) -> str:
     kinds = ['class="number"' if right else "" for right in _numeric(table)]
-    head = "".join(f'<th scope="col" {kind}>{_inline(cell)}</th>' for cell, kind in zip(table.head, kinds, strict=True))
+    head = "".join(f'<th scope="col" {kind}>{_text(cell)}</th>' for cell, kind in zip(table.head, kinds, strict=True))
     rows = []
     for first, *rest in table.rows:
-        cells = "".join(f"<td {kind}>{_inline(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
-        rows.append(f'<tr><th scope="row">{_inline(first)}</th>{cells}</tr>')
+        cells = "".join(f"<td {kind}>{_text(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
+        rows.append(f'<tr><th scope="row">{_text(first)}</th>{cells}</tr>')
     return (
-        f'<p class="caption" id="table-{number}">{_inline(table.caption)}</p>\n'
+        f'<p class="caption" id="table-{number}">{_text(table.caption)}</p>\n'
         f'<div class="scroll" tabindex="0" role="region" aria-labelledby="table-{number}">'
         f'<table aria-labelledby="table-{number}"><thead><tr>{head}</tr></thead>\n<tbody>'
         + "\n".join(rows)
@@ -205,8 +211,8 @@ def _table(table: Table, number: int) -> str:
 def _figure(figure: Figure, number: int) -> str:
     # Several SVG elements share the ids of one page.
     svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>f{number}-", figure.svg)
-    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(figure.alt)}" ', 1)
-    caption = f"<strong>{_inline(figure.title)}</strong>{_inline(figure.alt)}"
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{_text(figure.alt)}" ', 1)
+    caption = f"<strong>{_text(figure.title)}</strong>{_text(figure.alt)}"
     return f"<figure>{svg}<figcaption>{caption}</figcaption></figure>"
 
 
@@ -220,10 +226,33 @@ def _numeric(table: Table) -> list[bool]:
     ]
 
 
-def _inline(text: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+def _text(text: str) -> str:
+    """Return text as HTML: the one door to the page for what is not markup of ours."""
+    return html_standard.escape(visible(text, lines=True))
+
+
+_PUNCTUATION = re.compile(r"([\\`*\[\]~$|#])|((?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "://": "&#58;//"}
+_LINK = re.compile(r"\bwww\.", re.IGNORECASE)
+_AT_A_START = re.compile(r"^(?:([-+=])|(\d+)([.)]))")
 
 
 def _marked(text: str) -> str:
-    """Return a line of Markdown that no name of an environment or directory can turn into something else."""
-    return " ".join(text.replace("<", "&lt;").replace("|", "\\|").split())
+    """Return text as one line of Markdown: the one door to it for what is not markup of ours."""
+    line = " ".join(visible(text, lines=True).split())
+    for character, entity in _ENTITIES.items():
+        line = line.replace(character, entity)
+    line = _LINK.sub(lambda match: match[0][:-1] + "&#46;", line)
+    return _PUNCTUATION.sub(r"\\\g<0>", line).replace("&\\#", "&#")
+
+
+def _block(text: str) -> str:
+    """Return text as Markdown that begins a line, where a hyphen or a number would begin a list."""
+    return _AT_A_START.sub(lambda match: f"\\{match[1]}" if match[1] else f"{match[2]}\\{match[3]}", _marked(text))
+
+
+def _fenced(text: str) -> str:
+    """Return lines of code as Markdown, in a fence longer than any in them."""
+    runs = [len(run) for run in re.findall(r"`+", text)]
+    fence = "`" * max(3, 1 + max(runs, default=0))
+    return f"{fence}\n{visible(text, lines=True)}\n{fence}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from textwrap import fill
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.experiments.report.aggregates import Estimate
+from rewirl.printing import visible
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; lines and marks differ as well, for print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -113,11 +115,18 @@ def inputs(before: Floats, after: Floats, kinds: Mapping[str, int]) -> str:
     return _svg(draw, "index of the input", "connections of the input")
 
 
+_STYLE: Any = {"svg.hashsalt": "rewirl", "svg.fonttype": "path", "font.size": 10, "text.parse_math": False}
+"""Labels are text: a dollar sign in one begins no formula."""
+
+
 def _svg(draw: Callable[[Any], None], x: str, y: str) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"svg.hashsalt": "rewirl", "svg.fonttype": "path", "font.size": 10}):
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box is drawn for it
+        matplotlib.rcdefaults()  # not what a matplotlibrc in the working directory says, which may name programs
+        matplotlib.rcParams.update(_STYLE)
         picture = Figure(figsize=(5.2, 3.8), layout="constrained")
         axes = picture.add_subplot()
         draw(axes)
@@ -128,7 +137,7 @@ def _svg(draw: Callable[[Any], None], x: str, y: str) -> str:
         handles, labels = axes.get_legend_handles_labels()
         if labels:
             columns = 1 if max(map(len, labels)) > 24 else 2
-            labels = [fill(label, 56) for label in labels]
+            labels = [fill(visible(label), 56) for label in labels]
             picture.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
         out = io.StringIO()
         picture.savefig(out, format="svg", metadata={"Date": None})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from rewirl import noisy
 from rewirl.agents import AGENTS, Cost
+from rewirl.saved import count, shown
 from rewirl.storage.metrics_log import read_metrics
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 
@@ -78,13 +80,13 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[RunData], list[tuple[Path, st
     Raises:
         ValueError: a path does not exist.
     """
-    missing = [str(path) for path in paths if not path.is_dir()]
+    missing = [str(path) for path in paths if not _is_directory(path)]
     if missing:
         raise ValueError(f"no directory {', '.join(missing)}; give run directories, or directories that contain some")
     runs: dict[Path, RunData] = {}
     problems: dict[Path, str] = {}
     for path in paths:
-        for directory in _candidates(path):
+        for directory in _candidates(path, problems):
             key = directory.resolve()
             if key in runs or key in problems:
                 continue
@@ -116,6 +118,7 @@ def read_run(path: Path) -> RunData:
 
 def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> RunData:
     train, settings = record["config"]["train"], record["config"]["agent"]
+    _refuse_names(path, train, settings)
     evaluations = [line for line in lines if line["event"] == "evaluation"]
     if not evaluations:
         raise ValueError(f"{path} has no evaluation yet")
@@ -153,6 +156,25 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         topologies,
         _noise_from(train, settings, topologies),
     )
+
+
+_AGENT, _OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"), re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def _refuse_names(path: Path, train: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Refuse a record whose names are those of no agent or option of any version.
+
+    Raises:
+        ValueError: names what it is.
+    """
+    if not _AGENT.fullmatch(_text(train["agent"])):
+        raise ValueError(f"{path}: {shown(train['agent'])} is not the name of an agent")
+    for table in (train, settings, settings.get("topology") or {}):
+        for name in table:
+            if not _OPTION.fullmatch(name):
+                raise ValueError(f"{path}: {shown(name)} is not the name of an option")
+    if "threads" in train:
+        count(train["threads"], f"{path}: threads")
 
 
 def _cost(agent: str, networks: Iterable[str]) -> Cost:
@@ -207,9 +229,25 @@ def _text(value: Any) -> str:
     return value
 
 
-def _candidates(path: Path) -> Iterator[Path]:
-    """Yield the directories at and below a path that look like runs, by name; links are not followed."""
-    for directory, directories, files in os.walk(path):
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long, or a directory above that is closed
+        return False
+
+
+def _candidates(path: Path, problems: dict[Path, str]) -> Iterator[Path]:
+    """Yield the directories at and below a path that look like runs, by name; links are not followed.
+
+    Args:
+        path: where to look.
+        problems: what cannot be looked into is added, with the reason.
+    """
+
+    def closed(error: OSError) -> None:
+        problems[Path(os.fsdecode(error.filename))] = f"cannot be read: {error.strerror}"
+
+    for directory, directories, files in os.walk(path, onerror=closed):
         directories.sort()
         if "config.json" in files or "metrics.jsonl" in files:
             directories.clear()  # what is inside belongs to the run

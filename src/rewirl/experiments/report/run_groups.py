@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from rewirl.experiments.report.run_data import RunData
 from rewirl.options.resolve import agent_settings
 from rewirl.options.train import TrainConfig
 from rewirl.presets.sokar import SOFT_TARGETS
+from rewirl.printing import quoted
 from rewirl.storage.values import to_values
 
 # Settings of a run that change nothing of what is learnt, and those that every group has of its own.
@@ -173,23 +173,31 @@ def label_of(agent: str, options: dict[str, Any]) -> str:
 
 
 def command(run: RunData) -> str:
-    """Return the command that makes a run again."""
-    words = ["rewirl train", f"--agent {run.agent}", f"--env {shlex.quote(run.env)}", f"--seed {run.seed}"]
+    """Return the command that makes a run again; whatever the run's files say, it is that one command."""
+    words = ["rewirl", "train", *_typed("agent", run.agent), *_typed("env", run.env), *_typed("seed", run.seed)]
     if run.total != TrainConfig().total_timesteps:
-        words.append(f"--total-timesteps {run.total}")
+        words += _typed("total_timesteps", run.total)
     if run.train.get("env_module"):
-        words.append(f"--env-module {shlex.quote(str(run.train['env_module']))}")
+        words += _typed("env_module", run.train["env_module"])
     for key, value in options_of(run).items():
         value = run.train[key] if key == "warm_up_policy" else value
-        flag = "--" + key.rpartition(".")[2].replace("_", "-")
-        if isinstance(value, dict):
-            words.append(f"{flag} {shlex.quote(json.dumps(value))}")
-        elif value is True:
-            words.append(flag)
-        elif value is not None and value is not False:
-            several = value if isinstance(value, list) else [value]
-            words += [flag, *(shlex.quote(str(each)) for each in several)]
-    return " ".join([*words, f"--threads {run.train.get('threads', 1)}"])
+        words += _typed(key.rpartition(".")[2], value)
+    return " ".join([*words, *_typed("threads", run.train.get("threads", 1))])
+
+
+def _typed(option: str, value: Any) -> list[str]:
+    """Return an option as it is typed, each word quoted; nothing for one that is left out."""
+    flag = "--" + option.replace("_", "-")
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [quoted(flag)]
+    if isinstance(value, list):
+        return [quoted(flag), *(quoted(each) for each in value)]
+    word = json.dumps(value) if isinstance(value, dict) else str(value)
+    if word.startswith("-") and isinstance(value, str):
+        return [quoted(f"{flag}={word}")]  # or it would be an option itself
+    return [quoted(flag), quoted(word)]
 
 
 def dense_of(agent: str) -> str | None:

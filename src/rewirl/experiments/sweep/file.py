@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.agents import AGENTS
+from rewirl.exact import exactly
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.names import LONGEST_LABEL
 from rewirl.hints import did_you_mean
@@ -223,10 +224,13 @@ def _label(table: Mapping[str, Any], where: str) -> str:
 
 def _list(table: Mapping[str, Any], name: str, where: str) -> list[Any]:
     example = {"agents": '["td3", "ds-td3"]', "envs": '["HalfCheetah-v5"]', "seeds": "[0, 1, 2]"}[name]
-    listed = table.get(name)
-    kind = int if name == "seeds" else str
-    if not isinstance(listed, list) or not listed or not all(type(item) is kind for item in listed):
-        problem = "is missing" if listed is None else f"must be a list of {kind.__name__}, got {listed!r}"
+    raw, kind = table.get(name), int if name == "seeds" else str
+    try:
+        listed = [exactly(kind, item, name) for item in raw] if isinstance(raw, list) else []
+    except ValueError:
+        listed = []
+    if not listed:
+        problem = "is missing" if raw is None else f"must be a list of {kind.__name__}, got {raw!r}"
         raise SweepError(f"{where}: {name} {problem}; for example {name} = {example}")
     if name == "agents":
         for agent in listed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from rewirl.experiments.sweep.plan import PlannedRun
 from rewirl.options.resolve import differing
 from rewirl.options.train import TrainConfig
+from rewirl.printing import say
 from rewirl.storage import strict_json
 from rewirl.storage.files import write_atomically
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
@@ -60,7 +60,7 @@ def write_index(directory: Path, planned: Iterable[PlannedRun] = ()) -> None:
             directory.mkdir(parents=True, exist_ok=True)
             write_atomically(path, text.encode())
     except (OSError, UnicodeError) as error:
-        print(f"rewirl: warning: {path} cannot be written: {error}", file=sys.stderr)
+        say(f"rewirl: warning: {path} cannot be written: {error}")
 
 
 def _entry(config: TrainConfig, agent_config: Any, revision: str | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.agents import AgentConfig, agent_entry
+from rewirl.exact import from_values
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import RunRequest
 from rewirl.experiments.sweep.names import Directories, RunNames, names_of, same_run
@@ -21,7 +22,7 @@ from rewirl.storage.bundle import PREVIOUS
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
-from rewirl.storage.values import from_values, to_values
+from rewirl.storage.values import to_values
 from rewirl.training.progress import Silent
 from rewirl.training.resume import settings_of
 from rewirl.training.run import Run

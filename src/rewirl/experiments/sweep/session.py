@@ -10,6 +10,7 @@ from rewirl.experiments.sweep.executor import Executor
 from rewirl.experiments.sweep.index import write_index
 from rewirl.experiments.sweep.plan import PlannedRun
 from rewirl.experiments.sweep.schedule import run_sweep
+from rewirl.printing import say, show
 from rewirl.training.signals import StopRequest
 
 
@@ -28,28 +29,28 @@ def run_session(runs: Mapping[str, PlannedRun], executor: Executor, hours: float
     try:
         until = None if hours is None else deadline.deadline_in(hours, runs, executor)
     except RuntimeError as error:
-        print(f"rewirl: {error}", file=sys.stderr)
+        say(f"rewirl: {error}")
         executor.close()
         return 1
     _write_indices(runs)
     with StopRequest() as stop:
         rows = run_sweep(runs, executor, table.for_this_terminal(), lambda: bool(stop), until)
     _write_indices(runs)
-    print(table.summary(rows))
+    show(table.summary(rows), sys.stdout)
     if stop.signal is not None:
-        print("stopped; the same command goes on")
+        show("stopped; the same command goes on", sys.stdout)
         return 128 + stop.signal
     if until is not None:
         for row in rows.values():
             if row.state in ("stopped", "waiting", "no time"):
                 reason = row.reason if row.state == "no time" else "begun" if row.attempted else "not begun"
-                print(f"left for lack of time: {row.run.name}: {reason}")
+                show(f"left for lack of time: {row.run.name}: {reason}", sys.stdout)
     for row in rows.values():
         if row.state == "in use":
-            print(f"skipped {row.run.name}: {row.reason}")
+            show(f"skipped {row.run.name}: {row.reason}", sys.stdout)
     failed = [row for row in rows.values() if row.state in ("failed", "left out")]
     for row in failed:
-        print(f"rewirl: {row.run.name} {row.state}: {row.reason}", file=sys.stderr)
+        say(f"rewirl: {row.run.name} {row.state}: {row.reason}")
     return 1 if failed else 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import Counter
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rewirl.experiments.sweep.schedule import OVER, Row, View
+from rewirl.printing import is_terminal, message, number, show
 from rewirl.training.progress import duration
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class Lines:
     def changed(self, row: Row, text: str) -> None:
         """See View."""
         self._printed_at[row.run.name] = time.monotonic()
-        print(f"{row.run.name}: {text}{_result(row)}", flush=True)
+        show(f"{row.run.name}: {text}{_result(row)}", sys.stdout)
 
     def refresh(self, rows: Mapping[str, Row]) -> None:
         """See View."""
@@ -39,7 +41,8 @@ class Lines:
             if row.state == "running" and now - self._printed_at.get(name, now) > _LINE_SECONDS:
                 self._printed_at[name] = now
                 step, total, last_return, speed, left = cells(row)
-                print(f"{name}: step {step} of {total}, return {last_return}, {speed} steps/s, {left} left", flush=True)
+                text = f"{name}: step {step} of {total}, return {last_return}, {speed} steps/s, {left} left"
+                show(text, sys.stdout)
 
     def close(self, rows: Mapping[str, Row]) -> None:
         """See View."""
@@ -61,18 +64,22 @@ class Table:
 
     def changed(self, row: Row, text: str) -> None:
         """See View."""
-        self._console.print(f"{row.run.name}: {text}{_result(row)}", markup=False)
+        with contextlib.suppress(OSError, ValueError):
+            text = message(f"{row.run.name}: {text}{_result(row)}")
+            self._console.print(text, markup=False, emoji=False)
 
     def refresh(self, rows: Mapping[str, Row]) -> None:
         """See View."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _REFRESH_SECONDS
-            self._live.update(table(rows, self._console.height - 4), refresh=True)
+            with contextlib.suppress(OSError, ValueError):
+                self._live.update(table(rows, self._console.height - 4), refresh=True)
 
     def close(self, rows: Mapping[str, Row]) -> None:
         """See View."""
-        self._live.stop()
+        with contextlib.suppress(OSError, ValueError):
+            self._live.stop()
 
 
 def table(rows: Mapping[str, Row], height: int) -> RenderableType:
@@ -92,7 +99,7 @@ def table(rows: Mapping[str, Row], height: int) -> RenderableType:
         rich_table.add_column(column, justify="right", no_wrap=True)
     ordered = sorted(rows.values(), key=lambda row: _ORDER.index(row.state))
     for row in ordered[: max(height, 1)]:
-        rich_table.add_row(Text(row.run.name), row.state, *cells(row), style=_STYLES.get(row.state, ""))
+        rich_table.add_row(Text(message(row.run.name)), row.state, *cells(row), style=_STYLES.get(row.state, ""))
     return rich_table
 
 
@@ -102,7 +109,7 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
     return (
         f"{row.pace.done:,}",
         f"{row.pace.total:,}",
-        "" if row.last_return is None else f"{row.last_return:,.1f}",
+        "" if row.last_return is None else number(row.last_return, least=1),
         f"{speed:,.0f}" if speed else "",
         duration((row.pace.total - row.pace.done) / speed) if speed else "",
     )
@@ -116,8 +123,8 @@ def summary(rows: Mapping[str, Row]) -> str:
 
 def for_this_terminal() -> View:
     """Return the table if the standard output is a terminal, lines otherwise."""
-    return Table() if sys.stdout.isatty() else Lines()
+    return Table() if is_terminal(sys.stdout) else Lines()
 
 
 def _result(row: Row) -> str:
-    return f", return {row.last_return:,.1f}" if row.state in OVER and row.last_return is not None else ""
+    return f", return {number(row.last_return, least=1)}" if row.state in OVER and row.last_return is not None else ""

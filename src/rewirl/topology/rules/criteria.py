@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rewirl.topology.choices import require_choice
+from rewirl.exact import make_exact
 
 Drop = Literal["paper", "halves", "code", "magnitude", "l2", "sensitivity", "random"]
 Grow = Literal["paper", "random", "gradient"]
@@ -38,6 +38,5 @@ class CriteriaConfig:
     """Whether a connection dropped in an event may be grown again in the same event (the published code allows it)."""
 
     def __post_init__(self) -> None:
-        """Check the criteria; the rule itself is looked up when an agent is made."""
-        require_choice("drop", self.drop, Drop)
-        require_choice("grow", self.grow, Grow)
+        """Turn each value into its type exactly; the rule itself is looked up when an agent is made."""
+        make_exact(self, CriteriaConfig)

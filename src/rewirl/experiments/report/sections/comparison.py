@@ -15,6 +15,7 @@ from rewirl.experiments.report.judge import WINDOW, common_step, difference, sha
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup, dense_of
 from rewirl.experiments.report.sections.words import area, mean_if_all, percent, probability, signed, signed_area, sure
+from rewirl.printing import number
 
 
 def with_dense_ones(groups: Sequence[RunGroup]) -> list[tuple[RunGroup, RunGroup]]:
@@ -104,12 +105,12 @@ def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Table:
         rows.append(
             [
                 one.label,
-                f"{level:,.0f} ({other.label}, {step:,} steps)",
+                f"{number(level)} ({other.label}, {step:,} steps)",
                 f"{len(reached)} of {len(runs)}",
                 mean_if_all(steps),
                 sure(share, min(len(runs), len(other.full(step))), percent),
                 mean_if_all(seconds),
-                f"{np.mean([at_step(run, 'seconds', step) for run in other.full(step)]):,.0f}",
+                number(float(np.mean([at_step(run, "seconds", step) for run in other.full(step)]))),
             ]
         )
     return Table(

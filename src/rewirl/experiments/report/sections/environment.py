@@ -9,12 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.experiments.report import aggregates, figures, published
-from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text
-from rewirl.experiments.report.judge import stream
+from rewirl.experiments.report.document import Block, Figure, Heading, Items, Table, Text
+from rewirl.experiments.report.judge import WINDOW, stream
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.sections.comparison import at_step, improvement_table, reach_table, with_dense_ones
-from rewirl.experiments.report.sections.words import STEPS, TIMES, area, bounds, interval, runs_in_words, unit_of
+from rewirl.experiments.report.sections.words import (
+    STEPS,
+    TIMES,
+    area,
+    bounds,
+    interval,
+    mean_and_deviation,
+    runs_in_words,
+    unit_of,
+)
+from rewirl.printing import number
 
 SMOOTH = 5
 """Evaluations in the running mean of a drawn curve."""
@@ -31,6 +41,7 @@ def on_environment(env: str, groups: Sequence[RunGroup], style: figures.Style) -
     blocks: list[Block] = [Heading(env)]
     blocks += _curves(env, groups, style)
     blocks.append(_final_table(env, groups))
+    blocks += _few_evaluations(groups)
     blocks.append(_cost_table(env, groups))
     pairs = with_dense_ones(groups)
     if pairs:
@@ -45,7 +56,7 @@ def _curves(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[
     seconds = max(float(run.seconds[-1]) for item in groups for run in item.runs)
     axes: list[tuple[str, str, Callable[[RunData], NDArray[Any]], float, str]] = [
         ("Return against steps", *unit_of("environment steps", steps, lambda run: run.steps, STEPS), ""),
-        ("Return against arithmetic", "training FLOPs (10$^{12}$)", lambda run: run.flops, 1e12, ""),
+        ("Return against arithmetic", "training FLOPs (10¹²)", lambda run: run.flops, 1e12, ""),
         (
             "Return against time",
             *unit_of("wall-clock time", seconds, lambda run: run.seconds, TIMES),
@@ -63,7 +74,8 @@ def _curves(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[
             series[item.label] = figures.spread(at, returns)
             thin += [(item.label, of(run) / unit, _smooth(run.returns)) for run in item.runs if run.last < item.horizon]
         ends = "; ".join(
-            f"{item.label}: {np.mean(item.finals()):,.0f} at {item.horizon:,} steps ({runs_in_words(len(item.full()))})"
+            f"{item.label}: {number(float(np.mean(item.finals())))} at {item.horizon:,} steps "
+            f"({runs_in_words(len(item.full()))})"
             for item in groups
         )
         alt = (
@@ -97,13 +109,13 @@ def _final_table(env: str, groups: Sequence[RunGroup]) -> Table:
                 item.label,
                 f"{item.horizon:,}",
                 str(counted),
-                f"{np.mean(finals):,.0f} ± {np.std(finals):,.0f}",
+                mean_and_deviation(finals),
                 bounds(of_mean, counted),
-                f"{aggregates.iqm([finals]):,.0f}",
+                number(aggregates.iqm([finals])),
                 "-"
                 if paper is None
                 else f"{paper.final:,.0f}" + ("" if paper.final_std is None else f" ± {paper.final_std:,.0f}"),
-                f"{np.mean(areas):.3f} ± {np.std(areas):.3f}",
+                mean_and_deviation(areas, area),
                 bounds(aggregates.estimate(aggregates.MEAN, [areas], rng=rng), counted, area),
                 "-" if paper is None else f"{paper.lca:.3f}",
             ]
@@ -128,6 +140,19 @@ def _final_table(env: str, groups: Sequence[RunGroup]) -> Table:
     )
 
 
+def _few_evaluations(groups: Sequence[RunGroup]) -> list[Block]:
+    """Say of which groups a final return is of too few evaluations, or not of trained policies alone."""
+    items = []
+    for item in groups:
+        counts = [len(run.until(item.horizon)) for run in item.full()]
+        few = min(counts) < WINDOW
+        untrained = any(run.steps[0] == 0 and count <= WINDOW for run, count in zip(item.full(), counts, strict=True))
+        if few or untrained:
+            text = f"{item.label}: the final return is the mean of {min(min(counts), WINDOW)} evaluations"
+            items.append(text + (", that of the untrained policy at step 0 among them." if untrained else " only."))
+    return [Items(items)] if items else []
+
+
 def _cost_table(env: str, groups: Sequence[RunGroup]) -> Table:
     rows = []
     for item in groups:
@@ -139,7 +164,7 @@ def _cost_table(env: str, groups: Sequence[RunGroup]) -> Table:
                 f"{item.horizon:,}",
                 f"{item.parameters:,.0f}",
                 f"{np.mean(flops):.3g}",
-                f"{np.mean(seconds):,.0f} ± {np.std(seconds):,.0f}",
+                mean_and_deviation(seconds),
                 ", ".join(sorted({str(run.train.get("threads", "?")) for run in full})),
             ]
         )

@@ -132,7 +132,7 @@ def missing(
     if problems or left_out:
         blocks += [
             Heading("Directories that were left out", 3),
-            Items([f"`{path}`: {reason}" for path, reason in [*problems, *left_out]]),
+            Items([f"{path}: {reason}" for path, reason in [*problems, *left_out]]),
         ]
     return blocks
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rewirl.experiments.report.aggregates import Estimate
 from rewirl.experiments.report.run_data import RunData
+from rewirl.printing import decimals, number
 
 STEPS = (("millions", 1e6), ("thousands", 1e3))
 TIMES = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
@@ -35,7 +36,11 @@ def unit_of(
     return f"{name} ({word})", of, unit
 
 
-def bounds(estimate: Estimate, runs: int, show: Callable[[float], str] = lambda value: f"{value:,.0f}") -> str:
+Show = Callable[..., str]
+"""Writes a number, as `returns` does: the first one, with digits for those beside it too."""
+
+
+def bounds(estimate: Estimate, runs: int, show: Show = number) -> str:
     """Return an interval, if there are enough runs to have one.
 
     Args:
@@ -43,40 +48,51 @@ def bounds(estimate: Estimate, runs: int, show: Callable[[float], str] = lambda 
         runs: how many it is of; with 1 there is no interval.
         show: how a bound is written.
     """
-    return f"{show(estimate.low)} to {show(estimate.high)}" if runs > 1 else "one run"
+    low, high = (_shown(show, bound, estimate) for bound in (estimate.low, estimate.high))
+    return f"{low} to {high}" if runs > 1 else "one run"
 
 
-def sure(estimate: Estimate, runs: int, show: Callable[[float], str]) -> str:
+def sure(estimate: Estimate, runs: int, show: Show) -> str:
     """Return an estimate with its interval, if there are enough runs to have one; arguments as for `bounds`."""
-    return interval(estimate, show) if runs > 1 else f"{show(estimate.value)} (one run)"
+    return interval(estimate, show) if runs > 1 else f"{_shown(show, estimate.value, estimate)} (one run)"
 
 
-def interval(estimate: Estimate, show: Callable[[float], str] = lambda value: f"{value:,.0f}") -> str:
+def interval(estimate: Estimate, show: Show = number) -> str:
     """Return an estimate with its interval; arguments as for `bounds`."""
-    return f"{show(estimate.value)} ({show(estimate.low)} to {show(estimate.high)})"
+    return f"{_shown(show, estimate.value, estimate)} ({bounds(estimate, 2, show)})"
 
 
-def area(value: float) -> str:
+def _shown(show: Show, value: float, estimate: Estimate) -> str:
+    return show(value, estimate.value, estimate.low, estimate.high)
+
+
+def mean_and_deviation(values: NDArray[Any] | Sequence[float], show: Show = number) -> str:
+    """Return mean and standard deviation of some numbers."""
+    mean, deviation = float(np.mean(values)), float(np.std(values))
+    return f"{show(mean, deviation)} ± {show(deviation, mean)}"
+
+
+def area(value: float, *beside: float) -> str:
     """Return a learning-curve area or a score."""
-    return f"{value:.3f}"
+    return number(value, *beside, least=3)
 
 
-def probability(value: float) -> str:
+def probability(value: float, *_: float) -> str:
     """Return a probability."""
     return f"{value:.2f}"
 
 
-def signed(value: float) -> str:
+def signed(value: float, *beside: float) -> str:
     """Return a difference of returns."""
-    return f"{value:+,.0f}"
+    return f"{value:+,.{decimals(value, *beside)}f}"
 
 
-def signed_area(value: float) -> str:
+def signed_area(value: float, *beside: float) -> str:
     """Return a difference of areas."""
-    return f"{value:+.3f}"
+    return f"{value:+,.{decimals(value, *beside, least=3)}f}"
 
 
-def percent(value: float) -> str:
+def percent(value: float, *_: float) -> str:
     """Return a share; one that is infinite is never reached."""
     return f"{value:.0%}" if math.isfinite(value) else "never"
 
@@ -88,4 +104,4 @@ def runs_in_words(count: int) -> str:
 
 def mean_if_all(values: Sequence[float]) -> str:
     """Return the mean, if all of them are finite."""
-    return f"{np.mean(values):,.0f}" if np.isfinite(values).all() else "not all reach it"
+    return number(float(np.mean(values))) if np.isfinite(values).all() else "not all reach it"

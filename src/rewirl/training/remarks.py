@@ -1,0 +1,158 @@
+"""What is worth a line at the start of a run: settings that it never meets, memory it may not have, odd scales."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from rewirl.agents.agent import Agent
+from rewirl.agents.config import AgentConfig
+from rewirl.replay import Replay
+
+_LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
+_MOST_OF_MEMORY = 0.8
+
+
+def first_event(config: AgentConfig, delay: int) -> int | None:
+    """Return the first update on which a network is rewired that learns with every delay-th update.
+
+    Args:
+        config: of the agent.
+        delay: updates of the agent per update of the network.
+
+    Returns:
+        The smallest u > 0 that is a multiple of the delay with u % adapt_every == adapt_offset and u <= adapt_end; None
+        if there is none.
+    """
+    every, offset, end = config.topology.adapt_every, config.topology.adapt_offset, config.topology.adapt_end
+    common = math.gcd(every, delay)
+    if offset % common:
+        return None
+    period = delay // common
+    turns = (-offset // common) * pow(every // common, -1, period) % period if period > 1 else 0
+    update = offset + turns * every
+    update = update or math.lcm(every, delay)
+    return None if end is not None and update > end else update
+
+
+def refuse_impossible(agent: Agent) -> None:
+    """Refuse a schedule by which nothing is ever rewired, however long the run.
+
+    Raises:
+        ValueError: no event falls on an update of any network.
+    """
+    config = agent.config
+    if config.topology.rule != "static" and not any(first_event(config, delay) for delay in _delays(agent).values()):
+        raise ValueError(
+            f"nothing is ever rewired: no update of a network has adapt_every {config.topology.adapt_every:,} and "
+            f"adapt_offset {config.topology.adapt_offset:,} before adapt_end {config.topology.adapt_end}; give another "
+            "offset or end, or the rule static"
+        )
+
+
+def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> Iterator[str]:
+    """Yield what a new run is to say of its settings, a line each.
+
+    Args:
+        agent: before it learns.
+        replay: its replay memory.
+        total: steps of the run.
+        learning_starts: steps before the first update.
+    """
+    updates = max(total - learning_starts, 0)
+    if not updates:
+        yield f"warning: nothing is learnt: learning_starts is {learning_starts:,}, and the run has {total:,} steps"
+        return
+    yield from _of_topology(agent, updates)
+    config = agent.config
+    periods = ["redo_every", "buffer_empty_every", "target_update_interval", "policy_delay"]
+    for name in periods:
+        period = getattr(config, name, 0)
+        if period > updates:
+            yield f"warning: {name} is {period:,}, and the run has {updates:,} updates: it never happens"
+    if config.n_steps > 1 and config.n_steps_after >= updates:
+        yield (
+            f"warning: n_steps_after is {config.n_steps_after:,}, and the run has {updates:,} updates: targets have "
+            f"one step, never {config.n_steps}"
+        )
+    if config.buffer_distance is not None and config.buffer_minimum >= config.buffer_size:
+        yield "warning: buffer_minimum is no less than buffer_size: buffer_distance forgets nothing"
+    size, there = min(replay.capacity, total) * replay.transitions.itemsize * replay.transitions.shape[1], _memory()
+    if there is not None and size > _MOST_OF_MEMORY * there:
+        yield (
+            f"warning: the replay memory will take {size / 2**30:,.1f} GiB, and there are {there / 2**30:,.1f} GiB of "
+            "memory; choose a smaller buffer_size"
+        )
+
+
+def of_scales(replay: Replay) -> Iterator[str]:
+    """Yield what is odd about the scale of what a run has seen before its first update, a line each."""
+    count = len(replay)
+    if not count:
+        return
+    with np.errstate(over="ignore"):
+        features = np.sqrt(np.square(replay.observations[:count], dtype=np.float64).mean(axis=0))
+        rewards = float(np.sqrt(np.square(replay.rewards[:count], dtype=np.float64).mean()))
+    largest = int(np.argmax(features))
+    if features[largest] > _LARGE:
+        yield (
+            f"warning: observations are as large as {features[largest]:.0e} (feature {largest}): actions will be at "
+            "their bounds, whatever is seen; scale the observations to about 1, less their mean"
+        )
+    elif 0 < features[largest] < _SMALL:
+        yield (
+            f"warning: observations are as small as {features[largest]:.0e}: the networks will see no difference "
+            "between them; scale the observations to about 1"
+        )
+    if rewards > _LARGE_REWARD or 0 < rewards < _SMALL:
+        size = "large" if rewards > 1 else "small"
+        yield f"warning: rewards are as {size} as {rewards:.0e}, and learning is poor with such; scale them to about 1"
+
+
+def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
+    topology, run = agent.config.topology, f"the run has {updates:,} updates"
+    if topology.rule == "static":
+        return
+    events = {name: first_event(agent.config, delay) for name, delay in _delays(agent).items()}
+    never = [name for name, first in events.items() if first is None or first > updates]
+    if never:
+        first = min((first for name, first in events.items() if name in never and first is not None), default=None)
+        why = f"the first event is on update {first:,}, and {run}" if first else "no event falls on its updates"
+        offset = f"adapt_every {topology.adapt_every:,}, adapt_offset {topology.adapt_offset:,}"
+        keeps = "" if topology.initial_sparsity is None else f", so the sparsity stays {topology.initial_sparsity:g}"
+        yield f"warning: {' and '.join(never)} will not be rewired ({offset}: {why}){keeps}"
+    if topology.initial_sparsity is not None and len(never) < len(events):
+        last = min(updates, updates if topology.adapt_end is None else topology.adapt_end)
+        if last <= topology.sparsity_start:
+            yield (
+                f"warning: the sparsity stays {topology.initial_sparsity:g}: it changes from update "
+                f"{topology.sparsity_start:,} on, and the last event is by update {last:,}"
+            )
+        elif last < topology.sparsity_end:
+            yield (
+                f"warning: the sparsity does not get to its end: sparsity_end is {topology.sparsity_end:,}, and the "
+                f"last event is by update {last:,}"
+            )
+    if topology.adapt_end is not None and topology.anneal == "cosine" and topology.adapt_end > updates:
+        yield f"warning: adapt_end is {topology.adapt_end:,}, and {run}: the fraction does not get to 0"
+
+
+def _delays(agent: Agent) -> dict[str, int]:
+    cost = agent.COST
+    return {name: getattr(agent.config, cost.delays.get(name, ""), 1) for name in cost.networks}
+
+
+def _memory() -> int | None:
+    """Return the bytes of memory that this process may have, or None if nobody says."""
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError, AttributeError):
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        there = min(there, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return there

@@ -1,0 +1,97 @@
+"""Numbers of a report and of the command line have the digits that their size gives them, and say what they are of."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from synthetic_runs import make_run, rising
+
+from rewirl.cli.main import main
+from rewirl.experiments.report import document, report
+from rewirl.experiments.report.aggregates import Estimate
+from rewirl.experiments.report.run_data import find_runs
+from rewirl.experiments.report.sections import words
+from rewirl.printing import number
+
+
+@pytest.mark.parametrize(
+    ("value", "beside", "least", "text"),
+    [
+        (0.125, (), 0, "0.125"),
+        (0.5, (0.03,), 0, "0.500"),
+        (0.03, (0.5,), 0, "0.030"),
+        (1234.5, (), 0, "1,234"),
+        (-7.5, (), 0, "-7.50"),
+        (0.00012, (), 0, "0.000120"),
+        (0, (), 0, "0"),
+        (0.0, (math.inf,), 1, "0.0"),
+        (12.0, (), 1, "12.0"),
+        (1e300, (), 0, f"{1e300:,.0f}"),
+        (5e-324, (), 0, "0.000000000000"),
+        (math.nan, (), 0, "nan"),
+    ],
+)
+def test_a_number_has_three_digits_at_least(value, beside, least, text):
+    assert number(value, *beside, least=least) == text
+
+
+def test_an_interval_has_the_digits_of_its_largest_bound():
+    assert words.interval(Estimate(0.5, 0.25, 0.75)) == "0.500 (0.250 to 0.750)"
+    assert words.sure(Estimate(0.01, -0.02, 0.04), 5, words.signed) == "+0.0100 (-0.0200 to +0.0400)"
+    assert words.interval(Estimate(1500, 1400, 1600)) == "1,500 (1,400 to 1,600)"
+    assert words.mean_if_all([0.25, 0.75]) == "0.500"
+
+
+def test_returns_between_0_and_1_are_no_zeros(tmp_path):
+    for agent, top in (("td3", 0.4), ("ds-td3", 0.6)):
+        for seed in (0, 1):
+            make_run(tmp_path, agent, seed, rising(top + 0.1 * seed, 40_000))
+    text = document.markdown(report(*find_runs([tmp_path])))
+    for part in ("0.450 ± 0.050", "0.650 ± 0.050", "+0.200", "0.450 (td3, 100,000 steps)"):
+        assert part in text
+    assert "| 0 ± 0 " not in text
+
+
+def test_a_final_return_of_few_evaluations_says_so(tmp_path):
+    for agent, count in (("td3", 4), ("sac", 9), ("ds-td3", 10), ("ds-sac", 20)):
+        make_run(tmp_path, agent, 0, rising(1000, 20_000, count=count))
+    text = document.markdown(report(*find_runs([tmp_path])))
+    untrained = "evaluations, that of the untrained policy at step 0 among them."
+    assert f"td3: the final return is the mean of 5 {untrained}" in text
+    assert f"sac: the final return is the mean of 10 {untrained}" in text
+    assert "ds-td3: the final return is the mean" not in text and "ds-sac: the final return is the mean" not in text
+
+
+PRUNED = [
+    *("--env", "Pendulum-v1", "--agent", "ds-td3", "--rule", "prune", "--hidden-sizes", "32", "32"),
+    *("--initial-sparsity", "0", "--sparsity", "0.9", "--sparsity-end", "1000", "--adapt-every", "10"),
+    *("--learning-starts", "100", "--batch-size", "10", "--total-timesteps", "2100", "--threads", "1"),
+    *("--eval-every", "100", "--eval-episodes", "1"),
+]
+
+
+def inspected(capsys, *arguments):
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", *map(str, arguments), "--json"])
+    assert ended.value.code == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_inspect_and_report_agree_on_the_cost_of_a_sparsity_that_changes(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", *PRUNED, "--run-dir", str(tmp_path / "run")])
+    (run,), _ = find_runs([tmp_path])
+    before, after = inspected(capsys, *PRUNED), inspected(capsys, tmp_path / "run")
+    assert before["flops"] == after["flops"] == pytest.approx(run.flops[-1], rel=0.05)
+    assert before["changing"]["params"] == pytest.approx(run.parameters, abs=3)
+    assert before["changing"]["sparsity"] == pytest.approx(0.9, abs=0.001) and before["sparsity"] == 0
+
+
+def test_a_dry_run_shows_where_a_changing_sparsity_goes(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", *PRUNED, "--dry-run"])
+    out = capsys.readouterr().out
+    assert "changing   from update 0 to 1,000; at the end of the run sparsity 0.900" in out and "critic2" in out

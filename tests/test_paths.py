@@ -1,0 +1,92 @@
+"""Paths that cannot be used end in one message, and commands to copy take any path."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_output import ENVIRONMENT, SMALL
+
+from rewirl.cli.main import main
+
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", *SMALL, "--run-dir", LONG],
+        ["train", *SMALL, "--warm-up-policy", LONG],
+        ["resume", LONG],
+        ["inspect", LONG],
+        ["evaluate", LONG],
+        ["watch", LONG],
+        ["report", LONG],
+        ["sweep", LONG],
+        ["sweep", "ds-drl/table-2", "--dry-run", "--directory", LONG],
+        ["bench", "kernels", "--json", f"{LONG}/x.json"],
+    ],
+    ids=lambda arguments: " ".join(arguments)[:20],
+)
+def test_a_name_too_long_is_one_message(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    err = capsys.readouterr().err
+    assert ended.value.code == 2 and err.startswith("rewirl: ") and "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", ["train", "report x", "presets", "sweep ds-drl/table-2 --dry-run", "resume r"])
+def test_a_working_directory_that_is_gone_is_one_message(tmp_path, command):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"cd {shlex.quote(str(gone))}; rmdir {shlex.quote(str(gone))}; {sys.executable} -m rewirl {command}"
+    ended = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert ended.returncode == 2 and "the working directory is gone" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_commands_that_a_run_prints_go_on_with_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "-my run; $(touch x)"
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *SMALL, f"--run-dir={name}"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    (printed,) = (line.partition("See it act: ")[2] for line in out.splitlines() if "See it act" in line)
+    assert shlex.split(printed)[:3] == ["rewirl", "watch", f"./{name}"]
+    with pytest.raises(SystemExit):
+        main(["resume", f"./{name}"])
+    printed = capsys.readouterr().out.partition("To train on: ")[2]
+    assert shlex.split(printed)[2] == f"./{name}" or Path(shlex.split(printed)[2]) == Path(name)
+
+
+def test_what_a_report_cannot_look_into_is_named(tmp_path, monkeypatch):
+    import os
+
+    from rewirl.experiments.report.run_data import find_runs
+
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    runs, problems = find_runs([tmp_path])
+    assert runs == [] and problems == [(closed, "cannot be read: Permission denied")]
+
+
+@pytest.mark.parametrize(
+    "options", [["--hidden-sizes", "10000000000000000000", "16"], ["--batch-size", "1e300"], ["--buffer-size", "1e30"]]
+)
+def test_extreme_settings_are_refused_in_words(options, capsys, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *SMALL, *options, "--run-dir", str(tmp_path / "r")])
+    assert ended.value.code == 2 and "Traceback" not in capsys.readouterr().err

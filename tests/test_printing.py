@@ -1,0 +1,101 @@
+"""What others wrote is text: on a terminal, on the command line, and where there is no terminal."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from rewirl import printing
+from rewirl.cli.main import main
+from rewirl.training.progress import PlainLines, Silent
+
+pytestmark = pytest.mark.quick
+
+CLEARS = "\x1b[2J\x1b]0;title\x07"
+HIDES = {"\x00", "\x07", "\x1b", "\x7f", "\x9b", "\u202e", "\u200b", "\u2028", "\ud800", "\U000e0041", "\xad"}
+
+
+@pytest.mark.parametrize("character", sorted(HIDES), ids=ascii)
+def test_what_a_terminal_obeys_or_hides_is_written_out(character):
+    shown = printing.visible(f"a{character}b")
+    assert character not in shown and shown.startswith("a\\") and shown.endswith("b")
+    assert printing.visible("± é 漢 ~ \\") == "± é 漢 ~ \\"
+
+
+def test_a_second_line_is_no_message_of_its_own(capsys):
+    printing.say("rewirl: bad name\nrewirl: all is well")
+    assert capsys.readouterr().err == "rewirl: bad name\n    rewirl: all is well\n"
+
+
+@pytest.mark.parametrize(
+    "word", ["plain", "two words", "$(touch x)`id`;&|", "-rf", "it's", "a\x1b[2Jb", "a\nb", "é\udcff"]
+)
+def test_a_quoted_word_is_one_word_to_the_shell_and_shows_nothing_but_itself(word):
+    quoted = printing.quoted(word)
+    assert printing.visible(quoted) == quoted
+    read = subprocess.run(["bash", "-c", f"printf %s x{quoted}"], capture_output=True)
+    assert read.stdout == b"x" + word.encode("utf-8", "surrogateescape")
+
+
+def test_a_path_is_no_option():
+    assert printing.quoted_path("-rf x") == "'./-rf x'" and printing.quoted_path("a/b") == "a/b"
+
+
+@pytest.mark.parametrize("progress", [lambda stream: PlainLines(stream), lambda _: Silent()])
+def test_messages_of_a_run_are_text(progress, capsys):
+    stream = io.StringIO()
+    progress(stream).message(f"warm-up policy of {CLEARS}")
+    shown = stream.getvalue() + capsys.readouterr().err
+    assert "\x1b" not in shown and "\\x1b[2J\\x1b]0;title\\x07" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", CLEARS],
+        ["report", CLEARS],
+        ["sweep", CLEARS],
+        ["train", "--env", CLEARS, "--dry-run"],
+        ["train", "--agent", CLEARS],
+        ["train", f"--{CLEARS}"],
+        ["evaluate", "x", "--episodes", CLEARS],
+        ["bench", CLEARS],
+        [CLEARS],
+        ["presets", CLEARS],
+    ],
+    ids=ascii,
+)
+def test_no_error_of_the_command_line_moves_the_terminal(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    out, err = capsys.readouterr()
+    assert ended.value.code == 2 and err
+    for control in ("\x1b[2J", "\x1b]", "\x07"):
+        assert control not in out + err
+
+
+def test_the_description_of_a_sweep_is_text(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("rewirl.cli.sweep.estimate", lambda runs, _: dict.fromkeys(runs, 60.0))
+    path = tmp_path / "s.toml"
+    path.write_text(
+        'description = "\\u001b[2J"\nagents = ["td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\ntotal_timesteps = 1\n'
+    )
+    with pytest.raises(SystemExit):
+        main(["sweep", str(path), "--dry-run", "--directory", str(tmp_path / "runs")])
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "\\x1b[2J" in out
+
+
+def test_warnings_and_tracebacks_are_text():
+    code = (
+        "import sys, warnings; from rewirl.cli import main\n"
+        "main._run = lambda _: (warnings.warn('\\x1b[2J'), {}['\\x1b[2J'])\n"
+        "main.main([])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "\x1b" not in ended.stderr and "\\x1b[2J" in ended.stderr and "KeyError" in ended.stderr

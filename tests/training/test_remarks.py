@@ -1,0 +1,142 @@
+"""What a run says at its start: schedules that it never meets, scales that cannot be learnt from, memory it lacks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from rewirl.agents import make_agent
+from rewirl.agents.sac import SACConfig
+from rewirl.agents.td3 import TD3Config
+from rewirl.cli.main import main
+from rewirl.replay import Replay
+from rewirl.topology import TopologyConfig
+from rewirl.training import remarks
+
+SIZES = {"hidden_sizes": (16, 16), "batch_size": 8}
+
+
+def agent(name="ds-td3", topology=(), **settings):
+    kind = SACConfig if name.endswith("sac") else TD3Config
+    whole = TopologyConfig(**{"sparsity": 0.5, "rule": "set", **dict(topology)})
+    return make_agent(name, kind(topology=whole, **SIZES, **settings), 3, 1, 0)
+
+
+def said(of, total=2000, starts=100, capacity=1000):
+    return list(remarks.at_start(of, Replay(capacity, 3, 1, 0), total, starts))
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 6, 7, 10])
+@pytest.mark.parametrize("delay", [1, 2, 3, 4, 6])
+def test_the_first_event_is_that_of_the_training_loop(every, delay):
+    for offset in range(every):
+        for end in (None, 5, 20):
+            topology = TopologyConfig(rule="set", adapt_every=every, adapt_offset=offset, adapt_end=end)
+            updates = (u for u in range(1, 200) if u % delay == 0 and topology.due(u))
+            assert remarks.first_event(TD3Config(topology=topology), delay) == next(updates, None)
+
+
+def test_what_is_met_is_not_remarked_on():
+    assert said(agent()) == [] == said(agent("ds-sac", target_update_interval=10))
+    assert said(agent("td3", {"sparsity": 0.0, "rule": "static", "adapt_every": 10**9})) == []
+    changing = {"initial_sparsity": 0.0, "sparsity_end": 500, "adapt_every": 10}
+    assert said(agent(topology=changing)) == []
+
+
+@pytest.mark.parametrize(
+    ("topology", "settings", "words"),
+    [
+        ({"adapt_every": 10, "adapt_offset": 1}, {}, "actor will not be rewired"),
+        ({"adapt_every": 5000}, {}, "actor and critic1 and critic2 will not be rewired"),
+        ({"adapt_every": 10, "adapt_end": 5}, {}, "will not be rewired"),
+        ({"initial_sparsity": 0.0, "sparsity_end": 800_000, "adapt_every": 10}, {}, "does not get to its end"),
+        (
+            {"initial_sparsity": 0.0, "sparsity_start": 5000, "sparsity_end": 9000, "adapt_every": 10},
+            {},
+            "sparsity stays 0",
+        ),
+        (
+            {"initial_sparsity": 0.0, "sparsity_end": 1000, "adapt_every": 10, "adapt_end": 500},
+            {},
+            "does not get to its end",
+        ),
+        ({"anneal": "cosine", "adapt_end": 10**6, "adapt_every": 10}, {}, "fraction does not get to 0"),
+        ({}, {"redo_every": 5000}, "redo_every is 5,000"),
+        ({}, {"buffer_empty_every": 5000}, "buffer_empty_every is 5,000"),
+        ({}, {"policy_delay": 5000}, "policy_delay is 5,000"),
+        ({}, {"n_steps": 3, "n_steps_after": 300_000}, "n_steps_after is 300,000"),
+        ({}, {"buffer_distance": 0.2, "buffer_size": 100, "buffer_minimum": 100}, "forgets nothing"),
+    ],
+)
+def test_what_is_never_met_is_said_in_a_line(topology, settings, words):
+    lines = said(agent(topology=topology, **settings))
+    assert any(words in line for line in lines) and all("\n" not in line for line in lines)
+
+
+def test_a_run_that_never_learns_says_so():
+    (line,) = said(agent(), total=100, starts=100)
+    assert "nothing is learnt" in line
+
+
+def test_a_replay_memory_as_large_as_the_machine_is_said(monkeypatch):
+    monkeypatch.setattr(remarks, "_memory", lambda: 40_000)
+    (line,) = said(agent(), capacity=1000)
+    assert "replay memory will take" in line
+    assert said(agent(), capacity=500) == []
+
+
+@pytest.mark.parametrize("offset", ["3", "1"])
+def test_what_can_never_be_rewired_is_refused(capsys, offset, tmp_path):
+    options = [
+        "--env",
+        "Pendulum-v1",
+        "--agent",
+        "ds-td3",
+        "--hidden-sizes",
+        "16",
+        "16",
+        "--run-dir",
+        str(tmp_path / "r"),
+    ]
+    options += ["--adapt-every", "10", "--adapt-offset", offset, "--adapt-end", "0"]
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *options])
+    assert ended.value.code == 2 and "nothing is ever rewired" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "reward", "words"),
+    [
+        (1.0, 0.0, 1.0, []),
+        (0.01, 0.0, 100.0, []),
+        (1e6, 0.0, 1.0, ["observations are as large as"]),
+        (1.0, 1e6, 1.0, ["observations are as large as"]),
+        (1e-9, 0.0, 1.0, ["observations are as small as"]),
+        (1.0, 0.0, 1e12, ["rewards are as large as"]),
+        (1.0, 0.0, 1e-9, ["rewards are as small as"]),
+        (0.0, 0.0, 0.0, []),
+        (1e30, 0.0, math.inf, ["observations are as large as", "rewards are as large as"]),
+    ],
+)
+def test_scales_that_cannot_be_learnt_from_are_said(scale, offset, reward, words):
+    replay, rng = Replay(100, 3, 1, 0), np.random.default_rng(0)
+    for _ in range(50):
+        observation = (offset + scale * rng.standard_normal(3)).astype(np.float32)
+        replay.add(observation, np.zeros(1, np.float32), reward, observation, False)
+    lines = list(remarks.of_scales(replay))
+    assert len(lines) == len(words) and all(word in line for word, line in zip(words, lines, strict=True))
+
+
+def test_a_run_says_each_once_and_a_resumed_one_nothing(capsys, tmp_path):
+    options = ["--env", "Pendulum-v1", "--agent", "ds-td3", "--hidden-sizes", "16", "16", "--batch-size", "8"]
+    options += ["--learning-starts", "20", "--total-timesteps", "60", "--eval-every", "0", "--threads", "1"]
+    for command in (["train", *options, "--run-dir", str(tmp_path / "r")], ["resume", str(tmp_path / "r")]):
+        if command[0] == "resume":
+            command += ["--total-timesteps", "80"]
+        with pytest.raises(SystemExit) as ended:
+            main(command)
+        out = capsys.readouterr().out
+        assert ended.value.code == 0 and out.count("will not be rewired") == (command[0] == "train")
