@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -106,7 +107,7 @@ class Learner:
         settings = resolve(
             {
                 "agent": self.name,
-                "env": source.name,
+                "env": source.task,
                 "env_kwargs": dict(source.kwargs),
                 "env_module": env_module,
                 "seed": arguments["seed"],
@@ -114,8 +115,9 @@ class Learner:
                 **request,
             }
         )
+        config = dataclasses.replace(settings.run, env=source.name)
         self._progress = Switchable()
-        self._run = Run(settings.run, settings.agent, self._progress, source)
+        self._run = Run(config, settings.agent, self._progress, source)
         self._directory: Path | None = None
 
     def learn(
@@ -128,6 +130,7 @@ class Learner:
         checkpoint_every: int = 100_000,
         keep_checkpoints: int = 2,
         progress: bool = False,
+        check: bool = True,
     ) -> Self:
         """Train for a number of steps; called again, it goes on where it stopped.
 
@@ -144,6 +147,8 @@ class Learner:
             checkpoint_every: steps between checkpoints; 0 saves at the end only.
             keep_checkpoints: how many stay on disk.
             progress: whether to show progress.
+            check: whether a spare environment may be made at the start and played for a moment, to see that another
+                one is the same and that nothing in it survives `reset`. Not for hardware that is there only once.
 
         Returns:
             The agent itself.
@@ -161,7 +166,14 @@ class Learner:
         path = None if run_dir is None else Path(run_dir).absolute()
         recorded = path is not None or self._directory is not None
         if eval_every is None:
-            eval_every = 5_000 if (recorded or progress) and run.source.make_another is not None else 0
+            eval_every = 0
+            if recorded or progress:
+                run.examine(check)
+                eval_every = 0 if run.source.make_another is None else 5_000
+                if eval_every == 0:
+                    self._progress.message(f"{run.source.name} is not evaluated in: {run.source.why}")
+        if eval_every or recorded:
+            run.examine(check)
         run.configure(
             changed(
                 run.config,

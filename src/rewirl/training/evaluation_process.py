@@ -59,7 +59,7 @@ class ParallelEvaluations:
     @staticmethod
     def possible(source: EnvironmentSource) -> bool:
         """Tell whether another process can make these environments: they have an id, and arguments that JSON keeps."""
-        if source.id is None or not sys.executable:
+        if source.id is None or source.made_by != "an id" or not sys.executable:
             return False
         try:
             return bool(json.loads(json.dumps(dict(source.kwargs), allow_nan=False)) == dict(source.kwargs))

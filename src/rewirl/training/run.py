@@ -75,7 +75,9 @@ class Run:
             progress,
         )
         self._progress = progress
+        self.config = config
         self._warm_up_policy: dict[str, Any] | None = None
+        self._examined = False
         self.configure(config)
 
     def configure(self, config: TrainConfig) -> None:
@@ -86,10 +88,27 @@ class Run:
         """
         if self.training.evaluations is not None:
             self.training.evaluations.close()
-        self.config = self.training.config = config
+        if config.eval_every:
+            self.examine()
+        name, kwargs = self.config.env, self.config.env_kwargs
+        self.config = self.training.config = dataclasses.replace(config, env=name, env_kwargs=kwargs)
         self.training.evaluations = self._evaluations() if config.eval_every else None
         self.total = config.total_timesteps
         """Steps of the whole run."""
+
+    def examine(self, spare: bool = True) -> None:
+        """Make sure what can be said of the environment to whoever makes it again; only once.
+
+        Args:
+            spare: whether another environment may be made for it, and played for a moment, where one can be.
+        """
+        if self._examined:
+            return
+        self._examined = True
+        if self.source.examine is not None:
+            self.source = self.source.examine(spare)
+            name, kwargs = self.source.name, dict(self.source.kwargs)
+            self.config = self.training.config = dataclasses.replace(self.config, env=name, env_kwargs=kwargs)
 
     def evaluator(self, episodes: int) -> Evaluator:
         """Return an evaluator in environments of its own, with the run's evaluation seeds.
@@ -97,10 +116,11 @@ class Run:
         Raises:
             UnsuitableEnvironmentError: the environment cannot be made a second time.
         """
+        self.examine()
         if self.source.make_another is None:
             raise UnsuitableEnvironmentError(
-                f"{self.source.name} cannot be made a second time for evaluation: give a function that makes it "
-                "instead, register it with Gymnasium, or do not evaluate (eval_every=0)"
+                f"{self.source.name} cannot be made a second time for evaluation ({self.source.why}): give a function "
+                "that makes it instead, register it with Gymnasium, or do not evaluate (eval_every=0)"
             )
         return Evaluator(self.source.make_another, episodes, self.config.seed)
 
@@ -121,6 +141,7 @@ class Run:
 
     def policy_state(self) -> State:
         """Return the arrays and JSON values of the policy as it is now."""
+        self.examine()
         return policy_state(self.agent, self.environment, self.source, self.config.seed, self.training.step)
 
     def warm_up_with_policy(self, recorded: Mapping[str, Any] | None = None) -> None:
@@ -151,7 +172,10 @@ class Run:
         Raises:
             RunDirectoryError: the directory cannot be used for this run.
         """
+        self.examine()
         settings = {"train": to_values(self.config), "agent": to_values(self.agent.config)}
+        if self.source.values():
+            settings["environment"] = self.source.values()
         if self._warm_up_policy is not None:
             settings["warm_up_policy"] = self._warm_up_policy
         directory = RunDirectory.create(path, settings, instruction_set=_core.instruction_set())

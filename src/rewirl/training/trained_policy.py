@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from rewirl import agents
 from rewirl.agents import Agent, Policy
 from rewirl.environments.environment import Environment
-from rewirl.environments.source import EnvironmentSource, environment_source
+from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
 from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
 from rewirl.saved import count, fields, shown
 from rewirl.storage.policy_file import PolicyError, load_policy, policy_directory
@@ -86,6 +86,8 @@ class TrainedPolicy:
         """
         made_in = self.about["environment"]
         if made_in["id"] is None:
+            if isinstance(made_in.get("handed_over"), dict):
+                return recorded_source(made_in["name"], made_in["handed_over"], made_in["module"])
             raise UnsuitableEnvironmentError(
                 f"this policy was trained in {made_in['name']}, an environment made by a Python program rather than by "
                 "a registered id, so only that program can make it again"
@@ -141,6 +143,7 @@ def policy_state(
             "id": source.id,
             "kwargs": dict(source.kwargs),
             "module": source.module,
+            **({"handed_over": source.values()} if source.values() else {}),
         },
         **environment.spaces.values(),
         "seed": seed,

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.environments.environment import Environment
-from rewirl.environments.source import make_gymnasium
 from rewirl.training.evaluation import LONGEST_EPISODE, endless
 from rewirl.training.trained_policy import TrainedPolicy
 
@@ -45,9 +44,9 @@ def watch(policy: TrainedPolicy, episodes: int, seed: int, video: Path | None) -
     if video is not None:
         _choose_offscreen_rendering()
     source = policy.source()
-    assert source.id is not None
+    assert source.recipe is not None
     mode = "human" if video is None else "rgb_array"
-    environment = Environment(make_gymnasium(source.id, {**source.kwargs, "render_mode": mode}), source.id)
+    environment = Environment(source.recipe.make(source.module, render_mode=mode), source.name)
     returns: list[float] = []
     try:
         policy.fits(environment)
