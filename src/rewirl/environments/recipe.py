@@ -14,7 +14,7 @@ import numpy as np
 from rewirl.environments.portrait import layers
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.plugins import RAISED, import_module
-from rewirl.saved import fields, shown
+from rewirl.saved import fields, listed, shown
 
 if TYPE_CHECKING:
     import gymnasium
@@ -67,9 +67,7 @@ class Recipe:
             KeyError: a value is missing.
             ValueError: a value is impossible; names it.
         """
-        wrappers = saved["wrappers"]
-        if not isinstance(wrappers, list):
-            raise ValueError(f"the wrappers of the environment are {shown(wrappers)}, which is not a list")
+        wrappers = listed(saved["wrappers"], "the list of wrappers of the environment")
         each = [fields(wrapper, "a wrapper of the environment") for wrapper in wrappers]
         for word in (saved["id"], *(wrapper[name] for wrapper in each for name in ("name", "entry_point"))):
             if not isinstance(word, str) or not word:

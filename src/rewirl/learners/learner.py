@@ -174,6 +174,7 @@ class Learner:
                     self._progress.message(f"{run.source.name} is not evaluated in: {run.source.why}")
         if eval_every or recorded:
             run.examine(check)
+            run.check_memory(check)
         run.configure(
             changed(
                 run.config,
@@ -224,7 +225,8 @@ class Learner:
             UnsuitableEnvironmentError: the environment cannot be made a second time.
             FaultyEnvironmentError: the environment misbehaved.
         """
-        return evaluation_of(self._run.evaluator(episode_count(episodes)), self._run.agent.predict, self.steps)
+        evaluator, state = self._run.evaluator(episode_count(episodes)), self._run.environment.state() or None
+        return evaluation_of(evaluator, self._run.agent.predict, self.steps, state)
 
     @property
     def topology(self) -> dict[str, list[LayerTopology]]:
@@ -266,10 +268,10 @@ def layer_topologies(networks: Mapping[str, Network]) -> dict[str, list[LayerTop
     return {name: [LayerTopology(layer) for layer in network.layers] for name, network in networks.items()}
 
 
-def evaluation_of(evaluator: Evaluator, predict: Predict, step: int) -> Evaluation:
+def evaluation_of(evaluator: Evaluator, predict: Predict, step: int, state: list[Any] | None = None) -> Evaluation:
     """Play the episodes of an evaluator without exploration noise and close it; arguments as for Evaluator.evaluate."""
     try:
-        evaluation = evaluator.evaluate(predict, "evaluation", step=step)
+        evaluation = evaluator.evaluate(predict, "evaluation", step=step, state=state)
     finally:
         evaluator.close()
     assert evaluation is not None

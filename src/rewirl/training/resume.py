@@ -73,6 +73,7 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
             directory.close()
             return None
         run.total = total or config.total_timesteps
+        _warn_of_memory(directory, progress)
         if run.training.step < agent_config.learning_starts:
             run.warm_up_with_policy(directory.config.get("warm_up_policy"))
         position = None if saved is None else (saved.step, saved.values)
@@ -83,6 +84,16 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
             run.close()
         directory.close()
         raise
+
+
+def _warn_of_memory(directory: RunDirectory, progress: Progress) -> None:
+    """Say that a run is not continued to the bit, if its environment keeps what no checkpoint has."""
+    memory = directory.config.get("environment_memory")
+    if isinstance(memory, dict):
+        progress.message(
+            "warning: this run is not continued to the bit: its environment keeps something from one episode to the "
+            f"next, in {memory.get('place')}, and no checkpoint has it"
+        )
 
 
 def _has_ended(directory: RunDirectory, step: int) -> bool:

@@ -15,7 +15,7 @@ from rewirl.agents import Agent, Policy
 from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
 from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
-from rewirl.saved import count, fields, shown
+from rewirl.saved import count, fields, listed, shown
 from rewirl.storage.policy_file import PolicyError, load_policy, policy_directory
 from rewirl.storage.values import to_values
 
@@ -78,6 +78,12 @@ class TrainedPolicy:
         """
         return self.spaces.predict(self.act, observation)
 
+    @property
+    def environment_state(self) -> list[Any] | None:
+        """What its environment kept between episodes when it was saved; None where it keeps nothing."""
+        state: list[Any] | None = self.about["environment"].get("state")
+        return state
+
     def source(self) -> EnvironmentSource:
         """Return where the policy's own environment comes from.
 
@@ -124,6 +130,7 @@ def _about(values: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} is {shown(word)}, which is not a name")
     fields(about["agent_config"], "agent_config")
     fields(made_in["kwargs"], "environment.kwargs")
+    listed(made_in.get("state", []), "environment.state")
     count(about["step"], "step")
     if type(about["seed"]) is not int or not 0 <= about["seed"] < 2**128:
         raise ValueError(f"seed is {shown(about['seed'])}, which is not a seed")
@@ -144,6 +151,7 @@ def policy_state(
             "kwargs": dict(source.kwargs),
             "module": source.module,
             **({"handed_over": source.values()} if source.values() else {}),
+            **({"state": environment.state()} if environment.state() else {}),
         },
         **environment.spaces.values(),
         "seed": seed,

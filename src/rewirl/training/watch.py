@@ -50,6 +50,8 @@ def watch(policy: TrainedPolicy, episodes: int, seed: int, video: Path | None) -
     returns: list[float] = []
     try:
         policy.fits(environment)
+        if policy.environment_state is not None:
+            environment.load_state(policy.environment_state)
         with _rendering(mode), _video(video, environment) as show:
             for episode in range(episodes):
                 observation = environment.reset(seeding.episode_seed(seed, "evaluation", episode), policy.about["step"])
