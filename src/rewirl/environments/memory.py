@@ -37,8 +37,8 @@ class Memory:
             remedy = "let reset() put everything back and draw from self.np_random alone"
         return (
             f"something is kept from one episode to the next, in {self.place}: reset with the same seed and given the "
-            f"same actions, {self.what} is another one. Evaluation does not see what training sees, and resuming is not to "
-            f"the bit. To mend it {remedy}; or offer rewirl_state() and load_rewirl_state(values), and it is exact"
+            f"same actions, {self.what} is another one. Evaluation does not see what training sees, and resuming is "
+            f"not to the bit. To mend it {remedy}; or offer rewirl_state() and load_rewirl_state(values)"
         )
 
 
