@@ -120,7 +120,10 @@ def test_its_policy_acts_and_scores_as_it_did(name, instruction_set):
 @pytest.mark.parametrize("name", RUNS)
 def test_it_is_inspected(name, copied):
     found = adapter.answer("inspect", copied(f"begun/{name}"), "--json")
-    assert still_there(EXPECTED["runs"][f"begun/{name}"]["inspect"], found) == []
+    before = dict(EXPECTED["runs"][f"begun/{name}"]["inspect"])
+    if any(way in name for way in ("prune", "snip", "revival", "expansion")):
+        del before["flops"]  # since 0.2.0 those of the whole schedule; 0.1.0 counted the densities of the moment
+    assert still_there(before, found) == []
 
 
 def test_a_finished_run_is_left_as_it_is_or_goes_on_further(copied):
