@@ -185,14 +185,21 @@ void Network::input_gradient(Workspace& w, const Batch& x, size_t i, int t, int3
   share(operations_[i]->multiplications() * width, pool, [&](Part part) { operations_[i]->input_gradient(of, part); });
 }
 
+// A value of the last forward, all tiles of it.
+Batch Network::whole_value(const Workspace& w, const Batch& x, int32_t value) const {
+  if (value == 0) return x;
+  const size_t v = static_cast<size_t>(value), floats = static_cast<size_t>(plan_.features[v]) * w.width();
+  return {w.values_[v].data(), static_cast<ptrdiff_t>(floats), w.tiles, w.vectors};
+}
+
 void Network::batch_gradient(Workspace& w, const Batch& x, size_t i, int32_t inputs_from) const {
   const Plan::Step& step = plan_.steps[i];
   std::vector<Batch> in;
   std::vector<float*> d_in;
   bool any = false;
   for (const int32_t value : step.in) {
-    const size_t v = static_cast<size_t>(value), floats = static_cast<size_t>(plan_.features[v]) * w.width();
-    in.push_back(v == 0 ? x : Batch{w.values_[v].data(), static_cast<ptrdiff_t>(floats), w.tiles, w.vectors});
+    const size_t v = static_cast<size_t>(value);
+    in.push_back(whole_value(w, x, value));
     const bool needed = v == 0 ? inputs_from >= 0 : wanted(v, inputs_from);
     d_in.push_back(needed ? w.value_gradients_[v].data() : nullptr);
     any = any || needed;
@@ -206,6 +213,14 @@ void Network::batch_gradient(Workspace& w, const Batch& x, size_t i, int32_t inp
 void Network::parameter_gradient(Workspace& w, const Batch& x, size_t i, Part part) const {
   const Plan::Step& step = plan_.steps[i];
   if (step.fused || w.gradients[i].empty()) return;
+  if (operations_[i]->whole_batch_gradient()) {
+    std::vector<Batch> in;
+    for (const int32_t value : step.in) in.push_back(whole_value(w, x, value));
+    operations_[i]->parameter_gradient_of({w.tiles, w.vectors, w.samples}, in.data(),
+                                          w.value_gradients_[static_cast<size_t>(step.out)].data(),
+                                          w.gradients[i].data(), part);
+    return;
+  }
   Pointers& p = pointers(step.in.size());
   for (int t = 0; t < w.tiles; ++t) {
     const Backward of = backward_tile(w, x, i, t, p.in.data());

@@ -77,12 +77,7 @@ void Network::run(Workspace& w, const Batch& x, size_t samples, Pool* pool) cons
     if (stage.whole_batch) {
       const Operation& operation = *operations_[stage.begin];
       std::vector<Batch> in;
-      for (const int32_t v : plan_.steps[stage.begin].in) {
-        const size_t floats = static_cast<size_t>(plan_.features[static_cast<size_t>(v)]) * w.width();
-        in.push_back(v == 0 ? x
-                            : Batch{w.values_[static_cast<size_t>(v)].data(), static_cast<ptrdiff_t>(floats), w.tiles,
-                                    w.vectors});
-      }
+      for (const int32_t v : plan_.steps[stage.begin].in) in.push_back(whole_value(w, x, v));
       operation.statistics_of({w.tiles, w.vectors, samples}, in.data(), w.statistics_[stage.begin].data());
     }
     if (pool && w.tiles % pool->threads() == 0) {

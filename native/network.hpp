@@ -100,6 +100,7 @@ class Network {
   void descend(Workspace& w, const Batch& x, const Adam& settings, Pool* pool);
   void moved();  // tells all operations that their values have changed
   bool wanted(size_t value, int32_t inputs_from) const;
+  Batch whole_value(const Workspace& w, const Batch& x, int32_t value) const;
   Backward backward_tile(const Workspace& w, const Batch& x, size_t operation, int tile, const float** in) const;
 
   int32_t n_in_;

@@ -107,6 +107,9 @@ class Operation {
   virtual void input_gradient(const Backward& tile, Part part) const = 0;
   // gradients[k] (+)= that of learnables()[k].
   virtual void parameter_gradient(const Backward&, const Buffer<float>*, bool, float*, Part) const {}
+  // The same over all tiles of a batch at once, of those that can.
+  virtual bool whole_batch_gradient() const { return false; }
+  virtual void parameter_gradient_of(const WholeBatch&, const Batch*, const float*, const Buffer<float>*, Part) const {}
   virtual void act(const float* const* in, float* out, Epilogue epilogue) const = 0;  // a single sample
 
   // What an optimiser moves; and what else it has learnt, such as running statistics. The pointers are good until a

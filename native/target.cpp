@@ -1,19 +1,39 @@
 #include "target.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 
+#include "index.hpp"
 #include "kernels/cpu.hpp"
 
 namespace rewirl {
 namespace {
 
+// For every position whether its unit, a connection or a block, has a value that is not zero.
+std::vector<char> alive_units(const Weights& weights, const std::vector<int64_t>& places) {
+  std::vector<char> alive(places.size());
+  if (weights.height() == 1) {
+    for (size_t k = 0; k < places.size(); ++k) alive[k] = weights.values[k] != 0.0f;
+    return alive;
+  }
+  std::vector<uint32_t> order = counted(places.size());
+  std::sort(order.begin(), order.end(),
+            [&](uint32_t a, uint32_t b) { return weights.unit(places[a]) < weights.unit(places[b]); });
+  for (size_t begin = 0, end = 0; begin < order.size(); begin = end) {
+    bool any = false;
+    for (; end < order.size() && weights.unit(places[order[end]]) == weights.unit(places[order[begin]]); ++end)
+      any = any || weights.values[order[end]] != 0.0f;
+    for (size_t k = begin; k < end; ++k) alive[order[k]] = any;
+  }
+  return alive;
+}
+
 class LinearTarget final : public TargetStep {
  public:
   LinearTarget(Linear& target, const Linear& online, bool stale) : target_(target), online_(online) {
     const Weights &a = *target.weights(), &b = *online.weights();
-    if (a.n_in() != b.n_in() || a.n_out() != b.n_out() || (a.dense() != b.dense() && !(stale && a.dense())))
+    if (a.n_in() != b.n_in() || a.n_out() != b.n_out() || a.height() != b.height() ||
+        (a.dense() != b.dense() && !(stale && a.dense())))
       throw std::invalid_argument("target and online layers differ");
     if (stale)
       version_ = online.version() - 1;  // not the online one, nor any it will have
@@ -31,7 +51,7 @@ class LinearTarget final : public TargetStep {
     kernels().interpolate(k, values, from[0]->values.data(), tau);
     if (n > k) {
       kernels().interpolate(n - k, values + k, nullptr, tau);
-      maintain_sparsity();
+      target_.weights()->keep_largest(cut_, k);
       // Stale places that are zero for good are worth removing only where they are many, as after pruning.
       if ((n - k) * 10 > n && std::all_of(values + k, values + n, [](float w) { return w == 0.0f; })) connect(true);
     }
@@ -51,6 +71,8 @@ class LinearTarget final : public TargetStep {
     const std::vector<int64_t> target_places = target.places();
     const std::vector<uint32_t> online_order = online.row_major(), target_order = target.row_major();
     std::vector<float> values(places.size(), 0.0f);
+    std::vector<char> alive(target_places.size(), 1);
+    if (renew) alive = alive_units(target, target_places);
     std::vector<uint32_t> stale;  // positions in the target
     size_t shared = 0, o = 0;
     for (const uint32_t t : target_order) {
@@ -58,60 +80,27 @@ class LinearTarget final : public TargetStep {
       if (o < online_order.size() && places[online_order[o]] == target_places[t]) {
         values[online_order[o]] = target.values[t];
         ++shared;
-      } else if (!renew || target.values[t] != 0.0f) {
+      } else if (alive[t]) {
         stale.push_back(t);
       }
     }
     if (!renew && shared < places.size())
       throw std::invalid_argument("the target lacks connections of its online network");
+    std::stable_sort(stale.begin(), stale.end(), [&](uint32_t a, uint32_t b) {  // blocks side by side
+      return online.unit(target_places[a]) < online.unit(target_places[b]);
+    });
     for (const uint32_t t : stale) {
       places.push_back(target_places[t]);
       values.push_back(target.values[t]);
     }
-    target_.replace(make_weights(online.format(),
-                                 {target.n_in(), target.n_out(), places.data(), places.size(), values.data(), false}));
-  }
-
-  // Keeps the k largest magnitudes; equal ones are kept in the order of their positions.
-  void maintain_sparsity() {
-    float* w = target_.weights()->values.data();
-    const size_t n = target_.weights()->connections(), k = online_.weights()->connections();
-    if (candidates_.size() < n + kLane) candidates_ = Buffer<uint32_t>(n + kLane);
-    // The limit moves little from one update to the next, so that few weights are near enough to be compared.
-    float low = limit_ * 0.95f, high = limit_ * 1.05f;
-    size_t excess = 0;
-    Small small{};
-    while (true) {
-      small = kernels().small(n, w, low, high, candidates_.data());
-      if (n - small.zeros <= k) return;
-      excess = n - small.zeros - k;
-      if (small.below < excess && excess <= small.below + small.found) break;
-      if (small.below >= excess) {
-        low = 0.0f;
-      } else {
-        high = std::max(high * 4.0f, 1e-30f);
-        if (!std::isfinite(high)) return;  // weights that are not finite have no order; the caller's checks report them
-      }
-    }
-    const size_t rank = excess - small.below - 1;  // of the largest to go, among the candidates
-    magnitudes_.resize(small.found);
-    for (size_t c = 0; c < small.found; ++c) magnitudes_[c] = std::fabs(w[candidates_[c]]);
-    const auto last = magnitudes_.begin() + static_cast<ptrdiff_t>(rank);
-    std::nth_element(magnitudes_.begin(), last, magnitudes_.end());
-    limit_ = *last;
-    size_t equal = rank + 1;  // of those equal to the limit so many go, the last ones
-    for (size_t c = 0; c < small.found; ++c) equal -= std::fabs(w[candidates_[c]]) < limit_;
-    for (size_t c = small.found; c-- > 0 && equal > 0;)
-      if (std::fabs(w[candidates_[c]]) == limit_) w[candidates_[c]] = 0.0f, --equal;
-    kernels().cut(n, w, limit_);
+    target_.replace(make_weights(online.format(), {target.n_in(), target.n_out(), places.data(), places.size(),
+                                                   values.data(), false, nullptr, online.height()}));
   }
 
   Linear& target_;
   const Linear& online_;
   uint64_t version_ = 0;  // of the online topology that the union is of
-  float limit_ = 0.0f;    // of the magnitudes that the last cut zeroed
-  Buffer<uint32_t> candidates_;
-  std::vector<float> magnitudes_;
+  Cut cut_;
 };
 
 }  // namespace

@@ -8,7 +8,21 @@ Weights::Weights(const WeightsSpec& spec)
     : Learnable("values", spec.connections, spec.trainable),
       n_in_(spec.n_in),
       n_out_(spec.n_out),
-      trainable_(spec.trainable) {}
+      height_(spec.height),
+      trainable_(spec.trainable) {
+  if (spec.height < 1 || spec.height > kMaxHeight)
+    throw std::invalid_argument("blocks are from 1 to " + std::to_string(kMaxHeight) + " outputs high, got " +
+                                std::to_string(spec.height));
+}
+
+int64_t Weights::unit(int64_t place) const {
+  if (height_ <= 1) return place;
+  return (place / n_in_ / height_ * n_in_ + place % n_in_) * height_;
+}
+
+void Weights::batch_gradient(const float*, const Batch&, float*, Part) const {
+  throw std::logic_error("these weights take their gradient tile by tile");
+}
 
 std::unique_ptr<Weights> Weights::rewired(const int64_t* dropped, size_t n_dropped, const int64_t* grown,
                                           size_t n_grown, uint32_t step) const {
@@ -41,9 +55,9 @@ std::unique_ptr<Weights> Weights::rewired(const int64_t* dropped, size_t n_dropp
     source.push_back(n);
   }
   std::vector<uint32_t> order;
-  std::unique_ptr<Weights> next =
-      make_weights(format_when_rewired(),
-                   {n_in_, n_out_, new_places.data(), new_places.size(), new_values.data(), trainable_, &order});
+  std::unique_ptr<Weights> next = make_weights(
+      format_when_rewired(),
+      {n_in_, n_out_, new_places.data(), new_places.size(), new_values.data(), trainable_, &order, height_});
   const auto move = [&](const auto& from, auto& to, auto initial) {
     if (from.size() == 0) return;
     if (to.size() == 0) to = std::decay_t<decltype(to)>(order.size());

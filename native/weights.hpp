@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "buffer.hpp"
+#include "cut.hpp"
 #include "kernels/kernels.hpp"
 #include "tiles.hpp"
 
@@ -34,6 +35,7 @@ struct WeightsSpec {
   const float* values;  // in the order of the places, row by row where there are none
   bool trainable;
   std::vector<uint32_t>* order = nullptr;  // if given, set to where each of the new values is in `values`
+  int32_t height = 1;                      // outputs of a block, where connections come and go in blocks
 };
 
 // Of a matrix [n_out][n_in] whose places exist or not. Memory grows with the connections. Weights that are trained have
@@ -51,6 +53,10 @@ class Weights : public Learnable {
   int32_t n_in() const { return n_in_; }
   int32_t n_out() const { return n_out_; }
   bool trainable() const { return trainable_; }
+  int32_t height() const { return height_; }
+  // The smallest that comes and goes: the place itself, or where the block of a place begins. Sorted by unit and place
+  // the places of a block are side by side.
+  int64_t unit(int64_t place) const;
   size_t connections() const { return values.size(); }
   virtual std::vector<int64_t> places() const = 0;      // in the order of values
   virtual std::vector<uint32_t> row_major() const = 0;  // positions in values of the places sorted by row and column
@@ -65,6 +71,9 @@ class Weights : public Learnable {
                               Part part) const = 0;
   virtual void weight_gradient(const float* dy, const float* x, float* gradient, int vectors, bool accumulate,
                                float* scratch, Part part) const = 0;
+  // Formats that take all tiles of a batch at once: dy is contiguous. The others are called tile by tile.
+  virtual bool whole_batch() const { return false; }
+  virtual void batch_gradient(const float* dy, const Batch& x, float* gradient, Part part) const;
   // Calls visit(begin, end) for the stretches of `values` whose gradients weight_gradient() computes in this part.
   using Visit = std::function<void(size_t, size_t)>;
   virtual void stretches(Part part, const Visit& visit) const = 0;
@@ -72,6 +81,10 @@ class Weights : public Learnable {
 
   // To be called when `values` have been written to, by whoever may do so.
   virtual void changed() {}
+
+  // Keeps the largest units and makes the others zero, so that at most so many connections are not (MaintainSparsity,
+  // Sokar et al. 2022).
+  virtual void keep_largest(Cut& cut, size_t most) { cut.keep_largest(connections(), values.data(), most); }
 
   // Weights without the connections at these positions of `values` and with `grown` places of zero value and moments,
   // born at this step of the optimiser where ages count. They may be of another format; null if nothing changes.
@@ -82,7 +95,7 @@ class Weights : public Learnable {
   virtual const char* format_when_rewired() const { return format(); }
 
  private:
-  int32_t n_in_, n_out_;
+  int32_t n_in_, n_out_, height_;
   bool trainable_;
 };
 

@@ -109,11 +109,23 @@ def test_the_kernel_table_by_hand() -> None:
     rates = {f"{kernel} {name}": [1.0, rate, rate] for kernel, (sparse, dense) in tasks.items()
              for name, rate in (("0.25", sparse), ("dense product", dense))}  # fmt: skip
     found = {"width": 10, "batch": 50, "blas": "an abacus", "rates": rates}
+    blocks = {f"all three 0.25 {height}x1": [1.0, 2e6, 2e6] for height in (2, 5)}
+    in_blocks = {**found, "rates": {**rates, **blocks}}
     result = {"densities": [0.25], "threads": 1, "rounds": 3, "seconds": 1.0, "machine": MACHINE, "versions": {}}
     lines = kernels.markdown({**result, "groups": [found]}).splitlines()
     # forward: 2 x 25 connections x 50 samples x 4e6 calls a second are 10 GFLOP/s, 40 if it were dense.
     assert "| 0.25 | 10 / 40 (x 4.00) | 5 / 20 (x 2.00) | 2.5 / 10 (x 1.00) | 7.5 / 30 (x 2.00) |" in lines
     assert "| dense product | 10 | 10 | 10 | 15 |" in lines
+    lines = kernels.markdown({**result, "groups": [in_blocks], "heights": [2, 5]}).splitlines()
+    # Of 25 connections 24 are in blocks of two outputs and 25 in blocks of five.
+    assert any(line.endswith("| all three, 2x1 | all three, 5x1 |") for line in lines)
+    assert any(line.endswith("| 14.4 / 60 (x 4.00) | 15 / 60 (x 4.00) |") for line in lines)
+
+
+@pytest.mark.parametrize(("heights", "message"), [((1,), "between 2 and 8"), ((4, 5), "32 outputs are no whole")])
+def test_impossible_heights_are_refused(heights: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kernels.Options(widths=(32,), heights=heights)
 
 
 def test_bench_kernels(rewirl: Any, tmp_path: Path) -> None:
@@ -122,7 +134,8 @@ def test_bench_kernels(rewirl: Any, tmp_path: Path) -> None:
     assert code == 0, err
     assert "### 32 x 32, one sample (acting)" in out and "### 32 x 32, batch 20" in out
     acting, training = json.loads((tmp_path / "out.json").read_text())["groups"]
-    assert len(acting["rates"]) == 3 and len(training["rates"]) == 12
+    assert len(acting["rates"]) == 1 + 2 * 3 and len(training["rates"]) == 4 * (1 + 2 * 3)
+    assert "| density | forward | forward, 4x1 | forward, 8x1 |" in out
     assert all(len(rates) == 2 for rates in training["rates"].values())
 
 

@@ -113,6 +113,13 @@ void bind_networks(nb::module_& m) {
           },
           "operation"_a)
       .def(
+          "height",
+          [](const Network& s, const std::string& o) {
+            const auto lock = s.look();
+            return s.linear(s.index_of(o)).weights()->height();
+          },
+          "operation"_a, "Outputs of a block, where connections come and go in blocks; else 1.")
+      .def(
           "dense",
           [](const Network& s, const std::string& o) {
             const auto lock = s.look();

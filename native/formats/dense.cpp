@@ -75,7 +75,7 @@ class Dense final : public Weights {
   }
 
  private:
-  const char* format_when_rewired() const override { return "unstructured"; }
+  const char* format_when_rewired() const override { return height() > 1 ? "blocks" : "unstructured"; }
   const float* row(int r) const { return values.data() + static_cast<ptrdiff_t>(r) * n_in(); }
 };
 

@@ -4,6 +4,7 @@
 
 #define REWIRL_FORMATS(LINE) \
   LINE(dense)                \
+  LINE(blocks)               \
   LINE(unstructured)
 
 namespace rewirl {

@@ -15,6 +15,7 @@ class Unstructured final : public Weights {
  public:
   explicit Unstructured(const WeightsSpec& spec) : Weights(spec) {
     const size_t n = spec.connections;
+    if (height() > 1) throw std::invalid_argument("unstructured connections are in no blocks");
     if (n > 0 && !spec.places) throw std::invalid_argument("weights with indices need the places of their connections");
     if (n >= (uint64_t{1} << 31)) throw std::invalid_argument("a layer holds fewer than 2^31 connections");
     const int64_t total = static_cast<int64_t>(n_in()) * n_out();

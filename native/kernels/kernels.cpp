@@ -3,6 +3,7 @@
 // set leaks to another.
 #include "kernels/kernels.hpp"
 
+#include "kernels/block_vectors.hpp"
 #include "kernels/dense.hpp"
 #include "kernels/functions.hpp"
 #include "kernels/optimiser.hpp"
@@ -39,6 +40,12 @@ const Kernels& REWIRL_TABLE() {
                                  normals,
                                  spmv,
                                  gemv,
+                                 block_forward,
+                                 block_input_gradient,
+                                 block_gradient,
+                                 block_act,
+                                 block_scores,
+                                 block_gather,
                                  small,
                                  cut};
   return table;

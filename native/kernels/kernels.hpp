@@ -32,6 +32,18 @@ struct SparseMatrix {
   int32_t patterns() const { return (1 << panel) - 1; }
 };
 
+constexpr int kMaxHeight = 8;  // outputs of a block
+
+// A matrix whose smallest unit is a block: `height` outputs, one after the other, that share an input. Groups of so
+// many rows have their blocks one after the other, sorted by input; block k has its values at k * height. start has the
+// first block of each group and the end; blocks, and with them values and columns, are counted from start[0].
+struct BlockMatrix {
+  int32_t columns, height, groups;
+  const uint32_t* start;
+  const uint16_t* column;       // the input of each block; or null
+  const uint32_t* wide_column;  // the same where there are more than 2^16 inputs; else null
+};
+
 enum class Epilogue { none, relu, gate };  // gate: keep the result where gate > 0, else 0 (the derivative of ReLU)
 
 struct AdamStep {
@@ -107,6 +119,30 @@ struct Kernels {
   // y[r] = epilogue(bias[r] + a[r] . x) for a single sample; relu or none; panels of one row.
   void (*spmv)(const SparseMatrix& a, const float* values, const float* x, float* y, const float* bias, bool relu);
   void (*gemv)(int rows, int columns, const float* a, const float* x, float* y, const float* bias, bool relu);
+
+  // The products in blocks. y and dy are of the first group and dx and gates of column_begin on.
+
+  // Of groups [group_begin, group_end): y[r] = bias[r] + sum_k a[r, k] x[k], then ReLU if asked for.
+  void (*block_forward)(const BlockMatrix& a, const float* values, const float* x, float* y, int vectors,
+                        int group_begin, int group_end, const float* bias, bool relu);
+
+  // dx[c] += sum_r a[r, c] dy[r] for columns [column_begin, column_end). The first of several calls for the parts of a
+  // matrix begins with zeros, the last ends with the gates, if there are any.
+  void (*block_input_gradient)(const BlockMatrix& a, const float* values, const float* dy, float* dx, int vectors,
+                               int32_t column_begin, int32_t column_end, const float* gates, bool first, bool last);
+
+  // gradient[k] (+)= dy[row(k)] . x[column(k)] over all tiles of a batch, which lie so many numbers apart, for groups
+  // [group_begin, group_end).
+  void (*block_gradient)(const BlockMatrix& a, const float* dy, ptrdiff_t dy_stride, const float* x, ptrdiff_t x_stride,
+                         int tiles, int vectors, float* gradient, int group_begin, int group_end, bool accumulate);
+
+  void (*block_act)(const BlockMatrix& a, const float* values, const float* x, float* y, const float* bias, bool relu);
+
+  // scores[b] = the mean magnitude of values[first[b]], ..., values[first[b] + height - 1].
+  void (*block_scores)(size_t blocks, int height, const uint32_t* first, const float* values, float* scores);
+
+  // Puts these values one after the other.
+  void (*block_gather)(size_t blocks, int height, const uint32_t* first, const float* values, float* out);
 
   // Writes the indices of all w with low <= |w| <= high but not 0, ascending, to index (room for n + 16).
   Small (*small)(size_t n, const float* w, float low, float high, uint32_t* index);

@@ -9,8 +9,9 @@
 namespace rewirl {
 
 Linear::Linear(const OperationSpec& spec) : Operation(spec, spec.count("n_out")) {
-  weights_ = make_weights(spec.format,
-                          {spec.features[0], features, spec.places, spec.connections, spec.values, spec.trainable});
+  weights_ =
+      make_weights(spec.format, {spec.features[0], features, spec.places, spec.connections, spec.values, spec.trainable,
+                                 nullptr, spec.numbers.count("height") ? spec.count("height") : 1});
   if (spec.flag("bias")) bias_ = std::make_unique<Learnable>("bias", static_cast<size_t>(features), spec.trainable);
 }
 
@@ -33,11 +34,23 @@ void Linear::input_gradient(const Backward& tile, Part part) const {
 void Linear::parameter_gradient(const Backward& tile, const Buffer<float>* gradients, bool accumulate, float* scratch,
                                 Part part) const {
   weights_->weight_gradient(tile.d_out, tile.in[0], gradients[0].data(), tile.vectors, accumulate, scratch, part);
+  if (bias_) bias_gradient(tile.d_out, tile.vectors, gradients[1].data(), accumulate, part);
+}
+
+void Linear::parameter_gradient_of(const WholeBatch& batch, const Batch* in, const float* d_out,
+                                   const Buffer<float>* gradients, Part part) const {
+  weights_->batch_gradient(d_out, in[0], gradients[0].data(), part);
   if (!bias_) return;
+  for (int t = 0; t < batch.tiles; ++t)
+    bias_gradient(d_out + static_cast<size_t>(t) * static_cast<size_t>(features) * batch.width(), batch.vectors,
+                  gradients[1].data(), t > 0, part);
+}
+
+void Linear::bias_gradient(const float* d_out, int vectors, float* gradient, bool accumulate, Part part) const {
   const int begin = static_cast<int>(part.begin(features, weights_->panel()));
   const int end = static_cast<int>(part.end(features, weights_->panel()));
-  kernels().row_sums(end - begin, tile.d_out + static_cast<ptrdiff_t>(begin) * kLane * tile.vectors,
-                     gradients[1].data() + begin, tile.vectors, accumulate);
+  kernels().row_sums(end - begin, d_out + static_cast<ptrdiff_t>(begin) * kLane * vectors, gradient + begin, vectors,
+                     accumulate);
 }
 
 void Linear::act(const float* const* in, float* out, Epilogue epilogue) const {

@@ -19,6 +19,9 @@ class Linear final : public Operation {
   void input_gradient(const Backward& tile, Part part) const override;
   void parameter_gradient(const Backward& tile, const Buffer<float>* gradients, bool accumulate, float* scratch,
                           Part part) const override;
+  bool whole_batch_gradient() const override { return weights_->whole_batch(); }
+  void parameter_gradient_of(const WholeBatch& batch, const Batch* in, const float* d_out,
+                             const Buffer<float>* gradients, Part part) const override;
   void act(const float* const* in, float* out, Epilogue epilogue) const override;
   std::vector<Learnable*> learnables() const override;
   void stretches(Part part, const std::function<void(size_t, size_t, size_t)>& visit) const override;
@@ -33,6 +36,7 @@ class Linear final : public Operation {
   uint64_t version() const { return version_; }  // counts the topologies it has had
 
  private:
+  void bias_gradient(const float* d_out, int vectors, float* gradient, bool accumulate, Part part) const;
   const float* bias() const { return bias_ ? bias_->values.data() : nullptr; }
   std::unique_ptr<Weights> weights_;
   std::unique_ptr<Learnable> bias_;  // or null

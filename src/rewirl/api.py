@@ -40,7 +40,7 @@ class Policy:
         source = self._trained.source()
         assert source.make_another is not None
         evaluator = Evaluator(source.make_another, episode_count(episodes), self.about["seed"])
-        return evaluation_of(evaluator, self._trained.act, self.about["step"])
+        return evaluation_of(evaluator, self._trained.act, self.about["step"], self._trained.environment_state)
 
     @property
     def topology(self) -> dict[str, list[LayerTopology]]:

@@ -62,6 +62,17 @@ def truth(value: Any, name: str) -> bool:
     return value
 
 
+def listed(value: Any, name: str) -> list[Any]:
+    """Return a saved list; arguments as for `count`.
+
+    Raises:
+        ValueError: it is not a list.
+    """
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is {shown(value)}, which is not a list")
+    return value
+
+
 def fields(value: Any, name: str) -> dict[str, Any]:
     """Return a saved JSON object; arguments as for `count`.
 

@@ -63,6 +63,9 @@ def still_there(before: Any, now: Any, where: str = "") -> list[str]:
         return missing + [
             p for key in before if key in now for p in still_there(before[key], now[key], f"{where}.{key}")
         ]
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        return [p for index, (one, other) in pairs for p in still_there(one, other, f"{where}[{index}]")]
     return [] if before == now and type(before) is type(now) else [f"{where} was {before}, is {now}"]
 
 
@@ -117,7 +120,10 @@ def test_its_policy_acts_and_scores_as_it_did(name, instruction_set):
 @pytest.mark.parametrize("name", RUNS)
 def test_it_is_inspected(name, copied):
     found = adapter.answer("inspect", copied(f"begun/{name}"), "--json")
-    assert still_there(EXPECTED["runs"][f"begun/{name}"]["inspect"], found) == []
+    before = dict(EXPECTED["runs"][f"begun/{name}"]["inspect"])
+    if any(way in name for way in ("prune", "snip", "revival", "expansion")):
+        del before["flops"]  # since 0.2.0 those of the whole schedule; 0.1.0 counted the densities of the moment
+    assert still_there(before, found) == []
 
 
 def test_a_finished_run_is_left_as_it_is_or_goes_on_further(copied):

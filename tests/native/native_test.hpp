@@ -49,24 +49,26 @@ struct Sum {
   bool near(double found) const { return std::fabs(found - value) <= terms * std::ldexp(magnitude, -24) + 1e-30; }
 };
 
-std::vector<int64_t> random_places(int n_out, int n_in, double density);
+std::vector<int64_t> random_places(int n_out, int n_in, double density, int height = 1);
 // What one linear operation is made of; density < 0: dense.
 struct LayerData {
   int32_t n_in, n_out;
   bool dense;
   std::vector<int64_t> places;
   std::vector<float> values, bias;
+  int32_t height = 1;  // more: in blocks
+  const char* format() const { return dense ? "dense" : height > 1 ? "blocks" : "unstructured"; }
 };
-LayerData random_layer(int n_in, int n_out, double density);
+LayerData random_layer(int n_in, int n_out, double density, int height = 1);
 std::unique_ptr<Weights> weights_of(const LayerData& layer, bool trainable = true);
 std::vector<float> matrix(const Weights& weights);
 
 // Linear operations with ReLU between them.
 std::unique_ptr<Network> make_mlp(const std::vector<LayerData>& layers, bool trainable = true);
-std::unique_ptr<Network> random_mlp(int n_in, bool trainable = true);
+std::unique_ptr<Network> random_mlp(int n_in, bool trainable = true, int height = 1);
 Linear& layer_of(const Network& network, size_t l);  // the l-th of them
 const Buffer<float>& bias_of(const Network& network, size_t l);
-// Drops the first tenth of the connections and grows as many elsewhere.
+// Drops the first tenth of the connections, or of the blocks, and grows as many elsewhere.
 void rewire_a_tenth(Network& network, size_t l);
 // A network with the connections and values of this one, in its order if it is not trainable, else sorted.
 std::unique_ptr<Network> copy_of(const Network& network, bool trainable);

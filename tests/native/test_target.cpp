@@ -1,12 +1,14 @@
 // The soft update and MaintainSparsity.
+#include <map>
+
 #include "native_test.hpp"
 
 namespace rewirl {
 
 namespace {
 
-void test_target() {
-  const std::unique_ptr<Network> online = random_mlp(40), target = copy_of(*online, false);
+void test_target(int height) {
+  const std::unique_ptr<Network> online = random_mlp(40, true, height), target = copy_of(*online, false);
   constexpr size_t kLayers = 3;
   const auto of = [](const auto& network, size_t l) -> Weights& { return *layer_of(*network, l).weights(); };
   TargetUpdate update(*target, *online, {});
@@ -20,23 +22,39 @@ void test_target() {
     update.update(0.125f);
     for (size_t l = 0; l < kLayers; ++l) {
       const std::vector<float> now = matrix(of(online, l)), found = matrix(of(target, l));
-      const size_t k = of(online, l).connections();
-      std::vector<float> magnitudes;
+      const size_t k = of(online, l).connections(), high = l < 2 ? static_cast<size_t>(height) : 1;
+      const size_t ins = static_cast<size_t>(of(online, l).n_in());
+      struct Block {
+        float magnitude = 0.0f;  // mean
+        std::vector<size_t> places;
+      };
+      std::vector<Block> blocks;  // by magnitude, the largest first
+      std::map<size_t, std::vector<size_t>> places;
       for (size_t i = 0; i < now.size(); ++i) {
         expected[l][i] = static_cast<float>(0.125 * now[i] + 0.875 * expected[l][i]);
-        magnitudes.push_back(std::fabs(expected[l][i]));
+        places[i / ins / high * ins + i % ins].push_back(i);
       }
-      std::sort(magnitudes.begin(), magnitudes.end(), std::greater<float>());
-      const float cut = k < magnitudes.size() ? magnitudes[k] : -1.0f;  // the largest that goes
-      size_t alive = 0;
+      for (const auto& each : places) {
+        Block block{0.0f, each.second};
+        for (const size_t i : block.places)
+          block.magnitude += std::fabs(expected[l][i]) / static_cast<float>(block.places.size());
+        blocks.push_back(block);
+      }
+      std::sort(blocks.begin(), blocks.end(), [](const Block& a, const Block& b) { return a.magnitude > b.magnitude; });
+      size_t alive = 0, connected = 0, kept = 0;
+      for (const Block& block : blocks) connected += block.magnitude != 0.0f ? block.places.size() : 0;
+      while (kept < blocks.size() && blocks[kept].magnitude != 0.0f) ++kept;
+      float cut = -1.0f;  // the largest that goes
+      for (; connected > k; connected -= blocks[kept].places.size()) cut = blocks[--kept].magnitude;
       bool good = true;
-      for (size_t i = 0; i < now.size(); ++i) {
-        const bool unclear = std::fabs(std::fabs(expected[l][i]) - cut) < 1e-6f;
-        const float goal = std::fabs(expected[l][i]) > cut ? expected[l][i] : 0.0f;
-        good &= unclear || std::fabs(found[i] - goal) < 1e-5f;
-        alive += found[i] != 0.0f;
-        expected[l][i] = found[i];
-      }
+      for (const Block& block : blocks)
+        for (const size_t i : block.places) {
+          const bool unclear = std::fabs(block.magnitude - cut) < 1e-6f;
+          const float goal = block.magnitude > cut ? expected[l][i] : 0.0f;
+          good &= unclear || std::fabs(found[i] - goal) < 1e-5f;
+          alive += found[i] != 0.0f;
+        }
+      for (size_t i = 0; i < now.size(); ++i) expected[l][i] = found[i];
       check(good && alive <= k, "target of step " + std::to_string(step));
     }
   }
@@ -47,13 +65,14 @@ void test_target() {
   again.update(1.0f);
   check(matrix(of(target, 0)) == matrix(of(online, 0)), "tau of one copies");
   check_throws<std::invalid_argument>([&] { TargetUpdate wrong(*target, *online, {true}); }, "stale of another depth");
-  const std::unique_ptr<Network> other = random_mlp(41);
+  const std::unique_ptr<Network> other = random_mlp(41, true, height), rows = random_mlp(40, true, height % 8 + 1);
+  check_throws<std::invalid_argument>([&] { TargetUpdate wrong(*target, *rows, {}); }, "a target of other blocks");
   check_throws<std::invalid_argument>([&] { TargetUpdate wrong(*target, *other, {}); }, "a target of another shape");
 }
 
 // A target has its values in the order of another topology; what it computes is always of its present ones.
-void test_outputs_of_a_target() {
-  const std::unique_ptr<Network> online = random_mlp(20), target = copy_of(*online, false);
+void test_outputs_of_a_target(int height) {
+  const std::unique_ptr<Network> online = random_mlp(20, true, height), target = copy_of(*online, false);
   TargetUpdate soft(*target, *online, {});
   Workspace of_target(*target, false, false);
   const std::vector<float> x = random_floats(20 * 32);
@@ -83,8 +102,10 @@ void test_outputs_of_a_target() {
 }  // namespace
 
 void test_targets() {
-  test_target();
-  test_outputs_of_a_target();
+  for (const int height : {1, 4, 8, 3}) {
+    test_target(height);
+    test_outputs_of_a_target(height);
+  }
 }
 
 }  // namespace rewirl

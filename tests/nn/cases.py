@@ -15,8 +15,15 @@ DENSITIES = [None, 1.0, 0.9, 0.5, 0.25, 0.1, 0.02, 0.0]
 """None is a dense layer; 1.0 is one that is full but stored as a sparse one."""
 
 
-def random_places(shape, density, rng):
-    """Places of a random topology in random order, with an empty and a full row and column where there is room."""
+def random_places(shape, density, rng, height=1):
+    """Places of a random topology in random order, with an empty and a full row and column where there is room.
+
+    In blocks of `height` rows, all of this is so of whole groups of rows.
+    """
+    if height > 1:
+        groups = np.zeros((-(-shape[0] // height), shape[1]), dtype=bool)
+        groups.reshape(-1)[random_places(groups.shape, density, rng)] = True
+        return rng.permutation(np.flatnonzero(np.repeat(groups, height, axis=0)[: shape[0]])).astype(np.int64)
     exists = rng.random(shape) < density
     if 0 < density < 1:
         exists[rng.integers(shape[0])] = True
@@ -26,15 +33,16 @@ def random_places(shape, density, rng):
     return rng.permutation(np.flatnonzero(exists)).astype(np.int64)
 
 
-def random_network(sizes, densities, rng, trainable=True):
+def random_network(sizes, densities, rng, trainable=True, heights=None):
     places, values, biases = [], [], []
-    for n_in, n_out, density in zip(sizes[:-1], sizes[1:], densities, strict=True):
-        chosen = None if density is None else random_places((n_out, n_in), density, rng)
+    of_layers = zip(sizes[:-1], sizes[1:], densities, heights or [1] * len(densities), strict=True)
+    for n_in, n_out, density, height in of_layers:
+        chosen = None if density is None else random_places((n_out, n_in), density, rng, height)
         count = n_in * n_out if chosen is None else len(chosen)
         places.append(chosen)
         values.append(rng.normal(size=count).astype(np.float32))
         biases.append(rng.normal(size=n_out).astype(np.float32))
-    return mlp_network(sizes, places, values, biases, trainable)
+    return mlp_network(sizes, places, values, biases, trainable, heights)
 
 
 def random_case(seed):

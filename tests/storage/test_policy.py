@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,7 +93,7 @@ def test_killed_at_any_moment_a_whole_policy_is_there(tmp_path: Path) -> None:
     for root in sorted(tmp_path.iterdir()):
         contents.append(load_policy(root / "policy")[1]["content"])
         aside += not (root / "policy").exists()  # between the two renames
-        sweep(root)
+        sweep(root, re.compile("policy"))
         assert names(root) == ["policy"]
         assert load_policy(root / "policy")[1]["content"] == contents[-1]
     assert contents == sorted(contents, key=["old", "new"].index)

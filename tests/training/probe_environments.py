@@ -176,3 +176,30 @@ gymnasium.register("rewirl-tests/Restless-v0", entry_point=Restless)
 gymnasium.register("rewirl-tests/Deadly-v0", entry_point=Deadly)
 gymnasium.register("rewirl-tests/Endless-v0", entry_point=Endless)
 gymnasium.register("rewirl-tests/Nan-v0", entry_point=lambda at=70: Faulty(lambda o, r: (o, float("nan")), at))
+
+
+class Remembering(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """Scales what it sees by the mean of all it has seen, as normalising wrappers do; offers its state if told to."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.total, self.seen = 0.0, 0
+
+    def observation(self, observation: Any) -> Any:
+        self.total += float(np.abs(observation).sum())
+        self.seen += 1
+        return observation / (1 + self.total / self.seen)
+
+
+class Offering(Remembering):
+    """The same, with its state for whoever asks."""
+
+    def rewirl_state(self) -> Any:
+        return {"total": self.total, "seen": self.seen}
+
+    def load_rewirl_state(self, values: Any) -> None:
+        self.total, self.seen = values["total"], values["seen"]
+
+
+gymnasium.register("rewirl-tests/Remembering-v0", entry_point=lambda: Remembering(Drift()))
+gymnasium.register("rewirl-tests/Offering-v0", entry_point=lambda: Offering(Drift()))

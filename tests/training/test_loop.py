@@ -51,7 +51,7 @@ class Late:
         self.begun: Any = None
         self.collected: list[str] = []
 
-    def begin(self, agent: StandInAgent, when: str, step: int = 0) -> None:
+    def begin(self, agent: StandInAgent, when: str, step: int = 0, state: Any = None) -> None:
         assert self.begun is None, "two evaluations at a time"
         self.begun, self.asked = (copy.deepcopy(agent).predict, when, step), 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -56,7 +57,16 @@ def sparse_network(
     indices = random_topology(shapes, at_start, seeding.generator(seed, f"{name} topology"), config.spread)
     rng = seeding.generator(seed, f"{name} weights")
     by_name = dict(zip(shape_of, indices, strict=True))
-    return initialised(n_in, operations, by_name, rng, initialisation, config.initial_scale)
+    return initialised(n_in, in_blocks(n_in, operations, config), by_name, rng, initialisation, config.initial_scale)
+
+
+def in_blocks(n_in: int, operations: Sequence[Operation], config: TopologyConfig) -> list[Operation]:
+    """Return the operations, told which of them have blocks: the place where `nn` learns of the structure."""
+    shape_of = linear_shapes(n_in, operations)
+    return [
+        replace(operation, height=config.block_height(shape_of[name])) if isinstance(operation, Linear) else operation
+        for operation, name, _ in named(operations)
+    ]
 
 
 def linear_shapes(n_in: int, operations: Sequence[Operation]) -> dict[str, tuple[int, int]]:

@@ -39,6 +39,10 @@ class Options:
     batches: tuple[int, ...] = (1, 100, 256)
     """Samples per batch; 1 is acting, which only runs forward."""
 
+    heights: tuple[int, ...] = (4, 8)
+    """Heights of the blocks that connections are timed in besides: so many outputs, one after the other, share an
+    input. From 2 to 8."""
+
     threads: int = 1
     """Threads that the layer and the dense product may use. Typical: 1 or 2."""
 
@@ -56,22 +60,38 @@ class Options:
             raise ValueError("widths and batches need at least one number each")
         if min(*self.widths, *self.batches, self.threads, self.rounds) < 1 or self.seconds <= 0:
             raise ValueError("widths, batches, threads and rounds must be at least 1, seconds more than 0")
-        few = [f"{d:g} of {w} x {w}" for d in self.densities for w in self.widths if connections_of(w, d) < 1]
+        if not all(2 <= height <= 8 for height in self.heights):
+            raise ValueError(f"heights of blocks must be between 2 and 8, got {self.heights}")
+        ragged = [(w, height) for w in self.widths for height in self.heights if w % height]
+        if ragged:
+            raise ValueError(f"{ragged[0][0]} outputs are no whole number of blocks of {ragged[0][1]}")
+        few = [
+            f"{d:g} of {w} x {w}"
+            for d, w, height in itertools.product(self.densities, self.widths, (1, *self.heights))
+            if connections_of(w, d, height) < 1
+        ]
         if few:
             raise ValueError(f"no connection would be left of density {few[0]}")
 
 
-def connections_of(width: int, density: float) -> int:
-    """Return how many connections a layer has at this density."""
-    return round(density * width * width)
+def connections_of(width: int, density: float, height: int = 1) -> int:
+    """Return how many connections a layer has at this density, in blocks of this height."""
+    return round(density * width * width / height) * height
+
+
+def structure_of(height: int) -> str:
+    """Return what tasks and columns call blocks of this height."""
+    return f"{height}x1"
 
 
 class Kernels:
     """The layers of one width and batch, each with the tasks `KERNEL DENSITY`, and the dense products.
 
+    Those of layers in blocks are `KERNEL DENSITY HEIGHTx1`.
+
     Args:
-        specification: `width`, `batch_size`, `densities` and `threads`; `dense` is whether the dense products are timed
-            too.
+        specification: `width`, `batch_size`, `densities` and `threads`; `heights` of blocks, if there are to be any;
+            `dense` is whether the dense products are timed too.
     """
 
     packages = ("rewirl", "numpy", "torch")
@@ -81,9 +101,10 @@ class Kernels:
         width, batch_size = specification["width"], specification["batch_size"]
         self._rng = np.random.default_rng(0)
         self.tasks: dict[str, Task] = {}
-        for density in specification["densities"]:
-            for kernel, task in self._layer(width, batch_size, density, specification["threads"]).items():
-                self.tasks[f"{kernel} {density:g}"] = task
+        for density, height in itertools.product(specification["densities"], (1, *specification.get("heights", ()))):
+            structure = f" {structure_of(height)}" if height > 1 else ""
+            for kernel, task in self._layer(width, batch_size, density, height, specification["threads"]).items():
+                self.tasks[f"{kernel} {density:g}{structure}"] = task
         self.facts: dict[str, Any] = {"connections": None}
         if specification.get("dense", True):
             products, self.facts["blas"] = dense_products(width, batch_size, specification["threads"])
@@ -95,12 +116,16 @@ class Kernels:
             task()
             task()
 
-    def _layer(self, width: int, batch_size: int, density: float, threads: int) -> dict[str, Task]:
+    def _layer(self, width: int, batch_size: int, density: float, height: int, threads: int) -> dict[str, Task]:
         from rewirl.nn import Ensemble, Linear, Pool, initialised, pack
 
-        count = connections_of(width, density)
-        places = None if density == 1 else np.sort(self._rng.choice(width * width, count, replace=False))
-        network = initialised(width, [Linear("output", n_out=width)], {"output": places}, self._rng)
+        places = None
+        if density < 1 or height > 1:
+            count = connections_of(width, density, height) // height
+            blocks = np.sort(self._rng.choice(width * width // height, count, replace=False))
+            rows = blocks // width * height + np.arange(height)[:, np.newaxis]
+            places = np.sort((rows * width + blocks % width).reshape(-1))
+        network = initialised(width, [Linear("output", n_out=width, height=height)], {"output": places}, self._rng)
         if batch_size == 1:
             sample = self._random(width)
             return {"forward": repeated(10, lambda: network.act(sample))}
@@ -210,7 +235,7 @@ def run(options: Options) -> dict[str, Any]:
     for width, batch_size in itertools.product(options.widths, options.batches):
         specification = {
             "kind": "kernels", "width": width, "batch_size": batch_size, "threads": options.threads,
-            "densities": options.densities,
+            "densities": options.densities, "heights": options.heights,
         }  # fmt: skip
         layers = Candidate(f"layers of {width} x {width}, batch {batch_size}", specification, Path(__file__))
         say(layers.name)
@@ -219,6 +244,7 @@ def run(options: Options) -> dict[str, Any]:
         groups.append({"width": width, "batch": batch_size, "blas": layers.facts["blas"], "rates": layers.rates})
     return {
         "densities": list(options.densities),
+        "heights": list(options.heights),
         "threads": options.threads,
         "rounds": options.rounds,
         "seconds": options.seconds,
@@ -235,18 +261,19 @@ def markdown(result: dict[str, Any]) -> str:
         parts += [
             f"### {group['width']} x {group['width']}, "
             + ("one sample (acting)" if group["batch"] == 1 else f"batch {group['batch']}"),
-            _table(group, result["densities"]),
+            _table(group, result["densities"], result.get("heights", [])),
         ]
     parts += [
         "GFLOP/s, effective / dense-equivalent (times as fast as the dense product): 2 x connections x batch, and "
         f"2 x width x width x batch, by the time of a product; medians of {result['rounds']} interleaved rounds of "
-        f"{result['seconds']:g} s. Dense product: {result['groups'][0]['blas']}.",
+        f"{result['seconds']:g} s. Dense product: {result['groups'][0]['blas']}. In the columns 4x1 and so on, so many "
+        "outputs, one after the other, share their inputs.",
         machine.markdown(result["machine"], result["versions"]),
     ]
     return "\n\n".join(parts)
 
 
-def _table(group: dict[str, Any], densities: Sequence[float]) -> str:
+def _table(group: dict[str, Any], densities: Sequence[float], heights: Sequence[int]) -> str:
     rates, batch, width = group["rates"], group["batch"], group["width"]
     kernels = [kernel for kernel in KERNELS if f"{kernel} {DENSE}" in rates]
 
@@ -254,12 +281,19 @@ def _table(group: dict[str, Any], densities: Sequence[float]) -> str:
         calls: float = median(rates[f"{kernel} {name}"])
         return 2e-9 * KERNELS[kernel] * weights * int(batch) * calls
 
-    def cell(kernel: str, density: float) -> str:
-        name = f"{density:g}"
+    def cell(kernel: str, density: float, height: int = 1) -> str:
+        name = f"{density:g}" + (f" {structure_of(height)}" if height > 1 else "")
         faster = ratio(rates[f"{kernel} {name}"], rates[f"{kernel} {DENSE}"])
-        effective = gflops(kernel, name, connections_of(width, density))
+        effective = gflops(kernel, name, connections_of(width, density, height))
         return f"{effective:.3g} / {gflops(kernel, name, width * width):.3g} (x {faster:.2f})"
 
-    rows = [[f"{density:g}", *(cell(kernel, density) for kernel in kernels)] for density in densities]
-    rows.append([DENSE, *(f"{gflops(kernel, DENSE, width * width):.3g}" for kernel in kernels)])
-    return table(["density", *kernels], rows)
+    rows = [
+        [
+            f"{density:g}",
+            *(cell(kernel, density) for kernel in kernels),
+            *(cell(kernels[-1], density, height) for height in heights),
+        ]
+        for density in densities
+    ]
+    rows.append([DENSE, *(f"{gflops(kernel, DENSE, width * width):.3g}" for kernel in kernels), *[""] * len(heights)])
+    return table(["density", *kernels, *(f"{kernels[-1]}, {structure_of(height)}" for height in heights)], rows)

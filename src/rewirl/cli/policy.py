@@ -34,7 +34,9 @@ def evaluate(arguments: list[str]) -> int:
         seed = policy.about["seed"] if options.seed is None else options.seed
         evaluator = Evaluator(source.make_another, options.episodes, seed)
     try:
-        evaluation = evaluator.evaluate(policy.act, "evaluation", step=policy.about["step"])
+        evaluation = evaluator.evaluate(
+            policy.act, "evaluation", step=policy.about["step"], state=policy.environment_state
+        )
     except FaultyEnvironmentError as error:
         return failed(error)
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rewirl.cli.errors import UsageError, usage_errors
 from rewirl.cli.parse import parse
 from rewirl.printing import result, say, text_only, visible
+from rewirl.storage.files import write_atomically
 
 
 def report(arguments: list[str]) -> int:
@@ -57,9 +58,12 @@ def report(arguments: list[str]) -> int:
     try:
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            if path.exists() and (path.is_symlink() or not path.is_file()):  # a device or a link stays what it is
+                path.write_text(text, encoding="utf-8")
+            else:
+                write_atomically(path, text.encode())
     except OSError as error:
-        raise UsageError(f"{error.filename} cannot be written: {error.strerror}; choose another place") from error
+        raise UsageError(f"{path} cannot be written: {error.strerror}; choose another place") from error
     written = ", ".join(str(path) for path in (options.output, options.markdown, options.figures) if path)
     result(visible(f"wrote {written}"))
     return 0

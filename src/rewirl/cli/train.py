@@ -30,6 +30,12 @@ def train(arguments: list[str]) -> int:
             None,
             "Directory of the run, new or empty. None is runs/ENVIRONMENT-AGENT-SEED.",
         ),
+        no_check=(
+            bool,
+            False,
+            "Do not play a spare environment for a moment at the start, to see whether something in it survives its "
+            "reset. For hardware.",
+        ),
         dry_run=(bool, False, "Print layers, connections, cost of training and memory, and stop there."),
     )
     config = options.run
@@ -44,7 +50,9 @@ def train(arguments: list[str]) -> int:
         return 0
     name = f"{config.env}-{config.agent}-{config.seed}".replace("/", "-").replace(":", "-")
     path = options.run_dir or Path("runs") / name
-    return _train_to_the_end(lambda progress: runs.start(config, options.agent, path, progress), path)
+    return _train_to_the_end(
+        lambda progress: runs.start(config, options.agent, path, progress, not options.no_check), path
+    )
 
 
 def resume(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ may write to again.
 from __future__ import annotations
 
 import decimal
+import json
 import numbers
 import traceback
 import warnings
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.environments.observations import BoxShape, ObservationError
+from rewirl.environments.portrait import layers
 from rewirl.environments.spaces import spaces_of
 from rewirl.plugins import RAISED
 
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 STEPS = "rewirl_steps"
 """An environment with this attribute, or with a wrapper that has it, has it set to the steps of the run so far before
 every reset, in training and in evaluation: what it is like in an episode may depend on that, and resuming is exact."""
+
+STATE, LOAD_STATE = "rewirl_state", "load_rewirl_state"
+"""An environment or wrapper that keeps something from one episode to the next may offer it: `rewirl_state()` returns it
+as JSON values, `load_rewirl_state(values)` puts it back. Resuming is exact then, and evaluation has what training has.
+"""
 
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBERS = "fiub"
@@ -68,6 +75,9 @@ class Environment:
         self._vector = isinstance(self.spaces.observations, BoxShape)
         self.changes = env.has_wrapper_attr(STEPS)
         """Whether the environment changes in the course of a run: it is told how far the run is before every reset."""
+        self._stateful = [
+            layer for layer in layers(env) if all(callable(getattr(layer, name, None)) for name in (STATE, LOAD_STATE))
+        ]
         self.where: Callable[[], str] = lambda: "the first reset"
         """Says in which step of what the environment is; whoever steps it puts its own in place."""
         self._owned = owned
@@ -76,6 +86,31 @@ class Environment:
     def action_size(self) -> int:
         """Features of an action, as networks and the replay memory have it."""
         return self.actions.size
+
+    def state(self) -> list[Any]:
+        """Return what layers of the environment keep between episodes, as JSON values, from the inside.
+
+        Raises:
+            FaultyEnvironmentError: it cannot be had, or is no JSON value.
+        """
+        try:
+            return [json.loads(json.dumps(getattr(layer, STATE)(), allow_nan=False)) for layer in self._stateful]
+        except RAISED as error:
+            raise self._raised(STATE, error) from error
+
+    def load_state(self, state: list[Any]) -> None:
+        """Put back what `state` returned, before a reset.
+
+        Raises:
+            FaultyEnvironmentError: the environment does not take it.
+        """
+        if len(state) != len(self._stateful):
+            raise self.fault(f"{len(state)} states were saved, but {len(self._stateful)} of its layers have {STATE}")
+        try:
+            for layer, values in zip(self._stateful, state, strict=True):
+                getattr(layer, LOAD_STATE)(values)
+        except RAISED as error:
+            raise self._raised(LOAD_STATE, error) from error
 
     def reset(self, seed: int, step: int = 0) -> NDArray[np.float32]:
         """Begin an episode.

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import importlib
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rewirl.environments.environment import Environment
+from rewirl.environments.portrait import differing, layers, portrait
+from rewirl.environments.recipe import Recipe, recipe_of
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.hints import closest
 from rewirl.plugins import RAISED, import_module
-from rewirl.printing import say
+from rewirl.saved import fields, shown
 
 if TYPE_CHECKING:
     import gymnasium
@@ -20,19 +23,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EnvironmentSource:
-    """Where environments come from: a registered id, a factory of the user's, or one environment of the user's.
-
-    `id`, `kwargs` and `module` are what a policy file stores, so that the environment can be made again; `id` is None
-    where only the user's own program can make it.
-    """
+    """Where environments come from: a registered id, a function of the user's, or one environment of the user's."""
 
     name: str
     make_training: Callable[[], Environment]
     make_another: Callable[[], Environment] | None
     """Makes further environments, for evaluation; None if the one environment of the user's cannot be made again."""
-    id: str | None = None
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Recipe | None = None
+    """How anybody makes it again, which files keep; None where only the user's own program can."""
     module: str | None = None
+    task: str = ""
+    """The registered id that the environment was made from, where Gymnasium can tell; else its name."""
+    made_by: str = "an id"
+    """What was handed over: "an id", "an object" or "a function"."""
+    why: str = ""
+    """Why nobody but the user's own program can make it again, in words."""
+    changes: tuple[str, ...] = ()
+    """Attributes in which it differs from one that is made from its id and arguments, as Class.attribute."""
+    examine: Callable[[bool], EnvironmentSource] | None = None
+    """Returns what is certain of an environment handed over, once a spare one was made and compared; None where all is
+    certain. Where its argument is false none is made, and only what needs none is certain."""
+
+    @property
+    def id(self) -> str | None:
+        """The registered id that, with `kwargs`, makes the environment; None where that is not enough."""
+        return None if self.recipe is None or self.recipe.wrappers else self.recipe.id
+
+    @property
+    def kwargs(self) -> Mapping[str, Any]:
+        """The arguments that go with `id`."""
+        return {} if self.recipe is None or self.recipe.wrappers else self.recipe.kwargs
+
+    def values(self) -> dict[str, Any]:
+        """Return as JSON values what a run's record says of it besides `id` and `kwargs`; nothing where those do."""
+        if self.id is not None:
+            return {}
+        recipe = None if self.recipe is None else self.recipe.values()
+        return {"made_by": self.made_by, "recipe": recipe, "why": self.why, "changes": list(self.changes)}
 
 
 def environment_source(
@@ -62,10 +89,7 @@ def environment_source(
     if isinstance(env, str):
         identity = _registered(env)
 
-        def make(**more: Any) -> Environment:
-            return Environment(make_gymnasium(identity, {**settings, **more}), identity)
-
-        return EnvironmentSource(identity, make, make, identity, settings, module)
+        return source_of(Recipe(identity, settings), module)
     if settings:
         raise UnsuitableEnvironmentError("env_kwargs only go with an environment given by its id")
     if isinstance(env, gymnasium.vector.VectorEnv):
@@ -73,9 +97,9 @@ def environment_source(
             f"{env} is a vector of environments; give one environment, its id, or a function that makes one"
         )
     if isinstance(env, gymnasium.Env):
-        return _from_instance(env, module)
+        return _HandedOver(env, None, module).source()
     if callable(env):
-        return _from_factory(env, module)
+        return _HandedOver(made_by_function(env), env, module).source()
     raise UnsuitableEnvironmentError(
         f"an environment is given by its id, as a gymnasium.Env or as a function that makes one; got {env!r}"
     )
@@ -95,82 +119,187 @@ def registration(identity: str) -> str:
     return repr(dataclasses.replace(spec, entry_point=named))
 
 
-def make_gymnasium(identity: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
-    """Make a registered environment.
+def source_of(recipe: Recipe, module: str | None, made_by: str = "an id") -> EnvironmentSource:
+    """Return where environments come from that are made from a recipe; its modules are imported already."""
+
+    def make() -> Environment:
+        return Environment(recipe.make(module), recipe.name)
+
+    return EnvironmentSource(recipe.name, make, make, recipe, module, recipe.id, made_by)
+
+
+def recorded_source(name: str, recorded: Mapping[str, Any], module: str | None) -> EnvironmentSource:
+    """Return where the environment of a run or a policy comes from, of which its id does not say enough.
 
     Args:
-        identity: a registered Gymnasium id.
-        kwargs: arguments for it.
-
-    Returns:
-        The environment, with Gymnasium's own checker left out: this door checks every step.
+        name: what it is called there.
+        recorded: what `EnvironmentSource.values` returned.
+        module: the user's own, imported first.
 
     Raises:
-        UnsuitableEnvironmentError: the environment could not be made; the message holds the reason.
+        UnsuitableEnvironmentError: only the program that made it can make it again, or it cannot be found here.
+        ValueError: the record is impossible.
+    """
+    made_by = recorded.get("made_by")
+    if made_by not in ("an object", "a function"):
+        raise ValueError(f"the environment was made by {shown(made_by)}, which is neither an object nor a function")
+    if recorded.get("recipe") is None:
+        why = recorded.get("why")
+        raise UnsuitableEnvironmentError(
+            f"{name} was handed over as {made_by} of a Python program, and only that "
+            f"program can make it again{f': {why}' if isinstance(why, str) and why else ''}. Register it with "
+            "Gymnasium and give its id, and everybody can"
+        )
+    try:
+        recipe = Recipe.from_values(fields(recorded["recipe"], "the recipe of the environment"))
+    except KeyError as error:
+        raise ValueError(f"the recipe of the environment lacks {error}") from error
+    if module:
+        _import_module(module)
+    _registered(recipe.id)
+    return source_of(recipe, module, made_by)
+
+
+class _HandedOver:
+    """An environment that a program handed over, or one that a function of its made.
+
+    Args:
+        env: the environment; it is neither reset nor stepped here.
+        factory: the function that made it, and makes others; None where there is none.
+        module: the user's own, where wrappers of its may be.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], factory: Callable[[], Any] | None, module: str | None) -> None:
+        """Note what it is like now: it changes as soon as it is played."""
+        self._env = env
+        self._unused = [env]
+        self._factory = factory
+        self._module = module
+        self._recipe = recipe_of(env)
+        self._portrait = portrait(env, generators=False)
+        try:
+            self._spec = env.spec
+        except RAISED:
+            self._spec = None
+        self._task = type(env.unwrapped).__name__ if self._spec is None else self._spec.id
+
+    def source(self) -> EnvironmentSource:
+        """Return the source as far as it is known before a spare one was made."""
+        name = self._recipe.name if isinstance(self._recipe, Recipe) else self._own_name()
+        recipe = self._recipe if isinstance(self._recipe, Recipe) else None
+        again = self._make_by_factory if self._factory else None if self._spec is None else self._make_by_spec
+        why = "" if isinstance(self._recipe, Recipe) else self._recipe
+        return self._source(name, again, recipe, why, examine=self._examined)
+
+    def _examined(self, spare: bool) -> EnvironmentSource:
+        """Return the source as it is, certain by a spare environment that was made in the same way."""
+        why = self._recipe if isinstance(self._recipe, str) else "whether another one is the same was not checked"
+        changes: list[str] = []
+        if spare and isinstance(self._recipe, Recipe):
+            recipe = self._recipe
+            why, changes = self._other_than(lambda: recipe.make(self._module))
+            if not why and self._factory is not None:
+                why, changes = self._other_than(self._make)
+                why = why and f"its function makes another one each time: {why}"
+            if not why:
+                again = self._make_by_factory if self._factory else self._make_by_recipe
+                return self._source(self._recipe.name, again, self._recipe)
+        if self._factory is not None:
+            return self._source(self._own_name(), self._make_by_factory, why=why, changes=changes)
+        if spare and self._spec is not None:  # this program may know wrappers that nobody else finds
+            problem, changes = self._other_than(self._make)
+            if not problem:
+                return self._source(self._own_name(), self._make_by_spec, why=why)
+            why = why if isinstance(self._recipe, str) and not changes else problem
+        return self._source(self._own_name(), None, why=why, changes=changes)
+
+    def _source(
+        self,
+        name: str,
+        again: Callable[[], Environment] | None,
+        recipe: Recipe | None = None,
+        why: str = "",
+        changes: list[str] | None = None,
+        examine: Callable[[bool], EnvironmentSource] | None = None,
+    ) -> EnvironmentSource:
+        made_by = "an object" if self._factory is None else "a function"
+        changed = tuple(changes or ())
+        return EnvironmentSource(
+            name, self._training, again, recipe, self._module, self._task, made_by, why, changed, examine
+        )
+
+    def _own_name(self) -> str:
+        """Return what runs are said to be in that only this program can continue."""
+        return self._task if self._spec is None else f"{self._task} ({'function' if self._factory else 'object'})"
+
+    def _training(self) -> Environment:
+        if self._factory is None:
+            return Environment(self._env, self._task, owned=False)
+        return Environment(self._unused.pop() if self._unused else self._make(), self._task)
+
+    def _make(self) -> gymnasium.Env[Any, Any]:
+        import gymnasium
+
+        if self._factory is not None:
+            return made_by_function(self._factory)
+        assert self._spec is not None
+        return gymnasium.make(self._spec, disable_env_checker=True)
+
+    def _make_by_factory(self) -> Environment:
+        return Environment(self._make(), self._task)
+
+    def _make_by_spec(self) -> Environment:
+        return Environment(self._make(), self._task)
+
+    def _make_by_recipe(self) -> Environment:
+        assert isinstance(self._recipe, Recipe)
+        return Environment(self._recipe.make(self._module), self._task)
+
+    def _other_than(self, make: Callable[[], gymnasium.Env[Any, Any]]) -> tuple[str, list[str]]:
+        """Return in what this environment differs from a new one, in words, and by name; nothing where it does not.
+
+        What a reset and a step change in the new one is no difference: this one may have been played before.
+        """
+        try:
+            with warnings.catch_warnings():  # they were said when the first one was made
+                warnings.simplefilter("ignore")
+                spare = make()
+        except RAISED as error:
+            return f"making another one raised {type(error).__name__}: {error}", []
+        try:
+            kinds = [[type(layer).__name__ for layer in layers(env)] for env in (self._env, spare)]
+            if kinds[0] != kinds[1]:
+                return f"it is {' in '.join(kinds[0])}, another one is {' in '.join(kinds[1])}", []
+            new = portrait(spare, generators=False)
+            keys = differing(self._portrait, new)
+            if keys:
+                spare.reset(seed=0)
+                spare.action_space.seed(0)
+                spare.step(spare.action_space.sample())
+                moving = differing(new, portrait(spare, generators=False))
+                keys = [key for key in keys if key not in moving]
+        except RAISED as error:
+            return f"playing another one raised {type(error).__name__}: {error}", []
+        finally:
+            with contextlib.suppress(*RAISED):
+                spare.close()
+        changes = [f"{kind}.{name}" for _, kind, name in keys]
+        return (f"{', '.join(changes)} differ from what another one has" if changes else ""), changes
+
+
+def made_by_function(function: Callable[[], Any]) -> gymnasium.Env[Any, Any]:
+    """Return what a function of the user's makes.
+
+    Raises:
+        UnsuitableEnvironmentError: it is no environment.
     """
     import gymnasium
 
-    _quieten_mujoco(identity)
-    try:
-        return gymnasium.make(identity, disable_env_checker=True, **kwargs)
-    except RAISED as error:
-        arguments = f" with env_kwargs {dict(kwargs)}" if kwargs else ""
-        raise UnsuitableEnvironmentError(
-            f"{identity} could not be made{arguments}: {type(error).__name__}: {error}"
-        ) from error
-
-
-def _quieten_mujoco(identity: str) -> None:
-    """Keep MuJoCo from writing MUJOCO_LOG.TXT into the working directory, which it does with every warning."""
-    import gymnasium
-
-    spec = gymnasium.registry.get(identity.rpartition(":")[2])
-    if spec is None or not str(spec.entry_point).startswith("gymnasium.envs.mujoco"):
-        return
-    try:
-        mujoco: Any = importlib.import_module("mujoco")
-    except ImportError:
-        return  # Gymnasium's own message, from make, names what to install
-    if mujoco.get_mju_user_warning() is None:
-        mujoco.set_mju_user_warning(_mujoco_warning)
-
-
-def _mujoco_warning(text: str) -> None:
-    # Gymnasium's own model files use an attribute that MuJoCo is giving up; nobody who trains on them can help it.
-    if "deprecated" not in text:
-        say(f"MuJoCo: {text}")
-
-
-def _from_instance(env: gymnasium.Env[Any, Any], module: str | None) -> EnvironmentSource:
-    import gymnasium
-
-    spec = env.spec
-    name = spec.id if spec is not None else type(env.unwrapped).__name__
-
-    def make_another() -> Environment:
-        assert spec is not None
-        return Environment(gymnasium.make(spec, disable_env_checker=True), name)
-
-    return EnvironmentSource(
-        name,
-        lambda: Environment(env, name, owned=False),
-        None if spec is None else make_another,
-        module=module,
-    )
-
-
-def _from_factory(factory: Callable[[], Any], module: str | None) -> EnvironmentSource:
-    import gymnasium
-
-    name = getattr(factory, "__name__", type(factory).__name__)
-
-    def make() -> Environment:
-        env = factory()
-        if not isinstance(env, gymnasium.Env):
-            raise UnsuitableEnvironmentError(f"{name}() must return a gymnasium.Env, it returned {env!r}")
-        return Environment(env, env.spec.id if env.spec is not None else name)
-
-    return EnvironmentSource(name, make, make, module=module)
+    env = function()
+    if not isinstance(env, gymnasium.Env):
+        name = getattr(function, "__name__", type(function).__name__)
+        raise UnsuitableEnvironmentError(f"{name}() must return a gymnasium.Env, it returned {env!r}")
+    return env
 
 
 def _import_module(module: str) -> None:

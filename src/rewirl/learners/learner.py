@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -106,7 +107,7 @@ class Learner:
         settings = resolve(
             {
                 "agent": self.name,
-                "env": source.name,
+                "env": source.task,
                 "env_kwargs": dict(source.kwargs),
                 "env_module": env_module,
                 "seed": arguments["seed"],
@@ -114,8 +115,9 @@ class Learner:
                 **request,
             }
         )
+        config = dataclasses.replace(settings.run, env=source.name)
         self._progress = Switchable()
-        self._run = Run(settings.run, settings.agent, self._progress, source)
+        self._run = Run(config, settings.agent, self._progress, source)
         self._directory: Path | None = None
 
     def learn(
@@ -128,6 +130,7 @@ class Learner:
         checkpoint_every: int = 100_000,
         keep_checkpoints: int = 2,
         progress: bool = False,
+        check: bool = True,
     ) -> Self:
         """Train for a number of steps; called again, it goes on where it stopped.
 
@@ -144,6 +147,8 @@ class Learner:
             checkpoint_every: steps between checkpoints; 0 saves at the end only.
             keep_checkpoints: how many stay on disk.
             progress: whether to show progress.
+            check: whether a spare environment may be made at the start and played for a moment, to see that another
+                one is the same and that nothing in it survives `reset`. Not for hardware that is there only once.
 
         Returns:
             The agent itself.
@@ -161,7 +166,15 @@ class Learner:
         path = None if run_dir is None else Path(run_dir).absolute()
         recorded = path is not None or self._directory is not None
         if eval_every is None:
-            eval_every = 5_000 if (recorded or progress) and run.source.make_another is not None else 0
+            eval_every = 0
+            if recorded or progress:
+                run.examine(check)
+                eval_every = 0 if run.source.make_another is None else 5_000
+                if eval_every == 0:
+                    self._progress.message(f"{run.source.name} is not evaluated in: {run.source.why}")
+        if eval_every or recorded:
+            run.examine(check)
+            run.check_memory(check)
         run.configure(
             changed(
                 run.config,
@@ -212,7 +225,8 @@ class Learner:
             UnsuitableEnvironmentError: the environment cannot be made a second time.
             FaultyEnvironmentError: the environment misbehaved.
         """
-        return evaluation_of(self._run.evaluator(episode_count(episodes)), self._run.agent.predict, self.steps)
+        evaluator, state = self._run.evaluator(episode_count(episodes)), self._run.environment.state() or None
+        return evaluation_of(evaluator, self._run.agent.predict, self.steps, state)
 
     @property
     def topology(self) -> dict[str, list[LayerTopology]]:
@@ -254,10 +268,10 @@ def layer_topologies(networks: Mapping[str, Network]) -> dict[str, list[LayerTop
     return {name: [LayerTopology(layer) for layer in network.layers] for name, network in networks.items()}
 
 
-def evaluation_of(evaluator: Evaluator, predict: Predict, step: int) -> Evaluation:
+def evaluation_of(evaluator: Evaluator, predict: Predict, step: int, state: list[Any] | None = None) -> Evaluation:
     """Play the episodes of an evaluator without exploration noise and close it; arguments as for Evaluator.evaluate."""
     try:
-        evaluation = evaluator.evaluate(predict, "evaluation", step=step)
+        evaluation = evaluator.evaluate(predict, "evaluation", step=step, state=state)
     finally:
         evaluator.close()
     assert evaluation is not None

@@ -81,6 +81,7 @@ def mlp_network(
     values: Sequence[NDArray[np.float32]],
     biases: Sequence[NDArray[np.float32]],
     trainable: bool = True,
+    heights: Sequence[int] | None = None,
 ) -> Network:
     """Return a multilayer perceptron with these weights.
 
@@ -90,6 +91,7 @@ def mlp_network(
         values: for each layer the weights, float32 [connections], in the order of `places` (row by row when dense).
         biases: for each layer, float32 [n_out].
         trainable: whether it has an optimiser; target networks do not.
+        heights: of the blocks of each layer, see `Linear`; None for no blocks.
 
     Raises:
         ValueError: sizes, places and values do not fit together.
@@ -98,4 +100,4 @@ def mlp_network(
     arrays: dict[str, NDArray[np.float32]] = {}
     for name, weights, bias in zip(names, values, biases, strict=True):
         arrays |= {f"{name}.values": weights, f"{name}.bias": bias}
-    return Network(sizes[0], mlp(sizes), dict(zip(names, places, strict=True)), arrays, trainable)
+    return Network(sizes[0], mlp(sizes, heights), dict(zip(names, places, strict=True)), arrays, trainable)

@@ -32,8 +32,13 @@ class Layer:
 
     @property
     def format(self) -> str:
-        """How the weights are stored: dense or unstructured."""
+        """How the weights are stored: dense, unstructured or blocks."""
         return self._core.format(self.name)
+
+    @property
+    def height(self) -> int:
+        """Outputs of a block, where connections come and go in blocks; else 1."""
+        return self._core.height(self.name)
 
     @property
     def connections(self) -> int:

@@ -12,13 +12,15 @@ def names_of(depth: int) -> list[str]:
     return [*(f"hidden{i}" for i in range(1, depth)), "output"]
 
 
-def mlp(sizes: Sequence[int]) -> list[Operation]:
+def mlp(sizes: Sequence[int], heights: Sequence[int] | None = None) -> list[Operation]:
     """Return a multilayer perceptron: ReLU after every linear operation but the last.
 
     Args:
         sizes: number of units of each layer, inputs first.
+        heights: of the blocks of each layer, see `Linear`; None for no blocks.
     """
     operations: list[Operation] = []
-    for name, n_out in zip(names_of(len(sizes) - 1), sizes[1:], strict=True):
-        operations += [Linear(name, n_out=int(n_out)), ReLU()]
+    depth = len(sizes) - 1
+    for name, n_out, height in zip(names_of(depth), sizes[1:], heights or [1] * depth, strict=True):
+        operations += [Linear(name, n_out=int(n_out), height=int(height)), ReLU()]
     return operations[:-1]

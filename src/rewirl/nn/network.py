@@ -63,7 +63,8 @@ class Network:
                 if f"{name}.values" not in arrays:
                     raise ValueError(f"the operation {name} has no values")
                 chosen = places.get(name)
-                weights = ["dense" if chosen is None else "unstructured", chosen, arrays[f"{name}.values"]]
+                sparse = "blocks" if operation.height > 1 else "unstructured"
+                weights = ["dense" if chosen is None else sparse, chosen, arrays[f"{name}.values"]]
             specs.append((operation.kind, name, reads, operation.settings(), *weights))
         self.core = _core.Network(self.n_in, specs, trainable)
         self.n_out = features[-1]
@@ -211,7 +212,7 @@ class Network:
 
         Raises:
             ValueError: there is no such layer, an index or place is out of range, or a place is occupied, as all of a
-                dense layer are. Nothing has changed then.
+                dense layer are, or only a part of a block comes or goes. Nothing has changed then.
         """
         self.core.rewire(layer, dropped, grown)
 

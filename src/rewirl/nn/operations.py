@@ -55,6 +55,10 @@ class Linear(Operation):
     bias: bool = True
     """Whether there is a b."""
 
+    height: int = 1
+    """Outputs of a block, from 1 to 8: connections come and go in blocks of so many outputs, one after the other, that
+    share an input, and are computed faster. The last block of an input is smaller where they do not divide n_out."""
+
     def made(self, features: int) -> int:
         """Return the outputs."""
         return self.n_out
@@ -192,9 +196,13 @@ def named(operations: Sequence[Operation]) -> list[Named]:
 
 def to_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:
     """Return a list of operations as JSON values."""
-    return [
-        {"kind": operation.kind, **dataclasses.asdict(operation), "of": list(operation.of)} for operation in operations
-    ]
+    result = []
+    for operation in operations:
+        fields = dataclasses.asdict(operation)
+        if fields.get("height") == 1:  # which version 0.1.0 does not know
+            del fields["height"]
+        result.append({"kind": operation.kind, **fields, "of": list(operation.of)})
+    return result
 
 
 def from_json(saved: Any) -> list[Operation]:

@@ -181,7 +181,7 @@ def rewire(
     return results, exists
 
 
-def update_target(target: Array, online: Array, tau: float, connections: int) -> Array:
+def update_target(target: Array, online: Array, tau: float, connections: int, height: int = 1) -> Array:
     """Move a target's weights towards the online ones, then maintain sparsity (Sokar et al. 2022, Algorithm 1).
 
     Args:
@@ -189,11 +189,36 @@ def update_target(target: Array, online: Array, tau: float, connections: int) ->
         online: the online weights, zero where there is no connection, [n_out, n_in].
         tau: share taken over from the online network.
         connections: number of connections of the online layer.
+        height: outputs of a block, where connections come and go in blocks.
 
     Returns:
         The target's weights after it, [n_out, n_in].
     """
-    return maintain_sparsity(tau * online + (1 - tau) * target, connections)
+    moved = tau * online + (1 - tau) * target
+    return maintain_sparsity(moved, connections) if height == 1 else keep_blocks(moved, connections, height)
+
+
+def keep_blocks(weights: Array, k: int, height: int) -> Array:
+    """Make blocks zero, those of the smallest mean magnitude first, until at most k weights are left in the others.
+
+    Args:
+        weights: of a layer, [n_out, n_in].
+        k: number of connections.
+        height: outputs of a block; the last group of outputs may have fewer.
+
+    Returns:
+        The weights after it, [n_out, n_in].
+    """
+    groups = np.arange(0, len(weights), height)
+    sizes = np.diff(np.append(groups, len(weights)))
+    means = np.add.reduceat(np.abs(weights), groups) / sizes[:, np.newaxis]
+    kept = means != 0
+    for block in np.argsort(means, axis=None, kind="stable"):
+        if (kept.sum(axis=1) * sizes).sum() <= k:
+            break
+        kept.reshape(-1)[block] = False
+    result: Array = weights * np.repeat(kept, sizes, axis=0)
+    return result
 
 
 def maintain_sparsity(weights: Array, k: int) -> Array:

@@ -7,6 +7,7 @@ always whole. The manifest, written last, has the size and SHA-256 of every file
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -67,6 +68,9 @@ def write_bundle(
         if not _FILE_NAME.fullmatch(file):
             raise ValueError(f"{file!r} cannot be the name of a file: use letters, digits, '.', '_' and '-'")
     temporary = path.with_name(TEMPORARY + path.name)
+    for other in (temporary, path.with_name(PREVIOUS + path.name)):
+        if exists(other) and not _ours(other):
+            raise OSError(errno.EEXIST, f"{other.name} is in the way and not of Rewirl; move it")
     recover(path)
     remove(temporary)
     try:
@@ -126,8 +130,12 @@ def recover(path: Path) -> None:
             sync_directory(path.parent)
 
 
-def sweep(directory: Path) -> None:
+def sweep(directory: Path, names: re.Pattern[str]) -> None:
     """Remove what killed processes left half-written in a directory, and finish what they had almost finished.
+
+    Args:
+        directory: where to look.
+        names: of what is written there; anything else is somebody's own, whatever its prefix.
 
     Raises:
         OSError: the system refused.
@@ -135,10 +143,17 @@ def sweep(directory: Path) -> None:
     if not directory.is_dir():
         return
     for entry in sorted(directory.iterdir()):
-        if entry.name.startswith(TEMPORARY):
+        if entry.name.startswith(TEMPORARY) and names.fullmatch(entry.name.removeprefix(TEMPORARY)):
             remove(entry)
-        elif entry.name.startswith(PREVIOUS):
+        elif entry.name.startswith(PREVIOUS) and names.fullmatch(entry.name.removeprefix(PREVIOUS)):
             recover(entry.with_name(entry.name.removeprefix(PREVIOUS)))
+
+
+def _ours(path: Path) -> bool:
+    """Tell whether what has a temporary name is a bundle, whole or in part, rather than something of the user's."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    return all(entry.suffix in (".json", ".safetensors") and entry.is_file() for entry in path.iterdir())
 
 
 def _manifest(kind: str, files: Mapping[str, Fingerprint]) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def sweep(root: Path) -> None:
         CheckpointError: the system refused.
     """
     try:
-        bundle.sweep(root)
+        bundle.sweep(root, _NAME)
     except OSError as error:
         raise CheckpointError(f"{root} cannot be tidied up: {error}") from error
 

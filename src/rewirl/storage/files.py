@@ -137,6 +137,17 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def close_descriptor(descriptor: int, name: str | Path, warn: Callable[[str], None]) -> None:
+    """Close a descriptor; what the system says against it (quota, network file systems) is a warning.
+
+    The descriptor is gone in either case.
+    """
+    try:
+        os.close(descriptor)
+    except OSError as error:
+        warn(f"warning: {name}: closing it failed ({error.strerror or error}); its last lines may be lost")
+
+
 def exists(path: Path) -> bool:
     """Return whether a name is taken, by a dangling link too."""
     return os.path.lexists(path)

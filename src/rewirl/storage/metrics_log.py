@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rewirl.storage import strict_json
-from rewirl.storage.files import open_regular, sync_directory
+from rewirl.storage.files import Sink, close_descriptor, open_regular, sync_directory, write_atomically
 
 _TAIL = 65536
+_CHUNK = 2**20
 
 
 class MetricsLog:
@@ -37,6 +39,8 @@ class MetricsLog:
         self._warn = warn
         self._pending: list[bytes] = []
         self._failing = False
+        self._owner = os.getpid()
+        _own_copy(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o666)
         try:
@@ -47,6 +51,7 @@ class MetricsLog:
                 self.truncate_to(truncate_to)
         except BaseException:
             os.close(self._descriptor)
+            self._descriptor = -1
             raise
 
     def write(self, event: str, **fields: Any) -> None:
@@ -114,8 +119,13 @@ class MetricsLog:
             self._flush(sync=True)
             if self._pending:
                 self._warn(f"{self.path}: the last {len(self._pending)} lines could not be written and are lost")
-            os.close(self._descriptor)
-            self._descriptor = -1
+            descriptor, self._descriptor = self._descriptor, -1
+            close_descriptor(descriptor, self.path, self._warn)
+
+    def __del__(self) -> None:
+        """Close the file of a log that was forgotten; a forked process has no part in it."""
+        if getattr(self, "_descriptor", -1) >= 0 and self._owner == os.getpid():
+            self.close()
 
     def _flush(self, sync: bool) -> None:
         try:
@@ -176,6 +186,27 @@ def last_event(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return event if isinstance(event, dict) else {}
+
+
+def _own_copy(path: Path) -> None:
+    """Give a log that has other names, as in a hard-linked copy of its run, a file of its own under this one.
+
+    Raises:
+        OSError: the system refused; nothing has changed.
+    """
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink == 1:
+        return
+
+    def copied(sink: Sink) -> None:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                sink.write(chunk)
+
+    write_atomically(path, copied)
 
 
 def _complete(descriptor: int, size: int) -> int:

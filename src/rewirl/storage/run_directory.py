@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,11 +21,21 @@ from typing import Any, Self
 from rewirl._revision import REVISION
 from rewirl.printing import quoted_path
 from rewirl.storage import bundle, strict_json
-from rewirl.storage.files import TEMPORARY, exists, open_regular, read_json, sync_directory, write_atomically
+from rewirl.storage.files import (
+    TEMPORARY,
+    close_descriptor,
+    exists,
+    open_regular,
+    read_json,
+    sync_directory,
+    write_atomically,
+)
 
 _FORMAT = 1
 _CONFIG = "config.json"
 _LOCK = "lock"
+_OWN = re.compile(r"config\.json|metrics\.jsonl|policy")
+"""What has a temporary name while it is written here; anything else with such a name is the user's own."""
 _PACKAGES = ("rewirl", "numpy", "gymnasium", "mujoco")
 
 
@@ -51,6 +64,7 @@ class RunDirectory:
         self.path = path
         self.record = record
         self._lock = lock
+        self._owner = os.getpid()
         if lock is not None:
             _owned.add(self)
 
@@ -116,7 +130,7 @@ class RunDirectory:
         try:
             record = _read_record(path)
             _refuse_links(path)
-            bundle.sweep(path)
+            bundle.sweep(path, _OWN)
         except OSError as error:
             os.close(descriptor)
             raise RunDirectoryError(f"{path} cannot be tidied up: {error}") from error
@@ -176,10 +190,15 @@ class RunDirectory:
     def close(self) -> None:
         """Release the lock; idempotent."""
         if self._lock is not None:
+            lock, self._lock = self._lock, None
             with contextlib.suppress(OSError):
-                os.ftruncate(self._lock, 0)
-            os.close(self._lock)
-            self._lock = None
+                os.ftruncate(lock, 0)
+            close_descriptor(lock, self.path / _LOCK, warnings.warn)
+
+    def __del__(self) -> None:
+        """Release the lock of a directory that was forgotten."""
+        if self._owner == os.getpid():
+            self.close()
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -216,6 +235,16 @@ def _same_file(path: Path, descriptor: int) -> bool:
 
 
 def _acquire(path: Path) -> int:
+    """Lock a directory; one that an agent of this process holds that nobody has any more is let go first."""
+    try:
+        return _lock(path)
+    except RunInUseError:
+        if gc.collect() == 0:
+            raise
+    return _lock(path)
+
+
+def _lock(path: Path) -> int:
     descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from rewirl.storage.files import close_descriptor
+
 # Field numbers of the protocol buffers Event, Summary, Summary.Value and SessionLog.
 _WALL_TIME, _STEP, _FILE_VERSION, _SUMMARY, _SESSION_LOG = 1, 2, 3, 5, 7
 _VALUE = 1
@@ -46,6 +48,7 @@ class TensorBoardWriter:
         self._warn = warn
         self._warned = False
         self._descriptor = -1
+        self._owner = os.getpid()
         self._size = 0
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -73,7 +76,12 @@ class TensorBoardWriter:
         """Close the file; idempotent. What is written afterwards is dropped."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            close_descriptor(descriptor, self._directory, self._warn)
+
+    def __del__(self) -> None:
+        """Close the file of a writer that was forgotten."""
+        if getattr(self, "_owner", None) == os.getpid():
+            self.close()
 
     def _write(self, event: bytes) -> None:
         if self._descriptor < 0:

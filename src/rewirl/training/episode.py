@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.environments.environment import Environment
-from rewirl.saved import count, number, truth
+from rewirl.saved import count, listed, number, truth
 
 LONGEST_RECORD = 100_000
 """Actions kept of one episode. A longer one is not played again; a resumed run begins the next episode instead."""
@@ -34,6 +34,7 @@ class Episode:
         """The latest observation, float32 [observation_size]; None between two episodes."""
         self.total_reward = 0.0
         self.length = 0
+        self._before: list[Any] = []
 
     def begin_next(self, step: int) -> NDArray[np.float32]:
         """Reset the environment for the next episode, after so many steps of the run; return its first observation."""
@@ -41,6 +42,7 @@ class Episode:
         self.total_reward, self.length = 0.0, 0
         self._actions.clear()
         self._recorded = True
+        self._before = self._environment.state()
         self.observation = self._reset(step)
         return self.observation
 
@@ -57,13 +59,17 @@ class Episode:
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything needed to continue: arrays and JSON values."""
-        values = {
+        values: dict[str, Any] = {
             "number": self.number,
             "total_reward": self.total_reward,
             "length": self.length,
             "running": self.observation is not None,
             "recorded": self._recorded,
         }
+        played_again = self.observation is not None and self._recorded
+        state = self._before if played_again else self._environment.state()
+        if state:
+            values["environment"] = state
         if self.observation is None or not self._recorded:
             return {}, values
         shape = (len(self._actions), *self._environment.actions.recorded_shape)
@@ -89,6 +95,9 @@ class Episode:
         running = truth(values.get("running"), "whether the saved episode is running")
         recorded = truth(values.get("recorded"), "whether the saved episode is recorded")
         self.observation = None
+        if "environment" in values or self._environment.state():
+            self._before = listed(values.get("environment"), "what the saved environment keeps between episodes")
+            self._environment.load_state(self._before)
         if not running:
             return None
         if self.number < 0:

@@ -76,7 +76,12 @@ class Evaluator:
         self._environments: list[Environment] = []
 
     def evaluate(
-        self, predict: Predict, when: str, stop: Callable[[], bool] = lambda: False, step: int = 0
+        self,
+        predict: Predict,
+        when: str,
+        stop: Callable[[], bool] = lambda: False,
+        step: int = 0,
+        state: list[Any] | None = None,
     ) -> Evaluation | None:
         """Play all episodes to their ends.
 
@@ -85,6 +90,8 @@ class Evaluator:
             when: where a fault happened, for its message: "evaluation after step 5000".
             stop: asked before every step; once it is true the evaluation is given up.
             step: steps of the run so far, for environments that change with them.
+            state: what the training environment keeps between episodes, for those that offer it; see
+                `Environment.state`. None leaves each with what it has.
 
         Returns:
             The evaluation, or None if it was given up.
@@ -99,6 +106,8 @@ class Evaluator:
         returns, lengths = [0.0] * count, [0] * count
         for episode, environment in enumerate(self._environments):
             environment.where = lambda e=episode: f"{when}, episode {e}, step {lengths[e] + 1}"  # type: ignore[misc]
+        for environment in self._environments if state is not None else ():
+            environment.load_state(state or [])
         running = list(range(count))
         steps = 0
         observations = np.stack(
@@ -135,8 +144,8 @@ class Evaluator:
 class Evaluations(Protocol):
     """What the training loop asks of whoever evaluates for it: one evaluation at a time, begun now, collected later."""
 
-    def begin(self, agent: Agent, when: str, step: int = 0) -> None:
-        """Begin to evaluate the agent as it is now; `when` and `step` are as for `Evaluator.evaluate`."""
+    def begin(self, agent: Agent, when: str, step: int = 0, state: list[Any] | None = None) -> None:
+        """Begin to evaluate the agent as it is now; the other arguments are as for `Evaluator.evaluate`."""
 
     def ready(self) -> bool:
         """Tell whether `collect` has nothing to wait for but its own work; cheap enough to be asked at every step."""
@@ -158,11 +167,11 @@ class SerialEvaluations:
     def __init__(self, evaluator: Evaluator) -> None:
         """Evaluate nothing yet."""
         self._evaluator = evaluator
-        self._begun: tuple[Predict, str, int] | None = None
+        self._begun: tuple[Predict, str, int, list[Any] | None] | None = None
 
-    def begin(self, agent: Agent, when: str, step: int = 0) -> None:
+    def begin(self, agent: Agent, when: str, step: int = 0, state: list[Any] | None = None) -> None:
         """See Evaluations."""
-        self._begun = agent.predict, when, step
+        self._begun = agent.predict, when, step, state
 
     def ready(self) -> bool:
         """See Evaluations."""
@@ -171,8 +180,8 @@ class SerialEvaluations:
     def collect(self, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
         """See Evaluations."""
         assert self._begun is not None, "nothing was begun"
-        predict, when, step = self._begun
-        return self._evaluator.evaluate(predict, when, stop, step)
+        predict, when, step, state = self._begun
+        return self._evaluator.evaluate(predict, when, stop, step, state)
 
     def close(self) -> None:
         """See Evaluations."""

@@ -59,17 +59,18 @@ class ParallelEvaluations:
     @staticmethod
     def possible(source: EnvironmentSource) -> bool:
         """Tell whether another process can make these environments: they have an id, and arguments that JSON keeps."""
-        if source.id is None or not sys.executable:
+        if source.id is None or source.made_by != "an id" or not sys.executable:
             return False
         try:
             return bool(json.loads(json.dumps(dict(source.kwargs), allow_nan=False)) == dict(source.kwargs))
         except (TypeError, ValueError):
             return False
 
-    def begin(self, agent: Agent, when: str, step: int = 0) -> None:
+    def begin(self, agent: Agent, when: str, step: int = 0, state: list[Any] | None = None) -> None:
         """See Evaluations."""
         arrays, values = agent.policy_state()
-        self._begun = json.dumps({"when": when, "step": step, "policy": values}).encode(), _to_bytes(arrays)
+        about = {"when": when, "step": step, "state": state, "policy": values}
+        self._begun = json.dumps(about).encode(), _to_bytes(arrays)
         if self._alone:
             return
         try:
@@ -143,9 +144,9 @@ def serve(descriptor: int) -> None:
     """Evaluate whatever policies come through a socket until it closes; what the process beside training runs.
 
     Args:
-        descriptor: of the socket. First come settings as JSON; then for each evaluation JSON (`when`, `step`, and the
-            values of the policy) and safetensors. The answer is JSON: returns, lengths and seconds; or `fault`, what is
-            wrong with the environment; or `unable`, why there is no environment to evaluate in.
+        descriptor: of the socket. First come settings as JSON; then for each evaluation JSON (`when`, `step`, `state`,
+            and the values of the policy) and safetensors. The answer is JSON: returns, lengths and seconds; or `fault`,
+            what is wrong with the environment; or `unable`, why there is no environment to evaluate in.
     """
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -198,7 +199,7 @@ def _evaluator(settings: Mapping[str, Any]) -> Evaluator:
 def _evaluate(evaluator: Evaluator, begun: tuple[bytes, bytes], stop: Callable[[], bool]) -> Evaluation | None:
     about, tensors = strict_json.decode(begun[0]), begun[1]
     policy = agents.load_policy(read_tensors(io.BytesIO(tensors), len(tensors)), about["policy"])
-    return evaluator.evaluate(policy.predict, about["when"], stop, about["step"])
+    return evaluator.evaluate(policy.predict, about["when"], stop, about["step"], about["state"])
 
 
 def _to_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:

@@ -274,7 +274,8 @@ class Training:
     def _begin_evaluation(self) -> None:
         assert self.evaluations is not None
         self._refuse_diverged()
-        self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step)
+        state = self.environment.state() or None
+        self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step, state)
         updates = self.agent.updates
         self._set_in_flight(
             _InFlight(

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rewirl.agents import AgentConfig, agent_entry
+from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.exact import from_values
 from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, lines, shown
@@ -56,7 +58,7 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
                 raise ValueError(f"its step is {shown(values.get('step'))}, but {saved.step} elsewhere")
             total = total_timesteps or count(values.get("total_timesteps"), "the saved total_timesteps")
         if saved.step < total or (saved.step == total and not _has_ended(directory, total)):
-            run = run or Run(config, agent_config, progress)
+            run = run or Run(config, agent_config, progress, source_of(directory, config))
             with _naming(directory, saved):
                 run.training.load_state(saved.arrays, values)
 
@@ -65,12 +67,13 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
         sweep(directory.checkpoints)
         saved = load_latest(directory.checkpoints, progress.message, put_back)
         if saved is None:
-            run = Run(config, agent_config, progress)
+            run = Run(config, agent_config, progress, source_of(directory, config))
             progress.message(f"{path} has no checkpoint yet, so it starts over")
         elif run is None:
             directory.close()
             return None
         run.total = total or config.total_timesteps
+        _warn_of_memory(directory, progress)
         if run.training.step < agent_config.learning_starts:
             run.warm_up_with_policy(directory.config.get("warm_up_policy"))
         position = None if saved is None else (saved.step, saved.values)
@@ -81,6 +84,16 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
             run.close()
         directory.close()
         raise
+
+
+def _warn_of_memory(directory: RunDirectory, progress: Progress) -> None:
+    """Say that a run is not continued to the bit, if its environment keeps what no checkpoint has."""
+    memory = directory.config.get("environment_memory")
+    if isinstance(memory, dict):
+        progress.message(
+            "warning: this run is not continued to the bit: its environment keeps something from one episode to the "
+            f"next, in {memory.get('place')}, and no checkpoint has it"
+        )
 
 
 def _has_ended(directory: RunDirectory, step: int) -> bool:
@@ -113,6 +126,24 @@ def settings_of(directory: RunDirectory) -> tuple[TrainConfig, AgentConfig]:
         ) from error
 
 
+def source_of(directory: RunDirectory, config: TrainConfig) -> EnvironmentSource:
+    """Return where the environment of a run comes from.
+
+    Raises:
+        UnsuitableEnvironmentError: it cannot be found here, or only the program that made it can make it again.
+        RunDirectoryError: what its record says of it is impossible.
+    """
+    recorded = directory.config.get("environment")
+    if recorded is None:
+        return environment_source(config.env, config.env_kwargs, config.env_module)
+    try:
+        return recorded_source(config.env, fields(recorded, "environment"), config.env_module)
+    except UnsuitableEnvironmentError:
+        raise
+    except ValueError as error:
+        raise RunDirectoryError(f"{directory.path}/config.json: {error}") from error
+
+
 def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Run:
     """Put a run together for looking at its agent, as its newest sound checkpoint has it; nothing is written.
 
@@ -123,7 +154,7 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Run:
         ValueError: the agent cannot be built.
     """
     config, agent_config = settings_of(directory)
-    run = Run(config, agent_config, progress)
+    run = Run(config, agent_config, progress, source_of(directory, config))
     try:
 
         def put_back(saved: Checkpoint) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 from rewirl import _core, agents
 from rewirl.agents import AgentConfig
-from rewirl.environments.environment import Environment
+from rewirl.environments.environment import Environment, FaultyEnvironmentError
+from rewirl.environments.memory import Memory, memory_of
 from rewirl.environments.source import EnvironmentSource, environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError, refuse_kind
 from rewirl.options.train import TrainConfig
@@ -76,7 +78,11 @@ class Run:
             progress,
         )
         self._progress = progress
+        self.config = config
         self._warm_up_policy: dict[str, Any] | None = None
+        self._examined = False
+        self._checked = False
+        self._memory: Memory | None = None
         self.configure(config)
 
     def configure(self, config: TrainConfig) -> None:
@@ -87,10 +93,48 @@ class Run:
         """
         if self.training.evaluations is not None:
             self.training.evaluations.close()
-        self.config = self.training.config = config
+        if config.eval_every:
+            self.examine()
+        name, kwargs = self.config.env, self.config.env_kwargs
+        self.config = self.training.config = dataclasses.replace(config, env=name, env_kwargs=kwargs)
         self.training.evaluations = self._evaluations() if config.eval_every else None
         self.total = config.total_timesteps
         """Steps of the whole run."""
+
+    def examine(self, spare: bool = True) -> None:
+        """Make sure what can be said of the environment to whoever makes it again; only once.
+
+        Args:
+            spare: whether another environment may be made for it, and played for a moment, where one can be.
+        """
+        if self._examined:
+            return
+        self._examined = True
+        if self.source.examine is not None:
+            self.source = self.source.examine(spare)
+            name, kwargs = self.source.name, dict(self.source.kwargs)
+            self.config = self.training.config = dataclasses.replace(self.config, env=name, env_kwargs=kwargs)
+
+    def check_memory(self, spare: bool = True) -> None:
+        """Play a spare environment for a moment and warn if it keeps something between episodes; only once.
+
+        Args:
+            spare: False makes and plays none.
+        """
+        if self._checked:
+            return
+        self._checked = True
+        if not spare or self.source.make_another is None:
+            return
+        # A spare one with a fault of its own says nothing; the run meets it where it counts, if it does.
+        with contextlib.suppress(FaultyEnvironmentError, UnsuitableEnvironmentError):
+            environment = self.source.make_another()
+            try:
+                self._memory = memory_of(environment)
+            finally:
+                environment.close()
+        if self._memory is not None:
+            self._progress.message(f"warning: {self.source.name}: {self._memory}")
 
     def evaluator(self, episodes: int) -> Evaluator:
         """Return an evaluator in environments of its own, with the run's evaluation seeds.
@@ -98,10 +142,11 @@ class Run:
         Raises:
             UnsuitableEnvironmentError: the environment cannot be made a second time.
         """
+        self.examine()
         if self.source.make_another is None:
             raise UnsuitableEnvironmentError(
-                f"{self.source.name} cannot be made a second time for evaluation: give a function that makes it "
-                "instead, register it with Gymnasium, or do not evaluate (eval_every=0)"
+                f"{self.source.name} cannot be made a second time for evaluation ({self.source.why}): give a function "
+                "that makes it instead, register it with Gymnasium, or do not evaluate (eval_every=0)"
             )
         return Evaluator(self.source.make_another, episodes, self.config.seed)
 
@@ -122,6 +167,7 @@ class Run:
 
     def policy_state(self) -> State:
         """Return the arrays and JSON values of the policy as it is now."""
+        self.examine()
         return policy_state(self.agent, self.environment, self.source, self.config.seed, self.training.step)
 
     def warm_up_with_policy(self, recorded: Mapping[str, Any] | None = None) -> None:
@@ -152,7 +198,12 @@ class Run:
         Raises:
             RunDirectoryError: the directory cannot be used for this run.
         """
+        self.examine()
         settings = {"train": to_values(self.config), "agent": to_values(self.agent.config)}
+        if self._memory is not None:
+            settings["environment_memory"] = dataclasses.asdict(self._memory)
+        if self.source.values():
+            settings["environment"] = self.source.values()
         if self._warm_up_policy is not None:
             settings["warm_up_policy"] = self._warm_up_policy
         directory = RunDirectory.create(path, settings, instruction_set=_core.instruction_set())
@@ -180,8 +231,15 @@ class Run:
         self.close()
 
 
-def start(config: TrainConfig, agent_config: AgentConfig, path: Path, progress: Progress) -> Run:
+def start(config: TrainConfig, agent_config: AgentConfig, path: Path, progress: Progress, check: bool = True) -> Run:
     """Put a new run together, with its record in a new run directory.
+
+    Args:
+        config: the run's settings.
+        agent_config: the agent's settings.
+        path: the run's directory.
+        progress: is told how far the run is.
+        check: whether a spare environment is played for a moment, to see that nothing in it survives a reset.
 
     Raises:
         RunDirectoryError: the directory cannot be used for this run.
@@ -196,6 +254,7 @@ def start(config: TrainConfig, agent_config: AgentConfig, path: Path, progress: 
     try:
         remarks.refuse_impossible(run.agent)
         run.warm_up_with_policy()
+        run.check_memory(check)
         run.record_in(path)
     except BaseException:
         run.close()

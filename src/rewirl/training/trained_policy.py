@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from rewirl import agents
 from rewirl.agents import Agent, Policy
 from rewirl.environments.environment import Environment
-from rewirl.environments.source import EnvironmentSource, environment_source
+from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
 from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
-from rewirl.saved import count, fields, shown
+from rewirl.saved import count, fields, listed, shown
 from rewirl.storage.policy_file import PolicyError, load_policy, policy_directory
 from rewirl.storage.values import to_values
 
@@ -78,6 +78,12 @@ class TrainedPolicy:
         """
         return self.spaces.predict(self.act, observation)
 
+    @property
+    def environment_state(self) -> list[Any] | None:
+        """What its environment kept between episodes when it was saved; None where it keeps nothing."""
+        state: list[Any] | None = self.about["environment"].get("state")
+        return state
+
     def source(self) -> EnvironmentSource:
         """Return where the policy's own environment comes from.
 
@@ -86,6 +92,8 @@ class TrainedPolicy:
         """
         made_in = self.about["environment"]
         if made_in["id"] is None:
+            if isinstance(made_in.get("handed_over"), dict):
+                return recorded_source(made_in["name"], made_in["handed_over"], made_in["module"])
             raise UnsuitableEnvironmentError(
                 f"this policy was trained in {made_in['name']}, an environment made by a Python program rather than by "
                 "a registered id, so only that program can make it again"
@@ -122,6 +130,7 @@ def _about(values: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} is {shown(word)}, which is not a name")
     fields(about["agent_config"], "agent_config")
     fields(made_in["kwargs"], "environment.kwargs")
+    listed(made_in.get("state", []), "environment.state")
     count(about["step"], "step")
     if type(about["seed"]) is not int or not 0 <= about["seed"] < 2**128:
         raise ValueError(f"seed is {shown(about['seed'])}, which is not a seed")
@@ -141,6 +150,8 @@ def policy_state(
             "id": source.id,
             "kwargs": dict(source.kwargs),
             "module": source.module,
+            **({"handed_over": source.values()} if source.values() else {}),
+            **({"state": environment.state()} if environment.state() else {}),
         },
         **environment.spaces.values(),
         "seed": seed,

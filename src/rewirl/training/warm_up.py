@@ -13,6 +13,7 @@ from rewirl.environments.actions import Action, Actions
 from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.saved import shown
 from rewirl.storage.policy_file import PolicyError, policy_digest
 from rewirl.training.trained_policy import TrainedPolicy
 
@@ -81,6 +82,12 @@ def load_warm_up_policy(
     if trained_in != source.name:
         raise UnsuitableEnvironmentError(
             f"warm_up_policy {path} was trained in {trained_in}, not in {source.name}; give one of this environment"
+        )
+    made = [policy.about["environment"].get("handed_over") or {}, source.values()]
+    there, here = ({name: each.get(name) or None for name in ("recipe", "changes")} for each in made)
+    if there != here:
+        raise UnsuitableEnvironmentError(
+            f"warm_up_policy {path} was trained in another {trained_in}: {shown(there)} there, {shown(here)} here"
         )
     policy.fits(environment)
     there, here = ({**each.actions.values(), "shape": None} for each in (policy.spaces, environment.spaces))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.environments.environment import Environment
-from rewirl.environments.source import EnvironmentSource, make_gymnasium
+from rewirl.environments.source import EnvironmentSource
 from rewirl.plugins import RAISED
 from rewirl.training.evaluation import LONGEST_EPISODE, endless
 from rewirl.training.trained_policy import TrainedPolicy
@@ -50,15 +50,17 @@ def watch(policy: TrainedPolicy, episodes: int, seed: int, video: Path | None) -
     if video is not None:
         _choose_offscreen_rendering()
     source = policy.source()
-    assert source.id is not None
+    assert source.recipe is not None
     mode = "human" if video is None else "rgb_array"
     if video is None:
         _refuse_without_window(source)
     with _rendering(mode):
-        environment = Environment(make_gymnasium(source.id, {**source.kwargs, "render_mode": mode}), source.id)
+        environment = Environment(source.recipe.make(source.module, render_mode=mode), source.name)
     returns: list[float] = []
     try:
         policy.fits(environment)
+        if policy.environment_state is not None:
+            environment.load_state(policy.environment_state)
         with _rendering(mode), _video(video, environment) as show:
             for episode in range(episodes):
                 observation = environment.reset(seeding.episode_seed(seed, "evaluation", episode), policy.about["step"])
@@ -108,8 +110,8 @@ def _refuse_without_window(source: EnvironmentSource) -> None:
             silent = os.open(os.devnull, os.O_WRONLY)
             os.dup2(silent, 1)
             os.dup2(silent, 2)
-            assert source.id is not None
-            environment = make_gymnasium(source.id, {**source.kwargs, "render_mode": "human"})
+            assert source.recipe is not None
+            environment = source.recipe.make(source.module, render_mode="human")
             environment.reset(seed=0)
             environment.close()
         finally:

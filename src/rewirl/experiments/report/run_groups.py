@@ -17,7 +17,7 @@ from rewirl.experiments.report.run_data import RunData
 from rewirl.options.resolve import agent_settings
 from rewirl.options.train import TrainConfig
 from rewirl.presets.sokar import SOFT_TARGETS
-from rewirl.printing import quoted
+from rewirl.printing import quoted, visible
 from rewirl.storage.values import to_values
 
 # Settings of a run that change nothing of what is learnt, and those that every group has of its own.
@@ -151,10 +151,25 @@ def options_of(run: RunData) -> dict[str, Any]:
         for key, value in run.train.items()
         if key not in _IMMATERIAL and (key not in usual or usual[key] != value)
     }
+    handed_over = run.record["config"].get("environment")
+    if isinstance(handed_over, dict):
+        options |= _of_environment(handed_over)
     policy = run.record["config"].get("warm_up_policy")
     if isinstance(policy, dict) and "warm_up_policy" in options:  # each seed has its own, trained in the same way
         options["warm_up_policy"] = f"{policy.get('agent')} of {policy.get('step')} steps"
     return options
+
+
+def _of_environment(handed_over: dict[str, Any]) -> dict[str, Any]:
+    """Return what an environment that a program handed over has besides its name, as options."""
+    recipe, changes = handed_over.get("recipe"), handed_over.get("changes")
+    if not isinstance(recipe, dict):
+        return {"env_changes": changes} if changes else {}
+    kwargs = {f"{wrapper['name']}": wrapper["kwargs"] for wrapper in recipe["wrappers"]}
+    return {
+        **({"env_kwargs": recipe["kwargs"]} if recipe["kwargs"] else {}),
+        **{f"wrapper {name}": values for name, values in kwargs.items() if values},
+    }
 
 
 def label_of(agent: str, options: dict[str, Any]) -> str:
@@ -173,7 +188,14 @@ def label_of(agent: str, options: dict[str, Any]) -> str:
 
 
 def command(run: RunData) -> str:
-    """Return the command that makes a run again; whatever the run's files say, it is that one command."""
+    """Return the command that makes a run again, or in words what does where no command can.
+
+    Whatever the run's files say, it is that one command.
+    """
+    if run.record["config"].get("environment") is not None:
+        return visible(
+            f"# {run.agent} on {run.env}, seed {run.seed}: made by a Python program, and only from Python again"
+        )
     words = ["rewirl", "train", *_typed("agent", run.agent), *_typed("env", run.env), *_typed("seed", run.seed)]
     if run.total != TrainConfig().total_timesteps:
         words += _typed("total_timesteps", run.total)

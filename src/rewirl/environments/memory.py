@@ -1,0 +1,87 @@
+"""What an environment keeps from one episode to the next, found by playing the same episode twice."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rewirl.environments.environment import Environment
+from rewirl.environments.portrait import Portrait, differing, portrait
+
+_STEPS = 1_000
+_SECONDS = 1.0
+_SEED = 20_260_101
+_NORMALIZING = ("NormalizeObservation", "NormalizeReward")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What of an environment is not a function of seed, actions and steps."""
+
+    place: str
+    """The layers that are not as they were after the first reset, with the attributes that are not."""
+    what: str
+    """What was different: observation, reward or end, and in which step."""
+
+    def __str__(self) -> str:
+        """Say what it is, what follows and what helps."""
+        if any(name in self.place for name in _NORMALIZING):
+            remedy = (
+                "set its update_running_mean to False after it has seen enough, leave it out, or scale by constants in "
+                "a wrapper of your own"
+            )
+        else:
+            remedy = "let reset() put everything back and draw from self.np_random alone"
+        return (
+            f"something is kept from one episode to the next, in {self.place}: reset with the same seed and given the "
+            f"same actions, {self.what} is another one. Evaluation does not see what training sees, and resuming is "
+            f"not to the bit. To mend it {remedy}; or offer rewirl_state() and load_rewirl_state(values)"
+        )
+
+
+def memory_of(environment: Environment) -> Memory | None:
+    """Play one episode of a spare environment twice, and return what differs the second time; None if nothing does.
+
+    At most 1,000 steps, or those of a second. An environment that offers its state gets it back in between.
+
+    Args:
+        environment: a spare one, which nobody has played yet.
+
+    Raises:
+        FaultyEnvironmentError: the environment misbehaved.
+    """
+    environment.where = lambda: "the check at the start (see --no-check)"
+    space = environment.actions
+    rng = np.random.default_rng(0)
+    actions: list[Any] = []
+    states = environment.state()
+    outcomes: list[tuple[bytes, float, bool, bool]] = [(environment.reset(_SEED).tobytes(), 0.0, False, False)]
+    first = portrait(environment.env)
+    until = time.perf_counter() + _SECONDS
+    while not any(outcomes[-1][2:]) and len(actions) < _STEPS and time.perf_counter() < until:
+        actions.append(space.to_environment(space.random(rng)))
+        step = environment.step(actions[-1])
+        outcomes.append((step.observation.tobytes(), step.reward, step.terminated, step.truncated))
+    environment.load_state(states)
+    again = (environment.reset(_SEED).tobytes(), 0.0, False, False)
+    second = portrait(environment.env)
+    for number, outcome in enumerate(outcomes):
+        if number:
+            step = environment.step(actions[number - 1])
+            again = (step.observation.tobytes(), step.reward, step.terminated, step.truncated)
+        if again != outcome:
+            parts = ("observation", "reward", "terminated", "truncated")
+            part = next(name for name, one, other in zip(parts, outcome, again, strict=True) if one != other)
+            return Memory(_place(environment, first, second), f"the {part} of step {number}")
+    return None
+
+
+def _place(environment: Environment, first: Portrait, second: Portrait) -> str:
+    """Return the layers that are not as they were after the first reset, from the inside, with what is not."""
+    keys = differing(first, second)
+    kinds = dict.fromkeys((number, kind) for number, kind, _ in keys)
+    places = [f"{kind} ({', '.join(name for number, _, name in keys if number == layer)})" for layer, kind in kinds]
+    return ", ".join(places) or environment.name

@@ -1,0 +1,153 @@
+"""Promises of runs in environments that a program handed over: nothing goes on in another one without a word."""
+
+from __future__ import annotations
+
+import json
+
+import gymnasium
+import numpy as np
+import pytest
+
+import rewirl
+from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.experiments.report.run_data import read_run
+from rewirl.experiments.report.run_groups import command, group_runs
+from rewirl.storage.policy_file import load_policy
+from rewirl.training.progress import Silent
+from rewirl.training.resume import resume
+
+SMALL = {"hidden_sizes": [16, 16], "learning_starts": 50, "batch_size": 10, "buffer_size": 500, "threads": 1}
+QUICK = {"eval_every": 100, "eval_episodes": 1}
+
+
+class Own(gymnasium.Wrapper):
+    """A wrapper as people write it."""
+
+
+def heavy():
+    return gymnasium.make("Pendulum-v1", g=2.0)
+
+
+def wrapped():
+    return gymnasium.wrappers.ClipReward(heavy(), -1.0, 1.0)
+
+
+def learn(env, path, **options):
+    with rewirl.DSTD3(env, **{**SMALL, **options}) as agent:
+        agent.learn(150, run_dir=path, **QUICK)
+    return json.loads((path / "config.json").read_text())["config"]
+
+
+@pytest.mark.parametrize("env", [heavy, heavy(), wrapped, wrapped()])
+def test_resumed_it_goes_on_in_the_same_environment_to_the_bit(tmp_path, env):
+    learn(env, tmp_path / "run")
+    with resume(tmp_path / "run", Silent(), 300) as run:
+        assert run.environment.env.unwrapped.g == 2.0
+        run.train()
+    with rewirl.DSTD3(env, **SMALL) as agent:
+        agent.learn(300, run_dir=tmp_path / "whole", **QUICK)
+    ours, whole = (load_policy(tmp_path / name / "policy") for name in ("run", "whole"))
+    for name, array in ours[0].items():
+        np.testing.assert_array_equal(array, whole[0][name])
+    assert ours[1] == whole[1]
+
+
+def test_the_same_options_whether_by_id_object_or_function():
+    agents = [
+        rewirl.DSTD3(env, buffer_size=10)
+        for env in ("HalfCheetah-v5", gymnasium.make("HalfCheetah-v5"), lambda: gymnasium.make("HalfCheetah-v5"))
+    ]
+    connections = [[layer.connections for layer in agent.topology["actor"]] for agent in agents]
+    assert connections[0] == connections[1] == connections[2]
+    for agent in agents:
+        agent.close()
+
+
+def changed():
+    env = gymnasium.make("Pendulum-v1")
+    env.unwrapped.g = 2.0
+    return env
+
+
+@pytest.mark.parametrize("env", [changed, Own(gymnasium.make("Pendulum-v1")), lambda: Own(heavy())])
+def test_what_only_its_program_can_make_is_refused_with_the_reason(tmp_path, env):
+    config = learn(env, tmp_path / "run") if callable(env) else None
+    if config is None:
+        with rewirl.DSTD3(env, **SMALL) as agent:
+            agent.learn(150, run_dir=tmp_path / "run")
+        config = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert config["train"]["env"].startswith("Pendulum-v1 (") and config["environment"]["recipe"] is None
+    with pytest.raises(UnsuitableEnvironmentError, match=r"only that program can make it again: .*(PendulumEnv.g|Own)"):
+        resume(tmp_path / "run", Silent(), 300)
+    policy = rewirl.load(tmp_path / "run")
+    assert policy.predict(np.zeros(3)).shape == (1,)
+    with pytest.raises(UnsuitableEnvironmentError, match="only that program"):
+        policy.evaluate()
+
+
+def test_an_attribute_set_after_make_is_said_and_not_evaluated_without(tmp_path, capsys):
+    with rewirl.DSTD3(changed(), **SMALL) as agent:
+        agent.learn(150, run_dir=tmp_path / "run")
+        assert "Pendulum-v1 (object) is not evaluated in: PendulumEnv.g differ" in capsys.readouterr().err
+        with pytest.raises(UnsuitableEnvironmentError, match=r"PendulumEnv\.g"):
+            agent.evaluate()
+    assert '"evaluation"' not in (tmp_path / "run" / "metrics.jsonl").read_text()
+
+
+def test_a_wrapped_instance_of_the_users_own_learns_with_a_record(tmp_path, capsys):
+    with rewirl.DSTD3(Own(gymnasium.make("Pendulum-v1")), **SMALL) as agent:
+        agent.learn(60, run_dir=tmp_path / "run")
+    assert "RecordConstructorArgs" in capsys.readouterr().err
+    assert (tmp_path / "run" / "policy").is_dir()
+
+
+def test_a_policy_is_evaluated_where_it_was_trained(tmp_path):
+    with rewirl.DSTD3(wrapped(), **SMALL) as agent:
+        agent.learn(60)
+        agent.save(tmp_path / "policy")
+        there = agent.evaluate(2)
+    here = rewirl.load(tmp_path / "policy").evaluate(2)
+    assert here.returns == there.returns and min(here.returns) >= -200  # rewards are clipped to [-1, 1]
+
+
+def test_a_warm_up_policy_of_another_wrapping_is_refused(tmp_path):
+    learn(wrapped(), tmp_path / "run")
+    from rewirl.environments.source import environment_source
+    from rewirl.training.warm_up import load_warm_up_policy
+
+    same, plain = (environment_source(make).examine(True) for make in (wrapped, heavy))
+    load_warm_up_policy(tmp_path / "run", same.make_training(), same)
+    with pytest.raises(UnsuitableEnvironmentError, match="was trained in Pendulum-v1 in ClipReward"):
+        load_warm_up_policy(tmp_path / "run", plain.make_training(), plain)
+    other = environment_source(lambda: gymnasium.wrappers.ClipReward(heavy(), -2.0, 2.0)).examine(True)
+    with pytest.raises(UnsuitableEnvironmentError, match="in another Pendulum-v1 in ClipReward"):
+        load_warm_up_policy(tmp_path / "run", other.make_training(), other)
+
+
+def test_the_report_keeps_them_apart_and_prints_only_commands_that_make_them_again(tmp_path):
+    learn("Pendulum-v1", tmp_path / "plain")
+    learn(heavy(), tmp_path / "heavy")
+    learn(wrapped, tmp_path / "wrapped")
+    learn(lambda: gymnasium.wrappers.ClipReward(heavy(), -2.0, 2.0), tmp_path / "other")
+    learn(changed, tmp_path / "changed")
+    runs = [read_run(tmp_path / name) for name in ("plain", "heavy", "wrapped", "other", "changed")]
+    groups, left_out = group_runs(runs)
+    assert len(groups) == 5 and not left_out
+    commands = [command(run) for run in runs]
+    assert "--env-kwargs '{\"g\": 2.0}'" in commands[1]
+    assert [text.startswith("rewirl train") for text in commands] == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize("recorded", [3, {}, {"made_by": "x"}, {"made_by": "an object", "recipe": {"id": "x"}}])
+def test_an_impossible_record_is_refused_by_name(recorded, tmp_path):
+    from rewirl.options.train import TrainConfig
+    from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
+    from rewirl.storage.values import to_values
+    from rewirl.training.resume import source_of
+
+    config = {"train": to_values(TrainConfig()), "environment": recorded}
+    with (
+        RunDirectory.create(tmp_path / "run", config, instruction_set="x") as directory,
+        pytest.raises(RunDirectoryError, match=r"config\.json: .*environment"),
+    ):
+        source_of(directory, TrainConfig())
