@@ -64,12 +64,14 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
         total: steps of the run.
         learning_starts: steps before the first update.
     """
+    config = agent.config
+    if not isinstance(config, AgentConfig):  # an agent of another kind has no such settings
+        return
     updates = max(total - learning_starts, 0)
     if not updates:
         yield f"warning: nothing is learnt: learning_starts is {learning_starts:,}, and the run has {total:,} steps"
         return
     yield from _of_topology(agent, updates)
-    config = agent.config
     periods = ["redo_every", "buffer_empty_every", "target_update_interval", "policy_delay"]
     for name in periods:
         period = getattr(config, name, 0)
@@ -92,9 +94,9 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
 
 def of_scales(replay: Replay) -> Iterator[str]:
     """Yield what is odd about the scale of what a run has seen before its first update, a line each."""
-    count = len(replay)
-    if not count:
+    if not isinstance(replay, Replay) or not len(replay):
         return
+    count = len(replay)
     with np.errstate(over="ignore"):
         features = np.sqrt(np.square(replay.observations[:count], dtype=np.float64).mean(axis=0))
         rewards = float(np.sqrt(np.square(replay.rewards[:count], dtype=np.float64).mean()))
