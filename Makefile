@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN_DIR ?= runs/HalfCheetah-v5-ds-td3-0
+CORE = $(shell find native tests/native benchmarks -name '*.[ch]pp')
 SOURCES := pyproject.toml CMakeLists.txt $(shell find src native cmake -type f -not -name '*.pyc')
 
 .PHONY: train test dev quick format clean
@@ -13,6 +14,7 @@ train: $(VENV)/installed
 test: $(VENV)/installed-for-tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/clang-format --dry-run --Werror $(CORE)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest
 
@@ -29,6 +31,7 @@ quick:
 	@[ -e $(VENV)/installed-for-development ] || [ -e $(VENV)/installed-for-tests ] || { echo "Nothing is installed yet: make dev"; exit 1; }
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/clang-format --dry-run --Werror $(CORE)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest -q -x -m quick
 
@@ -36,7 +39,7 @@ format:
 	@[ -e $(VENV)/bin/ruff ] || { echo "Nothing is installed yet: make dev"; exit 1; }
 	$(VENV)/bin/ruff check --fix --quiet .
 	$(VENV)/bin/ruff format .
-	$(VENV)/bin/clang-format -i $$(git ls-files 'native/*.[ch]pp' 'tests/native/*.[ch]pp' 'benchmarks/*.cpp')
+	$(VENV)/bin/clang-format -i $(CORE)
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "Rewirl needs Python 3.11 or newer; $(PYTHON) is not there. Install it (Debian: apt install python3 python3-venv) or name it: make PYTHON=/path/to/python3"; exit 1; }
