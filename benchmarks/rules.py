@@ -87,7 +87,6 @@ class Rewired:
     packages = ("rewirl", "numpy")
 
     def __init__(self, specification: dict[str, Any]) -> None:
-        """See the class."""
         batch_size = specification["batch_size"]
         config = settings(AGENT, specification["sparsity"], hidden_sizes=HIDDEN_SIZES, batch_size=batch_size)
         topology = dataclasses.replace(config.topology, **specification["topology"])

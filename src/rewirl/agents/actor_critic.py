@@ -48,7 +48,6 @@ class ActorCritic(Learner[Config]):
         seed: int,
         threads: int,
     ) -> None:
-        """See the class."""
         # Of the last update: y, and Q_i - y.
         self._y, *self._errors = (empty_tiles(config.batch_size, 1) for _ in range(3))
         self._learnt: set[str] = set()

@@ -67,7 +67,6 @@ class Learner(ABC, Generic[Config]):
         seed: int,
         threads: int,
     ) -> None:
-        """See the class."""
         if config.buffer_distance is not None and self.ACTIONS != ("Box",):
             raise ValueError(f"buffer_distance compares actions that are real numbers; those of {name} are choices")
         self.name, self.config = name, config

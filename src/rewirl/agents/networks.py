@@ -64,7 +64,6 @@ class Networks:
         seed: int,
         pool: Pool,
     ) -> None:
-        """See the class."""
         self._config, self._pool = config, pool
         self._initialisation: Initialisation = initialisation
         self._adaptation = Adaptation(config.topology, seed)

@@ -26,7 +26,6 @@ class Policy:
     """
 
     def __init__(self, actor: Network, action_size: int | None = None, head: Head = "tanh") -> None:
-        """See the class."""
         self.actor = actor
         self.action_size = actor.n_out if action_size is None else action_size
         self.head: Head = head

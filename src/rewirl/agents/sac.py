@@ -82,7 +82,6 @@ class SAC(ActorCritic[SACConfig]):
     def __init__(
         self, name: str, config: SACConfig, observation_size: int, action_size: int, seed: int, threads: int = 1
     ) -> None:
-        """See the class."""
         self._temperature = Temperature(config.temperature, config.target_entropy, action_size)
         self._gaussian = SquashedGaussian(config.batch_size, action_size)
         self._d_values = [empty_tiles(config.batch_size, 1) for _ in range(2)]

@@ -70,7 +70,6 @@ class TD3(ActorCritic[TD3Config]):
     def __init__(
         self, name: str, config: TD3Config, observation_size: int, action_size: int, seed: int, threads: int = 1
     ) -> None:
-        """See the class."""
         # Of the last update of the actor: Q_1(s, pi(s)) / batch.
         self._policy_values = empty_tiles(config.batch_size, 1)
         super().__init__(name, config, observation_size, action_size, action_size, "fan-in", seed, threads)

@@ -18,7 +18,6 @@ class Temperature:
     """
 
     def __init__(self, value: float | Literal["auto"], target_entropy: float | None, action_size: int) -> None:
-        """See the class."""
         self._learns = value == "auto"
         self.value = 1.0 if value == "auto" else value
         """alpha, 0 or more."""

@@ -97,7 +97,6 @@ class Kernels:
     packages = ("rewirl", "numpy", "torch")
 
     def __init__(self, specification: dict[str, Any]) -> None:
-        """See the class."""
         width, batch_size = specification["width"], specification["batch_size"]
         self._rng = np.random.default_rng(0)
         self.tasks: dict[str, Task] = {}

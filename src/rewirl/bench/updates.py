@@ -76,7 +76,6 @@ class Updates:
     packages = ("rewirl", "numpy")
 
     def __init__(self, specification: dict[str, Any]) -> None:
-        """See the class."""
         name, sparsity = specification["agent"], specification.get("sparsity")
         hidden_sizes = tuple(specification.get("hidden_sizes", HIDDEN_SIZES))
         config = settings(name, sparsity, hidden_sizes=hidden_sizes, batch_size=specification["batch_size"])

@@ -46,7 +46,6 @@ class LayerTopology:
     """Which connections a layer has now; ask for `agent.topology` again after a rewiring."""
 
     def __init__(self, layer: Layer) -> None:
-        """See the class."""
         self._layer = layer
 
     @property

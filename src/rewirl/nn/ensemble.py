@@ -36,7 +36,6 @@ class Ensemble:
         gradients: bool | None = None,
         batch_statistics: bool | None = None,
     ) -> None:
-        """See the class."""
         keep = all(network.trainable for network in networks) if gradients is None else gradients
         statistics = keep if batch_statistics is None else batch_statistics
         workspaces = [_core.Workspace(network.core, keep, statistics) for network in networks]

@@ -90,7 +90,6 @@ class SquashedGaussian:
     """
 
     def __init__(self, batch: int, features: int) -> None:
-        """See the class."""
         self._noise = empty_tiles(batch, features)
         self._gradient = empty_tiles(batch, 2 * features)
         self._log_probability = empty_tiles(batch, 1)

@@ -18,7 +18,6 @@ class Layer:
     """
 
     def __init__(self, core: _core.Network, name: str, shape: tuple[int, int]) -> None:
-        """See the class."""
         self._core = core
         self.name = name
         """Of the operation."""

@@ -42,7 +42,6 @@ class Network:
         arrays: Mapping[str, NDArray[np.float32]],
         trainable: bool = True,
     ) -> None:
-        """See the class."""
         self.n_in = int(n_in)
         self.operations = tuple(operations)
         """As they were given."""

@@ -68,7 +68,6 @@ class Saved:
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
-        """See the class."""
         self.n_in, self.operations = _made_of(values)
         """What the network is made of."""
         self.places: dict[str, Places] = {}

@@ -27,7 +27,6 @@ class TargetNetwork(Network):
     """
 
     def __init__(self, online: Network) -> None:
-        """See the class."""
         places = {layer.name: None if layer.dense else layer.places() for layer in online.layers}
         self._build(online, places, dict(online.arrays()), [])
 

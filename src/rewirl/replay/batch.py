@@ -18,7 +18,6 @@ class Batch:
     """
 
     def __init__(self, batch_size: int, observation_size: int, action_size: int, pool: Pool | None = None) -> None:
-        """See the class."""
         self.size = batch_size
         self.pool = pool or Pool(1)
         self.states_actions = empty_tiles(batch_size, observation_size + action_size)

@@ -33,7 +33,6 @@ class Replay:
     def __init__(
         self, capacity: int, observation_size: int, action_size: int, seed: int, noise_from: int | None = None
     ) -> None:
-        """See the class."""
         if min(capacity, observation_size, action_size) < 1:
             raise ValueError(
                 "capacity, observation size and action size must be at least 1, "

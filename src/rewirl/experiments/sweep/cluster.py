@@ -27,7 +27,6 @@ class MessageBoard:
     """A Ray actor beside the sweep: collects the messages of all runs, and holds the request to stop them."""
 
     def __init__(self) -> None:
-        """See the class."""
         self._messages: list[tuple[str, str]] = []
         self._stopping = False
 
@@ -102,7 +101,6 @@ class Cluster:
     """
 
     def __init__(self, address: str, workers: int | None = None) -> None:
-        """See the class."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a sweep sends no statistics
         os.environ.setdefault(
             "RAY_NUM_REDIS_GET_RETRIES", "1"

@@ -29,7 +29,6 @@ class Deadline:
     """
 
     def __init__(self, runs: Mapping[str, PlannedRun], end: float, rates: Mapping[bytes, Rates]) -> None:
-        """See the class."""
         self.end = end
         self._rates = rates
         self._same_speed: dict[bytes, list[PlannedRun]] = {}

@@ -98,7 +98,6 @@ class Directories:
     """
 
     def __init__(self, parent: Path) -> None:
-        """See the class."""
         try:
             self._names = {path.name for path in parent.iterdir()}
         except OSError:

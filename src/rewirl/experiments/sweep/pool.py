@@ -38,7 +38,6 @@ class ProcessPool:
     """
 
     def __init__(self, workers: int, path: list[str] | None = None) -> None:
-        """See the class."""
         self.workers = workers
         self._path = path or processes.search_path()
         self._workers: dict[str, _Worker] = {}

@@ -52,7 +52,6 @@ class Table:
     """A live table of all runs; a line per event stays above it."""
 
     def __init__(self) -> None:
-        """See the class."""
         from rich.console import Console
         from rich.live import Live
 
