@@ -106,7 +106,7 @@ def networks(saved: Checkpoint) -> dict[str, NDArray[np.float64]]:
     """Return the weights and biases of every network, targets included, as one vector each."""
     found: dict[str, list[NDArray[Any]]] = {}
     for name, array in saved.arrays.items():
-        match = re.fullmatch(r"agent/(\w+)\.\d+\.(values|bias)", name)
+        match = re.fullmatch(r"agent/(\w+)\.\w+\.(values|bias)", name)
         if match:
             found.setdefault(match[1], []).append(array)
     return {name: np.concatenate(arrays).astype(np.float64) for name, arrays in found.items()}

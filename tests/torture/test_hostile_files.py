@@ -22,9 +22,9 @@ from rewirl.storage.policy_file import PolicyError
 
 # Each of these was taken for good, ended in a traceback, took hours, or took gigabytes.
 ONCE_HARMFUL = [
-    r"^agent/actor\.0\.values has nan$",
-    r"^agent/actor\.0\.v is negative$",
-    r"^agent/actor\.0\.born in the future$",
+    r"^agent/actor\.hidden1\.values has nan$",
+    r"^agent/actor\.hidden1\.v is negative$",
+    r"^agent/actor\.hidden1\.born in the future$",
     r"^replay has an action of 7$",
     r"^ends of 7$",
     r"^episode has wide actions$",

@@ -52,6 +52,8 @@ def nothing() -> None:
 def options(agent: str, threads: int = 1) -> list[str]:
     """Return the options of a small run, the same for everything that is compared."""
     sparse = _SPARSE if agent.startswith("ds-") else ""
+    if agent.endswith("sac"):
+        sparse += "--target-update-interval 7 "
     return shlex.split(f"{_OPTIONS}{sparse}--agent {agent} --threads {threads}")
 
 

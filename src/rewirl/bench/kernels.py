@@ -62,9 +62,6 @@ class Options:
             raise ValueError("widths, batches, threads and rounds must be at least 1, seconds more than 0")
         if not all(2 <= height <= 8 for height in self.heights):
             raise ValueError(f"heights of blocks must be between 2 and 8, got {self.heights}")
-        ragged = [(w, height) for w in self.widths for height in self.heights if w % height]
-        if ragged:
-            raise ValueError(f"{ragged[0][0]} outputs are no whole number of blocks of {ragged[0][1]}")
         few = [
             f"{d:g} of {w} x {w}"
             for d, w, height in itertools.product(self.densities, self.widths, (1, *self.heights))
@@ -72,6 +69,9 @@ class Options:
         ]
         if few:
             raise ValueError(f"no connection would be left of density {few[0]}")
+        ragged = [(w, height) for w in self.widths for height in self.heights if w % height]
+        if ragged:
+            raise ValueError(f"{ragged[0][0]} outputs are no whole number of blocks of {ragged[0][1]}")
 
 
 def connections_of(width: int, density: float, height: int = 1) -> int:
