@@ -204,7 +204,7 @@ def arrays(agent: str) -> Iterator[tuple[str, Callable[[Arrays], None], bool]]:
         yield f"{name} empty", of(name, lambda a: a[:0]), False
         yield f"{name} missing", lambda found, n=name: found.pop(n), False
     if agent == "ds-td3":
-        name = "agent/actor.0.born"
+        name = "agent/actor.hidden1.born"
         yield f"{name} in the future", of(name, lambda a: np.full_like(a, 2**32 - 1)), False
         yield f"{name} one short", of(name, lambda a: a[:-1]), False
         yield f"{name} of int64", of(name, lambda a: a.astype(np.int64)), False
