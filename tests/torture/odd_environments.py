@@ -402,7 +402,8 @@ def _works(trial: Trial) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run.close()
-    assert [str(w.message) for w in caught] == (["Remembering: close() raised OSError: the door is stuck"] if stuck else [])
+    said = ["Remembering: close() raised OSError: the door is stuck"] if stuck else []
+    assert [str(w.message) for w in caught] == said
     replay, bounds, meant = run.training.replay, run.environment.actions, made[0].meant
     count = min(len(replay), len(meant))
     assert count == len(meant) and count >= (1 if diverged else STEPS), (count, len(meant))
