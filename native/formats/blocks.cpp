@@ -63,12 +63,13 @@ class Blocks final : public Weights {
     const int32_t begin = from + static_cast<int32_t>(part.begin(n_in() - from));
     const int32_t end = from + static_cast<int32_t>(part.end(n_in() - from));
     const ptrdiff_t width = ptrdiff_t{kLane} * vectors;
-    bool first = true;
+    const bool in_passing = connections() < 32 * static_cast<size_t>(n_in());
+    for (auto c = std::lower_bound(empty_.begin(), empty_.end(), begin); c != empty_.end() && *c < end; ++c)
+      std::fill_n(dx + (*c - from) * width, width, 0.0f);
     each_kind(0, groups(n_out()), [&](const Kind& kind, int, int) {
-      kernels().block_input_gradient(kind.matrix, in_order() + kind.value, dy + kind.row * width,
-                                     dx + (begin - from) * width, vectors, begin, end,
-                                     gates ? gates + begin * width : nullptr, first, kind.last);
-      first = false;
+      kernels().block_input_gradient(
+          kind.matrix, in_order() + kind.value, dy + kind.row * width, dx + (begin - from) * width, vectors, begin, end,
+          gates ? gates + begin * width : nullptr, in_passing, kind.row + kind.matrix.groups * height() >= n_out());
     });
   }
 
@@ -142,7 +143,6 @@ class Blocks final : public Weights {
     BlockMatrix matrix;
     ptrdiff_t row;  // its first output
     size_t value;   // where its values begin
-    bool last;
   };
 
   int groups(int64_t rows) const { return static_cast<int>((rows + height() - 1) / height()); }
@@ -172,10 +172,9 @@ class Blocks final : public Weights {
       const size_t block = start_[static_cast<size_t>(first)];
       const bool wide = wide_column_.size() > 0;
       return Kind{{n_in(), rows, count, start_.data() + first, wide ? nullptr : column_.data() + block,
-                   wide ? wide_column_.data() + block : nullptr},
+                   wide ? wide_column_.data() + block : nullptr, edge_.data() + block},
                   static_cast<ptrdiff_t>(first) * height(),
-                  value_of(first),
-                  first + count == all};
+                  value_of(first)};
     };
     if (begin < std::min(end, whole)) visit(kind(0, whole, height()), begin, std::min(end, whole));
     if (whole < all && end == all && begin < end) visit(kind(whole, 1, n_out() % height()), 0, 1);
@@ -252,6 +251,19 @@ class Blocks final : public Weights {
       ++start_[static_cast<size_t>(group) + 1];
     }
     for (size_t g = 1; g < start_.size(); ++g) start_[g] += start_[g - 1];
+    std::vector<uint32_t> last(static_cast<size_t>(n_in()), 0);  // block of every input, plus one
+    edge_ = Buffer<uint8_t>(columns.size());
+    for (size_t b = 0; b < columns.size(); ++b) {
+      if (last[columns[b]] == 0) edge_[b] = 1;
+      last[columns[b]] = static_cast<uint32_t>(b) + 1;
+    }
+    for (int32_t c = 0; c < n_in(); ++c) {
+      const uint32_t block = last[static_cast<size_t>(c)];
+      if (block == 0)
+        empty_.push_back(c);
+      else
+        edge_[block - 1] |= 2;
+    }
     if (n_in() > 1 << 16) {
       wide_column_ = Buffer<uint32_t>(columns.size());
       std::copy(columns.begin(), columns.end(), wide_column_.begin());
@@ -278,6 +290,8 @@ class Blocks final : public Weights {
   Buffer<uint32_t> start_;         // the first block of every group, and the end
   Buffer<uint16_t> column_;        // the input of every block; or
   Buffer<uint32_t> wide_column_;   // the same of more than 2^16 inputs
+  Buffer<uint8_t> edge_;           // whether each is the first (bit 0) and the last (bit 1) of its input
+  std::vector<int32_t> empty_;     // inputs without any, ascending
   std::vector<int32_t> group_of_;  // of every block
   // Of a target whose values are in another order than the blocks:
   Buffer<float> ordered_;    // the values in the order of the blocks

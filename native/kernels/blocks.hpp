@@ -130,13 +130,28 @@ struct BlockInput {
   int width;
   int32_t column_begin, column_end;
   const float* gates;  // of column_begin
-  bool first, last;
+  bool in_passing;     // whether sums go through the gates as they are done; else all after the last part
+  bool last;
 };
 
-// Gradient rows [At, At + R) of a group stay in registers; what they give to its inputs is added to dx.
-template <int H, int At, int NV, class Column>
+struct Zeros {
+  alignas(64) float number[kLane * kMaxVectors] = {};
+};
+constexpr Zeros kZeros;
+
+// One of two addresses, without a branch: no processor predicts what a random topology has next.
+REWIRL_INLINE const float* either(unsigned first, const float* a, const float* b) {
+  const intptr_t mask = -static_cast<intptr_t>(first);
+  return reinterpret_cast<const float*>((reinterpret_cast<intptr_t>(a) & mask) |
+                                        (reinterpret_cast<intptr_t>(b) & ~mask));
+}
+
+// Gradient rows [At, At + R) of a group stay in registers; what they give to its inputs is added to dx. The first block
+// of an input adds to zeros instead, and the last one goes through the gates if they are asked for here.
+template <int H, int At, int NV, bool Gated, class Column>
 REWIRL_INLINE void block_input_rows(const BlockInput& f, int group, size_t begin, size_t end, int offset) {
   constexpr int R = rows_from(H, At);
+  constexpr bool kFirst = At == 0, kLast = At + R == H;
   const int W = f.width;
   const float* rows = f.dy + (static_cast<size_t>(group) * H + At) * static_cast<size_t>(W) + offset;
   Vec d[R][NV];
@@ -150,47 +165,53 @@ REWIRL_INLINE void block_input_rows(const BlockInput& f, int group, size_t begin
   const Column* column = columns_of<Column>(f.a);
   float* dx = f.dx + offset;
   for (size_t k = begin; k < end; ++k) {
-    float* out = dx + (static_cast<ptrdiff_t>(column[k]) - f.column_begin) * W;
-    const float* w = f.values + k * H + At;
+    const ptrdiff_t at = (static_cast<ptrdiff_t>(column[k]) - f.column_begin) * W;
+    float* out = dx + at;
+    const float *w = f.values + k * H + At, *in = kFirst ? either(f.a.edge[k] & 1u, kZeros.number, out) : out;
     Vec s[NV];
 #pragma GCC unroll 8
-    for (int t = 0; t < NV; ++t) s[t] = load(out + t * kWidth);
+    for (int t = 0; t < NV; ++t) s[t] = load(in + t * kWidth);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const Vec b = set1(w[r]);
 #pragma GCC unroll 8
       for (int t = 0; t < NV; ++t) s[t] = fma(b, d[r][t], s[t]);
     }
+    if constexpr (Gated && kLast) {
+      if (f.a.edge[k] > 1) {
+        const float* gates = f.gates + offset + at;
+#pragma GCC unroll 8
+        for (int t = 0; t < NV; ++t) s[t] = gate(load(gates + t * kWidth), s[t]);
+      }
+    }
 #pragma GCC unroll 8
     for (int t = 0; t < NV; ++t) store(out + t * kWidth, s[t]);
   }
-  if constexpr (At + R < H) block_input_rows<H, At + R, NV, Column>(f, group, begin, end, offset);
+  if constexpr (At + R < H) block_input_rows<H, At + R, NV, Gated, Column>(f, group, begin, end, offset);
 }
 
 template <int H, class Column>
 void block_input_h(const BlockInput& f) {
-  const int32_t columns = f.column_end - f.column_begin;
   const Column* column = columns_of<Column>(f.a);
   for_strips<kStrip<rows_from(H, 0)>>(f.width / kLane, [&](auto count, int offset) {
     constexpr int NV = decltype(count)::value;
-    if (f.first)
-      for (int32_t c = 0; c < columns; ++c)
-#pragma GCC unroll 8
-        for (int t = 0; t < NV; ++t)
-          store(f.dx + static_cast<ptrdiff_t>(c) * f.width + offset + t * kWidth, set1(0.0f));
     for (int g = 0; g < f.a.groups; ++g) {
       size_t begin = f.a.start[g] - f.a.start[0], end = f.a.start[g + 1] - f.a.start[0];
       if (f.column_begin > 0) begin = first_block(column, begin, end, f.column_begin);
       if (f.column_end < f.a.columns) end = first_block(column, begin, end, f.column_end);
-      if (begin < end) block_input_rows<H, 0, NV, Column>(f, g, begin, end, offset);
+      if (begin == end) continue;
+      if (f.gates && f.in_passing)
+        block_input_rows<H, 0, NV, true, Column>(f, g, begin, end, offset);
+      else
+        block_input_rows<H, 0, NV, false, Column>(f, g, begin, end, offset);
     }
-    if (f.last && f.gates)
-      for (int32_t c = 0; c < columns; ++c) {
-        const ptrdiff_t at = static_cast<ptrdiff_t>(c) * f.width + offset;
+    if (!f.gates || f.in_passing || !f.last) return;
+    for (int32_t c = 0; c < f.column_end - f.column_begin; ++c) {
+      const ptrdiff_t at = static_cast<ptrdiff_t>(c) * f.width + offset;
 #pragma GCC unroll 8
-        for (int t = 0; t < NV; ++t)
-          store(f.dx + at + t * kWidth, gate(load(f.gates + at + t * kWidth), load(f.dx + at + t * kWidth)));
-      }
+      for (int t = 0; t < NV; ++t)
+        store(f.dx + at + t * kWidth, gate(load(f.gates + at + t * kWidth), load(f.dx + at + t * kWidth)));
+    }
   });
 }
 
@@ -326,8 +347,8 @@ void block_forward(const BlockMatrix& a, const float* values, const float* x, fl
 }
 
 void block_input_gradient(const BlockMatrix& a, const float* values, const float* dy, float* dx, int vectors,
-                          int32_t column_begin, int32_t column_end, const float* gates, bool first, bool last) {
-  const BlockInput f{a, values, dy, dx, kLane * vectors, column_begin, column_end, gates, first, last};
+                          int32_t column_begin, int32_t column_end, const float* gates, bool in_passing, bool last) {
+  const BlockInput f{a, values, dy, dx, kLane * vectors, column_begin, column_end, gates, in_passing, last};
 #define CALL(H, Column) block_input_h<H, Column>(f)
   REWIRL_FOR_HEIGHTS(a, CALL)
 #undef CALL

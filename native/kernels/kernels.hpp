@@ -42,6 +42,7 @@ struct BlockMatrix {
   const uint32_t* start;
   const uint16_t* column;       // the input of each block; or null
   const uint32_t* wide_column;  // the same where there are more than 2^16 inputs; else null
+  const uint8_t* edge;          // whether each block is the first (bit 0) and the last (bit 1) of its input
 };
 
 enum class Epilogue { none, relu, gate };  // gate: keep the result where gate > 0, else 0 (the derivative of ReLU)
@@ -126,10 +127,12 @@ struct Kernels {
   void (*block_forward)(const BlockMatrix& a, const float* values, const float* x, float* y, int vectors,
                         int group_begin, int group_end, const float* bias, bool relu);
 
-  // dx[c] += sum_r a[r, c] dy[r] for columns [column_begin, column_end). The first of several calls for the parts of a
-  // matrix begins with zeros, the last ends with the gates, if there are any.
+  // dx[c] = sum_r a[r, c] dy[r] for columns [column_begin, column_end) that have blocks, and 0 where the gates, if
+  // there are any, are not positive. A matrix of several parts takes a call for each, in the order that `edge` has them
+  // in.
   void (*block_input_gradient)(const BlockMatrix& a, const float* values, const float* dy, float* dx, int vectors,
-                               int32_t column_begin, int32_t column_end, const float* gates, bool first, bool last);
+                               int32_t column_begin, int32_t column_end, const float* gates, bool in_passing,
+                               bool last);
 
   // gradient[k] (+)= dy[row(k)] . x[column(k)] over all tiles of a batch, which lie so many numbers apart, for groups
   // [group_begin, group_end).

@@ -282,12 +282,16 @@ class Session:
             if self.random.random() < 0.2:
                 sizes[self.random.randrange(len(sizes))] = self.random.choice((130, 200, 300))
         densities = [self.random.choice(cases.DENSITIES) for _ in sizes[1:]]
-        network = cases.random_network(sizes, densities, self.rng)
+        network = cases.random_network(sizes, densities, self.rng, heights=self.heights(len(densities)))
         network.workspace = _core.Workspace(network.core)
         for old in self.networks[:-5]:
             self.x.pop(id(old), None)  # another network may get its id
         self.networks = [*self.networks[-5:], network]
         return network
+
+    def heights(self, depth: int) -> list[int]:
+        """Heights of blocks, with no blocks in half of the layers."""
+        return [self.random.choice((1, 1, 1, 4, 8, self.random.randrange(2, 8))) for _ in range(depth)]
 
     def batch(self, features: int) -> np.ndarray:
         rows = self.floats(self.random.choice((1, 2, 16, 17, 100, 129, 300)), features)
@@ -437,10 +441,23 @@ class Session:
             dropped, grown = dropped[:0], free.astype(np.int64)  # to all
         if layer.dense and len(grown):
             grown = grown[:0]
+        if layer.height > 1 and self.random.random() < 0.8:  # whole blocks; else likely parts of some
+            n_in = layer.shape[1]
+
+            def block(place: np.ndarray) -> np.ndarray:
+                return place // n_in // layer.height * n_in + place % n_in
+
+            dropped = np.flatnonzero(np.isin(block(places), block(places[dropped]))).astype(np.int64)
+            grown = free[np.isin(block(free), block(grown))].astype(np.int64)
         self.call(network.core.rewire, layer.name, dropped, grown)
         after = network.layers[index].places()
         if len(after) and (len(np.unique(after)) != len(after) or after.min() < 0 or after.max() >= total):
             raise AssertionError("a rewiring left impossible places")
+        whole = np.zeros(layer.shape[0] * layer.shape[1], dtype=bool)
+        whole[after] = True
+        for rows in np.split(whole.reshape(layer.shape), range(layer.height, layer.shape[0], layer.height)):
+            if (rows != rows[0]).any():
+                raise AssertionError("a rewiring left a part of a block")
 
     def do_set_values(self) -> None:
         network = self.random.choice([*self.networks, *self.targets]) if self.networks else self.network()
@@ -683,7 +700,8 @@ class Session:
     def do_reference(self) -> None:
         """A network of its own against the float64 reference: forward, gradients, and that all numbers are finite."""
         sizes = [self.random.choice((1, 3, 17, 64, 130)) for _ in range(self.random.choice((2, 3)))]
-        network = cases.random_network(sizes, [self.random.choice(cases.DENSITIES) for _ in sizes[1:]], self.rng)
+        densities = [self.random.choice(cases.DENSITIES) for _ in sizes[1:]]
+        network = cases.random_network(sizes, densities, self.rng, heights=self.heights(len(densities)))
         rows = self.floats(self.random.choice((1, 17, 100, 129)), sizes[0])
         x = cases.tiles_with_rubbish(rows, self.rng)
         ensemble = Ensemble([network], self.pool())
