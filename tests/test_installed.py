@@ -1,4 +1,7 @@
-"""What an installed wheel must do where there is no compiler: learn, save, load, act. Uses the public names alone, but for the headers."""
+"""What an installed wheel must do where there is no compiler: learn, save, load, act.
+
+Uses the public names alone, but for the headers.
+"""
 
 from __future__ import annotations
 
