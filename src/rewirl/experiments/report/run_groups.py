@@ -115,6 +115,9 @@ def group_runs(runs: Sequence[RunData]) -> tuple[list[RunGroup], list[tuple[RunD
         soft = agent == "sac" and options[key] == SOFT_TARGETS
         preset = "sac-soft" if soft else None if options[key] else agent
         differing = {name: value for name, value in options[key].items() if name not in shared}
+        if agent not in AGENTS:  # nothing here knows its defaults: what tells its groups apart names them
+            others = [each for (_, other, _), each in options.items() if other == agent]
+            differing = {name: value for name, value in differing.items() if any(o.get(name) != value for o in others)}
         label = preset or label_of(agent, differing)
         groups.append(RunGroup(env, agent, label, preset, options[key], tuple(same[seed] for seed in sorted(same))))
     rank = {agent: number for number, agent in enumerate(AGENTS)}
