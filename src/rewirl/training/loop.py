@@ -228,6 +228,7 @@ class Training:
         problem = self._episode.load_state(parts["episode"], fields(values["episode"], "the saved episode"), self.step)
         if problem:
             self.replay.cut()
+            self.agent.normalisation.cut()
             self.progress.message(
                 f"warning: {problem}. A new episode begins at step {self.step:,}; the run continues, but not to the bit"
             )
@@ -236,6 +237,7 @@ class Training:
         observation = self._episode.observation
         if observation is None:
             observation = self._episode.begin_next(self.step)
+        self.agent.normalisation.observe(observation)
         warming_up = self.step < self._learning_starts
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
         actions = self.environment.actions
@@ -247,10 +249,11 @@ class Training:
         row = actions.row(action)
         self.replay.add(observation, row, after.reward, after.observation, after.terminated, after.truncated)
         over = after.terminated or after.truncated
+        self.agent.normalisation.reward(after.reward, over)
         self._episode.note(taken, after.reward, after.observation, over)
         if not warming_up:
             if self.step == self._learning_starts:
-                for remark in remarks.of_scales(self.replay):
+                for remark in remarks.of_scales(self.replay, self.agent.normalisation):
                     self.progress.message(remark)
             try:
                 self.agent.update(self.replay)
