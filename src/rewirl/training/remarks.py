@@ -40,13 +40,20 @@ def first_event(config: AgentConfig, delay: int) -> int | None:
     return None if end is not None and update > end else update
 
 
-def refuse_impossible(agent: Agent) -> None:
-    """Refuse a schedule by which nothing is ever rewired, however long the run.
+def refuse_impossible(agent: Agent, total: int) -> None:
+    """Refuse a run that ends before its first update, and a schedule by which nothing is ever rewired.
+
+    Args:
+        agent: before it learns.
+        total: steps of the whole run.
 
     Raises:
-        ValueError: no event falls on an update of any network.
+        ValueError: there is no update, or no event falls on one of any network, however long the run.
     """
     config = agent.config
+    starts = getattr(config, "learning_starts", 0)
+    if total <= starts:
+        raise ValueError(f"nothing would be learnt: {_too_short(total, starts)}")
     if config.topology.rule != "static" and not any(first_event(config, delay) for delay in _delays(agent).values()):
         raise ValueError(
             f"nothing is ever rewired: no update of a network has adapt_every {config.topology.adapt_every:,} and "
@@ -69,7 +76,7 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
         return
     updates = max(total - learning_starts, 0)
     if not updates:
-        yield f"warning: nothing is learnt: learning_starts is {learning_starts:,}, and the run has {total:,} steps"
+        yield f"warning: nothing is learnt yet: {_too_short(total, learning_starts)}"
         return
     yield from _of_topology(agent, updates)
     periods = ["redo_every", "buffer_empty_every", "target_update_interval", "policy_delay"]
@@ -90,6 +97,14 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
             f"warning: the replay memory will take {size / 2**30:,.1f} GiB, and there are {there / 2**30:,.1f} GiB of "
             "memory; choose a smaller buffer_size"
         )
+
+
+def _too_short(total: int, learning_starts: int) -> str:
+    remedy = "give more total_timesteps" + (" or a smaller learning_starts" if learning_starts > 1 else "")
+    return (
+        f"the first {learning_starts:,} steps are random actions (learning_starts), and the run has {total:,} "
+        f"(total_timesteps); {remedy}"
+    )
 
 
 def of_scales(replay: Replay) -> Iterator[str]:
