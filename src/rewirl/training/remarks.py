@@ -12,6 +12,7 @@ import numpy as np
 
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig
+from rewirl.agents.registry import AGENTS
 from rewirl.replay import Replay
 
 _LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
@@ -74,6 +75,7 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
     config = agent.config
     if not isinstance(config, AgentConfig):  # an agent of another kind has no such settings
         return
+    yield from _of_name(agent)
     updates = max(total - learning_starts, 0)
     if not updates:
         yield f"warning: nothing is learnt yet: {_too_short(total, learning_starts)}"
@@ -97,6 +99,19 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
             f"warning: the replay memory will take {size / 2**30:,.1f} GiB, and there are {there / 2**30:,.1f} GiB of "
             "memory; choose a smaller buffer_size"
         )
+
+
+def _of_name(agent: Agent) -> Iterator[str]:
+    """Say what a dense agent is that has been given a sparsity."""
+    entry, topology = AGENTS.get(agent.name), agent.config.topology
+    if entry is None or not entry.dense or topology.sparsity == 0:
+        return
+    rewired = topology.rule != "static"
+    same = (other for other in AGENTS.values() if other.agent is entry.agent and not other.dense)
+    name = next((other.name for other in same if (other.topology.rule != "static") == rewired), None)
+    if name is not None:
+        how = "rewired as it learns" if rewired else "never rewired"
+        yield f"{agent.name} with a sparsity is what {name} is: sparse from the first step, {how}."
 
 
 def _too_short(total: int, learning_starts: int) -> str:
