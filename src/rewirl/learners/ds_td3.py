@@ -38,7 +38,7 @@ class DSTD3(Learner):
         tau: float = 0.005,
         redo_every: int = 0,
         redo_threshold: float = 0.1,
-        learning_starts: int = 25_000,
+        learning_starts: int = 1_000,
         buffer_size: int = 1_000_000,
         normalise_observations: bool = False,
         scale_rewards: bool = False,
