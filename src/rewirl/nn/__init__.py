@@ -6,6 +6,7 @@ from rewirl.nn.heads import Samples, SquashedGaussian, minimum, normal, sample_o
 from rewirl.nn.initialise import Initialisation, Scale, initialised, mlp_network
 from rewirl.nn.layer import Layer, Places
 from rewirl.nn.mlp import mlp, names_of
+from rewirl.nn.native import headers, load_native
 from rewirl.nn.network import Network
 from rewirl.nn.operations import (
     Add,
@@ -45,7 +46,9 @@ __all__ = [
     "TargetNetwork",
     "Tiles",
     "empty_tiles",
+    "headers",
     "initialised",
+    "load_native",
     "mean_weights",
     "minimum",
     "mlp",
