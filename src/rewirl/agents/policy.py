@@ -47,7 +47,8 @@ class Policy:
             observations: float32 [batch, observation].
 
         Returns:
-            float32 [batch, action], each in [-1, 1]; or int64 [batch], the numbers of the choices.
+            float32 [batch, action], each in [-1, 1] or NaN; or int64 [batch], the numbers of the choices, -1 where an
+            output is NaN.
 
         Raises:
             ValueError: the observations have another number of features.
@@ -56,12 +57,11 @@ class Policy:
             raise ValueError(f"observations must be [batch, {self.actor.n_in}], got {list(observations.shape)}")
         if len(observations) > 1:
             outputs = unpack(self.actor.predict(pack(observations))[:, : self.action_size], len(observations))
-            actions: NDArray[Any] = np.tanh(outputs) if self.head == "tanh" else outputs.argmax(axis=1)
+            actions: NDArray[Any] = np.tanh(outputs) if self.head == "tanh" else _largest(outputs)
             return actions
         if self.head == "tanh":
             return self.actor.act_squashed(observations[0])[np.newaxis, : self.action_size]
-        choice: NDArray[Any] = self.actor.act(observations[0])[np.newaxis, : self.action_size].argmax(axis=1)
-        return choice
+        return _largest(self.actor.act(observations[0])[np.newaxis, : self.action_size])
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `from_state` needs."""
@@ -85,3 +85,8 @@ class Policy:
         if head not in get_args(Head):
             raise ValueError(f"the head of a policy is {' or '.join(get_args(Head))}, got {shown(head)}")
         return cls(actor, action_size, head)
+
+
+def _largest(outputs: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the number of the largest output of each row, -1 where there is none."""
+    return np.where(np.isnan(outputs).any(axis=1), -1, outputs.argmax(axis=1))
