@@ -26,9 +26,9 @@ class Policy:
         self.about: dict[str, Any] = dict(trained.about)
         """What its file says: agent, agent_config, environment, seed, step."""
 
-    def predict(self, observation: Observation) -> NDArray[Any]:
+    def predict(self, observation: Observation, *, allow_nonfinite: bool = False) -> NDArray[Any]:
         """Return the action for one observation, or for a batch of them; see `DSTD3.predict`."""
-        return self._trained.predict(observation)
+        return self._trained.predict(observation, allow_nonfinite)
 
     def evaluate(self, episodes: int = 10) -> Evaluation:
         """Play the evaluation episodes of the seed it was trained with.

@@ -61,7 +61,8 @@ class Policy:
             observations: float32 [batch, observation].
 
         Returns:
-            float32 [batch, action], each in [-1, 1]; or int64 [batch], the numbers of the choices.
+            float32 [batch, action], each in [-1, 1] or NaN; or int64 [batch], the numbers of the choices, -1 where an
+            output is NaN.
 
         Raises:
             ValueError: the observations have another number of features.
@@ -71,12 +72,11 @@ class Policy:
         observations = self.seen(observations)
         if len(observations) > 1:
             outputs = unpack(self.actor.predict(pack(observations))[:, : self.action_size], len(observations))
-            actions: NDArray[Any] = np.tanh(outputs) if self.head == "tanh" else outputs.argmax(axis=1)
+            actions: NDArray[Any] = np.tanh(outputs) if self.head == "tanh" else _largest(outputs)
             return actions
         if self.head == "tanh":
             return self.actor.act_squashed(observations[0])[np.newaxis, : self.action_size]
-        choice: NDArray[Any] = self.actor.act(observations[0])[np.newaxis, : self.action_size].argmax(axis=1)
-        return choice
+        return _largest(self.actor.act(observations[0])[np.newaxis, : self.action_size])
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `from_state` needs."""
@@ -107,3 +107,8 @@ class Policy:
         if "normalisation" in values:
             statistics = Statistics.from_state(arrays, values["normalisation"], actor.n_in)
         return cls(actor, action_size, head, statistics)
+
+
+def _largest(outputs: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the number of the largest output of each row, -1 where there is none."""
+    return np.where(np.isnan(outputs).any(axis=1), -1, outputs.argmax(axis=1))

@@ -196,20 +196,23 @@ class Learner:
             raise SystemExit(128 + stop.signal)
         return self
 
-    def predict(self, observation: Observation) -> NDArray[Any]:
+    def predict(self, observation: Observation, *, allow_nonfinite: bool = False) -> NDArray[Any]:
         """Return the action for one observation, or for a batch of them, without exploration noise.
 
         Args:
             observation: as the environment has it: an array, or a dict or tuple of arrays; in a batch every array has
                 one more dimension, the first.
+            allow_nonfinite: whether an observation that is not finite is answered with NaN, every number of its action,
+                rather than refused. Only for a Box of actions.
 
         Returns:
             The action as the environment takes it, or [batch, *its shape]: float32 for a Box, integers for Discrete.
 
         Raises:
-            ValueError: the observation has another structure or shape.
+            ValueError: the observation has another structure or shape, or a number that is not finite; the message says
+                which.
         """
-        return self._run.environment.spaces.predict(self._run.agent.predict, observation)
+        return self._run.environment.spaces.predict(self._run.agent.predict, observation, allow_nonfinite)
 
     def evaluate(self, episodes: int = 10) -> Evaluation:
         """Play the evaluation episodes of this seed without exploration noise; training is not disturbed.

@@ -245,6 +245,8 @@ class Training:
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
         actions = self.environment.actions
         if not actions.valid(action):  # the environment is not to blame for what it does with it
+            if warming_up:
+                raise DivergedError(f"the policy of the warm-up has actions that are not {actions.expected}")
             raise self._diverged(f"its actions are not {actions.expected}")
         taken = actions.to_environment(action)
         after = self.environment.step(taken)

@@ -63,20 +63,21 @@ class TrainedPolicy:
         """Return actions as agents choose them, for observations as vectors, float32 [batch, observation_size]."""
         return self.actor.predict(observations)
 
-    def predict(self, observation: Observation) -> NDArray[Any]:
+    def predict(self, observation: Observation, allow_nonfinite: bool = False) -> NDArray[Any]:
         """Return the action for one observation, or for a batch of them, without noise.
 
         Args:
             observation: as the environment has it: an array, or a dict or tuple of arrays; in a batch every array has
                 one more dimension, the first.
+            allow_nonfinite: return NaN for an observation that is not finite, rather than refuse it.
 
         Returns:
             The action as the environment takes it, or [batch, *its shape]: float32 for a Box, integers for Discrete.
 
         Raises:
-            ValueError: the observation has another structure or shape.
+            ValueError: the observation has another structure or shape, or a number that is not finite.
         """
-        return self.spaces.predict(self.act, observation)
+        return self.spaces.predict(self.act, observation, allow_nonfinite)
 
     @property
     def environment_state(self) -> list[Any] | None:
