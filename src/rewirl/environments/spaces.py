@@ -57,9 +57,11 @@ class Spaces:
             The action as the environment takes it, or [batch, *its shape]: float32 for a Box, integers for Discrete.
 
         Raises:
-            ValueError: the observation has another structure or shape.
+            ValueError: the observation has another structure or shape, or numbers that are not finite.
         """
         vectors, batched = observations.flatten(self.observations, observation)
+        if not np.isfinite(vectors).all():
+            raise ValueError("the observation has numbers that are not finite, and no action follows from them")
         if not len(vectors):
             empty = np.zeros((0, *self.actions.recorded_shape), np.float32 if self.actions.kind == "Box" else np.int64)
             return self.actions.to_user(empty)
