@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.normalisation import Statistics
-from rewirl.nn import Network, pack, unpack
+from rewirl.nn import Network, pack, sample_one, unpack
 from rewirl.saved import shown
 
 Head = Literal["tanh", "greedy"]
@@ -77,6 +77,30 @@ class Policy:
         if self.head == "tanh":
             return self.actor.act_squashed(observations[0])[np.newaxis, : self.action_size]
         return _largest(self.actor.act(observations[0])[np.newaxis, : self.action_size])
+
+    def explore(self, observations: NDArray[np.float32], rng: np.random.Generator, noise: float) -> NDArray[Any]:
+        """Return actions with noise.
+
+        Args:
+            observations: float32 [batch, observation].
+            rng: of the noise.
+            noise: standard deviation of what is added to an action, in units of [-1, 1]; not used by the policy of SAC,
+                which is a distribution itself.
+
+        Returns:
+            As `predict`.
+
+        Raises:
+            ValueError: the observations have another number of features; or numbered actions have no noise.
+        """
+        if self.head != "tanh":
+            raise ValueError("this policy chooses between numbered actions, and has no noise to add to them")
+        if observations.ndim != 2 or observations.shape[1] != self.actor.n_in:
+            raise ValueError(f"observations must be [batch, {self.actor.n_in}], got {list(observations.shape)}")
+        observations = self.seen(observations)
+        if self.actor.n_out == 2 * self.action_size:
+            return np.stack([sample_one(self.actor.act(each), rng) for each in observations])
+        return np.stack([self.actor.act_squashed(each, rng, noise) for each in observations])
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `from_state` needs."""

@@ -90,7 +90,7 @@ class RunRecord:
         """See Recorder."""
         self._directory.hold()
         self._log.write(event, step=step, **fields)
-        if event in ("evaluation", "episode", "diagnostics"):
+        if event in ("evaluation", "episode", "diagnostics", "callback"):
             for name, value in fields.items():
                 if isinstance(value, (int, float)):
                     self._board.scalar(f"{event}/{name}", float(value), step)

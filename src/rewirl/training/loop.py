@@ -18,7 +18,8 @@ from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, number
 from rewirl.storage.recorder import NoRecord, Recorder, State
 from rewirl.training import remarks
-from rewirl.training.drift import Drift, online
+from rewirl.training.callbacks import Callbacks
+from rewirl.training.drift import Drift, connections, density
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
 from rewirl.training.progress import Progress
@@ -99,6 +100,8 @@ class Training:
         self.progress = progress
         self.recorder: Recorder = NoRecord()
         self.warm_up = WarmUp(config.seed, environment.actions)
+        self.callbacks: Callbacks | None = None
+        """What a user's own program does meanwhile."""
         self.step = 0
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
@@ -134,11 +137,13 @@ class Training:
             self._started = True
             for remark in remarks.at_start(self.agent, self.replay, total, self._learning_starts):
                 self.progress.message(remark)
-            self._event("start", total_timesteps=total, connections=connections(self.agent))
+            self.note("start", total_timesteps=total, connections=connections(self.agent))
         warm_up = "random actions" if self.warm_up.policy is None else "actions of the warm-up policy"
         self.progress.begin(self.step, total, self._learning_starts, warm_up)
-        saved = True
+        saved, callbacks = True, self.callbacks
         try:
+            if callbacks is not None:
+                callbacks.start()
             while True:
                 self._seconds = time.perf_counter() - began
                 ended = self.step >= total
@@ -146,6 +151,8 @@ class Training:
                 if self._evaluation_is_due(ended) and not stop():
                     self._collect_evaluation(stop)  # one at a time
                     self._begin_evaluation()
+                    if callbacks is not None and callbacks.wants_evaluations:
+                        self._collect_evaluation(stop)  # now, so that what they do is the same each time
                     self._collect_if_ready(stop)
                     self._seconds = time.perf_counter() - began
                 stopped = stop()
@@ -163,8 +170,10 @@ class Training:
             raise
         finally:
             self.progress.end()
+            if callbacks is not None:
+                callbacks.end()
         if ended and saved:  # the last line of the log says that everything is there
-            self._event("end", seconds=self._seconds)
+            self.note("end", seconds=self._seconds)
         return Outcome(self.step, ended, saved, self._latest)
 
     def state(self) -> State:
@@ -267,8 +276,13 @@ class Training:
         self.step += 1
         if over:
             fields = {"return": self._episode.total_reward, "length": self._episode.length}
-            self._event("episode", episode=self._episode.number, **fields)
+            self.note("episode", episode=self._episode.number, **fields)
             self.progress.episode(self._episode.total_reward)
+        if self.callbacks is not None:
+            if self.callbacks.wants_steps:
+                self.callbacks.step(after.reward)
+            if over:
+                self.callbacks.episode(self._episode.total_reward, self._episode.length)
 
     def _is_due(self, period: int) -> bool:
         return period > 0 and self.step > 0 and self.step % period == 0
@@ -340,6 +354,8 @@ class Training:
             self.recorder.event("diagnostics", begun.step, **begun.diagnostics)
         if evaluation is not self._untrained:
             self.progress.evaluated(begun.step, evaluation, begun.density)
+        if self.callbacks is not None:
+            self.callbacks.evaluated(begun.step, evaluation)
         if begun.fields["updates"] == 0:
             self._untrained = dataclasses.replace(evaluation, seconds=0.0)
 
@@ -373,7 +389,7 @@ class Training:
             "rewards usually help"
         )
 
-    def _event(self, event: str, **fields: Any) -> None:
+    def note(self, event: str, **fields: Any) -> None:
         """Record an event of this step, after the evaluation in flight: the log has the order of the steps."""
         if self._in_flight is None:
             self.recorder.event(event, self.step, **fields)
@@ -383,14 +399,3 @@ class Training:
     def _where(self) -> str:
         episode = self._episode
         return f"training step {self.step + 1} (episode {max(episode.number, 0)}, its step {episode.length + 1})"
-
-
-def connections(agent: Agent) -> dict[str, int]:
-    """Return the number of connections of each of an agent's networks, targets included."""
-    return {name: sum(layer.connections for layer in network.layers) for name, network in agent.networks().items()}
-
-
-def density(agent: Agent) -> float:
-    """Return connections over places of all networks that learn; targets only follow."""
-    layers = [layer for network in online(agent.networks()).values() for layer in network.layers]
-    return sum(layer.connections for layer in layers) / sum(math.prod(layer.shape) for layer in layers)
