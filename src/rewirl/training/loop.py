@@ -105,6 +105,7 @@ class Training:
         self._policy = policy
         self._episode = Episode(environment, config.seed)
         self._seconds = 0.0
+        self._clocks = (0.0, 0.0)  # wall clock and processor time at the last evaluation
         self._started = False
         self._evaluated: int | None = None
         self._saved: int | None = None
@@ -127,6 +128,7 @@ class Training:
             DivergedError: the agent's values are not finite; checkpoints stay as they were.
         """
         began = time.perf_counter() - self._seconds
+        self._clocks = (time.perf_counter(), time.process_time())
         self.total = total
         if not self._started:
             self._started = True
@@ -322,12 +324,24 @@ class Training:
             returns=list(evaluation.returns),
             lengths=list(evaluation.lengths),
             seconds=begun.seconds + evaluation.seconds,
+            **self._core_share(),
             **begun.fields,
         )
         self.recorder.event("topology", begun.step, networks=begun.topology)
         if begun.diagnostics:
             self.recorder.event("diagnostics", begun.step, **begun.diagnostics)
         self.progress.evaluated(begun.step, evaluation, begun.density)
+
+    def _core_share(self) -> dict[str, float]:
+        """Return processor time over wall-clock time since the last evaluation: 1 is a core to itself.
+
+        With more threads than one, waiting is part of the work and nothing can be said.
+        """
+        before, self._clocks = self._clocks, (time.perf_counter(), time.process_time())
+        if self.config.threads != 1:
+            return {}
+        wall, processor = (now - then for now, then in zip(self._clocks, before, strict=True))
+        return {"core_share": round(processor / max(wall, 1e-9), 4)}
 
     def _set_in_flight(self, evaluation: _InFlight | None) -> None:
         # An evaluation in flight has a core of its own.
