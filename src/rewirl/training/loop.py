@@ -109,6 +109,7 @@ class Training:
         self._policy = policy
         self._episode = Episode(environment, config.seed)
         self._seconds = 0.0
+        self._clocks = (0.0, 0.0)  # wall clock and processor time at the last evaluation
         self._started = False
         self._evaluated: int | None = None
         self._saved: int | None = None
@@ -132,6 +133,7 @@ class Training:
             DivergedError: the agent's values are not finite; checkpoints stay as they were.
         """
         began = time.perf_counter() - self._seconds
+        self._clocks = (time.perf_counter(), time.process_time())
         self.total = total
         if not self._started:
             self._started = True
@@ -347,6 +349,7 @@ class Training:
             returns=list(evaluation.returns),
             lengths=list(evaluation.lengths),
             seconds=begun.seconds + evaluation.seconds,
+            **self._core_share(),
             **begun.fields,
         )
         self.recorder.event("topology", begun.step, networks=begun.topology)
@@ -358,6 +361,17 @@ class Training:
             self.callbacks.evaluated(begun.step, evaluation)
         if begun.fields["updates"] == 0:
             self._untrained = dataclasses.replace(evaluation, seconds=0.0)
+
+    def _core_share(self) -> dict[str, float]:
+        """Return processor time over wall-clock time since the last evaluation: 1 is a core to itself.
+
+        With more threads than one, waiting is part of the work and nothing can be said.
+        """
+        before, self._clocks = self._clocks, (time.perf_counter(), time.process_time())
+        if self.config.threads != 1:
+            return {}
+        wall, processor = (now - then for now, then in zip(self._clocks, before, strict=True))
+        return {"core_share": round(processor / max(wall, 1e-9), 4)}
 
     def _set_in_flight(self, evaluation: _InFlight | None) -> None:
         # An evaluation in flight has a core of its own.
