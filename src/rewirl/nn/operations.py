@@ -59,6 +59,10 @@ class Linear(Operation):
     """Outputs of a block, from 1 to 8: connections come and go in blocks of so many outputs, one after the other, that
     share an input, and are computed faster. The last block of an input is smaller where they do not divide n_out."""
 
+    unit_norm: bool = False
+    """Whether the weights of every output are divided by their Euclidean norm after each step of the optimiser and each
+    rewiring. Outputs without connections, or with zeros alone, stay what they are."""
+
     def made(self, features: int) -> int:
         """Return the outputs."""
         return self.n_out
@@ -66,7 +70,7 @@ class Linear(Operation):
 
 @dataclass(frozen=True)
 class ReLU(Operation):
-    """y = max(x, 0). After a Linear that nothing else reads it costs nothing."""
+    """y = max(x, 0). After a Linear or a norm that nothing else reads it costs nothing."""
 
     kind = "relu"
 
@@ -141,6 +145,32 @@ class BatchNorm(Operation):
 
 
 @dataclass(frozen=True)
+class BatchRenorm(BatchNorm):
+    """Batch norm that in training gives what the running statistics would, up to bounds (Ioffe 2017).
+
+    With h the normalised x and sigma the roots of the variances plus eps,
+
+        y = scale * (h * r + d) + shift
+        r = clip(sigma_batch / sigma_running, 1 / r_max, r_max)
+        d = clip((mean_batch - mean_running) / sigma_running, -d_max, d_max)
+
+    where r and d are constants for the gradients. They are 1 and 0 until the running statistics have moved `warm_up`
+    times; the array `moves` counts that.
+    """
+
+    kind = "batch_renorm"
+
+    r_max: float = 3.0
+    """At least 1. Typical: 3."""
+
+    d_max: float = 5.0
+    """0 or more. Typical: 5."""
+
+    warm_up: int = 100_000
+    """How many times running statistics move before they count. Typical: 100000."""
+
+
+@dataclass(frozen=True)
 class Parameter(Operation):
     """A free vector, `values`, the same for every sample; it reads nothing and begins with zeros."""
 
@@ -156,7 +186,8 @@ class Parameter(Operation):
 
 
 KINDS: dict[str, type[Operation]] = {
-    each.kind: each for each in (Linear, ReLU, LeakyReLU, Tanh, Add, Multiply, LayerNorm, BatchNorm, Parameter)
+    each.kind: each
+    for each in (Linear, ReLU, LeakyReLU, Tanh, Add, Multiply, LayerNorm, BatchNorm, BatchRenorm, Parameter)
 }
 """Every operation by its kind."""
 
@@ -199,8 +230,9 @@ def to_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:
     result = []
     for operation in operations:
         fields = dataclasses.asdict(operation)
-        if fields.get("height") == 1:  # which version 0.1.0 does not know
-            del fields["height"]
+        for setting, default in (("height", 1), ("unit_norm", False)):  # which version 0.1.0 does not know
+            if fields.get(setting) == default:
+                del fields[setting]
         result.append({"kind": operation.kind, **fields, "of": list(operation.of)})
     return result
 

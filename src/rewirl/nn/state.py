@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 from rewirl import _core
 from rewirl.nn.layer import Layer, Places
 from rewirl.nn.mlp import mlp
-from rewirl.nn.operations import BatchNorm, LayerNorm, Linear, Operation, Parameter, from_json, named, to_json
+from rewirl.nn.operations import (
+    BatchNorm,
+    BatchRenorm,
+    LayerNorm,
+    Linear,
+    Operation,
+    Parameter,
+    from_json,
+    named,
+    to_json,
+)
 from rewirl.saved import count, shown
 
 
@@ -96,6 +106,7 @@ class Saved:
             elif isinstance(operation, LayerNorm | BatchNorm):
                 expected |= dict.fromkeys(("scale", "shift") if operation.affine else (), n_in)
                 expected |= dict.fromkeys(("mean", "variance") if isinstance(operation, BatchNorm) else (), n_in)
+                expected |= {"moves": 1} if isinstance(operation, BatchRenorm) else {}
             for array, length in expected.items():
                 self.learnt[f"{name}.{array}"] = _array(arrays, f"{name}.{array}", length, np.float32)
                 if array == "variance" and (self.learnt[f"{name}.{array}"] < 0).any():
