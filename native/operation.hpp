@@ -141,7 +141,8 @@ class Operation {
 
 using OperationFactory = std::unique_ptr<Operation> (*)(const OperationSpec&);
 
-// Makes a kind known under its name; operations/operations.cpp lists those that always are.
+// Makes a kind known under its name, in place of an earlier one; throws std::invalid_argument where it is one of those
+// that operations/operations.hpp lists, which always are.
 void register_operation(const std::string& kind, OperationFactory make);
 
 // Throws std::invalid_argument where the spec or its kind is impossible.

@@ -8,6 +8,7 @@ from rewirl.nn.heads import LogStd, Samples, SquashedGaussian, minimum, normal, 
 from rewirl.nn.initialise import Initialisation, Scale, initialised, mlp_network
 from rewirl.nn.layer import Layer, Places
 from rewirl.nn.mlp import mlp, names_of
+from rewirl.nn.native import headers, load_native
 from rewirl.nn.network import Network
 from rewirl.nn.operations import (
     Add,
@@ -56,7 +57,9 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_gradient",
     "empty_tiles",
+    "headers",
     "initialised",
+    "load_native",
     "mean_weights",
     "minimum",
     "mlp",

@@ -209,6 +209,9 @@ def _topology(networks: Any) -> dict[str, Any]:
             raise ValueError("a topology has other layers in its shapes, connections and shares")
         if network["input_connections"] is not None and len(network["input_connections"]) != network["shapes"][0][1]:
             raise ValueError("a topology has not one number of connections per input")
+        operations = network.get("operations", [])
+        if not isinstance(operations, list) or not all(isinstance(each, str) for each in operations):
+            raise ValueError("the operations of a network are not a list of names")
     return dict(networks)
 
 
