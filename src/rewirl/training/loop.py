@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -109,6 +110,7 @@ class Training:
         self._evaluated: int | None = None
         self._saved: int | None = None
         self._latest: Evaluation | None = None
+        self._untrained: Evaluation | None = None  # of the agent before its first update, which is played once
         self._in_flight: _InFlight | None = None
         self._held: list[tuple[str, int, dict[str, Any]]] = []  # events after the one in flight, which goes first
         self._drift = Drift(agent.networks())  # before any state is loaded: the agent as settings and seed make it
@@ -133,7 +135,8 @@ class Training:
             for remark in remarks.at_start(self.agent, self.replay, total, self._learning_starts):
                 self.progress.message(remark)
             self._event("start", total_timesteps=total, connections=connections(self.agent))
-        self.progress.begin(self.step, total)
+        warm_up = "random actions" if self.warm_up.policy is None else "actions of the warm-up policy"
+        self.progress.begin(self.step, total, self._learning_starts, warm_up)
         saved = True
         try:
             while True:
@@ -228,6 +231,7 @@ class Training:
         problem = self._episode.load_state(parts["episode"], fields(values["episode"], "the saved episode"), self.step)
         if problem:
             self.replay.cut()
+            self.agent.normalisation.cut()
             self.progress.message(
                 f"warning: {problem}. A new episode begins at step {self.step:,}; the run continues, but not to the bit"
             )
@@ -236,6 +240,7 @@ class Training:
         observation = self._episode.observation
         if observation is None:
             observation = self._episode.begin_next(self.step)
+        self.agent.normalisation.observe(observation)
         warming_up = self.step < self._learning_starts
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
         actions = self.environment.actions
@@ -247,10 +252,11 @@ class Training:
         row = actions.row(action)
         self.replay.add(observation, row, after.reward, after.observation, after.terminated, after.truncated)
         over = after.terminated or after.truncated
+        self.agent.normalisation.reward(after.reward, over)
         self._episode.note(taken, after.reward, after.observation, over)
         if not warming_up:
             if self.step == self._learning_starts:
-                for remark in remarks.of_scales(self.replay):
+                for remark in remarks.of_scales(self.replay, self.agent.normalisation):
                     self.progress.message(remark)
             try:
                 self.agent.update(self.replay)
@@ -260,6 +266,7 @@ class Training:
         if over:
             fields = {"return": self._episode.total_reward, "length": self._episode.length}
             self._event("episode", episode=self._episode.number, **fields)
+            self.progress.episode(self._episode.total_reward)
 
     def _is_due(self, period: int) -> bool:
         return period > 0 and self.step > 0 and self.step % period == 0
@@ -275,18 +282,20 @@ class Training:
         assert self.evaluations is not None
         self._refuse_diverged()
         state = self.environment.state() or None
-        self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step, state)
         updates = self.agent.updates
-        self._set_in_flight(
-            _InFlight(
-                self.step,
-                self._seconds,
-                density(self.agent),
-                {"updates": updates, "connections": connections(self.agent)},
-                self._drift.measure(self.agent.networks()),
-                {"updates": updates, **self._all_diagnostics()} if updates > 0 else {},
-            )
+        begun = _InFlight(
+            self.step,
+            self._seconds,
+            density(self.agent),
+            {"updates": updates, "connections": connections(self.agent)},
+            self._drift.measure(self.agent.networks()),
+            {"updates": updates, **self._all_diagnostics()} if updates > 0 else {},
         )
+        if updates == 0 and self._untrained is not None and state is None and not self.environment.changes:
+            self._record_evaluation(begun, self._untrained)  # the same policy in the same episodes
+            return
+        self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step, state)
+        self._set_in_flight(begun)
 
     def _collect_if_ready(self, stop: Callable[[], bool]) -> None:
         if self._in_flight is not None and self.evaluations is not None and self.evaluations.ready():
@@ -327,7 +336,10 @@ class Training:
         self.recorder.event("topology", begun.step, networks=begun.topology)
         if begun.diagnostics:
             self.recorder.event("diagnostics", begun.step, **begun.diagnostics)
-        self.progress.evaluated(begun.step, evaluation, begun.density)
+        if evaluation is not self._untrained:
+            self.progress.evaluated(begun.step, evaluation, begun.density)
+        if begun.fields["updates"] == 0:
+            self._untrained = dataclasses.replace(evaluation, seconds=0.0)
 
     def _set_in_flight(self, evaluation: _InFlight | None) -> None:
         # An evaluation in flight has a core of its own.

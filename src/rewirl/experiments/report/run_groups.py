@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rewirl.agents import AGENTS
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
 from rewirl.experiments.report.run_data import RunData
-from rewirl.options.resolve import agent_settings
+from rewirl.options.resolve import papers_settings
 from rewirl.options.train import TrainConfig
 from rewirl.presets.sokar import SOFT_TARGETS
 from rewirl.printing import quoted, visible
@@ -141,7 +141,7 @@ def options_of(run: RunData) -> dict[str, Any]:
     """
     defaults: dict[str, Any] = {}
     if run.agent in AGENTS:
-        defaults = _flat(to_values(agent_settings(run.agent, run.env)))
+        defaults = _flat(to_values(papers_settings(run.agent, run.env)))
     options = {
         key: value for key, value in _flat(run.settings).items() if key not in defaults or defaults[key] != value
     }
