@@ -79,6 +79,9 @@ class Weights : public Learnable {
   virtual void stretches(Part part, const Visit& visit) const = 0;
   virtual void act(const float* x, float* y, const float* bias, bool relu) const = 0;  // a single sample
 
+  // Divides the values of each row by their Euclidean norm; rows without any, or of zeros, stay what they are.
+  virtual void unit_rows();
+
   // To be called when `values` have been written to, by whoever may do so.
   virtual void changed() {}
 

@@ -78,14 +78,15 @@ class ActorCritic(Learner[Config]):
     def _fit_critics(self, batch: Batch, y: Tiles) -> None:
         """Take a step of both critics down L_i = mean (Q_i(s, a) - y)^2, and do what falls on it."""
         c = self.config
-        self._critics.regress(batch.states_actions, y, batch.weights, self._errors, c.learning_rate, c.weight_decay)
+        rate = c.learning_rate_at(self.updates)
+        self._critics.regress(batch.states_actions, y, batch.weights, self._errors, rate, c.weight_decay)
         self._learnt.add("critics")
         self._networks.after_step(CRITICS, batch.states_actions, batch.weights, self.updates)
 
     def _step_actor(self, batch: Batch, gradient: Tiles) -> None:
         """Take a step of the actor down a loss with this gradient of its outputs, and do what falls on it."""
         c = self.config
-        self._actor.step(batch.states, [gradient], c.learning_rate, c.weight_decay)
+        self._actor.step(batch.states, [gradient], c.learning_rate_at(self.updates), c.weight_decay)
         self._learnt.add("actor")
         self._networks.after_step(ACTOR, batch.states, batch.weights, self.updates)
 

@@ -15,7 +15,7 @@ from rewirl.cli.errors import usage_errors
 from rewirl.cli.parse import parse, parse_run
 from rewirl.nn import Network
 from rewirl.options.train import TrainConfig
-from rewirl.printing import result
+from rewirl.printing import number, result
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.topology.budget import densities
 from rewirl.topology.schedule import density_at
@@ -77,7 +77,8 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         `agent`; `params`, the connections of the networks that learn; `flops` to train; `sparsity`, the share of absent
         connections in them; `memory_bytes` of the networks with optimiser, and of the full replay memory;
         `networks`, for each network and layer `shape` (outputs, inputs), `connections`, `density`, `format` and
-        `structure`, dense for a dense layer; of a network that is no multilayer perceptron also `operations`.
+        `structure`, dense for a dense layer; of a network that is no multilayer perceptron also `operations`;
+        `normalisation`, the running statistics, where observations are normalised or rewards scaled.
     """
     networks = agent.networks()
     layers: dict[str, list[dict[str, Any]]] = {
@@ -96,7 +97,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
     connections = {name: [layer["connections"] for layer in of_network] for name, of_network in layers.items()}
     params = agent.COST.parameters(connections)
     places = sum(math.prod(layer["shape"]) for name in agent.COST.networks for layer in layers[name])
-    config = agent.config
+    config, normalisation = agent.config, agent.normalisation.description()
     changing = changing_sparsity(agent, total_timesteps)
     row = 4 * (2 * agent.observation_size + agent.action_size + 2)  # float32 each, reward and end among them
     return {
@@ -112,6 +113,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         },
         "networks": {name: {"layers": layers[name], **_operations(network)} for name, network in networks.items()},
         **({} if changing is None else {"changing": changing}),
+        **({"normalisation": normalisation} if normalisation else {}),
     }
 
 
@@ -194,6 +196,12 @@ def table(description: Mapping[str, Any]) -> str:
             f"changing   from update {end['from_update']:,} to {end['to_update']:,}; at the end of the run "
             f"sparsity {end['sparsity']:.3f}, {end['params']:,} connections ({each})",
         ]
+    normalisation = description.get("normalisation", {})
+    for what, unit in (("observations", "observations"), ("returns", "rewards, of the discounted return")):
+        if what in normalisation:
+            count, each = normalisation[what]["count"], normalisation[what]["std"]
+            spread = number(each) if what == "returns" else f"{number(min(each))} to {number(max(each))}"
+            lines.append(f"normalised {count:,} {unit}: standard deviation {spread}")
     lines += [
         f"flops      {description['flops']:.3g} to train (Evci et al. 2020)",
         f"memory     {memory['agent'] / 1e6:,.1f} MB networks and optimiser, "

@@ -89,6 +89,10 @@ class Linear(Operation):
     """Outputs of a block, from 1 to 8: connections come and go in blocks of so many outputs, one after the other, that
     share an input, and are computed faster. The last block of an input is smaller where they do not divide n_out."""
 
+    unit_norm: bool = False
+    """Whether the weights of every output are divided by their Euclidean norm after each step of the optimiser and each
+    rewiring. Outputs without connections, or with zeros alone, stay what they are."""
+
     format: str = ""
     """How the core stores the weights, such as unstructured; empty is what suits the places and the height."""
 
@@ -116,7 +120,7 @@ class Linear(Operation):
 
 @dataclass(frozen=True)
 class ReLU(Operation):
-    """y = max(x, 0). After a Linear that nothing else reads it costs nothing."""
+    """y = max(x, 0). After a Linear or a norm that nothing else reads it costs nothing."""
 
     kind = "relu"
 
@@ -199,6 +203,36 @@ class BatchNorm(Operation):
 
 
 @dataclass(frozen=True)
+class BatchRenorm(BatchNorm):
+    """Batch norm that in training gives what the running statistics would, up to bounds (Ioffe 2017).
+
+    With h the normalised x and sigma the roots of the variances plus eps,
+
+        y = scale * (h * r + d) + shift
+        r = clip(sigma_batch / sigma_running, 1 / r_max, r_max)
+        d = clip((mean_batch - mean_running) / sigma_running, -d_max, d_max)
+
+    where r and d are constants for the gradients. They are 1 and 0 until the running statistics have moved `warm_up`
+    times; the array `moves` counts that.
+    """
+
+    kind = "batch_renorm"
+
+    r_max: float = 3.0
+    """At least 1. Typical: 3."""
+
+    d_max: float = 5.0
+    """0 or more. Typical: 5."""
+
+    warm_up: int = 100_000
+    """How many times running statistics move before they count. Typical: 100000."""
+
+    def arrays(self, features: int) -> dict[str, int]:
+        """Return the lengths of those of batch norm, and of `moves`."""
+        return {**super().arrays(features), "moves": 1}
+
+
+@dataclass(frozen=True)
 class Parameter(Operation):
     """A free vector, `values`, the same for every sample; it reads nothing and begins with zeros."""
 
@@ -261,7 +295,7 @@ def to_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:
     result = []
     for operation in operations:
         fields = dataclasses.asdict(operation)
-        for setting, default in (("height", 1), ("format", "")):  # which version 0.1.0 does not know
+        for setting, default in (("height", 1), ("unit_norm", False), ("format", "")):  # unknown to version 0.1.0
             if fields.get(setting) == default:
                 del fields[setting]
         result.append({"kind": operation.kind, **fields, "of": list(operation.of)})
