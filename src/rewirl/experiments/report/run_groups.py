@@ -118,6 +118,9 @@ def group_runs(runs: Sequence[RunData], labels: Labels = ()) -> tuple[list[RunGr
         members = tuple(same[seed] for seed in sorted(same))
         preset = preset_of(agent, env, options[key])
         differing = {name: value for name, value in options[key].items() if name not in shared}
+        if agent not in AGENTS:  # nothing here knows its defaults: what tells its groups apart names them
+            others = [each for (_, other, _), each in options.items() if other == agent]
+            differing = {name: value for name, value in differing.items() if any(o.get(name) != value for o in others)}
         called = {sweep_label(run) for run in members}
         by_sweep = called.pop() if len(called) == 1 else None
         label = given_label(members, labels) or preset or by_sweep or label_of(agent, differing)
