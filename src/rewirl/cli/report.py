@@ -36,8 +36,8 @@ def report(arguments: list[str]) -> int:
     except ImportError as error:
         raise UsageError("the report needs matplotlib; install it with: pip install 'rewirl[figures]'") from error
     from rewirl.experiments.report import document
-    from rewirl.experiments.report import report as report_on
     from rewirl.experiments.report.run_data import find_runs
+    from rewirl.experiments.report.sound import report_on_sound_runs
 
     if not options.runs:
         raise UsageError("no run given; name run directories, or directories that contain some")
@@ -47,7 +47,7 @@ def report(arguments: list[str]) -> int:
         say(f"rewirl: warning: {path} is left out: {problem}")
     if not runs:
         raise UsageError(f"no run to report on in {', '.join(map(str, options.runs))}")
-    blocks = report_on(runs, problems)
+    blocks = report_on_sound_runs(runs, problems, lambda problem: say(f"rewirl: warning: {problem}"))
     texts = {options.output: document.html(blocks)}
     if options.figures is not None:
         figures = [block for block in blocks if isinstance(block, document.Figure)]

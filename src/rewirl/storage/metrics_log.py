@@ -6,12 +6,15 @@ import json
 import os
 import stat
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
 from rewirl.storage import strict_json
 from rewirl.storage.files import Sink, close_descriptor, open_regular, sync_directory, write_atomically
+
+LARGEST_LOG, LONGEST_LINE, MOST_KEPT = 2**30, 4 * 2**20, 2**28
+"""Bytes of a log that is read, of a line of it, and of all lines that are kept together."""
 
 _TAIL = 65536
 _CHUNK = 2**20
@@ -143,26 +146,33 @@ class MetricsLog:
             self._failing = True
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path, events: Container[str] | None = None) -> list[dict[str, Any]]:
     """Read all complete lines of a metrics log; a partial last line (a run in progress or killed) is ignored.
 
     Args:
         path: the file.
+        events: of which events the lines are returned; None is all.
 
     Returns:
         One dict per line, in order.
 
     Raises:
-        ValueError: it is not a regular file, or a complete line is not a JSON object; names file and line.
+        ValueError: it is not a regular file, it or a line is too long, or a complete line is not a JSON object; names
+            file and line.
         OSError: the file cannot be read.
     """
-    entries = []
+    entries, kept = [], 0
     try:
         opened = open_regular(path)
     except ValueError as error:
         raise ValueError(f"{path} {error}") from error
     with opened as file:
-        for number, line in enumerate(file, 1):
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_LOG:
+            raise ValueError(f"{path} has {size:,} bytes, more than the {LARGEST_LOG:,} of a log that is read")
+        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), 1):
+            if len(line) > LONGEST_LINE:
+                raise ValueError(f"{path}, line {number}: longer than the {LONGEST_LINE:,} bytes that are read")
             if not line.endswith(b"\n"):
                 break
             try:
@@ -171,6 +181,11 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
                 raise ValueError(f"{path}, line {number}: not strict JSON: {error}") from error
             if not isinstance(entry, dict):
                 raise ValueError(f"{path}, line {number}: not a JSON object")
+            if events is not None and entry.get("event") not in events:
+                continue
+            kept += len(line)
+            if kept > MOST_KEPT:
+                raise ValueError(f"{path}, line {number}: more than {MOST_KEPT:,} bytes of lines are to be kept")
             entries.append(entry)
     return entries
 

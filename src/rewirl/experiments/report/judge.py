@@ -35,7 +35,7 @@ class Finding:
 
 def stream(*purpose: str) -> np.random.Generator:
     """Return the generator of a bootstrap, seeded by its purpose: equal runs give equal reports."""
-    return np.random.default_rng(list(" ".join(purpose).encode()))
+    return np.random.default_rng(list(" ".join(purpose).encode(errors="surrogatepass")))
 
 
 def judge(groups: Sequence[RunGroup], env: str) -> list[Finding]:
