@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rewirl import noisy
 from rewirl.agents import AGENTS, Cost
 from rewirl.saved import count, fields, listed, number, shown
-from rewirl.storage.metrics_log import read_metrics
+from rewirl.storage.metrics_log import CHANGED, read_metrics
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 
 
@@ -108,7 +108,7 @@ def read_run(path: Path) -> RunData:
         OSError: a file cannot be read.
     """
     directory = RunDirectory.open(path, lock=False)
-    lines = read_metrics(directory.metrics, _EVENTS)
+    lines = read_metrics(directory.metrics, _EVENTS)  # checks the sums that are in it
     try:
         _refuse_record(path, directory.record)
         return _run(path, directory.record, lines)
@@ -119,6 +119,11 @@ def read_run(path: Path) -> RunData:
 def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> RunData:
     train, settings = record["config"]["train"], record["config"]["agent"]
     _refuse_names(path, train, settings)
+    changed = [line for line in lines if line["event"] == CHANGED]
+    if changed:
+        raise ValueError(
+            f"{path}: its log had been changed when the run was resumed at step {shown(changed[0]['step'])}"
+        )
     evaluations = [line for line in lines if line["event"] == "evaluation"]
     if not evaluations:
         raise ValueError(f"{path} has no evaluation yet")
@@ -163,7 +168,7 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
     )
 
 
-_EVENTS = ("evaluation", "topology")
+_EVENTS = ("evaluation", "topology", CHANGED)
 _LARGEST = 2.0**200
 """Rewards are float32, so their sums are far below."""
 
