@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +18,7 @@ from rewirl.nn import Layer, Network
 from rewirl.options.option import options, unknown_option
 from rewirl.options.resolve import changed, resolve
 from rewirl.storage.policy_file import save_policy
+from rewirl.tested import UntestedVersionWarning, untested
 from rewirl.training.evaluation import Evaluation, Evaluator, Predict
 from rewirl.training.progress import Silent, Switchable, for_this_terminal
 from rewirl.training.run import Run
@@ -94,6 +96,9 @@ class Learner:
             UnsuitableEnvironmentError: the environment cannot be found, or has spaces that the agent does not take.
             ValueError: an option is unknown or impossible.
         """
+        newer = untested()
+        if newer:
+            warnings.warn(newer, UntestedVersionWarning, stacklevel=3)
         known = [name for name, option in options(self.name).items() if option.part != "run"]
         for name in arguments["unknown"]:
             raise unknown_option(self.name, name, known)
