@@ -29,8 +29,8 @@ LONGEST_KEY = 32
 """Parts of a key with dots: the parser takes time and memory that grow with their square."""
 
 _LISTS = ("agents", "envs", "seeds")
-_PART = rb"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
-_LONG_KEY = re.compile(_PART + rb"(?:[ \t]*+\.[ \t]*+" + _PART + rb"){%d}" % LONGEST_KEY)
+_LONG_KEY = re.compile(rb"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){%d}" % LONGEST_KEY)
+_QUOTED_PART, _MOST_QUOTED_PARTS = re.compile(rb"""["'][ \t]*+\.|\.[ \t]*+["']"""), 200
 _DESCRIPTION, _GROUPS, _WARM_UP, _PRESETS, _LABEL = "description", "runs", "warm_up_policy", "presets", "label"
 
 
@@ -139,7 +139,7 @@ def _parsed(path: Path) -> dict[str, Any]:
             text = file.read(LARGEST_FILE + 1)
         if len(text) > LARGEST_FILE:
             raise SweepError(f"{path} has more than the {LARGEST_FILE:,} bytes allowed for a sweep file")
-        if _LONG_KEY.search(text):
+        if _LONG_KEY.search(text) or len(_QUOTED_PART.findall(text)) > _MOST_QUOTED_PARTS:
             raise SweepError(f"{path} has a key of more than {LONGEST_KEY} parts with dots between them")
         return tomllib.loads(text.decode())
     except OSError as error:
