@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.agents import AGENTS
+from rewirl.agents import AGENTS, AgentConfig
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
 from rewirl.experiments.report.run_data import RunData
-from rewirl.options.resolve import papers_settings
+from rewirl.options.resolve import agent_settings, papers_settings
 from rewirl.options.train import TrainConfig
 from rewirl.presets.sokar import SOFT_TARGETS
 from rewirl.printing import quoted, visible
@@ -133,15 +133,16 @@ def shared_options(options: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {key: value for key, value in first.items() if all(key in other and other[key] == value for other in others)}
 
 
-def options_of(run: RunData) -> dict[str, Any]:
+def options_of(run: RunData, usual_of: Callable[[str, str], AgentConfig] = papers_settings) -> dict[str, Any]:
     """Return the settings in which a run differs from the paper's for its agent and environment.
 
     Args:
         run: any run. A setting that its version did not have yet counts as today's default.
+        usual_of: settings of an agent in an environment to compare with, instead of the paper's.
     """
     defaults: dict[str, Any] = {}
     if run.agent in AGENTS:
-        defaults = _flat(to_values(papers_settings(run.agent, run.env)))
+        defaults = _flat(to_values(usual_of(run.agent, run.env)))
     options = {
         key: value for key, value in _flat(run.settings).items() if key not in defaults or defaults[key] != value
     }
@@ -201,7 +202,7 @@ def command(run: RunData) -> str:
         words += _typed("total_timesteps", run.total)
     if run.train.get("env_module"):
         words += _typed("env_module", run.train["env_module"])
-    for key, value in options_of(run).items():
+    for key, value in options_of(run, agent_settings).items():
         value = run.train[key] if key == "warm_up_policy" else value
         words += _typed(key.rpartition(".")[2], value)
     return " ".join([*words, *_typed("threads", run.train.get("threads", 1))])
