@@ -106,11 +106,11 @@ def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path, hin
         if not outcome.finished:
             assert stop.signal is not None
             progress.message(
-                f"stopped by {stop.signal.name} and saved at step {outcome.step:,}; go on with: "
+                f"Stopped by {stop.signal.name} and saved at step {outcome.step:,}; go on with: "
                 f"rewirl resume {quoted_path(path)}"
             )
             return 128 + stop.signal
         final = "" if outcome.evaluation is None else f", return {number(outcome.evaluation.mean, least=1)}"
         command = f"rewirl watch {quoted_path(path)} --video out.mp4"
-        progress.message(f"finished {outcome.step:,} steps{final}. See it act: {command}")
+        progress.message(f"Finished {outcome.step:,} steps{final}. See it act: {command}")
     return 0
