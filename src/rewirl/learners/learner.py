@@ -99,7 +99,8 @@ class Learner:
             raise unknown_option(self.name, name, known)
         env_kwargs = exactly(dict[str, Any], arguments["env_kwargs"] or {}, "env_kwargs")
         env_module = exactly(str | None, arguments["env_module"], "env_module")
-        source = environment_source(arguments["env"], env_kwargs, env_module)
+        wrapper = exactly(tuple[str, ...], arguments["wrapper"], "wrapper")
+        source = environment_source(arguments["env"], env_kwargs, env_module, wrapper)
         request = {name: arguments[name] for name in known if arguments[name] is not UNSET}
         if arguments["threads"] is not None:
             request["threads"] = arguments["threads"]
@@ -109,12 +110,15 @@ class Learner:
                 "env": source.task,
                 "env_kwargs": dict(source.kwargs),
                 "env_module": env_module,
+                "wrapper": wrapper,
+                "n_envs": arguments["n_envs"],
+                "env_processes": arguments["env_processes"],
                 "seed": arguments["seed"],
                 "eval_every": 0,
                 **request,
             }
         )
-        config = dataclasses.replace(settings.run, env=source.name)
+        config = dataclasses.replace(settings.run, env=source.id or source.name)
         self._progress = Switchable()
         self._run = Run(config, settings.agent, self._progress, source)
         self._directory: Path | None = None

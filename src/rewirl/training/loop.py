@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.environments.environment import Environment
 from rewirl.environments.spaces import Spaces
 from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, number
 from rewirl.storage.recorder import NoRecord, Recorder, State
 from rewirl.training import remarks
+from rewirl.training.collection import AnyEnvironment, Collection
 from rewirl.training.drift import Drift, online
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
@@ -71,7 +71,7 @@ class Training:
     Args:
         agent: any agent.
         replay: its replay memory.
-        environment: where it acts.
+        environment: where it acts, or the environments that take turns.
         config: the run's settings.
         learning_starts: steps before the first update, with the actions of `warm_up`.
         policy: returns what a policy file holds.
@@ -82,7 +82,7 @@ class Training:
         self,
         agent: Agent,
         replay: Replay,
-        environment: Environment,
+        environment: AnyEnvironment | Sequence[AnyEnvironment],
         config: TrainConfig,
         learning_starts: int,
         policy: Callable[[], State],
@@ -91,19 +91,19 @@ class Training:
         """Be ready for the first step, recording nothing and evaluating nowhere."""
         self.agent = agent
         self.replay = replay
-        self.environment = environment
+        self._collection = Collection(environment if isinstance(environment, Sequence) else [environment], config.seed)
+        self.environment = self._collection.environments[0]
         self.evaluations: Evaluations | None = None
         """Evaluates the agent; None never does."""
         self.config = config
         self.progress = progress
         self.recorder: Recorder = NoRecord()
-        self.warm_up = WarmUp(config.seed, environment.actions)
+        self.warm_up = WarmUp(config.seed, self.environment.actions)
         self.step = 0
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
         self._learning_starts = learning_starts
         self._policy = policy
-        self._episode = Episode(environment, config.seed)
         self._seconds = 0.0
         self._started = False
         self._evaluated: int | None = None
@@ -113,7 +113,9 @@ class Training:
         self._held: list[tuple[str, int, dict[str, Any]]] = []  # events after the one in flight, which goes first
         self._drift = Drift(agent.networks())  # before any state is loaded: the agent as settings and seed make it
         self._diagnostics: dict[str, float] = {}  # of the checkpoint: an agent has its own again after an update
-        environment.where = self._where
+        for episode in self._collection.episodes:
+            of = self._collection.environments[episode.index]
+            of.where = lambda episode=episode: self._collection.where(episode, self.step)  # type: ignore[misc]
 
     def run(self, total: int, stop: Callable[[], bool] = lambda: False) -> Outcome:
         """Train until `total` steps of the run are done, or until `stop` says so.
@@ -177,7 +179,7 @@ class Training:
         }
         if not self.environment.spaces.flat:
             values["spaces"] = self.environment.spaces.values()
-        for name, part in (("agent", self.agent), ("replay", self.replay), ("episode", self._episode)):
+        for name, part in (("agent", self.agent), ("replay", self.replay), ("episode", self._collection)):
             part_arrays, values[name] = part.state()
             arrays.update({f"{name}/{key}": array for key, array in part_arrays.items()})
         return arrays, values
@@ -225,33 +227,37 @@ class Training:
         self._seconds = seconds
         self._evaluated = evaluated
         self._diagnostics = diagnostics
-        problem = self._episode.load_state(parts["episode"], fields(values["episode"], "the saved episode"), self.step)
-        if problem:
-            self.replay.cut()
-            self.agent.normalisation.cut()
+        saved = fields(values["episode"], "the saved episode")
+        for episode, problem in self._collection.load_state(parts["episode"], saved, self.step):
+            self.replay.cut(self._collection.since(episode, self.step))
+            self.agent.normalisation.cut(episode.index)
             self.progress.message(
                 f"warning: {problem}. A new episode begins at step {self.step:,}; the run continues, but not to the bit"
             )
 
-    def _advance(self) -> None:
-        observation = self._episode.observation
+    def _act(self, episode: Episode) -> None:
+        """Begin a step in an environment that waits for an action."""
+        observation = episode.observation
         if observation is None:
-            observation = self._episode.begin_next(self.step)
+            observation = episode.begin_next(self.step)
         self.agent.normalisation.observe(observation)
-        warming_up = self.step < self._learning_starts
+        warming_up = self._collection.ends(episode, self.step) < self._learning_starts
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
         actions = self.environment.actions
         if not actions.valid(action):  # the environment is not to blame for what it does with it
             raise self._diverged(f"its actions are not {actions.expected}")
-        taken = actions.to_environment(action)
-        after = self.environment.step(taken)
+        episode.begin_step(actions.to_environment(action), actions.row(action))
+
+    def _advance(self) -> None:
+        for waiting in self._collection.idle():
+            self._act(waiting)
+        episode = self._collection.turn(self.step)
+        observation, row, after = episode.finish_step()
         # Truncation ends the episode but not the task: only a terminated step has no future to bootstrap from.
-        row = actions.row(action)
         self.replay.add(observation, row, after.reward, after.observation, after.terminated, after.truncated)
         over = after.terminated or after.truncated
-        self.agent.normalisation.reward(after.reward, over)
-        self._episode.note(taken, after.reward, after.observation, over)
-        if not warming_up:
+        self.agent.normalisation.reward(after.reward, over, episode.index)
+        if self.step >= self._learning_starts:
             if self.step == self._learning_starts:
                 for remark in remarks.of_scales(self.replay, self.agent.normalisation):
                     self.progress.message(remark)
@@ -261,8 +267,10 @@ class Training:
                 raise self._diverged(str(error)) from error
         self.step += 1
         if over:
-            fields = {"return": self._episode.total_reward, "length": self._episode.length}
-            self._event("episode", episode=self._episode.number, **fields)
+            fields: dict[str, Any] = {"return": episode.total_reward, "length": episode.length}
+            if len(self._collection.episodes) > 1:
+                fields["environment"] = episode.index
+            self._event("episode", episode=episode.number, **fields)
 
     def _is_due(self, period: int) -> bool:
         return period > 0 and self.step > 0 and self.step % period == 0
@@ -368,10 +376,6 @@ class Training:
             self.recorder.event(event, self.step, **fields)
         else:
             self._held.append((event, self.step, fields))
-
-    def _where(self) -> str:
-        episode = self._episode
-        return f"training step {self.step + 1} (episode {max(episode.number, 0)}, its step {episode.length + 1})"
 
 
 def connections(agent: Agent) -> dict[str, int]:

@@ -135,7 +135,7 @@ def source_of(directory: RunDirectory, config: TrainConfig) -> EnvironmentSource
     """
     recorded = directory.config.get("environment")
     if recorded is None:
-        return environment_source(config.env, config.env_kwargs, config.env_module)
+        return environment_source(config.env, config.env_kwargs, config.env_module, config.wrapper)
     try:
         return recorded_source(config.env, fields(recorded, "environment"), config.env_module)
     except UnsuitableEnvironmentError:
