@@ -24,6 +24,7 @@ def sample_windows(
     observation_size: int,
     outs: Sequence[NDArray[np.float32]],
     between: Sequence[NDArray[np.float32]] = (),
+    stride: int = 1,
 ) -> None: ...
 def sample_rows(
     pool: Pool,

@@ -332,7 +332,8 @@ def _made(operation: Operation, own: Mapping[str, Array], of: Sequence[Array], b
             normal, _ = _normal(operation, of[0], own, training)
             factor, offset = _correction(operation, of[0], own, training)
             normal = normal * factor + offset
-            return normal * own["scale"] + own["shift"] if operation.affine else normal
+            result: Array = normal * own["scale"] + own["shift"] if operation.affine else normal
+            return result
         case Parameter():
             return np.tile(own["values"], (batch, 1))
     raise TypeError(f"there is no reference of {operation.kind}")
