@@ -23,6 +23,9 @@ from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 ALONE = 0.95
 """Share of a core's time from which on a run counts as having had it to itself."""
 
+_LARGEST = 1e30
+"""Above it sums of squares overflow, and no report would be left."""
+
 
 @dataclass(frozen=True)
 class RunData:
@@ -138,6 +141,8 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         bad = next((v for v in values if isinstance(v, bool) or not isinstance(v, (int, float))), None)
         if bad is not None or not all(map(math.isfinite, values)):
             raise ValueError(f"{path}: {name} of an evaluation is not a finite number")
+        if any(abs(value) > _LARGEST for value in values):
+            raise ValueError(f"{path}: {name} of an evaluation is too large to be one")
         return np.array(values, kind)
 
     steps, seconds = column("step", np.int64), column("seconds", np.float64)
