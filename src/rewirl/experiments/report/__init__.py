@@ -57,3 +57,14 @@ def report(runs: Sequence[RunData], problems: Problems, names: Labels = ()) -> l
     blocks += how(groups)
     blocks += commands(groups)
     return blocks
+
+
+def paper_report(runs: Sequence[RunData]) -> list[Block]:
+    """Return what some runs say of the paper alone: its claims, tables and curves.
+
+    Args:
+        runs: any; those with settings that are not the paper's are left out.
+    """
+    groups = [item for item in group_runs(runs)[0] if item.published is not None]
+    style = {label: number for number, label in enumerate(dict.fromkeys(item.label for item in groups))}
+    return [*claims(judge(groups)), *paper(groups, style)]
