@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rewirl.hints import nearest
-from rewirl.presets import anf, graesser, methods, rlx2, sokar
+from rewirl.presets import anf, frontier, graesser, methods, rlx2, sokar
 from rewirl.presets.preset import Preset
 from rewirl.presets.sokar import defaults, protocol
 
@@ -12,7 +12,7 @@ __all__ = ["PAPERS", "defaults", "names", "preset", "protocol"]
 PAPERS = {"ds-drl": protocol}
 """Papers whose settings a sweep may take as its own, and what each says of an agent."""
 
-_OF_PAPERS = {**sokar.PRESETS, **rlx2.PRESETS, **graesser.PRESETS, **methods.PRESETS, **anf.PRESETS}
+_OF_PAPERS = {**sokar.PRESETS, **rlx2.PRESETS, **graesser.PRESETS, **methods.PRESETS, **anf.PRESETS, **frontier.PRESETS}
 
 _PRESETS = {
     name: Preset(preset.agent, preset.env, {**protocol(preset.agent), **preset.options})
