@@ -113,7 +113,8 @@ class Networks:
         key = (*names, gradients, batch_statistics)
         if key not in self._ensembles:
             networks = [self.all()[name] for name in names]
-            self._ensembles[key] = Ensemble(networks, self._pool, gradients, batch_statistics)
+            dense = self._adaptation.rule.uses_gradient
+            self._ensembles[key] = Ensemble(networks, self._pool, gradients, batch_statistics, dense)
         return self._ensembles[key]
 
     def update_targets(self, tau: float) -> None:

@@ -17,10 +17,8 @@ from rewirl.nn import (
     Bins,
     LogStd,
     Samples,
-    Tiles,
     batch_normalised,
     cross_entropy,
-    cross_entropy_gradient,
     of_smaller_mean,
 )
 from rewirl.replay import Batch, Replay
@@ -132,20 +130,18 @@ class XQC(SoftActorCritic[XQCConfig]):
         # a' ~ pi(.|s'), with the running statistics of the actor
         log_pi = self._draw_actions(self._acting, batch.next_states, batch.next_actions).log_probability
         # Critics and targets see (s, a) and (s', a') as one batch, so that both have the same statistics.
-        online = self._critics.forward(batch.joint, batch.size, parts=2)
-        targets = self._target_critics.forward(batch.joint, batch.size, parts=2)
+        logits = self._target_critics.forward(batch.joint, batch.size, parts=2)
         # Z' is the distribution of Q'_1(s', a') or of Q'_2(s', a'), whichever has the smaller mean
-        smaller = of_smaller_mean(*(bins.of_logits(logits[tiles:]) for logits in targets))
+        smaller = of_smaller_mean(*(bins.of_logits(both[tiles:]) for both in logits))
         # m = projection of r + gamma (1 - terminated) (Z' - alpha ln pi(a'|s')) to the bins
         discount = np.float32(c.gamma) * batch.continues
         offset = batch.rewards - discount * np.float32(self._temperature.value) * log_pi
         m = bins.moved(smaller, offset, discount)
         # dL_i/dlogits = (p_i - m) / batch for (s, a), and 0 for (s', a'), which act through the statistics alone
-        p = [bins.of_logits(logits[:tiles]) for logits in online]
-        gradients: list[Tiles] = [np.zeros_like(logits) for logits in online]
-        for gradient, own in zip(gradients, p, strict=True):
-            gradient[:tiles] = cross_entropy_gradient(own, m, batch.weights)
-        self._critics.step(batch.joint, gradients, self._learning_rate(), c.weight_decay, decoupled=True)
+        p, rate = [np.empty_like(m) for _ in CRITICS], self._learning_rate()
+        self._critics.classify(
+            batch.joint, m, batch.weights, p, rate, c.weight_decay, decoupled=True, samples=batch.size, parts=2
+        )
         self._critics.update_statistics()
         self._networks.after_step(CRITICS, batch.joint, batch.weights, self.updates)
         self._of_critics = lambda: (
