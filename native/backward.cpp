@@ -183,7 +183,7 @@ void Network::input_gradient(Workspace& w, const Batch& x, size_t i, int t, int3
     const size_t n = static_cast<size_t>(plan_.features[static_cast<size_t>(step.out)]) * width;
     const float* h = w.values_[static_cast<size_t>(step.out)].data() + tile * n;
     float* d = w.value_gradients_[static_cast<size_t>(step.out)].data() + tile * n;
-    for (size_t k = 0; k < n; ++k) d[k] = h[k] > 0.0f ? d[k] : 0.0f;
+    for (size_t k = 0; k < n; ++k) d[k] = h[k] <= 0.0f ? 0.0f : d[k];  // NaN is no 0
     return;
   }
   Pointers& p = pointers(step.in.size());

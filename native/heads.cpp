@@ -31,7 +31,7 @@ void minimum(const std::vector<ConstTiles>& outputs, float factor, const ConstTi
       float least = outputs[0].row(t, 0)[i];
       for (const ConstTiles& output : outputs) {
         const float value = output.row(t, 0)[i];
-        if (!(value >= least)) least = value;
+        if (value < least || value != value) least = value;  // NaN stays: nothing is less
       }
       result[i] = constants[i] + factor * factors[i] * least;
     }

@@ -45,7 +45,7 @@ struct BlockMatrix {
   const uint8_t* edge;          // whether each block is the first (bit 0) and the last (bit 1) of its input
 };
 
-enum class Epilogue { none, relu, gate };  // gate: keep the result where gate > 0, else 0 (the derivative of ReLU)
+enum class Epilogue { none, relu, gate };  // gate: 0 where gate <= 0 (the derivative of ReLU)
 
 struct AdamStep {
   float step_size;        // learning rate / (1 - beta1^t)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from discrete_sac import ENTRY, DiscreteSAC
-
+from rewirl.agents import TD3, Entry, TD3Config
 from rewirl.agents.networks import Architecture
 from rewirl.nn import Linear, Operation, load_native
+from rewirl.topology import TopologyConfig
 
 SQUARE, COORDINATES = (Path(__file__).with_name(f"{name}.cpp") for name in ("square", "coordinates"))
 load_native(SQUARE)
@@ -27,25 +27,26 @@ class Square(Operation):
         return {"scale": features}
 
 
-class SquareSAC(DiscreteSAC):
-    """Of networks that square what their first layer makes."""
+class SquareTD3(TD3):
+    """TD3 of networks that square what their first layer makes."""
 
-    def architecture(self, config, n_in, n_out):
+    @classmethod
+    def architecture(cls, network, config, n_in, n_out):
         width = config.hidden_sizes[0]
         return Architecture(n_in, [Linear("hidden1", n_out=width), Square(offset=-0.5), Linear("output", n_out=n_out)])
 
 
-class CoordinatesSAC(DiscreteSAC):
-    """Of multilayer perceptrons whose connections are stored as coordinates."""
+class CoordinatesTD3(TD3):
+    """TD3 of multilayer perceptrons whose connections are stored as coordinates."""
 
-    def architecture(self, config, n_in, n_out):
-        plain = super().architecture(config, n_in, n_out)
-        return Architecture(
-            n_in, [replace(o, format="coordinates") if isinstance(o, Linear) else o for o in plain.operations]
-        )
+    @classmethod
+    def architecture(cls, network, config, n_in, n_out):
+        plain = super().architecture(network, config, n_in, n_out).operations
+        return Architecture(n_in, [replace(o, format="coordinates") if isinstance(o, Linear) else o for o in plain])
 
 
+SPARSE = TopologyConfig(sparsity=0.3, adapt_every=10)
 ENTRIES = (
-    replace(ENTRY, name="square-sac", agent=SquareSAC, python="SquareSAC"),
-    replace(ENTRY, name="coordinates-sac", agent=CoordinatesSAC, python="CoordinatesSAC"),
+    Entry("square-td3", SquareTD3, TD3Config, SPARSE, "SquareTD3", "TD3 of networks that square"),
+    Entry("coordinates-td3", CoordinatesTD3, TD3Config, SPARSE, "CoordinatesTD3", "TD3 stored as coordinates"),
 )

@@ -35,11 +35,9 @@ class DiscreteSAC(Learner[DiscreteSACConfig]):
 
     def __init__(self, name, config, observation_size, action_size, seed, threads=1):
         self._losses = {}
-        architectures = dict.fromkeys(self.ONLINE, self.architecture(config, observation_size, action_size))
+        mlp = Architecture.mlp(observation_size, *config.hidden_sizes, action_size)
+        architectures = dict.fromkeys(self.ONLINE, mlp)
         super().__init__(name, config, observation_size, action_size, architectures, "fan-in", seed, threads)
-
-    def architecture(self, config, n_in, n_out):
-        return Architecture.mlp(n_in, *config.hidden_sizes, n_out)
 
     def _use(self, networks):
         self._losses = {}

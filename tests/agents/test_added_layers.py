@@ -35,8 +35,8 @@ from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import Training
 
 OPTIONS = shlex.split(
-    "--env CartPole-v1 --seed 2 --hidden-sizes 16 16 --batch-size 16 --learning-starts 60 --buffer-size 200 "
-    "--adapt-every 10 --sparsity 0.3 --total-timesteps 260 --eval-every 130 --eval-episodes 1 --checkpoint-every 70"
+    "--env Pendulum-v1 --seed 2 --hidden-sizes 16 16 --batch-size 16 --learning-starts 60 --buffer-size 200 "
+    "--total-timesteps 260 --eval-every 130 --eval-episodes 1 --checkpoint-every 70"
 )
 
 
@@ -63,7 +63,7 @@ def trained(request, tmp_path_factory):
     """A whole run from the command line, evaluated beside training by another process, which has to know the layers."""
     path = tmp_path_factory.mktemp(request.param) / "run"
     with pytest.MonkeyPatch.context() as patched:
-        if request.param == "coordinates-sac":  # a format has no class whose module another process could import
+        if request.param == "coordinates-td3":  # a format has no class whose module another process could import
             patched.setattr(evaluation_process, "own_modules", list)
         patched.setattr(ParallelEvaluations, "_give_up_process", lambda self, reason: pytest.fail(reason))
         assert run("train", "--agent", request.param, *OPTIONS, "--threads", 2, "--run-dir", path) == 0
@@ -95,29 +95,32 @@ def test_it_is_killed_and_resumed_to_the_bit(trained, tmp_path, monkeypatch):
     ]
 
 
-MADE_OF = {"square-sac": ["linear", "square", "linear"]}
-MADE_OF["coordinates-sac"] = ["linear (coordinates)", "relu", "linear (coordinates)", "relu", "linear (coordinates)"]
+MADE_OF = {"square-td3": ["linear", "square", "linear"]}
+MADE_OF["coordinates-td3"] = ["linear (coordinates)", "relu", "linear (coordinates)", "relu", "linear (coordinates)"]
 
 
-def test_it_is_inspected_reported_and_evaluated(trained, tmp_path, capsys):
+def test_it_is_inspected_reported_and_evaluated(trained, tmp_path, capsys, monkeypatch):
     name, path = trained
     assert run("inspect", path, "--json") == 0
     networks = json.loads(capsys.readouterr().out)["networks"]
     assert all(network["operations"] == MADE_OF[name] for network in networks.values())
     formats = {layer["format"] for network in networks.values() for layer in network["layers"]}
-    assert formats == ({"unstructured"} if name == "square-sac" else {"coordinates"})
+    assert formats == ({"dense", "unstructured"} if name == "square-td3" else {"coordinates"})
     assert run("inspect", path) == 0
     assert f"made of {', '.join(MADE_OF[name])}\n" in capsys.readouterr().out
     assert run("report", path, "--output", tmp_path / "r.html", "--markdown", tmp_path / "r.md") == 0
     assert f": {', '.join(MADE_OF[name])} |" in (tmp_path / "r.md").read_text()
+    monkeypatch.delitem(AGENTS, name)  # as whoever is sent the run
+    assert run("report", path, "--output", tmp_path / "r.html", "--markdown", tmp_path / "r.md") == 0
+    assert f"| {name} " in (tmp_path / "r.md").read_text()
     capsys.readouterr()
     assert run("evaluate", path, "--episodes", 1) == 0
-    assert rewirl.load(path).predict(np.zeros(4, dtype=np.float32)) in (0, 1)
+    assert rewirl.load(path).predict(np.zeros(3, dtype=np.float32)).shape == (1,)
 
 
 def test_its_policy_is_refused_where_the_operation_is_unknown(trained, monkeypatch):
     name, path = trained
-    if name == "square-sac":
+    if name == "square-td3":
         monkeypatch.delitem(KINDS, "square")
         with pytest.raises(PolicyError, match="there is no operation 'square'; one of your own is known once"):
             rewirl.load(path)

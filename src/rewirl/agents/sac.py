@@ -111,7 +111,7 @@ class SAC(ActorCritic[SACConfig]):
         self._fit_critics(batch, y)
         d_raw, entropy = self._policy_gradient(batch, alpha)
         self._step_actor(batch, d_raw)
-        self._temperature.update(entropy, c.learning_rate)
+        self._temperature.update(entropy, c.learning_rate_at(self.updates))
         if self.updates % c.target_update_interval == 0:
             self._networks.update_targets(c.tau)
 

@@ -29,6 +29,9 @@ class DSCrossQ(Learner):
         env_module: str | None = None,
         hidden_sizes: Sequence[int] = (2_048, 2_048),
         learning_rate: float = 0.001,
+        learning_rate_schedule: Literal["constant", "linear", "cosine"] = "constant",
+        learning_rate_end: float | None = None,
+        learning_rate_updates: int = 2_000_000,
         weight_decay: float = 0.0,
         bias_correction: Literal["network", "connection"] = "network",
         batch_size: int = 256,
@@ -48,8 +51,6 @@ class DSCrossQ(Learner):
         buffer_minimum: int = 100_000,
         resample_noise_from: int | None = None,
         actor_hidden_sizes: Sequence[int] = (256, 256),
-        learning_rate_end: float | None = None,
-        learning_rate_updates: int = 2_000_000,
         actor_learning_rate: float | None = None,
         initial_temperature: float = 1.0,
         target_entropy: float | None = None,
@@ -90,6 +91,13 @@ class DSCrossQ(Learner):
             hidden_sizes: Units of the hidden layers of the critics. Typical: 2048 2048, or 256 256 to 1024 1024 to save
                 time.
             learning_rate: Step size of Adam. Larger learns faster until it diverges. Typical: 3e-4 to 1e-3.
+            learning_rate_schedule: How the step size of every network changes with the updates: constant, or from
+                `learning_rate` to `learning_rate_end` over `learning_rate_updates` in a straight line or in half a
+                cosine, and constant afterwards.
+            learning_rate_end: Step size of Adam that `learning_rate` falls to in a straight line by update
+                `learning_rate_updates`; none is constant. Typical: none, or a tenth.
+            learning_rate_updates: Updates after which the step size is `learning_rate_end`. Typical: all updates of the
+                run.
             weight_decay: Share of all weights, biases and scales that is taken away in every step, times the step size
                 (AdamW). Typical: 0.
             bias_correction: What Adam's bias correction counts: the steps of the network, which gives grown connections
@@ -127,10 +135,6 @@ class DSCrossQ(Learner):
                 be learnt by heart; none takes transitions as they were. For environments such as rewirl/Noisy-v0.
                 Typical: 17 for HalfCheetah.
             actor_hidden_sizes: The same of the actor.
-            learning_rate_end: Step size of Adam that `learning_rate` falls to in a straight line by update
-                `learning_rate_updates`; none is constant. Typical: none, or a tenth.
-            learning_rate_updates: Updates after which the step size is `learning_rate_end`. Typical: all updates of the
-                run.
             actor_learning_rate: Step size of the actor at the start, which falls in proportion to `learning_rate`; none
                 is the same.
             initial_temperature: Weight of the entropy in the objective at the start, from which it is learnt. Typical:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -247,11 +248,16 @@ class Ensemble:
 
         Raises:
             ValueError: shapes do not fit, or a network is not trainable or has more than one output.
+            FloatingPointError: an error is not finite.
         """
         _core.regress(
             self._pool, self._workspaces, x, targets, weights, list(errors), learning_rate, 0.9, _BETA2, _EPSILON,
             weight_decay, decoupled, samples,
         )  # fmt: skip
+        for index, of_network in enumerate(errors):
+            # A product is a third of the work of a look at each number, and only it may overflow.
+            if not isfinite(np.vdot(of_network, of_network)) and not np.isfinite(of_network).all():
+                raise FloatingPointError(f"the difference of output {index + 1} from its target is not finite")
 
     def classify(
         self,

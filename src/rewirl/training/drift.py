@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.agents.agent import Agent
 from rewirl.nn import Network
 
 
@@ -79,3 +80,14 @@ def _bits(places: NDArray[np.int64], total: int) -> NDArray[np.uint8]:
     bits = np.zeros((total + 7) // 8, np.uint8)
     np.bitwise_or.at(bits, places >> 3, (1 << (places & 7)).astype(np.uint8))
     return bits
+
+
+def connections(agent: Agent) -> dict[str, int]:
+    """Return the number of connections of each of an agent's networks, targets included."""
+    return {name: sum(layer.connections for layer in network.layers) for name, network in agent.networks().items()}
+
+
+def density(agent: Agent) -> float:
+    """Return connections over places of all networks that learn; targets only follow."""
+    layers = [layer for network in online(agent.networks()).values() for layer in network.layers]
+    return sum(layer.connections for layer in layers) / sum(math.prod(layer.shape) for layer in layers)

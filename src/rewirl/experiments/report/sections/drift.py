@@ -91,7 +91,6 @@ def _drift_of(item: RunGroup) -> list[Block]:
     axis, _, unit = unit_of("environment steps", last, lambda run: run.steps, STEPS)
     at = np.array(common) / unit
     series = {label: figures.spread(at, 100 * np.array(values)) for label, values in shares.items()}
-    ends = "; ".join(f"{label}: {mean[-1]:.0f}%" for label, (_, mean, _, _) in series.items())
     blocks: list[Block] = [
         Figure(
             figures.lines(
@@ -104,7 +103,7 @@ def _drift_of(item: RunGroup) -> list[Block]:
             ),
             f"{item.label} on {item.env}: initial connections alive",
             f"Share of the initial connections that exist, per sparse layer, mean and standard deviation over "
-            f"{runs_in_words(len(runs))}{_together(kinds)}. At {last:,} steps: {ends}.",
+            f"{runs_in_words(len(runs))}{_together(kinds)}, until step {last:,}: {'; '.join(series)}.",
         )
     ]
     observations = min(network["shapes"][0][1] for network in first.values())  # other networks take actions too
