@@ -110,7 +110,7 @@ def test_the_step_size_falls_in_a_straight_line():
     rates = []
     for update in (1, 2, 6, 11, 30):
         agent.updates = update
-        rates.append((agent._learning_rate(), agent._learning_rate(2.0)))
+        rates.append((agent._learning_rate, agent._actor_learning_rate))
     expected = [1.0, 0.92, 0.6, 0.2, 0.2]
     assert rates == [pytest.approx((rate, 2 * rate)) for rate in expected]
 
@@ -131,7 +131,7 @@ def test_a_critic_of_crossq_sees_the_next_states_through_the_statistics_alone():
         ("ds-xqc", {"bins": 1}, "bins must be at least 2"),
         ("ds-xqc", {"bound": 0.0}, "bound must be finite and positive"),
         ("ds-xqc", {"policy_delay": 0}, "policy_delay must be at least 1"),
-        ("ds-xqc", {"learning_rate_end": 0.0}, "learning_rate_end must be finite and positive, or none"),
+        ("ds-xqc", {"actor_learning_rate": 0.0}, "actor_learning_rate must be finite and positive, or none"),
         ("ds-crossq", {"initial_temperature": 0.0}, "initial_temperature must be finite and positive"),
         ("ds-crossq", {"updates_per_step": 0}, "updates_per_step must be at least 1"),
         ("ds-xqc", {"redo_every": 5}, "redo_every recycles units of multilayer perceptrons; actor is none"),

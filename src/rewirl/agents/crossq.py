@@ -87,7 +87,7 @@ class CrossQ(SoftActorCritic[CrossQConfig]):
             samples = self._draw_actions(self._actor, batch.states, batch.actions)
             self._actor.update_statistics()
             self._fit_actor(batch, samples)
-            self._temperature.update(self._told["entropy"], self._learning_rate())
+            self._temperature.update(self._told["entropy"], self._learning_rate)
 
     def _fit_critics(self, batch: Batch) -> None:
         """Take a step of both critics down L_i = mean (Q_i(s, a) - y)^2."""
@@ -104,7 +104,7 @@ class CrossQ(SoftActorCritic[CrossQConfig]):
         gradients: list[Tiles] = [np.zeros_like(both) for both in values]
         for gradient, error in zip(gradients, errors, strict=True):
             np.multiply(error, 2 * batch.weights, out=gradient[:tiles])
-        rate = self._learning_rate()
+        rate = self._learning_rate
         self._critics.step(batch.joint, gradients, rate, c.weight_decay, decoupled=True, beta1=BETA1)
         self._critics.update_statistics()
         self._networks.after_step(CRITICS, batch.joint, batch.weights, self.updates)
@@ -126,6 +126,6 @@ class CrossQ(SoftActorCritic[CrossQConfig]):
         d_values = [np.where(first, -batch.weights, none), np.where(first, none, -batch.weights)]
         d_actions = self._judging.input_gradients(batch.states_actions, d_values, self.observation_size)
         d_raw = self._actor_gradient(batch, samples, d_actions, self._temperature.value)
-        rate = self._learning_rate(c.actor_learning_rate)
+        rate = self._actor_learning_rate
         self._actor.step(batch.states, [d_raw], rate, c.weight_decay, decoupled=True, beta1=BETA1)
         self._networks.after_step(ACTOR, batch.states, batch.weights, self.updates)

@@ -93,7 +93,7 @@ class SimBa(SoftActorCritic[SimBaConfig]):
         self.updates += 1
         batch = self._sample(replay)
         self._fit_actor(batch)
-        self._temperature.update(self._told["entropy"], self._learning_rate())
+        self._temperature.update(self._told["entropy"], self._learning_rate)
         self._fit_critics(batch, self._compute_targets(batch))
         # Q'_i <- tau Q_i + (1 - tau) Q'_i
         self._networks.update_targets(c.tau)
@@ -110,7 +110,7 @@ class SimBa(SoftActorCritic[SimBaConfig]):
         np.multiply(~first, -batch.weights, out=self._d_values[1])
         d_actions = self._critics.input_gradients(batch.states_actions, self._d_values, self.observation_size)
         d_raw = self._actor_gradient(batch, samples, d_actions, self._temperature.value)
-        rate = self._learning_rate(c.actor_learning_rate)
+        rate = self._actor_learning_rate
         self._actor.step(batch.states, [d_raw], rate, c.weight_decay, decoupled=True)
         self._networks.after_step(ACTOR, batch.states, batch.weights, self.updates)
         batch.actions[...] = stored  # the critics learn from what was done
@@ -131,7 +131,7 @@ class SimBa(SoftActorCritic[SimBaConfig]):
         """Take a step of both critics down L_i = mean (Q_i(s, a) - y)^2."""
         c = self.config
         self._critics.regress(
-            batch.states_actions, y, batch.weights, self._errors, self._learning_rate(), c.weight_decay, decoupled=True
+            batch.states_actions, y, batch.weights, self._errors, self._learning_rate, c.weight_decay, decoupled=True
         )
         self._networks.after_step(CRITICS, batch.states_actions, batch.weights, self.updates)
         self._of_critics = lambda: (

@@ -27,15 +27,9 @@ class SoftConfig(AgentConfig):
     actor_hidden_sizes: tuple[int, ...] = (256, 256)
     """The same of the actor."""
 
-    learning_rate_end: float | None = None
-    """Step size of Adam that --learning-rate falls to in a straight line by update --learning-rate-updates; none is
-    constant. Typical: none, or a tenth."""
-
-    learning_rate_updates: int = 2_000_000
-    """Updates after which the step size is --learning-rate-end. Typical: all updates of the run."""
-
     actor_learning_rate: float | None = None
-    """Step size of the actor at the start, which falls in proportion to --learning-rate; none is the same."""
+    """Step size of the actor at the start; it follows the schedule in proportion to --learning-rate. None is the
+    same."""
 
     initial_temperature: float = 1.0
     """Weight of the entropy in the objective at the start, from which it is learnt. Typical: 0.01 to 1."""
@@ -49,10 +43,8 @@ class SoftConfig(AgentConfig):
         super().__post_init__()
         smallest = min(self.actor_hidden_sizes, default=0)
         self._require("actor_hidden_sizes", smallest >= 1, "at least one size, each at least 1")
-        for name in ("learning_rate_end", "actor_learning_rate"):
-            value = getattr(self, name)
-            self._require(name, value is None or 0 < value < inf, "finite and positive, or none")
-        self._require("learning_rate_updates", self.learning_rate_updates >= 1, "at least 1")
+        rate = self.actor_learning_rate
+        self._require("actor_learning_rate", rate is None or 0 < rate < inf, "finite and positive, or none")
         self._require("initial_temperature", 0 < self.initial_temperature < inf, "finite and positive")
         entropy = self.target_entropy
         self._require("target_entropy", entropy is None or -inf < entropy < inf, "finite, or none")
@@ -125,14 +117,16 @@ class SoftActorCritic(Learner[Config]):
         """
         return sample_one(self._policy.actor.act(observation), self._streams["exploration"], self._log_std)
 
-    def _learning_rate(self, start: float | None = None) -> float:
-        """Return the step size of this update, given that at the start; None is the critics'."""
-        c = self.config
-        start = c.learning_rate if start is None else start
-        if c.learning_rate_end is None:
-            return start
-        share = min((self.updates - 1) / c.learning_rate_updates, 1.0)
-        return start * (1 - share * (1 - c.learning_rate_end / c.learning_rate))
+    @property
+    def _learning_rate(self) -> float:
+        """The step size of this update, of critics and temperature."""
+        return self.config.learning_rate_at(self.updates)
+
+    @property
+    def _actor_learning_rate(self) -> float:
+        """The step size of this update, of the actor."""
+        own = self.config.actor_learning_rate
+        return self._learning_rate * (1.0 if own is None else own / self.config.learning_rate)
 
     def _draw_actions(self, actor: Ensemble, states: Tiles, out: Tiles) -> Samples:
         """Draw a ~ pi(.|s) for every state of a batch, and write the actions where they belong."""

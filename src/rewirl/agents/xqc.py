@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -36,7 +36,11 @@ class XQCConfig(SoftConfig):
 
     learning_rate: float = 3e-4
 
-    learning_rate_end: float | None = 3e-5
+    learning_rate_schedule: Literal["constant", "linear", "cosine"] = "linear"
+
+    learning_rate_end: float = 3e-5
+
+    learning_rate_updates: int | None = 2_000_000
 
     weight_decay: float = 0.0
     """Share of all weights, biases and scales that is taken away in every step, times the step size (AdamW). Typical:
@@ -122,7 +126,7 @@ class XQC(SoftActorCritic[XQCConfig]):
         if self.updates % c.policy_delay == 0:
             # a ~ pi(.|s) in place of the batch's actions, which have served
             self._fit_actor(batch, self._gaussian.sample(raw, batch.actions, self._streams["policy"]))
-            self._temperature.update(self._told["entropy"], self._learning_rate())
+            self._temperature.update(self._told["entropy"], self._learning_rate)
 
     def _fit_critics(self, batch: Batch) -> None:
         """Take a step of both critics down L_i = -mean sum_j m_j ln p_ij(s, a), with m the target distribution."""
@@ -138,7 +142,7 @@ class XQC(SoftActorCritic[XQCConfig]):
         offset = batch.rewards - discount * np.float32(self._temperature.value) * log_pi
         m = bins.moved(smaller, offset, discount)
         # dL_i/dlogits = (p_i - m) / batch for (s, a), and 0 for (s', a'), which act through the statistics alone
-        p, rate = [np.empty_like(m) for _ in CRITICS], self._learning_rate()
+        p, rate = [np.empty_like(m) for _ in CRITICS], self._learning_rate
         self._critics.classify(
             batch.joint, m, batch.weights, p, rate, c.weight_decay, decoupled=True, samples=batch.size, parts=2
         )
@@ -165,6 +169,6 @@ class XQC(SoftActorCritic[XQCConfig]):
         ]
         d_actions = self._judging.input_gradients(batch.states_actions, d_logits, self.observation_size)
         d_raw = self._actor_gradient(batch, samples, d_actions, self._temperature.value)
-        rate = self._learning_rate(c.actor_learning_rate)
+        rate = self._actor_learning_rate
         self._actor.step(batch.states, [d_raw], rate, c.weight_decay, decoupled=True)
         self._networks.after_step(ACTOR, batch.states, batch.weights, self.updates)

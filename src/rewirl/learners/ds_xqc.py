@@ -29,9 +29,9 @@ class DSXQC(Learner):
         env_module: str | None = None,
         hidden_sizes: Sequence[int] = (512, 512, 512, 512),
         learning_rate: float = 0.0003,
-        learning_rate_schedule: Literal["constant", "linear", "cosine"] = "constant",
-        learning_rate_end: float | None = 3e-05,
-        learning_rate_updates: int = 2_000_000,
+        learning_rate_schedule: Literal["constant", "linear", "cosine"] = "linear",
+        learning_rate_end: float = 3e-05,
+        learning_rate_updates: int | None = 2_000_000,
         weight_decay: float = 0.0,
         bias_correction: Literal["network", "connection"] = "network",
         batch_size: int = 256,
@@ -95,10 +95,9 @@ class DSXQC(Learner):
             learning_rate_schedule: How the step size of every network changes with the updates: constant, or from
                 `learning_rate` to `learning_rate_end` over `learning_rate_updates` in a straight line or in half a
                 cosine, and constant afterwards.
-            learning_rate_end: Step size of Adam that `learning_rate` falls to in a straight line by update
-                `learning_rate_updates`; none is constant. Typical: none, or a tenth.
-            learning_rate_updates: Updates after which the step size is `learning_rate_end`. Typical: all updates of the
-                run.
+            learning_rate_end: Step size at the end of the schedule. Typical: 0 to a tenth of `learning_rate`.
+            learning_rate_updates: Updates that the schedule takes; none only goes with a constant one. It never depends
+                on the steps of the run. Typical: all updates of the run.
             weight_decay: Share of all weights, biases and scales that is taken away in every step, times the step size
                 (AdamW). Typical: 0, since weights have unit norm.
             bias_correction: What Adam's bias correction counts: the steps of the network, which gives grown connections
@@ -137,8 +136,8 @@ class DSXQC(Learner):
                 be learnt by heart; none takes transitions as they were. For environments such as rewirl/Noisy-v0.
                 Typical: 17 for HalfCheetah.
             actor_hidden_sizes: The same of the actor. Typical: 256 256 256 256.
-            actor_learning_rate: Step size of the actor at the start, which falls in proportion to `learning_rate`; none
-                is the same.
+            actor_learning_rate: Step size of the actor at the start; it follows the schedule in proportion to
+                `learning_rate`. None is the same.
             initial_temperature: Weight of the entropy in the objective at the start, from which it is learnt. Typical:
                 0.01 to 1.
             target_entropy: Entropy of the policy that the temperature is learnt for, in nats; none is in proportion to

@@ -30,8 +30,8 @@ class StaticSimBa(Learner):
         hidden_sizes: Sequence[int] = (512, 512),
         learning_rate: float = 0.0001,
         learning_rate_schedule: Literal["constant", "linear", "cosine"] = "constant",
-        learning_rate_end: float | None = None,
-        learning_rate_updates: int = 2_000_000,
+        learning_rate_end: float = 0.0,
+        learning_rate_updates: int | None = None,
         weight_decay: float = 0.01,
         bias_correction: Literal["network", "connection"] = "network",
         batch_size: int = 256,
@@ -93,10 +93,9 @@ class StaticSimBa(Learner):
             learning_rate_schedule: How the step size of every network changes with the updates: constant, or from
                 `learning_rate` to `learning_rate_end` over `learning_rate_updates` in a straight line or in half a
                 cosine, and constant afterwards.
-            learning_rate_end: Step size of Adam that `learning_rate` falls to in a straight line by update
-                `learning_rate_updates`; none is constant. Typical: none, or a tenth.
-            learning_rate_updates: Updates after which the step size is `learning_rate_end`. Typical: all updates of the
-                run.
+            learning_rate_end: Step size at the end of the schedule. Typical: 0 to a tenth of `learning_rate`.
+            learning_rate_updates: Updates that the schedule takes; none only goes with a constant one. It never depends
+                on the steps of the run. Typical: all updates of the run.
             weight_decay: Share of all weights, biases and scales that is taken away in every step, times the step size
                 (AdamW). Typical: 0 to 1e-2.
             bias_correction: What Adam's bias correction counts: the steps of the network, which gives grown connections
@@ -135,8 +134,8 @@ class StaticSimBa(Learner):
                 be learnt by heart; none takes transitions as they were. For environments such as rewirl/Noisy-v0.
                 Typical: 17 for HalfCheetah.
             actor_hidden_sizes: The same of the actor. Typical: 128.
-            actor_learning_rate: Step size of the actor at the start, which falls in proportion to `learning_rate`; none
-                is the same.
+            actor_learning_rate: Step size of the actor at the start; it follows the schedule in proportion to
+                `learning_rate`. None is the same.
             initial_temperature: Weight of the entropy in the objective at the start, from which it is learnt. Typical:
                 0.01 to 1.
             target_entropy: Entropy of the policy that the temperature is learnt for, in nats; none is in proportion to

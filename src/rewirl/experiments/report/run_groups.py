@@ -26,6 +26,7 @@ from rewirl.experiments.report.labels import (
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
 from rewirl.experiments.report.published import Published
 from rewirl.experiments.report.run_data import RunData
+from rewirl.options.resolve import agent_settings
 from rewirl.options.train import TrainConfig
 from rewirl.printing import quoted, visible
 
@@ -189,7 +190,7 @@ def command(run: RunData) -> str:
         words += _typed("total_timesteps", run.total)
     if run.train.get("env_module"):
         words += _typed("env_module", run.train["env_module"])
-    for key, value in options_of(run).items():
+    for key, value in options_of(run, agent_settings).items():
         value = run.train[key] if key == "warm_up_policy" else value
         words += _typed(key.rpartition(".")[2], value)
     return " ".join([*words, *_typed("threads", run.train.get("threads", 1))])
