@@ -103,6 +103,7 @@ class Training:
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
         self._learning_starts = learning_starts
+        self._updates_per_step = getattr(agent.config, "updates_per_step", 1)  # agents of another kind have none
         self._policy = policy
         self._seconds = 0.0
         self._core_share = CoreShare(config.threads)
@@ -274,7 +275,8 @@ class Training:
                 for remark in remarks.of_scales(self.replay, self.agent.normalisation):
                     self.progress.message(remark)
             try:
-                self.agent.update(self.replay)
+                for _ in range(self._updates_per_step):
+                    self.agent.update(self.replay)
             except FloatingPointError as error:
                 raise self._diverged(str(error)) from error
         self.step += 1
