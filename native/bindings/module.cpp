@@ -7,6 +7,7 @@ namespace rewirl {
 NB_MODULE(_core, m) {
   m.doc() = "Sparse and dense networks on the CPU: layers, Adam, target networks, worker threads.";
   m.attr("LANE") = kLane;
+  m.attr("KERNEL_GENERATION") = kKernelGeneration;
 
   m.def("available_instruction_sets", &available_instruction_sets,
         "Names of the instruction sets this machine runs, best first.");

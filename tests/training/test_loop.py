@@ -11,7 +11,7 @@ import probe_environments as probes
 import pytest
 from stand_in import StandInAgent, StandInReplay
 
-from rewirl import seeding
+from rewirl import _core, seeding
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.options.train import TrainConfig
 from rewirl.training import episode, loop
@@ -203,6 +203,24 @@ def test_a_run_resumed_at_any_step_is_the_uninterrupted_run_to_the_bit(at, capac
     kept = [line for line in first.recorder.events if line["step"] <= at]
     assert kept + second.recorder.events == whole.recorder.events
     assert second.progress.messages == []
+
+
+@pytest.mark.parametrize("saved", [None, _core.KERNEL_GENERATION + 1])
+def test_resumed_with_another_generation_of_kernels_it_says_that_last_bits_differ(saved):
+    first = training()
+    first.run(50)
+    arrays, values = first.recorder.checkpoints[50]
+    assert values["kernels"] == _core.KERNEL_GENERATION
+    others = {name: value for name, value in values.items() if name != "kernels"}  # version 0.1.0 said nothing
+    second = training()
+    second.load_state(arrays, others if saved is None else {**others, "kernels": saved})
+    generation = 1 if saved is None else saved
+    expected = generation != _core.KERNEL_GENERATION
+    assert len(second.progress.messages) == expected
+    assert all(f"saved with generation {generation} of" in message for message in second.progress.messages)
+    assert second.run(100).finished
+    with pytest.raises(ValueError, match="the saved generation of kernels"):
+        training().load_state(arrays, {**others, "kernels": "new"})
 
 
 def test_what_was_evaluated_before_a_checkpoint_is_not_evaluated_again():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl import _core
 from rewirl.environments.environment import Environment
 from rewirl.environments.spaces import Spaces
 from rewirl.options.train import TrainConfig
@@ -169,6 +170,7 @@ class Training:
         arrays: dict[str, NDArray[Any]] = {}
         values: dict[str, Any] = {
             "step": self.step,
+            "kernels": _core.KERNEL_GENERATION,
             "total_timesteps": self.total,
             "seconds": self._seconds,
             "evaluated": self._evaluated,
@@ -219,6 +221,12 @@ class Training:
         self.agent.load_state(parts["agent"], fields(values["agent"], "the saved agent"))
         self.replay.load_state(parts["replay"], fields(values["replay"], "the saved replay memory"))
         self.warm_up.load_state(values["warm_up"])
+        kernels = count(values.get("kernels", 1), "the saved generation of kernels")  # version 0.1.0 had the first
+        if kernels != _core.KERNEL_GENERATION:
+            self.progress.message(
+                f"warning: this run was saved with generation {kernels} of the core's kernels, and goes on with "
+                f"generation {_core.KERNEL_GENERATION}: its last bits differ from those of a run that was not stopped"
+            )
         self.step = step
         self._started = True  # the log says so, of a checkpoint of step 0 too
         self.total = total
