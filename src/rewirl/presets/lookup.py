@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from rewirl.hints import nearest
-from rewirl.presets import anf, graesser, methods, rlx2, sokar
+from rewirl.presets import anf, fast, graesser, methods, rlx2, sokar
 from rewirl.presets.preset import Preset
 from rewirl.presets.sokar import defaults
 
 __all__ = ["defaults", "names", "preset"]
 
-_PRESETS = {**sokar.PRESETS, **rlx2.PRESETS, **graesser.PRESETS, **methods.PRESETS, **anf.PRESETS}
+_PRESETS = {**sokar.PRESETS, **rlx2.PRESETS, **graesser.PRESETS, **methods.PRESETS, **anf.PRESETS, **fast.PRESETS}
 
 
 def names() -> list[str]:
