@@ -11,7 +11,7 @@ import probe_environments as probes
 import pytest
 from stand_in import StandInAgent, StandInReplay
 
-from rewirl import _core, seeding
+from rewirl import seeding
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.options.train import TrainConfig
 from rewirl.training import episode, loop
@@ -29,6 +29,7 @@ class Memory:
 
     def event(self, event: str, step: int, **fields: Any) -> None:
         fields.pop("seconds", None)
+        fields.pop("core_share", None)
         self.events.append({"event": event, "step": step, **fields})
 
     def checkpoint(self, step: int, state: Any, policy: Any) -> bool:
@@ -71,9 +72,11 @@ class Quiet:
     def __init__(self) -> None:
         self.messages: list[str] = []
 
-    def begin(self, step: int, total: int) -> None: ...
+    def begin(self, step: int, total: int, learning_starts: int = 0, warm_up: str = "") -> None: ...
 
     def step(self, step: int) -> None: ...
+
+    def episode(self, total_reward: float) -> None: ...
 
     def evaluated(self, step: int, evaluation: Any, density: float) -> None:
         self.density = density
@@ -203,24 +206,6 @@ def test_a_run_resumed_at_any_step_is_the_uninterrupted_run_to_the_bit(at, capac
     kept = [line for line in first.recorder.events if line["step"] <= at]
     assert kept + second.recorder.events == whole.recorder.events
     assert second.progress.messages == []
-
-
-@pytest.mark.parametrize("saved", [None, _core.KERNEL_GENERATION + 1])
-def test_resumed_with_another_generation_of_kernels_it_says_that_last_bits_differ(saved):
-    first = training()
-    first.run(50)
-    arrays, values = first.recorder.checkpoints[50]
-    assert values["kernels"] == _core.KERNEL_GENERATION
-    others = {name: value for name, value in values.items() if name != "kernels"}  # version 0.1.0 said nothing
-    second = training()
-    second.load_state(arrays, others if saved is None else {**others, "kernels": saved})
-    generation = 1 if saved is None else saved
-    expected = generation != _core.KERNEL_GENERATION
-    assert len(second.progress.messages) == expected
-    assert all(f"saved with generation {generation} of" in message for message in second.progress.messages)
-    assert second.run(100).finished
-    with pytest.raises(ValueError, match="the saved generation of kernels"):
-        training().load_state(arrays, {**others, "kernels": "new"})
 
 
 def test_what_was_evaluated_before_a_checkpoint_is_not_evaluated_again():
@@ -546,3 +531,15 @@ def test_a_foreign_state_is_refused():
 def test_impossible_settings_are_refused_by_name(field, value):
     with pytest.raises(ValueError, match=field):
         TrainConfig(**{field: value})
+
+
+@pytest.mark.parametrize("questions", [0, 7, math.inf])
+def test_an_untrained_agent_is_evaluated_once_and_recorded_as_if_each_time(questions):
+    run, each_time = (late(questions, learning_starts=60, eval_every=10) for _ in range(2))
+    run.run(90)
+    each_time.environment.changes = True  # such an environment gives another result later
+    each_time.run(90)
+    played = [f"evaluation after step {step}" for step in (0, 70, 80, 90)]
+    assert run.evaluations.collected == played and len(each_time.evaluations.collected) == 10
+    assert run.recorder.events == each_time.recorder.events
+    assert len(run.recorder.named("evaluation")) == 10

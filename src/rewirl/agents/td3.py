@@ -21,7 +21,7 @@ from rewirl.replay import Batch, Replay
 
 @dataclass(frozen=True)
 class TD3Config(AgentConfig):
-    """Hyper-parameters of TD3; the defaults are those of Sokar et al. 2022."""
+    """Hyper-parameters of TD3."""
 
     weight_decay: float = 2e-4
     batch_size: int = 100
@@ -81,11 +81,11 @@ class TD3(ActorCritic[TD3Config]):
         self._target_actor = networks.ensemble("target_actor")
         return policy
 
-    def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return pi(s) + N(0, exploration_noise), clipped.
 
         Args:
-            observation: float32 [observation].
+            observation: float32 [observation], as networks see it.
 
         Returns:
             float32 [action] in [-1, 1].
