@@ -219,7 +219,7 @@ def source_of(
             )
         return certain
     if recorded is None:
-        return environment_source(config.env, config.env_kwargs, config.env_module)
+        return environment_source(config.env, config.env_kwargs, config.env_module, config.wrapper)
     try:
         return recorded_source(config.env, fields(recorded, "environment"), config.env_module)
     except UnsuitableEnvironmentError:

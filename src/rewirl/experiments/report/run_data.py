@@ -22,6 +22,9 @@ from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 ALONE = 0.95
 """Share of a core's time from which on a run counts as having had it to itself."""
 
+_LARGEST = 1e30
+"""Above it sums of squares overflow, and no report would be left."""
+
 
 @dataclass(frozen=True)
 class RunData:
@@ -197,8 +200,6 @@ def _core_share(evaluations: Sequence[dict[str, Any]], seconds: NDArray[np.float
 
 
 _EVENTS = ("evaluation", "topology", CHANGED)
-_LARGEST = 2.0**200
-"""Rewards are float32, so their sums are far below."""
 
 _AGENT, _OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"), re.compile(r"[a-z][a-z0-9_]{0,63}")
 
