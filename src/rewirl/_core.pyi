@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LANE: int
+KERNEL_GENERATION: int
 CXX11_ABI: int | None
 
 def available_instruction_sets() -> list[str]: ...

@@ -27,6 +27,9 @@ class CrossQ(Learner):
         *,
         env_kwargs: Mapping[str, Any] | None = None,
         env_module: str | None = None,
+        wrapper: Sequence[str] = (),
+        n_envs: int = 1,
+        env_processes: bool = False,
         hidden_sizes: Sequence[int] = (2_048, 2_048),
         learning_rate: float = 0.001,
         learning_rate_schedule: Literal["constant", "linear", "cosine"] = "constant",
@@ -88,6 +91,11 @@ class CrossQ(Learner):
                 beside training, with the same result; None is 2 where there are two cores.
             env_kwargs: arguments for an environment given by its id.
             env_module: module imported first, which registers environments of your own.
+            wrapper: wrappers around an environment given by its id, each as module:Class, from the inside.
+            n_envs: environments to collect from; they take turns, and a step is still one transition. More than one
+                need an id or a function.
+            env_processes: whether each environment has a process of its own, with the same result; for an environment
+                given by its id.
             hidden_sizes: Units of the hidden layers of the critics. Typical: 2048 2048, or 256 256 to 1024 1024 to save
                 time.
             learning_rate: Step size of Adam. Larger learns faster until it diverges. Typical: 3e-4 to 1e-3.

@@ -381,8 +381,7 @@ class Training:
         return self.recorder.checkpoint(self.step, self.state, self._policy)
 
     def _refuse_diverged(self) -> None:
-        problem = not_finite(self.agent)
-        if problem is not None:
+        if (problem := not_finite(self.agent)) is not None:
             raise self._diverged(problem)
 
     def _diverged(self, problem: str) -> DivergedError:
