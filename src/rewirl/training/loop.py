@@ -256,9 +256,8 @@ class Training:
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
         actions = self.environment.actions
         if not actions.valid(action):  # the environment is not to blame for what it does with it
-            if warming_up:
-                raise DivergedError(f"the policy of the warm-up has actions that are not {actions.expected}")
-            raise self._diverged(f"its actions are not {actions.expected}")
+            whose = "the warm-up policy's" if warming_up else "its"
+            raise self._diverged(f"{whose} actions are not {actions.expected}")
         episode.begin_step(actions.to_environment(action), actions.row(action))
 
     def _advance(self) -> None:
