@@ -9,7 +9,7 @@ SOURCES := pyproject.toml CMakeLists.txt $(shell find src native cmake -type f -
 .PHONY: train test dev quick format clean
 train: $(VENV)/installed
 	@if [ -e $(RUN_DIR)/config.json ]; then $(VENV)/bin/rewirl resume $(RUN_DIR); \
-	else $(VENV)/bin/rewirl train --agent ds-td3 --env HalfCheetah-v5 --run-dir $(RUN_DIR); fi
+	else $(VENV)/bin/rewirl train --preset ds-drl/ds-td3/HalfCheetah-v5 --run-dir $(RUN_DIR); fi
 
 test: $(VENV)/installed-for-tests
 	$(VENV)/bin/ruff check .

@@ -26,7 +26,6 @@ int main(int count, char** arguments) {
       test_elementwise();
       test_index();
       test_networks();
-      test_additions();
       test_targets();
       test_threads();
     }

@@ -78,7 +78,6 @@ void test_weights();
 void test_elementwise();
 void test_index();
 void test_networks();
-void test_additions();
 void test_targets();
 void test_pool();
 void test_threads();

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from rewirl.agents import SACConfig, TD3Config, make_agent
+from rewirl.exact import from_values
 from rewirl.options.option import options
 from rewirl.options.resolve import agent_settings, resolve
 from rewirl.options.train import TrainConfig
@@ -152,19 +153,36 @@ def test_the_agents_differ_in_density_and_rule_only():
     assert topology("ds-sac", "Ant-v5") == rewired
 
 
-def test_an_agents_settings_are_the_papers():
-    td3 = agent_settings("ds-td3", "Hopper-v5")
+def test_the_papers_presets_have_the_papers_settings():
+    td3 = preset("ds-drl/ds-td3/Hopper-v5").config
     assert isinstance(td3, TD3Config)
     assert (td3.learning_rate, td3.weight_decay, td3.batch_size, td3.tau) == (1e-3, 2e-4, 100, 0.005)
     assert (td3.learning_starts, td3.policy_delay) == (25_000, 2)
-    sac = agent_settings("ds-sac", "Hopper-v5")
+    sac = preset("ds-drl/ds-sac/Hopper-v5").config
     assert isinstance(sac, SACConfig)
     assert (sac.learning_rate, sac.weight_decay, sac.batch_size, sac.temperature) == (3e-4, 0.0, 256, 0.2)
     assert (sac.tau, sac.target_update_interval, sac.learning_starts) == (1.0, 1000, 10_000)
     soft = preset("ds-drl/sac-soft/Hopper-v5").config
     assert isinstance(soft, SACConfig)
     assert (soft.tau, soft.target_update_interval) == (0.005, 1)
+
+
+@pytest.mark.parametrize("env", ["Hopper-v5", "Pendulum-v1"])
+def test_without_a_preset_learning_starts_early_and_sac_has_soft_targets_and_learns_its_temperature(env):
+    td3, sac = agent_settings("ds-td3", env), agent_settings("ds-sac", env)
+    assert td3.learning_starts == sac.learning_starts == 1_000
+    assert isinstance(sac, SACConfig)
+    assert (sac.tau, sac.target_update_interval, sac.temperature) == (0.005, 1, "auto")
+    papers = resolve({"preset": "ds-drl/ds-sac/Hopper-v5"}).agent
+    usual = replace(papers, learning_starts=1_000, tau=0.005, target_update_interval=1, temperature="auto")
+    assert agent_settings("ds-sac", "Hopper-v5") == usual
     assert agent_settings("ds-td3", "Hopper-v5", gamma=0.9).gamma == 0.9
+
+
+def test_a_record_without_an_option_means_what_it_meant():
+    assert from_values(TD3Config, {}).learning_starts == 25_000
+    sac = from_values(SACConfig, {})
+    assert (sac.learning_starts, sac.tau, sac.target_update_interval, sac.temperature) == (10_000, 1.0, 1_000, 0.2)
 
 
 def test_lambdas_go_by_the_name_of_the_task_and_not_by_its_version():

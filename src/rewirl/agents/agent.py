@@ -60,6 +60,16 @@ class Agent(Protocol):
             float32 [batch, action] in [-1, 1], or int64 [batch] of a Discrete space.
         """
 
+    def predict_noisily(self, observations: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
+        """Return actions with noise from this stream for float32 [batch, observation]; changes no state of the agent.
+
+        Returns:
+            As `predict`.
+
+        Raises:
+            ValueError: it chooses between numbered actions, and has no noise for them.
+        """
+
     def update(self, replay: Replay) -> None:
         """Do one update, with the rewiring that falls on it."""
 

@@ -113,6 +113,10 @@ class Learner(ABC, Generic[Config]):
         """Return the policy's actions without noise for float32 [batch, observation]; see `Policy.predict`."""
         return self._policy.predict(observations)
 
+    def predict_noisily(self, observations: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
+        """Return the policy's actions with exploration noise from another stream than training's; see `Agent`."""
+        return self._policy.explore(observations, rng, getattr(self.config, "exploration_noise", 0.0))
+
     def _sample(self, replay: Replay) -> Batch:
         """Draw the batch of an update, of windows of `n_steps` once `n_steps_after` updates are done."""
         c = self.config

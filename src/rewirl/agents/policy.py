@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.normalisation import Statistics
-from rewirl.nn import Network, pack, unpack
+from rewirl.nn import Network, pack, sample_one, unpack
 from rewirl.saved import shown
 
 Head = Literal["tanh", "greedy"]
@@ -61,7 +61,8 @@ class Policy:
             observations: float32 [batch, observation].
 
         Returns:
-            float32 [batch, action], each in [-1, 1]; or int64 [batch], the numbers of the choices.
+            float32 [batch, action], each in [-1, 1] or NaN; or int64 [batch], the numbers of the choices, -1 where an
+            output is NaN.
 
         Raises:
             ValueError: the observations have another number of features.
@@ -71,12 +72,35 @@ class Policy:
         observations = self.seen(observations)
         if len(observations) > 1:
             outputs = unpack(self.actor.predict(pack(observations))[:, : self.action_size], len(observations))
-            actions: NDArray[Any] = np.tanh(outputs) if self.head == "tanh" else outputs.argmax(axis=1)
+            actions: NDArray[Any] = np.tanh(outputs) if self.head == "tanh" else _largest(outputs)
             return actions
         if self.head == "tanh":
             return self.actor.act_squashed(observations[0])[np.newaxis, : self.action_size]
-        choice: NDArray[Any] = self.actor.act(observations[0])[np.newaxis, : self.action_size].argmax(axis=1)
-        return choice
+        return _largest(self.actor.act(observations[0])[np.newaxis, : self.action_size])
+
+    def explore(self, observations: NDArray[np.float32], rng: np.random.Generator, noise: float) -> NDArray[Any]:
+        """Return actions with noise.
+
+        Args:
+            observations: float32 [batch, observation].
+            rng: of the noise.
+            noise: standard deviation of what is added to an action, in units of [-1, 1]; not used by the policy of SAC,
+                which is a distribution itself.
+
+        Returns:
+            As `predict`.
+
+        Raises:
+            ValueError: the observations have another number of features; or numbered actions have no noise.
+        """
+        if self.head != "tanh":
+            raise ValueError("this policy chooses between numbered actions, and has no noise to add to them")
+        if observations.ndim != 2 or observations.shape[1] != self.actor.n_in:
+            raise ValueError(f"observations must be [batch, {self.actor.n_in}], got {list(observations.shape)}")
+        observations = self.seen(observations)
+        if self.actor.n_out == 2 * self.action_size:
+            return np.stack([sample_one(self.actor.act(each), rng) for each in observations])
+        return np.stack([self.actor.act_squashed(each, rng, noise) for each in observations])
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `from_state` needs."""
@@ -107,3 +131,8 @@ class Policy:
         if "normalisation" in values:
             statistics = Statistics.from_state(arrays, values["normalisation"], actor.n_in)
         return cls(actor, action_size, head, statistics)
+
+
+def _largest(outputs: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the number of the largest output of each row, -1 where there is none."""
+    return np.where(np.isnan(outputs).any(axis=1), -1, outputs.argmax(axis=1))

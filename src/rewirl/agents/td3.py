@@ -21,7 +21,7 @@ from rewirl.replay import Batch, Replay
 
 @dataclass(frozen=True)
 class TD3Config(AgentConfig):
-    """Hyper-parameters of TD3; the defaults are those of Sokar et al. 2022."""
+    """Hyper-parameters of TD3."""
 
     weight_decay: float = 2e-4
     batch_size: int = 100

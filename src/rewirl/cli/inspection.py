@@ -13,6 +13,7 @@ from typing import Any
 from rewirl.agents.agent import Agent
 from rewirl.cli.errors import usage_errors
 from rewirl.cli.parse import parse, parse_run
+from rewirl.nn import Network
 from rewirl.options.train import TrainConfig
 from rewirl.printing import number, result
 from rewirl.storage.run_directory import RunDirectory
@@ -75,21 +76,23 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
     Returns:
         `agent`; `params`, the connections of the networks that learn; `flops` to train; `sparsity`, the share of absent
         connections in them; `memory_bytes` of the networks with optimiser, and of the full replay memory;
-        `networks`, for each network and layer `shape` (outputs, inputs), `connections`, `density` and
-        `structure`, dense for a dense layer; `normalisation`, the running statistics, where observations are normalised
-        or rewards scaled.
+        `networks`, for each network and layer `shape` (outputs, inputs), `connections`, `density`, `format` and
+        `structure`, dense for a dense layer; of a network that is no multilayer perceptron also `operations`;
+        `normalisation`, the running statistics, where observations are normalised or rewards scaled.
     """
+    networks = agent.networks()
     layers: dict[str, list[dict[str, Any]]] = {
         name: [
             {
                 "shape": list(layer.shape),
                 "connections": layer.connections,
                 "density": layer.connections / math.prod(layer.shape),
+                "format": layer.format,
                 "structure": "dense" if layer.dense else agent.config.topology.structure_in(layer.shape),
             }
             for layer in network.layers
         ]
-        for name, network in agent.networks().items()
+        for name, network in networks.items()
     }
     connections = {name: [layer["connections"] for layer in of_network] for name, of_network in layers.items()}
     params = agent.COST.parameters(connections)
@@ -108,10 +111,14 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
             "agent": sum(array.nbytes for array in agent.state()[0].values()),
             "replay": row * config.buffer_size,
         },
-        "networks": {name: {"layers": of_network} for name, of_network in layers.items()},
+        "networks": {name: {"layers": layers[name], **_operations(network)} for name, network in networks.items()},
         **({} if changing is None else {"changing": changing}),
         **({"normalisation": normalisation} if normalisation else {}),
     }
+
+
+def _operations(network: Network) -> dict[str, list[str]]:
+    return {"operations": network.made_of} if network.made_of else {}
 
 
 def changing_sparsity(agent: Agent, updates: int) -> dict[str, Any] | None:
@@ -173,6 +180,8 @@ def table(description: Mapping[str, Any]) -> str:
             numbers = f"{layer['connections']:>12,} {layer['density']:>8.3f}"
             lines.append(f"{name:<16} {index:>5} {shape:>13} {numbers}  {layer['structure']}")
             name = ""
+        if "operations" in network:
+            lines.append(f"{'':<16} made of {', '.join(network['operations'])}")
     memory = description["memory_bytes"]
     lines += [
         "",

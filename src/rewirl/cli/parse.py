@@ -27,9 +27,12 @@ Field = tuple[Any, Any, str]
 _PRESET: Field = (
     str | None,
     None,
-    "A paper's setting of agent, environment and topology, such as ds-drl/ds-td3/HalfCheetah-v5. None is the paper's "
-    "own for its environments, 50% sparsity for any other.",
+    "Settings of agent, environment and topology by name, such as ds-drl/ds-td3/HalfCheetah-v5 for a paper's; see "
+    "rewirl presets. None has the connections of the paper in its environments, 50% sparsity in any other.",
 )
+OPTIONAL_NAME: Any = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")]
+"""A name given by its place, or left out."""
+
 _HELP = ("-h", "--help")
 
 

@@ -99,7 +99,8 @@ def environment_source(
         raise UnsuitableEnvironmentError("env_kwargs only go with an environment given by its id")
     if isinstance(env, gymnasium.vector.VectorEnv):
         raise UnsuitableEnvironmentError(
-            f"{env} is a vector of environments; give one environment, its id, or a function that makes one"
+            f"{env} is a vector of environments; give one environment, its id, or a function that makes one; n_envs "
+            "says how many"
         )
     if isinstance(env, gymnasium.Env):
         return _HandedOver(env, None, module).source()
@@ -152,8 +153,9 @@ def recorded_source(name: str, recorded: Mapping[str, Any], module: str | None) 
         why = recorded.get("why")
         raise UnsuitableEnvironmentError(
             f"{name} was handed over as {made_by} of a Python program, and only that "
-            f"program can make it again{f': {why}' if isinstance(why, str) and why else ''}. Register it with "
-            "Gymnasium and give its id, and everybody can"
+            f"program can make it again{f': {why}' if isinstance(why, str) and why else ''}. Hand it over again there: "
+            "rewirl.resume(run_dir, env=...), rewirl.load(run_dir).evaluate(env=...). Or register it with Gymnasium "
+            "and give its id, and everybody can"
         )
     try:
         recipe = Recipe.from_values(fields(recorded["recipe"], "the recipe of the environment"))

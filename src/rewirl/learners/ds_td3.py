@@ -32,6 +32,9 @@ class DSTD3(Learner):
         env_processes: bool = False,
         hidden_sizes: Sequence[int] = (256, 256),
         learning_rate: float = 0.001,
+        learning_rate_schedule: Literal["constant", "linear", "cosine"] = "constant",
+        learning_rate_end: float = 0.0,
+        learning_rate_updates: int | None = None,
         weight_decay: float = 0.0002,
         bias_correction: Literal["network", "connection"] = "network",
         batch_size: int = 100,
@@ -41,7 +44,7 @@ class DSTD3(Learner):
         tau: float = 0.005,
         redo_every: int = 0,
         redo_threshold: float = 0.1,
-        learning_starts: int = 25_000,
+        learning_starts: int = 1_000,
         buffer_size: int = 1_000_000,
         normalise_observations: bool = False,
         scale_rewards: bool = False,
@@ -93,6 +96,12 @@ class DSTD3(Learner):
                 given by its id.
             hidden_sizes: Units of the hidden layers of actor and critics. Typical: 256 256.
             learning_rate: Step size of Adam. Larger learns faster until it diverges. Typical: 3e-4 to 1e-3.
+            learning_rate_schedule: How the step size of every network changes with the updates: constant, or from
+                `learning_rate` to `learning_rate_end` over `learning_rate_updates` in a straight line or in half a
+                cosine, and constant afterwards.
+            learning_rate_end: Step size at the end of the schedule. Typical: 0 to a tenth of `learning_rate`.
+            learning_rate_updates: Updates that the schedule takes; none only goes with a constant one. It never depends
+                on the steps of the run. Typical: all updates of the run.
             weight_decay: L2 penalty added to Adam's gradients, biases included; 0 is none. Typical: 0 to 1e-3.
             bias_correction: What Adam's bias correction counts: the steps of the network, which gives grown connections
                 long first steps, or those of each connection since it was grown.

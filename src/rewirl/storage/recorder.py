@@ -71,6 +71,7 @@ class RunRecord:
         self._keep = keep
         self._warn = warn
         self._resumed = None if resumed is None else resumed[0]
+        self._evaluated: tuple[int, float] | None = None
         try:
             # A run without a checkpoint is started over.
             self._log = MetricsLog(directory.metrics, warn, 0 if resumed is None else int(resumed[1]["metrics_offset"]))
@@ -78,6 +79,7 @@ class RunRecord:
             raise RunDirectoryError(f"{directory.metrics} cannot be written: {error.strerror or error}") from error
         if resumed is None:
             self._board = TensorBoardWriter(directory.tensorboard, warn=warn)
+            self._board.text("run", _description(directory), 0)
         else:
             step, values = resumed
             self._log.write_again(values.get("metrics_unwritten", []))
@@ -88,12 +90,34 @@ class RunRecord:
         """See Recorder."""
         self._directory.hold()
         self._log.write(event, step=step, **fields)
-        if event in ("evaluation", "episode", "diagnostics"):
+        if event in ("evaluation", "episode", "diagnostics", "callback"):
             for name, value in fields.items():
                 if isinstance(value, (int, float)):
                     self._board.scalar(f"{event}/{name}", float(value), step)
             for network, count in fields.get("connections", {}).items():
                 self._board.scalar(f"connections/{network}", float(count), step)
+        if event == "evaluation":
+            self._pace(step, float(fields["seconds"]))
+        elif event == "topology":
+            self._alive(step, fields["networks"])
+
+    def _pace(self, step: int, seconds: float) -> None:
+        """Chart the steps per second since the evaluation before."""
+        before, self._evaluated = self._evaluated, (step, seconds)
+        if before is not None and seconds > before[1] and step > before[0]:
+            self._board.scalar("time/steps_per_second", (step - before[0]) / (seconds - before[1]), step)
+
+    def _alive(self, step: int, networks: Mapping[str, Any]) -> None:
+        """Chart the share of each network's initial connections that still exist."""
+        for name, network in networks.items():
+            counts = [
+                (count, share)
+                for count, share in zip(network["connections"], network["initial_alive"], strict=True)
+                if share is not None
+            ]
+            total = sum(count for count, _ in counts)
+            if total:
+                self._board.scalar(f"initial_alive/{name}", sum(c * share for c, share in counts) / total, step)
 
     def checkpoint(self, step: int, state: Callable[[], State], policy: Callable[[], State]) -> bool:
         """See Recorder."""
@@ -126,3 +150,12 @@ class RunRecord:
         self._board.close()
         self._log.close()
         self._directory.close()
+
+
+def _description(directory: RunDirectory) -> str:
+    """Return the name of a run and its settings as a table in Markdown."""
+    config = directory.config
+    rows = [f"**{directory.path.name}**", "", "| setting | value |", "|---|---|"]
+    for part in (config.get("train", {}), config.get("agent", {}), config.get("agent", {}).get("topology", {})):
+        rows += [f"| {name} | {value} |" for name, value in part.items() if name != "topology"]
+    return "\n".join(rows)

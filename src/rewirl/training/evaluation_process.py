@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from rewirl import _core, agents, processes
+from rewirl import _core, agents, plugins, processes
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.environment_process import described, made, portable
 from rewirl.environments.source import EnvironmentSource
+from rewirl.nn.native import SOURCES, load_native
+from rewirl.nn.operations import own_modules
 from rewirl.storage import strict_json
 from rewirl.storage.tensors import TensorWriter, read_tensors
 from rewirl.training.evaluation import Evaluation, Evaluator
@@ -112,6 +114,8 @@ class ParallelEvaluations:
             "episodes": self._evaluator.episodes,
             "seed": self._evaluator.seed,
             "instruction_set": _core.instruction_set(),
+            "native": [str(source) for source in SOURCES],
+            "operations": own_modules(),
         }
         self._pipe.send_bytes(json.dumps(settings).encode())
         return self._pipe
@@ -179,6 +183,10 @@ def serve(descriptor: int) -> None:
 
 def _evaluator(settings: Mapping[str, Any]) -> Evaluator:
     _core.use_instruction_set(settings["instruction_set"])
+    for native in settings["native"]:
+        load_native(native)
+    for module in settings["operations"]:
+        plugins.import_module(module)
     source = made(settings)
     assert source.make_another is not None
     return Evaluator(source.make_another, settings["episodes"], settings["seed"])

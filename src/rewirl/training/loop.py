@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +16,12 @@ from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, number
 from rewirl.storage.recorder import NoRecord, Recorder, State
 from rewirl.training import remarks
+from rewirl.training.callbacks import Callbacks
 from rewirl.training.collection import AnyEnvironment, Collection
-from rewirl.training.drift import Drift, online
+from rewirl.training.drift import Drift, connections, density
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
+from rewirl.training.outcome import InFlight, Outcome
 from rewirl.training.progress import Progress
 from rewirl.training.warm_up import WarmUp
 
@@ -34,35 +36,6 @@ _SAVED = ("step", "total_timesteps", "seconds", "evaluated", "warm_up", "diagnos
 
 class DivergedError(RuntimeError):
     """The agent computes values that are not finite; learning on is useless."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a stretch of training ended."""
-
-    step: int
-    """Steps of the run done so far."""
-
-    finished: bool
-    """Whether it came to its end rather than being asked to stop."""
-
-    saved: bool
-    """Whether the last checkpoint and policy are safely written."""
-
-    evaluation: Evaluation | None
-    """The latest evaluation, if there was one."""
-
-
-@dataclass(frozen=True)
-class _InFlight:
-    """An evaluation that has begun, with what was true of the agent then."""
-
-    step: int
-    seconds: float
-    density: float
-    fields: dict[str, Any]
-    topology: dict[str, dict[str, Any]]
-    diagnostics: dict[str, float]
 
 
 class Training:
@@ -99,17 +72,21 @@ class Training:
         self.progress = progress
         self.recorder: Recorder = NoRecord()
         self.warm_up = WarmUp(config.seed, self.environment.actions)
+        self.callbacks: Callbacks | None = None
+        """What a user's own program does meanwhile."""
         self.step = 0
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
         self._learning_starts = learning_starts
         self._policy = policy
         self._seconds = 0.0
+        self._clocks = (0.0, 0.0)  # wall clock and processor time at the last evaluation
         self._started = False
         self._evaluated: int | None = None
         self._saved: int | None = None
         self._latest: Evaluation | None = None
-        self._in_flight: _InFlight | None = None
+        self._untrained: Evaluation | None = None  # of the agent before its first update, which is played once
+        self._in_flight: InFlight | None = None
         self._held: list[tuple[str, int, dict[str, Any]]] = []  # events after the one in flight, which goes first
         self._drift = Drift(agent.networks())  # before any state is loaded: the agent as settings and seed make it
         self._diagnostics: dict[str, float] = {}  # of the checkpoint: an agent has its own again after an update
@@ -129,15 +106,19 @@ class Training:
             DivergedError: the agent's values are not finite; checkpoints stay as they were.
         """
         began = time.perf_counter() - self._seconds
+        self._clocks = (time.perf_counter(), time.process_time())
         self.total = total
         if not self._started:
             self._started = True
             for remark in remarks.at_start(self.agent, self.replay, total, self._learning_starts):
                 self.progress.message(remark)
-            self._event("start", total_timesteps=total, connections=connections(self.agent))
-        self.progress.begin(self.step, total)
-        saved = True
+            self.note("start", total_timesteps=total, connections=connections(self.agent))
+        warm_up = "random actions" if self.warm_up.policy is None else "actions of the warm-up policy"
+        self.progress.begin(self.step, total, self._learning_starts, warm_up)
+        saved, callbacks = True, self.callbacks
         try:
+            if callbacks is not None:
+                callbacks.start()
             while True:
                 self._seconds = time.perf_counter() - began
                 ended = self.step >= total
@@ -145,6 +126,8 @@ class Training:
                 if self._evaluation_is_due(ended) and not stop():
                     self._collect_evaluation(stop)  # one at a time
                     self._begin_evaluation()
+                    if callbacks is not None and callbacks.wants_evaluations:
+                        self._collect_evaluation(stop)  # now, so that what they do is the same each time
                     self._collect_if_ready(stop)
                     self._seconds = time.perf_counter() - began
                 stopped = stop()
@@ -162,8 +145,10 @@ class Training:
             raise
         finally:
             self.progress.end()
+            if callbacks is not None:
+                callbacks.end()
         if ended and saved:  # the last line of the log says that everything is there
-            self._event("end", seconds=self._seconds)
+            self.note("end", seconds=self._seconds)
         return Outcome(self.step, ended, saved, self._latest)
 
     def state(self) -> State:
@@ -245,6 +230,8 @@ class Training:
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
         actions = self.environment.actions
         if not actions.valid(action):  # the environment is not to blame for what it does with it
+            if warming_up:
+                raise DivergedError(f"the policy of the warm-up has actions that are not {actions.expected}")
             raise self._diverged(f"its actions are not {actions.expected}")
         episode.begin_step(actions.to_environment(action), actions.row(action))
 
@@ -270,7 +257,13 @@ class Training:
             fields: dict[str, Any] = {"return": episode.total_reward, "length": episode.length}
             if len(self._collection.episodes) > 1:
                 fields["environment"] = episode.index
-            self._event("episode", episode=episode.number, **fields)
+            self.note("episode", episode=episode.number, **fields)
+            self.progress.episode(episode.total_reward)
+        if self.callbacks is not None:
+            if self.callbacks.wants_steps:
+                self.callbacks.step(after.reward)
+            if over:
+                self.callbacks.episode(episode.total_reward, episode.length)
 
     def _is_due(self, period: int) -> bool:
         return period > 0 and self.step > 0 and self.step % period == 0
@@ -286,18 +279,21 @@ class Training:
         assert self.evaluations is not None
         self._refuse_diverged()
         state = self.environment.state() or None
-        self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step, state)
         updates = self.agent.updates
-        self._set_in_flight(
-            _InFlight(
-                self.step,
-                self._seconds,
-                density(self.agent),
-                {"updates": updates, "connections": connections(self.agent)},
-                self._drift.measure(self.agent.networks()),
-                {"updates": updates, **self._all_diagnostics()} if updates > 0 else {},
-            )
+        begun = InFlight(
+            self.step,
+            self._seconds,
+            density(self.agent),
+            {"updates": updates, "connections": connections(self.agent)},
+            self._drift.measure(self.agent.networks()),
+            {"updates": updates, **self._all_diagnostics()} if updates > 0 else {},
         )
+        same = state is None and not self.environment.changes and self.agent.normalisation.observations is None
+        if updates == 0 and self._untrained is not None and same:
+            self._record_evaluation(begun, self._untrained)  # the same policy in the same episodes
+            return
+        self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step, state)
+        self._set_in_flight(begun)
 
     def _collect_if_ready(self, stop: Callable[[], bool]) -> None:
         if self._in_flight is not None and self.evaluations is not None and self.evaluations.ready():
@@ -323,7 +319,7 @@ class Training:
             for event, step, fields in held:
                 self.recorder.event(event, step, **fields)
 
-    def _record_evaluation(self, begun: _InFlight, evaluation: Evaluation) -> None:
+    def _record_evaluation(self, begun: InFlight, evaluation: Evaluation) -> None:
         self._evaluated, self._latest = begun.step, evaluation
         self.recorder.event(
             "evaluation",
@@ -333,14 +329,31 @@ class Training:
             returns=list(evaluation.returns),
             lengths=list(evaluation.lengths),
             seconds=begun.seconds + evaluation.seconds,
+            **self._core_share(),
             **begun.fields,
         )
         self.recorder.event("topology", begun.step, networks=begun.topology)
         if begun.diagnostics:
             self.recorder.event("diagnostics", begun.step, **begun.diagnostics)
-        self.progress.evaluated(begun.step, evaluation, begun.density)
+        if evaluation is not self._untrained:
+            self.progress.evaluated(begun.step, evaluation, begun.density)
+        if self.callbacks is not None:
+            self.callbacks.evaluated(begun.step, evaluation)
+        if begun.fields["updates"] == 0:
+            self._untrained = dataclasses.replace(evaluation, seconds=0.0)
 
-    def _set_in_flight(self, evaluation: _InFlight | None) -> None:
+    def _core_share(self) -> dict[str, float]:
+        """Return processor time over wall-clock time since the last evaluation: 1 is a core to itself.
+
+        With more threads than one, waiting is part of the work and nothing can be said.
+        """
+        before, self._clocks = self._clocks, (time.perf_counter(), time.process_time())
+        if self.config.threads != 1:
+            return {}
+        wall, processor = (now - then for now, then in zip(self._clocks, before, strict=True))
+        return {"core_share": round(processor / max(wall, 1e-9), 4)}
+
+    def _set_in_flight(self, evaluation: InFlight | None) -> None:
         # An evaluation in flight has a core of its own.
         self.agent.use_threads(1 if evaluation else self.config.threads)
         self._in_flight = evaluation
@@ -370,20 +383,9 @@ class Training:
             "rewards usually help"
         )
 
-    def _event(self, event: str, **fields: Any) -> None:
+    def note(self, event: str, **fields: Any) -> None:
         """Record an event of this step, after the evaluation in flight: the log has the order of the steps."""
         if self._in_flight is None:
             self.recorder.event(event, self.step, **fields)
         else:
             self._held.append((event, self.step, fields))
-
-
-def connections(agent: Agent) -> dict[str, int]:
-    """Return the number of connections of each of an agent's networks, targets included."""
-    return {name: sum(layer.connections for layer in network.layers) for name, network in agent.networks().items()}
-
-
-def density(agent: Agent) -> float:
-    """Return connections over places of all networks that learn; targets only follow."""
-    layers = [layer for network in online(agent.networks()).values() for layer in network.layers]
-    return sum(layer.connections for layer in layers) / sum(math.prod(layer.shape) for layer in layers)

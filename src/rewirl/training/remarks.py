@@ -13,6 +13,7 @@ import numpy as np
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.normalisation import Normalisation
+from rewirl.agents.registry import AGENTS
 from rewirl.replay import Replay
 
 _LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
@@ -41,13 +42,20 @@ def first_event(config: AgentConfig, delay: int) -> int | None:
     return None if end is not None and update > end else update
 
 
-def refuse_impossible(agent: Agent) -> None:
-    """Refuse a schedule by which nothing is ever rewired, however long the run.
+def refuse_impossible(agent: Agent, total: int) -> None:
+    """Refuse a run that ends before its first update, and a schedule by which nothing is ever rewired.
+
+    Args:
+        agent: before it learns.
+        total: steps of the whole run.
 
     Raises:
-        ValueError: no event falls on an update of any network.
+        ValueError: there is no update, or no event falls on one of any network, however long the run.
     """
     config = agent.config
+    starts = getattr(config, "learning_starts", 0)
+    if total <= starts:
+        raise ValueError(f"nothing would be learnt: {_too_short(total, starts)}")
     if config.topology.rule != "static" and not any(first_event(config, delay) for delay in _delays(agent).values()):
         raise ValueError(
             f"nothing is ever rewired: no update of a network has adapt_every {config.topology.adapt_every:,} and "
@@ -68,9 +76,10 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
     config = agent.config
     if not isinstance(config, AgentConfig):  # an agent of another kind has no such settings
         return
+    yield from _of_name(agent)
     updates = max(total - learning_starts, 0)
     if not updates:
-        yield f"warning: nothing is learnt: learning_starts is {learning_starts:,}, and the run has {total:,} steps"
+        yield f"warning: nothing is learnt yet: {_too_short(total, learning_starts)}"
         return
     yield from _of_topology(agent, updates)
     periods = ["redo_every", "buffer_empty_every", "target_update_interval", "policy_delay"]
@@ -91,6 +100,27 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
             f"warning: the replay memory will take {size / 2**30:,.1f} GiB, and there are {there / 2**30:,.1f} GiB of "
             "memory; choose a smaller buffer_size"
         )
+
+
+def _of_name(agent: Agent) -> Iterator[str]:
+    """Say what a dense agent is that has been given a sparsity."""
+    entry, topology = AGENTS.get(agent.name), agent.config.topology
+    if entry is None or not entry.dense or topology.sparsity == 0:
+        return
+    rewired = topology.rule != "static"
+    same = (other for other in AGENTS.values() if other.agent is entry.agent and not other.dense)
+    name = next((other.name for other in same if (other.topology.rule != "static") == rewired), None)
+    if name is not None:
+        how = "rewired as it learns" if rewired else "never rewired"
+        yield f"{agent.name} with a sparsity is what {name} is: sparse from the first step, {how}."
+
+
+def _too_short(total: int, learning_starts: int) -> str:
+    remedy = "give more total_timesteps" + (" or a smaller learning_starts" if learning_starts > 1 else "")
+    return (
+        f"the first {learning_starts:,} steps are random actions (learning_starts), and the run has {total:,} "
+        f"(total_timesteps); {remedy}"
+    )
 
 
 def of_scales(replay: Replay, normalisation: Normalisation | None = None) -> Iterator[str]:
