@@ -81,7 +81,7 @@ def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
         **fields: the command's own options.
 
     Returns:
-        An object with an attribute per field, and `run` and `agent`, the settings.
+        An object with an attribute per field, and `run`, `agent` (the settings) and `preset` (its name or None).
 
     Raises:
         UsageError: an option is unknown, or its value impossible; or values do not go together.
@@ -95,7 +95,8 @@ def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
         settings = resolve({"preset": result.preset, **_requested(result, known)})
     if len(asked) < len(arguments):
         _parsed(command, ["--help"], None, [*own, *_groups(settings)])
-    return SimpleNamespace(**{name: getattr(result, name) for name in fields}, run=settings.run, agent=settings.agent)
+    own_values = {name: getattr(result, name) for name in ("preset", *fields)}
+    return SimpleNamespace(**own_values, run=settings.run, agent=settings.agent)
 
 
 def _gathered(arguments: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from rewirl.options.resolve import changed, resolve
 from rewirl.storage.policy_file import save_policy
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.storage.values import to_values
+from rewirl.tested import UntestedVersionWarning, untested
 from rewirl.training.callbacks import CallbackLike, Callbacks
 from rewirl.training.evaluation import Evaluation, Evaluator, Predict
 from rewirl.training.progress import Silent, Switchable, for_this_terminal
@@ -63,6 +65,9 @@ class Learner:
             UnsuitableEnvironmentError: the environment cannot be found, or has spaces that the agent does not take.
             ValueError: an option is unknown or impossible.
         """
+        newer = untested()
+        if newer:
+            warnings.warn(newer, UntestedVersionWarning, stacklevel=3)
         known = [name for name, option in options(self.name).items() if option.part != "run"]
         for name in arguments["unknown"]:
             raise unknown_option(self.name, name, known)

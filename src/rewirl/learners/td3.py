@@ -56,6 +56,7 @@ class TD3(Learner):
         policy_noise: float = 0.2,
         noise_clip: float = 0.5,
         exploration_noise: float = 0.1,
+        exploration: Literal["normal", "ornstein-uhlenbeck"] = "normal",
         sparsity: float | None = UNSET,
         lambdas: Sequence[float] | None = None,
         layer_sparsities: Sequence[float] | None = None,
@@ -141,6 +142,9 @@ class TD3(Learner):
             noise_clip: Bound of that noise. Typical: 0.5.
             exploration_noise: Standard deviation of the noise on actions while training, in units of [-1, 1]. Typical:
                 0.1.
+            exploration: What that noise is: normal, drawn anew at every step; or ornstein-uhlenbeck, which wanders
+                slowly and which `exploration_noise` pushes, for tasks that take a long push in one direction. Typical:
+                normal.
             sparsity: Share of a network's weights that are absent, spread over its layers by `distribution`; 0 is
                 dense. Set either this or `lambdas`. Typical: 0.5 to 0.95. Default: 0.0.
             lambdas: The paper's lambda_l per layer: a connection of layer l exists with probability lambda_l (n_l +
