@@ -3,13 +3,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN_DIR ?= runs/HalfCheetah-v5-ds-td3-0
-CORE = $(shell find native tests/native benchmarks -name '*.[ch]pp')
+CORE = $(shell find native tests benchmarks -name '*.[ch]pp')
 SOURCES := pyproject.toml CMakeLists.txt $(shell find src native cmake -type f -not -name '*.pyc')
 
 .PHONY: train test dev quick format clean
 train: $(VENV)/installed
 	@if [ -e $(RUN_DIR)/config.json ]; then $(VENV)/bin/rewirl resume $(RUN_DIR); \
-	else $(VENV)/bin/rewirl train --agent ds-td3 --env HalfCheetah-v5 --run-dir $(RUN_DIR); fi
+	else $(VENV)/bin/rewirl train --preset ds-drl/ds-td3/HalfCheetah-v5 --run-dir $(RUN_DIR); fi
 
 test: $(VENV)/installed-for-tests
 	$(VENV)/bin/ruff check .

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from rewirl import _core, nn
-from rewirl.bench import end_to_end, kernels, phases, updates
+from rewirl.bench import end_to_end, kernels, phases, quick, updates
 from rewirl.cli.bench import BENCHMARKS
 from rewirl.cli.main import main
 from rewirl.training.evaluation import Evaluation
@@ -140,6 +140,20 @@ def test_bench_kernels(rewirl: Any, tmp_path: Path) -> None:
 
 
 # --- Updates -----------------------------------------------------------
+
+
+def test_the_quick_benchmark_prints_as_it_goes() -> None:
+    lines: list[str] = []
+    measured = quick.run(quick.Options(seconds=0.05, batch_size=16), lines.append)
+    assert [line.partition(":")[0] for line in lines] == [
+        "td3, dense",
+        *(f"ds-td3, {percent}% sparse" for percent in (51, 80, 90, 95)),
+    ]
+    connections = [row["connections"] for row in measured["agents"]]
+    assert connections == sorted(connections, reverse=True)
+    assert quick.markdown(measured).count("updates/s") == 1
+    with pytest.raises(ValueError, match="seconds must be more than 0"):
+        quick.Options(seconds=0)
 
 
 def test_every_native_call_is_timed_and_nothing_else() -> None:

@@ -20,8 +20,7 @@ from rewirl.replay import Replay
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.values import to_values
 from rewirl.topology import TopologyConfig
-from rewirl.training.drift import Drift
-from rewirl.training.loop import connections
+from rewirl.training.drift import Drift, connections
 
 CHOICES, NETWORKS = 3, {"policy", "q1", "q2", "target_q1", "target_q2"}
 SPARSE = TopologyConfig(sparsity=0.4, adapt_every=10, adapt_fraction=0.1)

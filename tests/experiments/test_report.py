@@ -14,12 +14,14 @@ import pytest
 from synthetic_runs import make_run, rising
 
 from rewirl.cli.main import main
+from rewirl.cli.parse import parse_run
 from rewirl.experiments.report import document, report
 from rewirl.experiments.report.judge import difference, judge, share_of_steps
 from rewirl.experiments.report.run_data import find_runs, read_run
 from rewirl.experiments.report.run_groups import command, group_runs
 from rewirl.storage import run_directory
 from rewirl.storage.run_directory import RunDirectoryError
+from rewirl.storage.values import to_values
 
 HERE = "HalfCheetah-v5"
 
@@ -90,20 +92,20 @@ def test_groups_are_of_equal_settings_and_named_by_what_differs(tmp_path):
     assert [item.preset for item in found.values()] == ["ds-td3", None, "sac", "sac-soft"]
     assert found["ds-td3"].seeds == [0, 1]
     assert command(found["sac-soft"].runs[0]) == (
-        f"rewirl train --agent sac --env {HERE} --seed 0 --total-timesteps 100000 --tau 0.005 "
-        "--target-update-interval 1 --threads 1"
+        f"rewirl train --agent sac --env {HERE} --seed 0 --total-timesteps 100000 "
+        "--learning-starts 10000 --temperature 0.2 --threads 1"
     )
 
 
-def test_the_commands_make_runs_with_the_settings_that_they_are_of(tmp_path, capsys):
+@pytest.mark.parametrize("agent", ["ds-td3", "sac"])
+@pytest.mark.parametrize("env", ["HalfCheetah-v5", "Pendulum-v1"])
+def test_the_commands_make_runs_with_the_settings_that_they_are_of(tmp_path, agent, env):
     settings = {"sparsity": 0.8, "rule": "set", "regrow_dropped": True, "hidden_sizes": (8, 9)}
-    run = read_run(make_run(tmp_path, "ds-td3", 1, rising(1, 1), **settings))
-    made = tmp_path / "made"
-    words = command(run).split()[1:]
-    words[words.index("--total-timesteps") + 1] = "1"
-    with pytest.raises(SystemExit, match="0"):
-        main([*words, "--run-dir", str(made), "--eval-every", "0", "--env", "Pendulum-v1"])
-    assert json.loads((made / "config.json").read_text())["config"]["agent"] == run.settings
+    for number, own in enumerate(({}, {**settings, "learning_starts": 1_000}, settings)):
+        run = read_run(make_run(tmp_path / str(number), agent, 1, rising(1, 1), env=env, **own))
+        made = parse_run("train", command(run).split()[2:])
+        assert json.loads(json.dumps(to_values(made.agent))) == run.settings
+        assert (made.run.agent, made.run.env, made.run.seed) == (agent, env, 1)
 
 
 def test_the_options_that_all_share_are_said_once(tmp_path):
@@ -174,7 +176,8 @@ def test_seconds_of_runs_that_shared_a_core_are_not_shown(tmp_path):
     assert [run.alone for run in runs] == [True, False] and not problems
     assert "Return against time" not in document.html(report(runs, problems))
     log.write_text(log.read_text().replace("0.5", '"x"'))
-    assert [reason for _, reason in find_runs([tmp_path])[1]] == ["the share of a core's time is not a number"]
+    ((_, reason),) = find_runs([tmp_path])[1]
+    assert "share of a core's time" in reason
 
 
 def verdicts(path: Path, env: str | None = HERE) -> dict[tuple[str, str, str], str]:

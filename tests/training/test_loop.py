@@ -72,9 +72,11 @@ class Quiet:
     def __init__(self) -> None:
         self.messages: list[str] = []
 
-    def begin(self, step: int, total: int) -> None: ...
+    def begin(self, step: int, total: int, learning_starts: int = 0, warm_up: str = "") -> None: ...
 
     def step(self, step: int) -> None: ...
+
+    def episode(self, total_reward: float) -> None: ...
 
     def evaluated(self, step: int, evaluation: Any, density: float) -> None:
         self.density = density
@@ -529,3 +531,15 @@ def test_a_foreign_state_is_refused():
 def test_impossible_settings_are_refused_by_name(field, value):
     with pytest.raises(ValueError, match=field):
         TrainConfig(**{field: value})
+
+
+@pytest.mark.parametrize("questions", [0, 7, math.inf])
+def test_an_untrained_agent_is_evaluated_once_and_recorded_as_if_each_time(questions):
+    run, each_time = (late(questions, learning_starts=60, eval_every=10) for _ in range(2))
+    run.run(90)
+    each_time.environment.changes = True  # such an environment gives another result later
+    each_time.run(90)
+    played = [f"evaluation after step {step}" for step in (0, 70, 80, 90)]
+    assert run.evaluations.collected == played and len(each_time.evaluations.collected) == 10
+    assert run.recorder.events == each_time.recorder.events
+    assert len(run.recorder.named("evaluation")) == 10

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig
@@ -34,6 +36,10 @@ class Entry:
 
     summary: str
     """What it is, in a few words."""
+
+    usual: Mapping[str, Any] = field(default_factory=dict)
+    """Options that differ from the defaults of its settings where neither a preset nor the user says otherwise. The
+    defaults of the settings stay what they were: records without an option mean them."""
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -74,19 +80,26 @@ class Entry:
 
 _DENSE = TopologyConfig(sparsity=0.0, rule="static")
 _STATIC = TopologyConfig(sparsity=0.5, rule="static")
+_OF_TD3: dict[str, Any] = {"learning_starts": 1_000}
+_OF_SAC: dict[str, Any] = {
+    "learning_starts": 1_000,
+    "tau": 0.005,
+    "target_update_interval": 1,
+    "temperature": "auto",
+}
 _SET, _SET_OF_SAC = (TopologyConfig(sparsity=0.5, rule="set", adapt_fraction=fraction) for fraction in (0.05, 0.1))
+_STAYS = "on a random sparse topology that stays"
+_REWIRED = "on a sparse topology that is rewired while it learns"
 
 AGENTS = {
     entry.name: entry
     for entry in (
-        Entry("td3", TD3, TD3Config, _DENSE, "TD3", "dense TD3"),
-        Entry("static-td3", TD3, TD3Config, _STATIC, "StaticTD3", "TD3 on a random sparse topology that stays"),
-        Entry("ds-td3", TD3, TD3Config, _SET, "DSTD3", "TD3 on a sparse topology that is rewired while it learns"),
-        Entry("sac", SAC, SACConfig, _DENSE, "SAC", "dense SAC"),
-        Entry("static-sac", SAC, SACConfig, _STATIC, "StaticSAC", "SAC on a random sparse topology that stays"),
-        Entry(
-            "ds-sac", SAC, SACConfig, _SET_OF_SAC, "DSSAC", "SAC on a sparse topology that is rewired while it learns"
-        ),
+        Entry("td3", TD3, TD3Config, _DENSE, "TD3", "dense TD3", _OF_TD3),
+        Entry("static-td3", TD3, TD3Config, _STATIC, "StaticTD3", f"TD3 {_STAYS}", _OF_TD3),
+        Entry("ds-td3", TD3, TD3Config, _SET, "DSTD3", f"TD3 {_REWIRED}", _OF_TD3),
+        Entry("sac", SAC, SACConfig, _DENSE, "SAC", "dense SAC", _OF_SAC),
+        Entry("static-sac", SAC, SACConfig, _STATIC, "StaticSAC", f"SAC {_STAYS}", _OF_SAC),
+        Entry("ds-sac", SAC, SACConfig, _SET_OF_SAC, "DSSAC", f"SAC {_REWIRED}", _OF_SAC),
     )
 }
 """The agents by name; static and dense ones are the same algorithm with another topology."""

@@ -27,9 +27,12 @@ Field = tuple[Any, Any, str]
 _PRESET: Field = (
     str | None,
     None,
-    "A paper's setting of agent, environment and topology, such as ds-drl/ds-td3/HalfCheetah-v5. None is the paper's "
-    "own for its environments, 50% sparsity for any other.",
+    "Settings of agent, environment and topology by name, such as ds-drl/ds-td3/HalfCheetah-v5 for a paper's; see "
+    "rewirl presets. None has the connections of the paper in its environments, 50% sparsity in any other.",
 )
+OPTIONAL_NAME: Any = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")]
+"""A name given by its place, or left out."""
+
 _HELP = ("-h", "--help")
 
 
@@ -78,7 +81,7 @@ def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
         **fields: the command's own options.
 
     Returns:
-        An object with an attribute per field, and `run` and `agent`, the settings.
+        An object with an attribute per field, and `run`, `agent` (the settings) and `preset` (its name or None).
 
     Raises:
         UsageError: an option is unknown, or its value impossible; or values do not go together.
@@ -91,7 +94,8 @@ def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
         settings = resolve({"preset": result.preset, **_requested(result, known)})
     if len(words) < len(arguments):
         _parsed(command, ["--help"], None, [*own, *_groups(settings)])
-    return SimpleNamespace(**{name: getattr(result, name) for name in fields}, run=settings.run, agent=settings.agent)
+    own_values = {name: getattr(result, name) for name in ("preset", *fields)}
+    return SimpleNamespace(**own_values, run=settings.run, agent=settings.agent)
 
 
 def _parsed(command: str, arguments: list[str], about: str | None, fields: list[Any]) -> Any:

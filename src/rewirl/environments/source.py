@@ -147,8 +147,9 @@ def recorded_source(name: str, recorded: Mapping[str, Any], module: str | None) 
         why = recorded.get("why")
         raise UnsuitableEnvironmentError(
             f"{name} was handed over as {made_by} of a Python program, and only that "
-            f"program can make it again{f': {why}' if isinstance(why, str) and why else ''}. Register it with "
-            "Gymnasium and give its id, and everybody can"
+            f"program can make it again{f': {why}' if isinstance(why, str) and why else ''}. Hand it over again there: "
+            "rewirl.resume(run_dir, env=...), rewirl.load(run_dir).evaluate(env=...). Or register it with Gymnasium "
+            "and give its id, and everybody can"
         )
     try:
         recipe = Recipe.from_values(fields(recorded["recipe"], "the recipe of the environment"))

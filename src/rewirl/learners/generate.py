@@ -125,7 +125,7 @@ def main() -> int:
     """Write what is not current, and delete what no entry stands for; return 0."""
     texts = files()
     for path in HERE.glob("*.py"):
-        if path not in texts and path.name not in ("generate.py", "learner.py"):
+        if path not in texts and path.name not in ("generate.py", "learner.py", "views.py"):
             path.unlink()
     for path, text in texts.items():
         if not path.exists() or path.read_text() != text:
@@ -140,7 +140,7 @@ def _module(entry: Entry) -> str:
     parameters, arguments = [], [_argument(name, text) for name, text in _COMMON.items()]
     for option in of_agent:
         settings = entry.topology if option.part == "topology" else entry.config
-        default = getattr(settings, option.name, None)
+        default = entry.usual.get(option.name, getattr(settings, option.name, None))
         unset = option.name in by_environment or (option.name in AMOUNTS and default is not None)
         parameters.append(f"        {option.name}: {_type(option.kind)} = {'UNSET' if unset else _literal(default)},")
         arguments.append(_argument(option.name, _help(option, default, unset, bool(by_environment))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +18,9 @@ from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, number
 from rewirl.storage.recorder import NoRecord, Recorder, State
 from rewirl.training import remarks
-from rewirl.training.drift import Drift, online
+from rewirl.training.callbacks import Callbacks
+from rewirl.training.core_share import CoreShare
+from rewirl.training.drift import Drift, connections, density
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
 from rewirl.training.progress import Progress
@@ -98,6 +101,8 @@ class Training:
         self.progress = progress
         self.recorder: Recorder = NoRecord()
         self.warm_up = WarmUp(config.seed, environment.actions)
+        self.callbacks: Callbacks | None = None
+        """What a user's own program does meanwhile."""
         self.step = 0
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
@@ -105,11 +110,12 @@ class Training:
         self._policy = policy
         self._episode = Episode(environment, config.seed)
         self._seconds = 0.0
-        self._clocks = (0.0, 0.0)  # wall clock and processor time at the last evaluation
+        self._core_share = CoreShare()
         self._started = False
         self._evaluated: int | None = None
         self._saved: int | None = None
         self._latest: Evaluation | None = None
+        self._untrained: Evaluation | None = None  # of the agent before its first update, which is played once
         self._in_flight: _InFlight | None = None
         self._held: list[tuple[str, int, dict[str, Any]]] = []  # events after the one in flight, which goes first
         self._drift = Drift(agent.networks())  # before any state is loaded: the agent as settings and seed make it
@@ -128,16 +134,19 @@ class Training:
             DivergedError: the agent's values are not finite; checkpoints stay as they were.
         """
         began = time.perf_counter() - self._seconds
-        self._clocks = (time.perf_counter(), time.process_time())
+        self._core_share = CoreShare()
         self.total = total
         if not self._started:
             self._started = True
             for remark in remarks.at_start(self.agent, self.replay, total, self._learning_starts):
                 self.progress.message(remark)
-            self._event("start", total_timesteps=total, connections=connections(self.agent))
-        self.progress.begin(self.step, total)
-        saved = True
+            self.note("start", total_timesteps=total, connections=connections(self.agent))
+        warm_up = "random actions" if self.warm_up.policy is None else "actions of the warm-up policy"
+        self.progress.begin(self.step, total, self._learning_starts, warm_up)
+        saved, callbacks = True, self.callbacks
         try:
+            if callbacks is not None:
+                callbacks.start()
             while True:
                 self._seconds = time.perf_counter() - began
                 ended = self.step >= total
@@ -145,6 +154,8 @@ class Training:
                 if self._evaluation_is_due(ended) and not stop():
                     self._collect_evaluation(stop)  # one at a time
                     self._begin_evaluation()
+                    if callbacks is not None and callbacks.wants_evaluations:
+                        self._collect_evaluation(stop)  # now, so that what they do is the same each time
                     self._collect_if_ready(stop)
                     self._seconds = time.perf_counter() - began
                 stopped = stop()
@@ -162,8 +173,10 @@ class Training:
             raise
         finally:
             self.progress.end()
+            if callbacks is not None:
+                callbacks.end()
         if ended and saved:  # the last line of the log says that everything is there
-            self._event("end", seconds=self._seconds)
+            self.note("end", seconds=self._seconds)
         return Outcome(self.step, ended, saved, self._latest)
 
     def state(self) -> State:
@@ -230,6 +243,7 @@ class Training:
         problem = self._episode.load_state(parts["episode"], fields(values["episode"], "the saved episode"), self.step)
         if problem:
             self.replay.cut()
+            self.agent.normalisation.cut()
             self.progress.message(
                 f"warning: {problem}. A new episode begins at step {self.step:,}; the run continues, but not to the bit"
             )
@@ -238,10 +252,13 @@ class Training:
         observation = self._episode.observation
         if observation is None:
             observation = self._episode.begin_next(self.step)
+        self.agent.normalisation.observe(observation)
         warming_up = self.step < self._learning_starts
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
         actions = self.environment.actions
         if not actions.valid(action):  # the environment is not to blame for what it does with it
+            if warming_up:
+                raise DivergedError(f"the policy of the warm-up has actions that are not {actions.expected}")
             raise self._diverged(f"its actions are not {actions.expected}")
         taken = actions.to_environment(action)
         after = self.environment.step(taken)
@@ -249,10 +266,11 @@ class Training:
         row = actions.row(action)
         self.replay.add(observation, row, after.reward, after.observation, after.terminated, after.truncated)
         over = after.terminated or after.truncated
+        self.agent.normalisation.reward(after.reward, over)
         self._episode.note(taken, after.reward, after.observation, over)
         if not warming_up:
             if self.step == self._learning_starts:
-                for remark in remarks.of_scales(self.replay):
+                for remark in remarks.of_scales(self.replay, self.agent.normalisation):
                     self.progress.message(remark)
             try:
                 self.agent.update(self.replay)
@@ -261,7 +279,13 @@ class Training:
         self.step += 1
         if over:
             fields = {"return": self._episode.total_reward, "length": self._episode.length}
-            self._event("episode", episode=self._episode.number, **fields)
+            self.note("episode", episode=self._episode.number, **fields)
+            self.progress.episode(self._episode.total_reward)
+        if self.callbacks is not None:
+            if self.callbacks.wants_steps:
+                self.callbacks.step(after.reward)
+            if over:
+                self.callbacks.episode(self._episode.total_reward, self._episode.length)
 
     def _is_due(self, period: int) -> bool:
         return period > 0 and self.step > 0 and self.step % period == 0
@@ -277,18 +301,20 @@ class Training:
         assert self.evaluations is not None
         self._refuse_diverged()
         state = self.environment.state() or None
-        self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step, state)
         updates = self.agent.updates
-        self._set_in_flight(
-            _InFlight(
-                self.step,
-                self._seconds,
-                density(self.agent),
-                {"updates": updates, "connections": connections(self.agent)},
-                self._drift.measure(self.agent.networks()),
-                {"updates": updates, **self._all_diagnostics()} if updates > 0 else {},
-            )
+        begun = _InFlight(
+            self.step,
+            self._seconds,
+            density(self.agent),
+            {"updates": updates, "connections": connections(self.agent)},
+            self._drift.measure(self.agent.networks()),
+            {"updates": updates, **self._all_diagnostics()} if updates > 0 else {},
         )
+        if updates == 0 and self._untrained is not None and state is None and not self.environment.changes:
+            self._record_evaluation(begun, self._untrained)  # the same policy in the same episodes
+            return
+        self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step, state)
+        self._set_in_flight(begun)
 
     def _collect_if_ready(self, stop: Callable[[], bool]) -> None:
         if self._in_flight is not None and self.evaluations is not None and self.evaluations.ready():
@@ -324,24 +350,18 @@ class Training:
             returns=list(evaluation.returns),
             lengths=list(evaluation.lengths),
             seconds=begun.seconds + evaluation.seconds,
-            **self._core_share(),
+            **({"core_share": self._core_share.since_last()} if self.config.threads == 1 else {}),
             **begun.fields,
         )
         self.recorder.event("topology", begun.step, networks=begun.topology)
         if begun.diagnostics:
             self.recorder.event("diagnostics", begun.step, **begun.diagnostics)
-        self.progress.evaluated(begun.step, evaluation, begun.density)
-
-    def _core_share(self) -> dict[str, float]:
-        """Return processor time over wall-clock time since the last evaluation: 1 is a core to itself.
-
-        With more threads than one, waiting is part of the work and nothing can be said.
-        """
-        before, self._clocks = self._clocks, (time.perf_counter(), time.process_time())
-        if self.config.threads != 1:
-            return {}
-        wall, processor = (now - then for now, then in zip(self._clocks, before, strict=True))
-        return {"core_share": round(processor / max(wall, 1e-9), 4)}
+        if evaluation is not self._untrained:
+            self.progress.evaluated(begun.step, evaluation, begun.density)
+        if self.callbacks is not None:
+            self.callbacks.evaluated(begun.step, evaluation)
+        if begun.fields["updates"] == 0:
+            self._untrained = dataclasses.replace(evaluation, seconds=0.0)
 
     def _set_in_flight(self, evaluation: _InFlight | None) -> None:
         # An evaluation in flight has a core of its own.
@@ -373,7 +393,7 @@ class Training:
             "rewards usually help"
         )
 
-    def _event(self, event: str, **fields: Any) -> None:
+    def note(self, event: str, **fields: Any) -> None:
         """Record an event of this step, after the evaluation in flight: the log has the order of the steps."""
         if self._in_flight is None:
             self.recorder.event(event, self.step, **fields)
@@ -383,14 +403,3 @@ class Training:
     def _where(self) -> str:
         episode = self._episode
         return f"training step {self.step + 1} (episode {max(episode.number, 0)}, its step {episode.length + 1})"
-
-
-def connections(agent: Agent) -> dict[str, int]:
-    """Return the number of connections of each of an agent's networks, targets included."""
-    return {name: sum(layer.connections for layer in network.layers) for name, network in agent.networks().items()}
-
-
-def density(agent: Agent) -> float:
-    """Return connections over places of all networks that learn; targets only follow."""
-    layers = [layer for network in online(agent.networks()).values() for layer in network.layers]
-    return sum(layer.connections for layer in layers) / sum(math.prod(layer.shape) for layer in layers)

@@ -246,13 +246,13 @@ def start(config: TrainConfig, agent_config: AgentConfig, path: Path, progress: 
         UnsuitableEnvironmentError: the environment cannot be found or has unsuitable spaces, or is not that of the
             warm-up policy.
         PolicyError: there is no sound warm-up policy.
-        ValueError: the agent cannot be built.
+        ValueError: the agent cannot be built, or nothing would be learnt or rewired.
     """
     if config.warm_up_policy is not None:  # the run may be continued from another working directory
         config = dataclasses.replace(config, warm_up_policy=str(Path(config.warm_up_policy).absolute()))
     run = Run(config, agent_config, progress)
     try:
-        remarks.refuse_impossible(run.agent)
+        remarks.refuse_impossible(run.agent, config.total_timesteps)
         run.warm_up_with_policy()
         run.check_memory(check)
         run.record_in(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from rewirl.agents import Agent, Policy
 from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
 from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
-from rewirl.saved import count, fields, listed, shown
+from rewirl.saved import count, fields, listed, number, shown
 from rewirl.storage.policy_file import PolicyError, load_policy, policy_directory
 from rewirl.storage.values import to_values
 
@@ -63,20 +64,30 @@ class TrainedPolicy:
         """Return actions as agents choose them, for observations as vectors, float32 [batch, observation_size]."""
         return self.actor.predict(observations)
 
-    def predict(self, observation: Observation) -> NDArray[Any]:
-        """Return the action for one observation, or for a batch of them, without noise.
+    def act_noisily(self, observations: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
+        """Return actions with exploration noise from this stream; otherwise as `act`."""
+        noise = self.about["agent_config"].get("exploration_noise", 0.0)
+        return self.actor.explore(observations, rng, number(noise, "exploration_noise"))
+
+    def predict(
+        self, observation: Observation, rng: np.random.Generator | None = None, allow_nonfinite: bool = False
+    ) -> NDArray[Any]:
+        """Return the action for one observation, or for a batch of them.
 
         Args:
             observation: as the environment has it: an array, or a dict or tuple of arrays; in a batch every array has
                 one more dimension, the first.
+            rng: of exploration noise; None acts without.
+            allow_nonfinite: return NaN for an observation that is not finite, rather than refuse it.
 
         Returns:
             The action as the environment takes it, or [batch, *its shape]: float32 for a Box, integers for Discrete.
 
         Raises:
-            ValueError: the observation has another structure or shape.
+            ValueError: the observation has another structure or shape, or a number that is not finite.
         """
-        return self.spaces.predict(self.act, observation)
+        act = self.act if rng is None else partial(self.act_noisily, rng=rng)
+        return self.spaces.predict(act, observation, allow_nonfinite)
 
     @property
     def environment_state(self) -> list[Any] | None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
-from rewirl.agents import AGENTS
+from rewirl.agents import AGENTS, AgentConfig
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.sweep.names import LONGEST_LABEL, word
-from rewirl.options.resolve import agent_settings, resolve
+from rewirl.options.resolve import papers_settings, resolve
 from rewirl.options.train import TrainConfig
 from rewirl.presets import lookup
-from rewirl.presets.sokar import SOFT_TARGETS
+from rewirl.presets.sokar import SOFT_TARGETS, TD3_LAMBDAS
 from rewirl.storage.values import to_values
 
 # Settings of a run that change nothing of what is learnt, and those that every group has of its own.
@@ -35,16 +35,17 @@ Labels = Sequence[tuple[str, str]]
 """Names of groups, each with a pattern for the names of run directories, such as ("rigl", "*-rigl-*")."""
 
 
-def options_of(run: RunData) -> dict[str, Any]:
-    """Return the settings in which a run differs from the defaults for its agent and environment.
+def options_of(run: RunData, usual_of: Callable[[str, str], AgentConfig] = papers_settings) -> dict[str, Any]:
+    """Return the settings in which a run differs from the paper's for its agent and environment.
 
     Args:
         run: any run. A setting that its version did not have yet counts as today's default.
+        usual_of: settings of an agent in an environment to compare with, instead of the paper's.
 
     Returns:
         By name, as JSON values; nested ones by path, such as topology.sparsity.
     """
-    options = _differing(run.agent, run.env, run.settings, run.train)
+    options = _differing(run.agent, run.env, run.settings, run.train, usual_of)
     handed_over = run.record["config"].get("environment")
     if isinstance(handed_over, dict):
         options |= _of_environment(handed_over)
@@ -64,10 +65,12 @@ def preset_of(agent: str, env: str, options: dict[str, Any]) -> str | None:
 
     Returns:
         Such as rlx2/td3; those of Sokar et al. without the paper, such as ds-td3 or sac-soft. No options at all are
-        those of the agent itself, whatever the environment.
+        those of the agent itself, whatever the environment. The defaults are called so in the paper's environments.
     """
     if not options:
         return agent
+    if agent in AGENTS and options == _defaults(agent, env):
+        return f"{agent} (defaults)" if env.rpartition("-v")[0] in TD3_LAMBDAS else agent
     if agent == "sac" and options == SOFT_TARGETS:
         return "sac-soft"  # whatever the version of the environment
     names = [name for name, of_preset in _presets(agent, env) if of_preset == options]
@@ -117,10 +120,16 @@ def shared_options(options: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {key: value for key, value in first.items() if all(key in other and other[key] == value for other in others)}
 
 
-def _differing(agent: str, env: str, settings: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
+def _differing(
+    agent: str,
+    env: str,
+    settings: dict[str, Any],
+    train: dict[str, Any],
+    usual_of: Callable[[str, str], AgentConfig] = papers_settings,
+) -> dict[str, Any]:
     defaults: dict[str, Any] = {}
     if agent in AGENTS:
-        defaults = _flat(to_values(agent_settings(agent, env)))
+        defaults = _flat(to_values(usual_of(agent, env)))
     usual = asdict(TrainConfig())
     return {
         **{key: value for key, value in _flat(settings).items() if key not in defaults or defaults[key] != value},
@@ -130,6 +139,13 @@ def _differing(agent: str, env: str, settings: dict[str, Any], train: dict[str, 
             if key not in _IMMATERIAL and (key not in usual or usual[key] != value)
         },
     }
+
+
+@lru_cache(maxsize=64)
+def _defaults(agent: str, env: str) -> dict[str, Any]:
+    """Return the options of a run whose settings nobody changed."""
+    run, of_agent = resolve({"agent": agent, "env": env})
+    return _differing(agent, env, to_values(of_agent), to_values(run))
 
 
 @lru_cache(maxsize=64)

@@ -27,7 +27,7 @@ Pair = tuple[Floats, Floats]
 
 def stream(*purpose: str) -> np.random.Generator:
     """Return the generator of a bootstrap, seeded by its purpose: equal runs give equal reports."""
-    return np.random.default_rng(list(" ".join(purpose).encode()))
+    return np.random.default_rng(list(" ".join(purpose).encode(errors="surrogatepass")))
 
 
 def common_step(one: RunGroup, other: RunGroup) -> int:

@@ -50,7 +50,7 @@ def _density_table(env: str, groups: Sequence[RunGroup]) -> Table:
                 [
                     item.label,
                     name,
-                    "-".join(map(str, [shapes[0][1], *(shape[0] for shape in shapes)])),
+                    _units(shapes, network.get("operations", [])),
                     ", ".join(f"{count}" for count in counts),
                     ", ".join(f"{count / math.prod(shape):.1%}" for count, shape in zip(counts, shapes, strict=True)),
                     ", ".join("dense" if alive is None else f"{alive:.1%}" for alive in network["initial_alive"]),
@@ -63,6 +63,12 @@ def _density_table(env: str, groups: Sequence[RunGroup]) -> Table:
         ["agent", "network", "units", "connections", "density", "initial connections alive"],
         rows,
     )
+
+
+def _units(shapes: Sequence[Sequence[int]], operations: Sequence[str]) -> str:
+    """Return the units of every layer, and what a network is made of that is no multilayer perceptron."""
+    units = "-".join(map(str, [shapes[0][1], *(shape[0] for shape in shapes)]))
+    return f"{units}: {', '.join(operations)}" if operations else units
 
 
 def _drift_of(item: RunGroup) -> list[Block]:
