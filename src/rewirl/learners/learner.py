@@ -75,7 +75,8 @@ class Learner:
         env_module = exactly(str | None, arguments["env_module"], "env_module")
         if isinstance(arguments["env"], str) and arguments["env"] in sb3.POLICIES:
             raise ValueError(f"env is {arguments['env']!r}; {sb3.hint('policy', sb3.ARGUMENTS)}")
-        source = environment_source(arguments["env"], env_kwargs, env_module)
+        wrapper = exactly(tuple[str, ...], arguments["wrapper"], "wrapper")
+        source = environment_source(arguments["env"], env_kwargs, env_module, wrapper)
         request = {name: arguments[name] for name in known if arguments[name] is not UNSET}
         if arguments["threads"] is not None:
             request["threads"] = arguments["threads"]
@@ -85,12 +86,15 @@ class Learner:
                 "env": source.task,
                 "env_kwargs": dict(source.kwargs),
                 "env_module": env_module,
+                "wrapper": wrapper,
+                "n_envs": arguments["n_envs"],
+                "env_processes": arguments["env_processes"],
                 "seed": arguments["seed"],
                 "eval_every": 0,
                 **request,
             }
         )
-        config = dataclasses.replace(settings.run, env=source.name)
+        config = dataclasses.replace(settings.run, env=source.id or source.name)
         progress = Switchable()
         self._own(Run(config, settings.agent, progress, source), progress)
 
@@ -288,12 +292,12 @@ class Learner:
     @property
     def observation_space(self) -> gymnasium.Space[Any]:
         """The environment's."""
-        return self._run.environment.env.observation_space
+        return self._run.environment.observation_space
 
     @property
     def action_space(self) -> gymnasium.Space[Any]:
         """The environment's."""
-        return self._run.environment.env.action_space
+        return self._run.environment.action_space
 
     @property
     def replay(self) -> Transitions:

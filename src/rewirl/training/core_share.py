@@ -1,4 +1,4 @@
-"""How much of a core a run had."""
+"""What share of a core's time a run has."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ import time
 
 
 class CoreShare:
-    """Measures processor time over wall-clock time of this process: 1 is a core to itself."""
+    """Processor time over wall clock, from one call to the next.
 
-    def __init__(self) -> None:
-        self._before = self._now()
+    Args:
+        threads: of the run. With more than one, waiting is part of the work and nothing can be said.
+    """
 
-    def since_last(self) -> float:
-        """Return the share since the last call, or since it was made."""
-        before, self._before = self._before, self._now()
-        wall, processor = (now - then for now, then in zip(self._before, before, strict=True))
-        return round(processor / max(wall, 1e-9), 4)
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._clocks = (0.0, 0.0)
 
-    @staticmethod
-    def _now() -> tuple[float, float]:
-        return time.perf_counter(), time.process_time()
+    def begin(self) -> None:
+        """Begin to measure."""
+        self._clocks = (time.perf_counter(), time.process_time())
+
+    def measure(self) -> dict[str, float]:
+        """Return the share since it was last measured, as `core_share`; nothing for several threads."""
+        before = self._clocks
+        self.begin()
+        if self._threads != 1:
+            return {}
+        wall, processor = (now - then for now, then in zip(self._clocks, before, strict=True))
+        return {"core_share": round(processor / max(wall, 1e-9), 4)}
