@@ -215,7 +215,7 @@ def test_a_finished_run_says_so_and_can_be_extended(rewirl, run, tmp_path):
     path = tmp_path / "short"
     assert rewirl("train", *SMALL, "--total-timesteps", "80", "--eval-every", "0", "--run-dir", path).code == 0
     longer = rewirl("resume", path, "--total-timesteps", "120")
-    assert longer.code == 0 and "steps 80 to 120" in longer.out and "finished 120 steps" in longer.out
+    assert longer.code == 0 and "steps 80 to 120" in longer.out and "Finished 120 steps" in longer.out
 
 
 def test_the_run_directory_is_named_after_the_run(rewirl, tmp_path, monkeypatch):

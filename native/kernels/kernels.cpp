@@ -26,7 +26,7 @@ namespace rewirl {
 const Kernels& REWIRL_TABLE() {
   static constexpr Kernels table{REWIRL_NAME,
                                  kWidest,
-                                 kWidth == 16 ? kPanelRows : 1,
+                                 kRowsOfPanel,
                                  spmm,
                                  sddmm,
                                  gemm,

@@ -19,6 +19,9 @@ constexpr int vectors_of_pass(int all, int most) {
   return (all + passes - 1) / passes;
 }
 
+// Rows of the panels that pay with this instruction set.
+constexpr int kRowsOfPanel = kWidth == 16 ? kPanelRows : 1;
+
 // With AVX2 as wide as one pass over a tile, for one row; wider ones also leave a block of inputs no room in 32 KiB.
 constexpr int kWidest = kWidth == 8 ? kMostVectors<1> * kWidth : kLane * kMaxVectors;
 

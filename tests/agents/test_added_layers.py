@@ -99,7 +99,7 @@ MADE_OF = {"square-td3": ["linear", "square", "linear"]}
 MADE_OF["coordinates-td3"] = ["linear (coordinates)", "relu", "linear (coordinates)", "relu", "linear (coordinates)"]
 
 
-def test_it_is_inspected_reported_and_evaluated(trained, tmp_path, capsys):
+def test_it_is_inspected_reported_and_evaluated(trained, tmp_path, capsys, monkeypatch):
     name, path = trained
     assert run("inspect", path, "--json") == 0
     networks = json.loads(capsys.readouterr().out)["networks"]
@@ -110,6 +110,9 @@ def test_it_is_inspected_reported_and_evaluated(trained, tmp_path, capsys):
     assert f"made of {', '.join(MADE_OF[name])}\n" in capsys.readouterr().out
     assert run("report", path, "--output", tmp_path / "r.html", "--markdown", tmp_path / "r.md") == 0
     assert f": {', '.join(MADE_OF[name])} |" in (tmp_path / "r.md").read_text()
+    monkeypatch.delitem(AGENTS, name)  # as whoever is sent the run
+    assert run("report", path, "--output", tmp_path / "r.html", "--markdown", tmp_path / "r.md") == 0
+    assert f"| {name} " in (tmp_path / "r.md").read_text()
     capsys.readouterr()
     assert run("evaluate", path, "--episodes", 1) == 0
     assert rewirl.load(path).predict(np.zeros(3, dtype=np.float32)).shape == (1,)

@@ -14,12 +14,14 @@ import pytest
 from synthetic_runs import make_run, rising
 
 from rewirl.cli.main import main
+from rewirl.cli.parse import parse_run
 from rewirl.experiments.report import document, report
 from rewirl.experiments.report.judge import difference, judge, share_of_steps
 from rewirl.experiments.report.run_data import find_runs, read_run
 from rewirl.experiments.report.run_groups import command, group_runs
 from rewirl.storage import run_directory
 from rewirl.storage.run_directory import RunDirectoryError
+from rewirl.storage.values import to_values
 
 HERE = "HalfCheetah-v5"
 
@@ -90,20 +92,20 @@ def test_groups_are_of_equal_settings_and_named_by_what_differs(tmp_path):
     assert [item.preset for item in found.values()] == ["ds-td3", None, "sac", "sac-soft"]
     assert found["ds-td3"].seeds == [0, 1]
     assert command(found["sac-soft"].runs[0]) == (
-        f"rewirl train --agent sac --env {HERE} --seed 0 --total-timesteps 100000 --tau 0.005 "
-        "--target-update-interval 1 --threads 1"
+        f"rewirl train --agent sac --env {HERE} --seed 0 --total-timesteps 100000 "
+        "--learning-starts 10000 --temperature 0.2 --threads 1"
     )
 
 
-def test_the_commands_make_runs_with_the_settings_that_they_are_of(tmp_path, capsys):
+@pytest.mark.parametrize("agent", ["ds-td3", "sac"])
+@pytest.mark.parametrize("env", ["HalfCheetah-v5", "Pendulum-v1"])
+def test_the_commands_make_runs_with_the_settings_that_they_are_of(tmp_path, agent, env):
     settings = {"sparsity": 0.8, "rule": "set", "regrow_dropped": True, "hidden_sizes": (8, 9)}
-    run = read_run(make_run(tmp_path, "ds-td3", 1, rising(1, 1), **settings))
-    made = tmp_path / "made"
-    words = command(run).split()[1:]
-    words[words.index("--total-timesteps") + 1] = "1"
-    with pytest.raises(SystemExit, match="0"):
-        main([*words, "--run-dir", str(made), "--eval-every", "0", "--env", "Pendulum-v1"])
-    assert json.loads((made / "config.json").read_text())["config"]["agent"] == run.settings
+    for number, own in enumerate(({}, {**settings, "learning_starts": 1_000}, settings)):
+        run = read_run(make_run(tmp_path / str(number), agent, 1, rising(1, 1), env=env, **own))
+        made = parse_run("train", command(run).split()[2:])
+        assert json.loads(json.dumps(to_values(made.agent))) == run.settings
+        assert (made.run.agent, made.run.env, made.run.seed) == (agent, env, 1)
 
 
 def test_the_options_that_all_share_are_said_once(tmp_path):
@@ -147,11 +149,13 @@ def test_numbers_are_those_of_the_runs(tmp_path):
         expected.append((int(np.argmax(means >= 1000 * last_ten)) + 9) / 20)
     assert share_of_steps(sparse, dense).value == pytest.approx(np.mean(expected))
     text = text_of(tmp_path)
-    shown = [line for line in rows(text, "ds-td3") if "11,460 ± 483" in line]
+    beside = [line for line in rows(text, HERE) if "11,460 ± 483" in line]
+    assert beside[0][3] == "1,500 ± 100 (2 at 100,000 steps)" and beside[0][5:] == [f"{1.5 / last_ten:.2f}", "1.03"]
+    assert [line[4] for line in rows(text, HERE) if "1.769" in line] == ["1.956"]
+    shown = [line for line in rows(text, "ds-td3") if "1,500 ± 100" in line]
     assert shown[0][3] == "1,500 ± 100" and shown[0][4] == "1,400 to 1,600" and shown[0][5] == "50%"
     half = 12.7062 * 100  # Student's t of one degree of freedom, times sqrt(2) * 100 / sqrt(2)
     assert shown[0][6] == f"{1500 - half:,.0f} to {1500 + half:,.0f}"
-    assert [line[7] for line in rows(text, "ds-td3") if "1.956" in line] == ["1.956"]
     reached = [line for line in rows(text, "ds-td3") if "2 of 2" in line]
     assert reached[0][6:] == ["-", "-"]  # nobody knows whether they were alone
     for run in tmp_path.iterdir():
@@ -332,7 +336,9 @@ def test_the_page_stands_alone_and_can_be_read_aloud(page):
     seen.feed((page / "r.html").read_text())
     assert seen.problems == [] and "script" not in seen.tags
     assert len(seen.ids) == len(set(seen.ids)) and set(seen.references) <= set(seen.ids) and seen.references
-    assert seen.tags.count("svg") == seen.tags.count("figcaption") == 3 * 3 + 1 + 2 * 3  # environments, profile, drift
+    assert (
+        seen.tags.count("svg") == seen.tags.count("figcaption") == 2 * 3 + 3 + 1 + 2 * 3
+    )  # environments, profile, drift
     assert "<script>" not in (page / "r.html").read_text()
     assert "<script>" not in re.sub(r"(?s)```.*?```", "", (page / "r.md").read_text())
 

@@ -85,7 +85,7 @@ def test_a_file_takes_the_settings_of_a_paper_as_its_own(runs):
 
 
 def test_a_run_that_would_learn_nothing_is_refused_before_anything_starts(runs):
-    with pytest.raises(SweepError, match=r"nothing would be learnt: the first 1,000 steps are random actions"):
+    with pytest.raises(SweepError, match=r"nothing would be learnt: there is no update in the first 1,000 steps"):
         check(runs(SMALL + "total_timesteps = 1_000").values())
     check(runs(SMALL + "total_timesteps = 1_001").values())
 

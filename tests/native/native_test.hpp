@@ -81,6 +81,6 @@ void test_networks();
 void test_targets();
 void test_pool();
 void test_threads();
-void test_predicting_beside_learning();
+void test_predicting_beside_learning(int height);  // of blocks; 1 is none
 
 }  // namespace rewirl

@@ -60,7 +60,7 @@ def test_every_preset_gives_possible_networks_at_the_papers_sparsity(name):
             assert result[:2] == [min(1, first * sum(shapes[0]) / (shapes[0][0] * shapes[0][1])), second / 128]
 
 
-@pytest.mark.parametrize("name", [name for name in names() if not name.startswith("ds-drl/")])
+@pytest.mark.parametrize("name", [name for name in names() if not name.startswith(("ds-drl/", "small/"))])
 def test_every_other_preset_gives_an_agent_that_can_be_built(name):
     found = preset(name)
     sizes = TASKS.get(found.env) or (10 * TASKS[name.rpartition("/")[2]][0], TASKS[name.rpartition("/")[2]][1])
@@ -201,3 +201,25 @@ def test_unknown_names_are_refused_with_what_is_near():
         topology("dstd3", "Ant-v5")
     with pytest.raises(ValueError, match="did you mean ds-drl/ds-td3/Hopper-v5"):
         preset("ds-drl/ds-td3/Hoper-v5")
+
+
+SMALL_TASKS = {
+    "small/pendulum": (3, 1),
+    "small/mountain-car": (2, 1),
+    "small/lunar-lander": (8, 2),
+    "small/bipedal-walker": (24, 4),
+    "small/swimmer": (8, 2),
+    "small/pusher": (23, 7),
+}
+
+
+def test_small_tasks_have_presets_which_the_tool_names():
+    assert {name for name in names() if name.startswith("small/")} == SMALL_TASKS.keys()
+    for name, sizes in SMALL_TASKS.items():
+        run, agent = resolve({"preset": name})
+        make_agent(run.agent, replace(agent, buffer_size=1), *sizes, seed=0).close()
+        assert lookup.suggestion(run.env) == name and agent.learning_starts < run.total_timesteps / 10
+    assert lookup.suggestion("some_package:Pendulum-v7") == "small/pendulum"
+    assert lookup.suggestion("HalfCheetah-v5") is None and lookup.suggestion("mine") is None
+    assert resolve({"preset": "small/swimmer"}).agent.gamma == 0.9999
+    assert resolve({"preset": "small/mountain-car"}).agent.exploration == "ornstein-uhlenbeck"

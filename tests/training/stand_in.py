@@ -49,7 +49,7 @@ class StandInReplay:
         self.cursor = (self.cursor + 1) % self.capacity
         self.size = min(self.size + 1, self.capacity)
 
-    def cut(self) -> None:
+    def cut(self, before: int = 0) -> None:
         pass
 
     def __len__(self) -> int:

@@ -13,7 +13,7 @@ import rewirl
 from rewirl.agents import Policy
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.nn import mlp_network
-from rewirl.training.loop import DivergedError
+from rewirl.training.divergence import DivergedError
 
 SMALL = {"hidden_sizes": (16, 16), "batch_size": 20, "learning_starts": 50, "buffer_size": 1000}
 

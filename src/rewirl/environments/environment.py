@@ -66,6 +66,7 @@ class Environment:
         """Check the spaces; nothing is reset yet."""
         self.env = env
         self.name = name
+        self.observation_space, self.action_space = env.observation_space, env.action_space
         self.spaces = spaces_of(env, name)
         self.actions = self.spaces.actions
         """The way from what an agent computes to what `step` takes."""
@@ -79,6 +80,12 @@ class Environment:
         self.where: Callable[[], str] = lambda: "the first reset"
         """Says in which step of what the environment is; whoever steps it puts its own in place."""
         self._owned = owned
+        self._outcome: Step | FaultyEnvironmentError | None = None
+
+    @property
+    def stateful(self) -> bool:
+        """Whether it offers what it keeps from one episode to the next."""
+        return bool(self._stateful)
 
     @property
     def action_size(self) -> int:
@@ -164,6 +171,21 @@ class Environment:
             terminated if type(terminated) is bool else self._truth("terminated", terminated),
             truncated if type(truncated) is bool else self._truth("truncated", truncated),
         )
+
+    def begin(self, action: Any) -> None:
+        """Take one step, as `step` does, whose outcome `finish` returns: others may take theirs in between."""
+        try:
+            self._outcome = self.step(action)
+        except FaultyEnvironmentError as error:
+            self._outcome = error
+
+    def finish(self) -> Step:
+        """Return the outcome of what `begin` began; raises as `step`."""
+        outcome, self._outcome = self._outcome, None
+        assert outcome is not None, "no step was begun"
+        if isinstance(outcome, FaultyEnvironmentError):
+            raise outcome
+        return outcome
 
     def close(self) -> None:
         """Close the environment, unless it belongs to the caller; if it cannot be closed, that is a warning."""

@@ -7,7 +7,7 @@ ARGUMENTS = {
     "policy_kwargs": "net_arch is hidden_sizes=(256, 256); the other settings of networks are options of their own",
     "net_arch": "hidden_sizes=(256, 256)",
     "activation_fn": "none: hidden layers are ReLU",
-    "action_noise": "exploration_noise=0.1 is its standard deviation, in units of [-1, 1]",
+    "action_noise": 'exploration_noise=0.1 in units of [-1, 1]; exploration="normal" or "ornstein-uhlenbeck"',
     "ent_coef": 'temperature="auto" or a number, for SAC',
     "train_freq": "none: there is one update after every step",
     "gradient_steps": "none: there is one update after every step",

@@ -34,6 +34,8 @@ from rewirl.storage.files import (
 _FORMAT = 1
 _CONFIG = "config.json"
 _LOCK = "lock"
+_LARGEST_RECORD = 4 * 2**20
+"""Bytes of config.json: text of more may take gigabytes once it is parsed."""
 _OWN = re.compile(r"config\.json|metrics\.jsonl|policy")
 """What has a temporary name while it is written here; anything else with such a name is the user's own."""
 _PACKAGES = ("rewirl", "numpy", "gymnasium", "mujoco")
@@ -97,7 +99,7 @@ class RunDirectory:
                 _refuse_existing(path, _read_record(path)["config"], plain)
             _refuse_foreign(path)
             record = _record(plain, instruction_set, kernels)
-            write_atomically(path / _CONFIG, strict_json.encode(record, _CONFIG))
+            write_atomically(path / _CONFIG, strict_json.encode(record, _CONFIG, _LARGEST_RECORD))
         except OSError as error:
             os.close(lock)
             raise RunDirectoryError(f"{path / _CONFIG} cannot be written: {error.strerror or error}") from error
@@ -336,7 +338,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     file_path = path / _CONFIG
     try:
         with open_regular(file_path) as file:
-            record = read_json(file)
+            record = read_json(file, _LARGEST_RECORD)
     except ValueError as error:
         raise RunDirectoryError(f"{file_path} {error}") from error
     except OSError as error:

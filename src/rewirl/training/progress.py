@@ -199,7 +199,8 @@ class PlainLines(Timed):
 
     def step(self, step: int) -> None:
         """See Progress."""
-        super().step(step)
+        if step == self.learning_starts:
+            self._restart(step)
         if time.perf_counter() >= self._next:
             self.mark(step)
             self._line(step, [])
@@ -247,7 +248,8 @@ class LiveLine(Timed):
 
     def step(self, step: int) -> None:
         """See Progress."""
-        super().step(step)
+        if step == self.learning_starts:
+            self._restart(step)
         now = time.perf_counter()
         if now >= self._next:
             self._next = now + _REFRESH_SECONDS

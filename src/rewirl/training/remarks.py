@@ -77,7 +77,7 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
     if not isinstance(config, AgentConfig):  # an agent of another kind has no such settings
         return
     yield from _of_name(agent)
-    updates = max(total - learning_starts, 0)
+    updates = max(total - learning_starts, 0) * config.updates_per_step
     if not updates:
         yield f"warning: nothing is learnt yet: {_too_short(total, learning_starts)}"
         return
@@ -118,7 +118,7 @@ def _of_name(agent: Agent) -> Iterator[str]:
 def _too_short(total: int, learning_starts: int) -> str:
     remedy = "give more total_timesteps" + (" or a smaller learning_starts" if learning_starts > 1 else "")
     return (
-        f"the first {learning_starts:,} steps are random actions (learning_starts), and the run has {total:,} "
+        f"there is no update in the first {learning_starts:,} steps (learning_starts), and the run has {total:,} "
         f"(total_timesteps); {remedy}"
     )
 

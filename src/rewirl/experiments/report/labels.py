@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
-from rewirl.agents import AGENTS
+from rewirl.agents import AGENTS, AgentConfig
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.sweep.names import LONGEST_LABEL, word
 from rewirl.options.resolve import papers_settings, resolve
@@ -35,16 +35,17 @@ Labels = Sequence[tuple[str, str]]
 """Names of groups, each with a pattern for the names of run directories, such as ("rigl", "*-rigl-*")."""
 
 
-def options_of(run: RunData) -> dict[str, Any]:
+def options_of(run: RunData, usual_of: Callable[[str, str], AgentConfig] = papers_settings) -> dict[str, Any]:
     """Return the settings in which a run differs from the paper's for its agent and environment.
 
     Args:
         run: any run. A setting that its version did not have yet counts as today's default.
+        usual_of: settings of an agent in an environment to compare with, instead of the paper's.
 
     Returns:
         By name, as JSON values; nested ones by path, such as topology.sparsity.
     """
-    options = _differing(run.agent, run.env, run.settings, run.train)
+    options = _differing(run.agent, run.env, run.settings, run.train, usual_of)
     handed_over = run.record["config"].get("environment")
     if isinstance(handed_over, dict):
         options |= _of_environment(handed_over)
@@ -119,10 +120,16 @@ def shared_options(options: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {key: value for key, value in first.items() if all(key in other and other[key] == value for other in others)}
 
 
-def _differing(agent: str, env: str, settings: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
+def _differing(
+    agent: str,
+    env: str,
+    settings: dict[str, Any],
+    train: dict[str, Any],
+    usual_of: Callable[[str, str], AgentConfig] = papers_settings,
+) -> dict[str, Any]:
     defaults: dict[str, Any] = {}
     if agent in AGENTS:
-        defaults = _flat(to_values(papers_settings(agent, env)))
+        defaults = _flat(to_values(usual_of(agent, env)))
     usual = asdict(TrainConfig())
     return {
         **{key: value for key, value in _flat(settings).items() if key not in defaults or defaults[key] != value},

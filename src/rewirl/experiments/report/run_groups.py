@@ -26,6 +26,7 @@ from rewirl.experiments.report.labels import (
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
 from rewirl.experiments.report.published import Published
 from rewirl.experiments.report.run_data import RunData
+from rewirl.options.resolve import agent_settings
 from rewirl.options.train import TrainConfig
 from rewirl.printing import quoted, visible
 
@@ -57,9 +58,12 @@ class RunGroup:
         return max(run.total for run in self.runs)
 
     def full(self, step: int | None = None) -> tuple[RunData, ...]:
-        """Return the runs that go to a step, the horizon unless another is given; the others are cut short."""
+        """Return the runs that go to a step, the horizon unless another is given; the others are cut short.
+
+        A run whose first evaluation is later than that has nothing to show there.
+        """
         step = self.horizon if step is None else step
-        return tuple(run for run in self.runs if run.last >= step)
+        return tuple(run for run in self.runs if run.steps[0] <= step <= run.last)
 
     def finals(self, step: int | None = None) -> NDArray[np.float64]:
         """Return the final return of each run that goes to a step, as if the run ended there, float64 [runs]."""
@@ -118,6 +122,9 @@ def group_runs(runs: Sequence[RunData], labels: Labels = ()) -> tuple[list[RunGr
         members = tuple(same[seed] for seed in sorted(same))
         preset = preset_of(agent, env, options[key])
         differing = {name: value for name, value in options[key].items() if name not in shared}
+        if agent not in AGENTS:  # nothing here knows its defaults: what tells its groups apart names them
+            others = [each for (_, other, _), each in options.items() if other == agent]
+            differing = {name: value for name, value in differing.items() if any(o.get(name) != value for o in others)}
         called = {sweep_label(run) for run in members}
         by_sweep = called.pop() if len(called) == 1 else None
         label = given_label(members, labels) or preset or by_sweep or label_of(agent, differing)
@@ -186,7 +193,7 @@ def command(run: RunData) -> str:
         words += _typed("total_timesteps", run.total)
     if run.train.get("env_module"):
         words += _typed("env_module", run.train["env_module"])
-    for key, value in options_of(run).items():
+    for key, value in options_of(run, agent_settings).items():
         value = run.train[key] if key == "warm_up_policy" else value
         words += _typed(key.rpartition(".")[2], value)
     return " ".join([*words, *_typed("threads", run.train.get("threads", 1))])
