@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN_DIR ?= runs/HalfCheetah-v5-ds-td3-0
-CORE = $(shell find native tests/native benchmarks -name '*.[ch]pp')
+CORE = $(shell find native tests benchmarks -name '*.[ch]pp')
 SOURCES := pyproject.toml CMakeLists.txt $(shell find src native cmake -type f -not -name '*.pyc')
 
 .PHONY: train test dev quick format clean

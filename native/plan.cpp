@@ -36,7 +36,7 @@ Plan::Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operatio
                                   (v == 0 ? "the input" : "what " + operations[v - 1]->name + " makes"));
   output = static_cast<int32_t>(count);
 
-  // A ReLU that alone reads what weights make is done by them in their last step.
+  // A ReLU that alone reads what weights or a norm make is done by them in their last step.
   std::vector<int32_t> stands_for(count + 1);
   for (size_t v = 0; v <= count; ++v) stands_for[v] = static_cast<int32_t>(v);
   stored.assign(count + 1, true);
@@ -47,7 +47,7 @@ Plan::Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operatio
     const Operation& operation = *operations[i];
     if (operation.epilogue() == Epilogue::none || operation.inputs.size() != 1 || operation.inputs[0] == 0) continue;
     const size_t before = static_cast<size_t>(operation.inputs[0]);
-    if (!operations[before - 1]->weights() || readers[before] != 1) continue;
+    if (!operations[before - 1]->finishes() || readers[before] != 1) continue;
     step.fused = true;
     steps[before - 1].epilogue = operation.epilogue();
     stands_for[before] = step.out;

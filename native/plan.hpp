@@ -12,8 +12,8 @@ struct Plan {
   Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operations);
 
   struct Step {
-    bool fused = false;                  // nothing to do in forward: the weights before it did it in their last step
-    Epilogue epilogue = Epilogue::none;  // what these weights do of the operation after them
+    bool fused = false;                  // nothing to do in forward: the operation before it did it in its last step
+    Epilogue epilogue = Epilogue::none;  // what it does of the operation after it
     bool gated = false;                  // its input gradient goes through the ReLU that made its input
     bool gate_done = false;              // of one fused away: the only reader of its value is gated
     std::vector<int32_t> in;             // the values it reads; a value that is fused away is that of the ReLU

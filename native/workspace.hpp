@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "buffer.hpp"
-#include "tiles.hpp"
+#include "operation.hpp"
 
 namespace rewirl {
 
@@ -24,8 +24,9 @@ class Workspace {
   const bool keep, batch_statistics;
 
   // Of the last forward.
-  int tiles = 0, vectors = 0;
+  int tiles = 0, vectors = 0, parts = 1;
   size_t samples = 0;
+  WholeBatch batch() const { return {tiles, vectors, samples, parts}; }
   size_t width() const { return static_cast<size_t>(kLane) * static_cast<size_t>(vectors); }
   const Buffer<float>& output() const;
   // The value an operation made, [tiles][features][width]; a linear one that does the ReLU after it made that one's.

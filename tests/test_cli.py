@@ -79,7 +79,7 @@ def test_inspect_has_the_papers_numbers(rewirl):
     assert dense["params"] == 214_784
     assert f"{dense['flops']:.3g}" == "1.07e+14"
     assert dense["sparsity"] == 0
-    first = {"shape": [256, 17], "connections": 4352, "density": 1.0, "structure": "dense"}
+    first = {"shape": [256, 17], "connections": 4352, "density": 1.0, "format": "dense", "structure": "dense"}
     assert dense["networks"]["actor"]["layers"][0] == first
     sparse = json.loads(rewirl("inspect", "--agent", "ds-td3", "--env", "HalfCheetah-v5", "--json").out)
     assert sparse["params"] / dense["params"] == pytest.approx(0.49, abs=0.005)

@@ -14,14 +14,16 @@ struct Input {
   size_t samples;
 };
 
-Input input_of(const Workspaces& workspaces, const Tiles& x, const std::optional<size_t>& samples) {
+Input input_of(const Workspaces& workspaces, const Tiles& x, const std::optional<size_t>& samples, int parts = 1) {
   require_distinct(workspaces);
+  REQUIRE(parts >= 1 && x.shape(0) % static_cast<size_t>(parts) == 0,
+          std::to_string(parts) + " batches do not share out " + std::to_string(x.shape(0)) + " tiles evenly");
   Input input{};
   for (const Workspace* w : workspaces) {
     input.batch = batch_of(x, w->network.n_in());
     REQUIRE(samples || !w->batch_statistics, "a network with batch norm needs the number of samples in the batch");
   }
-  const size_t columns = x.shape(0) * x.shape(2);
+  const size_t columns = x.shape(0) / static_cast<size_t>(parts) * x.shape(2);
   REQUIRE(!samples || (*samples >= 1 && *samples <= columns), "there are " + std::to_string(columns) +
                                                                   " columns in the tiles, no " +
                                                                   std::to_string(samples.value_or(0)) + " samples");
@@ -166,14 +168,14 @@ void bind_passes(nb::module_& m) {
 
   m.def(
       "forward",
-      [](Pool& pool, const Workspaces& workspaces, const Tiles& x, const std::optional<size_t>& samples) {
+      [](Pool& pool, const Workspaces& workspaces, const Tiles& x, const std::optional<size_t>& samples, int parts) {
         if (workspaces.empty()) return;
-        const Input input = input_of(workspaces, x, samples);
+        const Input input = input_of(workspaces, x, samples, parts);
         each(pool, workspaces, [&](size_t i, Pool* within) {
-          workspaces[i]->network.forward(*workspaces[i], input.batch, input.samples, within);
+          workspaces[i]->network.forward(*workspaces[i], input.batch, input.samples, parts, within);
         });
       },
-      "pool"_a, "workspaces"_a, "x"_a, "samples"_a = nb::none(),
+      "pool"_a, "workspaces"_a, "x"_a, "samples"_a = nb::none(), "parts"_a = 1,
       "Run each network on the tiles x [tiles, n_in, width]; threads share networks, or the layers of a single one.");
 
   m.def(

@@ -145,10 +145,7 @@ void dense_gradient_by_dots(int n_out, int n_in, const float* dy, const float* x
   for (int r = 0; r < n_out; ++r) {
     const float* d = dy + static_cast<size_t>(r) * W;
     float* out = gradient + static_cast<size_t>(r) * n_in;
-    if (accumulate)
-      sddmm_group<1, T, 1, true>(Rows<1, T>(d, 1), row, static_cast<size_t>(begin), static_cast<size_t>(end), out);
-    else
-      sddmm_group<1, T, 1, false>(Rows<1, T>(d, 1), row, static_cast<size_t>(begin), static_cast<size_t>(end), out);
+    sddmm_group<1, T, 1>(Rows<1, T>(d, 1), row, static_cast<size_t>(begin), static_cast<size_t>(end), out, accumulate);
   }
 }
 

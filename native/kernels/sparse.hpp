@@ -116,8 +116,8 @@ struct Rows {
 };
 
 // out[c * M + i] (+)= dy[i-th row of the pattern] . x[c] over the tile, for C rows of x.
-template <int R, int T, int Pattern, int C, bool Accumulate>
-REWIRL_INLINE void dots(const Rows<R, T>& dy, const float* const (&x)[C], float* out) {
+template <int R, int T, int Pattern, int C>
+REWIRL_INLINE void dots(const Rows<R, T>& dy, const float* const (&x)[C], float* out, bool accumulate) {
   constexpr int M = bits(Pattern), N = M * C;
   static_assert(N <= 8, "up to eight sums at a time");
   Vec a[8];
@@ -141,17 +141,18 @@ REWIRL_INLINE void dots(const Rows<R, T>& dy, const float* const (&x)[C], float*
   for (int j = 0; j < N; j += 4) {
     V4 s = sums(a[j], a[j + 1], a[j + 2], a[j + 3]);
     if (N - j >= 4) {
-      if (Accumulate) s += load4(out + j);
+      if (accumulate) s += load4(out + j);
       store4(out + j, s);
     } else {
-      for (int i = 0; i < N - j; ++i) out[j + i] = Accumulate ? out[j + i] + s[i] : s[i];
+      for (int i = 0; i < N - j; ++i) out[j + i] = accumulate ? out[j + i] + s[i] : s[i];
     }
   }
 }
 
 // Gradients from `begin` on as long as there are C columns more; where it stopped.
-template <int R, int T, int Pattern, int C, bool Accumulate, class Row>
-REWIRL_INLINE size_t sddmm_columns(const Rows<R, T>& dy, Row row, size_t begin, size_t end, float* gradient) {
+template <int R, int T, int Pattern, int C, class Row>
+REWIRL_INLINE size_t sddmm_columns(const Rows<R, T>& dy, Row row, size_t begin, size_t end, float* gradient,
+                                   bool accumulate) {
   constexpr int M = bits(Pattern);
   size_t k = begin;
   for (; k + C * M <= end; k += C * M) {
@@ -160,71 +161,120 @@ REWIRL_INLINE size_t sddmm_columns(const Rows<R, T>& dy, Row row, size_t begin, 
       x[c] = row(k + static_cast<size_t>(c * M));
       keep(x[c]);
     }
-    dots<R, T, Pattern, C, Accumulate>(dy, x, gradient + k);
+    dots<R, T, Pattern, C>(dy, x, gradient + k, accumulate);
   }
   return k;
 }
 
 // The gradients [begin, end) of the columns with one pattern; row(k) is the row of x of position k.
-template <int R, int T, int Pattern, bool Accumulate, class Row>
-REWIRL_INLINE void sddmm_group(const Rows<R, T>& dy, Row row, size_t begin, size_t end, float* gradient) {
+template <int R, int T, int Pattern, class Row>
+REWIRL_INLINE void sddmm_group(const Rows<R, T>& dy, Row row, size_t begin, size_t end, float* gradient,
+                               bool accumulate) {
   constexpr int M = bits(Pattern);
   size_t k = begin;
   // Two multiplications a cycle, each four cycles long, take eight sums; and the more there are, the fewer loads of dy.
   if constexpr (M == 1 && !Rows<R, T>::kHeld)
-    k = sddmm_columns<R, T, Pattern, 8, Accumulate>(dy, row, k, end, gradient);
-  k = sddmm_columns<R, T, Pattern, M == 1 ? 4 : 2, Accumulate>(dy, row, k, end, gradient);
+    k = sddmm_columns<R, T, Pattern, 8>(dy, row, k, end, gradient, accumulate);
+  k = sddmm_columns<R, T, Pattern, M == 1 ? 4 : 2>(dy, row, k, end, gradient, accumulate);
   if constexpr (M == 1) {
     if (k + 3 == end)
-      dots<R, T, Pattern, 3, Accumulate>(dy, {row(k), row(k + 1), row(k + 2)}, gradient + k);
+      dots<R, T, Pattern, 3>(dy, {row(k), row(k + 1), row(k + 2)}, gradient + k, accumulate);
     else if (k + 2 == end)
-      dots<R, T, Pattern, 2, Accumulate>(dy, {row(k), row(k + 1)}, gradient + k);
+      dots<R, T, Pattern, 2>(dy, {row(k), row(k + 1)}, gradient + k, accumulate);
   }
-  if (k + M == end) dots<R, T, Pattern, 1, Accumulate>(dy, {row(k)}, gradient + k);
+  if (k + M == end) dots<R, T, Pattern, 1>(dy, {row(k)}, gradient + k, accumulate);
 }
 
-template <int R, int T, int Pattern, bool Accumulate, class Row>
-REWIRL_INLINE void sddmm_groups(const Rows<R, T>& dy, Row row, const uint32_t* start, float* gradient) {
-  sddmm_group<R, T, Pattern, Accumulate>(dy, row, start[0], start[1], gradient);
-  if constexpr (Pattern + 1 < 1 << R) sddmm_groups<R, T, Pattern + 1, Accumulate>(dy, row, start + 1, gradient);
+template <int R, int T, int Pattern, class Row>
+REWIRL_INLINE void sddmm_groups(const Rows<R, T>& dy, Row row, const uint32_t* start, float* gradient,
+                                bool accumulate) {
+  sddmm_group<R, T, Pattern>(dy, row, start[0], start[1], gradient, accumulate);
+  if constexpr (Pattern + 1 < 1 << R) sddmm_groups<R, T, Pattern + 1>(dy, row, start + 1, gradient, accumulate);
 }
 
-template <int T, int R, bool Accumulate>
-void sddmm_t(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int row_begin, int row_end) {
+template <int T, int R>
+void sddmm_t(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int row_begin, int row_end,
+             bool accumulate) {
   constexpr int W = kLane * T, patterns = (1 << R) - 1;
   const int panels = a.panels();
   for (int b = 0; b < a.blocks; ++b) {
     const float* xb = x + static_cast<size_t>(b) * a.block * W;
     const auto row = [&](size_t k) __attribute__((always_inline)) { return xb + static_cast<size_t>(a.column[k]) * W; };
     for (int p = row_begin / R; p < (row_end + R - 1) / R; ++p)
-      sddmm_groups<R, T, 1, Accumulate>(Rows<R, T>(dy + static_cast<size_t>(p) * R * W, a.rows - p * R), row,
-                                        a.start + (static_cast<size_t>(b) * panels + p) * patterns, gradient);
+      sddmm_groups<R, T, 1>(Rows<R, T>(dy + static_cast<size_t>(p) * R * W, a.rows - p * R), row,
+                            a.start + (static_cast<size_t>(b) * panels + p) * patterns, gradient, accumulate);
   }
+}
+
+// Panels of several rows where this instruction set makes none: the index was made for another one. That is rare, so it
+// is done a row at a time, in the order of the above, and takes little code.
+
+// Calls visit(begin, end, step, at) for the groups of a block that a row is in: columns have `step` positions, and that
+// of the row is the at-th of them.
+template <class Visit>
+REWIRL_INLINE void each_group(const SparseMatrix& a, int block, int row, Visit visit) {
+  const int bit = 1 << row % a.panel;
+  const uint32_t* start = a.start + (static_cast<size_t>(block) * a.panels() + row / a.panel) * a.patterns();
+  for (int pattern = 1; pattern <= a.patterns(); ++pattern)
+    if (pattern & bit)
+      visit(start[pattern - 1], start[pattern], __builtin_popcount(static_cast<unsigned>(pattern)),
+            static_cast<size_t>(__builtin_popcount(static_cast<unsigned>(pattern & (bit - 1)))));
+}
+
+void spmm_by_row(const Spmm& s, int vectors) {
+  const int width = kLane * vectors;
+  for (int r = s.row_begin; r < s.row_end; ++r)
+    for (int offset = 0; offset < width; offset += kWidth) {
+      Vec acc = set1(s.bias ? s.bias[r] : 0.0f);
+      for (int b = 0; b < s.a.blocks; ++b) {
+        const float* x = s.x + static_cast<size_t>(b) * s.a.block * width + offset;
+        each_group(s.a, b, r, [&](size_t begin, size_t end, int step, size_t at) __attribute__((always_inline)) {
+          for (size_t k = begin; k < end; k += static_cast<size_t>(step))
+            acc = fma(set1(s.values[s.a.source ? s.a.source[k + at] : k + at]),
+                      load(x + static_cast<size_t>(s.a.column[k]) * width), acc);
+        });
+      }
+      if (s.epilogue == Epilogue::relu) acc = relu(acc);
+      if (s.epilogue == Epilogue::gate) acc = gate(load(s.gates + static_cast<ptrdiff_t>(r) * width + offset), acc);
+      store(s.y + static_cast<ptrdiff_t>(r - s.row_begin) * width + offset, acc);
+    }
+}
+
+void sddmm_by_row(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int vectors, int row_begin,
+                  int row_end, bool accumulate) {
+  const int width = kLane * vectors;
+  for (int r = row_begin; r < row_end; ++r)
+    for (int b = 0; b < a.blocks; ++b)
+      each_group(a, b, r, [&](size_t begin, size_t end, int step, size_t at) __attribute__((always_inline)) {
+        for (size_t k = begin; k < end; k += static_cast<size_t>(step)) {
+          const float *d = dy + static_cast<ptrdiff_t>(r) * width,
+                      *in = x + (static_cast<ptrdiff_t>(b) * a.block + a.column[k]) * width;
+          Vec sum = set1(0.0f);
+          for (int t = 0; t < width; t += kWidth) sum = fma(load(d + t), load(in + t), sum);
+          gradient[k + at] = accumulate ? gradient[k + at] + total(sum) : total(sum);
+        }
+      });
 }
 
 void spmm(const SparseMatrix& a, const float* values, const float* x, float* y, int vectors, int row_begin, int row_end,
           const float* bias, Epilogue epilogue, const float* gates) {
   const Spmm s{a, values, x, y, row_begin, row_end, bias, epilogue, gates};
-#define CALL(T)                                                                          \
-  a.source       ? a.panel == 1 ? spmm_t<T, 1, true>(s) : spmm_t<T, kPanelRows, true>(s) \
-  : a.panel == 1 ? spmm_t<T, 1, false>(s)                                                \
-                 : spmm_t<T, kPanelRows, false>(s)
+  if (a.panel > 1 && kRowsOfPanel == 1) return spmm_by_row(s, vectors);
+#define CALL(T)                                                                            \
+  a.source       ? a.panel == 1 ? spmm_t<T, 1, true>(s) : spmm_t<T, kRowsOfPanel, true>(s) \
+  : a.panel == 1 ? spmm_t<T, 1, false>(s)                                                  \
+                 : spmm_t<T, kRowsOfPanel, false>(s)
   REWIRL_FOR_VECTORS(vectors, CALL)
 #undef CALL
 }
 
-template <int T, int R>
-void sddmm_of(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int row_begin, int row_end,
-              bool accumulate) {
-  accumulate ? sddmm_t<T, R, true>(a, dy, x, gradient, row_begin, row_end)
-             : sddmm_t<T, R, false>(a, dy, x, gradient, row_begin, row_end);
-}
-
 void sddmm(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int vectors, int row_begin,
            int row_end, bool accumulate) {
-#define CALL(T)                                                                     \
-  a.panel == 1 ? sddmm_of<T, 1>(a, dy, x, gradient, row_begin, row_end, accumulate) \
-               : sddmm_of<T, kPanelRows>(a, dy, x, gradient, row_begin, row_end, accumulate)
+  if (a.panel > 1 && kRowsOfPanel == 1)
+    return sddmm_by_row(a, dy, x, gradient, vectors, row_begin, row_end, accumulate);
+#define CALL(T)                                                                    \
+  a.panel == 1 ? sddmm_t<T, 1>(a, dy, x, gradient, row_begin, row_end, accumulate) \
+               : sddmm_t<T, kRowsOfPanel>(a, dy, x, gradient, row_begin, row_end, accumulate)
   REWIRL_FOR_VECTORS(vectors, CALL)
 #undef CALL
 }

@@ -19,6 +19,9 @@ constexpr int vectors_of_pass(int all, int most) {
   return (all + passes - 1) / passes;
 }
 
+// Rows of the panels that pay with this instruction set.
+constexpr int kRowsOfPanel = kWidth == 16 ? kPanelRows : 1;
+
 // With AVX2 as wide as one pass over a tile, for one row; wider ones also leave a block of inputs no room in 32 KiB.
 constexpr int kWidest = kWidth == 8 ? kMostVectors<1> * kWidth : kLane * kMaxVectors;
 
@@ -40,7 +43,7 @@ REWIRL_INLINE float total(Vec x) { return sums(x, set1(0), set1(0), set1(0))[0];
 REWIRL_INLINE void finish4(V4 s, int row, int rows, float* y, const float* bias, bool relu) {
   for (int i = 0; i < 4 && row + i < rows; ++i) {
     const float z = bias ? s[i] + bias[row + i] : s[i];
-    y[row + i] = relu && !(z > 0.0f) ? 0.0f : z;
+    y[row + i] = relu && z <= 0.0f ? 0.0f : z;
   }
 }
 

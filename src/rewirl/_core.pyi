@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LANE: int
+CXX11_ABI: int | None
 
 def available_instruction_sets() -> list[str]: ...
 def instruction_set() -> str: ...
@@ -63,6 +64,7 @@ class Network:
     def trainable(self) -> bool: ...
     @property
     def needs_batch(self) -> bool: ...
+    def features(self, operation: str) -> int: ...
     def learnables(self) -> list[tuple[str, str]]: ...
     def statistics(self) -> list[tuple[str, str]]: ...
     def format(self, operation: str) -> str: ...
@@ -105,7 +107,7 @@ class Workspace:
     def clip(self, limit: float) -> float: ...
 
 def forward(
-    pool: Pool, workspaces: Sequence[Workspace], x: NDArray[np.float32], samples: int | None = None
+    pool: Pool, workspaces: Sequence[Workspace], x: NDArray[np.float32], samples: int | None = None, parts: int = 1
 ) -> None: ...
 def backward(
     pool: Pool,
@@ -158,6 +160,21 @@ def minimum(
     factor: float,
     scale: NDArray[np.float32],
     offset: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None: ...
+def categorical(
+    logits: NDArray[np.float32],
+    low: float,
+    step: float,
+    probability: NDArray[np.float32],
+    mean: NDArray[np.float32],
+) -> None: ...
+def project_categorical(
+    probability: NDArray[np.float32],
+    low: float,
+    step: float,
+    offset: NDArray[np.float32],
+    scale: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None: ...
 def squash(

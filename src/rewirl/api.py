@@ -58,9 +58,11 @@ class Policy:
         """What its file says: agent, agent_config, environment, seed, step."""
         self._noise = seeding.generator(trained.about["seed"], "predict")
 
-    def predict(self, observation: Observation, deterministic: bool = True) -> NDArray[Any]:
+    def predict(
+        self, observation: Observation, deterministic: bool = True, *, allow_nonfinite: bool = False
+    ) -> NDArray[Any]:
         """Return the action for one observation, or for a batch of them; see `DSTD3.predict`."""
-        return self._trained.predict(observation, None if deterministic else self._noise)
+        return self._trained.predict(observation, None if deterministic else self._noise, allow_nonfinite)
 
     def evaluate(self, episodes: int = 10, env: EnvironmentLike | None = None) -> Evaluation:
         """Play the evaluation episodes of the seed it was trained with.

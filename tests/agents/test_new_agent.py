@@ -160,7 +160,7 @@ def test_the_report_draws_it(tmp_path):
     blocks = report(runs, problems)
     assert re.search(r"\| policy +\| 2-32-24-3 +\|", document.markdown(blocks))
     drawn = [block.alt for block in blocks if isinstance(block, document.Figure) and "connections alive" in block.title]
-    assert len(drawn) == 1 and all(part in drawn[0] for part in ("(and both qs)", "policy, layer 2: ", "qs, layer 2: "))
+    assert len(drawn) == 1 and all(part in drawn[0] for part in ("(and both qs)", "policy, layer 2; ", "qs, layer 2."))
 
 
 def test_distances_between_actions_are_refused():

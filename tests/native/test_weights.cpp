@@ -228,32 +228,41 @@ void test_panels(int rows, int columns, int block, int vectors) {
   for (size_t k = 0; k < n; ++k) backwards[k] = static_cast<uint32_t>(n - 1 - k);
   const std::vector<float> reversed(values.rbegin(), values.rend()), x = random_floats(columns * width),
                                                                      dy = random_floats(rows * width);
-  for (const bool indirect : {false, true}) {
-    const SparseMatrix a{rows,       columns,      block,         blocks,
-                         kPanelRows, start.data(), column.data(), indirect ? backwards.data() : nullptr};
-    std::vector<float> y(rows * width, NAN);
-    kernels().spmm(a, indirect ? reversed.data() : values.data(), x.data(), y.data(), vectors, 0, rows, nullptr,
-                   Epilogue::none, nullptr);
-    bool good = true;
-    for (int r = 0; r < rows; ++r)
-      for (size_t s = 0; s < width; ++s) {
-        Sum sum;
-        for (int c = 0; c < columns; ++c)
-          if (exists(r, c)) sum.add(double{w[static_cast<size_t>(r) * columns + c]} * x[c * width + s]);
-        good &= sum.near(y[r * width + s]);
-      }
-    check(good, "product with panels, " + std::to_string(vectors) + " vectors");
-  }
+  const std::vector<float> bias = random_floats(rows), gates = random_floats(rows * width);
+  for (const bool indirect : {false, true})
+    for (const Epilogue epilogue : {Epilogue::none, Epilogue::relu, Epilogue::gate}) {
+      const SparseMatrix a{rows,       columns,      block,         blocks,
+                           kPanelRows, start.data(), column.data(), indirect ? backwards.data() : nullptr};
+      const int first = epilogue == Epilogue::relu ? 4 : 0, end = first == 0 ? rows : rows - 3;  // parts of a panel too
+      std::vector<float> y(static_cast<size_t>(end - first) * width, NAN);
+      kernels().spmm(a, indirect ? reversed.data() : values.data(), x.data(), y.data(), vectors, first, end,
+                     epilogue == Epilogue::gate ? nullptr : bias.data(), epilogue, gates.data());
+      bool good = true;
+      for (int r = first; r < end; ++r)
+        for (size_t s = 0; s < width; ++s) {
+          Sum sum;
+          if (epilogue != Epilogue::gate) sum.add(bias[r]);
+          for (int c = 0; c < columns; ++c)
+            if (exists(r, c)) sum.add(double{w[static_cast<size_t>(r) * columns + c]} * x[c * width + s]);
+          if (epilogue == Epilogue::relu && sum.value < 0) sum.value = 0;
+          if (epilogue == Epilogue::gate && !(gates[r * width + s] > 0)) sum = Sum{};
+          good &= sum.near(y[(r - first) * width + s]);
+        }
+      check(good, "product with panels, " + std::to_string(vectors) + " vectors");
+    }
   const SparseMatrix a{rows, columns, block, blocks, kPanelRows, start.data(), column.data(), nullptr};
   std::vector<float> gradient(n, NAN);
-  kernels().sddmm(a, dy.data(), x.data(), gradient.data(), vectors, 0, rows, false);
-  bool good = true;
-  for (size_t k = 0; k < n; ++k) {
-    Sum sum;
-    for (size_t s = 0; s < width; ++s) sum.add(double{dy[row_of[k] * width + s]} * x[column_of[k] * width + s]);
-    good &= sum.near(gradient[k]);
+  for (const int times : {1, 2}) {
+    kernels().sddmm(a, dy.data(), x.data(), gradient.data(), vectors, 0, rows, times == 2);
+    bool good = true;
+    for (size_t k = 0; k < n; ++k) {
+      Sum sum;
+      for (int t = 0; t < times; ++t)
+        for (size_t s = 0; s < width; ++s) sum.add(double{dy[row_of[k] * width + s]} * x[column_of[k] * width + s]);
+      good &= sum.near(gradient[k]);
+    }
+    check(good, "connection gradient with panels, " + std::to_string(vectors) + " vectors");
   }
-  check(good, "connection gradient with panels, " + std::to_string(vectors) + " vectors");
 }
 
 }  // namespace

@@ -69,7 +69,10 @@ def fingerprint(saved: Checkpoint, evaluations: bool) -> str:
 
 def recorded(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a run's record, without seconds."""
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in read_metrics(path / "metrics.jsonl")]
+    return [
+        {k: v for k, v in line.items() if k not in ("seconds", "core_share")}
+        for line in read_metrics(path / "metrics.jsonl")
+    ]
 
 
 def same_seed(root: Path, agents: list[str], steps: int, *options: str) -> Score:

@@ -13,7 +13,8 @@ from rewirl.storage.metrics_log import read_metrics
 
 def metrics(path: Path) -> list[dict[str, Any]]:
     return [
-        {key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(path / "metrics.jsonl")
+        {key: value for key, value in line.items() if key not in ("seconds", "core_share")}
+        for line in read_metrics(path / "metrics.jsonl")
     ]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
+from rewirl.agents.normalisation import Normalisation
 
 
 @dataclass
@@ -77,6 +78,7 @@ class StandInAgent:
         self.rng = seeding.generator(seed, "stand-in")
         self.loss = 0.0
         self.predicted: list[int] = []
+        self.normalisation = Normalisation(observation_size, False, False, 0.99)
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         self.predicted.append(len(observations))

@@ -29,6 +29,7 @@ class Memory:
 
     def event(self, event: str, step: int, **fields: Any) -> None:
         fields.pop("seconds", None)
+        fields.pop("core_share", None)
         self.events.append({"event": event, "step": step, **fields})
 
     def checkpoint(self, step: int, state: Any, policy: Any) -> bool:

@@ -106,7 +106,12 @@ def train_and_kill(
         [sys.executable, "-c", program, str(at), str(int(by)), "train", *OPTIONS, *options, "--run-dir", str(path)],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(
+                [str(Path(__file__).parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+            ),
+        },
         timeout=60,
         check=False,
     )

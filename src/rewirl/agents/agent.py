@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
+from rewirl.agents.normalisation import Normalisation
 from rewirl.nn import Network
 from rewirl.replay import Replay
 
@@ -37,6 +38,8 @@ class Agent(Protocol):
     action_size: int
     """Features of a Box action, or the number of Discrete ones."""
     updates: int
+    normalisation: Normalisation
+    """Whoever trains it tells it of observations before they are acted on, and of rewards."""
 
     def __init__(
         self, name: str, config: AgentConfig, observation_size: int, action_size: int, seed: int, threads: int

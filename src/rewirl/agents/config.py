@@ -75,6 +75,15 @@ class AgentConfig:
     buffer_size: int = 1_000_000
     """Transitions the replay memory holds. Typical: 100000 to 1000000."""
 
+    normalise_observations: bool = False
+    """Whether the networks see each observation less the mean, divided by the standard deviation, of all observations
+    acted on so far (RSNorm of SimBa). The replay memory keeps them as they are. Typical: for features of very different
+    scales."""
+
+    scale_rewards: bool = False
+    """Whether rewards are divided by the standard deviation of the discounted return so far in an episode, over all
+    steps so far. The replay memory keeps them as they are. Typical: for returns far from 1 to 1000."""
+
     buffer_distance: float | None = None
     """Forget the oldest transitions while the actions in them are further than this from the policy's, half the mean
     squared difference in units of [-1, 1]; none forgets only when the memory is full. Typical: 0.2."""

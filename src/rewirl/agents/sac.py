@@ -91,11 +91,11 @@ class SAC(ActorCritic[SACConfig]):
         if config.n_step_entropy:
             self._batch.keep_between(config.n_steps - 1)
 
-    def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a ~ pi(.|s).
 
         Args:
-            observation: float32 [observation].
+            observation: float32 [observation], as networks see it.
 
         Returns:
             float32 [action] in [-1, 1].

@@ -89,11 +89,11 @@ class TD3(ActorCritic[TD3Config]):
         self._target_actor = networks.ensemble("target_actor")
         return policy
 
-    def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return pi(s) + noise, clipped; N(0, exploration_noise), or what wanders.
 
         Args:
-            observation: float32 [observation].
+            observation: float32 [observation], as networks see it.
 
         Returns:
             float32 [action] in [-1, 1].

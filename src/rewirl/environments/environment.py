@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.environments.observations import BoxShape, ObservationError
+from rewirl.environments.observations import NUMBERS, BoxShape, ObservationError
 from rewirl.environments.portrait import layers
 from rewirl.environments.spaces import spaces_of
 from rewirl.plugins import RAISED
@@ -35,8 +35,6 @@ as JSON values, `load_rewirl_state(values)` puts it back. Resuming is exact then
 """
 
 _LARGEST = float(np.finfo(np.float32).max)
-_NUMBERS = "fiub"
-"""Kinds of NumPy's types that observations may have."""
 
 
 class FaultyEnvironmentError(RuntimeError):
@@ -195,7 +193,7 @@ class Environment:
         label = "the observation" if name == "observation" else name
         try:
             numbers = np.asarray(raw)
-            if numbers.dtype.kind not in _NUMBERS:
+            if numbers.dtype.kind not in NUMBERS:
                 raise TypeError(f"of {numbers.dtype}")
             if isinstance(raw, np.ma.MaskedArray) and np.ma.is_masked(raw):
                 raise TypeError("some of it is masked")
@@ -218,7 +216,7 @@ class Environment:
         else:
             try:
                 values = np.asarray(raw)
-                if values.dtype.kind not in _NUMBERS and not isinstance(raw, numbers.Number | decimal.Decimal):
+                if values.dtype.kind not in NUMBERS and not isinstance(raw, numbers.Number | decimal.Decimal):
                     raise TypeError(f"of {values.dtype}")
                 if np.iscomplexobj(values) or np.ma.is_masked(raw):
                     raise TypeError("complex or masked")

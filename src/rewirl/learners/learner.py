@@ -230,23 +230,28 @@ class Learner:
             raise ValueError(f"total_timesteps must be at least 1, got {steps}")
         return steps
 
-    def predict(self, observation: Observation, deterministic: bool = True) -> NDArray[Any]:
+    def predict(
+        self, observation: Observation, deterministic: bool = True, *, allow_nonfinite: bool = False
+    ) -> NDArray[Any]:
         """Return the action for one observation, or for a batch of them.
 
         Args:
             observation: as the environment has it: an array, or a dict or tuple of arrays; in a batch every array has
                 one more dimension, the first.
             deterministic: False adds exploration noise, from a random stream of its own: training is not disturbed.
+            allow_nonfinite: whether an observation that is not finite is answered with NaN, every number of its action,
+                rather than refused. Only for a Box of actions.
 
         Returns:
             The action as the environment takes it, or [batch, *its shape]: float32 for a Box, integers for Discrete.
 
         Raises:
-            ValueError: the observation has another structure or shape, or numbers that are not finite.
+            ValueError: the observation has another structure or shape, or a number that is not finite; the message says
+                which.
         """
         agent = self._run.agent
         act = agent.predict if deterministic else partial(agent.predict_noisily, rng=self._noise)
-        return self._run.environment.spaces.predict(act, observation)
+        return self._run.environment.spaces.predict(act, observation, allow_nonfinite)
 
     def evaluate(self, episodes: int = 10) -> Evaluation:
         """Play the evaluation episodes of this seed without exploration noise; training is not disturbed.

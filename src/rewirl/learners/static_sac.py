@@ -43,6 +43,8 @@ class StaticSAC(Learner):
         redo_threshold: float = 0.1,
         learning_starts: int = 1_000,
         buffer_size: int = 1_000_000,
+        normalise_observations: bool = False,
+        scale_rewards: bool = False,
         buffer_distance: float | None = None,
         buffer_empty_every: int = 0,
         buffer_minimum: int = 100_000,
@@ -108,6 +110,12 @@ class StaticSAC(Learner):
                 to 0.1.
             learning_starts: Steps with uniformly random actions before the first update. Typical: 1000 to 25000.
             buffer_size: Transitions the replay memory holds. Typical: 100000 to 1000000.
+            normalise_observations: Whether the networks see each observation less the mean, divided by the standard
+                deviation, of all observations acted on so far (RSNorm of SimBa). The replay memory keeps them as they
+                are. Typical: for features of very different scales.
+            scale_rewards: Whether rewards are divided by the standard deviation of the discounted return so far in an
+                episode, over all steps so far. The replay memory keeps them as they are. Typical: for returns far from
+                1 to 1000.
             buffer_distance: Forget the oldest transitions while the actions in them are further than this from the
                 policy's, half the mean squared difference in units of [-1, 1]; none forgets only when the memory is
                 full. Typical: 0.2.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,8 @@ from rewirl import _core
 from rewirl.nn.network import Network
 from rewirl.nn.tiles import Tiles
 
-_ADAM = 0.9, 0.999, 1e-8
-"""beta1, beta2 and epsilon (Kingma and Ba 2015)."""
+_BETA2, _EPSILON = 0.999, 1e-8
+"""Of Adam (Kingma and Ba 2015)."""
 
 
 class Ensemble:
@@ -54,13 +55,15 @@ class Ensemble:
         other._begin(tuple(self.networks[i] for i in indices), self._pool, [self._workspaces[i] for i in indices])
         return other
 
-    def forward(self, x: Tiles, samples: int | None = None) -> list[Tiles]:
+    def forward(self, x: Tiles, samples: int | None = None, parts: int = 1) -> list[Tiles]:
         """Run every network on the same batch.
 
         Args:
             x: float32 [tiles, n_in, width]; may be a slice of the features of larger tiles.
             samples: how many columns are samples, the others being padding; operations that need the whole batch have
                 to know.
+            parts: x may be several batches one after the other, in as many tiles each, with so many samples each.
+                Operations that need the whole batch take them for one.
 
         Returns:
             The output of each network, float32 [tiles, n_out, width]; valid until the next pass of this ensemble.
@@ -68,7 +71,7 @@ class Ensemble:
         Raises:
             ValueError: the shape does not fit, or the number of samples is needed.
         """
-        _core.forward(self._pool, self._workspaces, x, samples)
+        _core.forward(self._pool, self._workspaces, x, samples, parts)
         return self.outputs()
 
     def outputs(self) -> list[Tiles]:
@@ -169,8 +172,10 @@ class Ensemble:
         """
         return [workspace.clip(limit) for workspace in self._workspaces]
 
-    def adam(self, learning_rate: float, weight_decay: float = 0.0, decoupled: bool = False) -> None:
-        """Take one step of Adam with the gradients of the last `backward` (beta 0.9 and 0.999, epsilon 1e-8).
+    def adam(
+        self, learning_rate: float, weight_decay: float = 0.0, decoupled: bool = False, beta1: float = 0.9
+    ) -> None:
+        """Take one step of Adam with the gradients of the last `backward` (beta2 0.999, epsilon 1e-8).
 
         A grown connection starts with zero moments, while the bias correction goes by the steps of the network, unless
         `count_ages` was called.
@@ -179,11 +184,12 @@ class Ensemble:
             learning_rate: step size.
             weight_decay: this times the weight is added to the gradient; biases and dense layers too.
             decoupled: weights shrink by learning_rate * weight_decay instead (Loshchilov and Hutter 2019).
+            beta1: decay of the first moments.
 
         Raises:
             ValueError: a network is not trainable, or has no gradients since it was rewired.
         """
-        _core.adam(self._pool, self._workspaces, learning_rate, *_ADAM, weight_decay, decoupled)
+        _core.adam(self._pool, self._workspaces, learning_rate, beta1, _BETA2, _EPSILON, weight_decay, decoupled)
 
     def step(
         self,
@@ -192,6 +198,7 @@ class Ensemble:
         learning_rate: float,
         weight_decay: float = 0.0,
         decoupled: bool = False,
+        beta1: float = 0.9,
     ) -> None:
         """Do `backward` and `adam` in one, which is faster: each layer takes its step while it is in the cache.
 
@@ -201,12 +208,15 @@ class Ensemble:
             learning_rate: as for `adam`.
             weight_decay: as for `adam`.
             decoupled: as for `adam`.
+            beta1: as for `adam`.
 
         Raises:
             ValueError: shapes are not those of the last pass, or a network is not trainable.
         """
-        gradients = list(output_gradients)
-        _core.step(self._pool, self._workspaces, x, gradients, learning_rate, *_ADAM, weight_decay, decoupled)
+        _core.step(
+            self._pool, self._workspaces, x, list(output_gradients), learning_rate, beta1, _BETA2, _EPSILON,
+            weight_decay, decoupled,
+        )  # fmt: skip
 
     def regress(
         self,
@@ -235,11 +245,16 @@ class Ensemble:
 
         Raises:
             ValueError: shapes do not fit, or a network is not trainable or has more than one output.
+            FloatingPointError: an error is not finite.
         """
         _core.regress(
-            self._pool, self._workspaces, x, targets, weights, list(errors), learning_rate, *_ADAM, weight_decay,
-            decoupled, samples,
+            self._pool, self._workspaces, x, targets, weights, list(errors), learning_rate, 0.9, _BETA2, _EPSILON,
+            weight_decay, decoupled, samples,
         )  # fmt: skip
+        for index, of_network in enumerate(errors):
+            # A product is a third of the work of a look at each number, and only it may overflow.
+            if not isfinite(np.vdot(of_network, of_network)) and not np.isfinite(of_network).all():
+                raise FloatingPointError(f"the difference of output {index + 1} from its target is not finite")
 
     def update_statistics(self) -> None:
         """Move the running statistics of every network towards those of the last pass.

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from rewirl import _core, agents, processes
+from rewirl import _core, agents, plugins, processes
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.source import EnvironmentSource, environment_source, registration
+from rewirl.nn.native import SOURCES, load_native
+from rewirl.nn.operations import own_modules
 from rewirl.storage import strict_json
 from rewirl.storage.tensors import TensorWriter, read_tensors
 from rewirl.training.evaluation import Evaluation, Evaluator
@@ -121,6 +123,8 @@ class ParallelEvaluations:
             "episodes": self._evaluator.episodes,
             "seed": self._evaluator.seed,
             "instruction_set": _core.instruction_set(),
+            "native": [str(source) for source in SOURCES],
+            "operations": own_modules(),
         }
         self._pipe.send_bytes(json.dumps(settings).encode())
         return self._pipe
@@ -188,6 +192,10 @@ def serve(descriptor: int) -> None:
 
 def _evaluator(settings: Mapping[str, Any]) -> Evaluator:
     _core.use_instruction_set(settings["instruction_set"])
+    for native in settings["native"]:
+        load_native(native)
+    for module in settings["operations"]:
+        plugins.import_module(module)
     source = environment_source(settings["id"], settings["kwargs"], settings["module"])
     here = registration(settings["id"])
     if here != settings["registration"]:

@@ -109,6 +109,7 @@ class Training:
         self._policy = policy
         self._episode = Episode(environment, config.seed)
         self._seconds = 0.0
+        self._clocks = (0.0, 0.0)  # wall clock and processor time at the last evaluation
         self._started = False
         self._evaluated: int | None = None
         self._saved: int | None = None
@@ -132,6 +133,7 @@ class Training:
             DivergedError: the agent's values are not finite; checkpoints stay as they were.
         """
         began = time.perf_counter() - self._seconds
+        self._clocks = (time.perf_counter(), time.process_time())
         self.total = total
         if not self._started:
             self._started = True
@@ -240,6 +242,7 @@ class Training:
         problem = self._episode.load_state(parts["episode"], fields(values["episode"], "the saved episode"), self.step)
         if problem:
             self.replay.cut()
+            self.agent.normalisation.cut()
             self.progress.message(
                 f"warning: {problem}. A new episode begins at step {self.step:,}; the run continues, but not to the bit"
             )
@@ -248,10 +251,13 @@ class Training:
         observation = self._episode.observation
         if observation is None:
             observation = self._episode.begin_next(self.step)
+        self.agent.normalisation.observe(observation)
         warming_up = self.step < self._learning_starts
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
         actions = self.environment.actions
         if not actions.valid(action):  # the environment is not to blame for what it does with it
+            if warming_up:
+                raise DivergedError(f"the policy of the warm-up has actions that are not {actions.expected}")
             raise self._diverged(f"its actions are not {actions.expected}")
         taken = actions.to_environment(action)
         after = self.environment.step(taken)
@@ -259,10 +265,11 @@ class Training:
         row = actions.row(action)
         self.replay.add(observation, row, after.reward, after.observation, after.terminated, after.truncated)
         over = after.terminated or after.truncated
+        self.agent.normalisation.reward(after.reward, over)
         self._episode.note(taken, after.reward, after.observation, over)
         if not warming_up:
             if self.step == self._learning_starts:
-                for remark in remarks.of_scales(self.replay):
+                for remark in remarks.of_scales(self.replay, self.agent.normalisation):
                     self.progress.message(remark)
             try:
                 self.agent.update(self.replay)
@@ -342,6 +349,7 @@ class Training:
             returns=list(evaluation.returns),
             lengths=list(evaluation.lengths),
             seconds=begun.seconds + evaluation.seconds,
+            **self._core_share(),
             **begun.fields,
         )
         self.recorder.event("topology", begun.step, networks=begun.topology)
@@ -353,6 +361,17 @@ class Training:
             self.callbacks.evaluated(begun.step, evaluation)
         if begun.fields["updates"] == 0:
             self._untrained = dataclasses.replace(evaluation, seconds=0.0)
+
+    def _core_share(self) -> dict[str, float]:
+        """Return processor time over wall-clock time since the last evaluation: 1 is a core to itself.
+
+        With more threads than one, waiting is part of the work and nothing can be said.
+        """
+        before, self._clocks = self._clocks, (time.perf_counter(), time.process_time())
+        if self.config.threads != 1:
+            return {}
+        wall, processor = (now - then for now, then in zip(self._clocks, before, strict=True))
+        return {"core_share": round(processor / max(wall, 1e-9), 4)}
 
     def _set_in_flight(self, evaluation: _InFlight | None) -> None:
         # An evaluation in flight has a core of its own.

@@ -12,6 +12,7 @@ import numpy as np
 
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig
+from rewirl.agents.normalisation import Normalisation
 from rewirl.agents.registry import AGENTS
 from rewirl.replay import Replay
 
@@ -122,8 +123,13 @@ def _too_short(total: int, learning_starts: int) -> str:
     )
 
 
-def of_scales(replay: Replay) -> Iterator[str]:
-    """Yield what is odd about the scale of what a run has seen before its first update, a line each."""
+def of_scales(replay: Replay, normalisation: Normalisation | None = None) -> Iterator[str]:
+    """Yield what is odd about the scale of what a run has seen before its first update, a line each.
+
+    Args:
+        replay: what it has seen.
+        normalisation: of its agent; what is normalised is not odd.
+    """
     if not isinstance(replay, Replay) or not len(replay):
         return
     count = len(replay)
@@ -131,19 +137,26 @@ def of_scales(replay: Replay) -> Iterator[str]:
         features = np.sqrt(np.square(replay.observations[:count], dtype=np.float64).mean(axis=0))
         rewards = float(np.sqrt(np.square(replay.rewards[:count], dtype=np.float64).mean()))
     largest = int(np.argmax(features))
-    if features[largest] > _LARGE:
+    remedy = "train with normalise_observations (--normalise-observations)"
+    if normalisation is not None and normalisation.observations is not None:
+        pass
+    elif features[largest] > _LARGE:
         yield (
             f"warning: observations are as large as {features[largest]:.0e} (feature {largest}): actions will be at "
-            "their bounds, whatever is seen; scale the observations to about 1, less their mean"
+            f"their bounds, whatever is seen; {remedy}"
         )
     elif 0 < features[largest] < _SMALL:
         yield (
             f"warning: observations are as small as {features[largest]:.0e}: the networks will see no difference "
-            "between them; scale the observations to about 1"
+            f"between them; {remedy}"
         )
-    if rewards > _LARGE_REWARD or 0 < rewards < _SMALL:
+    scaled = normalisation is not None and normalisation.returns is not None
+    if not scaled and (rewards > _LARGE_REWARD or 0 < rewards < _SMALL):
         size = "large" if rewards > 1 else "small"
-        yield f"warning: rewards are as {size} as {rewards:.0e}, and learning is poor with such; scale them to about 1"
+        yield (
+            f"warning: rewards are as {size} as {rewards:.0e}, and learning is poor with such; train with "
+            "scale_rewards (--scale-rewards)"
+        )
 
 
 def _of_topology(agent: Agent, updates: int) -> Iterator[str]:

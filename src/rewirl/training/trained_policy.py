@@ -69,22 +69,25 @@ class TrainedPolicy:
         noise = self.about["agent_config"].get("exploration_noise", 0.0)
         return self.actor.explore(observations, rng, number(noise, "exploration_noise"))
 
-    def predict(self, observation: Observation, rng: np.random.Generator | None = None) -> NDArray[Any]:
+    def predict(
+        self, observation: Observation, rng: np.random.Generator | None = None, allow_nonfinite: bool = False
+    ) -> NDArray[Any]:
         """Return the action for one observation, or for a batch of them.
 
         Args:
             observation: as the environment has it: an array, or a dict or tuple of arrays; in a batch every array has
                 one more dimension, the first.
             rng: of exploration noise; None acts without.
+            allow_nonfinite: return NaN for an observation that is not finite, rather than refuse it.
 
         Returns:
             The action as the environment takes it, or [batch, *its shape]: float32 for a Box, integers for Discrete.
 
         Raises:
-            ValueError: the observation has another structure or shape.
+            ValueError: the observation has another structure or shape, or a number that is not finite.
         """
         act = self.act if rng is None else partial(self.act_noisily, rng=rng)
-        return self.spaces.predict(act, observation)
+        return self.spaces.predict(act, observation, allow_nonfinite)
 
     @property
     def environment_state(self) -> list[Any] | None:

@@ -20,6 +20,9 @@ from rewirl.saved import count, shown
 from rewirl.storage.metrics_log import read_metrics
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 
+ALONE = 0.95
+"""Share of a core's time from which on a run counts as having had it to itself."""
+
 
 @dataclass(frozen=True)
 class RunData:
@@ -49,8 +52,15 @@ class RunData:
     """Connections of the networks that learn at the last evaluation."""
     topologies: dict[int, dict[str, Any]]
     """By step, per network the result of `training.drift.Drift.measure`; empty where a run did not record it."""
+    core_share: float | None
+    """Processor time over wall-clock time; None where a run of one thread did not record it."""
     noise_from: int | None
     """The first feature of the observation that is noise; None where there is none, or it does not stay where it is."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is known to have had a core to itself: only then do its seconds say something about speed."""
+        return self.core_share is not None and self.core_share >= ALONE
 
     @property
     def last(self) -> int:
@@ -130,7 +140,7 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
             raise ValueError(f"{path}: {name} of an evaluation is not a finite number")
         return np.array(values, kind)
 
-    steps = column("step", np.int64)
+    steps, seconds = column("step", np.int64), column("seconds", np.float64)
     if np.any(np.diff(steps) <= 0) or steps[0] < 0:
         raise ValueError(f"{path}: the steps of the evaluations do not increase")
     cost = _cost(train["agent"], evaluations[-1]["connections"])
@@ -150,12 +160,31 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         max(int(train["total_timesteps"]), int(steps[-1])),
         steps,
         column("return_mean", np.float64),
-        column("seconds", np.float64),
+        seconds,
         flops,
         sum(last),
         topologies,
+        _core_share(evaluations, seconds),
         _noise_from(train, settings, topologies),
     )
+
+
+def _core_share(evaluations: Sequence[dict[str, Any]], seconds: NDArray[np.float64]) -> float | None:
+    """Return the share of a core's time that a run had: the mean of what it recorded, weighed by the seconds between.
+
+    Raises:
+        ValueError: a share is no number that it can be.
+    """
+    shares = [line.get("core_share") for line in evaluations]
+    if any(share is None for share in shares):
+        return None
+    if any(isinstance(share, bool) or not isinstance(share, (int, float)) for share in shares):
+        raise ValueError("the share of a core's time is not a number")
+    weights = np.diff(seconds, prepend=0.0)
+    share = float(np.sum(np.asarray(shares, np.float64) * weights) / max(float(weights.sum()), 1e-9))
+    if not 0 <= share <= 2:
+        raise ValueError("the share of a core's time is impossible")
+    return share
 
 
 _AGENT, _OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"), re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -209,6 +238,9 @@ def _topology(networks: Any) -> dict[str, Any]:
             raise ValueError("a topology has other layers in its shapes, connections and shares")
         if network["input_connections"] is not None and len(network["input_connections"]) != network["shapes"][0][1]:
             raise ValueError("a topology has not one number of connections per input")
+        operations = network.get("operations", [])
+        if not isinstance(operations, list) or not all(isinstance(each, str) for each in operations):
+            raise ValueError("the operations of a network are not a list of names")
     return dict(networks)
 
 
