@@ -62,7 +62,7 @@ def fingerprint(saved: Checkpoint, evaluations: bool) -> str:
     digest = hashlib.sha256()
     for name, array in sorted(saved.arrays.items()):
         digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
-    aside = {"seconds", "metrics_offset", "config"} | (set() if evaluations else {"evaluated"})
+    aside = {"seconds", "metrics_offset", "metrics_sha256", "config"} | (set() if evaluations else {"evaluated"})
     digest.update(json.dumps({k: v for k, v in saved.values.items() if k not in aside}, sort_keys=True).encode())
     return digest.hexdigest()
 
@@ -70,7 +70,7 @@ def fingerprint(saved: Checkpoint, evaluations: bool) -> str:
 def recorded(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a run's record, without seconds."""
     return [
-        {k: v for k, v in line.items() if k not in ("seconds", "core_share")}
+        {k: v for k, v in line.items() if k not in ("seconds", "core_share", "sha256")}
         for line in read_metrics(path / "metrics.jsonl")
     ]
 

@@ -32,6 +32,7 @@ class Layer:
 @dataclass
 class Network:
     layers: list[Layer]
+    made_of = ()
 
 
 class StandInReplay:
@@ -49,7 +50,7 @@ class StandInReplay:
         self.cursor = (self.cursor + 1) % self.capacity
         self.size = min(self.size + 1, self.capacity)
 
-    def cut(self) -> None:
+    def cut(self, before: int = 0) -> None:
         pass
 
     def __len__(self) -> int:

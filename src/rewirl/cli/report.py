@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def report(arguments: list[str]) -> int:
     from rewirl.experiments.report import document
     from rewirl.experiments.report import report as report_on
     from rewirl.experiments.report.run_data import find_runs
+    from rewirl.experiments.report.sound import report_on_sound_runs
 
     places = options.runs or ((_RUNS,) if _RUNS.is_dir() else ())
     if not places:
@@ -61,7 +63,8 @@ def report(arguments: list[str]) -> int:
         say(f"rewirl: warning: {path} is left out: {problem}")
     if not runs:
         raise UsageError(f"no run to report on in {', '.join(map(str, places))}")
-    blocks = report_on(runs, problems, labels)
+    make = functools.partial(report_on, names=labels)
+    blocks = report_on_sound_runs(runs, problems, lambda problem: say(f"rewirl: warning: {problem}"), make)
     texts = {options.output: document.html(blocks)}
     if options.figures is not None:
         figures = [block for block in blocks if isinstance(block, document.Figure)]

@@ -79,6 +79,22 @@ class Environment:
         self.where: Callable[[], str] = lambda: "the first reset"
         """Says in which step of what the environment is; whoever steps it puts its own in place."""
         self._owned = owned
+        self._outcome: Step | FaultyEnvironmentError | None = None
+
+    @property
+    def observation_space(self) -> gymnasium.Space[Any]:
+        """What the environment itself says that it observes."""
+        return self.env.observation_space
+
+    @property
+    def action_space(self) -> gymnasium.Space[Any]:
+        """What the environment itself says that it takes."""
+        return self.env.action_space
+
+    @property
+    def stateful(self) -> bool:
+        """Whether it offers what it keeps from one episode to the next."""
+        return bool(self._stateful)
 
     @property
     def action_size(self) -> int:
@@ -164,6 +180,21 @@ class Environment:
             terminated if type(terminated) is bool else self._truth("terminated", terminated),
             truncated if type(truncated) is bool else self._truth("truncated", truncated),
         )
+
+    def begin(self, action: Any) -> None:
+        """Take one step, as `step` does, whose outcome `finish` returns: others may take theirs in between."""
+        try:
+            self._outcome = self.step(action)
+        except FaultyEnvironmentError as error:
+            self._outcome = error
+
+    def finish(self) -> Step:
+        """Return the outcome of what `begin` began; raises as `step`."""
+        outcome, self._outcome = self._outcome, None
+        assert outcome is not None, "no step was begun"
+        if isinstance(outcome, FaultyEnvironmentError):
+            raise outcome
+        return outcome
 
     def close(self) -> None:
         """Close the environment, unless it belongs to the caller; if it cannot be closed, that is a warning."""

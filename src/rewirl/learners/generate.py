@@ -51,6 +51,9 @@ class {python}(Learner):
         *,
         env_kwargs: Mapping[str, Any] | None = None,
         env_module: str | None = None,
+        wrapper: Sequence[str] = (),
+        n_envs: int = 1,
+        env_processes: bool = False,
 {parameters}
         **unknown: Never,
     ) -> None:
@@ -100,6 +103,11 @@ _COMMON = {
     "training, with the same result; None is 2 where there are two cores.",
     "env_kwargs": "arguments for an environment given by its id.",
     "env_module": "module imported first, which registers environments of your own.",
+    "wrapper": "wrappers around an environment given by its id, each as module:Class, from the inside.",
+    "n_envs": "environments to collect from; they take turns, and a step is still one transition. More than one need "
+    "an id or a function.",
+    "env_processes": "whether each environment has a process of its own, with the same result; for an environment "
+    "given by its id.",
 }
 
 
@@ -145,7 +153,7 @@ def _module(entry: Entry) -> str:
         parameters.append(f"        {option.name}: {_type(option.kind)} = {'UNSET' if unset else _literal(default)},")
         arguments.append(_argument(option.name, _help(option, default, unset, bool(by_environment))))
     annotations = "".join(parameters)
-    abstract = ["Mapping", *(["Sequence"] if "Sequence[" in annotations else [])]
+    abstract = ["Mapping", "Sequence"]
     names = ["TYPE_CHECKING", "Any", *(["Literal"] if "Literal[" in annotations else []), "Never"]
     about = (sys.modules[entry.agent.__module__].__doc__ or "").partition("\n")[0]
     return _MODULE.format(

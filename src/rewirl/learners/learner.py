@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from rewirl.options.resolve import changed, resolve
 from rewirl.storage.policy_file import save_policy
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.storage.values import to_values
+from rewirl.tested import UntestedVersionWarning, untested
 from rewirl.training.callbacks import CallbackLike, Callbacks
 from rewirl.training.evaluation import Evaluation, Evaluator, Predict
 from rewirl.training.progress import Silent, Switchable, for_this_terminal
@@ -63,6 +65,9 @@ class Learner:
             UnsuitableEnvironmentError: the environment cannot be found, or has spaces that the agent does not take.
             ValueError: an option is unknown or impossible.
         """
+        newer = untested()
+        if newer:
+            warnings.warn(newer, UntestedVersionWarning, stacklevel=3)
         known = [name for name, option in options(self.name).items() if option.part != "run"]
         for name in arguments["unknown"]:
             raise unknown_option(self.name, name, known)
@@ -70,7 +75,8 @@ class Learner:
         env_module = exactly(str | None, arguments["env_module"], "env_module")
         if isinstance(arguments["env"], str) and arguments["env"] in sb3.POLICIES:
             raise ValueError(f"env is {arguments['env']!r}; {sb3.hint('policy', sb3.ARGUMENTS)}")
-        source = environment_source(arguments["env"], env_kwargs, env_module)
+        wrapper = exactly(tuple[str, ...], arguments["wrapper"], "wrapper")
+        source = environment_source(arguments["env"], env_kwargs, env_module, wrapper)
         request = {name: arguments[name] for name in known if arguments[name] is not UNSET}
         if arguments["threads"] is not None:
             request["threads"] = arguments["threads"]
@@ -80,12 +86,15 @@ class Learner:
                 "env": source.task,
                 "env_kwargs": dict(source.kwargs),
                 "env_module": env_module,
+                "wrapper": wrapper,
+                "n_envs": arguments["n_envs"],
+                "env_processes": arguments["env_processes"],
                 "seed": arguments["seed"],
                 "eval_every": 0,
                 **request,
             }
         )
-        config = dataclasses.replace(settings.run, env=source.name)
+        config = dataclasses.replace(settings.run, env=source.id or source.name)
         progress = Switchable()
         self._own(Run(config, settings.agent, progress, source), progress)
 
@@ -283,12 +292,12 @@ class Learner:
     @property
     def observation_space(self) -> gymnasium.Space[Any]:
         """The environment's."""
-        return self._run.environment.env.observation_space
+        return self._run.environment.observation_space
 
     @property
     def action_space(self) -> gymnasium.Space[Any]:
         """The environment's."""
-        return self._run.environment.env.action_space
+        return self._run.environment.action_space
 
     @property
     def replay(self) -> Transitions:

@@ -19,7 +19,7 @@ from rewirl.storage.values import from_text
 AXES = ("agent", "env", "seed")
 """Options that a sweep has lists of its own for."""
 
-INDIFFERENT = ("threads", "checkpoint_every", "keep_checkpoints")
+INDIFFERENT = ("threads", "checkpoint_every", "keep_checkpoints", "env_processes")
 """Options that change neither what a run learns nor what is measured of it."""
 
 Part = Literal["run", "agent", "topology"]

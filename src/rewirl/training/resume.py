@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from rewirl import _core
 from rewirl.agents import AgentConfig, agent_entry
 from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
@@ -15,9 +17,10 @@ from rewirl.exact import from_values
 from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, lines, shown
 from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
-from rewirl.storage.metrics_log import last_event
+from rewirl.storage.metrics_log import last_event, read_metrics
 from rewirl.storage.recorder import RunRecord
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
+from rewirl.topology.memory import KEPT
 from rewirl.training.loop import Training
 from rewirl.training.progress import Progress
 from rewirl.training.run import Run
@@ -97,6 +100,9 @@ def reopen(
                 )
             count(values.get("metrics_offset"), "the saved metrics_offset")
             lines(values.get("metrics_unwritten", []), "the saved metrics_unwritten")
+            if not isinstance(values.get("metrics_sha256", ""), str):
+                raise ValueError(f"its metrics_sha256 is {shown(values['metrics_sha256'])}, which is no sum")
+            _generation(saved)
             if values.get("step") != saved.step:
                 raise ValueError(f"its step is {shown(values.get('step'))}, but {saved.step} elsewhere")
             total = total_timesteps or count(values.get("total_timesteps"), "the saved total_timesteps")
@@ -114,16 +120,24 @@ def reopen(
             run = Run(config, agent_config, progress, environment)
             progress.message(f"{path} has no checkpoint yet, so it starts over")
         elif run is None:
+            _warn_of_changes(directory, progress)
             directory.close()
             return None
         run.total = total or config.total_timesteps
-        _warn_of_memory(directory, progress)
+        _warn_of_memory(directory, {} if saved is None else saved.values, progress)
+        if saved is not None and _generation(saved) != _core.KERNEL_GENERATION:
+            progress.message(
+                f"warning: this run was saved with generation {_generation(saved)} of the core's kernels and goes on "
+                f"with generation {_core.KERNEL_GENERATION}: its last bits differ from those of a run never stopped"
+            )
         if run.training.step < agent_config.learning_starts:
             run.warm_up_with_policy(directory.config.get("warm_up_policy"))
         position = None if saved is None else (saved.step, saved.values)
 
         def record(training: Training = run.training) -> None:
-            training.recorder = RunRecord(directory, config.keep_checkpoints, progress.message, position)
+            training.recorder = RunRecord(
+                directory, config.keep_checkpoints, progress.message, position, _core.KERNEL_GENERATION
+            )
 
         return Reopened(run, directory, record)
     except BaseException:
@@ -133,14 +147,35 @@ def reopen(
         raise
 
 
-def _warn_of_memory(directory: RunDirectory, progress: Progress) -> None:
-    """Say that a run is not continued to the bit, if its environment keeps what no checkpoint has."""
+def _generation(saved: Checkpoint) -> int:
+    """Return the generation of the kernels that a checkpoint was computed with; version 0.1.0 had the first."""
+    return count(saved.values.get("kernels", 1), "the saved generation of kernels")
+
+
+def _warn_of_memory(directory: RunDirectory, values: Mapping[str, Any], progress: Progress) -> None:
+    """Say that a run is not continued to the bit, if its environment or its rule keeps what no checkpoint has."""
+    kept = (values.get("agent", {}).get("adaptation") or {}).get(KEPT)
+    if kept:
+        rule = (directory.config["agent"].get("topology") or {}).get("rule")
+        progress.message(
+            f"warning: this run is not continued to the bit: its rule {shown(rule)} keeps something from one event to "
+            f"the next, in {', '.join(map(str, kept))[:200]}, and no checkpoint has it. A rule with rewirl_state() and "
+            "load_rewirl_state(values) is continued exactly"
+        )
     memory = directory.config.get("environment_memory")
     if isinstance(memory, dict):
         progress.message(
             "warning: this run is not continued to the bit: its environment keeps something from one episode to the "
             f"next, in {memory.get('place')}, and no checkpoint has it"
         )
+
+
+def _warn_of_changes(directory: RunDirectory, progress: Progress) -> None:
+    """Say that the log of a run that has ended is not what was written."""
+    try:
+        read_metrics(directory.metrics, ())
+    except (ValueError, OSError) as error:
+        progress.message(f"warning: {error}")
 
 
 def _has_ended(directory: RunDirectory, step: int) -> bool:
@@ -191,6 +226,8 @@ def source_of(
     recorded = directory.config.get("environment")
     if given is not None:
         certain = given if given.examine is None else given.examine(True)
+        if config.wrapper and certain.id == config.env:  # of an id the run knows the wrappers
+            return environment_source(config.env, config.env_kwargs, certain.module, config.wrapper)
         there, here = (_HANDED_OVER.sub("", name) for name in (config.env, certain.name))
         if there != here:
             raise UnsuitableEnvironmentError(
@@ -198,7 +235,7 @@ def source_of(
             )
         return certain
     if recorded is None:
-        return environment_source(config.env, config.env_kwargs, config.env_module)
+        return environment_source(config.env, config.env_kwargs, config.env_module, config.wrapper)
     try:
         return recorded_source(config.env, fields(recorded, "environment"), config.env_module)
     except UnsuitableEnvironmentError:

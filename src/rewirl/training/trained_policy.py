@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from rewirl import agents
 from rewirl.agents import Agent, Policy
-from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
 from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
 from rewirl.saved import count, fields, listed, number, shown
 from rewirl.storage.policy_file import PolicyError, load_policy, policy_directory
 from rewirl.storage.values import to_values
+from rewirl.training.collection import AnyEnvironment
 
 Observation = ArrayLike | Mapping[str, Any] | tuple[Any, ...]
 """An array of numbers, or a dict or tuple of such, as the environment has it."""
@@ -109,9 +109,9 @@ class TrainedPolicy:
                 f"this policy was trained in {made_in['name']}, an environment made by a Python program rather than by "
                 "a registered id, so only that program can make it again"
             )
-        return environment_source(made_in["id"], made_in["kwargs"], made_in["module"])
+        return environment_source(made_in["id"], made_in["kwargs"], made_in["module"], made_in.get("wrapper", ()))
 
-    def fits(self, environment: Environment) -> None:
+    def fits(self, environment: AnyEnvironment) -> None:
         """Refuse an environment with other observations or actions.
 
         A policy of vectors fits any observations and actions with as many features: those of Rewirl 0.1 had no others.
@@ -141,6 +141,8 @@ def _about(values: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} is {shown(word)}, which is not a name")
     fields(about["agent_config"], "agent_config")
     fields(made_in["kwargs"], "environment.kwargs")
+    if not all(isinstance(name, str) for name in listed(made_in.get("wrapper", []), "environment.wrapper")):
+        raise ValueError(f"environment.wrapper is {shown(made_in['wrapper'])}, which is not a list of names")
     listed(made_in.get("state", []), "environment.state")
     count(about["step"], "step")
     if type(about["seed"]) is not int or not 0 <= about["seed"] < 2**128:
@@ -149,10 +151,11 @@ def _about(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def policy_state(
-    agent: Agent, environment: Environment, source: EnvironmentSource, seed: int, step: int
+    agent: Agent, environment: AnyEnvironment, source: EnvironmentSource, seed: int, step: int
 ) -> tuple[Mapping[str, NDArray[Any]], dict[str, Any]]:
     """Return the arrays and JSON values of a policy file."""
     arrays, actor = agent.policy_state()
+    named = () if source.recipe is None else source.recipe.named
     return arrays, {
         "agent": agent.name,
         "agent_config": to_values(agent.config),
@@ -161,6 +164,7 @@ def policy_state(
             "id": source.id,
             "kwargs": dict(source.kwargs),
             "module": source.module,
+            **({"wrapper": list(named)} if named else {}),
             **({"handed_over": source.values()} if source.values() else {}),
             **({"state": environment.state()} if environment.state() else {}),
         },

@@ -23,8 +23,14 @@ from rewirl.presets.lookup import PAPERS, preset
 
 EXPERIMENTS = Path(__file__).parents[1] / "sweeps"
 MOST_RUNS = 10_000
+LARGEST_FILE = 2**20
+"""Bytes of a sweep file."""
+LONGEST_KEY = 32
+"""Parts of a key with dots: the parser takes time and memory that grow with their square."""
 
 _LISTS = ("agents", "envs", "seeds")
+_LONG_KEY = re.compile(rb"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){%d}" % LONGEST_KEY)
+_QUOTED_PART, _MOST_QUOTED_PARTS = re.compile(rb"""["'][ \t]*+\.|\.[ \t]*+["']"""), 200
 _DESCRIPTION, _GROUPS, _WARM_UP, _PRESETS, _LABEL = "description", "runs", "warm_up_policy", "presets", "label"
 _PAPER = "paper"
 _KEYS = (*_LISTS, _LABEL, _PAPER)
@@ -132,7 +138,13 @@ def _in_order(path: Path) -> tuple[bool, str]:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        with path.open("rb") as file:
+            text = file.read(LARGEST_FILE + 1)
+        if len(text) > LARGEST_FILE:
+            raise SweepError(f"{path} has more than the {LARGEST_FILE:,} bytes allowed for a sweep file")
+        if _LONG_KEY.search(text) or len(_QUOTED_PART.findall(text)) > _MOST_QUOTED_PARTS:
+            raise SweepError(f"{path} has a key of more than {LONGEST_KEY} parts with dots between them")
+        return tomllib.loads(text.decode())
     except OSError as error:
         raise SweepError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
