@@ -205,3 +205,23 @@ def test_agents_are_neither_pickled_nor_copied(tmp_path):
 def test_the_names_of_stable_baselines3_get_the_right_hint(attempt, words):
     with pytest.raises((TypeError, ValueError, AttributeError), match=words):
         attempt()
+
+
+@pytest.mark.parametrize("kind", [rewirl.TD3, rewirl.SAC])
+def test_exploring_actions_see_observations_normalised_as_others_do(kind, tmp_path):
+    quiet = {"exploration_noise": 0.0} if kind is rewirl.TD3 else {}
+    with kind("Pendulum-v1", normalise_observations=True, **quiet, **SMALL) as agent:
+        agent.learn(60)
+        observation = np.array([0.6, -0.8, 7.0], np.float32)
+        for acting in (agent, rewirl.load(_saved(agent, tmp_path))):
+            still = acting.predict(observation)
+            noisy = np.stack([acting.predict(observation, deterministic=False) for _ in range(400)])
+            if kind is rewirl.TD3:
+                assert (noisy == still).all()
+            else:  # tanh of a normal distribution about the output: as often above as below
+                assert abs((noisy > still).mean() - 0.5) < 0.12
+
+
+def _saved(agent: Any, path: Path) -> Path:
+    agent.save(path / "policy")
+    return path / "policy"
