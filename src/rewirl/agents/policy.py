@@ -98,7 +98,6 @@ class Policy:
         if observations.ndim != 2 or observations.shape[1] != self.actor.n_in:
             raise ValueError(f"observations must be [batch, {self.actor.n_in}], got {list(observations.shape)}")
         observations = self.seen(observations)
-        observations = self.seen(observations)
         if self.actor.n_out == 2 * self.action_size:
             return np.stack([sample_one(self.actor.act(each), rng) for each in observations])
         return np.stack([self.actor.act_squashed(each, rng, noise) for each in observations])
