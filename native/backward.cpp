@@ -62,6 +62,29 @@ void Network::regress(Workspace& w, const Batch& x, size_t samples, const float*
   descend(w, x, settings, nullptr);
 }
 
+void Network::classify(Workspace& w, const Batch& x, size_t samples, int parts, const float* targets,
+                       const float* weights, float* probability, const Adam& settings) {
+  const auto lock = change();
+  w.parts = parts;
+  run(w, x, samples, nullptr);
+  w.prepare_backward(1);
+  const size_t width = w.width(), bins = static_cast<size_t>(n_out()), tile = bins * width;
+  const size_t tiles = static_cast<size_t>(w.tiles / parts);
+  const Buffer<float>& pull = w.value_gradients_[static_cast<size_t>(plan_.output)];
+  Buffer<float> mean(width);
+  for (size_t t = 0; t < tiles; ++t) {
+    float* p = probability + t * tile;
+    kernels().categorical(n_out(), w.vectors, w.output().data() + t * tile, 0.0f, 0.0f, p, mean.data());
+    for (size_t b = 0; b < bins; ++b)
+      for (size_t s = 0; s < width; ++s) {
+        const size_t at = b * width + s;
+        pull[t * tile + at] = (p[at] - targets[t * tile + at]) * weights[t * width + s];
+      }
+  }
+  std::fill(pull.begin() + tiles * tile, pull.end(), 0.0f);
+  descend(w, x, settings, nullptr);
+}
+
 void Network::descend(Workspace& w, const Batch& x, const Adam& settings, Pool* pool) {
   w.prepare_gradients();
   const AdamStep step = optimiser_.next(settings);

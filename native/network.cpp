@@ -104,7 +104,7 @@ void Network::run(Workspace& w, const Batch& x, size_t samples, Pool* pool) cons
 void Network::run_tile(Workspace& w, const Batch& x, const Plan::Stage& stage, int t, Pool* pool) const {
   const auto memory = [&](int32_t value) -> float* {
     const size_t v = static_cast<size_t>(value), floats = static_cast<size_t>(plan_.features[v]) * w.width();
-    if (w.keep || value == plan_.output) return w.values_[v].data() + static_cast<size_t>(t) * floats;
+    if (w.whole() || value == plan_.output) return w.values_[v].data() + static_cast<size_t>(t) * floats;
     const size_t slot = static_cast<size_t>(plan_.slot[v]);
     return passing(slot, static_cast<size_t>(plan_.slot_features[slot]) * w.width());
   };

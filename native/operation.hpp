@@ -130,6 +130,9 @@ class Operation {
   virtual void forward_of(const WholeBatch&, const Batch*, float*, float*, Epilogue, Part) const {}
   virtual void input_gradient_of(const WholeBatch&, const Batch*, const float*, float*, float* const*, const bool*,
                                  Part) const {}
+  // Whether input_gradient_of() may write the gradient of the only value it reads over that of the value it makes,
+  // which parameter_gradient_of() then does not read.
+  virtual bool in_place() const { return false; }
   virtual void update_statistics(const float*, size_t) {}  // moves the running statistics towards those of a batch
 
   // To be called after a step of the optimiser, for what is to hold of what it moves.

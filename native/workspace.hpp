@@ -15,13 +15,15 @@ class Network;
 class Workspace {
  public:
   // keep: hidden values are kept, for the gradients; else only the output is. batch_statistics: operations that need
-  // the whole batch use its statistics; else their running ones. Both are what training needs.
-  Workspace(const Network& network, bool keep, bool batch_statistics);
+  // the whole batch use its statistics; else their running ones. Both are what training needs. keep_gradients: those of
+  // hidden values are kept, for dense_gradient(); else they may share memory, which fits into a cache sooner.
+  Workspace(const Network& network, bool keep, bool batch_statistics, bool keep_gradients = true);
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
   const Network& network;
-  const bool keep, batch_statistics;
+  const bool keep, batch_statistics, keep_gradients;
+  bool whole() const { return keep || batch_statistics; }  // whether hidden values are stored in all tiles
 
   // Of the last forward.
   int tiles = 0, vectors = 0, parts = 1;
@@ -56,7 +58,8 @@ class Workspace {
   std::vector<Buffer<float>> kept_;             // by operation, [tiles][kept_rows][width]
   std::vector<Buffer<float>> statistics_;       // by operation, of the whole batch
   std::vector<uint64_t> versions_;              // by operation, of the topology that `gradients` are of
-  size_t scratch_floats_ = 0;                   // of one thread
+  bool gradients_share_ = false;
+  size_t scratch_floats_ = 0;  // of one thread
   Buffer<float> scratch_;
 };
 

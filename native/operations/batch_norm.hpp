@@ -25,6 +25,7 @@ class BatchNorm : public Operation {
   void act(const float* const* in, float* out, Epilogue epilogue) const override;
 
   size_t batch_statistics() const override { return kRows * rows(); }
+  bool in_place() const override { return true; }
   void forward_of(const WholeBatch& batch, const Batch* in, float* out, float* statistics, Epilogue epilogue,
                   Part part) const override;
   void input_gradient_of(const WholeBatch& batch, const Batch* in, const float* d_out, float* statistics,

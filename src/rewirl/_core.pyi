@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LANE: int
+KERNEL_GENERATION: int
 CXX11_ABI: int | None
 
 def available_instruction_sets() -> list[str]: ...
@@ -95,7 +96,9 @@ class TargetUpdate:
     def stale(self) -> list[bool]: ...
 
 class Workspace:
-    def __init__(self, network: Network, keep: bool = True, batch_statistics: bool = True) -> None: ...
+    def __init__(
+        self, network: Network, keep: bool = True, batch_statistics: bool = True, keep_gradients: bool = True
+    ) -> None: ...
     @property
     def generation(self) -> int: ...
     def output(self) -> NDArray[np.float32]: ...
@@ -144,6 +147,22 @@ def regress(
     weight_decay: float,
     decoupled: bool = False,
     samples: int | None = None,
+) -> None: ...
+def classify(
+    pool: Pool,
+    workspaces: Sequence[Workspace],
+    x: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    probability: Sequence[NDArray[np.float32]],
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+    decoupled: bool = False,
+    samples: int | None = None,
+    parts: int = 1,
 ) -> None: ...
 def adam(
     pool: Pool,

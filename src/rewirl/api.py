@@ -19,8 +19,8 @@ from rewirl.storage.checkpoint import CheckpointError
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, RunInUseError
 from rewirl.training.callbacks import Callback, Moment, WandbCallback
+from rewirl.training.divergence import DivergedError
 from rewirl.training.evaluation import Evaluation, Evaluator
-from rewirl.training.loop import DivergedError
 from rewirl.training.resume import settings_of
 from rewirl.training.trained_policy import Observation, TrainedPolicy
 

@@ -118,7 +118,8 @@ def test_a_run_is_continued_in_its_directory_whatever_the_name_of_that_is(tmp_pa
     assert found.path == new and run_status(found).state == "finished"
     check([found])
     assert sweep(tmp_path) == 0
-    assert "1 runs: 1 finished" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "1 runs: 1 finished" in out and f"rewirl report {tmp_path}" in out
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [INDEX, new.name]
     assert {path: path.stat().st_mtime_ns for path in new.rglob("*")} == before
     (tmp_path / "runs" / ("x" + OLD)).mkdir()

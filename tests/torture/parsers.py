@@ -39,7 +39,7 @@ from rewirl.storage.tensors import TensorWriter, read_tensors
 from rewirl.storage.values import to_values
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
-from rewirl.training.loop import DivergedError
+from rewirl.training.divergence import DivergedError
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume, settings_of
 

@@ -15,8 +15,9 @@ from rewirl import seeding
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.options.train import TrainConfig
 from rewirl.training import episode, loop
+from rewirl.training.divergence import DivergedError
 from rewirl.training.evaluation import Evaluator, SerialEvaluations
-from rewirl.training.loop import DivergedError, Training
+from rewirl.training.loop import Training
 
 
 class Memory:

@@ -22,9 +22,10 @@ from rewirl.storage.checkpoint import load_latest
 from rewirl.storage.policy_file import PolicyError, load_policy, save_policy
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
+from rewirl.training.divergence import DivergedError
 from rewirl.training.evaluation import Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
-from rewirl.training.loop import DivergedError, Training
+from rewirl.training.loop import Training
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume
 from rewirl.training.trained_policy import TrainedPolicy

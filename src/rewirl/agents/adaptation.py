@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -36,7 +36,7 @@ def sparse_network(
     config: TopologyConfig,
     seed: int,
     name: str,
-    initialisation: Initialisation = "fan-in",
+    initialisation: Initialisation | Mapping[str, Initialisation] = "fan-in",
 ) -> Network:
     """Return a network with a random sparse topology and random weights (Sokar et al. 2022, section 4).
 

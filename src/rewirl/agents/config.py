@@ -69,6 +69,9 @@ class AgentConfig:
     redo_threshold: float = 0.1
     """Units are dormant whose mean activation is at most this share of their layer's. Typical: 0 to 0.1."""
 
+    updates_per_step: int = 1
+    """Updates per step of the environment, once --learning-starts steps are done. Typical: 1 to 2."""
+
     learning_starts: int = 10_000
     """Steps with uniformly random actions before the first update. Typical: 1000 to 25000."""
 
@@ -127,6 +130,7 @@ class AgentConfig:
         self._require("tau", 0 < self.tau <= 1, "above 0 and at most 1")
         self._require("redo_every", self.redo_every >= 0, "0 or more")
         self._require("redo_threshold", 0 <= self.redo_threshold < inf, "finite, 0 or more")
+        self._require("updates_per_step", 1 <= self.updates_per_step <= 1_000, "at least 1 and at most 1,000")
         self._require("learning_starts", self.learning_starts >= 1, "at least 1 (the first update needs a transition)")
         self._require("buffer_size", self.buffer_size >= 1, "at least 1")
         distance = self.buffer_distance

@@ -15,8 +15,8 @@ from rewirl.printing import number, quoted_path, result, visible
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training import resume as resuming
 from rewirl.training import run as runs
+from rewirl.training.divergence import DivergedError
 from rewirl.training.drift import density
-from rewirl.training.loop import DivergedError
 from rewirl.training.progress import Progress, Silent, for_this_terminal
 from rewirl.training.run import Run
 from rewirl.training.signals import StopRequest

@@ -73,9 +73,9 @@ class Learner:
             raise unknown_option(self.name, name, known)
         env_kwargs = exactly(dict[str, Any], arguments["env_kwargs"] or {}, "env_kwargs")
         env_module = exactly(str | None, arguments["env_module"], "env_module")
-        wrapper = exactly(tuple[str, ...], arguments["wrapper"], "wrapper")
         if isinstance(arguments["env"], str) and arguments["env"] in sb3.POLICIES:
             raise ValueError(f"env is {arguments['env']!r}; {sb3.hint('policy', sb3.ARGUMENTS)}")
+        wrapper = exactly(tuple[str, ...], arguments["wrapper"], "wrapper")
         source = environment_source(arguments["env"], env_kwargs, env_module, wrapper)
         request = {name: arguments[name] for name in known if arguments[name] is not UNSET}
         if arguments["threads"] is not None:

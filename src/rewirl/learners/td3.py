@@ -44,6 +44,7 @@ class TD3(Learner):
         tau: float = 0.005,
         redo_every: int = 0,
         redo_threshold: float = 0.1,
+        updates_per_step: int = 1,
         learning_starts: int = 1_000,
         buffer_size: int = 1_000_000,
         normalise_observations: bool = False,
@@ -70,7 +71,7 @@ class TD3(Learner):
         ablate_below: float = 0.0,
         initial_scale: Literal["dense", "sparse", "largest"] = "dense",
         rule: str = "static",
-        drop: Literal["paper", "halves", "code", "magnitude", "l2", "sensitivity", "random"] = "paper",
+        drop: Literal["paper", "halves", "code", "magnitude", "relative", "l2", "sensitivity", "random"] = "paper",
         grow: Literal["paper", "random", "gradient"] = "paper",
         regrow_dropped: bool = False,
         adapt_every: int = 1_000,
@@ -117,6 +118,8 @@ class TD3(Learner):
                 Typical: 0, or 1000 to 100000.
             redo_threshold: Units are dormant whose mean activation is at most this share of their layer's. Typical: 0
                 to 0.1.
+            updates_per_step: Updates per step of the environment, once `learning_starts` steps are done. Typical: 1 to
+                2.
             learning_starts: Steps with uniformly random actions before the first update. Typical: 1000 to 25000.
             buffer_size: Transitions the replay memory holds. Typical: 100000 to 1000000.
             normalise_observations: Whether the networks see each observation less the mean, divided by the standard
@@ -182,8 +185,10 @@ class TD3(Learner):
                 weights), or package.module:Class, which is looked for in the working directory too.
             drop: Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl),
                 halves (half of them the smallest positive, half the largest negative weights), code (the fraction of
-                the positive and of the negative weights, and every exact zero), magnitude (smallest absolute value), l2
-                (smallest square), sensitivity (smallest |weight * gradient|), random. In blocks the mean over the
+                the positive and of the negative weights, and every exact zero), magnitude (smallest absolute value),
+                relative (smallest compared with the root mean square of its unit's weights, of which the strongest
+                always stays; for layers whose output does not depend on the scale of a unit, as before a batch norm),
+                l2 (smallest square), sensitivity (smallest |weight * gradient|), random. In blocks the mean over the
                 connections of a block decides: magnitude is its L1 norm, l2 its L2 norm; a block has no sign, so paper
                 is magnitude for set too.
             grow: Where set and rigl grow connections: paper (as the rule's paper: random for set, gradient for rigl),

@@ -82,24 +82,18 @@ class Bins:
 
 
 def of_smaller_mean(first: Distributions, second: Distributions) -> Tiles:
-    """Return of every sample the distribution of the smaller mean, float32 [tiles, bins, width]."""
-    return np.where(first.mean <= second.mean, first.probability, second.probability)
+    """Return of every sample the distribution of the smaller mean, float32 [tiles, bins, width]; NaN is least."""
+    smaller = (first.mean <= second.mean) | np.isnan(first.mean)
+    return np.where(smaller, first.probability, second.probability)
 
 
-def cross_entropy(of: Distributions, target: Tiles, weights: Tiles) -> float:
+def cross_entropy(probability: Tiles, target: Tiles, weights: Tiles) -> float:
     """Return L = -sum over samples of weight * sum_j m_j ln p_j.
 
     Args:
-        of: the p.
-        target: the m, float32 [tiles, bins, width].
+        probability: the p, float32 [tiles, bins, width].
+        target: the m, the same shape.
         weights: of the samples, 0 for padding, float32 [tiles, 1, width].
     """
     smallest = np.finfo(np.float32).tiny
-    return -float(np.sum(weights * target * np.log(np.maximum(of.probability, smallest)), dtype=np.float64))
-
-
-def cross_entropy_gradient(of: Distributions, target: Tiles, weights: Tiles) -> Tiles:
-    """Return the gradient of `cross_entropy` with respect to the logits, weight * (p - m); arguments as there."""
-    gradient: Tiles = of.probability - target
-    gradient *= weights
-    return gradient
+    return -float(np.sum(weights * target * np.log(np.maximum(probability, smallest)), dtype=np.float64))

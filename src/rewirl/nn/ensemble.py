@@ -28,6 +28,8 @@ class Ensemble:
         gradients: whether what gradients need is kept; None keeps it where all networks are trainable.
         batch_statistics: whether operations that need the whole batch use its statistics, as in training, or running
             ones; None is as `gradients`.
+        dense_gradients: whether `dense_gradient` can be asked for. Otherwise the gradients of hidden values share
+            memory, which is faster.
     """
 
     def __init__(
@@ -36,10 +38,11 @@ class Ensemble:
         pool: _core.Pool,
         gradients: bool | None = None,
         batch_statistics: bool | None = None,
+        dense_gradients: bool = True,
     ) -> None:
         keep = all(network.trainable for network in networks) if gradients is None else gradients
         statistics = keep if batch_statistics is None else batch_statistics
-        workspaces = [_core.Workspace(network.core, keep, statistics) for network in networks]
+        workspaces = [_core.Workspace(network.core, keep, statistics, dense_gradients) for network in networks]
         self._begin(tuple(networks), pool, workspaces)
 
     def _begin(self, networks: tuple[Network, ...], pool: _core.Pool, workspaces: list[_core.Workspace]) -> None:
@@ -154,7 +157,7 @@ class Ensemble:
             float32 [n_out, n_in], an array of its own.
 
         Raises:
-            ValueError: there was no pass, or it had another batch.
+            ValueError: there was no pass, or it had another batch, or the ensemble has no `dense_gradients`.
         """
         return self._workspaces[index].dense_gradient(layer, x)
 
@@ -251,10 +254,45 @@ class Ensemble:
             self._pool, self._workspaces, x, targets, weights, list(errors), learning_rate, 0.9, _BETA2, _EPSILON,
             weight_decay, decoupled, samples,
         )  # fmt: skip
-        for index, of_network in enumerate(errors):
-            # A product is a third of the work of a look at each number, and only it may overflow.
-            if not isfinite(np.vdot(of_network, of_network)) and not np.isfinite(of_network).all():
-                raise FloatingPointError(f"the difference of output {index + 1} from its target is not finite")
+        refuse_nonfinite(errors, "the difference from its target")
+
+    def classify(
+        self,
+        x: Tiles,
+        targets: Tiles,
+        weights: Tiles,
+        probabilities: Sequence[Tiles],
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
+        samples: int | None = None,
+        parts: int = 1,
+    ) -> None:
+        """Take one step of Adam down -sum(weights * targets * ln softmax(output)) with every network.
+
+        It is `forward` and `step` in one. Of several batches in x the loss is of the first; the others act through the
+        statistics of operations that need the whole batch.
+
+        Args:
+            x: one batch or several, as for `forward`.
+            targets: float32 [tiles of a batch, n_out, width].
+            weights: of the samples, 0 for padding; float32 [tiles of a batch, 1, width].
+            probabilities: for each network what softmax(output) is written to, float32, the shape of `targets`.
+            learning_rate: as for `adam`.
+            weight_decay: as for `adam`.
+            decoupled: as for `adam`.
+            samples: as for `forward`.
+            parts: as for `forward`.
+
+        Raises:
+            ValueError: shapes do not fit, or a network is not trainable.
+            FloatingPointError: a probability is not finite.
+        """
+        _core.classify(
+            self._pool, self._workspaces, x, targets, weights, list(probabilities), learning_rate, 0.9, _BETA2,
+            _EPSILON, weight_decay, decoupled, samples, parts,
+        )  # fmt: skip
+        refuse_nonfinite(probabilities, "the distribution")
 
     def update_statistics(self) -> None:
         """Move the running statistics of every network towards those of the last pass.
@@ -264,3 +302,19 @@ class Ensemble:
         """
         for workspace in self._workspaces:
             workspace.update_statistics()
+
+
+def refuse_nonfinite(arrays: Sequence[Tiles], what: str) -> None:
+    """Refuse numbers of an update that are not finite: what is learnt from them is lost.
+
+    Args:
+        arrays: of each network.
+        what: they are, for the message.
+
+    Raises:
+        FloatingPointError: one is not finite; names the network by its number.
+    """
+    for number, array in enumerate(arrays, 1):
+        # A product is a third of the work of a look at each number, and only it may overflow.
+        if not isfinite(np.vdot(array, array)) and not np.isfinite(array).all():
+            raise FloatingPointError(f"{what} of network {number} is not finite")

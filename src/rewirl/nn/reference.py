@@ -304,7 +304,8 @@ def _correction(operation: LayerNorm | BatchNorm, x: Array, own: Mapping[str, Ar
     running = np.sqrt(own["variance"] + operation.eps)
     factor = np.clip(np.sqrt(x.var(0) + operation.eps) / running, 1 / operation.r_max, operation.r_max)
     offset = np.clip((x.mean(0) - own["mean"]) / running, -operation.d_max, operation.d_max)
-    return np.stack([factor, offset])
+    both: Array = np.stack([factor, offset])
+    return both
 
 
 def unit_rows(weights: Array) -> Array:
@@ -331,8 +332,8 @@ def _made(operation: Operation, own: Mapping[str, Array], of: Sequence[Array], b
         case LayerNorm() | BatchNorm():
             normal, _ = _normal(operation, of[0], own, training)
             factor, offset = _correction(operation, of[0], own, training)
-            normal = normal * factor + offset
-            return normal * own["scale"] + own["shift"] if operation.affine else normal
+            corrected: Array = normal * factor + offset
+            return corrected * own["scale"] + own["shift"] if operation.affine else corrected
         case Parameter():
             return np.tile(own["values"], (batch, 1))
     raise TypeError(f"there is no reference of {operation.kind}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rewirl.hints import nearest
-from rewirl.presets import anf, graesser, methods, rlx2, small, sokar
+from rewirl.presets import anf, fast, frontier, graesser, methods, rlx2, small, sokar
 from rewirl.presets.preset import Preset
 from rewirl.presets.small import suggestion
 from rewirl.presets.sokar import defaults, protocol
@@ -13,7 +13,14 @@ __all__ = ["PAPERS", "defaults", "names", "preset", "protocol", "suggestion"]
 PAPERS = {"ds-drl": protocol}
 """Papers whose settings a sweep may take as its own, and what each says of an agent."""
 
-_OF_PAPERS = {**sokar.PRESETS, **rlx2.PRESETS, **graesser.PRESETS, **methods.PRESETS, **anf.PRESETS}
+_OF_PAPERS = {
+    name: preset
+    for presets in (
+        *(sokar.PRESETS, rlx2.PRESETS, graesser.PRESETS, methods.PRESETS, anf.PRESETS),
+        *(frontier.PRESETS, fast.PRESETS),
+    )
+    for name, preset in presets.items()
+}
 
 _PRESETS = {
     **{

@@ -71,13 +71,14 @@ class RunDirectory:
             _owned.add(self)
 
     @classmethod
-    def create(cls, path: Path, config: Mapping[str, Any], *, instruction_set: str) -> Self:
+    def create(cls, path: Path, config: Mapping[str, Any], *, instruction_set: str, kernels: int | None = None) -> Self:
         """Start a new run in a directory that is missing or empty, and lock it.
 
         Args:
             path: the run's directory; parents are created.
             config: the resolved configuration as JSON values (tuples become lists).
             instruction_set: what the native core runs on, e.g. "avx512"; recorded only.
+            kernels: generation of its kernels, see `rewirl resume`; recorded only.
 
         Raises:
             RunDirectoryError: the directory is in use, holds something else, or already holds a run. A run of another
@@ -97,7 +98,7 @@ class RunDirectory:
             if exists(path / _CONFIG):
                 _refuse_existing(path, _read_record(path)["config"], plain)
             _refuse_foreign(path)
-            record = _record(plain, instruction_set)
+            record = _record(plain, instruction_set, kernels)
             write_atomically(path / _CONFIG, strict_json.encode(record, _CONFIG, _LARGEST_RECORD))
         except OSError as error:
             os.close(lock)
@@ -316,7 +317,7 @@ def _show(value: Any) -> str:
     return strict_json.canonical(value, "value").decode()
 
 
-def _record(config: dict[str, Any], instruction_set: str) -> dict[str, Any]:
+def _record(config: dict[str, Any], instruction_set: str, kernels: int | None) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "config": config,
@@ -328,6 +329,7 @@ def _record(config: dict[str, Any], instruction_set: str) -> dict[str, Any]:
             "cpu": processor(),
             "cores": os.cpu_count(),
             "instruction_set": instruction_set,
+            "kernels": kernels,
         },
     }
 

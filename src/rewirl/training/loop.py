@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.environments.spaces import Spaces
@@ -18,6 +16,8 @@ from rewirl.storage.recorder import NoRecord, Recorder, State
 from rewirl.training import remarks
 from rewirl.training.callbacks import Callbacks
 from rewirl.training.collection import AnyEnvironment, Collection
+from rewirl.training.core_share import CoreShare
+from rewirl.training.divergence import DivergedError, not_finite
 from rewirl.training.drift import Drift, connections, density
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
 _SAVED = ("step", "total_timesteps", "seconds", "evaluated", "warm_up", "diagnostics", "agent", "replay", "episode")
 """What the state of a training run consists of."""
-
-
-class DivergedError(RuntimeError):
-    """The agent computes values that are not finite; learning on is useless."""
 
 
 class Training:
@@ -78,9 +74,10 @@ class Training:
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
         self._learning_starts = learning_starts
+        self._updates_per_step = getattr(agent.config, "updates_per_step", 1)  # agents of another kind have none
         self._policy = policy
         self._seconds = 0.0
-        self._clocks = (0.0, 0.0)  # wall clock and processor time at the last evaluation
+        self._core_share = CoreShare(config.threads)
         self._started = False
         self._evaluated: int | None = None
         self._saved: int | None = None
@@ -106,7 +103,7 @@ class Training:
             DivergedError: the agent's values are not finite; checkpoints stay as they were.
         """
         began = time.perf_counter() - self._seconds
-        self._clocks = (time.perf_counter(), time.process_time())
+        self._core_share.begin()
         self.total = total
         if not self._started:
             self._started = True
@@ -230,9 +227,8 @@ class Training:
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
         actions = self.environment.actions
         if not actions.valid(action):  # the environment is not to blame for what it does with it
-            if warming_up:
-                raise DivergedError(f"the policy of the warm-up has actions that are not {actions.expected}")
-            raise self._diverged(f"its actions are not {actions.expected}")
+            whose = "the warm-up policy's" if warming_up else "its"
+            raise self._diverged(f"{whose} actions are not {actions.expected}")
         episode.begin_step(actions.to_environment(action), actions.row(action))
 
     def _advance(self) -> None:
@@ -249,7 +245,8 @@ class Training:
                 for remark in remarks.of_scales(self.replay, self.agent.normalisation):
                     self.progress.message(remark)
             try:
-                self.agent.update(self.replay)
+                for _ in range(self._updates_per_step):
+                    self.agent.update(self.replay)
             except FloatingPointError as error:
                 raise self._diverged(str(error)) from error
         self.step += 1
@@ -329,7 +326,7 @@ class Training:
             returns=list(evaluation.returns),
             lengths=list(evaluation.lengths),
             seconds=begun.seconds + evaluation.seconds,
-            **self._core_share(),
+            **self._core_share.measure(),
             **begun.fields,
         )
         self.recorder.event("topology", begun.step, networks=begun.topology)
@@ -341,17 +338,6 @@ class Training:
             self.callbacks.evaluated(begun.step, evaluation)
         if begun.fields["updates"] == 0:
             self._untrained = dataclasses.replace(evaluation, seconds=0.0)
-
-    def _core_share(self) -> dict[str, float]:
-        """Return processor time over wall-clock time since the last evaluation: 1 is a core to itself.
-
-        With more threads than one, waiting is part of the work and nothing can be said.
-        """
-        before, self._clocks = self._clocks, (time.perf_counter(), time.process_time())
-        if self.config.threads != 1:
-            return {}
-        wall, processor = (now - then for now, then in zip(self._clocks, before, strict=True))
-        return {"core_share": round(processor / max(wall, 1e-9), 4)}
 
     def _set_in_flight(self, evaluation: InFlight | None) -> None:
         # An evaluation in flight has a core of its own.
@@ -367,14 +353,8 @@ class Training:
         return self.recorder.checkpoint(self.step, self.state, self._policy)
 
     def _refuse_diverged(self) -> None:
-        if self.agent.updates == 0:
-            return
-        for name, value in self.agent.diagnostics().items():
-            if not math.isfinite(value):
-                raise self._diverged(f"{name} is {value}")
-        for name, array in self.agent.state()[0].items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise self._diverged(f"{name} is not finite")
+        if (problem := not_finite(self.agent)) is not None:
+            raise self._diverged(problem)
 
     def _diverged(self, problem: str) -> DivergedError:
         return DivergedError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rewirl import _core
 from rewirl.agents import AgentConfig, agent_entry
 from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
@@ -102,6 +103,7 @@ def reopen(
             lines(values.get("metrics_unwritten", []), "the saved metrics_unwritten")
             if not isinstance(values.get("metrics_sha256", ""), str):
                 raise ValueError(f"its metrics_sha256 is {shown(values['metrics_sha256'])}, which is no sum")
+            _generation(saved)
             if values.get("step") != saved.step:
                 raise ValueError(f"its step is {shown(values.get('step'))}, but {saved.step} elsewhere")
             total = total_timesteps or count(values.get("total_timesteps"), "the saved total_timesteps")
@@ -124,12 +126,19 @@ def reopen(
             return None
         run.total = total or config.total_timesteps
         _warn_of_memory(directory, {} if saved is None else saved.values, progress)
+        if saved is not None and _generation(saved) != _core.KERNEL_GENERATION:
+            progress.message(
+                f"warning: this run was saved with generation {_generation(saved)} of the core's kernels and goes on "
+                f"with generation {_core.KERNEL_GENERATION}: its last bits differ from those of a run never stopped"
+            )
         if run.training.step < agent_config.learning_starts:
             run.warm_up_with_policy(directory.config.get("warm_up_policy"))
         position = None if saved is None else (saved.step, saved.values)
 
         def record(training: Training = run.training) -> None:
-            training.recorder = RunRecord(directory, config.keep_checkpoints, progress.message, position)
+            training.recorder = RunRecord(
+                directory, config.keep_checkpoints, progress.message, position, _core.KERNEL_GENERATION
+            )
 
         return Reopened(run, directory, record)
     except BaseException:
@@ -137,6 +146,11 @@ def reopen(
             run.close()
         directory.close()
         raise
+
+
+def _generation(saved: Checkpoint) -> int:
+    """Return the generation of the kernels that a checkpoint was computed with; version 0.1.0 had the first."""
+    return count(saved.values.get("kernels", 1), "the saved generation of kernels")
 
 
 def _warn_of_memory(directory: RunDirectory, values: Mapping[str, Any], progress: Progress) -> None:

@@ -211,10 +211,14 @@ class Run:
             settings["environment"] = self.source.values()
         if self._warm_up_policy is not None:
             settings["warm_up_policy"] = self._warm_up_policy
-        directory = RunDirectory.create(path, settings, instruction_set=_core.instruction_set())
+        directory = RunDirectory.create(
+            path, settings, instruction_set=_core.instruction_set(), kernels=_core.KERNEL_GENERATION
+        )
         self.training.recorder.close()
         try:
-            self.training.recorder = RunRecord(directory, self.config.keep_checkpoints, self._progress.message)
+            self.training.recorder = RunRecord(
+                directory, self.config.keep_checkpoints, self._progress.message, kernels=_core.KERNEL_GENERATION
+            )
         except BaseException:
             directory.close()
             raise

@@ -13,7 +13,8 @@ from rewirl.experiments.report.sections.across import across
 from rewirl.experiments.report.sections.claims import claims
 from rewirl.experiments.report.sections.drift import drift
 from rewirl.experiments.report.sections.environment import on_environment
-from rewirl.experiments.report.sections.protocol import Problems, how, missing, what_was_run
+from rewirl.experiments.report.sections.paper import paper
+from rewirl.experiments.report.sections.protocol import Problems, commands, how, missing, what_was_run
 
 
 def report(runs: Sequence[RunData], problems: Problems, names: Labels = ()) -> list[Block]:
@@ -45,6 +46,7 @@ def report(runs: Sequence[RunData], problems: Problems, names: Labels = ()) -> l
         Heading("Rewirl report", 1),
         Text(f"{what} on {', '.join(environments)}{compared}."),
         *claims(findings),
+        *paper(groups, style),
         *what_was_run(groups),
     ]
     for env in environments:
@@ -53,4 +55,16 @@ def report(runs: Sequence[RunData], problems: Problems, names: Labels = ()) -> l
     blocks += drift(groups, environments)
     blocks += missing(groups, problems, [(run.path, reason) for run, reason in left_out], findings)
     blocks += how(groups)
+    blocks += commands(groups)
     return blocks
+
+
+def paper_report(runs: Sequence[RunData]) -> list[Block]:
+    """Return what some runs say of the paper alone: its claims, tables and curves.
+
+    Args:
+        runs: any; those with settings that are not the paper's are left out.
+    """
+    groups = [item for item in group_runs(runs)[0] if item.published is not None]
+    style = {label: number for number, label in enumerate(dict.fromkeys(item.label for item in groups))}
+    return [*claims(judge(groups)), *paper(groups, style)]

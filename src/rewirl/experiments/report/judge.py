@@ -11,8 +11,9 @@ from rewirl.experiments.report.aggregates import Estimate
 from rewirl.experiments.report.pairs import (
     Pair,
     common_step,
+    comparable,
     difference,
-    in_units,
+    in_units_of_the_other,
     mean_share,
     share_of_steps,
     stream,
@@ -79,7 +80,7 @@ def judge(groups: Sequence[RunGroup]) -> list[Finding]:
                 continue
             here = {group.preset: group for group in groups if group.env == env}
             agent, other = here.get(claim.agent), here.get(claim.other)
-            if agent is None or other is None:
+            if agent is None or other is None or not comparable(agent, other):
                 counts = tuple(0 if group is None else len(group.runs) for group in (agent, other))
                 of_claim.append(Finding(claim, env, "missing", 0, (counts[0], counts[1]), None))
             else:
@@ -119,10 +120,9 @@ def _on_one(claim: Claim, agent: RunGroup, other: RunGroup) -> Finding:
 def _over_all(claim: Claim, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> list[Finding]:
     """Return the finding over several environments; none where returns give no unit to compare them in."""
     compared = [_pair(claim, agent, other) for agent, other in pairs]
-    known = [pair for pair in compared if pair is not None and pair[1].mean() > 0]
-    if len(known) < len(compared):
+    scores = [score for pair in compared if pair is not None and (score := in_units_of_the_other(pair)) is not None]
+    if len(scores) < len(compared):
         return []
-    scores = [in_units(pair, float(pair[1].mean())) for pair in known]
     if claim.measure == "share":
         estimate = mean_share(pairs)
     else:
@@ -130,7 +130,7 @@ def _over_all(claim: Claim, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> list[
         first, second = [pair[0] for pair in scores], [pair[1] for pair in scores]
         estimate = aggregates.estimate(aggregates.difference_of(aggregates.MEAN), first, second, rng=rng)
     step = min(common_step(agent, other) for agent, other in pairs)
-    runs = min(len(pair[0]) for pair in known), min(len(pair[1]) for pair in known)
+    runs = min(len(pair[0]) for pair in scores), min(len(pair[1]) for pair in scores)
     test = tested(scores)
     p = None if test is None else test.p
     return [_decided(Finding(claim, None, "undecided", step, runs, estimate, test, p, len(pairs)))]

@@ -17,6 +17,9 @@ from rewirl.experiments.report.welch import Test, welch
 WINDOW = 10
 """Evaluations whose mean is a final return."""
 
+_SMALLEST_UNIT = 1e-12
+"""A mean return at or below this is no unit to measure others in."""
+
 Floats = NDArray[np.float64]
 Pair = tuple[Floats, Floats]
 """A number of every run of the one and of the other, float64 [runs] each."""
@@ -30,6 +33,12 @@ def stream(*purpose: str) -> np.random.Generator:
 def common_step(one: RunGroup, other: RunGroup) -> int:
     """Return the steps after which two groups are compared: the shorter of their horizons."""
     return min(one.horizon, other.horizon)
+
+
+def comparable(one: RunGroup, other: RunGroup) -> bool:
+    """Return whether both groups have runs with evaluations up to the common step."""
+    step = common_step(one, other)
+    return bool(one.full(step) and other.full(step))
 
 
 def values(one: RunGroup, other: RunGroup, measure: Literal["final", "lca"]) -> Pair:
@@ -85,9 +94,10 @@ def tested(pairs: Sequence[Pair]) -> Test | None:
     return welch(samples, [1 / len(pairs), -1 / len(pairs)] * len(pairs))
 
 
-def in_units(pair: Pair, unit: float) -> Pair:
-    """Return the numbers of a pair in units of one."""
-    return pair[0] / unit, pair[1] / unit
+def in_units_of_the_other(pair: Pair) -> Pair | None:
+    """Return the numbers of a pair in units of the other's mean, or None where that is not positive."""
+    unit = float(pair[1].mean())
+    return (pair[0] / unit, pair[1] / unit) if unit > _SMALLEST_UNIT else None
 
 
 def share_of_steps(agent: RunGroup, other: RunGroup, replicates: int = 10_000) -> Estimate:

@@ -197,8 +197,6 @@ def _core_share(evaluations: Sequence[dict[str, Any]], seconds: NDArray[np.float
 
 
 _EVENTS = ("evaluation", "topology", CHANGED)
-_LARGEST = 2.0**200
-"""Rewards are float32, so their sums are far below."""
 
 _AGENT, _OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"), re.compile(r"[a-z][a-z0-9_]{0,63}")
 

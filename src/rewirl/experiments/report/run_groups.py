@@ -58,9 +58,12 @@ class RunGroup:
         return max(run.total for run in self.runs)
 
     def full(self, step: int | None = None) -> tuple[RunData, ...]:
-        """Return the runs that go to a step, the horizon unless another is given; the others are cut short."""
+        """Return the runs that go to a step, the horizon unless another is given; the others are cut short.
+
+        A run whose first evaluation is later than that has nothing to show there.
+        """
         step = self.horizon if step is None else step
-        return tuple(run for run in self.runs if run.last >= step)
+        return tuple(run for run in self.runs if run.steps[0] <= step <= run.last)
 
     def finals(self, step: int | None = None) -> NDArray[np.float64]:
         """Return the final return of each run that goes to a step, as if the run ended there, float64 [runs]."""

@@ -25,8 +25,8 @@ from rewirl.storage.checkpoint import CheckpointError
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectoryError, RunInUseError
 from rewirl.training import run as runs
+from rewirl.training.divergence import DivergedError
 from rewirl.training.evaluation import Evaluation
-from rewirl.training.loop import DivergedError
 from rewirl.training.resume import resume
 from rewirl.training.signals import StopRequest
 

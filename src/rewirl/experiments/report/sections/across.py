@@ -8,7 +8,7 @@ import numpy as np
 
 from rewirl.experiments.report import aggregates, figures
 from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text
-from rewirl.experiments.report.pairs import Pair, in_units, mean_share, stream, tested, values
+from rewirl.experiments.report.pairs import Pair, in_units_of_the_other, mean_share, stream, tested, values
 from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.sections.comparison import INTERVALS, with_dense_ones
 from rewirl.experiments.report.sections.words import area, both_intervals, percent, probability, signed_percent
@@ -27,15 +27,18 @@ def across(groups: Sequence[RunGroup], environments: Sequence[str], style: figur
     if len(environments) < 2:
         return []
     families: dict[tuple[str, str], list[tuple[RunGroup, RunGroup]]] = {}
+    scores: dict[tuple[str, str], list[Pair]] = {}
     for env in environments:
         for one, other in with_dense_ones([item for item in groups if item.env == env]):
-            if values(one, other, "final")[1].mean() > 0:
+            score = in_units_of_the_other(values(one, other, "final"))
+            if score is not None:
                 families.setdefault((one.label, other.label), []).append((one, other))
+                scores.setdefault((one.label, other.label), []).append(score)
     families = {labels: pairs for labels, pairs in families.items() if len(pairs) > 1}
+    scores = {labels: scores[labels] for labels in families}
     if not families:
         text = "No sparse agent can be compared with its dense one, in positive returns, on two environments or more."
         return [Heading("Over all environments"), Text(text)]
-    scores = {labels: [_in_dense_units(values(*pair, "final")) for pair in pairs] for labels, pairs in families.items()}
     rows = [row for labels, pairs in families.items() for row in _rows(labels, pairs, scores[labels])]
     return [
         Heading("Over all environments"),
@@ -47,10 +50,6 @@ def across(groups: Sequence[RunGroup], environments: Sequence[str], style: figur
         ),
         _profile(scores, style),
     ]
-
-
-def _in_dense_units(pair: Pair) -> Pair:
-    return in_units(pair, float(pair[1].mean()))
 
 
 def _rows(labels: tuple[str, str], pairs: Groups, scores: Sequence[Pair]) -> list[list[str]]:
@@ -69,9 +68,9 @@ def _rows(labels: tuple[str, str], pairs: Groups, scores: Sequence[Pair]) -> lis
         ["probability of improvement", *both_intervals(of_pairs, None, counted, 0, probability)],
         ["share of the steps to the dense final return", *both_intervals(share, None, counted, 0, percent)],
     ]
-    areas = [values(*pair, "lca") for pair in pairs]
-    if all(pair[1].mean() > 0 for pair in areas):
-        in_dense = [_in_dense_units(pair) for pair in areas]
+    areas = [in_units_of_the_other(values(*pair, "lca")) for pair in pairs]
+    in_dense = [pair for pair in areas if pair is not None]
+    if len(in_dense) == len(pairs):
         of_areas = aggregates.estimate(mean, [one for one, _ in in_dense], [other for _, other in in_dense], rng=rng)
         cells = both_intervals(of_areas, tested(in_dense), counted, number_of_samples, signed_percent)
         rows.insert(1, ["learning-curve area", *cells])

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from rewirl.experiments.report import aggregates
 from rewirl.experiments.report.document import Table
-from rewirl.experiments.report.pairs import WINDOW, common_step, difference, share_of_steps, stream, tested, values
+from rewirl.experiments.report.pairs import (
+    WINDOW,
+    common_step,
+    comparable,
+    difference,
+    share_of_steps,
+    stream,
+    tested,
+    values,
+)
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup, area_unit, dense_of
 from rewirl.experiments.report.sections.words import (
@@ -42,7 +51,7 @@ def with_dense_ones(groups: Sequence[RunGroup]) -> list[tuple[RunGroup, RunGroup
     pairs = []
     for item in groups:
         agent = dense_of(item.agent)
-        rivals = [other for other in groups if other.agent == agent]
+        rivals = [other for other in groups if other.agent == agent and comparable(item, other)]
         if not rivals:
             continue
         own = {key: value for key, value in item.options.items() if not key.startswith("topology.")}

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from rewirl.experiments.report import aggregates, figures
 from rewirl.experiments.report.document import Block, Figure, Heading, Items, Table, Text
 from rewirl.experiments.report.pairs import WINDOW, stream
-from rewirl.experiments.report.published import Published
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup, area_unit
 from rewirl.experiments.report.sections.comparison import at_step, improvement_table, reach_table, with_dense_ones
@@ -53,31 +52,28 @@ def on_environment(env: str, groups: Sequence[RunGroup], style: figures.Style) -
     return blocks
 
 
-def _curves(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[Block]:
+def curves_against_steps(env: str, groups: Sequence[RunGroup], style: figures.Style) -> Figure:
+    """Return the learning curves of some groups.
+
+    Args:
+        env: the environment of all of them.
+        groups: at least one.
+        style: colours of the labels.
+    """
     steps = max(item.total for item in groups)
+    return _curve(env, groups, style, env, *unit_of("environment steps", steps, lambda run: run.steps, STEPS))
+
+
+def _curves(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[Block]:
     seconds = max(float(run.seconds[-1]) for item in groups for run in item.runs)
-    axes: list[tuple[str, str, Callable[[RunData], NDArray[Any]], float]] = [
-        ("Return against steps", *unit_of("environment steps", steps, lambda run: run.steps, STEPS)),
-        ("Return against arithmetic", "training FLOPs (10¹²)", lambda run: run.flops, 1e12),
-    ]
-    if all(run.alone for item in groups for run in item.runs):
-        axes.insert(1, ("Return against time", *unit_of("wall-clock time", seconds, lambda run: run.seconds, TIMES)))
     blocks: list[Block] = []
-    for title, axis, of, unit in axes:
-        series, thin = {}, []
-        for item in groups:
-            full = item.full()
-            length = min(len(run.until(item.horizon)) for run in full)
-            returns = np.stack([_smooth(run.returns[:length]) for run in full])
-            at = np.mean([of(run)[:length] for run in full], axis=0) / unit
-            series[item.label] = figures.spread(at, returns)
-            thin += [(item.label, of(run) / unit, _smooth(run.returns)) for run in item.runs if run.last < item.horizon]
-        counts = sorted({len(item.full()) for item in groups})
-        runs = runs_in_words(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
-        alt = f"{env}: mean over {runs} with a band of one standard deviation, running mean of {SMOOTH} evaluations."
-        alt += " Thin lines are single runs cut short." if thin else ""
-        svg = figures.lines(series, thin, style, axis, "evaluation return")
-        blocks.append(Figure(svg, title, alt))
+    if any(item.published is None for item in groups):
+        blocks.append(curves_against_steps(env, groups, style))
+    if all(run.alone for item in groups for run in item.runs):
+        axis = unit_of("wall-clock time", seconds, lambda run: run.seconds, TIMES)
+        blocks.append(_curve(env, groups, style, "Return against time", *axis))
+    title, axis_of_flops = "Return against arithmetic", "training FLOPs (10¹²)"
+    blocks.append(_curve(env, groups, style, title, axis_of_flops, lambda run: run.flops, 1e12))
     rng = stream("points", env)
     positions = {
         item.label: (item.parameters / 1e3, aggregates.estimate(aggregates.MEAN, [item.finals()], rng=rng))
@@ -88,13 +84,39 @@ def _curves(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[
     return [*blocks, Figure(svg, "Return against connections", alt)]
 
 
+def _curve(
+    env: str,
+    groups: Sequence[RunGroup],
+    style: figures.Style,
+    title: str,
+    axis: str,
+    of: Callable[[RunData], NDArray[Any]],
+    unit: float,
+) -> Figure:
+    """Return a figure of returns against a column of the runs, in some unit."""
+    series, thin = {}, []
+    for item in groups:
+        full = item.full()
+        length = min(len(run.until(item.horizon)) for run in full)
+        returns = np.stack([_smooth(run.returns[:length]) for run in full])
+        at = np.mean([of(run)[:length] for run in full], axis=0) / unit
+        series[item.label] = figures.spread(at, returns)
+        thin += [(item.label, of(run) / unit, _smooth(run.returns)) for run in item.runs if run.last < item.horizon]
+    counts = sorted({len(item.full()) for item in groups})
+    runs = runs_in_words(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
+    alt = (
+        f"{'Return on ' if title == env else ''}{env}: mean over {runs} with a band of one standard deviation, running "
+        f"mean of {SMOOTH} evaluations."
+    )
+    alt += " Thin lines are single runs cut short." if thin else ""
+    return Figure(figures.lines(series, thin, style, axis, "evaluation return"), title, alt)
+
+
 def _result_tables(env: str, groups: Sequence[RunGroup]) -> list[Block]:
     unit, area_name = area_unit(groups)
-    papers = [item.published for item in groups]
-    compared = any(papers)
     rng = stream("final", env)
     finals, areas = [], []
-    for item, paper in zip(groups, papers, strict=True):
+    for item in groups:
         start = [item.label, f"{item.horizon:,}", str(len(item.full()))]
         samples = item.finals(), item.areas() / unit
         final = [
@@ -104,28 +126,19 @@ def _result_tables(env: str, groups: Sequence[RunGroup]) -> list[Block]:
             number(aggregates.iqm([samples[0]])),
         ]
         lca = [*start, mean_and_deviation(samples[1], area), *_of_mean(samples[1], rng, area)]
-        if compared:
-            final.append("-" if paper is None else _published(paper))
-            lca.append("-" if paper is None else f"{paper.lca:.3f}")
         finals.append(final)
         areas.append(lca)
-    more = (
-        " The paper's numbers are of the v3 task, 1,000,000 steps and 5 seeds: compare agents with each other, not "
-        "columns to the digit."
-        if compared
-        else ""
-    )
-    head, paper_head = ["agent", "steps", "runs"], ["paper"] if compared else []
+    head = ["agent", "steps", "runs"]
     intervals = ["95% bootstrap", "holds it", "95% Student"]
     return [
         Table(
-            f"{env}: final return, mean ± standard deviation over runs, with intervals of the mean.{more}",
-            [*head, "final return", *intervals, "IQM", *paper_head],
+            f"{env}: final return, mean ± standard deviation over runs, with intervals of the mean.",
+            [*head, "final return", *intervals, "IQM"],
             finals,
         ),
         Table(
             f"{env}: learning-curve area, mean ± standard deviation over runs, with intervals of the mean.",
-            [*head, area_name, *intervals, *paper_head],
+            [*head, area_name, *intervals],
             areas,
         ),
     ]
@@ -136,10 +149,6 @@ def _of_mean(sample: NDArray[np.float64], rng: np.random.Generator, show: Callab
     by_bootstrap = aggregates.estimate(aggregates.MEAN, [sample], rng=rng)
     test = welch([sample], [1.0]) if len(sample) > 1 else None
     return both_intervals(by_bootstrap, test, len(sample), 1, show)[1:4]
-
-
-def _published(paper: Published) -> str:
-    return f"{paper.final:,.0f}" + ("" if paper.final_std is None else f" ± {paper.final_std:,.0f}")
 
 
 def _few_evaluations(groups: Sequence[RunGroup]) -> list[Block]:

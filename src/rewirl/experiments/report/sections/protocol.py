@@ -53,8 +53,8 @@ def what_was_run(groups: Sequence[RunGroup]) -> list[Block]:
     if mixed:
         blocks += [
             Text(
-                "Runs of these groups were made by several revisions or instruction sets. Their numbers are taken "
-                "together; seeds differ more than those do, but none of these runs repeats another's to the bit:"
+                "Runs of these groups were made by several revisions, versions or instruction sets, and are counted "
+                "together:"
             ),
             Items(mixed),
         ]
@@ -80,10 +80,21 @@ def what_was_run(groups: Sequence[RunGroup]) -> list[Block]:
             ["runs", "versions", "revision", "machine"],
             [[str(len(of)), *key] for key, of in _by(runs, _made_with).items()],
         ),
-        Text("Each command repeats one run; the same seed on the same kind of processor gives the same numbers."),
-        Code("\n".join(command(run) for run in runs)),
     ]
     return blocks
+
+
+def commands(groups: Sequence[RunGroup]) -> list[Block]:
+    """Return the section on how to make the runs again.
+
+    Args:
+        groups: of all environments.
+    """
+    return [
+        Heading("How to make these runs again"),
+        Text("Each command repeats one run; the same seed on the same kind of processor gives the same numbers."),
+        Code("\n".join(command(run) for item in groups for run in item.runs)),
+    ]
 
 
 def _own(options: dict[str, Any], shared: dict[str, Any]) -> str:
@@ -148,7 +159,12 @@ def missing(
                 for name, count in zip((finding.claim.agent, finding.claim.other), finding.runs, strict=True)
                 if not count
             ]
-            items.append(f"{' and '.join(none)} on {finding.env}: no run, so a claim cannot be judged.")
+            why = (
+                f"{' and '.join(none)} on {finding.env}: no run"
+                if none
+                else (f"{finding.claim.agent} and {finding.claim.other} on {finding.env}: no evaluations in common")
+            )
+            items.append(f"{why}, so a claim cannot be judged.")
     here = {published.base_of(item.env) for item in groups}
     absent = [env for env in published.ENVIRONMENTS if env not in here]
     if absent and of_paper:
