@@ -66,7 +66,6 @@ class Environment:
         """Check the spaces; nothing is reset yet."""
         self.env = env
         self.name = name
-        self.observation_space, self.action_space = env.observation_space, env.action_space
         self.spaces = spaces_of(env, name)
         self.actions = self.spaces.actions
         """The way from what an agent computes to what `step` takes."""
