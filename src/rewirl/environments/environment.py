@@ -82,6 +82,16 @@ class Environment:
         self._outcome: Step | FaultyEnvironmentError | None = None
 
     @property
+    def observation_space(self) -> gymnasium.Space[Any]:
+        """What the environment itself says that it observes."""
+        return self.env.observation_space
+
+    @property
+    def action_space(self) -> gymnasium.Space[Any]:
+        """What the environment itself says that it takes."""
+        return self.env.action_space
+
+    @property
     def stateful(self) -> bool:
         """Whether it offers what it keeps from one episode to the next."""
         return bool(self._stateful)

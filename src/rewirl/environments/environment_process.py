@@ -81,7 +81,6 @@ class EnvironmentProcess:
     def __init__(self, like: Environment, source: EnvironmentSource) -> None:
         """Start the process; it makes its environment while this one goes on."""
         self.name, self.spaces, self.actions = like.name, like.spaces, like.actions
-        self.observation_space, self.action_space = like.observation_space, like.action_space
         self.observation_size, self.action_size = like.observation_size, like.action_size
         self.observation_space, self.action_space = like.observation_space, like.action_space
         self.changes, self.stateful = like.changes, like.stateful
