@@ -225,7 +225,7 @@ def test_looking_at_a_run_starts_no_process(whole, monkeypatch, capsys):
     monkeypatch.setattr(EnvironmentProcess, "__init__", lambda *_: pytest.fail("a process"))
     with pytest.raises(SystemExit) as ended:
         main(["inspect", str(whole)])
-    assert ended.value.code == 0 and "normalised 400 observations" in capsys.readouterr().out
+    assert ended.value.code == 0 and "normalised 402 observations" in capsys.readouterr().out  # two have begun
     with pytest.raises(SystemExit) as ended:
         main(["train", "--env", "Pendulum-v1", "--n-envs", "2", "--env-processes", "--dry-run"])
     assert ended.value.code == 0
