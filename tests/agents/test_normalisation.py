@@ -9,7 +9,7 @@ import pytest
 from discrete_sac import ENTRY
 from experience import ACTION, OBSERVATION, bits, observations, through_a_file
 
-from rewirl.agents import AGENTS, Policy, agent_entry
+from rewirl.agents import Policy, agent_entry
 from rewirl.agents.normalisation import EPSILON, Normalisation, Statistics
 from rewirl.nn import unpack
 from rewirl.replay import Batch, Replay
@@ -199,11 +199,8 @@ def test_without_them_nothing_is_counted_and_nothing_is_saved():
     assert "normalisation" not in values and not [name for name in arrays if name.startswith("observations")]
     arrays, values = agent.policy_state()
     assert "normalisation" not in values and not [name for name in arrays if name.startswith("observations")]
-    assert not any(
-        getattr(entry.config(), option)
-        for entry in AGENTS.values()
-        for option in ("normalise_observations", "scale_rewards")
-    )
+    for entry in (agent_entry("ds-td3"), agent_entry("ds-sac")):
+        assert not entry.config().normalise_observations and not entry.config().scale_rewards
 
 
 @pytest.mark.parametrize(
