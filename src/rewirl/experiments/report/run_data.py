@@ -22,6 +22,9 @@ from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 ALONE = 0.95
 """Share of a core's time from which on a run counts as having had it to itself."""
 
+_LARGEST = 1e30
+"""Above it sums of squares overflow, and no report would be left."""
+
 
 @dataclass(frozen=True)
 class RunData:
