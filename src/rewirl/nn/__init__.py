@@ -3,7 +3,7 @@
 from rewirl._core import Pool
 from rewirl.nn.architectures import batch_normalised, batch_renormalised, residual
 from rewirl.nn.categorical import Bins, Distributions, cross_entropy, of_smaller_mean
-from rewirl.nn.ensemble import Ensemble
+from rewirl.nn.ensemble import Ensemble, refuse_nonfinite
 from rewirl.nn.heads import (
     LOG_STD_BOUNDS,
     LogStd,
@@ -78,6 +78,7 @@ __all__ = [
     "normal",
     "of_smaller_mean",
     "pack",
+    "refuse_nonfinite",
     "residual",
     "sample_one",
     "squash",
