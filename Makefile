@@ -3,13 +3,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN_DIR ?= runs/HalfCheetah-v5-ds-td3-0
-CORE = $(shell find native tests/native benchmarks -name '*.[ch]pp')
+CORE = $(shell find native tests benchmarks -name '*.[ch]pp')
 SOURCES := pyproject.toml CMakeLists.txt $(shell find src native cmake -type f -not -name '*.pyc')
 
-.PHONY: train test dev quick format clean
+.PHONY: train test dev quick aarch64 format clean
 train: $(VENV)/installed
 	@if [ -e $(RUN_DIR)/config.json ]; then $(VENV)/bin/rewirl resume $(RUN_DIR); \
-	else $(VENV)/bin/rewirl train --agent ds-td3 --env HalfCheetah-v5 --run-dir $(RUN_DIR); fi
+	else $(VENV)/bin/rewirl train --preset ds-drl/ds-td3/HalfCheetah-v5 --run-dir $(RUN_DIR); fi
 
 test: $(VENV)/installed-for-tests
 	$(VENV)/bin/ruff check .
@@ -34,6 +34,13 @@ quick:
 	$(VENV)/bin/clang-format --dry-run --Werror $(CORE)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest -q -x -m quick
+
+# The core's own tests on AArch64 (NEON), emulated. Debian: apt install g++-aarch64-linux-gnu qemu-user
+aarch64: $(VENV)/installed-for-development
+	$(VENV)/bin/cmake -S . -B build/aarch64 -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(VENV)/bin/ninja) -DREWIRL_NATIVE_TESTS=ON \
+		-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++
+	$(VENV)/bin/cmake --build build/aarch64 --target native_tests
+	qemu-aarch64 -L /usr/aarch64-linux-gnu build/aarch64/native_tests
 
 format:
 	@[ -e $(VENV)/bin/ruff ] || { echo "Nothing is installed yet: make dev"; exit 1; }

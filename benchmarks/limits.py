@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +27,8 @@ from rewirl.nn.tiles import tile_shape
 
 ROOT = Path(__file__).parent.parent
 
+CANDIDATES = ("dense", "random", "even", "banded", *(f"{height}x1" for height in range(2, 9)))
+
 
 @dataclass(frozen=True)
 class Options:
@@ -37,8 +40,11 @@ class Options:
     densities: tuple[float, ...] = (0.5, 0.1, 0.06)
     """Share of the places that are connections, for each of the widths."""
 
+    candidates: tuple[str, ...] = ("dense", "random", "even", "banded", "4x1", "8x1")
+    """What is measured, see README.md: dense, random, even, banded, and blocks of 2x1 to 8x1."""
+
     batches: tuple[int, ...] = (100, 256)
-    """Samples per batch, whose first tile is computed."""
+    """Samples per batch."""
 
     rounds: int = 30
     """How often every layer gets a turn. Typical: 20 to 100."""
@@ -55,8 +61,11 @@ class Options:
             raise SystemExit("--batches and --rounds must be at least 1")
         if not all(width > 0 and width & (width - 1) == 0 for width in self.widths):
             raise SystemExit(f"--widths must be powers of two, got {self.widths}")
-        if not all(0 < density < 1 for density in self.densities):
-            raise SystemExit(f"--densities must lie between 0 and 1, got {self.densities}; dense is always measured")
+        if not all(0 < density <= 1 for density in self.densities):
+            raise SystemExit(f"--densities must be above 0 and at most 1, got {self.densities}")
+        unknown = [name for name in self.candidates if name not in CANDIDATES]
+        if unknown or not self.candidates:
+            raise SystemExit(f"--candidates must be among {', '.join(CANDIDATES)}; got {', '.join(unknown) or 'none'}")
         if self.json and not self.json.parent.is_dir():
             raise SystemExit(f"--json {self.json}: there is no folder {self.json.parent}")
 
@@ -76,17 +85,20 @@ def build(directory: Path) -> Path:
     return directory / "limits"
 
 
-def measure(program: Path, width: int, density: float, batch: int, rounds: int) -> dict[str, Any]:
-    """Run the program for one layer and the tile width of one batch size.
+def measure(
+    program: Path, width: int, density: float, batch: int, rounds: int, candidates: Sequence[str]
+) -> dict[str, Any]:
+    """Run the program for one layer and the tiles of one batch size.
 
     Returns:
         `kernels`, the instruction set; `contestants`, each candidate with its name, connections and, by operation, the
         shares of every round.
     """
-    _, samples = tile_shape(batch)
-    command = [str(program), str(rounds), str(width), f"{density:g}", str(samples // _core.LANE)]
+    tiles, samples = tile_shape(batch)
+    sizes = [str(width), f"{density:g}", str(tiles), str(samples // _core.LANE)]
+    command = [str(program), str(rounds), *sizes, *candidates]
     measured: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
-    return {"width": width, "density": density, "batch": batch, "tile": samples, **measured}
+    return {"width": width, "density": density, "batch": batch, "tiles": tiles, "tile": samples, **measured}
 
 
 def markdown(layer: dict[str, Any]) -> str:
@@ -96,8 +108,8 @@ def markdown(layer: dict[str, Any]) -> str:
         return f"{median(shares):.0%}" if shares else "restless"
 
     candidates = layer["contestants"]
-    width, density, batch, tile = (layer[name] for name in ("width", "density", "batch", "tile"))
-    title = f"## {width} x {width}, density {density:g}, batch {batch}, tiles of {tile}"
+    width, density, batch, tiles, tile = (layer[name] for name in ("width", "density", "batch", "tiles", "tile"))
+    title = f"## {width} x {width}, density {density:g}, batch {batch}, {tiles} x {tile} samples"
     rows = [
         [operation, *(cell(each["shares"][operation]) for each in candidates)] for operation in candidates[0]["shares"]
     ]
@@ -110,7 +122,7 @@ def main(options: Options) -> None:
         program = build(Path(directory))
         for width, density in zip(options.widths, options.densities, strict=True):
             for batch in options.batches:
-                layers.append(measure(program, width, density, batch, options.rounds))
+                layers.append(measure(program, width, density, batch, options.rounds, options.candidates))
                 print(markdown(layers[-1]) + "\n", flush=True)
     versions = {"rewirl": version("rewirl")}
     print(

@@ -53,6 +53,9 @@ class Options:
     sparsities: tuple[float, ...] = (0.51, 0.8, 0.9, 0.95)
     """Sparsities to time DS-TD3 with; 0.51 is the paper's HalfCheetah setting, lambdas 7 64."""
 
+    structures: tuple[str, ...] = ("unstructured", "8x1")
+    """Structures of DS-TD3's connections, as of `rewirl train`: blocks of so many outputs that share an input."""
+
     learning_starts: int = 10_000
     """Steps with random actions before the first update; they are not timed."""
 
@@ -100,8 +103,11 @@ def candidates_of(options: Options) -> list[Candidate]:
                 candidates.append(Candidate(PEERS[peer], specification, CANDIDATES / f"{peer}.py", python))
         rewirl, script = {"kind": "rewirl", **common}, CANDIDATES / "rewirl_steps.py"
         candidates.append(Candidate("Rewirl TD3", {**rewirl, "agent": "td3"}, script))
-        for sparsity in options.sparsities:
-            candidates.append(Candidate("Rewirl DS-TD3", {**rewirl, "agent": "ds-td3", "sparsity": sparsity}, script))
+        for structure in options.structures:
+            for sparsity in options.sparsities:
+                sparse = {**rewirl, "agent": "ds-td3", "sparsity": sparsity, "structure": structure}
+                name = "Rewirl DS-TD3" + (f" {structure}" if structure != "unstructured" else "")
+                candidates.append(Candidate(name, sparse, script))
     return candidates
 
 

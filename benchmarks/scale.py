@@ -33,6 +33,9 @@ class Options:
     sparsities: tuple[float, ...] = (0.9, 0.94, 0.97, 0.99)
     """Sparsities to time this width at."""
 
+    structures: tuple[str, ...] = ("unstructured", "8x1")
+    """Structures of the connections, as of `rewirl train`: blocks of so many outputs that share an input."""
+
     batch_size: int = 100
     """Samples per update. Typical: 100 to 256."""
 
@@ -67,20 +70,26 @@ def places(width: int) -> int:
 def candidates_of(options: Options) -> list[Candidate]:
     """Return all candidates, not yet started: dense, the paper's sparsity, then the others."""
 
-    def one(agent: str, width: int, sparsity: float | None) -> Candidate:
+    def one(agent: str, width: int, sparsity: float | None, structure: str = "unstructured") -> Candidate:
         specification: dict[str, Any] = {
             "kind": "rewirl", "agent": agent, "hidden_sizes": [width, width], "threads": options.threads,
             "batch_size": options.batch_size,
         }  # fmt: skip
         if sparsity is not None:
             specification["sparsity"] = round(sparsity, 6)
-        return Candidate(f"{agent}, {width} wide", specification, Path(updates.__file__))
+        name = f"{agent}, {width} wide"
+        if structure != "unstructured":
+            specification["structure"] = structure
+            name += f", {structure}"
+        return Candidate(name, specification, Path(updates.__file__))
 
     fixed = 0.49 * places(256)
     sizes = [(256, 0.51)]
     sizes += [(width, 1 - fixed / places(width)) for width in options.widths if width != 256]
     sizes += [(options.width, sparsity) for sparsity in options.sparsities]
-    return [one("td3", 256, None)] + [one("ds-td3", width, sparsity) for width, sparsity in sizes]
+    return [one("td3", 256, None)] + [
+        one("ds-td3", width, sparsity, structure) for structure in options.structures for width, sparsity in sizes
+    ]
 
 
 def report(rows: list[Candidate], options: Options) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import tyro
 
+from rewirl import _core
 from rewirl.bench import machine
 from rewirl.bench import updates as rewirl_updates
 from rewirl.bench.interleaved import Candidate, measure, merged_versions, ratio, say, spread
@@ -47,6 +48,9 @@ class Options:
     sparsities: tuple[float, ...] = (0.51, 0.8, 0.9)
     """Sparsities to time DS-TD3 with; 0.51 is the paper's HalfCheetah setting, lambdas 7 64."""
 
+    structures: tuple[str, ...] = ("unstructured", "4x1", "8x1")
+    """Structures of DS-TD3's connections, as of `rewirl train`: blocks of so many outputs that share an input."""
+
     reference: Path | None = None
     """A checkout of GhadaSokar/Dynamic-Sparse-Training-for-Deep-Reinforcement-Learning to compare with; needs torch."""
 
@@ -59,6 +63,9 @@ class Options:
 
     seconds: float = 0.7
     """Length of one slice of updates; a slice of acting is a quarter of it. Typical: 0.5 to 1."""
+
+    instruction_set: str | None = None
+    """What Rewirl's core runs on, such as avx2; None is the best that this machine has."""
 
     json: Path | None = None
     """File for everything measured, every round included."""
@@ -80,15 +87,19 @@ class Options:
             raise SystemExit(f"--as-published-after must be 0 or more updates, got {self.as_published_after}")
         if self.json and not self.json.parent.is_dir():
             raise SystemExit(f"--json {self.json}: there is no folder {self.json.parent}")
+        if self.instruction_set not in (None, *_core.available_instruction_sets()):
+            available = ", ".join(_core.available_instruction_sets())
+            raise SystemExit(f"--instruction-set {self.instruction_set} is not there; this machine runs: {available}")
 
 
 def candidates_of(options: Options) -> list[Candidate]:
     """Return all candidates, not yet started."""
     candidates = []
+    chosen = {} if options.instruction_set is None else {"instruction_set": options.instruction_set}
     for threads in options.threads:
         common = {"threads": threads, "batch_size": options.batch_size}
         kinds: list[tuple[str, Path, dict[str, Any]]] = [
-            ("Rewirl", Path(rewirl_updates.__file__), {"kind": "rewirl", **common})
+            ("Rewirl", Path(rewirl_updates.__file__), {"kind": "rewirl", **common, **chosen})
         ]
         if options.reference:
             reference = {"kind": "reference", "directory": str(options.reference.resolve()), **common}
@@ -98,11 +109,13 @@ def candidates_of(options: Options) -> list[Candidate]:
                 kinds.append((PUBLISHED, script, {**reference, "as_published": True, "warm_up": after}))
         for name, script, specification in kinds:
             candidates.append(Candidate(f"{name} TD3", {**specification, "agent": "td3"}, script))
-            for sparsity in options.sparsities:
-                sparse = {**specification, "agent": "ds-td3", "sparsity": sparsity}
-                candidates.append(Candidate(f"{name} DS-TD3", sparse, script))
-    if _has_torch():
-        products = {"kind": "products", "threads": 1, "batch_size": options.batch_size}
+            for structure in options.structures if name == "Rewirl" else options.structures[:1]:
+                in_blocks = {} if structure == "unstructured" else {"structure": structure}
+                for sparsity in options.sparsities:
+                    sparse = {**specification, "agent": "ds-td3", "sparsity": sparsity, **in_blocks}
+                    candidates.append(Candidate(" ".join([name, "DS-TD3", *in_blocks.values()]), sparse, script))
+    for number in range(1 + _has_torch()):
+        products = {"kind": "products", "threads": 1, "batch_size": options.batch_size, "library": number}
         candidates.append(Candidate("dense products", products, CANDIDATES / "products.py"))
     return candidates
 
@@ -147,7 +160,8 @@ def table(candidates: list[Candidate], task: str, unit: str) -> str:
         sparse = "" if row.sparsity is None else f"{row.sparsity:.0%}"
         connections = "" if row.connections is None else f"{row.connections:,}"
         measured = [f"{median(row.rates[task]):,.0f}", f"{spread(row.rates[task]):.0%}"]
-        cells = [row.name, sparse, str(row.threads), connections, *ratios, *measured]
+        name = " by ".join([row.name, *([row.facts["library"]] if "library" in row.facts else [])])
+        cells = [name, sparse, str(row.threads), connections, *ratios, *measured]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -159,7 +173,8 @@ def report(candidates: list[Candidate], options: Options) -> str:
             f"## Updates, batch {options.batch_size}\n\n" + table(candidates, "update", "updates/s"),
             "## Acting: one exploring action for one observation\n\n" + table(candidates, "explore", "actions/s"),
             f"x = times as fast, median over {options.rounds} interleaved rounds of {options.seconds:g} s; of the "
-            "reference the faster thread count. Dense products: those of one TD3 update, one thread, nothing else.",
+            "reference the faster thread count. Dense products: those of one TD3 update, one thread, nothing else, by "
+            "the faster library.",
             machine.markdown(machine.describe(), merged_versions(candidates)),
         ]
     )
@@ -200,7 +215,7 @@ def _has_torch() -> bool:
 def main(options: Options) -> None:
     candidates = candidates_of(options)
     if not _has_torch():
-        say("torch is not installed (pip install 'rewirl[oracle]'): no column for dense products alone")
+        say("torch is not installed (pip install 'rewirl[oracle]'): dense products alone are those of NumPy's library")
     measure(candidates, options.rounds, options.seconds, shares={"explore": 0.25})
     print(report(candidates, options))
     if options.json:

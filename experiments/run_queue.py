@@ -48,6 +48,9 @@ QUEUE = (
     *(Part("ds-drl/paper", "ds-drl", TD3, (task,), (3, 4)) for task in TASKS),
     Part("ds-drl/paper", "ds-drl", ("sac", "ds-sac")),
     Part("ds-drl/figures", "figures"),
+    Part("blocks/screening", "blocks"),
+    Part("blocks/at-90", "blocks"),
+    Part("blocks/width", "blocks"),
 )
 
 

@@ -8,13 +8,19 @@ python experiments/write_results.py --index        # only the indices, without d
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 from rewirl.experiments.sweep.index import write_index
 
 RESULTS = Path(__file__).parents[1] / "results"
+
+PAGE = RESULTS.parent / "docs" / "paper.md"
+BEGIN, END = "<!-- generated: python experiments/write_results.py -->", "<!-- end of what is generated -->"
 
 REPORTS = {
     "ds-drl": ("ds-drl",),
@@ -45,6 +51,37 @@ def write_report(directory: Path, sources: Sequence[Path]) -> None:
     (directory / "report.md").write_text(document.markdown(blocks, "figures"), encoding="utf-8")
 
 
+def write_paper_page(page: Path, figures: Path, sources: Sequence[Path]) -> None:
+    """Write the claims, tables and curves of the paper into its page, between the two marks that are there.
+
+    Args:
+        page: the page, in Markdown.
+        figures: directory for the figures; made if it does not exist.
+        sources: run directories, and directories that contain some.
+    """
+    from rewirl.experiments.report import document, paper_report
+    from rewirl.experiments.report.run_data import find_runs
+
+    blocks = paper_report(find_runs(sources)[0])
+    figures.mkdir(exist_ok=True)
+    for stale in figures.glob("figure-*.svg"):
+        stale.unlink()
+    for number, figure in enumerate((block for block in blocks if isinstance(block, document.Figure)), 1):
+        (figures / f"figure-{number}.svg").write_text(figure.svg, encoding="utf-8")
+    where = Path(os.path.relpath(figures, page.parent)).as_posix()
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    lines = map(_short, document.markdown(blocks, where).splitlines())
+    page.write_text("\n".join([before + BEGIN, *lines, END + after]), encoding="utf-8")
+
+
+def _short(line: str) -> str:
+    """Return a line as the pages have them: paragraphs wrapped, and of what a figure shows its title."""
+    if line.startswith("!["):
+        return re.sub(r"^!\[(.*?)\. .*\]\(", r"![\1](", line)
+    return line if line.startswith("|") else textwrap.fill(line, 118)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write what is asked for; return the exit code."""
     experiments = sorted({path.parents[1].name for path in RESULTS.glob("*/*/config.json")})
@@ -60,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name in REPORTS and not options.index:
             write_report(RESULTS / name, [RESULTS / source for source in REPORTS[name]])
             print(f"wrote results/{name}")
+    if "ds-drl" in (options.experiments or experiments) and not options.index:
+        write_paper_page(PAGE, RESULTS / "ds-drl" / "paper", [RESULTS / source for source in REPORTS["ds-drl"]])
+        print("wrote docs/paper.md")
     return 0
 
 

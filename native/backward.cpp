@@ -50,6 +50,7 @@ void Network::step(Workspace& w, const Batch& x, const float* gradient_out, cons
 void Network::regress(Workspace& w, const Batch& x, size_t samples, const float* targets, const float* weights,
                       float* errors, const Adam& settings) {
   const auto lock = change();
+  w.parts = 1;
   run(w, x, samples, nullptr);
   w.prepare_backward(1);
   const float* y = w.output().data();
@@ -61,6 +62,29 @@ void Network::regress(Workspace& w, const Batch& x, size_t samples, const float*
   descend(w, x, settings, nullptr);
 }
 
+void Network::classify(Workspace& w, const Batch& x, size_t samples, int parts, const float* targets,
+                       const float* weights, float* probability, const Adam& settings) {
+  const auto lock = change();
+  w.parts = parts;
+  run(w, x, samples, nullptr);
+  w.prepare_backward(1);
+  const size_t width = w.width(), bins = static_cast<size_t>(n_out()), tile = bins * width;
+  const size_t tiles = static_cast<size_t>(w.tiles / parts);
+  const Buffer<float>& pull = w.value_gradients_[static_cast<size_t>(plan_.output)];
+  Buffer<float> mean(width);
+  for (size_t t = 0; t < tiles; ++t) {
+    float* p = probability + t * tile;
+    kernels().categorical(n_out(), w.vectors, w.output().data() + t * tile, 0.0f, 0.0f, p, mean.data());
+    for (size_t b = 0; b < bins; ++b)
+      for (size_t s = 0; s < width; ++s) {
+        const size_t at = b * width + s;
+        pull[t * tile + at] = (p[at] - targets[t * tile + at]) * weights[t * width + s];
+      }
+  }
+  std::fill(pull.begin() + tiles * tile, pull.end(), 0.0f);
+  descend(w, x, settings, nullptr);
+}
+
 void Network::descend(Workspace& w, const Batch& x, const Adam& settings, Pool* pool) {
   w.prepare_gradients();
   const AdamStep step = optimiser_.next(settings);
@@ -68,7 +92,7 @@ void Network::descend(Workspace& w, const Batch& x, const Adam& settings, Pool* 
     parameter_gradient(w, x, i, part);
     optimiser_.move(*operations_[i], w.gradients[i], settings, step, part);
   });
-  moved();
+  stepped();
 }
 
 void Network::adam(Workspace& w, const Adam& settings, Pool* pool) {
@@ -80,7 +104,7 @@ void Network::adam(Workspace& w, const Adam& settings, Pool* pool) {
     for (size_t i = 0; i < operations_.size(); ++i)
       optimiser_.move(*operations_[i], w.gradients[i], settings, step, part);
   });
-  moved();
+  stepped();
 }
 
 // Calls `after` for every operation once the gradient of what it makes is there, and that of what it reads does not
@@ -100,7 +124,7 @@ void Network::run_back(Workspace& w, const Batch& x, bool parameters, int32_t in
   for (size_t s = stages.size(); s-- > 0;) {
     const Plan::Stage& stage = stages[s];
     if (stage.whole_batch) {
-      batch_gradient(w, x, stage.begin, inputs_from);
+      batch_gradient(w, x, stage.begin, inputs_from, parameters, pool);
       if (alone) after(stage.begin, Part{});
     } else if (alone) {  // one operation after the other, while it is in the cache
       for (size_t i = stage.end; i-- > stage.begin;) {
@@ -140,7 +164,6 @@ Backward Network::backward_tile(const Workspace& w, const Batch& x, size_t i, in
   };
   for (size_t j = 0; j < step.in.size(); ++j) in[j] = step.in[j] == 0 ? x.tile(t) : at(w.values_, step.in[j]);
   const size_t kept = operations_[i]->kept_rows() * width;
-  const bool batch = w.batch_statistics && w.statistics_[i].size() > 0;
   return {w.vectors,
           in,
           at(w.values_, step.out),
@@ -149,8 +172,7 @@ Backward Network::backward_tile(const Workspace& w, const Batch& x, size_t i, in
           step.accumulate.get(),
           0,
           nullptr,
-          kept > 0 ? w.kept_[i].data() + tile * kept : nullptr,
-          batch ? w.statistics_[i].data() : nullptr};
+          kept > 0 ? w.kept_[i].data() + tile * kept : nullptr};
 }
 
 void Network::input_gradient(Workspace& w, const Batch& x, size_t i, int t, int32_t inputs_from, Pool* pool) const {
@@ -161,7 +183,7 @@ void Network::input_gradient(Workspace& w, const Batch& x, size_t i, int t, int3
     const size_t n = static_cast<size_t>(plan_.features[static_cast<size_t>(step.out)]) * width;
     const float* h = w.values_[static_cast<size_t>(step.out)].data() + tile * n;
     float* d = w.value_gradients_[static_cast<size_t>(step.out)].data() + tile * n;
-    for (size_t k = 0; k < n; ++k) d[k] = h[k] > 0.0f ? d[k] : 0.0f;
+    for (size_t k = 0; k < n; ++k) d[k] = h[k] <= 0.0f ? 0.0f : d[k];  // NaN is no 0
     return;
   }
   Pointers& p = pointers(step.in.size());
@@ -192,11 +214,12 @@ Batch Network::whole_value(const Workspace& w, const Batch& x, int32_t value) co
   return {w.values_[v].data(), static_cast<ptrdiff_t>(floats), w.tiles, w.vectors};
 }
 
-void Network::batch_gradient(Workspace& w, const Batch& x, size_t i, int32_t inputs_from) const {
+void Network::batch_gradient(Workspace& w, const Batch& x, size_t i, int32_t inputs_from, bool parameters,
+                             Pool* pool) const {
   const Plan::Step& step = plan_.steps[i];
   std::vector<Batch> in;
   std::vector<float*> d_in;
-  bool any = false;
+  bool any = parameters && !operations_[i]->learnables().empty();
   for (const int32_t value : step.in) {
     const size_t v = static_cast<size_t>(value);
     in.push_back(whole_value(w, x, value));
@@ -204,21 +227,23 @@ void Network::batch_gradient(Workspace& w, const Batch& x, size_t i, int32_t inp
     d_in.push_back(needed ? w.value_gradients_[v].data() : nullptr);
     any = any || needed;
   }
-  if (any)
-    operations_[i]->input_gradient_of({w.tiles, w.vectors, w.samples}, in.data(),
-                                      w.value_gradients_[static_cast<size_t>(step.out)].data(), w.statistics_[i].data(),
-                                      d_in.data(), step.accumulate.get());
+  if (!any) return;
+  share(batch_work(w, *operations_[i]), pool, [&](Part part) {
+    operations_[i]->input_gradient_of(w.batch(), in.data(), w.value_gradients_[static_cast<size_t>(step.out)].data(),
+                                      w.statistics_[i].data(), d_in.data(), step.accumulate.get(), part);
+  });
 }
 
 void Network::parameter_gradient(Workspace& w, const Batch& x, size_t i, Part part) const {
   const Plan::Step& step = plan_.steps[i];
   if (step.fused || w.gradients[i].empty()) return;
-  if (operations_[i]->whole_batch_gradient()) {
+  const bool of_batch = w.batch_statistics && w.statistics_[i].size() > 0;
+  if (of_batch || operations_[i]->whole_batch_gradient()) {
     std::vector<Batch> in;
     for (const int32_t value : step.in) in.push_back(whole_value(w, x, value));
-    operations_[i]->parameter_gradient_of({w.tiles, w.vectors, w.samples}, in.data(),
+    operations_[i]->parameter_gradient_of(w.batch(), in.data(),
                                           w.value_gradients_[static_cast<size_t>(step.out)].data(),
-                                          w.gradients[i].data(), part);
+                                          of_batch ? w.statistics_[i].data() : nullptr, w.gradients[i].data(), part);
     return;
   }
   Pointers& p = pointers(step.in.size());

@@ -31,9 +31,39 @@ void minimum(const std::vector<ConstTiles>& outputs, float factor, const ConstTi
       float least = outputs[0].row(t, 0)[i];
       for (const ConstTiles& output : outputs) {
         const float value = output.row(t, 0)[i];
-        if (!(value >= least)) least = value;
+        if (value < least || value != value) least = value;  // NaN stays: nothing is less
       }
       result[i] = constants[i] + factor * factors[i] * least;
+    }
+  }
+}
+
+void categorical(const ConstTiles& logits, float low, float step, const MutableTiles& probability,
+                 const MutableTiles& mean) {
+  for (size_t t = 0; t < logits.tiles; ++t)
+    kernels().categorical(static_cast<int>(logits.features), static_cast<int>(logits.width / kLane), logits.row(t, 0),
+                          low, step, probability.row(t, 0), mean.row(t, 0));
+}
+
+void project_categorical(const ConstTiles& probability, float low, float step, const ConstTiles& offset,
+                         const ConstTiles& scale, const MutableTiles& out) {
+  const size_t width = out.width;
+  const float last = static_cast<float>(out.features - 1);
+  for (size_t t = 0; t < out.tiles; ++t) {
+    float* to = out.row(t, 0);
+    std::fill_n(to, out.features * width, 0.0f);
+    const float *at_zero = offset.row(t, 0), *factor = scale.row(t, 0);
+    for (size_t r = 0; r < out.features; ++r) {
+      const float bin = low + step * static_cast<float>(r), *p = probability.row(t, r);
+      for (size_t s = 0; s < width; ++s) {
+        const float place = (at_zero[s] + factor[s] * bin - low) / step;
+        const float held = place > 0.0f ? std::min(place, last) : 0.0f;  // 0 for NaN, which has no place
+        const float mass = place == place ? p[s] : place;                // and stays NaN
+        const size_t below = static_cast<size_t>(held);
+        const float above = held - static_cast<float>(below);
+        to[below * width + s] += (1.0f - above) * mass;
+        if (above > 0.0f) to[(below + 1) * width + s] += above * mass;
+      }
     }
   }
 }

@@ -20,6 +20,15 @@ void minimum(const std::vector<ConstTiles>& outputs, float factor, const ConstTi
 
 // out = tanh(mean + exp(log_std) * noise), with mean and log_std the halves of the features of `raw`. noise and
 // log_probability (one feature) are contiguous.
+// Softmax over the features of every sample, and the mean of the bins low, low + step, ... under it.
+void categorical(const ConstTiles& logits, float low, float step, const MutableTiles& probability,
+                 const MutableTiles& mean);
+
+// Of distributions over the same bins, that of offset + scale * bin, each sample with its own: what falls beyond the
+// bins counts as the last one, and what falls between two is shared out (Bellemare et al. 2017, Algorithm 1).
+void project_categorical(const ConstTiles& probability, float low, float step, const ConstTiles& offset,
+                         const ConstTiles& scale, const MutableTiles& out);
+
 void sample_squashed_gaussian(const ConstTiles& raw, const BitGenerator& bits, const MutableTiles& out,
                               const MutableTiles& noise, const MutableTiles& log_probability);
 

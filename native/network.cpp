@@ -63,9 +63,15 @@ Linear& Network::linear(size_t operation) const {
 
 size_t Network::multiplications() const { return plan_.whole[0].multiplications(operations_); }
 
-void Network::forward(Workspace& w, const Batch& x, size_t samples, Pool* pool) const {
+void Network::forward(Workspace& w, const Batch& x, size_t samples, int parts, Pool* pool) const {
   const auto lock = look();
+  w.parts = parts;
   run(w, x, samples, pool);
+}
+
+// About as many multiplications as take as long.
+size_t Network::batch_work(const Workspace& w, const Operation& operation) {
+  return 8 * static_cast<size_t>(operation.features) * w.width() * static_cast<size_t>(w.tiles);
 }
 
 // Threads take whole tiles, through all operations of a stage, if there are as many for each; otherwise they share
@@ -75,10 +81,15 @@ void Network::run(Workspace& w, const Batch& x, size_t samples, Pool* pool) cons
   w.samples = samples;
   for (const Plan::Stage& stage : w.batch_statistics ? plan_.stages : plan_.whole) {
     if (stage.whole_batch) {
+      const Plan::Step& step = plan_.steps[stage.begin];
       const Operation& operation = *operations_[stage.begin];
       std::vector<Batch> in;
-      for (const int32_t v : plan_.steps[stage.begin].in) in.push_back(whole_value(w, x, v));
-      operation.statistics_of({w.tiles, w.vectors, samples}, in.data(), w.statistics_[stage.begin].data());
+      for (const int32_t v : step.in) in.push_back(whole_value(w, x, v));
+      share(batch_work(w, operation), pool, [&](Part part) {
+        operation.forward_of(w.batch(), in.data(), w.values_[static_cast<size_t>(step.out)].data(),
+                             w.statistics_[stage.begin].data(), step.epilogue, part);
+      });
+      continue;
     }
     if (pool && w.tiles % pool->threads() == 0) {
       share(stage.multiplications(operations_) * w.width() * static_cast<size_t>(w.tiles), pool, [&](Part part) {
@@ -93,7 +104,7 @@ void Network::run(Workspace& w, const Batch& x, size_t samples, Pool* pool) cons
 void Network::run_tile(Workspace& w, const Batch& x, const Plan::Stage& stage, int t, Pool* pool) const {
   const auto memory = [&](int32_t value) -> float* {
     const size_t v = static_cast<size_t>(value), floats = static_cast<size_t>(plan_.features[v]) * w.width();
-    if (w.keep || value == plan_.output) return w.values_[v].data() + static_cast<size_t>(t) * floats;
+    if (w.whole() || value == plan_.output) return w.values_[v].data() + static_cast<size_t>(t) * floats;
     const size_t slot = static_cast<size_t>(plan_.slot[v]);
     return passing(slot, static_cast<size_t>(plan_.slot_features[slot]) * w.width());
   };
@@ -104,11 +115,10 @@ void Network::run_tile(Workspace& w, const Batch& x, const Plan::Stage& stage, i
     std::vector<const float*>& in = pointers(step.in.size());
     for (size_t j = 0; j < step.in.size(); ++j) in[j] = step.in[j] == 0 ? x.tile(t) : memory(step.in[j]);
     const size_t kept = operation.kept_rows() * w.width();
-    Forward tile{w.vectors, in.data(), memory(step.out), nullptr, nullptr, step.epilogue};
+    Forward tile{w.vectors, in.data(), memory(step.out), nullptr, step.epilogue};
     if (kept > 0)
       tile.kept =
           w.keep ? w.kept_[i].data() + static_cast<size_t>(t) * kept : passing(plan_.slot_features.size(), kept);
-    if (w.batch_statistics && w.statistics_[i].size() > 0) tile.statistics = w.statistics_[i].data();
     share(operation.multiplications() * w.width(), pool, [&](Part part) { operation.forward(tile, part); });
   }
 }
@@ -139,7 +149,7 @@ void Network::act(const float* x, float* y) const {
 
 Buffer<float> Network::predict(const Batch& x) const {
   Workspace w(*this, false, false);
-  forward(w, x, 0);
+  forward(w, x, 0, 1);
   return w.output();
 }
 
@@ -147,7 +157,8 @@ void Network::update_statistics(const Workspace& w) {
   const auto lock = change();
   if (!w.batch_statistics) return;
   for (size_t i = 0; i < operations_.size(); ++i)
-    if (w.statistics_[i].size() > 0) operations_[i]->update_statistics(w.statistics_[i].data(), w.samples);
+    if (w.statistics_[i].size() > 0)
+      operations_[i]->update_statistics(w.statistics_[i].data(), w.batch().all_samples());
 }
 
 void Network::rewire(size_t operation, const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown) {
@@ -187,6 +198,11 @@ void Network::use_memory(size_t operation, const std::string& name, const Buffer
 
 void Network::values_changed() {
   const auto lock = change();
+  moved();
+}
+
+void Network::stepped() {
+  for (const auto& operation : operations_) operation->stepped();
   moved();
 }
 

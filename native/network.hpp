@@ -35,8 +35,8 @@ class Network {
   const Plan& plan() const { return plan_; }
   bool needs_batch() const { return plan_.needs_batch; }  // whether an operation has statistics of the whole batch
 
-  // Of a batch whose first `samples` columns count.
-  void forward(Workspace& w, const Batch& x, size_t samples, Pool* pool = nullptr) const;
+  // Of a batch whose first `samples` columns count; or of several such, in as many tiles each.
+  void forward(Workspace& w, const Batch& x, size_t samples, int parts = 1, Pool* pool = nullptr) const;
   // Gradients of a loss for the batch of the last forward(); gradient_out is [tiles][n_out][width], contiguous, and
   // zero for padding. inputs_from < 0: no gradient of the inputs, else that of inputs [inputs_from, n_in).
   void backward(Workspace& w, const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from,
@@ -48,6 +48,11 @@ class Network {
   // errors = output - target. targets, weights and errors are [tiles][width].
   void regress(Workspace& w, const Batch& x, size_t samples, const float* targets, const float* weights, float* errors,
                const Adam& settings);
+  // forward() and step() down the cross-entropy between `targets` and the softmax of the outputs for the first of
+  // `parts` batches, the others acting through statistics alone: the sum of -weight * target * ln probability. targets
+  // and probability, which is written, are [tiles / parts][n_out][width], weights [tiles / parts][width].
+  void classify(Workspace& w, const Batch& x, size_t samples, int parts, const float* targets, const float* weights,
+                float* probability, const Adam& settings);
   // The gradient of the last backward for every place of a linear operation, connection or not, [n_out][n_in].
   void dense_gradient(const Workspace& w, const Batch& x, size_t operation, float* out) const;
   void update_statistics(const Workspace& w);  // moves running statistics towards those of the last forward
@@ -95,10 +100,13 @@ class Network {
   void run_back(Workspace& w, const Batch& x, bool parameters, int32_t inputs_from, Pool* pool,
                 const After& after) const;
   void input_gradient(Workspace& w, const Batch& x, size_t operation, int tile, int32_t inputs_from, Pool* pool) const;
-  void batch_gradient(Workspace& w, const Batch& x, size_t operation, int32_t inputs_from) const;
+  static size_t batch_work(const Workspace& w, const Operation& operation);
+  void batch_gradient(Workspace& w, const Batch& x, size_t operation, int32_t inputs_from, bool parameters,
+                      Pool* pool) const;
   void parameter_gradient(Workspace& w, const Batch& x, size_t operation, Part part) const;
   void descend(Workspace& w, const Batch& x, const Adam& settings, Pool* pool);
-  void moved();  // tells all operations that their values have changed
+  void stepped();  // tells all operations that the optimiser has moved them
+  void moved();    // tells them that their values have changed
   bool wanted(size_t value, int32_t inputs_from) const;
   Batch whole_value(const Workspace& w, const Batch& x, int32_t value) const;
   Backward backward_tile(const Workspace& w, const Batch& x, size_t operation, int tile, const float** in) const;

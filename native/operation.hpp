@@ -38,9 +38,8 @@ struct Forward {
   int vectors;
   const float* const* in;  // the values it reads
   float* out;
-  float* kept;              // [kept_rows()][width], for the gradients
-  const float* statistics;  // of the whole batch; null: the running ones
-  Epilogue epilogue;        // what the operation after it needs of its last step; none or relu
+  float* kept;        // [kept_rows()][width], for the gradients
+  Epilogue epilogue;  // what the operation after it needs of its last step; none or relu
   size_t numbers(int32_t features) const { return static_cast<size_t>(features) * width(); }
   size_t width() const { return static_cast<size_t>(kLane) * static_cast<size_t>(vectors); }
 };
@@ -56,19 +55,20 @@ struct Backward {
   int32_t from;            // d_in[0] is of features from this one on; only of an operation with weights, else 0
   const float* gates;      // or null: the outputs of the ReLU that made in[0], through which d_in[0] goes too
   const float* kept;
-  const float* statistics;
   size_t numbers(int32_t features) const { return static_cast<size_t>(features) * width(); }
   size_t width() const { return static_cast<size_t>(kLane) * static_cast<size_t>(vectors); }
 };
 
-// All tiles of a batch, of which the first `samples` columns are samples and the others padding, which counts for
-// nothing.
+// All tiles of a batch, which is `parts` batches one after the other in as many tiles each. Of each the first `samples`
+// columns are samples and the others padding, which counts for nothing.
 struct WholeBatch {
   int tiles, vectors;
   size_t samples;
+  int parts = 1;
   size_t width() const { return static_cast<size_t>(kLane) * static_cast<size_t>(vectors); }
+  size_t all_samples() const { return samples * static_cast<size_t>(parts); }
   size_t samples_in(int tile) const {
-    const size_t begin = static_cast<size_t>(tile) * width();
+    const size_t begin = static_cast<size_t>(tile % (tiles / parts)) * width();
     return samples <= begin ? 0 : std::min(width(), samples - begin);
   }
 };
@@ -98,7 +98,8 @@ class Operation {
   virtual size_t multiplications() const { return 0; }  // for a sample; says how work is shared out
   virtual Epilogue epilogue() const {
     return Epilogue::none;
-  }  // if weights before it can do all of it in their last step
+  }  // if an operation before it that finishes() can do all of it in its last step
+  virtual bool finishes() const { return weights() != nullptr; }
   virtual Weights* weights() const { return nullptr; }  // of an operation that is linear
   virtual size_t kept_rows() const { return 0; }        // rows of a tile that forward() leaves for the gradients
   virtual size_t scratch_rows() const { return 0; }     // rows of a tile that parameter_gradient() needs
@@ -109,7 +110,8 @@ class Operation {
   virtual void parameter_gradient(const Backward&, const Buffer<float>*, bool, float*, Part) const {}
   // The same over all tiles of a batch at once, of those that can.
   virtual bool whole_batch_gradient() const { return false; }
-  virtual void parameter_gradient_of(const WholeBatch&, const Batch*, const float*, const Buffer<float>*, Part) const {}
+  virtual void parameter_gradient_of(const WholeBatch&, const Batch*, const float*, const float*, const Buffer<float>*,
+                                     Part) const {}
   virtual void act(const float* const* in, float* out, Epilogue epilogue) const = 0;  // a single sample
 
   // What an optimiser moves; and what else it has learnt, such as running statistics. The pointers are good until a
@@ -120,13 +122,21 @@ class Operation {
   virtual void stretches(Part part, const std::function<void(size_t, size_t, size_t)>& visit) const;
   virtual void changed() {}  // to be called when learnables have been written to
 
-  // An operation that needs the whole batch has statistics of it, floats that statistics_of() computes; in[i] and
-  // d_out are all tiles, contiguous but for the network's input.
+  // An operation that needs the whole batch has statistics of it, floats that forward_of() computes,
+  // input_gradient_of() adds to and parameter_gradient_of() reads, in this order; the latter two are called where a
+  // gradient of what it makes is wanted, d_in[i] being null where none of an input is. in[i], out, d_out and d_in[i]
+  // are all tiles, contiguous but for the network's input. A part computes its share of the features.
   virtual size_t batch_statistics() const { return 0; }
-  virtual void statistics_of(const WholeBatch&, const Batch*, float*) const {}
-  virtual void input_gradient_of(const WholeBatch&, const Batch*, const float*, const float*, float* const*,
-                                 const bool*) const {}
+  virtual void forward_of(const WholeBatch&, const Batch*, float*, float*, Epilogue, Part) const {}
+  virtual void input_gradient_of(const WholeBatch&, const Batch*, const float*, float*, float* const*, const bool*,
+                                 Part) const {}
+  // Whether input_gradient_of() may write the gradient of the only value it reads over that of the value it makes,
+  // which parameter_gradient_of() then does not read.
+  virtual bool in_place() const { return false; }
   virtual void update_statistics(const float*, size_t) {}  // moves the running statistics towards those of a batch
+
+  // To be called after a step of the optimiser, for what is to hold of what it moves.
+  virtual void stepped() {}
 
   // What moves this operation, of a target, towards the one of the online network. Throws where they differ in kind.
   virtual std::unique_ptr<TargetStep> follow(const Operation& online, bool stale);
@@ -134,7 +144,8 @@ class Operation {
 
 using OperationFactory = std::unique_ptr<Operation> (*)(const OperationSpec&);
 
-// Makes a kind known under its name; operations/operations.cpp lists those that always are.
+// Makes a kind known under its name, in place of an earlier one; throws std::invalid_argument where it is one of those
+// that operations/operations.hpp lists, which always are.
 void register_operation(const std::string& kind, OperationFactory make);
 
 // Throws std::invalid_argument where the spec or its kind is impossible.

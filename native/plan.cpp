@@ -36,7 +36,7 @@ Plan::Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operatio
                                   (v == 0 ? "the input" : "what " + operations[v - 1]->name + " makes"));
   output = static_cast<int32_t>(count);
 
-  // A ReLU that alone reads what weights make is done by them in their last step.
+  // A ReLU that alone reads what weights or a norm make is done by them in their last step.
   std::vector<int32_t> stands_for(count + 1);
   for (size_t v = 0; v <= count; ++v) stands_for[v] = static_cast<int32_t>(v);
   stored.assign(count + 1, true);
@@ -47,7 +47,7 @@ Plan::Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operatio
     const Operation& operation = *operations[i];
     if (operation.epilogue() == Epilogue::none || operation.inputs.size() != 1 || operation.inputs[0] == 0) continue;
     const size_t before = static_cast<size_t>(operation.inputs[0]);
-    if (!operations[before - 1]->weights() || readers[before] != 1) continue;
+    if (!operations[before - 1]->finishes() || readers[before] != 1) continue;
     step.fused = true;
     steps[before - 1].epilogue = operation.epilogue();
     stands_for[before] = step.out;
@@ -101,6 +101,9 @@ Plan::Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operatio
         free.push_back(slot[static_cast<size_t>(v)]);
   }
 
+  share_gradients(operations, readers);
+  share_values();
+
   whole = {{0, count, false}};
   for (size_t i = 0; i < count; ++i) {
     const bool batch = operations[i]->batch_statistics() > 0;
@@ -109,6 +112,68 @@ Plan::Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operatio
       stages.push_back({i, i + 1, batch});
     else
       stages.back().end = i + 1;
+  }
+}
+
+void Plan::share_gradients(const std::vector<std::unique_ptr<Operation>>& operations, const std::vector<int>& readers) {
+  for (const bool batch : {false, true}) {
+    Slots& slots = gradients[batch];
+    slots.of.assign(features.size(), -1);
+    std::vector<int32_t> free;
+    const auto take = [&](int32_t value) {
+      if (free.empty()) {
+        free.push_back(static_cast<int32_t>(slots.features.size()));
+        slots.features.push_back(0);
+      }
+      const size_t v = static_cast<size_t>(value), taken = static_cast<size_t>(free.back());
+      slots.of[v] = free.back();
+      slots.features[taken] = std::max(slots.features[taken], features[v]);
+      free.pop_back();
+    };
+    take(output);
+    for (size_t i = steps.size(); i-- > 0;) {
+      if (steps[i].fused) continue;
+      const int32_t made = slots.of[static_cast<size_t>(steps[i].out)];
+      bool in_place = false;
+      for (const int32_t value : steps[i].in) {
+        const size_t v = static_cast<size_t>(value);
+        if (value == 0 || slots.of[v] >= 0) continue;
+        in_place = batch && operations[i]->in_place() && readers[v] == 1 && features[v] == operations[i]->features;
+        if (in_place)
+          slots.of[v] = made;
+        else
+          take(value);
+      }
+      if (!in_place) free.push_back(made);
+    }
+  }
+}
+
+void Plan::share_values() {
+  whole_values.of.assign(features.size(), -1);
+  std::vector<size_t> last(features.size(), 0);
+  for (size_t i = 0; i < steps.size(); ++i)
+    for (const int32_t v : steps[i].in) last[static_cast<size_t>(v)] = i;
+  std::vector<int32_t> free;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].fused) continue;
+    const size_t out = static_cast<size_t>(steps[i].out);
+    if (steps[i].out != output) {
+      const auto fits = std::find_if(free.begin(), free.end(), [&](int32_t slot) {
+        return whole_values.features[static_cast<size_t>(slot)] == features[out];
+      });
+      if (fits == free.end()) {
+        whole_values.of[out] = static_cast<int32_t>(whole_values.features.size());
+        whole_values.features.push_back(features[out]);
+      } else {
+        whole_values.of[out] = *fits;
+        free.erase(fits);
+      }
+    }
+    const std::set<int32_t> read(steps[i].in.begin(), steps[i].in.end());
+    for (const int32_t v : read)
+      if (last[static_cast<size_t>(v)] == i && whole_values.of[static_cast<size_t>(v)] >= 0)
+        free.push_back(whole_values.of[static_cast<size_t>(v)]);
   }
 }
 

@@ -12,8 +12,8 @@ struct Plan {
   Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operations);
 
   struct Step {
-    bool fused = false;                  // nothing to do in forward: the weights before it did it in their last step
-    Epilogue epilogue = Epilogue::none;  // what these weights do of the operation after them
+    bool fused = false;                  // nothing to do in forward: the operation before it did it in its last step
+    Epilogue epilogue = Epilogue::none;  // what it does of the operation after it
     bool gated = false;                  // its input gradient goes through the ReLU that made its input
     bool gate_done = false;              // of one fused away: the only reader of its value is gated
     std::vector<int32_t> in;             // the values it reads; a value that is fused away is that of the ReLU
@@ -27,6 +27,17 @@ struct Plan {
   std::vector<bool> of_input;     // whether the input does
   bool input_is_direct = false;   // only one linear operation reads the input
   int32_t output = 0;             // the last value
+
+  // Memory that values share, or their gradients: the slot of each, -1 for none, and how large slots are, in features.
+  struct Slots {
+    std::vector<int32_t> of, features;
+  };
+  // Of gradients that need not stay: one is needed from the last reader of its value to what makes the value. [0] is
+  // with running statistics, [1] with those of batches, where gradients may be written in place.
+  Slots gradients[2];
+  // Of values in all tiles, where statistics of batches need them and no gradient does. Those of a slot have equally
+  // many features: tiles that are done with one value do not meet others that are not.
+  Slots whole_values;
 
   // Where hidden values are not kept, they pass through memory that they share: the slot of each, and how large slots
   // are, in features.
@@ -42,6 +53,10 @@ struct Plan {
   bool needs_batch = false;   // whether there is any
   std::vector<Stage> stages;  // with the statistics of batches
   std::vector<Stage> whole;   // with running ones: one stage
+
+ private:
+  void share_gradients(const std::vector<std::unique_ptr<Operation>>& operations, const std::vector<int>& readers);
+  void share_values();
 };
 
 }  // namespace rewirl

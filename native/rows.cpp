@@ -72,14 +72,14 @@ void sample_windows(const BitGenerator& bits, const Ring& ring, const Windows& w
     float* out = found.data() + i * columns;
     std::copy_n(row, next_state, out);
     double sum = row[reward], discount = 1.0;
-    for (int step = 1; step < windows.steps && age + 1 < ring.live && !windows.ends[at()]; ++step) {
+    for (int step = 1; step < windows.steps && windows.stride < ring.live - age && !windows.ends[at()]; ++step) {
       discount *= windows.discount;
       if (!between.empty()) {
         float* state = passed.data() + (static_cast<size_t>(step - 1) * count + i) * passed_columns;
         std::copy_n(row + next_state, windows.state_size, state);
         state[windows.state_size] = static_cast<float>(discount);
       }
-      ++age;
+      age += windows.stride;
       row = rows.row(at());
       sum += discount * row[reward];
     }

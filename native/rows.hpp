@@ -32,9 +32,11 @@ void sample_rows(Pool& pool, const BitGenerator& bits, const Ring& ring, size_t 
                  const std::vector<MutableTiles>& outs);
 
 // Windows of up to `steps` rows, each as one transition. The columns of a row are state, action, next state, reward and
-// continues; ends[row] is not 0 where an episode ends.
+// continues; ends[row] is not 0 where an episode ends. What follows on a row is `stride` rows later: rows of several
+// environments take turns.
 struct Windows {
   int steps;
+  size_t stride;
   float discount;
   size_t state_size;
   const uint8_t* ends;

@@ -1,5 +1,6 @@
 #include "weights.hpp"
 
+#include <cmath>
 #include <stdexcept>
 
 namespace rewirl {
@@ -18,6 +19,14 @@ Weights::Weights(const WeightsSpec& spec)
 int64_t Weights::unit(int64_t place) const {
   if (height_ <= 1) return place;
   return (place / n_in_ / height_ * n_in_ + place % n_in_) * height_;
+}
+
+void Weights::unit_rows() {
+  const std::vector<int64_t> all = places();
+  std::vector<float> factor(static_cast<size_t>(n_out_), 0.0f);
+  for (size_t k = 0; k < all.size(); ++k) factor[static_cast<size_t>(all[k] / n_in_)] += values[k] * values[k];
+  for (float& f : factor) f = f > 0.0f ? 1.0f / std::sqrt(f) : 1.0f;
+  for (size_t k = 0; k < all.size(); ++k) values[k] *= factor[static_cast<size_t>(all[k] / n_in_)];
 }
 
 void Weights::batch_gradient(const float*, const Batch&, float*, Part) const {

@@ -39,8 +39,8 @@ struct WeightsSpec {
 };
 
 // Of a matrix [n_out][n_in] whose places exist or not. Memory grows with the connections. Weights that are trained have
-// an order of their own; others keep the order of the spec: a target is updated from values in the order of another
-// topology.
+// an order of their own, which follows from their places alone: a resumed run has them in another order in the spec.
+// Others keep the order of the spec: a target is updated from values in the order of another topology.
 class Weights : public Learnable {
  public:
   explicit Weights(const WeightsSpec& spec);
@@ -79,6 +79,9 @@ class Weights : public Learnable {
   virtual void stretches(Part part, const Visit& visit) const = 0;
   virtual void act(const float* x, float* y, const float* bias, bool relu) const = 0;  // a single sample
 
+  // Divides the values of each row by their Euclidean norm; rows without any, or of zeros, stay what they are.
+  virtual void unit_rows();
+
   // To be called when `values` have been written to, by whoever may do so.
   virtual void changed() {}
 
@@ -101,7 +104,8 @@ class Weights : public Learnable {
 
 using WeightsFactory = std::unique_ptr<Weights> (*)(const WeightsSpec&);
 
-// Makes a format known under its name; formats/formats.cpp lists those that always are.
+// Makes a format known under its name, in place of an earlier one; throws std::invalid_argument where it is one of
+// those that formats/formats.hpp lists, which always are.
 void register_format(const std::string& name, WeightsFactory make);
 
 // Throws std::invalid_argument where the spec or the name of the format is impossible.

@@ -15,10 +15,8 @@ uint64_t version_of(const Operation& operation) {
 
 }  // namespace
 
-Workspace::Workspace(const Network& of, bool keep, bool batch_statistics)
-    : network(of),
-      keep(keep || (batch_statistics && of.needs_batch())),
-      batch_statistics(batch_statistics && of.needs_batch()) {
+Workspace::Workspace(const Network& of, bool keep, bool batch_statistics, bool keep_gradients)
+    : network(of), keep(keep), batch_statistics(batch_statistics && of.needs_batch()), keep_gradients(keep_gradients) {
   const size_t count = of.operations().size();
   values_.resize(count + 1);
   value_gradients_.resize(count + 1);
@@ -45,9 +43,17 @@ void Workspace::resize(int new_tiles, int new_vectors) {
   ++generation;
   const Plan& plan = network.plan();
   const size_t of_feature = static_cast<size_t>(tiles) * width();
-  for (size_t v = 1; v < values_.size(); ++v)
-    if (plan.stored[v] && (keep || static_cast<int32_t>(v) == plan.output))
-      values_[v] = Buffer<float>(of_feature * static_cast<size_t>(plan.features[v]));
+  const auto sized = [&](int32_t features) { return Buffer<float>(of_feature * static_cast<size_t>(features)); };
+  std::vector<Buffer<float>> shared;
+  if (!keep && batch_statistics)
+    for (const int32_t features : plan.whole_values.features) shared.push_back(sized(features));
+  for (size_t v = 1; v < values_.size(); ++v) {
+    if (!plan.stored[v]) continue;
+    if (keep || static_cast<int32_t>(v) == plan.output)
+      values_[v] = sized(plan.features[v]);
+    else if (batch_statistics)
+      values_[v] = shared[static_cast<size_t>(plan.whole_values.of[v])];
+  }
   for (Buffer<float>& gradient : value_gradients_) gradient = Buffer<float>();
   input_gradient = Buffer<float>();
   scratch_ = Buffer<float>();
@@ -62,9 +68,21 @@ void Workspace::resize(int new_tiles, int new_vectors) {
 void Workspace::prepare_backward(int threads) {
   const Plan& plan = network.plan();
   const size_t of_feature = static_cast<size_t>(tiles) * width();
-  if (value_gradients_[static_cast<size_t>(plan.output)].size() == 0)
-    for (size_t v = 1; v < values_.size(); ++v)
-      if (plan.stored[v]) value_gradients_[v] = Buffer<float>(of_feature * static_cast<size_t>(plan.features[v]));
+  // Threads that share a network compute the gradients of parameters last, from those of all values.
+  const bool share = !keep_gradients && threads == 1;
+  if (value_gradients_[static_cast<size_t>(plan.output)].size() == 0 || share != gradients_share_) {
+    const Plan::Slots& slots = plan.gradients[batch_statistics];
+    std::vector<Buffer<float>> shared;
+    for (size_t s = 0; share && s < slots.features.size(); ++s)
+      shared.emplace_back(of_feature * static_cast<size_t>(slots.features[s]));
+    for (size_t v = 1; v < values_.size(); ++v) {
+      if (!plan.stored[v]) continue;
+      const size_t floats = of_feature * static_cast<size_t>(plan.features[v]);
+      value_gradients_[v] =
+          share ? Buffer<float>(shared[static_cast<size_t>(slots.of[v])].share(), floats) : Buffer<float>(floats);
+    }
+    gradients_share_ = share;
+  }
   size_t rows = 0;
   for (const auto& operation : network.operations()) rows = std::max(rows, operation->scratch_rows());
   scratch_floats_ = rows * width();

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "buffer.hpp"
-#include "tiles.hpp"
+#include "operation.hpp"
 
 namespace rewirl {
 
@@ -15,17 +15,20 @@ class Network;
 class Workspace {
  public:
   // keep: hidden values are kept, for the gradients; else only the output is. batch_statistics: operations that need
-  // the whole batch use its statistics; else their running ones. Both are what training needs.
-  Workspace(const Network& network, bool keep, bool batch_statistics);
+  // the whole batch use its statistics; else their running ones. Both are what training needs. keep_gradients: those of
+  // hidden values are kept, for dense_gradient(); else they may share memory, which fits into a cache sooner.
+  Workspace(const Network& network, bool keep, bool batch_statistics, bool keep_gradients = true);
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
   const Network& network;
-  const bool keep, batch_statistics;
+  const bool keep, batch_statistics, keep_gradients;
+  bool whole() const { return keep || batch_statistics; }  // whether hidden values are stored in all tiles
 
   // Of the last forward.
-  int tiles = 0, vectors = 0;
+  int tiles = 0, vectors = 0, parts = 1;
   size_t samples = 0;
+  WholeBatch batch() const { return {tiles, vectors, samples, parts}; }
   size_t width() const { return static_cast<size_t>(kLane) * static_cast<size_t>(vectors); }
   const Buffer<float>& output() const;
   // The value an operation made, [tiles][features][width]; a linear one that does the ReLU after it made that one's.
@@ -55,7 +58,8 @@ class Workspace {
   std::vector<Buffer<float>> kept_;             // by operation, [tiles][kept_rows][width]
   std::vector<Buffer<float>> statistics_;       // by operation, of the whole batch
   std::vector<uint64_t> versions_;              // by operation, of the topology that `gradients` are of
-  size_t scratch_floats_ = 0;                   // of one thread
+  bool gradients_share_ = false;
+  size_t scratch_floats_ = 0;  // of one thread
   Buffer<float> scratch_;
 };
 

@@ -25,9 +25,10 @@ collect_ignore = [path for module, paths in NEEDS.items() if find_spec(module) i
 SLOW = (
     *("agents/test_oracles.py", "agents/test_td3.py", "agents/test_sac.py", "agents/test_gradient_growth.py"),
     *("agents/test_new_agent.py", "agents/test_probes.py", "agents/test_changing_sparsity.py", "compatibility/test_"),
-    *("experiments/test_sweep", "experiments/test_run_queue.py", "experiments/test_report.py", "native/", "nn/"),
-    *("experiments/test_aggregates.py", "test_bench", "test_peers.py", "test_cli.py", "test_readme.py", "torture/"),
-    *("training/test_evaluation_process.py", "training/test_run.py", "training/test_spaces_in_runs.py"),
+    *("agents/test_added_layers.py", "experiments/test_sweep", "experiments/test_run_queue.py", "native/", "nn/"),
+    *("experiments/test_report.py", "experiments/test_aggregates.py", "test_bench", "test_peers.py", "test_cli.py"),
+    *("test_readme.py", "training/test_evaluation_process.py", "training/test_run.py", "torture/"),
+    "training/test_spaces_in_runs.py",
 )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 from rewirl import _core, nn
-from rewirl.bench import end_to_end, kernels, phases, updates
+from rewirl.bench import blas, end_to_end, kernels, phases, quick, updates
 from rewirl.cli.bench import BENCHMARKS
 from rewirl.cli.main import main
 from rewirl.training.evaluation import Evaluation
@@ -76,19 +78,46 @@ def test_dense_products_multiply_matrices_of_the_layers_shape(
     torch: bool, monkeypatch: pytest.MonkeyPatch, torch_threads: list[int]
 ) -> None:
     if not torch:
-        monkeypatch.setattr(kernels.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(blas.importlib.util, "find_spec", lambda name: None)
     shapes: list[Any] = []
     dot = np.dot
     monkeypatch.setattr(np, "dot", lambda a, b, out: shapes.append((a.shape, b.shape)) or dot(a, b, out=out))
-    products, name = kernels.dense_products(32, 20, threads=2)
+    libraries = blas.libraries(threads=2)
     assert torch_threads == ([2] if torch else [])
-    assert name.startswith("sgemm of torch" if torch else "sgemm of NumPy (")
-    assert all(product() == 1 for product in products.values()) and list(products) == list(kernels.KERNELS)
-    if not torch:
-        forward, inputs, weights = ((20, 32), (32, 32)), ((20, 32), (32, 32)), ((32, 20), (20, 32))
-        assert shapes == [forward, inputs, weights, forward, inputs, weights]
-    acting, _ = kernels.dense_products(32, 1, threads=1)
-    assert list(acting) == ["forward"] and acting["forward"]() == 10
+    assert [" in torch" in each.name for each in libraries] == ([False, True] if torch else [False])
+    for library in libraries:
+        products = kernels.products_by(library, 32, 20)
+        assert all(product() == 1 for product in products.values()) and list(products) == list(kernels.KERNELS)
+        acting = kernels.products_by(library, 32, 1)
+        assert list(acting) == ["forward"] and acting["forward"]() == 10
+    forward, inputs, weights = ((20, 32), (32, 32)), ((20, 32), (32, 32)), ((32, 20), (20, 32))
+    assert shapes[:6] == [forward, inputs, weights, forward, inputs, weights]
+
+
+def test_the_dense_product_is_the_faster_librarys(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [blas.Blas(name, np.asarray, lambda left, right, out: np.dot(left, right, out=out)) for name in ("a", "b")]
+    monkeypatch.setattr(blas, "libraries", lambda threads: made)
+    now = 0.0
+
+    def task(seconds: float) -> Callable[[], int]:
+        def pass_time() -> int:
+            nonlocal now
+            now += seconds
+            return 1
+
+        return pass_time
+
+    monkeypatch.setattr(blas.time, "perf_counter", lambda: now)
+    assert blas.fastest([task(3.0), task(1.0), task(2.0)]) == 1
+    monkeypatch.setattr(kernels, "products_by", lambda of, *sizes: {"all three": task(1.0 if of.name == "b" else 2.0)})
+    assert kernels.dense_products(32, 20, threads=1)[1] == "b"
+
+
+def test_the_kernels_of_openblas_are_named() -> None:
+    (numpys, *_) = blas.libraries(1)
+    built_with: str = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
+    if sys.platform == "linux" and "scipy-openblas" in built_with:
+        assert re.fullmatch(r"OpenBLAS in NumPy \(\w+\)", numpys.name)
 
 
 def test_a_single_sample_is_acting(monkeypatch: pytest.MonkeyPatch, torch_threads: list[int]) -> None:
@@ -140,6 +169,20 @@ def test_bench_kernels(rewirl: Any, tmp_path: Path) -> None:
 
 
 # --- Updates -----------------------------------------------------------
+
+
+def test_the_quick_benchmark_prints_as_it_goes() -> None:
+    lines: list[str] = []
+    measured = quick.run(quick.Options(seconds=0.05, batch_size=16), lines.append)
+    assert [line.partition(":")[0] for line in lines] == [
+        "td3, dense",
+        *(f"ds-td3, {percent}% sparse" for percent in (51, 80, 90, 95)),
+    ]
+    connections = [row["connections"] for row in measured["agents"]]
+    assert connections == sorted(connections, reverse=True)
+    assert quick.markdown(measured).count("updates/s") == 1
+    with pytest.raises(ValueError, match="seconds must be more than 0"):
+        quick.Options(seconds=0)
 
 
 def test_every_native_call_is_timed_and_nothing_else() -> None:

@@ -23,7 +23,8 @@ class Counting:
     def __init__(self, specification):
         print("chatter that must not reach the protocol")
         os.write(1, b"nor this")
-        self.facts = {"connections": specification["connections"], "threads": os.environ.get("MKL_NUM_THREADS")}
+        self.facts = {"connections": specification["connections"], "threads": os.environ.get("MKL_NUM_THREADS"),
+                      "held back": os.environ.get("OPENBLAS_CORETYPE")}
         if hasattr(os, "sched_getaffinity"):
             self.facts["cores"] = sorted(os.sched_getaffinity(0))
         self.warm = False
@@ -45,6 +46,13 @@ def script(tmp_path: Path) -> Path:
     path = tmp_path / "counting.py"
     path.write_text(SCRIPT)
     return path
+
+
+def test_openblas_is_not_held_back(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Nehalem")
+    candidate = Candidate("one", {"kind": "counting", "threads": 1, "connections": 7}, script)
+    interleaved.measure([candidate], rounds=1, seconds=0.001)
+    assert candidate.facts["held back"] is None
 
 
 def test_a_candidate_is_warmed_up_timed_in_every_round_and_asked(script: Path) -> None:

@@ -109,7 +109,9 @@ def test_reference_is_compared_at_its_best_and_as_sparse() -> None:
         row("reference DS-TD3", 1, [50.0, 50.0], 0.8),
         row("reference DS-TD3", 2, [40.0, 40.0], 0.8),
         row("reference DS-TD3", 1, [10.0, 10.0], 0.51),
+        row("Rewirl DS-TD3 8x1", 1, [800.0, 800.0], 0.8),
         row("dense products", 1, [500.0, 500.0]),
+        row("dense products", 1, [400.0, 400.0]),
     ]
     lines = updates.table(rows, "update", "updates/s").splitlines()
     assert lines[0] == (
@@ -117,6 +119,7 @@ def test_reference_is_compared_at_its_best_and_as_sparse() -> None:
         "| x Rewirl TD3, same threads | x dense products alone | updates/s | spread |"
     )
     assert lines[3] == "| Rewirl DS-TD3 | 80% | 1 | 1,000 | 8.00 | 2.50 | 2.00 | 0.80 | 400 | 0% |"
+    assert lines[10] == "| Rewirl DS-TD3 8x1 | 80% | 1 | 1,000 | 16.00 | 5.00 | 4.00 | 1.60 | 800 | 0% |"
     assert lines[4] == "| Rewirl TD3 |  | 2 | 1,000 |  | 1.88 | 1.00 | 0.60 | 300 | 0% |"
 
 
@@ -149,6 +152,7 @@ def test_candidates_answer_from_processes_of_their_own(stand_in: Path) -> None:
         batch_size=32,
         threads=(1,),
         sparsities=(0.51,),
+        structures=("unstructured", "8x1"),
         reference=stand_in,
         as_published_after=4,
         rounds=2,
@@ -158,15 +162,18 @@ def test_candidates_answer_from_processes_of_their_own(stand_in: Path) -> None:
     assert list(rows) == [
         "Rewirl TD3, 1 threads",
         "Rewirl DS-TD3, 51% sparse, 1 threads",
+        "Rewirl DS-TD3 8x1, 51% sparse, 1 threads",
         "reference TD3, 1 threads",
         "reference DS-TD3, 51% sparse, 1 threads",
         "as-published reference TD3, 1 threads",
         "as-published reference DS-TD3, 51% sparse, 1 threads",
-        "dense products, 1 threads",
+        "dense products, 1 threads",  # of both libraries
     ]
-    rewirl, reference, published = (c for c in rows.values() if c.sparsity)
-    measure([rewirl, reference, published], options.rounds, options.seconds)
-    assert abs(rewirl.connections - 106_000) < 2_000
+    rewirl, in_blocks, reference, published = (c for c in rows.values() if c.sparsity)
+    (products, *_) = (c for c in rows.values() if c.name == "dense products")
+    measure([rewirl, in_blocks, reference, published, products], options.rounds, options.seconds)
+    assert abs(rewirl.connections - 106_000) < 2_000 and abs(in_blocks.connections - 106_000) < 2_000
+    assert f"| dense products by {products.facts['library']} |" in updates.report([products], options)
     assert reference.connections == 12
     assert (reference.facts["denormals"], published.facts["denormals"]) == (0.0, pytest.approx(1.0, rel=1e-3))
     for candidate in (rewirl, reference, published):
@@ -198,6 +205,7 @@ def test_rate_counts_calls_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None
         (["--threads", "0"], "must be at least 1"),
         (["--as-published-after", "100"], "--as-published-after needs --reference DIR"),
         (["--sparsities", "1.5"], "must lie between 0 and 1"),
+        (["--instruction-set", "sse9"], "is not there; this machine runs: "),
         (["--json", "nowhere/out.json"], "there is no folder nowhere"),
     ],
 )
@@ -242,13 +250,22 @@ def test_scale_holds_the_connections_while_the_width_grows(capsys: pytest.Captur
     import scale
 
     options = scale.Options(
-        widths=(256, 320), width=64, sparsities=(0.8,), batch_size=8, rounds=2, seconds=0.01, json=tmp_path / "out.json"
+        widths=(256, 320),
+        width=64,
+        sparsities=(0.8,),
+        structures=("unstructured", "4x1"),
+        batch_size=8,
+        rounds=2,
+        seconds=0.01,
+        json=tmp_path / "out.json",
     )
     scale.main(options)
     out = capsys.readouterr().out
     rows = json.loads((tmp_path / "out.json").read_text())["contestants"]
-    assert [row["name"] for row in rows] == ["td3, 256 wide", "ds-td3, 256 wide", "ds-td3, 320 wide", "ds-td3, 64 wide"]
-    dense, paper, wide, other = (row["facts"]["connections"] for row in rows)
+    sparse = ["ds-td3, 256 wide", "ds-td3, 320 wide", "ds-td3, 64 wide"]
+    assert [row["name"] for row in rows] == ["td3, 256 wide", *sparse, *(f"{name}, 4x1" for name in sparse)]
+    dense, paper, wide, other, *in_blocks = (row["facts"]["connections"] for row in rows)
+    assert in_blocks == pytest.approx([paper, wide, other], rel=0.03)
     assert dense == scale.places(256) and paper == pytest.approx(0.49 * dense, rel=0.02)
     assert wide == pytest.approx(0.49 * dense, rel=0.02) and other == pytest.approx(0.2 * scale.places(64), rel=0.05)
     assert "| td3, 256 wide |  | 214,784 | 1.00 |" in out
@@ -286,18 +303,20 @@ def test_limits_table_by_hand_and_impossible_options() -> None:
         "width": 64,
         "density": 0.5,
         "batch": 100,
+        "tiles": 1,
         "tile": 112,
         "contestants": [{"name": "even", "shares": shares}],
     }
     lines = limits.markdown(layer).splitlines()
-    assert lines[0] == "## 64 x 64, density 0.5, batch 100, tiles of 112"
+    assert lines[0] == "## 64 x 64, density 0.5, batch 100, 1 x 112 samples"
     assert lines[4:] == ["| forward | 60% |", "| input gradient | 40% |", "| weight gradient | restless |"]
-    for impossible in ({"widths": (96,)}, {"densities": (1.0, 0.1, 0.06)}, {"densities": (0.5,)}, {"rounds": 0}):
+    for impossible in ({"widths": (96,)}, {"densities": (1.5, 0.1, 0.06)}, {"densities": (0.5,)}, {"rounds": 0},
+                       {"candidates": ("9x1",)}):  # fmt: skip
         with pytest.raises(SystemExit):
             limits.Options(**impossible)
 
 
-def test_limits_are_measured_with_the_tile_of_a_batch(tmp_path: Path) -> None:
+def test_limits_are_measured_with_the_tiles_of_a_batch(tmp_path: Path) -> None:
     import limits
 
     from rewirl import _core
@@ -306,7 +325,9 @@ def test_limits_are_measured_with_the_tile_of_a_batch(tmp_path: Path) -> None:
     program = tmp_path / "limits"
     program.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps({{'arguments': sys.argv[1:]}}))\n")
     program.chmod(0o755)
-    tile = tile_shape(100)[1]
-    arguments = ["3", "256", "0.5", str(tile // _core.LANE)]
-    found = limits.measure(program, 256, 0.5, 100, rounds=3)
-    assert found == {"width": 256, "density": 0.5, "batch": 100, "tile": tile, "arguments": arguments}
+    tiles, tile = tile_shape(300)
+    arguments = ["3", "256", "0.5", str(tiles), str(tile // _core.LANE), "dense", "8x1"]
+    found = limits.measure(program, 256, 0.5, 300, 3, ["dense", "8x1"])
+    assert found == {
+        "width": 256, "density": 0.5, "batch": 300, "tiles": tiles, "tile": tile, "arguments": arguments
+    }  # fmt: skip

@@ -14,6 +14,8 @@ import pytest
 
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.main import main
+from rewirl.cli.parse import parse_run
+from rewirl.storage.values import from_text
 
 PROBES = str(Path(__file__).parent / "training")
 SMALL = shlex.split(
@@ -77,7 +79,7 @@ def test_inspect_has_the_papers_numbers(rewirl):
     assert dense["params"] == 214_784
     assert f"{dense['flops']:.3g}" == "1.07e+14"
     assert dense["sparsity"] == 0
-    first = {"shape": [256, 17], "connections": 4352, "density": 1.0, "structure": "dense"}
+    first = {"shape": [256, 17], "connections": 4352, "density": 1.0, "format": "dense", "structure": "dense"}
     assert dense["networks"]["actor"]["layers"][0] == first
     sparse = json.loads(rewirl("inspect", "--agent", "ds-td3", "--env", "HalfCheetah-v5", "--json").out)
     assert sparse["params"] / dense["params"] == pytest.approx(0.49, abs=0.005)
@@ -134,6 +136,25 @@ def test_presets_are_listed_and_shown_in_full(rewirl):
     assert len(everything) == len(listed.out.splitlines()) - 3
     wrong = rewirl("presets", "ds-drl/ds-sac/Ant-v4")
     assert wrong.code == 2 and "did you mean ds-drl/ds-sac/Ant-v5?" in wrong.err
+
+
+def test_the_help_of_presets_names_what_it_takes(rewirl):
+    text = rewirl("presets", "--help").out
+    assert "[NAME]" in text and "ds-drl/ds-td3/Ant-v5" in text
+
+
+@pytest.mark.parametrize("words, steps", [("1e6", 1_000_000), ("1_000_000", 1_000_000), ("2.5e3", 2_500)])
+def test_whole_numbers_may_be_powers_of_ten_everywhere(rewirl, tmp_path, words, steps):
+    assert from_text(int, [words], "steps") == steps
+    missing = rewirl("resume", tmp_path / "none", "--total-timesteps", words)
+    assert missing.code == 2 and "holds no run" in missing.err
+    assert parse_run("train", ["--total-timesteps", words]).run.total_timesteps == steps
+
+
+@pytest.mark.parametrize("command", [("train",), ("resume", "run"), ("inspect",)])
+def test_a_fraction_is_no_number_of_steps(rewirl, command):
+    wrong = rewirl(*command, "--total-timesteps", "1.5e0")
+    assert wrong.code == 2 and "a whole number, got 1.5" in wrong.err + wrong.out
 
 
 def test_sac_trains_stops_and_goes_on_as_any_agent(rewirl, tmp_path):
@@ -194,7 +215,7 @@ def test_a_finished_run_says_so_and_can_be_extended(rewirl, run, tmp_path):
     path = tmp_path / "short"
     assert rewirl("train", *SMALL, "--total-timesteps", "80", "--eval-every", "0", "--run-dir", path).code == 0
     longer = rewirl("resume", path, "--total-timesteps", "120")
-    assert longer.code == 0 and "steps 80 to 120" in longer.out and "finished 120 steps" in longer.out
+    assert longer.code == 0 and "steps 80 to 120" in longer.out and "Finished 120 steps" in longer.out
 
 
 def test_the_run_directory_is_named_after_the_run(rewirl, tmp_path, monkeypatch):

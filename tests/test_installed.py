@@ -1,4 +1,7 @@
-"""What an installed wheel must do where there is no compiler: learn, save, load, act. Uses the public names alone."""
+"""What an installed wheel must do where there is no compiler: learn, save, load, act.
+
+Uses the public names alone, but for the headers.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import sys
 import numpy as np
 
 import rewirl
+from rewirl.nn import headers
 
 
 def test_an_agent_learns_saves_and_acts_alike(tmp_path):
@@ -31,3 +35,8 @@ def test_every_command_is_there():
     for command in re.findall(r"^  ([a-z]+)  ", listed.stdout, re.MULTILINE):
         if command != "bench":  # it has commands of its own
             subprocess.run([sys.executable, "-m", "rewirl", command, "--help"], capture_output=True, check=True)
+
+
+def test_the_headers_are_there():
+    """Operations and weight formats of users are compiled against them."""
+    assert all((headers() / name).is_file() for name in ("library.hpp", "kernels/cpu.hpp"))

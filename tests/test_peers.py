@@ -152,7 +152,7 @@ def test_everybody_is_timed_with_the_same_settings(installed: Path) -> None:
 
     options = small(environments=installed)
     rows = peers.candidates_of(options)
-    names = [*peers.PEERS.values(), "Rewirl TD3", "Rewirl DS-TD3"]
+    names = [*peers.PEERS.values(), "Rewirl TD3", "Rewirl DS-TD3", "Rewirl DS-TD3 8x1"]
     assert [row.name for row in rows] == names
     assert all(len(row.specification["cores"]) <= 1 for row in rows)
     interleaved.measure(rows, options.rounds, options.seconds)
@@ -162,6 +162,7 @@ def test_everybody_is_timed_with_the_same_settings(installed: Path) -> None:
     assert connections["Stable-Baselines3 TD3"] == connections["SBX TD3"] == 12  # as the stand-ins have them
     assert connections["RLtools TD3"] == connections["Rewirl TD3"] == dense
     assert connections["Rewirl DS-TD3"] == pytest.approx(0.2 * dense, rel=0.15)
+    assert connections["Rewirl DS-TD3 8x1"] == pytest.approx(0.2 * dense, rel=0.15)
     json.dumps(peers.record(rows, options))
     assert "| Rewirl DS-TD3 | 80% | 1 |" in peers.markdown(rows, options)
 
@@ -188,8 +189,9 @@ def test_peers_that_are_not_installed_do_not_take_part(tmp_path: Path) -> None:
     import peers
 
     (tmp_path / "sb3").mkdir()  # its installation broke off
-    assert [row.name for row in peers.candidates_of(small(environments=tmp_path))] == ["Rewirl TD3", "Rewirl DS-TD3"]
-    assert [row.name for row in peers.candidates_of(small())] == ["Rewirl TD3", "Rewirl DS-TD3"]
+    ours = ["Rewirl TD3", "Rewirl DS-TD3", "Rewirl DS-TD3 8x1"]
+    assert [row.name for row in peers.candidates_of(small(environments=tmp_path))] == ours
+    assert [row.name for row in peers.candidates_of(small())] == ours
 
 
 def test_an_environment_is_made_once_and_counts_when_it_is_complete(
@@ -260,11 +262,12 @@ def test_sparse_libraries_are_timed_beside_the_layer(installed: Path) -> None:
     assert [row.name for row in rows] == ["Rewirl", "torch CSR", "scipy CSR", "SparseProp"]
     interleaved.measure(rows, options.rounds, options.seconds)
     text = sparse_kernels.markdown(rows, options, 32)
+    blas = rows[0].facts["blas"][:14]
     for kernel, names in {
-        "forward": ["Rewirl", "torch CSR", "scipy CSR", "SparseProp", "sgemm of torch"],
-        "weight gradient": ["Rewirl", "torch CSR", "sgemm of torch"],
+        "forward": ["Rewirl", "torch CSR", "scipy CSR", "SparseProp", blas],
+        "weight gradient": ["Rewirl", "torch CSR", blas],
         "both gradients": ["SparseProp"],
-        "all three": ["Rewirl", "torch CSR", "SparseProp", "sgemm of torch"],
+        "all three": ["Rewirl", "torch CSR", "SparseProp", blas],
     }.items():
         found = [line.split(" | ")[1] for line in text.splitlines() if line.startswith(f"| {kernel} ")]
         assert [name[:14] for name in found] == names

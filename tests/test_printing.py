@@ -82,7 +82,7 @@ def test_the_description_of_a_sweep_is_text(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("rewirl.cli.sweep.estimate", lambda runs, _: dict.fromkeys(runs, 60.0))
     path = tmp_path / "s.toml"
     path.write_text(
-        'description = "\\u001b[2J"\nagents = ["td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\ntotal_timesteps = 1\n'
+        'description = "\\u001b[2J"\nagents = ["td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\ntotal_timesteps = 2_000\n'
     )
     with pytest.raises(SystemExit):
         main(["sweep", str(path), "--dry-run", "--directory", str(tmp_path / "runs")])
@@ -99,3 +99,22 @@ def test_warnings_and_tracebacks_are_text():
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 1
     assert "\x1b" not in ended.stderr and "\\x1b[2J" in ended.stderr and "KeyError" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no command 'trai'; did you mean train?", "no command 'trai'; did you mean train?"),
+        ("gamma must be between 0 and 1, got 2", "gamma must be between 0 and 1, got 2."),
+        ("unknown agent 'td4'", "unknown agent 'td4'."),
+        ("it is damaged (half of it)\n", "it is damaged (half of it)."),
+        ("it holds this run; continue it with: rewirl resume runs/x", None),
+        ("it is saved in runs/x", None),
+        ("choose another --run-dir", None),
+        ("not evaluated; set eval_every=0", None),
+        ("one\n  gamma: 3 there, 4 here", "one\n  gamma: 3 there, 4 here."),
+        ("", ""),
+    ],
+)
+def test_a_message_ends_as_a_sentence_unless_with_something_to_copy(text, shown):
+    assert printing.ended(text) == (text if shown is None else shown)

@@ -1,4 +1,4 @@
-"""The dense matrix products of one TD3 update and nothing else, each one call of the BLAS that torch ships."""
+"""The dense matrix products of one TD3 update and nothing else, each one call of a library."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
+from rewirl.bench import blas
 from rewirl.bench.synthetic import ACTION_SIZE, HIDDEN_SIZES, OBSERVATION_SIZE
 
 
 class Products:
-    packages = ("torch",)
+    """The products by one of `blas.libraries`.
+
+    Args:
+        specification: `batch_size`, `threads`, and `library`, the number among those installed.
+    """
+
+    packages = ("numpy", "torch")
 
     def __init__(self, specification: dict[str, Any]) -> None:
-        import torch
-
-        torch.set_num_threads(specification["threads"])
-        generator = torch.Generator().manual_seed(0)
+        library = blas.libraries(specification["threads"])[specification["library"]]
+        rng = np.random.default_rng(0)
 
         def matrix(rows: int, columns: int) -> Any:
-            return torch.randn(rows, columns, generator=generator)
+            return library.array(rng.standard_normal((rows, columns), dtype=np.float32))
 
         def prepare(product: tuple[str, int, int, str]) -> Callable[[], object]:
             network, n_in, n_out, kind = product
@@ -31,7 +38,7 @@ class Products:
                 "weight gradient": (outputs.T, inputs, matrix(n_out, n_in)),
                 "input gradient": (outputs, weights, inputs),
             }[kind]
-            return lambda: torch.mm(left, right, out=result)
+            return lambda: library.multiply(left, right, result)
 
         parameters: dict[tuple[str, int, int], Any] = {}
         critic_products = [prepare(product) for product in products_of_critic_update()]
@@ -44,7 +51,7 @@ class Products:
             return 2
 
         self.tasks = {"update": update}
-        self.facts = {"connections": None}
+        self.facts = {"connections": None, "library": library.name}
 
     def warm_up(self) -> None:
         for _ in range(100):

@@ -30,6 +30,7 @@ class RewirlSteps:
             hidden_sizes=specification["hidden_sizes"],
             learning_starts=self._learning_starts,
             **topology,
+            **({"structure": specification["structure"]} if "structure" in specification else {}),
         )
         layers = [layer for name in entry.networks for layer in self._agent.topology[name]]
         self.facts = {"connections": sum(layer.connections for layer in layers)}

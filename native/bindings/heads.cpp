@@ -25,6 +25,14 @@ size_t require_gaussian(const Tiles& raw, const Tiles& squashed) {
   return squashed.shape(1);
 }
 
+// A number for every sample of distributions over bins.
+void require_of_bins(const Tiles& x, const Tiles& distributions, const char* what) {
+  require_slice(x);
+  REQUIRE(
+      x.shape(0) == distributions.shape(0) && x.shape(1) == 1 && x.shape(2) == distributions.shape(2),
+      std::string(what) + " must be one for each sample of " + shape_text(distributions) + ", got " + shape_text(x));
+}
+
 void require_contiguous(const Tiles& x, const Tiles& like, size_t features, const char* what) {
   require_tiles(x, static_cast<int>(like.shape(0)), features, static_cast<int>(like.shape(2)) / kLane, what);
 }
@@ -72,6 +80,33 @@ void bind_heads(nb::module_& m) {
       },
       "outputs"_a, "factor"_a, "scale"_a, "offset"_a, "out"_a.noconvert(),
       "out = offset + factor * scale * (the least of the outputs).");
+
+  m.def(
+      "categorical",
+      [](const Tiles& logits, float low, float step, const WritableTiles& probability, const WritableTiles& mean) {
+        require_slice(logits);
+        require_same(Tiles(probability), logits, "the probabilities");
+        require_of_bins(Tiles(mean), logits, "the means");
+        const FlushSubnormals flush;
+        categorical(tiles_of(logits), low, step, tiles_of(probability), tiles_of(mean));
+      },
+      "logits"_a, "low"_a, "step"_a, "probability"_a.noconvert(), "mean"_a.noconvert(),
+      "probability = softmax(logits), mean = the sum of probability * (low, low + step, ...).");
+
+  m.def(
+      "project_categorical",
+      [](const Tiles& probability, float low, float step, const Tiles& offset, const Tiles& scale,
+         const WritableTiles& out) {
+        require_slice(probability);
+        require_same(Tiles(out), probability, "the array to write to");
+        require_of_bins(offset, probability, "the offsets");
+        require_of_bins(scale, probability, "the factors");
+        REQUIRE(step > 0, "the bins must ascend");
+        const FlushSubnormals flush;
+        project_categorical(tiles_of(probability), low, step, tiles_of(offset), tiles_of(scale), tiles_of(out));
+      },
+      "probability"_a, "low"_a, "step"_a, "offset"_a, "scale"_a, "out"_a.noconvert(),
+      "The distribution of offset + scale * (low, low + step, ...), over the same bins.");
 
   m.def(
       "sample_squashed_gaussian",

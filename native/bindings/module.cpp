@@ -7,6 +7,12 @@ namespace rewirl {
 NB_MODULE(_core, m) {
   m.doc() = "Sparse and dense networks on the CPU: layers, Adam, target networks, worker threads.";
   m.attr("LANE") = kLane;
+  m.attr("KERNEL_GENERATION") = kKernelGeneration;
+#ifdef _GLIBCXX_USE_CXX11_ABI
+  m.attr("CXX11_ABI") = static_cast<int>(_GLIBCXX_USE_CXX11_ABI);  // which of two std::string; of GNU's library alone
+#else
+  m.attr("CXX11_ABI") = nb::none();
+#endif
 
   m.def("available_instruction_sets", &available_instruction_sets,
         "Names of the instruction sets this machine runs, best first.");

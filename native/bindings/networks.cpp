@@ -86,6 +86,9 @@ void bind_networks(nb::module_& m) {
           },
           "Steps of the optimiser done.")
       .def(
+          "features", [](const Network& s, const std::string& o) { return s.operations()[s.index_of(o)]->features; },
+          "operation"_a, "Of the value that an operation makes.")
+      .def(
           "learnables",
           [](const Network& s) {
             const auto lock = s.look();

@@ -14,14 +14,16 @@ struct Input {
   size_t samples;
 };
 
-Input input_of(const Workspaces& workspaces, const Tiles& x, const std::optional<size_t>& samples) {
+Input input_of(const Workspaces& workspaces, const Tiles& x, const std::optional<size_t>& samples, int parts = 1) {
   require_distinct(workspaces);
+  REQUIRE(parts >= 1 && x.shape(0) % static_cast<size_t>(parts) == 0,
+          std::to_string(parts) + " batches do not share out " + std::to_string(x.shape(0)) + " tiles evenly");
   Input input{};
   for (const Workspace* w : workspaces) {
     input.batch = batch_of(x, w->network.n_in());
     REQUIRE(samples || !w->batch_statistics, "a network with batch norm needs the number of samples in the batch");
   }
-  const size_t columns = x.shape(0) * x.shape(2);
+  const size_t columns = x.shape(0) / static_cast<size_t>(parts) * x.shape(2);
   REQUIRE(!samples || (*samples >= 1 && *samples <= columns), "there are " + std::to_string(columns) +
                                                                   " columns in the tiles, no " +
                                                                   std::to_string(samples.value_or(0)) + " samples");
@@ -85,8 +87,8 @@ size_t gradient_index(const Operation& operation, const std::string& array) {
 
 void bind_passes(nb::module_& m) {
   nb::class_<Workspace>(m, "Workspace", "What passes through one network write.")
-      .def(nb::init<const Network&, bool, bool>(), "network"_a, "keep"_a = true, "batch_statistics"_a = true,
-           nb::keep_alive<1, 2>())
+      .def(nb::init<const Network&, bool, bool, bool>(), "network"_a, "keep"_a = true, "batch_statistics"_a = true,
+           "keep_gradients"_a = true, nb::keep_alive<1, 2>())
       .def_ro("generation", &Workspace::generation, "Counts the times that activations got other memory.")
       .def("output",
            [](const Workspace& w) {
@@ -98,7 +100,7 @@ void bind_passes(nb::module_& m) {
           [](const Workspace& w, const std::string& operation) {
             REQUIRE(w.tiles > 0, "no values before the first forward");
             const size_t index = w.network.index_of(operation);
-            REQUIRE(w.value(index).size() > 0, "the workspace does not keep hidden values");
+            REQUIRE(w.keep || w.value(index).data() == w.output().data(), "the workspace does not keep hidden values");
             return tiles_view(w.value(index), w, w.network.operations()[index]->features);
           },
           "operation"_a, "What an operation made in the last forward; of a linear one that does a ReLU, after it.")
@@ -127,6 +129,7 @@ void bind_passes(nb::module_& m) {
             REQUIRE(w.network.trainable(), "a target network has no gradient");
             const Weights& weights = *w.network.linear(index).weights();
             const Batch batch = batch_of(x, w.network.n_in());
+            REQUIRE(w.keep_gradients, "the workspace does not keep the gradients of hidden values");
             REQUIRE(batch.tiles == w.tiles && batch.vectors == w.vectors && w.gradients_computed(),
                     "the dense gradient needs the batch of the last backward");
             const FlushSubnormals flush;
@@ -166,14 +169,14 @@ void bind_passes(nb::module_& m) {
 
   m.def(
       "forward",
-      [](Pool& pool, const Workspaces& workspaces, const Tiles& x, const std::optional<size_t>& samples) {
+      [](Pool& pool, const Workspaces& workspaces, const Tiles& x, const std::optional<size_t>& samples, int parts) {
         if (workspaces.empty()) return;
-        const Input input = input_of(workspaces, x, samples);
+        const Input input = input_of(workspaces, x, samples, parts);
         each(pool, workspaces, [&](size_t i, Pool* within) {
-          workspaces[i]->network.forward(*workspaces[i], input.batch, input.samples, within);
+          workspaces[i]->network.forward(*workspaces[i], input.batch, input.samples, parts, within);
         });
       },
-      "pool"_a, "workspaces"_a, "x"_a, "samples"_a = nb::none(),
+      "pool"_a, "workspaces"_a, "x"_a, "samples"_a = nb::none(), "parts"_a = 1,
       "Run each network on the tiles x [tiles, n_in, width]; threads share networks, or the layers of a single one.");
 
   m.def(
@@ -235,6 +238,40 @@ void bind_passes(nb::module_& m) {
       "pool"_a, "workspaces"_a, "x"_a, "targets"_a, "weights"_a, "errors"_a.noconvert(), "learning_rate"_a, "beta1"_a,
       "beta2"_a, "epsilon"_a, "weight_decay"_a, "decoupled"_a = false, "samples"_a = nb::none(),
       "A step of Adam of each network down sum(weights * (output - targets)^2); errors = output - targets.");
+
+  m.def(
+      "classify",
+      [](Pool& pool, const Workspaces& workspaces, const Tiles& x, const Tiles& targets, const Tiles& weights,
+         const std::vector<WritableTiles>& probability, float learning_rate, float beta1, float beta2, float epsilon,
+         float weight_decay, bool decoupled, const std::optional<size_t>& samples, int parts) {
+        REQUIRE(workspaces.size() == probability.size(), "one array of probabilities per network is needed");
+        require_trainable(workspaces);
+        if (workspaces.empty()) return;
+        const Input input = input_of(workspaces, x, samples, parts);
+        const int tiles = input.batch.tiles / parts;
+        require_tiles(weights, tiles, 1, input.batch.vectors, "the weights");
+        for (size_t i = 0; i < workspaces.size(); ++i) {
+          REQUIRE(workspaces[i]->keep, "the workspace does not keep what gradients need");
+          const size_t n_out = static_cast<size_t>(workspaces[i]->network.n_out());
+          require_tiles(targets, tiles, n_out, input.batch.vectors, "the targets");
+          require_tiles(Tiles(probability[i]), tiles, n_out, input.batch.vectors, "the probabilities");
+        }
+        const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
+        const nb::gil_scoped_release release;
+        pool.run(static_cast<int>(workspaces.size()), [&](int i) {
+          const FlushSubnormals flush;
+          const size_t n = static_cast<size_t>(i);
+          const std::lock_guard<std::mutex> in_use(workspaces[n]->in_use);
+          network_of(*workspaces[n])
+              .classify(*workspaces[n], input.batch, input.samples, parts, targets.data(), weights.data(),
+                        probability[n].data(), settings);
+        });
+      },
+      "pool"_a, "workspaces"_a, "x"_a, "targets"_a, "weights"_a, "probability"_a.noconvert(), "learning_rate"_a,
+      "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a, "decoupled"_a = false, "samples"_a = nb::none(),
+      "parts"_a = 1,
+      "A step of Adam of each network down -sum(weights * targets * ln(probability)) of the first part of a batch; "
+      "probability = softmax(output).");
 
   m.def(
       "adam",

@@ -67,26 +67,27 @@ void bind_replay(nb::module_& m) {
       "sample_windows",
       [](const nb::object& bit_generator, const Rows& rows, const Vector<uint8_t>& ends, size_t first, size_t live,
          size_t count, int steps, float gamma, size_t observation_size, const std::vector<WritableTiles>& outs,
-         const std::vector<WritableTiles>& between) {
+         const std::vector<WritableTiles>& between, size_t stride) {
         const size_t columns = rows.shape(1);
         require_gather(columns, count, outs);
         REQUIRE(ends.shape(0) == rows.shape(0), "rows and ends must have one length");
         const Ring ring = ring_of(rows, first, live);
         REQUIRE(steps >= 1 && columns >= 2 && observation_size <= (columns - 2) / 2,
                 "rows need states, actions, next states, reward and continues");
+        REQUIRE(stride >= 1, "a row follows on another one, at least 1 later");
         REQUIRE(between.empty() || between.size() + 1 == static_cast<size_t>(steps),
                 "windows have a state between each two of their steps");
         for (const WritableTiles& tiles : between) require_gather(observation_size + 1, count, {tiles});
         const BitGenerator& bits = bits_of(bit_generator);
-        sample_windows(bits, ring, {steps, gamma, observation_size, ends.data()}, count, tiles_of(outs),
+        sample_windows(bits, ring, {steps, stride, gamma, observation_size, ends.data()}, count, tiles_of(outs),
                        tiles_of(between));
       },
       "bit_generator"_a, "rows"_a, "ends"_a, "first"_a, "live"_a, "count"_a, "steps"_a, "gamma"_a, "observation_size"_a,
-      "outs"_a.noconvert(), "between"_a.noconvert() = std::vector<WritableTiles>(),
+      "outs"_a.noconvert(), "between"_a.noconvert() = std::vector<WritableTiles>(), "stride"_a = 1,
       "sample_rows of the windows of up to `steps` rows that begin at the rows drawn, each as one transition. Tile k "
       "of "
       "`between`, if there are any, has the state after k + 1 rows and gamma^(k + 1), or zeros where the window has no "
-      "further row.");
+      "further row. What follows on a row is `stride` rows later.");
 }
 
 }  // namespace rewirl

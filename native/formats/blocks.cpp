@@ -1,6 +1,7 @@
 // Connections in blocks: groups of outputs, one after the other, that share their inputs. An input is in a group with
 // all of its outputs or with none; the last group may have fewer of them.
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 #include "cut.hpp"
@@ -95,6 +96,16 @@ class Blocks final : public Weights {
     });
   }
 
+  void unit_rows() override {
+    for (int group = 0; group < groups(n_out()); ++group) {
+      const size_t rows = static_cast<size_t>(rows_of(group));
+      float factor[kMaxHeight] = {};
+      each_value(group, [&](float& w, size_t r) { factor[r] += w * w; });
+      for (size_t r = 0; r < rows; ++r) factor[r] = factor[r] > 0.0f ? 1.0f / std::sqrt(factor[r]) : 1.0f;
+      each_value(group, [&](float& w, size_t r) { w *= factor[r]; });
+    }
+  }
+
   // The values of a target, which keeps another order, are put into that of the blocks here.
   void changed() override {
     if (source_.size() > 0)
@@ -162,6 +173,15 @@ class Blocks final : public Weights {
     const size_t block = start_[static_cast<size_t>(group)];
     return group <= whole_groups() ? block * high
                                    : whole * high + (block - whole) * static_cast<size_t>(n_out() % height());
+  }
+
+  // Calls visit(value, output of the group) for the values of a group.
+  template <class Visit>
+  void each_value(int group, const Visit& visit) const {
+    const size_t rows = static_cast<size_t>(rows_of(group));
+    size_t k = value_of(group);
+    for (size_t b = start_[static_cast<size_t>(group)]; b < start_[static_cast<size_t>(group) + 1]; ++b, k += rows)
+      for (size_t r = 0; r < rows; ++r) visit(values[position(b, k, static_cast<int32_t>(r))], r);
   }
 
   // Calls visit(kind, begin, end) for the kinds that groups [begin, end) are of, with their numbers among them.

@@ -67,6 +67,8 @@ class Dense final : public Weights {
     kernels().gemv(n_out(), n_in(), values.data(), x, y, bias, relu);
   }
 
+  void unit_rows() override { kernels().unit_rows(n_out(), n_in(), values.data()); }
+
   std::unique_ptr<Weights> rewired(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown,
                                    uint32_t step) const override {
     if (n_grown > 0) throw std::invalid_argument("a dense layer has no empty place to grow a connection in");

@@ -9,16 +9,24 @@ namespace {
 
 std::mutex mutex;
 
-std::map<std::string, WeightsFactory>& registry() {
+using Registry = std::map<std::string, WeightsFactory>;
+
+const Registry& own() {
 #define REWIRL_ENTRY(name) {#name, make_##name},
-  static std::map<std::string, WeightsFactory> formats{REWIRL_FORMATS(REWIRL_ENTRY)};
+  static const Registry formats{REWIRL_FORMATS(REWIRL_ENTRY)};
 #undef REWIRL_ENTRY
+  return formats;
+}
+
+Registry& registry() {
+  static Registry formats = own();
   return formats;
 }
 
 }  // namespace
 
 void register_format(const std::string& name, WeightsFactory make) {
+  if (own().count(name) > 0) throw std::invalid_argument("there is a weight format '" + name + "' already");
   const std::lock_guard<std::mutex> lock(mutex);
   registry()[name] = make;
 }

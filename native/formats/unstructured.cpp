@@ -1,6 +1,7 @@
 // Connections anywhere: an index of the matrix, and one of its transpose that says where each value is.
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <mutex>
 #include <stdexcept>
 
@@ -96,6 +97,13 @@ class Unstructured final : public Weights {
       kernels().gemv(n_out(), n_in(), dense_copy(), x, y, bias, relu);
     else
       kernels().spmv(index_.in_order(), in_order(), x, y, bias, relu);
+  }
+
+  void unit_rows() override {
+    std::vector<float> factor(static_cast<size_t>(n_out()), 0.0f);
+    index_.each([&](uint32_t k, int32_t r, int32_t) { factor[static_cast<size_t>(r)] += values[k] * values[k]; });
+    for (float& f : factor) f = f > 0.0f ? 1.0f / std::sqrt(f) : 1.0f;
+    index_.each([&](uint32_t k, int32_t r, int32_t) { values[k] *= factor[static_cast<size_t>(r)]; });
   }
 
   // The values of a target, which keeps another order, are put into that of its index here. It costs less than finding

@@ -37,7 +37,7 @@ void block_act_h(const BlockMatrix& a, const float* values, const float* x, floa
     }
     for (int h = 0; h < H; ++h) {
       const float z = bias ? sum[h] + bias[g * H + h] : sum[h];
-      y[g * H + h] = relu && !(z > 0.0f) ? 0.0f : z;
+      y[g * H + h] = relu && z <= 0.0f ? 0.0f : z;
     }
   }
 }

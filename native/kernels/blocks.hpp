@@ -141,9 +141,8 @@ constexpr Zeros kZeros;
 
 // One of two addresses, without a branch: no processor predicts what a random topology has next.
 REWIRL_INLINE const float* either(unsigned first, const float* a, const float* b) {
-  const intptr_t mask = -static_cast<intptr_t>(first);
-  return reinterpret_cast<const float*>((reinterpret_cast<intptr_t>(a) & mask) |
-                                        (reinterpret_cast<intptr_t>(b) & ~mask));
+  const intptr_t one = reinterpret_cast<intptr_t>(a), other = reinterpret_cast<intptr_t>(b);
+  return reinterpret_cast<const float*>(other ^ ((one ^ other) & -static_cast<intptr_t>(first)));
 }
 
 // Gradient rows [At, At + R) of a group stay in registers; what they give to its inputs is added to dx. The first block
@@ -162,12 +161,16 @@ REWIRL_INLINE void block_input_rows(const BlockInput& f, int group, size_t begin
       d[r][t] = load(rows + r * W + t * kWidth);
       keep(d[r][t]);
     }
+  // What is stored may lie anywhere, as far as the compiler knows, so what f has would be loaded again for every block.
   const Column* column = columns_of<Column>(f.a);
+  const uint8_t* edge = f.a.edge;
+  const float *values = f.values + At, *all_gates = f.gates + (Gated ? offset : 0), *zeros = kZeros.number;
   float* dx = f.dx + offset;
+  const ptrdiff_t from = f.column_begin, width = W;
   for (size_t k = begin; k < end; ++k) {
-    const ptrdiff_t at = (static_cast<ptrdiff_t>(column[k]) - f.column_begin) * W;
+    const ptrdiff_t at = (static_cast<ptrdiff_t>(column[k]) - from) * width;
     float* out = dx + at;
-    const float *w = f.values + k * H + At, *in = kFirst ? either(f.a.edge[k] & 1u, kZeros.number, out) : out;
+    const float *w = values + k * H, *in = kFirst ? either(edge[k] & 1u, zeros, out) : out;
     Vec s[NV];
 #pragma GCC unroll 8
     for (int t = 0; t < NV; ++t) s[t] = load(in + t * kWidth);
@@ -178,8 +181,8 @@ REWIRL_INLINE void block_input_rows(const BlockInput& f, int group, size_t begin
       for (int t = 0; t < NV; ++t) s[t] = fma(b, d[r][t], s[t]);
     }
     if constexpr (Gated && kLast) {
-      if (f.a.edge[k] > 1) {
-        const float* gates = f.gates + offset + at;
+      if (edge[k] > 1) {
+        const float* gates = all_gates + at;
 #pragma GCC unroll 8
         for (int t = 0; t < NV; ++t) s[t] = gate(load(gates + t * kWidth), s[t]);
       }

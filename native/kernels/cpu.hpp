@@ -7,6 +7,9 @@
 
 namespace rewirl {
 
+// Counts the times that kernels began to compute other last bits of what they had computed before. Checkpoints have it.
+constexpr int kKernelGeneration = 1;
+
 std::vector<std::string> available_instruction_sets();  // best first
 const Kernels& kernels();                               // the ones in use
 void use_instruction_set(const std::string& name);      // throws std::invalid_argument naming the available ones

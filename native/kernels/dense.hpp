@@ -70,8 +70,9 @@ void gemm_strip(const Gemm& g, int rows, int offset) {
   gemm_rows<M, NV>(g, rows, offset);
 }
 
-void gemm(int rows, int depth, const float* a, ptrdiff_t row_stride, ptrdiff_t k_stride, const float* x, float* y,
-          int vectors, const float* bias, Epilogue epilogue, const float* gates) {
+// Of a few rows. Whatever the shape of the accumulators, every number is summed in the same order.
+void gemm_low(int rows, int depth, const float* a, ptrdiff_t row_stride, ptrdiff_t k_stride, const float* x, float* y,
+              int vectors, const float* bias, Epilogue epilogue, const float* gates) {
   const int width = kLane * vectors;
   // A block of x stays in the first-level cache; a strided operand touches a cache line per step, so fewer steps fit.
   const int step = k_stride == 1 ? 64 : 32;
@@ -100,6 +101,79 @@ void gemm(int rows, int depth, const float* a, ptrdiff_t row_stride, ptrdiff_t k
       offset += nv * kWidth;
     }
   }
+}
+
+// With many rows few vectors of samples at a time: what is loaded of x serves more rows, and more of its depth stays in
+// the first-level cache.
+constexpr int kTallRows = kWidth == 16 ? 8 : 6, kTallVectors = kWidth == 16 ? 3 : 2;
+
+// A strided operand would touch a cache line per step, whose sets collide where strides are powers of two. So panels of
+// it are copied: as many rows as fill a cache line, for so much of the depth. With 16 registers that does not pay.
+constexpr int kPanelOfRows = kWidth == 16 ? 16 : 24, kPanelDepth = 256;
+constexpr bool kCopiesPanels = kWidth == 16;
+
+void gemm_panel(const Gemm& g, int rows) {
+  const int all = g.width / kWidth;
+  int done = 0;
+  for (int passes = (all + kTallVectors - 1) / kTallVectors; passes > 0; --passes) {
+    const int here = (all - done + passes - 1) / passes, offset = done * kWidth;
+    switch (here) {
+      case 1: gemm_rows<kTallRows, 1>(g, rows, offset); break;
+      case 2: gemm_rows<kTallRows, 2>(g, rows, offset); break;
+      default: gemm_rows<kTallRows, kTallVectors>(g, rows, offset); break;
+    }
+    done += here;
+  }
+}
+
+void gemm_tall(int rows, int depth, const float* a, ptrdiff_t row_stride, ptrdiff_t k_stride, const float* x, float* y,
+               int vectors, const float* bias, Epilogue epilogue, const float* gates) {
+  const ptrdiff_t width = ptrdiff_t{kLane} * vectors;
+  const bool strided = k_stride != 1;  // then rows are side by side
+  const int step = strided || kWidth < 16 ? kPanelDepth : 4 * kPanelDepth;
+  alignas(64) float panel[kCopiesPanels ? kPanelDepth * kPanelOfRows : 1];
+  for (int k = 0; k < depth; k += step) {
+    const int here = depth - k < step ? depth - k : step;
+    for (int row = 0; row < rows; row += kPanelOfRows) {
+      const int high = rows - row < kPanelOfRows ? rows - row : kPanelOfRows;
+      const float* from = a + row * row_stride + k * k_stride;
+      Gemm g{from,
+             row_stride,
+             k_stride,
+             x + k * width,
+             y + row * width,
+             static_cast<int>(width),
+             here,
+             bias ? bias + row : nullptr,
+             gates ? gates + row * width : nullptr,
+             k == 0,
+             k + here == depth,
+             epilogue};
+      if (kCopiesPanels && strided) {
+        for (int j = 0; j < here; ++j) {
+          const float* at = from + j * k_stride;
+          float* to = panel + j * kPanelOfRows;
+          int r = 0;
+          for (; r + kWidth <= high; r += kWidth) store(to + r, load(at + r));
+          for (; r < high; ++r) to[r] = at[r];
+        }
+        g.a = panel;
+        g.row_stride = 1;
+        g.k_stride = kPanelOfRows;
+      }
+      gemm_panel(g, high);
+    }
+  }
+}
+
+void gemm(int rows, int depth, const float* a, ptrdiff_t row_stride, ptrdiff_t k_stride, const float* x, float* y,
+          int vectors, const float* bias, Epilogue epilogue, const float* gates) {
+  const int tall = kCopiesPanels || k_stride == 1 ? rows / kTallRows * kTallRows : 0;
+  const ptrdiff_t below = ptrdiff_t{kLane} * vectors * tall;
+  if (tall > 0) gemm_tall(tall, depth, a, row_stride, k_stride, x, y, vectors, bias, epilogue, gates);
+  if (tall < rows)
+    gemm_low(rows - tall, depth, a + tall * row_stride, row_stride, k_stride, x, y + below, vectors,
+             bias ? bias + tall : nullptr, epilogue, gates ? gates + below : nullptr);
 }
 
 // x [n_in][W] -> panels [ceil(n_in / kPanel)][W][kPanel], zero where n_in ends.

@@ -80,7 +80,7 @@ void squashed_gaussian_gradient(size_t n, const float* log_std, const float* noi
     const Vec du = fma(load(d_squashed + i), fma(-a, a, set1(1.0f)), dp * (a + a));
     const Vec dls = fma(du * exp_of(ls), load(noise + i), -dp);
     store(d_mean + i, du);
-    store(d_log_std + i, (Vec)((IVec)(given == ls) & (IVec)dls));
+    store(d_log_std + i, (Vec)(~(IVec)((given < ls) | (given > ls)) & (IVec)dls));  // NaN stays
   }
 }
 

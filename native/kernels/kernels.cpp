@@ -6,6 +6,7 @@
 #include "kernels/block_vectors.hpp"
 #include "kernels/dense.hpp"
 #include "kernels/functions.hpp"
+#include "kernels/norms.hpp"
 #include "kernels/optimiser.hpp"
 #include "kernels/sparse.hpp"
 
@@ -46,6 +47,15 @@ const Kernels& REWIRL_TABLE() {
                                  block_act,
                                  block_scores,
                                  block_gather,
+                                 layer_norm,
+                                 layer_norm_gradient,
+                                 layer_norm_parameters,
+                                 row_moments,
+                                 row_line,
+                                 row_products,
+                                 row_gradient,
+                                 unit_rows,
+                                 categorical,
                                  small,
                                  cut};
   return table;

@@ -45,7 +45,7 @@ struct BlockMatrix {
   const uint8_t* edge;          // whether each block is the first (bit 0) and the last (bit 1) of its input
 };
 
-enum class Epilogue { none, relu, gate };  // gate: keep the result where gate > 0, else 0 (the derivative of ReLU)
+enum class Epilogue { none, relu, gate };  // gate: 0 where gate <= 0 (the derivative of ReLU)
 
 struct AdamStep {
   float step_size;        // learning rate / (1 - beta1^t)
@@ -55,6 +55,24 @@ struct AdamStep {
 
 struct Small {
   size_t found, below, zeros;  // how many indices were written, and how many w have 0 < |w| < low, or are 0
+};
+
+// A tile for layer norm; scale and shift are null where there are none.
+struct LayerNormTile {
+  int features, vectors;
+  float epsilon;
+  const float *scale, *shift;
+};
+
+// A feature in all tiles of a batch, which lie a stride apart: of the columns of tile t, samples[t] are samples.
+struct BatchRow {
+  int tiles, vectors;
+  const int32_t* samples;
+  int64_t total;  // of the samples
+};
+
+struct RowLine {
+  float mean, slope, offset;  // (x - mean) * slope + offset
 };
 
 struct Kernels {
@@ -146,6 +164,34 @@ struct Kernels {
 
   // Puts these values one after the other.
   void (*block_gather)(size_t blocks, int height, const uint32_t* first, const float* values, float* out);
+
+  // y = scale * (x - mean) * inverse + shift with mean and 1 / sqrt(variance + epsilon) of every sample over its
+  // features, which are written too; then ReLU if asked for.
+  void (*layer_norm)(const LayerNormTile& t, const float* x, float* y, float* mean, float* inverse, bool relu);
+  // Given dy: dx, and the gradients of scale and shift.
+  void (*layer_norm_gradient)(const LayerNormTile& t, const float* x, const float* dy, const float* mean,
+                              const float* inverse, float* dx, bool accumulate);
+  void (*layer_norm_parameters)(const LayerNormTile& t, const float* x, const float* dy, const float* mean,
+                                const float* inverse, float* d_scale, float* d_shift, bool accumulate);
+
+  // Mean and (biased) variance of the samples of a feature.
+  void (*row_moments)(const BatchRow& row, const float* x, ptrdiff_t stride, float* mean, float* variance);
+  // y = (x - mean) * slope + offset, then ReLU if asked for; of padding too.
+  void (*row_line)(const BatchRow& row, const float* x, ptrdiff_t x_stride, float* y, ptrdiff_t y_stride,
+                   const RowLine& line, bool relu);
+  // The sums over the samples of dy and of dy * (x - mean).
+  void (*row_products)(const BatchRow& row, const float* x, ptrdiff_t x_stride, const float* dy, ptrdiff_t dy_stride,
+                       float mean, float* sum, float* product);
+  // dx (+)= factor * dy + offset + (x - mean) * slope, and 0 for padding; dx lies as dy does.
+  void (*row_gradient)(const BatchRow& row, const float* x, ptrdiff_t x_stride, const float* dy, ptrdiff_t dy_stride,
+                       float* dx, const RowLine& line, float factor, bool accumulate);
+
+  // Divides each row of a matrix by its Euclidean norm, if that is not 0.
+  void (*unit_rows)(int rows, int columns, float* w);
+
+  // probability = softmax over the rows of a tile of logits; mean[s] = sum of probability[r][s] * (low + r * step).
+  void (*categorical)(int rows, int vectors, const float* logits, float low, float step, float* probability,
+                      float* mean);
 
   // Writes the indices of all w with low <= |w| <= high but not 0, ascending, to index (room for n + 16).
   Small (*small)(size_t n, const float* w, float low, float high, uint32_t* index);

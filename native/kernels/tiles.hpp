@@ -43,7 +43,7 @@ REWIRL_INLINE float total(Vec x) { return sums(x, set1(0), set1(0), set1(0))[0];
 REWIRL_INLINE void finish4(V4 s, int row, int rows, float* y, const float* bias, bool relu) {
   for (int i = 0; i < 4 && row + i < rows; ++i) {
     const float z = bias ? s[i] + bias[row + i] : s[i];
-    y[row + i] = relu && !(z > 0.0f) ? 0.0f : z;
+    y[row + i] = relu && z <= 0.0f ? 0.0f : z;
   }
 }
 

@@ -1,157 +1,161 @@
-// y = scale * (x - mean) / sqrt(variance + eps) + shift, with mean and (biased) variance of every feature over the
-// samples of a batch in training, else the running ones (Ioffe and Szegedy 2015). Running statistics move by momentum *
-// (those of the batch - running), the variance that of an unbiased estimate, as in PyTorch.
+#include "operations/batch_norm.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
 #include "kernels/cpu.hpp"
-#include "operations/operations.hpp"
 
 namespace rewirl {
 namespace {
 
-class BatchNorm final : public Operation {
+// A feature of all tiles, and how many of their columns are samples.
+class Rows {
  public:
-  explicit BatchNorm(const OperationSpec& spec)
-      : Operation(spec, spec.features[0]),
-        epsilon_(static_cast<float>(spec.number("eps"))),
-        momentum_(static_cast<float>(spec.number("momentum"))),
-        mean_("mean", rows(), false),
-        variance_("variance", rows(), false) {
-    if (!(epsilon_ > 0.0f)) throw std::invalid_argument("the eps of the operation " + name + " must be more than 0");
-    if (!(momentum_ >= 0.0f && momentum_ <= 1.0f))
-      throw std::invalid_argument("the momentum of the operation " + name + " must be between 0 and 1");
-    std::fill(variance_.values.begin(), variance_.values.end(), 1.0f);
-    if (!spec.flag("affine")) return;
-    scale_ = std::make_unique<Learnable>("scale", rows(), spec.trainable);
-    shift_ = std::make_unique<Learnable>("shift", rows(), spec.trainable);
-    std::fill(scale_->values.begin(), scale_->values.end(), 1.0f);
+  explicit Rows(const WholeBatch& batch) {
+    for (int t = 0; t < batch.tiles; ++t) samples_.push_back(static_cast<int32_t>(batch.samples_in(t)));
+    row = {batch.tiles, batch.vectors, samples_.data(), static_cast<int64_t>(batch.all_samples())};
   }
-
-  const char* kind() const override { return "batch_norm"; }
-  std::vector<Learnable*> learnables() const override {
-    if (scale_) return {scale_.get(), shift_.get()};
-    return {};
-  }
-  std::vector<Learnable*> statistics() const override { return {&mean_, &variance_}; }
-  size_t batch_statistics() const override { return 2 * rows(); }
-
-  void statistics_of(const WholeBatch& batch, const Batch* in, float* statistics) const override {
-    for (size_t f = 0; f < rows(); ++f) {
-      double sum = 0.0, squares = 0.0;
-      each(batch, [&](int t, size_t s) { sum += in[0].tile(t)[f * batch.width() + s]; });
-      const double mean = sum / static_cast<double>(batch.samples);
-      each(batch, [&](int t, size_t s) {
-        const double away = in[0].tile(t)[f * batch.width() + s] - mean;
-        squares += away * away;
-      });
-      statistics[f] = static_cast<float>(mean);
-      statistics[rows() + f] = static_cast<float>(squares / static_cast<double>(batch.samples));
-    }
-  }
-
-  void forward(const Forward& tile, Part) const override {
-    const size_t width = tile.width();
-    for (size_t f = 0; f < rows(); ++f) {
-      const Line line = line_of(f, tile.statistics);
-      for (size_t s = 0; s < width; ++s)
-        tile.out[f * width + s] = line.scale * ((tile.in[0][f * width + s] - line.mean) * line.inverse) + line.shift;
-    }
-  }
-
-  void input_gradient(const Backward& tile, Part) const override {  // with running statistics, which are constants
-    const size_t width = tile.width();
-    for (size_t f = 0; f < rows(); ++f) {
-      const Line line = line_of(f, nullptr);
-      const float slope = line.scale * line.inverse;
-      float* out = tile.d_in[0] + f * width;
-      for (size_t s = 0; s < width; ++s) {
-        const float own = slope * tile.d_out[f * width + s];
-        out[s] = tile.accumulate[0] ? out[s] + own : own;
-      }
-    }
-  }
-
-  // With h the normalised x: dx = scale * (dy - mean(dy) - h * mean(dy * h)) / sqrt(variance + eps), over the samples.
-  void input_gradient_of(const WholeBatch& batch, const Batch* in, const float* d_out, const float* statistics,
-                         float* const* d_in, const bool* accumulate) const override {
-    const size_t width = batch.width(), tile = rows() * width;
-    for (size_t f = 0; f < rows(); ++f) {
-      const Line line = line_of(f, statistics);
-      const auto h = [&](int t, size_t s) { return (in[0].tile(t)[f * width + s] - line.mean) * line.inverse; };
-      const auto at = [&](int t, size_t s) { return static_cast<size_t>(t) * tile + f * width + s; };
-      double sum = 0.0, products = 0.0;
-      each(batch, [&](int t, size_t s) {
-        sum += d_out[at(t, s)];
-        products += static_cast<double>(d_out[at(t, s)]) * h(t, s);
-      });
-      const float mean = static_cast<float>(sum / static_cast<double>(batch.samples));
-      const float product = static_cast<float>(products / static_cast<double>(batch.samples));
-      for (int t = 0; t < batch.tiles; ++t)
-        for (size_t s = 0; s < width; ++s) {
-          const bool sample = s < batch.samples_in(t);  // padding has no part in anything
-          const float own = sample ? line.scale * line.inverse * (d_out[at(t, s)] - mean - h(t, s) * product) : 0.0f;
-          float& out = d_in[0][at(t, s)];
-          out = accumulate[0] ? out + own : own;
-        }
-    }
-  }
-
-  void parameter_gradient(const Backward& tile, const Buffer<float>* gradients, bool accumulate, float*,
-                          Part part) const override {
-    if (part.index > 0 || !scale_) return;
-    const size_t width = tile.width();
-    float products[kLane * kMaxVectors];
-    for (size_t f = 0; f < rows(); ++f) {
-      const Line line = line_of(f, tile.statistics);
-      for (size_t s = 0; s < width; ++s)
-        products[s] = tile.d_out[f * width + s] * ((tile.in[0][f * width + s] - line.mean) * line.inverse);
-      kernels().row_sums(1, products, gradients[0].data() + f, tile.vectors, accumulate);
-    }
-    kernels().row_sums(features, tile.d_out, gradients[1].data(), tile.vectors, accumulate);
-  }
-
-  void act(const float* const* in, float* out, Epilogue) const override {
-    for (size_t f = 0; f < rows(); ++f) {
-      const Line line = line_of(f, nullptr);
-      out[f] = line.scale * ((in[0][f] - line.mean) * line.inverse) + line.shift;
-    }
-  }
-
-  void update_statistics(const float* statistics, size_t samples) override {
-    const float unbiased = samples > 1 ? static_cast<float>(samples) / static_cast<float>(samples - 1) : 1.0f;
-    for (size_t f = 0; f < rows(); ++f) {
-      mean_.values[f] += momentum_ * (statistics[f] - mean_.values[f]);
-      variance_.values[f] += momentum_ * (statistics[rows() + f] * unbiased - variance_.values[f]);
-    }
-  }
+  BatchRow row;
 
  private:
-  struct Line {
-    float mean, inverse, scale, shift;
-  };
-
-  size_t rows() const { return static_cast<size_t>(features); }
-
-  Line line_of(size_t f, const float* statistics) const {
-    const float variance = statistics ? statistics[rows() + f] : variance_.values[f];
-    return {statistics ? statistics[f] : mean_.values[f], 1.0f / std::sqrt(variance + epsilon_),
-            scale_ ? scale_->values[f] : 1.0f, shift_ ? shift_->values[f] : 0.0f};
-  }
-
-  template <class Visit>
-  static void each(const WholeBatch& batch, const Visit& visit) {
-    for (int t = 0; t < batch.tiles; ++t)
-      for (size_t s = 0; s < batch.samples_in(t); ++s) visit(t, s);
-  }
-
-  float epsilon_, momentum_;
-  mutable Learnable mean_, variance_;         // running
-  std::unique_ptr<Learnable> scale_, shift_;  // or null
+  std::vector<int32_t> samples_;
 };
 
 }  // namespace
+
+BatchNorm::BatchNorm(const OperationSpec& spec)
+    : Operation(spec, spec.features[0]),
+      epsilon_(static_cast<float>(spec.number("eps"))),
+      momentum_(static_cast<float>(spec.number("momentum"))),
+      mean_("mean", rows(), false),
+      variance_("variance", rows(), false) {
+  if (!(epsilon_ > 0.0f)) throw std::invalid_argument("the eps of the operation " + name + " must be more than 0");
+  if (!(momentum_ >= 0.0f && momentum_ <= 1.0f))
+    throw std::invalid_argument("the momentum of the operation " + name + " must be between 0 and 1");
+  std::fill(variance_.values.begin(), variance_.values.end(), 1.0f);
+  if (!spec.flag("affine")) return;
+  scale_ = std::make_unique<Learnable>("scale", rows(), spec.trainable);
+  shift_ = std::make_unique<Learnable>("shift", rows(), spec.trainable);
+  std::fill(scale_->values.begin(), scale_->values.end(), 1.0f);
+}
+
+std::vector<Learnable*> BatchNorm::learnables() const {
+  if (scale_) return {scale_.get(), shift_.get()};
+  return {};
+}
+
+BatchNorm::Line BatchNorm::line_of(size_t f, const float* statistics) const {
+  const float scale = scale_ ? scale_->values[f] : 1.0f, shift = shift_ ? shift_->values[f] : 0.0f;
+  if (!statistics) return {mean_.values[f], 1.0f / std::sqrt(variance_.values[f] + epsilon_), 1.0f, 0.0f, scale, shift};
+  const auto at = [&](size_t row) { return statistics[row * rows() + f]; };
+  return {at(kMean), 1.0f / std::sqrt(at(kVariance) + epsilon_), at(kFactor), at(kOffset), scale, shift};
+}
+
+void BatchNorm::forward_of(const WholeBatch& batch, const Batch* in, float* out, float* statistics, Epilogue epilogue,
+                           Part part) const {
+  const Rows of(batch);
+  const size_t width = batch.width(), end = static_cast<size_t>(part.end(features));
+  const ptrdiff_t stride = static_cast<ptrdiff_t>(rows() * width);
+  for (size_t f = static_cast<size_t>(part.begin(features)); f < end; ++f) {
+    const float* x = in[0].data + f * width;
+    float &mean = statistics[kMean * rows() + f], &variance = statistics[kVariance * rows() + f];
+    kernels().row_moments(of.row, x, in[0].stride, &mean, &variance);
+    const Correction correct = correction(f, mean, variance);
+    statistics[kFactor * rows() + f] = correct.factor;
+    statistics[kOffset * rows() + f] = correct.offset;
+    const Line line = line_of(f, statistics);
+    kernels().row_line(of.row, x, in[0].stride, out + f * width, stride,
+                       {line.mean, line.inverse * line.factor * line.scale, line.scale * line.offset + line.shift},
+                       epilogue == Epilogue::relu);
+  }
+}
+
+void BatchNorm::forward(const Forward& tile, Part) const {  // with running statistics
+  const int32_t all = static_cast<int32_t>(tile.width());
+  const BatchRow row{1, tile.vectors, &all, all};
+  for (size_t f = 0; f < rows(); ++f) {
+    const Line line = line_of(f, nullptr);
+    kernels().row_line(row, tile.in[0] + f * tile.width(), 0, tile.out + f * tile.width(), 0,
+                       {line.mean, line.inverse * line.scale, line.shift}, tile.epilogue == Epilogue::relu);
+  }
+}
+
+// With g = scale * factor * dy: dx = (g - mean(g) - h * mean(g * h)) * inverse, over the samples. Factor and offset are
+// taken for constants.
+void BatchNorm::input_gradient_of(const WholeBatch& batch, const Batch* in, const float* d_out, float* statistics,
+                                  float* const* d_in, const bool* accumulate, Part part) const {
+  const Rows of(batch);
+  const size_t width = batch.width(), end = static_cast<size_t>(part.end(features));
+  const ptrdiff_t stride = static_cast<ptrdiff_t>(rows() * width);
+  const float share = 1.0f / static_cast<float>(batch.all_samples());
+  for (size_t f = static_cast<size_t>(part.begin(features)); f < end; ++f) {
+    const float *x = in[0].data + f * width, *dy = d_out + f * width;
+    const Line line = line_of(f, statistics);
+    float sum = 0.0f, product = 0.0f;
+    kernels().row_products(of.row, x, in[0].stride, dy, stride, line.mean, &sum, &product);
+    statistics[kSum * rows() + f] = sum;
+    statistics[kProduct * rows() + f] = product * line.inverse;  // that of dy and h
+    if (!d_in[0]) continue;
+    const float factor = line.scale * line.factor * line.inverse;
+    kernels().row_gradient(of.row, x, in[0].stride, dy, stride, d_in[0] + f * width,
+                           {line.mean, -factor * share * product * line.inverse * line.inverse, -factor * share * sum},
+                           factor, accumulate[0]);
+  }
+}
+
+void BatchNorm::input_gradient(const Backward& tile, Part) const {  // with running statistics, which are constants
+  const int32_t all = static_cast<int32_t>(tile.width());
+  const BatchRow row{1, tile.vectors, &all, all};
+  for (size_t f = 0; f < rows(); ++f) {
+    const Line line = line_of(f, nullptr);
+    const size_t at = f * tile.width();
+    kernels().row_gradient(row, tile.in[0] + at, 0, tile.d_out + at, 0, tile.d_in[0] + at, {line.mean, 0.0f, 0.0f},
+                           line.scale * line.inverse, tile.accumulate[0]);
+  }
+}
+
+void BatchNorm::parameter_gradient_of(const WholeBatch&, const Batch*, const float*, const float* statistics,
+                                      const Buffer<float>* gradients, Part part) const {
+  if (!scale_) return;
+  const size_t end = static_cast<size_t>(part.end(features));
+  for (size_t f = static_cast<size_t>(part.begin(features)); f < end; ++f) {
+    const auto at = [&](size_t row) { return statistics[row * rows() + f]; };
+    gradients[0][f] = at(kFactor) * at(kProduct) + at(kOffset) * at(kSum);
+    gradients[1][f] = at(kSum);
+  }
+}
+
+void BatchNorm::parameter_gradient(const Backward& tile, const Buffer<float>* gradients, bool accumulate, float*,
+                                   Part part) const {  // with running statistics
+  if (part.index > 0 || !scale_) return;
+  const int32_t all = static_cast<int32_t>(tile.width());
+  const BatchRow row{1, tile.vectors, &all, all};
+  for (size_t f = 0; f < rows(); ++f) {
+    const Line line = line_of(f, nullptr);
+    float sum = 0.0f, product = 0.0f;
+    kernels().row_products(row, tile.in[0] + f * tile.width(), 0, tile.d_out + f * tile.width(), 0, line.mean, &sum,
+                           &product);
+    gradients[0][f] = accumulate ? gradients[0][f] + product * line.inverse : product * line.inverse;
+    gradients[1][f] = accumulate ? gradients[1][f] + sum : sum;
+  }
+}
+
+void BatchNorm::act(const float* const* in, float* out, Epilogue epilogue) const {
+  for (size_t f = 0; f < rows(); ++f) {
+    const Line line = line_of(f, nullptr);
+    const float y = line.scale * ((in[0][f] - line.mean) * line.inverse) + line.shift;
+    out[f] = epilogue == Epilogue::relu ? std::max(y, 0.0f) : y;
+  }
+}
+
+void BatchNorm::update_statistics(const float* statistics, size_t samples) {
+  const float unbiased = samples > 1 ? static_cast<float>(samples) / static_cast<float>(samples - 1) : 1.0f;
+  for (size_t f = 0; f < rows(); ++f) {
+    mean_.values[f] += momentum_ * (statistics[kMean * rows() + f] - mean_.values[f]);
+    variance_.values[f] += momentum_ * (statistics[kVariance * rows() + f] * unbiased - variance_.values[f]);
+  }
+}
 
 std::unique_ptr<Operation> make_batch_norm(const OperationSpec& spec) {
   spec.require_inputs(1);

@@ -27,74 +27,44 @@ class LayerNorm final : public Operation {
     return {};
   }
   size_t kept_rows() const override { return 2; }  // mean and 1 / sqrt(variance + eps) of every sample
+  bool finishes() const override { return true; }
 
-  void forward(const Forward& tile, Part) const override { norm(tile.in[0], tile.out, tile.kept, tile.width()); }
+  void forward(const Forward& tile, Part) const override {
+    kernels().layer_norm(of(tile.vectors), tile.in[0], tile.out, tile.kept, tile.kept + tile.width(),
+                         tile.epilogue == Epilogue::relu);
+  }
 
-  // With n features, g = scale * dy and h the normalised x: dx = (g - mean(g) - h * mean(g * h)) / sqrt(variance +
-  // eps).
   void input_gradient(const Backward& tile, Part) const override {
-    const size_t width = tile.width();
-    const float *mean = tile.kept, *inverse = tile.kept + width;
-    float sums[kLane * kMaxVectors] = {}, products[kLane * kMaxVectors] = {};
-    for (size_t f = 0; f < rows(); ++f) {
-      const float *x = tile.in[0] + f * width, *d = tile.d_out + f * width, scale = scale_ ? scale_->values[f] : 1.0f;
-      for (size_t s = 0; s < width; ++s) {
-        sums[s] += scale * d[s];
-        products[s] += scale * d[s] * ((x[s] - mean[s]) * inverse[s]);
-      }
-    }
-    const float share = 1.0f / static_cast<float>(features);
-    for (size_t f = 0; f < rows(); ++f) {
-      const float *x = tile.in[0] + f * width, *d = tile.d_out + f * width, scale = scale_ ? scale_->values[f] : 1.0f;
-      float* out = tile.d_in[0] + f * width;
-      for (size_t s = 0; s < width; ++s) {
-        const float h = (x[s] - mean[s]) * inverse[s];
-        const float own = (scale * d[s] - share * sums[s] - h * (share * products[s])) * inverse[s];
-        out[s] = tile.accumulate[0] ? out[s] + own : own;
-      }
-    }
+    kernels().layer_norm_gradient(of(tile.vectors), tile.in[0], tile.d_out, tile.kept, tile.kept + tile.width(),
+                                  tile.d_in[0], tile.accumulate[0]);
   }
 
   void parameter_gradient(const Backward& tile, const Buffer<float>* gradients, bool accumulate, float*,
                           Part part) const override {
     if (part.index > 0 || !scale_) return;
-    const size_t width = tile.width();
-    const float *mean = tile.kept, *inverse = tile.kept + width;
-    float products[kLane * kMaxVectors];
-    for (size_t f = 0; f < rows(); ++f) {
-      const float *x = tile.in[0] + f * width, *d = tile.d_out + f * width;
-      for (size_t s = 0; s < width; ++s) products[s] = d[s] * ((x[s] - mean[s]) * inverse[s]);
-      kernels().row_sums(1, products, gradients[0].data() + f, tile.vectors, accumulate);
-    }
-    kernels().row_sums(features, tile.d_out, gradients[1].data(), tile.vectors, accumulate);
+    kernels().layer_norm_parameters(of(tile.vectors), tile.in[0], tile.d_out, tile.kept, tile.kept + tile.width(),
+                                    gradients[0].data(), gradients[1].data(), accumulate);
   }
 
-  void act(const float* const* in, float* out, Epilogue) const override {
-    float kept[2];
-    norm(in[0], out, kept, 1);
+  void act(const float* const* in, float* out, Epilogue epilogue) const override {
+    float mean = 0.0f, square = 0.0f;
+    const float share = 1.0f / static_cast<float>(features);
+    for (int32_t f = 0; f < features; ++f) mean += in[0][f];
+    mean *= share;
+    for (int32_t f = 0; f < features; ++f) square += (in[0][f] - mean) * (in[0][f] - mean);
+    const float inverse = 1.0f / std::sqrt(square * share + epsilon_);
+    for (int32_t f = 0; f < features; ++f) {
+      const size_t i = static_cast<size_t>(f);
+      const float y =
+          (scale_ ? scale_->values[i] : 1.0f) * ((in[0][f] - mean) * inverse) + (shift_ ? shift_->values[i] : 0.0f);
+      out[f] = epilogue == Epilogue::relu ? std::max(y, 0.0f) : y;
+    }
   }
 
  private:
-  size_t rows() const { return static_cast<size_t>(features); }
-
-  void norm(const float* in, float* out, float* kept, size_t width) const {
-    float *mean = kept, *inverse = kept + width;
-    const float share = 1.0f / static_cast<float>(features);
-    std::fill_n(kept, 2 * width, 0.0f);
-    for (size_t f = 0; f < rows(); ++f)
-      for (size_t s = 0; s < width; ++s) mean[s] += in[f * width + s];
-    for (size_t s = 0; s < width; ++s) mean[s] *= share;
-    for (size_t f = 0; f < rows(); ++f)
-      for (size_t s = 0; s < width; ++s) {
-        const float away = in[f * width + s] - mean[s];
-        inverse[s] += away * away;
-      }
-    for (size_t s = 0; s < width; ++s) inverse[s] = 1.0f / std::sqrt(inverse[s] * share + epsilon_);
-    for (size_t f = 0; f < rows(); ++f) {
-      const float scale = scale_ ? scale_->values[f] : 1.0f, shift = shift_ ? shift_->values[f] : 0.0f;
-      for (size_t s = 0; s < width; ++s)
-        out[f * width + s] = scale * ((in[f * width + s] - mean[s]) * inverse[s]) + shift;
-    }
+  LayerNormTile of(int vectors) const {
+    return {features, vectors, epsilon_, scale_ ? scale_->values.data() : nullptr,
+            shift_ ? shift_->values.data() : nullptr};
   }
 
   float epsilon_;

@@ -8,7 +8,7 @@ struct LeakyReLU {
   static constexpr const char* kKind = "leaky_relu";
   static constexpr Epilogue kEpilogue = Epilogue::none;
   static float value(float x, float below) { return x > 0.0f ? x : below * x; }
-  static float slope(float x, float, float below) { return x > 0.0f ? 1.0f : below; }
+  static float slope(float x, float, float below) { return x <= 0.0f ? below : 1.0f; }
 };
 
 }  // namespace

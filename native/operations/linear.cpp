@@ -8,7 +8,8 @@
 
 namespace rewirl {
 
-Linear::Linear(const OperationSpec& spec) : Operation(spec, spec.count("n_out")) {
+Linear::Linear(const OperationSpec& spec)
+    : Operation(spec, spec.count("n_out")), unit_norm_(spec.numbers.count("unit_norm") && spec.flag("unit_norm")) {
   weights_ =
       make_weights(spec.format, {spec.features[0], features, spec.places, spec.connections, spec.values, spec.trainable,
                                  nullptr, spec.numbers.count("height") ? spec.count("height") : 1});
@@ -37,7 +38,7 @@ void Linear::parameter_gradient(const Backward& tile, const Buffer<float>* gradi
   if (bias_) bias_gradient(tile.d_out, tile.vectors, gradients[1].data(), accumulate, part);
 }
 
-void Linear::parameter_gradient_of(const WholeBatch& batch, const Batch* in, const float* d_out,
+void Linear::parameter_gradient_of(const WholeBatch& batch, const Batch* in, const float* d_out, const float*,
                                    const Buffer<float>* gradients, Part part) const {
   weights_->batch_gradient(d_out, in[0], gradients[0].data(), part);
   if (!bias_) return;
@@ -71,7 +72,14 @@ void Linear::stretches(Part part, const std::function<void(size_t, size_t, size_
 
 void Linear::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown, uint32_t step) {
   std::unique_ptr<Weights> next = weights_->rewired(dropped, n_dropped, grown, n_grown, step);
-  if (next) replace(std::move(next));
+  if (!next) return;
+  replace(std::move(next));
+  stepped();
+  changed();
+}
+
+void Linear::stepped() {
+  if (unit_norm_) weights_->unit_rows();
 }
 
 void Linear::count_ages() {

@@ -20,12 +20,13 @@ class Linear final : public Operation {
   void parameter_gradient(const Backward& tile, const Buffer<float>* gradients, bool accumulate, float* scratch,
                           Part part) const override;
   bool whole_batch_gradient() const override { return weights_->whole_batch(); }
-  void parameter_gradient_of(const WholeBatch& batch, const Batch* in, const float* d_out,
+  void parameter_gradient_of(const WholeBatch& batch, const Batch* in, const float* d_out, const float* statistics,
                              const Buffer<float>* gradients, Part part) const override;
   void act(const float* const* in, float* out, Epilogue epilogue) const override;
   std::vector<Learnable*> learnables() const override;
   void stretches(Part part, const std::function<void(size_t, size_t, size_t)>& visit) const override;
   void changed() override { weights_->changed(); }
+  void stepped() override;
   std::unique_ptr<TargetStep> follow(const Operation& online, bool stale) override;
 
   // Weights::rewired, in place. With ages, grown connections are born at this step, and those of weights that were
@@ -40,6 +41,7 @@ class Linear final : public Operation {
   const float* bias() const { return bias_ ? bias_->values.data() : nullptr; }
   std::unique_ptr<Weights> weights_;
   std::unique_ptr<Learnable> bias_;  // or null
+  bool unit_norm_;                   // of the weights of every output, after each step and each rewiring
   uint64_t version_ = 0;
 };
 

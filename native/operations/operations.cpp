@@ -8,16 +8,24 @@ namespace {
 
 std::mutex mutex;
 
-std::map<std::string, OperationFactory>& registry() {
+using Registry = std::map<std::string, OperationFactory>;
+
+const Registry& own() {
 #define REWIRL_ENTRY(kind) {#kind, make_##kind},
-  static std::map<std::string, OperationFactory> kinds{REWIRL_OPERATIONS(REWIRL_ENTRY)};
+  static const Registry kinds{REWIRL_OPERATIONS(REWIRL_ENTRY)};
 #undef REWIRL_ENTRY
+  return kinds;
+}
+
+Registry& registry() {
+  static Registry kinds = own();
   return kinds;
 }
 
 }  // namespace
 
 void register_operation(const std::string& kind, OperationFactory make) {
+  if (own().count(kind) > 0) throw std::invalid_argument("there is an operation '" + kind + "' already");
   const std::lock_guard<std::mutex> lock(mutex);
   registry()[kind] = make;
 }

@@ -11,6 +11,7 @@
   LINE(multiply)                \
   LINE(layer_norm)              \
   LINE(batch_norm)              \
+  LINE(batch_renorm)            \
   LINE(parameter)
 
 namespace rewirl {

@@ -1,4 +1,4 @@
-// y = max(x, 0). After weights they do it in their last step.
+// y = max(x, 0), NaN for NaN. After weights they do it in their last step.
 #include "operations/elementwise.hpp"
 
 namespace rewirl {
@@ -7,8 +7,8 @@ namespace {
 struct ReLU {
   static constexpr const char* kKind = "relu";
   static constexpr Epilogue kEpilogue = Epilogue::relu;
-  static float value(float x, float) { return x > 0.0f ? x : 0.0f; }
-  static float slope(float, float y, float) { return y > 0.0f ? 1.0f : 0.0f; }
+  static float value(float x, float) { return x <= 0.0f ? 0.0f : x; }
+  static float slope(float, float y, float) { return y <= 0.0f ? 0.0f : 1.0f; }
 };
 
 }  // namespace

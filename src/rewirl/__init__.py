@@ -8,19 +8,54 @@ from typing import TYPE_CHECKING, Any
 from rewirl import learners
 
 if TYPE_CHECKING:
-    from rewirl.api import load
+    from rewirl.api import (
+        Callback,
+        CheckpointError,
+        DivergedError,
+        Evaluation,
+        FaultyEnvironmentError,
+        LayerTopology,
+        Moment,
+        Policy,
+        PolicyError,
+        RunDirectoryError,
+        RunInUseError,
+        Transitions,
+        UnsuitableEnvironmentError,
+        WandbCallback,
+        load,
+        resume,
+    )
     from rewirl.learners import *  # noqa: F403
 
 __version__ = "0.2.0"
 
-__all__ = ["load"]
+__all__ = [
+    "Callback",
+    "CheckpointError",
+    "DivergedError",
+    "Evaluation",
+    "FaultyEnvironmentError",
+    "LayerTopology",
+    "Moment",
+    "Policy",
+    "PolicyError",
+    "RunDirectoryError",
+    "RunInUseError",
+    "Transitions",
+    "UnsuitableEnvironmentError",
+    "WandbCallback",
+    "load",
+    "resume",
+]
+_API = frozenset(__all__)
 __all__ += learners.__all__
 
 
 def __getattr__(name: str) -> Any:
     """Import the agents when they are first asked for, so that `import rewirl` costs next to nothing."""
-    if name == "load":
-        return importlib.import_module("rewirl.api").load
+    if name in _API:
+        return getattr(importlib.import_module("rewirl.api"), name)
     if name in learners.__all__:
         return getattr(learners, name)
     raise AttributeError(f"module 'rewirl' has no attribute {name!r}")

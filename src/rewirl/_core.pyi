@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LANE: int
+KERNEL_GENERATION: int
+CXX11_ABI: int | None
 
 def available_instruction_sets() -> list[str]: ...
 def instruction_set() -> str: ...
@@ -23,6 +25,7 @@ def sample_windows(
     observation_size: int,
     outs: Sequence[NDArray[np.float32]],
     between: Sequence[NDArray[np.float32]] = (),
+    stride: int = 1,
 ) -> None: ...
 def sample_rows(
     pool: Pool,
@@ -63,6 +66,7 @@ class Network:
     def trainable(self) -> bool: ...
     @property
     def needs_batch(self) -> bool: ...
+    def features(self, operation: str) -> int: ...
     def learnables(self) -> list[tuple[str, str]]: ...
     def statistics(self) -> list[tuple[str, str]]: ...
     def format(self, operation: str) -> str: ...
@@ -92,7 +96,9 @@ class TargetUpdate:
     def stale(self) -> list[bool]: ...
 
 class Workspace:
-    def __init__(self, network: Network, keep: bool = True, batch_statistics: bool = True) -> None: ...
+    def __init__(
+        self, network: Network, keep: bool = True, batch_statistics: bool = True, keep_gradients: bool = True
+    ) -> None: ...
     @property
     def generation(self) -> int: ...
     def output(self) -> NDArray[np.float32]: ...
@@ -105,7 +111,7 @@ class Workspace:
     def clip(self, limit: float) -> float: ...
 
 def forward(
-    pool: Pool, workspaces: Sequence[Workspace], x: NDArray[np.float32], samples: int | None = None
+    pool: Pool, workspaces: Sequence[Workspace], x: NDArray[np.float32], samples: int | None = None, parts: int = 1
 ) -> None: ...
 def backward(
     pool: Pool,
@@ -142,6 +148,22 @@ def regress(
     decoupled: bool = False,
     samples: int | None = None,
 ) -> None: ...
+def classify(
+    pool: Pool,
+    workspaces: Sequence[Workspace],
+    x: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    probability: Sequence[NDArray[np.float32]],
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+    decoupled: bool = False,
+    samples: int | None = None,
+    parts: int = 1,
+) -> None: ...
 def adam(
     pool: Pool,
     workspaces: Sequence[Workspace],
@@ -158,6 +180,21 @@ def minimum(
     factor: float,
     scale: NDArray[np.float32],
     offset: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None: ...
+def categorical(
+    logits: NDArray[np.float32],
+    low: float,
+    step: float,
+    probability: NDArray[np.float32],
+    mean: NDArray[np.float32],
+) -> None: ...
+def project_categorical(
+    probability: NDArray[np.float32],
+    low: float,
+    step: float,
+    offset: NDArray[np.float32],
+    scale: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None: ...
 def squash(

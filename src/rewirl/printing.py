@@ -20,6 +20,8 @@ from typing import Any
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _WORDS_AFTER = " " * 4
+_TO_COPY = re.compile(r"(: (rewirl|pip|make) [^.]*|\S*[/\\=]\S*|--\S+)$")
+"""The end of a message that somebody may copy."""
 
 
 class OutputError(Exception):
@@ -56,6 +58,14 @@ def without_colours(text: str) -> str:
 def message(text: object) -> str:
     """Return a message for people: what follows a line end in it is indented, so that it is no message of its own."""
     return f"\n{_WORDS_AFTER}".join(map(visible, str(text).split("\n")))
+
+
+def ended(text: object) -> str:
+    """Return a message that ends as a sentence does, unless it ends with something to copy: a path or a command."""
+    words = str(text).rstrip()
+    last = words.rpartition("\n")[2]
+    copied = _TO_COPY.search(last) is not None
+    return words if copied or not words or not (words[-1].isalnum() or words[-1] in "'\")]") else f"{words}."
 
 
 def quoted(word: object) -> str:

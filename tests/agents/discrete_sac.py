@@ -46,7 +46,7 @@ class DiscreteSAC(Learner[DiscreteSACConfig]):
         self._target_values = networks.ensemble("target_q1", "target_q2")
         return Policy(networks.online["policy"], head="greedy")
 
-    def explore(self, observation):
+    def _explore(self, observation):
         probabilities = np.exp(log_softmax(self._policy.actor.act(observation).astype(np.float64), axis=0))
         return int(self._networks.streams["exploration"].choice(self.action_size, p=probabilities))
 

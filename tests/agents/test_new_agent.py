@@ -20,8 +20,7 @@ from rewirl.replay import Replay
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.values import to_values
 from rewirl.topology import TopologyConfig
-from rewirl.training.drift import Drift
-from rewirl.training.loop import connections
+from rewirl.training.drift import Drift, connections
 
 CHOICES, NETWORKS = 3, {"policy", "q1", "q2", "target_q1", "target_q2"}
 SPARSE = TopologyConfig(sparsity=0.4, adapt_every=10, adapt_fraction=0.1)
@@ -161,7 +160,7 @@ def test_the_report_draws_it(tmp_path):
     blocks = report(runs, problems)
     assert re.search(r"\| policy +\| 2-32-24-3 +\|", document.markdown(blocks))
     drawn = [block.alt for block in blocks if isinstance(block, document.Figure) and "connections alive" in block.title]
-    assert len(drawn) == 1 and all(part in drawn[0] for part in ("(and both qs)", "policy, layer 2: ", "qs, layer 2: "))
+    assert len(drawn) == 1 and all(part in drawn[0] for part in ("(and both qs)", "policy, layer 2; ", "qs, layer 2."))
 
 
 def test_distances_between_actions_are_refused():

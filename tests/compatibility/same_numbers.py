@@ -89,7 +89,8 @@ def cases(size: Size) -> dict[str, Case]:
     ) -> None:
         by_rule = label == "as it is" or label.startswith("rule ")
         steps = steps or (size.steps if by_rule else size.steps_of_others)
-        hard = {"target_update_interval": 2 * size.every} if agent.endswith("sac") else {}
+        hard = {"tau": 1.0, "temperature": 0.2, "target_update_interval": 2 * size.every}
+        hard = hard if agent.endswith("sac") else {}  # said, as versions have other defaults
         found[f"{agent} {label}"] = Case(agent, env, {**usual, **hard, **options}, steps, threads)
 
     half, end = {"sparsity": 0.5}, size.update(0.75)

@@ -18,6 +18,10 @@ import rewirl_fixtures
 from make_fixtures import PENDULUM, RUNS, SPRINGS
 
 import rewirl
+from rewirl.cli.parse import parse_run
+from rewirl.options.resolve import resolve
+from rewirl.presets.lookup import protocol
+from rewirl.storage.values import to_values
 
 RELEASE = adapter.FIXTURES / "0.1.0"
 EXPECTED = json.loads((RELEASE / "expected.json").read_text())
@@ -213,18 +217,26 @@ def names() -> dict[str, list[str]]:
     return found
 
 
+def as_it_was(source: str, directory: Path) -> Path:
+    """Return a sweep file with the line that it needs, since 0.2.0 has other defaults, to mean what it meant."""
+    file = directory / f"as-it-was-{source}"
+    file.write_text('paper = "ds-drl"\n' + (RELEASE / "sweeps" / source).read_text())
+    return file
+
+
 def test_the_runs_of_every_sweep_are_found_in_the_directories_they_had(tmp_path):
     for number, (source, before) in enumerate(names().items()):
-        file, directory = RELEASE / "sweeps" / source, tmp_path / str(number)
+        directory = tmp_path / str(number)
         for name in before:
             (directory / name).mkdir(parents=True)
-        assert adapter.sweep_names(str(file) if source.endswith(".toml") else source, directory) == before, source
+        named = str(as_it_was(source, tmp_path)) if source.endswith(".toml") else source, directory
+        assert adapter.sweep_names(*named) == before, source
 
 
 def test_a_sweep_finds_the_runs_it_made_and_finishes_them(copied, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(adapter.FIXTURES))
     sweeps = copied("sweeps")
-    file, directory = sweeps / "mine.toml", sweeps / "mine"
+    file, directory = as_it_was("mine.toml", sweeps), sweeps / "mine"
     expected = sorted(names()["mine.toml"])
     assert sorted(path.name for path in directory.iterdir()) == expected
     code, printed = adapter.command("sweep", file, "--directory", directory, "--dry-run")
@@ -274,21 +286,21 @@ def config(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_the_defaults_are_what_they_were_and_every_option_is_taken_by_its_name(agent, tmp_path):
+def test_the_papers_settings_are_the_defaults_of_then_and_every_option_is_taken_by_its_name(agent):
     before = settings(agent)
-    short = ["--total-timesteps", 1, "--eval-every", 0]
-    code, printed = adapter.command("train", "--agent", agent, *SPRINGS, *short, "--run-dir", tmp_path / "usual")
-    assert code == 0, printed
-    assert still_there(before, config(tmp_path / "usual")) == []
+    usual = resolve(
+        {**protocol(agent), "agent": agent, "env": rewirl_fixtures.ENVIRONMENT, "env_module": "rewirl_fixtures"}
+        | {"total_timesteps": 1, "eval_every": 0}
+    )
+    assert still_there(before, {"train": to_values(usual.run), "agent": to_values(usual.agent)}) == []
     of_agent = {name: value for name, value in before["agent"].items() if name != "topology"}
     arguments = []
     for name, value in {**before["train"], **of_agent, **before["agent"]["topology"]}.items():
         if value is not False:
             words = value if isinstance(value, list) else [json.dumps(value) if isinstance(value, dict) else value]
             arguments += [f"--{name.replace('_', '-')}", *words]
-    code, printed = adapter.command("train", *arguments, "--threads", 1, "--run-dir", tmp_path / "said")
-    assert code == 0, printed
-    assert still_there(before, config(tmp_path / "said")) == []
+    said = parse_run("train", [str(word) for word in arguments])
+    assert still_there(before, {"train": to_values(said.run), "agent": to_values(said.agent)}) == []
 
 
 @pytest.mark.parametrize("agent", AGENTS)

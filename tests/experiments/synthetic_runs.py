@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rewirl.options.resolve import agent_settings
+from rewirl.options.resolve import papers_settings
 from rewirl.options.train import TrainConfig
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.values import to_values
@@ -56,7 +56,7 @@ def make_run(
         total_timesteps=total or max(1, (len(returns) - 1) * EVERY),
         threads=1,
     )
-    config = {"train": to_values(train), "agent": to_values(agent_settings(agent, env, **settings))}
+    config = {"train": to_values(train), "agent": to_values(papers_settings(agent, env, **settings))}
     RunDirectory.create(path, config, instruction_set="portable").close()
     size = 100 if agent.startswith(("ds-", "static-")) else 200
     connections = {"actor": size, "critic1": size, "critic2": size, "target_actor": size}

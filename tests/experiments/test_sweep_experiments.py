@@ -113,11 +113,11 @@ def test_a_dry_run_of_what_is_finished_or_begun_says_so(tmp_path, capsys):
 
 def test_the_time_left_is_that_of_warm_up_learning_and_evaluations(tmp_path):
     file = tmp_path / "sweep.toml"
-    file.write_text('agents = ["td3"]\nenvs = ["Ant-v5"]\nseeds = [0]\ntotal_timesteps = 102_500\n')
+    file.write_text('paper = "ds-drl"\nagents = ["td3"]\nenvs = ["Ant-v5"]\nseeds = [0]\ntotal_timesteps = 102_500\n')
     (run,) = plan(read_sweep(str(file)).requests, tmp_path).values()
     rates = {"warm_up": 1.0, "learning": 100.0, "evaluation": 10_000.0, "episode": 2.0}
-    # evaluations at 0, 5,000, ..., 100,000 and at the end, ten episodes each
-    assert seconds_left(run, rates, 0) == 25_000 + 77_500 * 100 + 22 * 10 * 2 * 10_000
+    # evaluations at 0, 30,000, ..., 100,000 and at the end, ten episodes each; those up to 25,000 repeat the first
+    assert seconds_left(run, rates, 0) == 25_000 + 77_500 * 100 + 17 * 10 * 2 * 10_000
     assert seconds_left(run, rates, 20_000) == 5_000 + 77_500 * 100 + 17 * 10 * 2 * 10_000
     assert seconds_left(run, rates, 100_000) == 2_500 * 100 + 1 * 10 * 2 * 10_000
     assert seconds_left(run, rates, 102_500) == 0

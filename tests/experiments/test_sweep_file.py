@@ -11,7 +11,7 @@ import pytest
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import experiments, narrowed, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan
-from rewirl.options.resolve import agent_settings, resolve
+from rewirl.options.resolve import papers_settings, resolve
 from rewirl.options.train import TrainConfig
 from rewirl.presets.lookup import names
 
@@ -30,13 +30,13 @@ def runs(tmp_path):
 
 
 def test_lists_are_multiplied_and_the_seeds_come_first(runs):
-    made = runs('agents = ["td3", "ds-td3"]\nenvs = ["Hopper-v5", "Ant-v5"]\nseeds = [3, 1]')
+    made = runs('paper = "ds-drl"\nagents = ["td3", "ds-td3"]\nenvs = ["Hopper-v5", "Ant-v5"]\nseeds = [3, 1]')
     assert list(made) == [
         f"{env}-{agent}-{seed}" for seed in (1, 3) for agent in ("td3", "ds-td3") for env in ("Hopper-v5", "Ant-v5")
     ]
     one = made["Ant-v5-ds-td3-3"]
     assert one.config == TrainConfig(agent="ds-td3", env="Ant-v5", seed=3, threads=1)
-    assert one.agent_config == agent_settings("ds-td3", "Ant-v5")
+    assert one.agent_config == papers_settings("ds-td3", "Ant-v5")
 
 
 def test_a_list_of_values_varies_an_option_and_a_list_of_lists_one_that_takes_a_list(runs):
@@ -66,8 +66,28 @@ def test_a_group_says_more_than_the_file_and_the_command_line_more_than_both(run
 
 
 def test_what_changes_nothing_of_a_run_is_not_in_its_name(runs):
-    (name,) = runs(SMALL + "threads = 2\ncheckpoint_every = 5\nkeep_checkpoints = 1")
+    (name,) = runs(SMALL + "paper = 'ds-drl'\nthreads = 2\ncheckpoint_every = 5\nkeep_checkpoints = 1")
     assert name == "Pendulum-v1-ds-td3-0"
+
+
+def test_a_file_takes_the_settings_of_a_paper_as_its_own(runs):
+    text = 'agents = ["td3", "ds-sac"]\nenvs = ["Ant-v5", "Pendulum-v1"]\nseeds = [0]\n'
+    usual, papers = runs(text), runs(text + 'paper = "ds-drl"\n')
+    assert {run.agent_config.learning_starts for run in usual.values()} == {1_000}
+    assert list(papers) == [f"{env}-{agent}-0" for agent in ("td3", "ds-sac") for env in ("Ant-v5", "Pendulum-v1")]
+    assert papers["Ant-v5-ds-sac-0"].agent_config == resolve({"preset": "ds-drl/ds-sac/Ant-v5"}).agent
+    (first, second) = runs(
+        text.replace(', "ds-sac"', "").replace(', "Pendulum-v1"', "")
+        + '[[runs]]\npaper = "ds-drl"\nlearning_starts = 5\nwarm_up_policy = { agent = "sac" }'
+    ).values()
+    assert (first.agent_config.tau, first.agent_config.learning_starts) == (1.0, 10_000)
+    assert second.agent_config.learning_starts == 5
+
+
+def test_a_run_that_would_learn_nothing_is_refused_before_anything_starts(runs):
+    with pytest.raises(SweepError, match=r"nothing would be learnt: there is no update in the first 1,000 steps"):
+        check(runs(SMALL + "total_timesteps = 1_000").values())
+    check(runs(SMALL + "total_timesteps = 1_001").values())
 
 
 def test_a_sparsity_takes_the_place_of_the_papers_lambdas(runs):
@@ -128,8 +148,9 @@ REFUSED = {
     "warm-up": (SMALL + "warm_up_policy = 3", "must be a directory, or a run of this sweep"),
     "warm-up agent": (SMALL + 'warm_up_policy = { agent = "td" }', "unknown agent 'td'; did you mean td3"),
     "warm-up list": (SMALL + 'warm_up_policy = { agent = "td3", gamma = [0.5, 1] }', "gamma must have one value here"),
-    "name": (SMALL + "threads = [1, 2]", "two different runs would both be called Pendulum-v1-ds-td3-0"),
+    "name": (SMALL + "threads = [1, 2]", "two different runs would both be called Pendulum-v1-ds-td3-73d389e1-0"),
     "label": (SMALL + 'label = "a/b"', 'label must be a word of at most 40 letters, digits and "_.-"'),
+    "paper": (SMALL + 'paper = "ds-dril"', "no paper 'ds-dril'; did you mean ds-drl"),
     "no label": (SMALL + "label = 3", "label must be a word"),
 }
 
@@ -206,6 +227,10 @@ RUNS = {
 def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
     assert {name: len(plan(read_sweep(name).requests, Path("runs"))) for name in experiments()} == {
         **{f"ds-drl/{name}": count for name, count in RUNS.items()},
+        "blocks/screening": 28,
+        "blocks/at-90": 40,
+        "blocks/width": 20,
+        "blocks/fast": 40,
         "methods/ninety-percent": 42,
         "methods/noise": 6,
     }

@@ -80,7 +80,7 @@ def test_runs_of_every_experiment_are_found_under_their_names_of_version_0_1(tmp
 
 
 def test_a_label_names_a_run_that_differs_from_the_defaults_and_no_other(planned):
-    defaults = 'agents = ["td3"]\nenvs = ["Ant-v5"]\nseeds = [3]\nlabel = "mine"\n'
+    defaults = 'paper = "ds-drl"\nagents = ["td3"]\nenvs = ["Ant-v5"]\nseeds = [3]\nlabel = "mine"\n'
     assert list(planned(defaults)) == ["Ant-v5-td3-3"]
     (name,) = planned(defaults + "gamma = 0.9")
     assert re.fullmatch(r"Ant-v5-mine-[0-9a-f]{8}-3", name)
@@ -118,7 +118,8 @@ def test_a_run_is_continued_in_its_directory_whatever_the_name_of_that_is(tmp_pa
     assert found.path == new and run_status(found).state == "finished"
     check([found])
     assert sweep(tmp_path) == 0
-    assert "1 runs: 1 finished" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "1 runs: 1 finished" in out and f"rewirl report {tmp_path}" in out
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [INDEX, new.name]
     assert {path: path.stat().st_mtime_ns for path in new.rglob("*")} == before
     (tmp_path / "runs" / ("x" + OLD)).mkdir()

@@ -18,7 +18,7 @@ int main(int count, char** arguments) {
   }
   test_pool();
   test_threads();
-  test_predicting_beside_learning();
+  for (const int height : {1, 4}) test_predicting_beside_learning(height);
   if (!pool_only)
     for (const std::string& name : available_instruction_sets()) {
       use_instruction_set(name);
@@ -26,7 +26,6 @@ int main(int count, char** arguments) {
       test_elementwise();
       test_index();
       test_networks();
-      test_additions();
       test_targets();
       test_threads();
     }

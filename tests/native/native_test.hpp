@@ -78,10 +78,9 @@ void test_weights();
 void test_elementwise();
 void test_index();
 void test_networks();
-void test_additions();
 void test_targets();
 void test_pool();
 void test_threads();
-void test_predicting_beside_learning();
+void test_predicting_beside_learning(int height);  // of blocks; 1 is none
 
 }  // namespace rewirl

@@ -52,9 +52,10 @@ def test_native_tests_pass_under(sanitizers, portable_only, targets, arguments, 
     assert failed == 0
     assert passed > 10
     if not arguments:  # what benchmarks/limits.py runs is built beside them
-        contestants = json.loads(run(str(tmp_path / "limits"), "2", "128", "0.25", "2"))["contestants"]
-        counts = {"dense": 128 * 128, "random": 32 * 128, "even": 32 * 128, "banded": 32 * 128}
+        counts = {"dense": 128 * 128, **dict.fromkeys(("random", "even", "banded", "4x1", "8x1"), 32 * 128)}
+        output = run(str(tmp_path / "limits"), "2", "128", "0.25", "2", "2", *counts)
+        contestants = json.loads(output)["contestants"]
         assert {each["name"]: each["connections"] for each in contestants} == counts
         for each in contestants:  # how fast they are is not for a test to say, nor how many rounds were steady
-            assert list(each["shares"]) == ["forward", "input gradient", "weight gradient"]
+            assert list(each["shares"]) == ["forward", "input gradient", "weight gradient", "all three"]
             assert all(share > 0 for shares in each["shares"].values() for share in shares), each

@@ -22,11 +22,11 @@ void append_values(std::vector<float>& result, const Network& network) {
       result.insert(result.end(), learnable->values.begin(), learnable->values.end());
 }
 
-void test_networks_in_threads() {
-  const auto train = [](int threads) {
+void test_networks_in_threads(int height) {
+  const auto train = [&](int threads) {
     rng.seed(7);
     Networks networks, targets;
-    for (int i = 0; i < 3; ++i) networks.push_back(random_mlp(20));
+    for (int i = 0; i < 3; ++i) networks.push_back(random_mlp(20, true, height));
     for (const auto& network : networks) targets.push_back(copy_of(*network, false));
     const auto workspaces = workspaces_of(networks, true), of_targets = workspaces_of(targets, false);
     std::vector<std::unique_ptr<TargetUpdate>> updates;
@@ -61,7 +61,7 @@ void test_networks_in_threads() {
     return result;
   };
   const std::vector<float> alone = train(1);
-  check(train(2) == alone && train(3) == alone, "networks in threads");
+  check(train(2) == alone && train(3) == alone, "networks in threads, blocks of " + std::to_string(height));
 }
 
 // Networks of one output learn while pools come and go, as agents do in one process.
@@ -89,11 +89,11 @@ void test_pools_that_come_and_go() {
   check(train(2) == train(1) && train(3) == train(1), "pools that come and go");
 }
 
-void test_layers_in_threads() {
-  const auto compute = [](int threads) {
+void test_layers_in_threads(int height) {
+  const auto compute = [&](int threads) {
     rng.seed(8);
-    const std::unique_ptr<Network> mlp = make_mlp(
-        {random_layer(90, 130, 0.5), random_layer(130, 67, -1), random_layer(67, 109, 0.8), random_layer(109, 3, -1)});
+    const std::unique_ptr<Network> mlp = make_mlp({random_layer(90, 130, 0.5, height), random_layer(130, 67, -1),
+                                                   random_layer(67, 109, 0.8, height), random_layer(109, 3, -1)});
     const size_t width = kLane * kMaxVectors;
     const std::vector<float> x = random_floats(2 * 90 * width), pull = random_floats(2 * 3 * width);
     const Batch batch{x.data(), static_cast<ptrdiff_t>(90 * width), 2, kMaxVectors};
@@ -103,12 +103,12 @@ void test_layers_in_threads() {
     mlp->count_ages();
     for (int step = 0; step < 2; ++step) {
       constexpr Adam kAdam{1e-3f, 0.9f, 0.999f, 1e-8f, 1e-4f};
-      mlp->forward(w, batch, 2 * width, shared);
+      mlp->forward(w, batch, 2 * width, 1, shared);
       mlp->step(w, batch, pull.data(), kAdam, shared);  // layer by layer
       mlp->adam(w, kAdam, shared);
       rewire_a_tenth(*mlp, 0);
     }
-    mlp->forward(w, batch, 2 * width, shared);
+    mlp->forward(w, batch, 2 * width, 1, shared);
     mlp->backward(w, batch, pull.data(), true, 11, shared);
     std::vector<float> result(w.output().begin(), w.output().end());
     result.insert(result.end(), w.input_gradient.begin(), w.input_gradient.end());
@@ -118,17 +118,18 @@ void test_layers_in_threads() {
   };
   const std::vector<float> alone = compute(1);
   for (const int threads : {2, 3, 7})
-    check(compute(threads) == alone, std::to_string(threads) + " threads in one layer");
+    check(compute(threads) == alone,
+          std::to_string(threads) + " threads in one layer, blocks of " + std::to_string(height));
 }
 
 }  // namespace
 
 // Four threads predict and act on one network: alone they get what one would; beside learning what they get is of some
 // step or other, and what is learnt is the same.
-void test_predicting_beside_learning() {
-  const auto learn = [](bool beside) {
+void test_predicting_beside_learning(int height) {
+  const auto learn = [&](bool beside) {
     rng.seed(11);
-    const std::unique_ptr<Network> network = random_mlp(20);
+    const std::unique_ptr<Network> network = random_mlp(20, true, height);
     const std::vector<float> x = random_floats(3 * 20 * 32), pull = random_floats(3 * 3 * 32);
     const Batch batch{x.data(), 20 * 32, 3, 2};
     const Buffer<float> expected = network->predict(batch);
@@ -155,7 +156,7 @@ void test_predicting_beside_learning() {
     Workspace w(*network, true, true);
     Pool pool(2);
     for (int step = 0; step < 12; ++step) {
-      network->forward(w, batch, 96, &pool);
+      network->forward(w, batch, 96, 1, &pool);
       network->step(w, batch, pull.data(), {1e-2f, 0.9f, 0.999f, 1e-8f, 1e-4f}, &pool);
       if (step % 4 == 3) rewire_a_tenth(*network, 0);
     }
@@ -170,8 +171,10 @@ void test_predicting_beside_learning() {
 }
 
 void test_threads() {
-  test_networks_in_threads();
-  test_layers_in_threads();
+  for (const int height : {1, 4}) {
+    test_networks_in_threads(height);
+    test_layers_in_threads(height);
+  }
   test_pools_that_come_and_go();
 }
 

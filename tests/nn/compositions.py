@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from rewirl.nn import Add, BatchNorm, LayerNorm, LeakyReLU, Linear, Multiply, Network, Parameter, ReLU, Tanh
+from rewirl.nn import (
+    Add,
+    BatchNorm,
+    BatchRenorm,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    Multiply,
+    Network,
+    Parameter,
+    ReLU,
+    Tanh,
+)
 from rewirl.nn.operations import named
 
 COMPOSITIONS = {
@@ -48,6 +60,10 @@ COMPOSITIONS = {
     "batch norm": [BatchNorm(), Linear(n_out=4)],
     "batch norm without affine": [Linear(n_out=9), BatchNorm(affine=False)],
     "batch norm before the activation": [Linear(n_out=30), BatchNorm(), ReLU(), Linear(n_out=20), BatchNorm(), ReLU()],
+    "batch norm read beside its relu": [BatchNorm("a"), ReLU("b"), Add(of=("a", "b"))],
+    "batch norm read twice": [BatchNorm("a"), Linear("b", n_out=11), Add(of=("a", "b")), Linear(n_out=3)],
+    "batch renorm": [BatchRenorm(warm_up=0), Linear(n_out=20), BatchRenorm(warm_up=0, r_max=1.2, d_max=0.3), ReLU()],
+    "batch renorm at first": [BatchRenorm(affine=False), Linear(n_out=4)],
     "batch norm in a residual block": [
         Linear("in", n_out=20),
         BatchNorm("norm"),
@@ -83,4 +99,6 @@ def network_of(operations, rng, density=0.5):
         if isinstance(operation, BatchNorm):
             arrays[f"{name}.mean"] = rng.normal(size=n_in).astype(np.float32)
             arrays[f"{name}.variance"] = rng.uniform(0.5, 2, size=n_in).astype(np.float32)
+            if isinstance(operation, BatchRenorm):
+                arrays[f"{name}.moves"] = np.float32([7])
     return Network(N_IN, operations, places, arrays)

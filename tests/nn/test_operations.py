@@ -11,6 +11,7 @@ from compositions import COMPOSITIONS, N_IN, network_of
 from rewirl.nn import (
     Add,
     BatchNorm,
+    BatchRenorm,
     Ensemble,
     LayerNorm,
     LeakyReLU,
@@ -36,6 +37,18 @@ def parameters_of(network):
     return found
 
 
+def renormed(operation, x, own):
+    """Batch renormalisation as Ioffe 2017 has it."""
+    mean, sigma = x.mean(0), (x.var(0, correction=0) + operation.eps).sqrt()
+    running = (own["variance"] + operation.eps).sqrt()
+    r = (sigma / running).clamp(1 / operation.r_max, operation.r_max).detach()
+    d = ((mean - own["mean"]) / running).clamp(-operation.d_max, operation.d_max).detach()
+    if own["moves"] < operation.warm_up:
+        r, d = 1.0, 0.0
+    made = (x - mean) / sigma * r + d
+    return made * own["scale"] + own["shift"] if operation.affine else made
+
+
 def with_torch(network, x, pull, training=True):
     """What PyTorch computes: the output, and the gradients of arrays and input of the sum of output * pull."""
     arrays = {n: torch.tensor(a, requires_grad=True) for n, a in parameters_of(network).items()}
@@ -58,6 +71,8 @@ def with_torch(network, x, pull, training=True):
         elif isinstance(operation, LayerNorm):
             shape = of[0].shape[1:]
             made = torch.nn.functional.layer_norm(of[0], shape, own.get("scale"), own.get("shift"), operation.eps)
+        elif isinstance(operation, BatchRenorm) and training:
+            made = renormed(operation, of[0], own)
         elif isinstance(operation, BatchNorm):
             mean, variance = own["mean"].detach().clone(), own["variance"].detach().clone()
             if training and len(x) == 1:  # PyTorch refuses a batch of one: all there is to say is known

@@ -248,9 +248,11 @@ def test_changed_settings_go_through_the_same_door():
         changed(config, eval_every=0.5)
 
 
-def test_what_differs_is_what_was_asked_for():
-    run, agent = resolve({"agent": "ds-td3", "env": "Ant-v5", "gamma": 0.9, "total_timesteps": 5, "sparsity": 0.8})
+def test_what_differs_from_the_paper_is_what_was_asked_for():
+    run, agent = resolve({"preset": "ds-drl/ds-td3/Ant-v5", "gamma": 0.9, "total_timesteps": 5, "sparsity": 0.8})
     assert differing(run, agent) == {"total_timesteps": 5, "gamma": 0.9, "sparsity": 0.8}
+    run, agent = resolve({"agent": "ds-td3", "env": "Ant-v5"})
+    assert differing(run, agent) == {"learning_starts": 1_000}
 
 
 def test_both_flags_of_a_truth_value_contradict_each_other():

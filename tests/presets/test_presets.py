@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from rewirl.agents import SACConfig, TD3Config, make_agent
+from rewirl.exact import from_values
 from rewirl.options.option import options
 from rewirl.options.resolve import agent_settings, resolve
 from rewirl.options.train import TrainConfig
@@ -59,7 +60,7 @@ def test_every_preset_gives_possible_networks_at_the_papers_sparsity(name):
             assert result[:2] == [min(1, first * sum(shapes[0]) / (shapes[0][0] * shapes[0][1])), second / 128]
 
 
-@pytest.mark.parametrize("name", [name for name in names() if not name.startswith("ds-drl/")])
+@pytest.mark.parametrize("name", [name for name in names() if not name.startswith(("ds-drl/", "small/"))])
 def test_every_other_preset_gives_an_agent_that_can_be_built(name):
     found = preset(name)
     sizes = TASKS.get(found.env) or (10 * TASKS[name.rpartition("/")[2]][0], TASKS[name.rpartition("/")[2]][1])
@@ -152,19 +153,36 @@ def test_the_agents_differ_in_density_and_rule_only():
     assert topology("ds-sac", "Ant-v5") == rewired
 
 
-def test_an_agents_settings_are_the_papers():
-    td3 = agent_settings("ds-td3", "Hopper-v5")
+def test_the_papers_presets_have_the_papers_settings():
+    td3 = preset("ds-drl/ds-td3/Hopper-v5").config
     assert isinstance(td3, TD3Config)
     assert (td3.learning_rate, td3.weight_decay, td3.batch_size, td3.tau) == (1e-3, 2e-4, 100, 0.005)
     assert (td3.learning_starts, td3.policy_delay) == (25_000, 2)
-    sac = agent_settings("ds-sac", "Hopper-v5")
+    sac = preset("ds-drl/ds-sac/Hopper-v5").config
     assert isinstance(sac, SACConfig)
     assert (sac.learning_rate, sac.weight_decay, sac.batch_size, sac.temperature) == (3e-4, 0.0, 256, 0.2)
     assert (sac.tau, sac.target_update_interval, sac.learning_starts) == (1.0, 1000, 10_000)
     soft = preset("ds-drl/sac-soft/Hopper-v5").config
     assert isinstance(soft, SACConfig)
     assert (soft.tau, soft.target_update_interval) == (0.005, 1)
+
+
+@pytest.mark.parametrize("env", ["Hopper-v5", "Pendulum-v1"])
+def test_without_a_preset_learning_starts_early_and_sac_has_soft_targets_and_learns_its_temperature(env):
+    td3, sac = agent_settings("ds-td3", env), agent_settings("ds-sac", env)
+    assert td3.learning_starts == sac.learning_starts == 1_000
+    assert isinstance(sac, SACConfig)
+    assert (sac.tau, sac.target_update_interval, sac.temperature) == (0.005, 1, "auto")
+    papers = resolve({"preset": "ds-drl/ds-sac/Hopper-v5"}).agent
+    usual = replace(papers, learning_starts=1_000, tau=0.005, target_update_interval=1, temperature="auto")
+    assert agent_settings("ds-sac", "Hopper-v5") == usual
     assert agent_settings("ds-td3", "Hopper-v5", gamma=0.9).gamma == 0.9
+
+
+def test_a_record_without_an_option_means_what_it_meant():
+    assert from_values(TD3Config, {}).learning_starts == 25_000
+    sac = from_values(SACConfig, {})
+    assert (sac.learning_starts, sac.tau, sac.target_update_interval, sac.temperature) == (10_000, 1.0, 1_000, 0.2)
 
 
 def test_lambdas_go_by_the_name_of_the_task_and_not_by_its_version():
@@ -183,3 +201,25 @@ def test_unknown_names_are_refused_with_what_is_near():
         topology("dstd3", "Ant-v5")
     with pytest.raises(ValueError, match="did you mean ds-drl/ds-td3/Hopper-v5"):
         preset("ds-drl/ds-td3/Hoper-v5")
+
+
+SMALL_TASKS = {
+    "small/pendulum": (3, 1),
+    "small/mountain-car": (2, 1),
+    "small/lunar-lander": (8, 2),
+    "small/bipedal-walker": (24, 4),
+    "small/swimmer": (8, 2),
+    "small/pusher": (23, 7),
+}
+
+
+def test_small_tasks_have_presets_which_the_tool_names():
+    assert {name for name in names() if name.startswith("small/")} == SMALL_TASKS.keys()
+    for name, sizes in SMALL_TASKS.items():
+        run, agent = resolve({"preset": name})
+        make_agent(run.agent, replace(agent, buffer_size=1), *sizes, seed=0).close()
+        assert lookup.suggestion(run.env) == name and agent.learning_starts < run.total_timesteps / 10
+    assert lookup.suggestion("some_package:Pendulum-v7") == "small/pendulum"
+    assert lookup.suggestion("HalfCheetah-v5") is None and lookup.suggestion("mine") is None
+    assert resolve({"preset": "small/swimmer"}).agent.gamma == 0.9999
+    assert resolve({"preset": "small/mountain-car"}).agent.exploration == "ornstein-uhlenbeck"

@@ -288,6 +288,28 @@ def test_an_episode_that_is_broken_off_is_cut():
     assert windows(replay, 2) == {1: [1 + 2 / 2, 1 / 2, 2], 2: [2, 1, 2], 3: [3, 1, 3]}
 
 
+def test_windows_stay_in_their_environment():
+    """Two environments take turns, even and odd numbers. 4 and 7 end episodes, 5 was given up; 1 is overwritten."""
+    replay = Replay(11, OBSERVATION, ACTION, 0, environments=2)
+    for number in range(1, 13):
+        episode(replay, [number], terminated=number == 4, truncated=number == 7)
+        if number == 9:
+            replay.cut(4)
+    assert windows(replay, 3) == {
+        2: [2 + 4 / 2, 0, 4],
+        3: [3 + 5 / 2, 1 / 2, 5],
+        4: [4, 0, 4],
+        5: [5, 1, 5],
+        6: [6 + 8 / 2 + 10 / 4, 1 / 4, 10],
+        7: [7, 1, 7],
+        8: [8 + 10 / 2 + 12 / 4, 1 / 4, 12],
+        9: [9 + 11 / 2, 1 / 2, 11],
+        10: [10 + 12 / 2, 1 / 2, 12],
+        11: [11, 1, 11],
+        12: [12, 1, 12],
+    }
+
+
 def test_a_window_of_one_step_is_a_transition():
     one, other = filled(9), filled(9)
     direct, window = Batch(100, OBSERVATION, ACTION), Batch(100, OBSERVATION, ACTION)

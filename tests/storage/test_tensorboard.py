@@ -10,6 +10,8 @@ import faults
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
 
+from rewirl.storage.recorder import RunRecord
+from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.tensorboard import TensorBoardWriter
 
 
@@ -107,3 +109,29 @@ def test_a_file_comes_after_those_before_it_when_the_clock_goes_back(tmp_path: P
         made += set(tmp_path.iterdir()) - seen
         seen.update(made)
     assert len(made) == 5 and made == sorted(made)
+
+
+def test_a_text_is_what_its_plugin_reads(tmp_path: Path) -> None:
+    writer = TensorBoardWriter(tmp_path, warn=fail)
+    writer.text("run", "**cheetah**", 0)
+    writer.close()
+    (value,) = events(tmp_path)[0][1].summary.value
+    assert (value.tag, value.metadata.plugin_data.plugin_name) == ("run/text_summary", "text")
+    assert list(value.tensor.string_val) == [b"**cheetah**"] and value.tensor.tensor_shape.dim[0].size == 1
+
+
+def test_a_run_has_its_name_settings_pace_and_surviving_connections(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "cheetah", {"agent": {"gamma": 0.97}}, instruction_set="none")
+    record = RunRecord(directory, 1, fail)
+    evaluation = {"return_mean": 1.0, "connections": {"actor": 7}}
+    record.event("evaluation", 0, seconds=2.0, **evaluation)
+    record.event("evaluation", 1000, seconds=12.0, **evaluation)
+    layers = {"connections": [30, 10, 6], "initial_alive": [0.5, 0.9, None]}
+    record.event("topology", 1000, networks={"actor": layers, "dense": {"connections": [4], "initial_alive": [None]}})
+    record.close()
+    values = [event.summary.value[0] for event in events(directory.tensorboard)[0][1:]]
+    (text,) = values[0].tensor.string_val
+    assert b"**cheetah**" in text and b"| gamma | 0.97 |" in text
+    charts = {value.tag: value.simple_value for value in values[1:]}
+    assert charts["time/steps_per_second"] == 100
+    assert abs(charts["initial_alive/actor"] - 0.6) < 1e-6 and "initial_alive/dense" not in charts

@@ -62,14 +62,17 @@ def fingerprint(saved: Checkpoint, evaluations: bool) -> str:
     digest = hashlib.sha256()
     for name, array in sorted(saved.arrays.items()):
         digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
-    aside = {"seconds", "metrics_offset", "config"} | (set() if evaluations else {"evaluated"})
+    aside = {"seconds", "metrics_offset", "metrics_sha256", "config"} | (set() if evaluations else {"evaluated"})
     digest.update(json.dumps({k: v for k, v in saved.values.items() if k not in aside}, sort_keys=True).encode())
     return digest.hexdigest()
 
 
 def recorded(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a run's record, without seconds."""
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in read_metrics(path / "metrics.jsonl")]
+    return [
+        {k: v for k, v in line.items() if k not in ("seconds", "core_share", "sha256")}
+        for line in read_metrics(path / "metrics.jsonl")
+    ]
 
 
 def same_seed(root: Path, agents: list[str], steps: int, *options: str) -> Score:

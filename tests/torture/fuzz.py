@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process with threads of its own cannot be forked safely
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "experiments")]
 
 ROOT = Path(__file__).parents[2]
 BATCH_SECONDS = 3.0

@@ -28,7 +28,7 @@ from rewirl.storage.metrics_log import read_metrics
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training import run as runs
-from rewirl.training.loop import DivergedError
+from rewirl.training.divergence import DivergedError
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume
 

@@ -14,15 +14,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from mutation import json_text, mutated_arrays, mutated_bytes, mutated_json, packed, unpacked
+from synthetic_runs import make_run, rising
 
 from rewirl import agents, api
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.experiments.report import document, figures, report
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
-from rewirl.experiments.report.run_data import read_run
+from rewirl.experiments.report.run_data import find_runs, read_run
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import EXPERIMENTS, read_sweep
 from rewirl.experiments.sweep.plan import plan
@@ -36,7 +39,7 @@ from rewirl.storage.tensors import TensorWriter, read_tensors
 from rewirl.storage.values import to_values
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
-from rewirl.training.loop import DivergedError
+from rewirl.training.divergence import DivergedError
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume, settings_of
 
@@ -539,4 +542,66 @@ class Config(Target):
                 return
 
 
-TARGETS = {kind.name: kind for kind in (Checkpoint, Policy, Toml, Metrics, Config)}
+class Report(Target):
+    """A run directory among sound ones, of which a report is made."""
+
+    name = "report"
+    traced = False  # a report runs most of its lines whatever the run
+
+    def __init__(self) -> None:
+        self._sound: dict[str, bytes] = {}
+        self._made: list[bytes] = []
+
+    def seeds(self) -> list[bytes]:
+        if not self._made:
+            with directory() as path:
+                kinds = (("td3", {}), ("ds-td3", {}), ("ds-td3", {"learning_rate": 1e-4}), ("sac", {}))
+                for number, (agent, settings) in enumerate(kinds):
+                    for seed in (0, 1):
+                        alive = (lambda step: 1 / (1 + step)) if agent != "td3" else None
+                        made = make_run(path / "made", agent, seed, rising(9, 50_000, 12), drift=alive, **settings)
+                        if seed == 0 and number < 2:
+                            self._sound |= {f"sound/{made.name}/{n}": c for n, c in files_below(made).items()}
+                        else:
+                            self._made.append(packed(files_below(made)))
+        return self._made
+
+    def mutate(self, rng: random.Random, corpus: Sequence[bytes]) -> bytes:
+        files = unpacked(rng.choice(corpus))
+        if rng.random() < 0.4:
+            files["config.json"] = changed_record(rng, files["config.json"])
+        else:
+            lines = files["metrics.jsonl"].splitlines(keepends=True)
+            kind = rng.choice((b'"topology"', b'"evaluation"', b""))
+            some = [number for number, line in enumerate(lines) if kind in line] or range(len(lines))
+            at = rng.choice(some)
+            try:
+                lines[at] = json_text(mutated_json(rng, json.loads(lines[at]))) + b"\n"
+            except (ValueError, RecursionError):
+                lines[at] = mutated_bytes(rng, lines[at], lines)
+            files["metrics.jsonl"] = b"".join(lines)
+        return packed(files)
+
+    def run(self, data: bytes) -> tuple[int, int]:
+        with directory() as path:
+            write(path, {**self._sound, **{f"other/{name}": content for name, content in unpacked(data).items()}})
+            found, problems = find_runs([path])
+            with mock.patch.multiple(
+                figures, lines=no_figure, points=no_figure, inputs=no_figure
+            ):  # they take most of the time
+                blocks = report(
+                    found, problems
+                )  # not of sound runs alone: what fails here has to be mended where it is read
+            page, text = document.html(blocks), document.markdown(blocks, None)
+            sound = [run for run in found if "sound" in run.path.parts]
+            if len(sound) != 2 or not page or not text:
+                raise AssertionError("a sound run is left out too")
+        return ACCEPTED if len(found) == 3 else REFUSED
+
+
+def no_figure(*arguments: Any, **named: Any) -> str:
+    """Return a figure that shows nothing."""
+    return '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
+
+
+TARGETS = {kind.name: kind for kind in (Checkpoint, Policy, Toml, Metrics, Config, Report)}

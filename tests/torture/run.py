@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "training")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "training"), str(HERE.parent / "experiments")]
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # so that processes can be forked from this one
 
 from scenario import SCENARIOS, Score  # noqa: E402

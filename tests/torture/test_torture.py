@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 COMMAND = Path(__file__).parent / "run.py"
-RUNS = {"kills": 4, "disk-full": 6, "directory": 5, "signals": 4, "locks": 3, "many-agents": 24}
+RUNS = {
+    "kills": 4,
+    "disk-full": 6,
+    "directory": 5,
+    "signals": 4,
+    "locks": 3,
+    "many-agents": 24,
+    "reports": 40,
+    "log-bits": 60,
+}
 
 
 def torture(*arguments: str) -> subprocess.CompletedProcess[str]:

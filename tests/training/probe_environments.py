@@ -53,6 +53,22 @@ class Drift(gymnasium.Env[Any, Any]):
         )
 
 
+class Uneven(Drift):
+    """Drift whose episodes have lengths of their own, every third of which ends in a terminal state."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        first = super().reset(seed=seed)
+        self.length, self.ends = int(self.np_random.integers(1, 15)), int(self.np_random.integers(3)) == 0
+        return first
+
+
+class Halved(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """Sees everything half as large."""
+
+    def observation(self, observation: Any) -> Any:
+        return observation / 2
+
+
 class Faulty(Drift):
     """Drift that does `fault` in place of the outcome of step `at` of an episode."""
 

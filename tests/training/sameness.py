@@ -13,7 +13,8 @@ from rewirl.storage.metrics_log import read_metrics
 
 def metrics(path: Path) -> list[dict[str, Any]]:
     return [
-        {key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(path / "metrics.jsonl")
+        {key: value for key, value in line.items() if key not in ("seconds", "core_share", "sha256")}
+        for line in read_metrics(path / "metrics.jsonl")
     ]
 
 
@@ -25,7 +26,7 @@ def same_to_the_bit(one: Path, other: Path) -> None:
     for name, array in first.arrays.items():
         assert array.dtype == second.arrays[name].dtype and array.tobytes() == second.arrays[name].tobytes(), name
     # How much of the log was on the disk when it was saved, and what its settings are, is no part of where a run is.
-    aside = {"seconds": None, "metrics_offset": None, "metrics_unwritten": None, "config": None}
+    aside = {"seconds": None, "metrics_offset": None, "metrics_sha256": None, "metrics_unwritten": None, "config": None}
     assert {**first.values, **aside} == {**second.values, **aside}
     assert (one / "policy" / "policy.safetensors").read_bytes() == (
         other / "policy" / "policy.safetensors"

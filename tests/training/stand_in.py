@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
+from rewirl.agents.normalisation import Normalisation
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Layer:
 @dataclass
 class Network:
     layers: list[Layer]
+    made_of = ()
 
 
 class StandInReplay:
@@ -48,7 +50,7 @@ class StandInReplay:
         self.cursor = (self.cursor + 1) % self.capacity
         self.size = min(self.size + 1, self.capacity)
 
-    def cut(self) -> None:
+    def cut(self, before: int = 0) -> None:
         pass
 
     def __len__(self) -> int:
@@ -77,6 +79,7 @@ class StandInAgent:
         self.rng = seeding.generator(seed, "stand-in")
         self.loss = 0.0
         self.predicted: list[int] = []
+        self.normalisation = Normalisation(observation_size, False, False, 0.99)
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         self.predicted.append(len(observations))

@@ -15,8 +15,9 @@ from rewirl import seeding
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.options.train import TrainConfig
 from rewirl.training import episode, loop
+from rewirl.training.divergence import DivergedError
 from rewirl.training.evaluation import Evaluator, SerialEvaluations
-from rewirl.training.loop import DivergedError, Training
+from rewirl.training.loop import Training
 
 
 class Memory:
@@ -29,6 +30,7 @@ class Memory:
 
     def event(self, event: str, step: int, **fields: Any) -> None:
         fields.pop("seconds", None)
+        fields.pop("core_share", None)
         self.events.append({"event": event, "step": step, **fields})
 
     def checkpoint(self, step: int, state: Any, policy: Any) -> bool:
@@ -71,9 +73,11 @@ class Quiet:
     def __init__(self) -> None:
         self.messages: list[str] = []
 
-    def begin(self, step: int, total: int) -> None: ...
+    def begin(self, step: int, total: int, learning_starts: int = 0, warm_up: str = "") -> None: ...
 
     def step(self, step: int) -> None: ...
+
+    def episode(self, total_reward: float) -> None: ...
 
     def evaluated(self, step: int, evaluation: Any, density: float) -> None:
         self.density = density
@@ -528,3 +532,15 @@ def test_a_foreign_state_is_refused():
 def test_impossible_settings_are_refused_by_name(field, value):
     with pytest.raises(ValueError, match=field):
         TrainConfig(**{field: value})
+
+
+@pytest.mark.parametrize("questions", [0, 7, math.inf])
+def test_an_untrained_agent_is_evaluated_once_and_recorded_as_if_each_time(questions):
+    run, each_time = (late(questions, learning_starts=60, eval_every=10) for _ in range(2))
+    run.run(90)
+    each_time.environment.changes = True  # such an environment gives another result later
+    each_time.run(90)
+    played = [f"evaluation after step {step}" for step in (0, 70, 80, 90)]
+    assert run.evaluations.collected == played and len(each_time.evaluations.collected) == 10
+    assert run.recorder.events == each_time.recorder.events
+    assert len(run.recorder.named("evaluation")) == 10

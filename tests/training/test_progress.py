@@ -80,7 +80,7 @@ def test_the_live_line_moves_and_evaluations_stay(monkeypatch):
     live.end()
     text = out.getvalue()
     assert "25.0%  step 250" in text and "step 251" not in text
-    assert "50.0%  step 500  return 100.0  density 0.490  250 steps/s, 0:00:02 left" in text
+    assert "50.0%  step 500  return 100.0  density 0.490  250 steps/s  0:00:02 left" in text
     assert "return      100.0 +- 10.0\n" in text.replace("\r\n", "\n")
     assert text.rstrip().endswith("\x1b[?25h") or text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l")
 
@@ -105,8 +105,60 @@ def test_what_cannot_be_printed_is_left_out(monkeypatch, of):
         shown = of()
         shown.begin(0, 100)
         shown.step(1)
+        shown.episode(3.0)
         shown.evaluated(1, FOUND, 0.49)
         shown.message("a word " * 2000)
         shown.end()
         with contextlib.suppress(OSError):
             full.close()
+
+
+def test_the_warm_up_says_how_long_it_takes_and_tells_nothing_of_the_time_left(monkeypatch):
+    clock, out = Clock(monkeypatch), io.StringIO()
+    lines = progress.PlainLines(out)
+    lines.begin(0, 100_000, 25_000)
+    lines.evaluated(0, FOUND, 0.49)
+    clock.now += 1
+    lines.mark(5_000)
+    lines.evaluated(5_000, FOUND, 0.49)
+    clock.now += 4
+    lines.step(25_000)
+    clock.now += 50
+    lines.evaluated(30_000, FOUND, 0.49)  # 100 steps/s since updates began, and 70,000 steps are left
+    first, second, third = out.getvalue().splitlines()
+    assert first.endswith("return 100.0 +- 10.0 untrained, density 0.490, random actions until step 25,000")
+    assert second.endswith("5,000 steps/s, random actions until step 25,000")
+    assert third == "step 30,000 of 100,000: return 100.0 +- 10.0, density 0.490, 100 steps/s, 0:11:40 left"
+
+
+def test_plain_lines_say_once_a_minute_that_the_run_lives(monkeypatch):
+    clock, out = Clock(monkeypatch), io.StringIO()
+    lines = progress.PlainLines(out)
+    lines.begin(0, 100_000)
+    for step in range(1, 13):
+        clock.now += 10
+        lines.episode(-float(step))
+        lines.step(step * 100)
+    assert out.getvalue().splitlines() == [
+        "step 600 of 100,000: training return -3.50, 10 steps/s, 2:45:40 left",
+        "step 1,200 of 100,000: training return -7.50, 10 steps/s, 2:44:40 left",  # of the last ten episodes
+    ]
+
+
+def test_what_matters_least_gives_way_on_a_narrow_terminal(monkeypatch):
+    clock = Clock(monkeypatch)
+    live = progress.LiveLine()
+    live.begin(0, 1000, 100)
+    assert "random actions until step 100" in live.line(60)
+    live.step(100)
+    clock.now += 1
+    live.evaluated(500, FOUND, 0.49)
+    live.episode(90.0)
+    live.end()
+    everything = live.line(200)
+    parts = ["50.0%", "step 500", "0:00:01 left", "return 100.0", "training return 90.0", "░", "steps/s", "density"]
+    assert all(part in everything for part in parts)
+    seen = [[part for part in parts if part in live.line(width)] for width in range(len(everything), 4, -1)]
+    assert all(shown == parts[: len(shown)] for shown in seen)
+    assert seen[0] == parts and seen[-1] == ["50.0%"]
+    assert all(len(live.line(width)) <= width for width in range(6, 200))

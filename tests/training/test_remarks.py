@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from rewirl.agents import make_agent
+from rewirl.agents import agent_entry, make_agent
 from rewirl.agents.sac import SACConfig
 from rewirl.agents.td3 import TD3Config
 from rewirl.cli.main import main
@@ -128,6 +128,24 @@ def test_scales_that_cannot_be_learnt_from_are_said(scale, offset, reward, words
         replay.add(observation, np.zeros(1, np.float32), reward, observation, False)
     lines = list(remarks.of_scales(replay))
     assert len(lines) == len(words) and all(word in line for word, line in zip(words, lines, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "topology", "expected"),
+    [
+        ("td3", {"sparsity": 0.9, "rule": "static"}, "static-td3"),
+        ("sac", {"sparsity": None, "lambdas": (7, 64), "rule": "set"}, "ds-sac"),
+        ("td3", {"sparsity": 0.0, "rule": "static"}, None),
+        ("static-td3", {"sparsity": 0.9, "rule": "static"}, None),
+    ],
+)
+def test_a_dense_agent_with_a_sparsity_says_what_it_is(name, topology, expected):
+    kind = agent_entry(name).config
+    config = kind(topology=TopologyConfig(**topology), hidden_sizes=(64, 64), batch_size=8, learning_starts=5)
+    agent = make_agent(name, config, 3, 1, seed=0)
+    said = [line for line in remarks.at_start(agent, Replay(100, 3, 1, 0), 10, 5) if "with a sparsity" in line]
+    assert bool(said) == (expected is not None)
+    assert all(f"is what {expected} is" in line for line in said)
 
 
 def test_a_run_says_each_once_and_a_resumed_one_nothing(capsys, tmp_path):

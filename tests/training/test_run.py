@@ -106,7 +106,12 @@ def train_and_kill(
         [sys.executable, "-c", program, str(at), str(int(by)), "train", *OPTIONS, *options, "--run-dir", str(path)],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(
+                [str(Path(__file__).parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+            ),
+        },
         timeout=60,
         check=False,
     )
@@ -133,7 +138,7 @@ def test_a_signal_saves_the_run_and_resuming_it_is_exact_and_idempotent(tmp_path
     path = tmp_path / "run"
     stopped = train_and_kill(path, 187, by)
     assert stopped.returncode == 128 + by, stopped.stderr
-    assert f"stopped by {by.name} and saved at step 188; go on with: rewirl resume {path}" in stopped.stdout
+    assert f"Stopped by {by.name} and saved at step 188; go on with: rewirl resume {path}" in stopped.stdout
     with resume(path, Silent()) as run:
         assert run.train().finished
     same_to_the_bit(path, uninterrupted)
@@ -196,7 +201,7 @@ def test_a_signal_with_an_evaluation_in_flight_waits_for_it(tmp_path, uninterrup
     to_the_group = (IN_FLIGHT + KILL_AT).replace("os.kill(os.getpid(),", "os.setpgid(0, 0) or os.killpg(0,")
     stopped = train_and_kill(path, 105, by, to_the_group, "--threads", "2")
     assert (stopped.returncode, stopped.stderr) == (128 + by, "")
-    assert f"stopped by {by.name} and saved at step 106" in stopped.stdout
+    assert f"Stopped by {by.name} and saved at step 106" in stopped.stdout
     assert metrics(path)[-2]["event"] == "diagnostics" and metrics(path)[-2]["step"] == 100
     with resume(path, Silent()) as run:
         assert run.train().finished

@@ -22,9 +22,10 @@ from rewirl.storage.checkpoint import load_latest
 from rewirl.storage.policy_file import PolicyError, load_policy, save_policy
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
+from rewirl.training.divergence import DivergedError
 from rewirl.training.evaluation import Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
-from rewirl.training.loop import DivergedError, Training
+from rewirl.training.loop import Training
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume
 from rewirl.training.trained_policy import TrainedPolicy
@@ -168,7 +169,7 @@ def test_a_policy_of_other_parts_is_refused(tmp_path, parts):
 
 
 def test_the_first_actions_may_be_those_of_a_policy_of_parts(tmp_path, parts):
-    settings = config(warm_up_policy=str(parts), total_timesteps=50, eval_every=0)
+    settings = config(warm_up_policy=str(parts), total_timesteps=61, eval_every=0)
     with runs.start(settings, AGENT, tmp_path / "run", Silent()) as run:
         run.train()
         expected = TrainedPolicy.load(parts).act(run.training.replay.observations[:50])
@@ -298,7 +299,7 @@ def test_an_agent_with_numbered_actions_trains_resumes_and_is_evaluated(tmp_path
     evaluated = [line for line in metrics(whole) if line["event"] == "evaluation"]
     assert policy.evaluate(2).returns == tuple(evaluated[-1]["returns"])
     # Its actions before the first update may be those of a policy, with a random one now and then.
-    warm = dataclasses.replace(settings, warm_up_policy=str(whole), total_timesteps=60, eval_every=0)
+    warm = dataclasses.replace(settings, warm_up_policy=str(whole), total_timesteps=61, eval_every=0)
     with runs.start(warm, discrete_sac, tmp_path / "warm", Silent()) as run:
         run.train()
         replay = run.training.replay

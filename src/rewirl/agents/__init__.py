@@ -10,22 +10,31 @@ from numpy.typing import NDArray
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
+from rewirl.agents.crossq import CrossQ, CrossQConfig
 from rewirl.agents.policy import Policy
 from rewirl.agents.registry import AGENTS, Entry, agent_entry, make_agent
 from rewirl.agents.sac import SAC, SACConfig
+from rewirl.agents.simba import SimBa, SimBaConfig
 from rewirl.agents.td3 import TD3, TD3Config
+from rewirl.agents.xqc import XQC, XQCConfig
 
 __all__ = [
     "AGENTS",
     "SAC",
     "TD3",
+    "XQC",
     "Agent",
     "AgentConfig",
     "Cost",
+    "CrossQ",
+    "CrossQConfig",
     "Entry",
     "Policy",
     "SACConfig",
+    "SimBa",
+    "SimBaConfig",
     "TD3Config",
+    "XQCConfig",
     "agent_entry",
     "load_policy",
     "make_agent",

@@ -51,11 +51,22 @@ class ActorCritic(Learner[Config]):
         # Of the last update: y, and Q_i - y.
         self._y, *self._errors = (empty_tiles(config.batch_size, 1) for _ in range(3))
         self._learnt: set[str] = set()
-        architectures = {"actor": Architecture.mlp(observation_size, *config.hidden_sizes, actor_outputs)}
-        architectures |= {
-            critic: Architecture.mlp(observation_size + action_size, *config.hidden_sizes, 1) for critic in CRITICS
-        }
+        architectures = {"actor": self.architecture("actor", config, observation_size, actor_outputs)}
+        for critic in CRITICS:
+            architectures[critic] = self.architecture(critic, config, observation_size + action_size, 1)
         super().__init__(name, config, observation_size, action_size, architectures, initialisation, seed, threads)
+
+    @classmethod
+    def architecture(cls, network: str, config: Config, n_in: int, n_out: int) -> Architecture:
+        """Return what a network is made of: a multilayer perceptron, unless a subclass says otherwise.
+
+        Args:
+            network: its name: actor, critic1 or critic2.
+            config: hyper-parameters.
+            n_in: number of inputs.
+            n_out: number of outputs.
+        """
+        return Architecture.mlp(n_in, *config.hidden_sizes, n_out)
 
     def _use(self, networks: Networks) -> Policy:
         self._learnt.clear()
@@ -67,14 +78,15 @@ class ActorCritic(Learner[Config]):
     def _fit_critics(self, batch: Batch, y: Tiles) -> None:
         """Take a step of both critics down L_i = mean (Q_i(s, a) - y)^2, and do what falls on it."""
         c = self.config
-        self._critics.regress(batch.states_actions, y, batch.weights, self._errors, c.learning_rate, c.weight_decay)
+        rate = c.learning_rate_at(self.updates)
+        self._critics.regress(batch.states_actions, y, batch.weights, self._errors, rate, c.weight_decay)
         self._learnt.add("critics")
         self._networks.after_step(CRITICS, batch.states_actions, batch.weights, self.updates)
 
     def _step_actor(self, batch: Batch, gradient: Tiles) -> None:
         """Take a step of the actor down a loss with this gradient of its outputs, and do what falls on it."""
         c = self.config
-        self._actor.step(batch.states, [gradient], c.learning_rate, c.weight_decay)
+        self._actor.step(batch.states, [gradient], c.learning_rate_at(self.updates), c.weight_decay)
         self._learnt.add("actor")
         self._networks.after_step(ACTOR, batch.states, batch.weights, self.updates)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from rewirl.topology import (
     random_topology,
     rewire,
 )
+from rewirl.topology.memory import RuleMemory
 
 Gradient = Callable[[str], NDArray[np.float32]]
 """The gradient of a loss for every place of the layer of this name, connection or not, float32 [n_out, n_in]."""
@@ -35,7 +36,7 @@ def sparse_network(
     config: TopologyConfig,
     seed: int,
     name: str,
-    initialisation: Initialisation = "fan-in",
+    initialisation: Initialisation | Mapping[str, Initialisation] = "fan-in",
 ) -> Network:
     """Return a network with a random sparse topology and random weights (Sokar et al. 2022, section 4).
 
@@ -94,6 +95,7 @@ class Adaptation:
     def __init__(self, config: TopologyConfig, seed: int) -> None:
         """Look the rule up, and make its random stream."""
         self.rule = make_rule(config.rule, config)
+        self._memory = RuleMemory(self.rule)
         self.rewired = 0
         """Connections rewired so far, in all networks."""
         self._config = config
@@ -145,7 +147,7 @@ class Adaptation:
 
     def state(self) -> dict[str, Any]:
         """Return everything an exact continuation needs, as JSON values."""
-        return {"rng": seeding.state(self._rng), "rewired": self.rewired}
+        return {"rng": seeding.state(self._rng), "rewired": self.rewired, **self._memory.state()}
 
     def load_state(self, values: Any) -> None:
         """Put back what `state` returned.
@@ -156,4 +158,5 @@ class Adaptation:
         values = fields(values, "the saved adaptation")
         rewired = count(values.get("rewired"), "the saved number of connections rewired")
         seeding.restore(self._rng, values.get("rng"))
+        self._memory.load_state(values)
         self.rewired = rewired

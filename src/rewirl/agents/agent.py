@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
+from rewirl.agents.normalisation import Normalisation
 from rewirl.nn import Network
 from rewirl.replay import Replay
 
@@ -37,6 +38,8 @@ class Agent(Protocol):
     action_size: int
     """Features of a Box action, or the number of Discrete ones."""
     updates: int
+    normalisation: Normalisation
+    """Whoever trains it tells it of observations before they are acted on, and of rewards."""
 
     def __init__(
         self, name: str, config: AgentConfig, observation_size: int, action_size: int, seed: int, threads: int
@@ -55,6 +58,16 @@ class Agent(Protocol):
 
         Returns:
             float32 [batch, action] in [-1, 1], or int64 [batch] of a Discrete space.
+        """
+
+    def predict_noisily(self, observations: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
+        """Return actions with noise from this stream for float32 [batch, observation]; changes no state of the agent.
+
+        Returns:
+            As `predict`.
+
+        Raises:
+            ValueError: it chooses between numbered actions, and has no noise for them.
         """
 
     def update(self, replay: Replay) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf
+from math import cos, inf, pi
 from typing import Literal
 
 from rewirl.exact import make_exact
@@ -26,6 +26,17 @@ class AgentConfig:
 
     learning_rate: float = 1e-3
     """Step size of Adam. Larger learns faster until it diverges. Typical: 3e-4 to 1e-3."""
+
+    learning_rate_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the step size of every network changes with the updates: constant, or from --learning-rate to
+    --learning-rate-end over --learning-rate-updates in a straight line or in half a cosine, and constant afterwards."""
+
+    learning_rate_end: float = 0.0
+    """Step size at the end of the schedule. Typical: 0 to a tenth of --learning-rate."""
+
+    learning_rate_updates: int | None = None
+    """Updates that the schedule takes; none only goes with a constant one. It never depends on the steps of the run.
+    Typical: all updates of the run."""
 
     weight_decay: float = 0.0
     """L2 penalty added to Adam's gradients, biases included; 0 is none. Typical: 0 to 1e-3."""
@@ -58,11 +69,23 @@ class AgentConfig:
     redo_threshold: float = 0.1
     """Units are dormant whose mean activation is at most this share of their layer's. Typical: 0 to 0.1."""
 
+    updates_per_step: int = 1
+    """Updates per step of the environment, once --learning-starts steps are done. Typical: 1 to 2."""
+
     learning_starts: int = 10_000
     """Steps with uniformly random actions before the first update. Typical: 1000 to 25000."""
 
     buffer_size: int = 1_000_000
     """Transitions the replay memory holds. Typical: 100000 to 1000000."""
+
+    normalise_observations: bool = False
+    """Whether the networks see each observation less the mean, divided by the standard deviation, of all observations
+    acted on so far (RSNorm of SimBa). The replay memory keeps them as they are. Typical: for features of very different
+    scales."""
+
+    scale_rewards: bool = False
+    """Whether rewards are divided by the standard deviation of the discounted return so far in an episode, over all
+    steps so far. The replay memory keeps them as they are. Typical: for returns far from 1 to 1000."""
 
     buffer_distance: float | None = None
     """Forget the oldest transitions while the actions in them are further than this from the policy's, half the mean
@@ -85,6 +108,19 @@ class AgentConfig:
         make_exact(self)
         self._require("hidden_sizes", min(self.hidden_sizes, default=0) >= 1, "at least one size, each at least 1")
         self._require("learning_rate", 0 < self.learning_rate < inf, "finite and positive")
+        end, horizon = self.learning_rate_end, self.learning_rate_updates
+        self._require("learning_rate_end", 0 <= end < inf, "finite, 0 or more")
+        self._require("learning_rate_updates", horizon is None or horizon >= 1, "at least 1, or none")
+        if self.learning_rate_schedule == "constant" and (end, horizon) != (0.0, None):
+            raise ValueError(
+                "learning_rate_end and learning_rate_updates belong to a learning_rate_schedule that is linear or "
+                "cosine; it is constant"
+            )
+        if self.learning_rate_schedule != "constant" and horizon is None:
+            raise ValueError(
+                f"learning_rate_schedule {self.learning_rate_schedule} needs learning_rate_updates, the updates that "
+                "it takes"
+            )
         self._require("weight_decay", 0 <= self.weight_decay < inf, "finite, 0 or more")
         self._require("bias_correction", self.bias_correction in ("network", "connection"), "network or connection")
         self._require("batch_size", 1 <= self.batch_size < 2**31, "at least 1 and below 2^31")
@@ -94,6 +130,7 @@ class AgentConfig:
         self._require("tau", 0 < self.tau <= 1, "above 0 and at most 1")
         self._require("redo_every", self.redo_every >= 0, "0 or more")
         self._require("redo_threshold", 0 <= self.redo_threshold < inf, "finite, 0 or more")
+        self._require("updates_per_step", 1 <= self.updates_per_step <= 1_000, "at least 1 and at most 1,000")
         self._require("learning_starts", self.learning_starts >= 1, "at least 1 (the first update needs a transition)")
         self._require("buffer_size", self.buffer_size >= 1, "at least 1")
         distance = self.buffer_distance
@@ -102,6 +139,23 @@ class AgentConfig:
         self._require("buffer_minimum", self.buffer_minimum >= 1, "at least 1")
         noise = self.resample_noise_from
         self._require("resample_noise_from", noise is None or noise >= 0, "0 or more, or none")
+
+    def learning_rate_at(self, update: int) -> float:
+        """Return the step size of an update.
+
+        With x = min((update - 1) / learning_rate_updates, 1), a linear schedule has
+        start + x (end - start), and half a cosine has end + (start - end) (1 + cos(pi x)) / 2.
+
+        Args:
+            update: its number, from 1.
+        """
+        start, end, horizon = self.learning_rate, self.learning_rate_end, self.learning_rate_updates
+        if horizon is None:
+            return start
+        x = min((update - 1) / horizon, 1.0)
+        if self.learning_rate_schedule == "linear":
+            return start + x * (end - start)
+        return end + (start - end) * (1 + cos(pi * x)) / 2
 
     def _require(self, name: str, fine: bool, rule: str) -> None:
         if not fine:

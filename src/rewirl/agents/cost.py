@@ -18,6 +18,10 @@ class Cost:
     """By network, the setting that says how many updates of the agent there are per update of that network. A network
     that is not among them, or whose setting an agent does not have, learns with every update."""
 
+    batches: Mapping[str, int] = field(default_factory=dict)
+    """By network, how many batches it learns from at a time, where that is not one: two of a critic that sees the next
+    states beside the states."""
+
     def parameters(self, connections: Mapping[str, Sequence[int]]) -> int:
         """Return the size of an agent: the sum over its networks of ||W_l||_0 over their layers l.
 
@@ -43,7 +47,7 @@ class Cost:
         With W = ||W||_0 of a network, one sample costs 2 W forward (a multiplication and an addition per connection)
         and twice that backward, so 6 W. A network learns from every delay-th batch:
 
-            FLOPs = batch_size * sum over networks of floor(updates / delay) * 6 W
+            FLOPs = batch_size * sum over networks of floor(updates / delay) * batches * 6 W
 
         Nothing else is counted: not the passes through target networks, not the actor's gradient through a critic, not
         biases, optimiser or acting. Dense TD3 on HalfCheetah needs 1.07e14 (10^6 updates of 100 samples).
@@ -66,7 +70,14 @@ class Cost:
             raise ValueError(
                 f"updates must be at least 0, {names} at least 1; got {updates}, {batch_size} and {delays}"
             )
-        return 6 * batch_size * sum(updates // delays[name] * self._size(connections, name) for name in self.networks)
+        return (
+            6
+            * batch_size
+            * sum(
+                updates // delays[name] * self.batches.get(name, 1) * self._size(connections, name)
+                for name in self.networks
+            )
+        )
 
     def _size(self, connections: Mapping[str, Sequence[int]], network: str) -> int:
         if network not in connections:

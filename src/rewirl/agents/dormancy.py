@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.nn import Ensemble, Initialisation, Tiles
+from rewirl.nn import Ensemble, Initialisation, LeakyReLU, ReLU, Tanh, Tiles
+from rewirl.nn.operations import named
 
 
 def scores(ensemble: Ensemble, number: int, weights: Tiles) -> list[NDArray[np.float64]]:
-    """Return how active each hidden unit was in the last batch, compared with its layer (definition 3.1).
+    """Return how active each hidden unit was in the last batch, compared with its layer (definition 3.1), after its
+    activation function.
 
     Args:
         ensemble: after a pass.
@@ -17,12 +19,14 @@ def scores(ensemble: Ensemble, number: int, weights: Tiles) -> list[NDArray[np.f
         weights: of the samples of that batch, 0 for padding, float32 [tiles, 1, width].
 
     Returns:
-        For each hidden layer float64 [units], mean |h_i| over the batch divided by its mean over the layer; all 0 in a
-        layer that is silent.
+        For each activation function float64 [units], mean |h_i| over the batch divided by its mean over the units; all
+        0 where all are silent.
     """
     layers = []
-    for layer in ensemble.networks[number].layers[:-1]:
-        hidden = ensemble.value(number, layer.name)
+    for operation, name, _ in named(ensemble.networks[number].operations):
+        if not isinstance(operation, ReLU | LeakyReLU | Tanh):
+            continue
+        hidden = ensemble.value(number, name)
         activity = np.einsum("tuw,tw->u", np.abs(hidden), weights[:, 0], dtype=np.float64)
         mean = activity.mean()
         layers.append(activity / mean if mean > 0 else np.zeros_like(activity))
@@ -31,7 +35,8 @@ def scores(ensemble: Ensemble, number: int, weights: Tiles) -> list[NDArray[np.f
 
 def dormant_share(ensemble: Ensemble, number: int, weights: Tiles, threshold: float) -> float:
     """Return the share of hidden units whose score is at most the threshold; arguments as of `scores`."""
-    return float((np.concatenate(scores(ensemble, number, weights)) <= threshold).mean())
+    found = scores(ensemble, number, weights)
+    return float((np.concatenate(found) <= threshold).mean()) if found else 0.0
 
 
 def recycle(

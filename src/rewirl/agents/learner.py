@@ -13,6 +13,7 @@ from rewirl.agents.agent import Action
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.normalisation import Normalisation
 from rewirl.agents.policy import Policy
 from rewirl.nn import Initialisation, Network, Pool
 from rewirl.replay import Batch, Forgetting, Replay
@@ -24,8 +25,8 @@ Config = TypeVar("Config", bound=AgentConfig)
 class Learner(ABC, Generic[Config]):
     """An agent of named networks, with a batch, a policy, and a state that files keep.
 
-    An algorithm says which networks there are, makes of them what it computes with (`_use`), and has an `explore` and
-    an `update`.
+    An algorithm says which networks there are, makes of them what it computes with (`_use`), and has an `_explore` and
+    an `update`. What both get of observations and rewards is normalised, if the settings say so.
 
     Args:
         name: what to call the agent.
@@ -75,20 +76,26 @@ class Learner(ABC, Generic[Config]):
         self._pool = Pool(threads)
         self._batch = Batch(config.batch_size, observation_size, action_size, self._pool)
         self._forgetting = Forgetting(config.buffer_distance, config.buffer_empty_every, config.buffer_minimum)
+        normalisation = Normalisation(
+            observation_size, config.normalise_observations, config.scale_rewards, config.gamma
+        )
         online = {network: architectures[network] for network in self.ONLINE}
-        self._take(Networks(online, self.TARGETS, self.STREAMS, config, initialisation, seed, self._pool))
+        self._take(
+            Networks(online, self.TARGETS, self.STREAMS, config, initialisation, seed, self._pool), normalisation
+        )
 
-    def _take(self, networks: Networks) -> None:
-        self._networks, self._streams = networks, networks.streams
+    def _take(self, networks: Networks, normalisation: Normalisation) -> None:
+        self._networks, self._streams, self.normalisation = networks, networks.streams, normalisation
         self._policy = self._use(networks)
+        self._policy.statistics = normalisation.observations
 
     @abstractmethod
     def _use(self, networks: Networks) -> Policy:
         """Take networks to compute with, at the start and whenever a state is loaded; return the policy they make."""
 
     @abstractmethod
-    def explore(self, observation: NDArray[np.float32]) -> Action:
-        """Return an action for training; see `Agent`."""
+    def _explore(self, observation: NDArray[np.float32]) -> Action:
+        """Return an action for training, for an observation as networks see it; see `Agent.explore`."""
 
     @abstractmethod
     def update(self, replay: Replay) -> None:
@@ -98,25 +105,38 @@ class Learner(ABC, Generic[Config]):
     def diagnostics(self) -> dict[str, float]:
         """Return named scalars of the last update; see `Agent`."""
 
+    def explore(self, observation: NDArray[np.float32]) -> Action:
+        """Return an action for training; see `Agent`."""
+        return self._explore(self._policy.seen(observation))
+
     def predict(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         """Return the policy's actions without noise for float32 [batch, observation]; see `Policy.predict`."""
         return self._policy.predict(observations)
+
+    def predict_noisily(self, observations: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
+        """Return the policy's actions with exploration noise from another stream than training's; see `Agent`."""
+        return self._policy.explore(observations, rng, getattr(self.config, "exploration_noise", 0.0))
 
     def _sample(self, replay: Replay) -> Batch:
         """Draw the batch of an update, of windows of `n_steps` once `n_steps_after` updates are done."""
         c = self.config
         self._forgetting(replay, self.updates, self.predict)
         steps = c.n_steps if self.updates > c.n_steps_after else 1
-        return replay.sample(self._batch, steps, c.gamma)
+        batch = replay.sample(self._batch, steps, c.gamma)
+        self.normalisation.apply(batch)
+        return batch
 
     def networks(self) -> dict[str, Network]:
         """Return the networks by name, targets last."""
         return self._networks.all()
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return everything an exact continuation needs: networks, moments, targets, streams, counters."""
+        """Return everything an exact continuation needs: networks, moments, targets, streams, counters, statistics."""
         arrays, values = self._networks.state()
-        return arrays, {"updates": self.updates, **values}
+        of_statistics, statistics = self.normalisation.state()
+        if statistics:
+            values["normalisation"] = statistics
+        return {**arrays, **of_statistics}, {"updates": self.updates, **values}
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
         """Put back what `state` returned.
@@ -126,8 +146,9 @@ class Learner(ABC, Generic[Config]):
                 changed then.
         """
         networks = self._networks.restored(arrays, values)
+        normalisation = self.normalisation.restored(arrays, values.get("normalisation", {}))
         self.updates = count(values.get("updates"), "the saved number of updates")
-        self._take(networks)
+        self._take(networks, normalisation)
 
     def policy_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `Policy.from_state` needs."""

@@ -27,6 +27,8 @@ class Architecture(NamedTuple):
 
     n_in: int
     operations: Sequence[Operation]
+    initialisation: Mapping[str, Initialisation] | None = None
+    """Of the weights of each linear operation, by its name; None is the agent's for all."""
 
     @classmethod
     def mlp(cls, *sizes: int) -> Architecture:
@@ -73,7 +75,14 @@ class Networks:
         self._redo_rng = seeding.generator(seed, "recycling")
         self._recycled = 0
         online = {
-            name: sparse_network(*architecture, config.topology, seed, name, initialisation)
+            name: sparse_network(
+                architecture.n_in,
+                architecture.operations,
+                config.topology,
+                seed,
+                name,
+                architecture.initialisation or initialisation,
+            )
             for name, architecture in architectures.items()
         }
         for name, network in online.items():
@@ -84,7 +93,7 @@ class Networks:
     def _own(self, online: dict[str, Network], targets: dict[str, TargetNetwork]) -> None:
         self.online, self.targets = online, targets
         """The networks that learn, and the targets of some of them, by name."""
-        self._ensembles: dict[tuple[str, ...], Ensemble] = {}
+        self._ensembles: dict[tuple[Any, ...], Ensemble] = {}
         if self._config.bias_correction == "connection":  # of layers too that are dense now and may not be later
             for network in online.values():
                 network.count_ages()
@@ -93,16 +102,20 @@ class Networks:
         """Return all networks by name; a target is called target_ and the name of what it follows."""
         return {**self.online, **{f"target_{name}": target for name, target in self.targets.items()}}
 
-    def ensemble(self, *names: str) -> Ensemble:
-        """Return networks that take the same input and are computed side by side; the same object for the same names.
+    def ensemble(self, *names: str, gradients: bool | None = None, batch_statistics: bool | None = None) -> Ensemble:
+        """Return networks that take the same input and are computed side by side; the same object for the same request.
 
         Args:
             *names: as `all` has them.
+            gradients: as for `Ensemble`.
+            batch_statistics: as for `Ensemble`.
         """
-        if names not in self._ensembles:
-            networks = self.all()
-            self._ensembles[names] = Ensemble([networks[name] for name in names], self._pool)
-        return self._ensembles[names]
+        key = (*names, gradients, batch_statistics)
+        if key not in self._ensembles:
+            networks = [self.all()[name] for name in names]
+            dense = self._adaptation.rule.uses_gradient
+            self._ensembles[key] = Ensemble(networks, self._pool, gradients, batch_statistics, dense)
+        return self._ensembles[key]
 
     def update_targets(self, tau: float) -> None:
         """Move every target towards its network: the soft update, then MaintainSparsity; see `nn.update_targets`."""

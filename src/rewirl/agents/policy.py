@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.nn import Network, pack, unpack
+from rewirl.agents.normalisation import Statistics
+from rewirl.nn import Network, pack, sample_one, unpack
 from rewirl.saved import shown
 
 Head = Literal["tanh", "greedy"]
@@ -23,12 +24,21 @@ class Policy:
         action_size: features of an action, or how many there are to choose from: the first outputs of the network; None
             is all of them. The actor of SAC has as many more, for the noise.
         head: how an action is made of these outputs.
+        statistics: by which observations are normalised before the network sees them; shared, not copied. None leaves
+            them as they are.
     """
 
-    def __init__(self, actor: Network, action_size: int | None = None, head: Head = "tanh") -> None:
+    def __init__(
+        self,
+        actor: Network,
+        action_size: int | None = None,
+        head: Head = "tanh",
+        statistics: Statistics | None = None,
+    ) -> None:
         self.actor = actor
         self.action_size = actor.n_out if action_size is None else action_size
         self.head: Head = head
+        self.statistics = statistics
 
     @property
     def observation_size(self) -> int:
@@ -40,6 +50,10 @@ class Policy:
         """The space of actions that it takes, as Gymnasium calls it: Box or Discrete."""
         return "Box" if self.head == "tanh" else "Discrete"
 
+    def seen(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return observations, float32 [..., observation], as the network sees them."""
+        return observations if self.statistics is None else self.statistics.normalised(observations)
+
     def predict(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         """Return the actions for a batch of observations.
 
@@ -47,28 +61,57 @@ class Policy:
             observations: float32 [batch, observation].
 
         Returns:
-            float32 [batch, action], each in [-1, 1]; or int64 [batch], the numbers of the choices.
+            float32 [batch, action], each in [-1, 1] or NaN; or int64 [batch], the numbers of the choices, -1 where an
+            output is NaN.
 
         Raises:
             ValueError: the observations have another number of features.
         """
         if observations.ndim != 2 or observations.shape[1] != self.actor.n_in:
             raise ValueError(f"observations must be [batch, {self.actor.n_in}], got {list(observations.shape)}")
+        observations = self.seen(observations)
         if len(observations) > 1:
             outputs = unpack(self.actor.predict(pack(observations))[:, : self.action_size], len(observations))
-            actions: NDArray[Any] = np.tanh(outputs) if self.head == "tanh" else outputs.argmax(axis=1)
+            actions: NDArray[Any] = np.tanh(outputs) if self.head == "tanh" else _largest(outputs)
             return actions
         if self.head == "tanh":
             return self.actor.act_squashed(observations[0])[np.newaxis, : self.action_size]
-        choice: NDArray[Any] = self.actor.act(observations[0])[np.newaxis, : self.action_size].argmax(axis=1)
-        return choice
+        return _largest(self.actor.act(observations[0])[np.newaxis, : self.action_size])
+
+    def explore(self, observations: NDArray[np.float32], rng: np.random.Generator, noise: float) -> NDArray[Any]:
+        """Return actions with noise.
+
+        Args:
+            observations: float32 [batch, observation].
+            rng: of the noise.
+            noise: standard deviation of what is added to an action, in units of [-1, 1]; not used by the policy of SAC,
+                which is a distribution itself.
+
+        Returns:
+            As `predict`.
+
+        Raises:
+            ValueError: the observations have another number of features; or numbered actions have no noise.
+        """
+        if self.head != "tanh":
+            raise ValueError("this policy chooses between numbered actions, and has no noise to add to them")
+        if observations.ndim != 2 or observations.shape[1] != self.actor.n_in:
+            raise ValueError(f"observations must be [batch, {self.actor.n_in}], got {list(observations.shape)}")
+        observations = self.seen(observations)
+        if self.actor.n_out == 2 * self.action_size:
+            return np.stack([sample_one(self.actor.act(each), rng) for each in observations])
+        return np.stack([self.actor.act_squashed(each, rng, noise) for each in observations])
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `from_state` needs."""
         arrays, values = self.actor.state(training=False)
         del values["steps"]
         head = {} if self.head == "tanh" else {"head": self.head}
-        return arrays, {**values, "action_size": self.action_size, **head}
+        values = {**values, "action_size": self.action_size, **head}
+        if self.statistics is not None:
+            of_statistics, values["normalisation"] = self.statistics.state()
+            arrays |= of_statistics
+        return arrays, values
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> Policy:
@@ -84,4 +127,12 @@ class Policy:
         head = values.get("head", "tanh")
         if head not in get_args(Head):
             raise ValueError(f"the head of a policy is {' or '.join(get_args(Head))}, got {shown(head)}")
-        return cls(actor, action_size, head)
+        statistics = None
+        if "normalisation" in values:
+            statistics = Statistics.from_state(arrays, values["normalisation"], actor.n_in)
+        return cls(actor, action_size, head, statistics)
+
+
+def _largest(outputs: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the number of the largest output of each row, -1 where there is none."""
+    return np.where(np.isnan(outputs).any(axis=1), -1, outputs.argmax(axis=1))

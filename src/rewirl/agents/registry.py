@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
+from rewirl.agents.crossq import CrossQ, CrossQConfig
 from rewirl.agents.sac import SAC, SACConfig
+from rewirl.agents.simba import SimBa, SimBaConfig
 from rewirl.agents.td3 import TD3, TD3Config
+from rewirl.agents.xqc import XQC, XQCConfig
 from rewirl.hints import did_you_mean
 from rewirl.topology import TopologyConfig
 
@@ -34,6 +39,10 @@ class Entry:
 
     summary: str
     """What it is, in a few words."""
+
+    usual: Mapping[str, Any] = field(default_factory=dict)
+    """Options that differ from the defaults of its settings where neither a preset nor the user says otherwise. The
+    defaults of the settings stay what they were: records without an option mean them."""
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -74,19 +83,38 @@ class Entry:
 
 _DENSE = TopologyConfig(sparsity=0.0, rule="static")
 _STATIC = TopologyConfig(sparsity=0.5, rule="static")
+_OF_TD3: dict[str, Any] = {"learning_starts": 1_000}
+_OF_SAC: dict[str, Any] = {
+    "learning_starts": 1_000,
+    "tau": 0.005,
+    "target_update_interval": 1,
+    "temperature": "auto",
+}
+_STATIC_80 = TopologyConfig(sparsity=0.8, rule="static")
+_SET_80 = TopologyConfig(sparsity=0.8, rule="set", drop="magnitude", adapt_fraction=0.1)
+_SET_80_OF_UNITS = TopologyConfig(sparsity=0.8, rule="set", drop="relative", adapt_fraction=0.1)
 _SET, _SET_OF_SAC = (TopologyConfig(sparsity=0.5, rule="set", adapt_fraction=fraction) for fraction in (0.05, 0.1))
+_STAYS = "on a random sparse topology that stays"
+_REWIRED = "on a sparse topology that is rewired while it learns"
 
 AGENTS = {
     entry.name: entry
     for entry in (
-        Entry("td3", TD3, TD3Config, _DENSE, "TD3", "dense TD3"),
-        Entry("static-td3", TD3, TD3Config, _STATIC, "StaticTD3", "TD3 on a random sparse topology that stays"),
-        Entry("ds-td3", TD3, TD3Config, _SET, "DSTD3", "TD3 on a sparse topology that is rewired while it learns"),
-        Entry("sac", SAC, SACConfig, _DENSE, "SAC", "dense SAC"),
-        Entry("static-sac", SAC, SACConfig, _STATIC, "StaticSAC", "SAC on a random sparse topology that stays"),
-        Entry(
-            "ds-sac", SAC, SACConfig, _SET_OF_SAC, "DSSAC", "SAC on a sparse topology that is rewired while it learns"
-        ),
+        Entry("td3", TD3, TD3Config, _DENSE, "TD3", "dense TD3", _OF_TD3),
+        Entry("static-td3", TD3, TD3Config, _STATIC, "StaticTD3", f"TD3 {_STAYS}", _OF_TD3),
+        Entry("ds-td3", TD3, TD3Config, _SET, "DSTD3", f"TD3 {_REWIRED}", _OF_TD3),
+        Entry("sac", SAC, SACConfig, _DENSE, "SAC", "dense SAC", _OF_SAC),
+        Entry("static-sac", SAC, SACConfig, _STATIC, "StaticSAC", f"SAC {_STAYS}", _OF_SAC),
+        Entry("ds-sac", SAC, SACConfig, _SET_OF_SAC, "DSSAC", f"SAC {_REWIRED}", _OF_SAC),
+        Entry("simba", SimBa, SimBaConfig, _DENSE, "SimBa", "SAC on residual networks with layer norm, dense"),
+        Entry("static-simba", SimBa, SimBaConfig, _STATIC_80, "StaticSimBa", f"SimBa {_STAYS}"),
+        Entry("ds-simba", SimBa, SimBaConfig, _SET_80, "DSSimBa", f"SimBa {_REWIRED}"),
+        Entry("xqc", XQC, XQCConfig, _DENSE, "XQC", "SAC with batch norm and categorical critics, dense"),
+        Entry("static-xqc", XQC, XQCConfig, _STATIC_80, "StaticXQC", f"XQC {_STAYS}"),
+        Entry("ds-xqc", XQC, XQCConfig, _SET_80_OF_UNITS, "DSXQC", f"XQC {_REWIRED}"),
+        Entry("crossq", CrossQ, CrossQConfig, _DENSE, "CrossQ", "SAC with batch norm and no targets, dense"),
+        Entry("static-crossq", CrossQ, CrossQConfig, _STATIC_80, "StaticCrossQ", f"CrossQ {_STAYS}"),
+        Entry("ds-crossq", CrossQ, CrossQConfig, _SET_80, "DSCrossQ", f"CrossQ {_REWIRED}"),
     )
 }
 """The agents by name; static and dense ones are the same algorithm with another topology."""

@@ -20,13 +20,13 @@ from rewirl.replay import Batch, Replay
 
 @dataclass(frozen=True)
 class SACConfig(AgentConfig):
-    """Hyper-parameters of SAC; the defaults are those of Sokar et al. 2022, appendix A, hard targets included."""
+    """Hyper-parameters of SAC."""
 
     learning_rate: float = 3e-4
 
     tau: float = 1.0
-    """Share of the online networks that the targets take over per target update: 1 copies them, which the appendix does
-    every 1000 updates; the usual soft targets are --tau 0.005 --target-update-interval 1. Typical: 0.005 or 1."""
+    """Share of the online networks that the targets take over per target update; 1 copies them, which the presets
+    ds-drl/sac and ds-drl/ds-sac do every 1000 updates. Typical: 0.005 or 1."""
 
     target_update_interval: int = 1000
     """Updates between two updates of the targets. Typical: 1 with a small tau, 1000 with 1."""
@@ -91,11 +91,11 @@ class SAC(ActorCritic[SACConfig]):
         if config.n_step_entropy:
             self._batch.keep_between(config.n_steps - 1)
 
-    def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a ~ pi(.|s).
 
         Args:
-            observation: float32 [observation].
+            observation: float32 [observation], as networks see it.
 
         Returns:
             float32 [action] in [-1, 1].
@@ -111,7 +111,7 @@ class SAC(ActorCritic[SACConfig]):
         self._fit_critics(batch, y)
         d_raw, entropy = self._policy_gradient(batch, alpha)
         self._step_actor(batch, d_raw)
-        self._temperature.update(entropy, c.learning_rate)
+        self._temperature.update(entropy, c.learning_rate_at(self.updates))
         if self.updates % c.target_update_interval == 0:
             self._networks.update_targets(c.tau)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rewirl.agents.actor_critic import ActorCritic
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
+from rewirl.agents.exploration import OrnsteinUhlenbeck
 from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
 from rewirl.nn import Tiles, empty_tiles, minimum, squash, squash_gradient
@@ -21,7 +22,7 @@ from rewirl.replay import Batch, Replay
 
 @dataclass(frozen=True)
 class TD3Config(AgentConfig):
-    """Hyper-parameters of TD3; the defaults are those of Sokar et al. 2022."""
+    """Hyper-parameters of TD3."""
 
     weight_decay: float = 2e-4
     batch_size: int = 100
@@ -38,6 +39,10 @@ class TD3Config(AgentConfig):
 
     exploration_noise: float = 0.1
     """Standard deviation of the noise on actions while training, in units of [-1, 1]. Typical: 0.1."""
+
+    exploration: Literal["normal", "ornstein-uhlenbeck"] = "normal"
+    """What that noise is: normal, drawn anew at every step; or ornstein-uhlenbeck, which wanders slowly and which
+    --exploration-noise pushes, for tasks that take a long push in one direction. Typical: normal."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -72,6 +77,9 @@ class TD3(ActorCritic[TD3Config]):
     ) -> None:
         # Of the last update of the actor: Q_1(s, pi(s)) / batch.
         self._policy_values = empty_tiles(config.batch_size, 1)
+        self._wandering: OrnsteinUhlenbeck | None = None
+        if config.exploration == "ornstein-uhlenbeck":
+            self._wandering = OrnsteinUhlenbeck(action_size, config.exploration_noise)
         super().__init__(name, config, observation_size, action_size, action_size, "fan-in", seed, threads)
         self._d_values = -self._batch.weights
 
@@ -81,16 +89,21 @@ class TD3(ActorCritic[TD3Config]):
         self._target_actor = networks.ensemble("target_actor")
         return policy
 
-    def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return pi(s) + N(0, exploration_noise), clipped.
+    def _explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return pi(s) + noise, clipped; N(0, exploration_noise), or what wanders.
 
         Args:
-            observation: float32 [observation].
+            observation: float32 [observation], as networks see it.
 
         Returns:
             float32 [action] in [-1, 1].
         """
-        return self._policy.actor.act_squashed(observation, self._streams["exploration"], self.config.exploration_noise)
+        actor, rng = self._policy.actor, self._streams["exploration"]
+        if self._wandering is not None:
+            action = actor.act_squashed(observation)
+            action += self._wandering.step(rng)
+            return np.clip(action, -1, 1, out=action)
+        return actor.act_squashed(observation, rng, self.config.exploration_noise)
 
     def update(self, replay: Replay) -> None:
         """Do one update (Sokar et al. 2022, Algorithm 1, the body of the loop after a transition is stored)."""
@@ -127,6 +140,25 @@ class TD3(ActorCritic[TD3Config]):
         # through a = tanh(z): dL/dz = dL/da (1 - a^2), in place
         squash_gradient(actions, gradient)
         return gradient
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return everything an exact continuation needs: networks, moments, targets, streams, counters, noise."""
+        arrays, values = super().state()
+        return arrays, values if self._wandering is None else {**values, "wandering": self._wandering.state()}
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
+        """Put back what `state` returned.
+
+        Raises:
+            ValueError: an array or value is missing or does not fit this agent; the message names it. Nothing has
+                changed then.
+        """
+        wandering = self._wandering
+        if wandering is not None:
+            wandering = OrnsteinUhlenbeck(self.action_size, self.config.exploration_noise)
+            wandering.load_state(values.get("wandering"))
+        super().load_state(arrays, values)
+        self._wandering = wandering
 
     def diagnostics(self) -> dict[str, float]:
         """Return the scalars of `ActorCritic.diagnostics`, and the mean Q_1(s, pi(s)) once the actor has learnt."""

@@ -12,21 +12,32 @@ class Temperature:
     """The weight alpha of the entropy in SAC's objective.
 
     Args:
-        value: alpha, or auto, which starts from 1 and learns ln alpha by Adam.
+        value: alpha, or auto, which learns ln alpha by Adam.
         target_entropy: that auto aims at, in nats; None is minus `action_size`.
         action_size: features of an action.
+        initial: alpha that auto starts from, more than 0.
+        of_alpha: whether the loss that auto goes down is alpha * (entropy - target), as in codes after SAC's; else it
+            is ln(alpha) * (entropy - target).
     """
 
-    def __init__(self, value: float | Literal["auto"], target_entropy: float | None, action_size: int) -> None:
-        self._learns = value == "auto"
-        self.value = 1.0 if value == "auto" else value
+    def __init__(
+        self,
+        value: float | Literal["auto"],
+        target_entropy: float | None,
+        action_size: int,
+        initial: float = 1.0,
+        of_alpha: bool = False,
+    ) -> None:
+        self._learns, self._of_alpha = value == "auto", of_alpha
+        self.value = initial if value == "auto" else value
         """alpha, 0 or more."""
         self._target = -float(action_size) if target_entropy is None else target_entropy
-        self._log = self._first = self._second = 0.0
+        self._log = math.log(initial)
+        self._first = self._second = 0.0
         self._steps = 0
 
     def update(self, entropy: float, learning_rate: float) -> None:
-        """Take one step of Adam down ln(alpha) * (entropy - target); nothing happens if alpha is fixed.
+        """Take one step of Adam with ln(alpha) down the loss; nothing happens if alpha is fixed.
 
         Args:
             entropy: of the policy on a batch, the mean of -ln pi(a|s), in nats.
@@ -35,6 +46,8 @@ class Temperature:
         if not self._learns:
             return
         gradient = entropy - self._target
+        if self._of_alpha:
+            gradient *= self.value
         self._steps += 1
         self._first = 0.9 * self._first + 0.1 * gradient
         self._second = 0.999 * self._second + 0.001 * gradient**2

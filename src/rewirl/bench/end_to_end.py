@@ -16,6 +16,7 @@ from rewirl.bench.interleaved import say
 from rewirl.bench.machine import table
 from rewirl.bench.serve import versions
 from rewirl.options.resolve import resolve
+from rewirl.presets.lookup import protocol
 from rewirl.training import run as training_run
 from rewirl.training.evaluation import Evaluation
 from rewirl.training.progress import Silent
@@ -174,6 +175,7 @@ def _run_once(options: Options, agent: str, threads: int) -> Watch:
     sparse = options.sparsity is not None and not agent_entry(agent).dense
     settings = resolve(
         {
+            **protocol(agent),
             "agent": agent,
             "env": options.env,
             "env_module": options.env_module,

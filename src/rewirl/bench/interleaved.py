@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from rewirl.bench import serve
+from rewirl.bench import blas, serve
 
 IDLE_LOAD_ALLOWED = 0.02
 """Share of the time of others that a waiting candidate may compute, as a spinning thread would."""
@@ -72,6 +72,8 @@ class Candidate:
         """
         count = str(self.threads)
         environment = os.environ | {f"{name}_NUM_THREADS": count for name in ("OMP", "MKL", "OPENBLAS")}
+        for name in blas.HELD_BACK:
+            environment.pop(name, None)
         environment["CUDA_VISIBLE_DEVICES"] = ""  # peers would take a GPU if they saw one
         self.process = subprocess.Popen(
             [self.python, "-P", serve.__file__, str(self.script), json.dumps(self.specification)],

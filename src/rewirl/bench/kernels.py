@@ -1,11 +1,10 @@
-"""How fast one layer computes, by density, width and batch, beside the machine's own dense matrix product.
+"""How fast one layer computes, by density, width and batch, beside the faster library's dense matrix product.
 
 Each (width, batch) is a process of its own, in which all densities and the dense product take turns.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rewirl.bench import machine
+from rewirl.bench import blas, machine
 from rewirl.bench.interleaved import Candidate, measure, ratio, say
 from rewirl.bench.machine import table
 from rewirl.bench.serve import Task
@@ -156,37 +155,28 @@ class Kernels:
 
 
 def dense_products(width: int, batch_size: int, threads: int) -> tuple[dict[str, Task], str]:
-    """Return the dense matrix products that the kernels stand for, and whose they are.
+    """Return the dense matrix products that the kernels stand for, by the faster library, and its name.
 
-    By the BLAS of torch if it is installed (MKL on x86), else by NumPy's; environment variables limit its threads.
+    Of MKL, if torch is installed, and NumPy's library; environment variables limit the latter's threads.
     """
-    multiply: Callable[[Any, Any, Any], object]
-    array: Callable[[Any], Any]
-    if importlib.util.find_spec("torch"):
-        import torch
+    libraries = blas.libraries(threads)
+    tasks = [products_by(library, width, batch_size) for library in libraries]
+    number = blas.fastest([each[list(each)[-1]] for each in tasks])
+    return tasks[number], libraries[number].name
 
-        torch.set_num_threads(threads)
-        array = torch.from_numpy
-        name = f"sgemm of torch ({'MKL' if torch.backends.mkl.is_available() else 'no MKL'})"  # type: ignore[no-untyped-call]
 
-        def multiply(left: Any, right: Any, out: Any) -> object:
-            return (torch.mv if right.ndim == 1 else torch.mm)(left, right, out=out)
-    else:
-        blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
-        array, name = np.asarray, f"sgemm of NumPy ({blas})"
-
-        def multiply(left: Any, right: Any, out: Any) -> object:
-            return np.dot(left, right, out=out)
-
+def products_by(library: blas.Blas, width: int, batch_size: int) -> dict[str, Task]:
+    """Return the dense matrix products that the kernels stand for, by a library."""
+    multiply = library.multiply
     rng = np.random.default_rng(0)
 
     def matrix(*shape: int) -> Any:
-        return array(rng.standard_normal(shape, dtype=np.float32))
+        return library.array(rng.standard_normal(shape, dtype=np.float32))
 
     weights = matrix(width, width)
     if batch_size == 1:
         sample, result = matrix(width), matrix(width)
-        return {"forward": repeated(10, lambda: multiply(weights, sample, result))}, name
+        return {"forward": repeated(10, lambda: multiply(weights, sample, result))}
     inputs, outputs, result, gradient = (matrix(*s) for s in [(batch_size, width)] * 3 + [(width, width)])
 
     def forward() -> int:
@@ -206,7 +196,7 @@ def dense_products(width: int, batch_size: int, threads: int) -> tuple[dict[str,
         input_gradient()
         return weight_gradient()
 
-    return dict(zip(KERNELS, (forward, input_gradient, weight_gradient, all_three), strict=True)), name
+    return dict(zip(KERNELS, (forward, input_gradient, weight_gradient, all_three), strict=True))
 
 
 def repeated(times: int, function: Callable[[], object]) -> Task:
@@ -262,11 +252,12 @@ def markdown(result: dict[str, Any]) -> str:
             + ("one sample (acting)" if group["batch"] == 1 else f"batch {group['batch']}"),
             _table(group, result["densities"], result.get("heights", [])),
         ]
+    libraries = " or ".join(sorted({group["blas"] for group in result["groups"]}))
     parts += [
         "GFLOP/s, effective / dense-equivalent (times as fast as the dense product): 2 x connections x batch, and "
         f"2 x width x width x batch, by the time of a product; medians of {result['rounds']} interleaved rounds of "
-        f"{result['seconds']:g} s. Dense product: {result['groups'][0]['blas']}. In the columns 4x1 and so on, so many "
-        "outputs, one after the other, share their inputs.",
+        f"{result['seconds']:g} s. Dense product: sgemm of the faster library, {libraries}. In the columns 4x1 and so "
+        "on, so many outputs, one after the other, share their inputs.",
         machine.markdown(result["machine"], result["versions"]),
     ]
     return "\n\n".join(parts)

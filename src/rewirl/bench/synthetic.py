@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents import Agent, AgentConfig, agent_entry, make_agent
-from rewirl.options.resolve import agent_settings
+from rewirl.options.resolve import papers_settings
 from rewirl.replay import Replay
 
 OBSERVATION_SIZE = 17
@@ -58,7 +58,7 @@ def settings(agent: str, sparsity: float | None, **others: Any) -> AgentConfig:
     amount: dict[str, Any] = {} if sparsity is None else {"sparsity": sparsity}
     if sparsity in PAPER_LAMBDAS:
         amount = {"lambdas": PAPER_LAMBDAS[sparsity]}
-    return agent_settings(agent, "HalfCheetah-v5", **amount, **others)
+    return papers_settings(agent, "HalfCheetah-v5", **amount, **others)
 
 
 def is_dense(agent: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from rewirl import _core
 from rewirl.agents import AGENTS
 from rewirl.bench import machine, phases
 from rewirl.bench.interleaved import Candidate, measure, merged_versions, ratio, spread
@@ -34,7 +35,7 @@ SMALL_PHASE = 0.005
 class Options:
     """Which agents are timed, and for how long."""
 
-    agents: tuple[str, ...] = tuple(AGENTS)
+    agents: tuple[str, ...] = ("td3", "static-td3", "ds-td3", "sac", "static-sac", "ds-sac")
     """Agents to time. A dense one is timed once, any other with every one of the sparsities."""
 
     sparsities: tuple[float, ...] = (0.51, 0.8, 0.9, 0.95)
@@ -69,16 +70,20 @@ class Updates:
     """One agent whose updates, and actions with exploration noise for one observation, are timed.
 
     Args:
-        specification: `agent`, `sparsity` (missing: the agent's own), `hidden_sizes` (missing: 256 256), `batch_size`
-            and `threads`.
+        specification: `agent`, `sparsity` (missing: the agent's own), `structure` (missing: unstructured),
+            `hidden_sizes` (missing: 256 256), `batch_size`, `threads`, and the core's `instruction_set` (missing: the
+            best there is).
     """
 
     packages = ("rewirl", "numpy")
 
     def __init__(self, specification: dict[str, Any]) -> None:
+        if "instruction_set" in specification:
+            _core.use_instruction_set(specification["instruction_set"])
         name, sparsity = specification["agent"], specification.get("sparsity")
         hidden_sizes = tuple(specification.get("hidden_sizes", HIDDEN_SIZES))
-        config = settings(name, sparsity, hidden_sizes=hidden_sizes, batch_size=specification["batch_size"])
+        others = {key: specification[key] for key in ("batch_size", "structure") if key in specification}
+        config = settings(name, sparsity, hidden_sizes=hidden_sizes, **others)
         agent = agent_of(name, config, specification["threads"])
         transitions = random_transitions(TRANSITIONS)
         replay, observation = replay_of(transitions), transitions.observations[0]

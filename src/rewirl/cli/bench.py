@@ -19,9 +19,10 @@ usage: rewirl bench BENCHMARK ...   (rewirl bench BENCHMARK --help explains its 
 
 {benchmarks}
 
-Each prints Markdown. Run them on a machine that does nothing else."""
+Each prints Markdown; start with quick. Run them on a machine that does nothing else."""
 
 BENCHMARKS = {
+    "quick": ("quick", "Updates per second by sparsity, in 20 seconds."),
     "kernels": ("kernels", "One layer by density, width and batch, beside the machine's own dense matrix product."),
     "updates": ("updates", "Whole updates per second of every agent, and where their time goes."),
     "end-to-end": ("end_to_end", "Environment steps per second of whole runs, evaluations included."),

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from rewirl.printing import say
+from rewirl.printing import ended, say
 
 
 class UsageError(Exception):
@@ -63,7 +63,7 @@ def failed(problem: object, more: str = "") -> int:
     Returns:
         The exit code, 1.
     """
-    say(f"rewirl: {problem}", *([more] if more else []))
+    say(f"rewirl: {ended(problem)}", *([more] if more else []))
     return 1
 
 

@@ -13,8 +13,9 @@ from typing import Any
 from rewirl.agents.agent import Agent
 from rewirl.cli.errors import usage_errors
 from rewirl.cli.parse import parse, parse_run
+from rewirl.nn import Network
 from rewirl.options.train import TrainConfig
-from rewirl.printing import result
+from rewirl.printing import number, result
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.topology.budget import densities
 from rewirl.topology.schedule import density_at
@@ -75,25 +76,28 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
     Returns:
         `agent`; `params`, the connections of the networks that learn; `flops` to train; `sparsity`, the share of absent
         connections in them; `memory_bytes` of the networks with optimiser, and of the full replay memory;
-        `networks`, for each network and layer `shape` (outputs, inputs), `connections`, `density` and
-        `structure`, dense for a dense layer.
+        `networks`, for each network and layer `shape` (outputs, inputs), `connections`, `density`, `format` and
+        `structure`, dense for a dense layer; of a network that is no multilayer perceptron also `operations`;
+        `normalisation`, the running statistics, where observations are normalised or rewards scaled.
     """
+    networks = agent.networks()
     layers: dict[str, list[dict[str, Any]]] = {
         name: [
             {
                 "shape": list(layer.shape),
                 "connections": layer.connections,
                 "density": layer.connections / math.prod(layer.shape),
+                "format": layer.format,
                 "structure": "dense" if layer.dense else agent.config.topology.structure_in(layer.shape),
             }
             for layer in network.layers
         ]
-        for name, network in agent.networks().items()
+        for name, network in networks.items()
     }
     connections = {name: [layer["connections"] for layer in of_network] for name, of_network in layers.items()}
     params = agent.COST.parameters(connections)
     places = sum(math.prod(layer["shape"]) for name in agent.COST.networks for layer in layers[name])
-    config = agent.config
+    config, normalisation = agent.config, agent.normalisation.description()
     changing = changing_sparsity(agent, total_timesteps)
     row = 4 * (2 * agent.observation_size + agent.action_size + 2)  # float32 each, reward and end among them
     return {
@@ -107,9 +111,14 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
             "agent": sum(array.nbytes for array in agent.state()[0].values()),
             "replay": row * config.buffer_size,
         },
-        "networks": {name: {"layers": of_network} for name, of_network in layers.items()},
+        "networks": {name: {"layers": layers[name], **_operations(network)} for name, network in networks.items()},
         **({} if changing is None else {"changing": changing}),
+        **({"normalisation": normalisation} if normalisation else {}),
     }
+
+
+def _operations(network: Network) -> dict[str, list[str]]:
+    return {"operations": network.made_of} if network.made_of else {}
 
 
 def changing_sparsity(agent: Agent, updates: int) -> dict[str, Any] | None:
@@ -171,6 +180,8 @@ def table(description: Mapping[str, Any]) -> str:
             numbers = f"{layer['connections']:>12,} {layer['density']:>8.3f}"
             lines.append(f"{name:<16} {index:>5} {shape:>13} {numbers}  {layer['structure']}")
             name = ""
+        if "operations" in network:
+            lines.append(f"{'':<16} made of {', '.join(network['operations'])}")
     memory = description["memory_bytes"]
     lines += [
         "",
@@ -185,6 +196,12 @@ def table(description: Mapping[str, Any]) -> str:
             f"changing   from update {end['from_update']:,} to {end['to_update']:,}; at the end of the run "
             f"sparsity {end['sparsity']:.3f}, {end['params']:,} connections ({each})",
         ]
+    normalisation = description.get("normalisation", {})
+    for what, unit in (("observations", "observations"), ("returns", "rewards, of the discounted return")):
+        if what in normalisation:
+            count, each = normalisation[what]["count"], normalisation[what]["std"]
+            spread = number(each) if what == "returns" else f"{number(min(each))} to {number(max(each))}"
+            lines.append(f"normalised {count:,} {unit}: standard deviation {spread}")
     lines += [
         f"flops      {description['flops']:.3g} to train (Evci et al. 2020)",
         f"memory     {memory['agent'] / 1e6:,.1f} MB networks and optimiser, "

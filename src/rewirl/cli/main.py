@@ -14,7 +14,11 @@ from typing import NoReturn
 from rewirl.cli.commands import COMMANDS, run
 from rewirl.cli.errors import UsageError, failed, in_words
 from rewirl.hints import did_you_mean
-from rewirl.printing import OutputError, result, say, show, visible, without_colours
+from rewirl.printing import OutputError, ended, result, say, show, visible, without_colours
+from rewirl.tested import untested
+
+_USING_DEPENDENCIES = {"train", "resume", "evaluate", "watch", "sweep"}
+"""Commands that make environments and agents."""
 
 _ABOUT = """Rewirl trains deep RL agents with sparse networks that rewire themselves.
 
@@ -37,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
     except UsageError as error:
-        say(f"rewirl: {error}")
+        say(f"rewirl: {ended(error)}")
         sys.exit(2)
     except OutputError as error:
         sys.exit(failed(error))
@@ -69,6 +73,10 @@ def _run(arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         raise UsageError(f"no command {name!r}; {did_you_mean(name, COMMANDS)}")
+    if name in _USING_DEPENDENCIES and not {"-h", "--help"} & set(rest):
+        newer = untested()
+        if newer:
+            say(f"rewirl: warning: {newer}")
     return run(name, rest)
 
 

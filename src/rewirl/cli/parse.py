@@ -27,9 +27,12 @@ Field = tuple[Any, Any, str]
 _PRESET: Field = (
     str | None,
     None,
-    "A paper's setting of agent, environment and topology, such as ds-drl/ds-td3/HalfCheetah-v5. None is the paper's "
-    "own for its environments, 50% sparsity for any other.",
+    "Settings of agent, environment and topology by name, such as ds-drl/ds-td3/HalfCheetah-v5 for a paper's; see "
+    "rewirl presets. None has the connections of the paper in its environments, 50% sparsity in any other.",
 )
+OPTIONAL_NAME: Any = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")]
+"""A name given by its place, or left out."""
+
 _HELP = ("-h", "--help")
 
 
@@ -78,20 +81,40 @@ def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
         **fields: the command's own options.
 
     Returns:
-        An object with an attribute per field, and `run` and `agent`, the settings.
+        An object with an attribute per field, and `run`, `agent` (the settings) and `preset` (its name or None).
 
     Raises:
         UsageError: an option is unknown, or its value impossible; or values do not go together.
     """
-    words = [argument for argument in arguments if argument not in _HELP]
+    asked = [argument for argument in arguments if argument not in _HELP]
+    words = _gathered(asked)
     own = [_own(name, *field) for name, field in {"preset": _PRESET, **fields}.items()]
     known = all_options()
     result = _parsed(command, words, None, [*own, *(one for option in known.values() for one in _anonymous(option))])
     with usage_errors():
         settings = resolve({"preset": result.preset, **_requested(result, known)})
-    if len(words) < len(arguments):
+    if len(asked) < len(arguments):
         _parsed(command, ["--help"], None, [*own, *_groups(settings)])
-    return SimpleNamespace(**{name: getattr(result, name) for name in fields}, run=settings.run, agent=settings.agent)
+    own_values = {name: getattr(result, name) for name in ("preset", *fields)}
+    return SimpleNamespace(**own_values, run=settings.run, agent=settings.agent)
+
+
+def _gathered(arguments: list[str]) -> list[str]:
+    """Return arguments with what is given for a list of names in several places, --wrapper A --wrapper B, in one."""
+    several = [f"--{_dashed(name)}" for name, option in all_options().items() if option.kind == tuple[str, ...]]
+    for flag in several:
+        gathered: list[str] = []
+        rest: list[str] = []
+        inside = False
+        for argument in arguments:
+            if argument.startswith("-"):
+                inside = argument.partition("=")[0] == flag
+                if inside and "=" not in argument:
+                    continue
+            (gathered if inside else rest).append(argument.removeprefix(f"{flag}=") if inside else argument)
+        if gathered:
+            arguments = [*rest, flag, *gathered]
+    return arguments
 
 
 def _parsed(command: str, arguments: list[str], about: str | None, fields: list[Any]) -> Any:

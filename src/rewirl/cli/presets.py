@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 from rewirl.cli.errors import usage_errors
-from rewirl.cli.parse import parse
+from rewirl.cli.parse import OPTIONAL_NAME, parse
 from rewirl.options.option import options as options_of
 from rewirl.options.resolve import resolve
 from rewirl.presets import lookup
@@ -16,15 +15,19 @@ from rewirl.storage.values import to_values
 
 def presets(arguments: list[str]) -> int:
     """Run `rewirl presets` and return its exit code."""
-    name = arguments[0] if arguments and not arguments[0].startswith("-") else None
     options = parse(
         "presets",
         arguments,
-        **({} if name is None else {"name": (str, dataclasses.MISSING, "Name of a preset.")}),
+        name=(
+            OPTIONAL_NAME,
+            None,
+            "Name of a preset, such as ds-drl/ds-td3/Ant-v5, to show in full. Without it all are listed.",
+        ),
         json=(bool, False, "Print JSON instead of a table."),
     )
+    name: str | None = options.name
     with usage_errors():
-        by_name = {n: lookup.preset(n) for n in (lookup.names() if name is None else [options.name])}
+        by_name = {n: lookup.preset(n) for n in (lookup.names() if name is None else [name])}
     agents = {n: resolve({"preset": n}).agent for n in by_name}
     settings = {
         n: {

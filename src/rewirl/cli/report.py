@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from rewirl.cli.errors import UsageError, usage_errors
 from rewirl.cli.parse import parse
 from rewirl.printing import result, say, text_only, visible
 from rewirl.storage.files import write_atomically
+
+_RUNS = Path("runs")
+"""Where runs are unless told otherwise."""
 
 
 def report(arguments: list[str]) -> int:
@@ -20,7 +24,7 @@ def report(arguments: list[str]) -> int:
         runs=(
             tuple[Path, ...],
             dataclasses.MISSING,
-            "Run directories, or directories that contain some; finished or not.",
+            "Run directories, or directories that contain some; finished or not. The directory runs if none is named.",
         ),
         output=(Path, Path("report.html"), "The page: one file that needs no network. Overwritten if it exists."),
         markdown=(Path | None, None, "The tables as Markdown, written there too. None writes none."),
@@ -28,6 +32,12 @@ def report(arguments: list[str]) -> int:
             Path | None,
             None,
             "Directory for the figures as SVG files, which the Markdown then shows. None writes none.",
+        ),
+        label=(
+            tuple[str, ...],
+            (),
+            "Names for groups of runs, each as NAME=PATTERN, such as 'gradual pruning=*-prune-*': a group is called so "
+            "whose run directories' names all fit the pattern. Others go by their preset, sweep, or agent and options.",
         ),
     )
     try:
@@ -38,16 +48,23 @@ def report(arguments: list[str]) -> int:
     from rewirl.experiments.report import document
     from rewirl.experiments.report import report as report_on
     from rewirl.experiments.report.run_data import find_runs
+    from rewirl.experiments.report.sound import report_on_sound_runs
 
-    if not options.runs:
-        raise UsageError("no run given; name run directories, or directories that contain some")
+    places = options.runs or ((_RUNS,) if _RUNS.is_dir() else ())
+    if not places:
+        raise UsageError(
+            f"no run given, and there is no directory {_RUNS} here; name run directories, or directories that contain "
+            "some"
+        )
+    labels = [_label(words) for words in options.label]
     with usage_errors():
-        runs, problems = find_runs(options.runs)
+        runs, problems = find_runs(places)
     for path, problem in problems:
         say(f"rewirl: warning: {path} is left out: {problem}")
     if not runs:
-        raise UsageError(f"no run to report on in {', '.join(map(str, options.runs))}")
-    blocks = report_on(runs, problems)
+        raise UsageError(f"no run to report on in {', '.join(map(str, places))}")
+    make = functools.partial(report_on, names=labels)
+    blocks = report_on_sound_runs(runs, problems, lambda problem: say(f"rewirl: warning: {problem}"), make)
     texts = {options.output: document.html(blocks)}
     if options.figures is not None:
         figures = [block for block in blocks if isinstance(block, document.Figure)]
@@ -67,3 +84,11 @@ def report(arguments: list[str]) -> int:
     written = ", ".join(str(path) for path in (options.output, options.markdown, options.figures) if path)
     result(visible(f"wrote {written}"))
     return 0
+
+
+def _label(words: str) -> tuple[str, str]:
+    """Return a name and a pattern as they were typed."""
+    name, equals, pattern = words.partition("=")
+    if not equals or not name.strip() or not pattern:
+        raise UsageError(f"--label takes NAME=PATTERN, such as 'gradual pruning=*-prune-*', got {words!r}")
+    return name.strip(), pattern

@@ -10,11 +10,13 @@ from rewirl.cli.errors import UsageError, failed, unprintable_output_ignored, us
 from rewirl.cli.inspection import print_description, without_evaluation
 from rewirl.cli.parse import parse, parse_run
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.presets.lookup import suggestion
 from rewirl.printing import number, quoted_path, result, visible
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training import resume as resuming
 from rewirl.training import run as runs
-from rewirl.training.loop import DivergedError, density
+from rewirl.training.divergence import DivergedError
+from rewirl.training.drift import density
 from rewirl.training.progress import Progress, Silent, for_this_terminal
 from rewirl.training.run import Run
 from rewirl.training.signals import StopRequest
@@ -50,8 +52,10 @@ def train(arguments: list[str]) -> int:
         return 0
     name = f"{config.env}-{config.agent}-{config.seed}".replace("/", "-").replace(":", "-")
     path = options.run_dir or Path("runs") / name
+    preset = suggestion(config.env) if options.preset is None else None
+    hint = "" if preset is None else f"{config.env} has a preset of its own; try it with: --preset {preset}"
     return _train_to_the_end(
-        lambda progress: runs.start(config, options.agent, path, progress, not options.no_check), path
+        lambda progress: runs.start(config, options.agent, path, progress, not options.no_check), path, hint
     )
 
 
@@ -75,7 +79,7 @@ def resume(arguments: list[str]) -> int:
     )
 
 
-def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path) -> int:
+def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path, hint: str = "") -> int:
     progress = for_this_terminal()
     with StopRequest() as stop, unprintable_output_ignored():
         try:
@@ -90,6 +94,8 @@ def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path) -> 
                     f"{run.agent.name} on {run.source.name}, seed {run.config.seed}: density {density(run.agent):.3f}, "
                     f"steps {run.training.step:,} to {run.total:,}, in {path}"
                 )
+                if hint:
+                    progress.message(hint)
                 outcome = run.train(lambda: bool(stop))
         except (FaultyEnvironmentError, DivergedError) as error:
             return failed(error, f"What was saved before is in {path}")
@@ -100,11 +106,11 @@ def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path) -> 
         if not outcome.finished:
             assert stop.signal is not None
             progress.message(
-                f"stopped by {stop.signal.name} and saved at step {outcome.step:,}; go on with: "
+                f"Stopped by {stop.signal.name} and saved at step {outcome.step:,}; go on with: "
                 f"rewirl resume {quoted_path(path)}"
             )
             return 128 + stop.signal
         final = "" if outcome.evaluation is None else f", return {number(outcome.evaluation.mean, least=1)}"
         command = f"rewirl watch {quoted_path(path)} --video out.mp4"
-        progress.message(f"finished {outcome.step:,} steps{final}. See it act: {command}")
+        progress.message(f"Finished {outcome.step:,} steps{final}. See it act: {command}")
     return 0

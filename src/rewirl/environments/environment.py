@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.environments.observations import BoxShape, ObservationError
+from rewirl.environments.observations import NUMBERS, BoxShape, ObservationError
 from rewirl.environments.portrait import layers
 from rewirl.environments.spaces import spaces_of
 from rewirl.plugins import RAISED
@@ -35,8 +35,6 @@ as JSON values, `load_rewirl_state(values)` puts it back. Resuming is exact then
 """
 
 _LARGEST = float(np.finfo(np.float32).max)
-_NUMBERS = "fiub"
-"""Kinds of NumPy's types that observations may have."""
 
 
 class FaultyEnvironmentError(RuntimeError):
@@ -81,6 +79,22 @@ class Environment:
         self.where: Callable[[], str] = lambda: "the first reset"
         """Says in which step of what the environment is; whoever steps it puts its own in place."""
         self._owned = owned
+        self._outcome: Step | FaultyEnvironmentError | None = None
+
+    @property
+    def observation_space(self) -> gymnasium.Space[Any]:
+        """What the environment itself says that it observes."""
+        return self.env.observation_space
+
+    @property
+    def action_space(self) -> gymnasium.Space[Any]:
+        """What the environment itself says that it takes."""
+        return self.env.action_space
+
+    @property
+    def stateful(self) -> bool:
+        """Whether it offers what it keeps from one episode to the next."""
+        return bool(self._stateful)
 
     @property
     def action_size(self) -> int:
@@ -167,6 +181,21 @@ class Environment:
             truncated if type(truncated) is bool else self._truth("truncated", truncated),
         )
 
+    def begin(self, action: Any) -> None:
+        """Take one step, as `step` does, whose outcome `finish` returns: others may take theirs in between."""
+        try:
+            self._outcome = self.step(action)
+        except FaultyEnvironmentError as error:
+            self._outcome = error
+
+    def finish(self) -> Step:
+        """Return the outcome of what `begin` began; raises as `step`."""
+        outcome, self._outcome = self._outcome, None
+        assert outcome is not None, "no step was begun"
+        if isinstance(outcome, FaultyEnvironmentError):
+            raise outcome
+        return outcome
+
     def close(self) -> None:
         """Close the environment, unless it belongs to the caller; if it cannot be closed, that is a warning."""
         if not self._owned:
@@ -195,7 +224,7 @@ class Environment:
         label = "the observation" if name == "observation" else name
         try:
             numbers = np.asarray(raw)
-            if numbers.dtype.kind not in _NUMBERS:
+            if numbers.dtype.kind not in NUMBERS:
                 raise TypeError(f"of {numbers.dtype}")
             if isinstance(raw, np.ma.MaskedArray) and np.ma.is_masked(raw):
                 raise TypeError("some of it is masked")
@@ -218,7 +247,7 @@ class Environment:
         else:
             try:
                 values = np.asarray(raw)
-                if values.dtype.kind not in _NUMBERS and not isinstance(raw, numbers.Number | decimal.Decimal):
+                if values.dtype.kind not in NUMBERS and not isinstance(raw, numbers.Number | decimal.Decimal):
                     raise TypeError(f"of {values.dtype}")
                 if np.iscomplexobj(values) or np.ma.is_masked(raw):
                     raise TypeError("complex or masked")

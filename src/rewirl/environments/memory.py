@@ -14,7 +14,8 @@ from rewirl.environments.portrait import Portrait, differing, portrait
 _STEPS = 1_000
 _SECONDS = 1.0
 _SEED = 20_260_101
-_NORMALIZING = ("NormalizeObservation", "NormalizeReward")
+_NORMALISING = {"NormalizeObservation": "normalise_observations", "NormalizeReward": "scale_rewards"}
+"""Gymnasium's wrappers that normalise, and the options of agents that do what they do."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,12 @@ class Memory:
 
     def __str__(self) -> str:
         """Say what it is, what follows and what helps."""
-        if any(name in self.place for name in _NORMALIZING):
+        instead = [
+            f"{option} (--{option.replace('_', '-')})" for name, option in _NORMALISING.items() if name in self.place
+        ]
+        if instead:
             remedy = (
-                "set its update_running_mean to False after it has seen enough, leave it out, or scale by constants in "
-                "a wrapper of your own"
+                f"leave it out and train with {' and '.join(instead)}, which evaluation, policies and resuming know of"
             )
         else:
             remedy = "let reset() put everything back and draw from self.np_random alone"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,10 @@ from rewirl.saved import LIMIT, count, shown
 
 DEEPEST = 16
 """Levels of Dicts and Tuples inside each other that are read."""
+
+
+NUMBERS = "fiub"
+"""Kinds of NumPy's types that observations may have."""
 
 
 class ObservationError(ValueError):
@@ -117,6 +121,42 @@ Observations = BoxShape | DictShape | TupleShape
 shape and the array, in the order of the vector; an ObservationError says where an observation has another structure."""
 
 
+def refuse_nonfinite(space: Observations, vectors: NDArray[np.float32], batched: bool) -> None:
+    """Refuse observations with numbers that are not finite, by their place.
+
+    Args:
+        space: the shape of an observation.
+        vectors: of `flatten`, float32 [batch, size].
+        batched: whether they were a batch.
+
+    Raises:
+        ObservationError: a number is NaN, infinite or beyond float32; the message says which, and of which observation.
+    """
+    if isfinite(np.vdot(vectors, vectors)):  # half the time of a look at each number; it may overflow, though
+        return
+    finite = np.isfinite(vectors)
+    if finite.all():
+        return
+    row, column = (int(index) for index in np.argwhere(~finite)[0])
+    parts = [
+        (name, index) for name, shape, _ in space.parts(_skeleton(space), "observation") for index in np.ndindex(shape)
+    ]
+    name, index = parts[column]
+    position = [row, *index] if batched else list(index)
+    place = f"[{', '.join(map(str, position))}]" if position else ""
+    raise ObservationError(
+        f"{name}{place} is {vectors[row, column]}, which is not a finite float32 number. Mend what is observed; or "
+        "give allow_nonfinite=True, and the action for such an observation is NaN"
+    )
+
+
+def _skeleton(space: Observations) -> Any:
+    """Return an observation without numbers, for the names of its parts."""
+    if isinstance(space, DictShape):
+        return {key: _skeleton(part) for key, part in space.named}
+    return tuple(map(_skeleton, space.items)) if isinstance(space, TupleShape) else None
+
+
 def flatten(space: Observations, observation: Any) -> tuple[NDArray[np.float32], bool]:
     """Return one observation, or a batch of them, as vectors.
 
@@ -133,10 +173,7 @@ def flatten(space: Observations, observation: Any) -> tuple[NDArray[np.float32],
     columns: list[NDArray[np.float32]] = []
     batches: dict[int | None, str] = {}
     for name, shape, value in space.parts(observation, "observation"):
-        try:
-            array = np.asarray(value, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise ObservationError(f"{name} is not an array of numbers ({error})") from error
+        array = _numbers(name, value)
         batched = array.ndim == len(shape) + 1
         if (array.shape[1:] if batched else array.shape) != shape:
             name = "an observation" if name == "observation" else f"{name} of an observation"
@@ -151,6 +188,21 @@ def flatten(space: Observations, observation: Any) -> tuple[NDArray[np.float32],
         raise ObservationError(f"{first} is {sizes[0]}, but {second} is {sizes[1]}")
     together = columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
     return np.ascontiguousarray(together), None not in batches
+
+
+def _numbers(name: str, value: Any) -> NDArray[np.float32]:
+    """Return the numbers of a part as float32, infinite where they are too large for it."""
+    if type(value) is np.ndarray and value.dtype.kind in NUMBERS:
+        return value.astype(np.float32, copy=False)
+    try:
+        numbers = np.asarray(value)
+        if numbers.dtype.kind not in NUMBERS and numbers.size:
+            raise TypeError(f"of {numbers.dtype}")
+        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+            raise TypeError("some of it is masked")
+        return numbers.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise ObservationError(f"{name} is not an array of numbers ({error})") from error
 
 
 def from_values(saved: Any, depth: int = 0) -> Observations:

@@ -42,11 +42,14 @@ class Recipe:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """JSON values, as far as they differ from the registered ones."""
     wrappers: tuple[Wrapper, ...] = ()
+    named: tuple[str, ...] = ()
+    """Wrappers that an option names as module:Class, around those; they take the environment alone."""
 
     @property
     def name(self) -> str:
         """What runs in it are said to be in: the id, and the wrappers."""
-        return " in ".join([self.id, *(wrapper.name for wrapper in self.wrappers)])
+        named = (wrapper.rpartition(":")[2] for wrapper in self.named)
+        return " in ".join([self.id, *(wrapper.name for wrapper in self.wrappers), *named])
 
     def values(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -102,6 +105,15 @@ class Recipe:
             except RAISED as error:
                 raise UnsuitableEnvironmentError(
                     f"{self.id} cannot be put into the wrapper {wrapper.name} ({wrapper.entry_point}) again: {error}"
+                ) from error
+        for name in self.named:
+            kind = named_wrapper(name)
+            try:
+                env = kind(env)
+            except RAISED as error:
+                raise UnsuitableEnvironmentError(
+                    f"{self.id} cannot be put into the wrapper {name}: {type(error).__name__}: {error}. A wrapper is "
+                    "called with the environment alone; give a class of your own whose other arguments are set"
                 ) from error
         return env
 
@@ -190,6 +202,37 @@ def _wrapper_class(entry_point: str, module: str | None) -> Any:
     found = getattr(importlib.import_module(place) if gymnasiums else import_module(place), name, None)
     if not isinstance(found, type) or not issubclass(found, gymnasium.Wrapper):
         raise ValueError(f"{place} has no wrapper {name}")
+    return found
+
+
+def named_wrapper(name: str) -> Any:
+    """Return the class of a wrapper by module:Class.
+
+    Raises:
+        UnsuitableEnvironmentError: there is none; says what is missing.
+    """
+    import gymnasium
+
+    place, _, kind = name.partition(":")
+    if not place or not kind:
+        raise UnsuitableEnvironmentError(
+            f"a wrapper is named as module:Class, such as gymnasium.wrappers:ClipReward, got {name!r}"
+        )
+    try:
+        found = getattr(import_module(place), kind, None)
+    except ModuleNotFoundError as error:
+        raise UnsuitableEnvironmentError(
+            f"cannot import the module of the wrapper {name}: {error}. Install it, or run where "
+            f"{place.split('.')[0]}.py is"
+        ) from error
+    except RAISED as error:
+        raise UnsuitableEnvironmentError(
+            f"importing the module of the wrapper {name} raised {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(found, type) or not issubclass(found, gymnasium.Wrapper):
+        raise UnsuitableEnvironmentError(
+            f"{place} has no wrapper {kind!r}, a class that inherits from gymnasium.Wrapper"
+        )
     return found
 
 

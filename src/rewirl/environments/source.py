@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rewirl.environments.environment import Environment
 from rewirl.environments.portrait import differing, layers, portrait
-from rewirl.environments.recipe import Recipe, recipe_of
+from rewirl.environments.recipe import Recipe, named_wrapper, recipe_of
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.hints import closest
 from rewirl.plugins import RAISED, import_module
@@ -66,6 +66,7 @@ def environment_source(
     env: str | gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]],
     kwargs: Mapping[str, Any] | None = None,
     module: str | None = None,
+    wrapper: Sequence[str] = (),
 ) -> EnvironmentSource:
     """Find out how to make an environment.
 
@@ -73,13 +74,14 @@ def environment_source(
         env: a Gymnasium id, an environment, or a function without arguments that returns a new one.
         kwargs: arguments for an environment given by its id.
         module: Python module imported first, which registers environments of the user's own.
+        wrapper: wrappers for an environment given by its id, each module:Class, from the inside.
 
     Returns:
         The source; nothing is made yet.
 
     Raises:
-        UnsuitableEnvironmentError: the id is unknown (the nearest one is named), the module cannot be imported, or
-            `env` is none of the three.
+        UnsuitableEnvironmentError: the id is unknown (the nearest one is named), a module cannot be imported, there is
+            no such wrapper, or `env` is none of the three.
     """
     import gymnasium
 
@@ -88,13 +90,17 @@ def environment_source(
         _import_module(module)
     if isinstance(env, str):
         identity = _registered(env)
-
-        return source_of(Recipe(identity, settings), module)
+        for name in wrapper:
+            named_wrapper(name)
+        return source_of(Recipe(identity, settings, named=tuple(wrapper)), module)
+    if wrapper:
+        raise UnsuitableEnvironmentError("wrapper only goes with an environment given by its id; put yours into it")
     if settings:
         raise UnsuitableEnvironmentError("env_kwargs only go with an environment given by its id")
     if isinstance(env, gymnasium.vector.VectorEnv):
         raise UnsuitableEnvironmentError(
-            f"{env} is a vector of environments; give one environment, its id, or a function that makes one"
+            f"{env} is a vector of environments; give one environment, its id, or a function that makes one; n_envs "
+            "says how many"
         )
     if isinstance(env, gymnasium.Env):
         return _HandedOver(env, None, module).source()
@@ -147,8 +153,9 @@ def recorded_source(name: str, recorded: Mapping[str, Any], module: str | None) 
         why = recorded.get("why")
         raise UnsuitableEnvironmentError(
             f"{name} was handed over as {made_by} of a Python program, and only that "
-            f"program can make it again{f': {why}' if isinstance(why, str) and why else ''}. Register it with "
-            "Gymnasium and give its id, and everybody can"
+            f"program can make it again{f': {why}' if isinstance(why, str) and why else ''}. Hand it over again there: "
+            "rewirl.resume(run_dir, env=...), rewirl.load(run_dir).evaluate(env=...). Or register it with Gymnasium "
+            "and give its id, and everybody can"
         )
     try:
         recipe = Recipe.from_values(fields(recorded["recipe"], "the recipe of the environment"))
@@ -326,9 +333,20 @@ def _registered(identity: str) -> str:
     hint = nearest_environment(name, gymnasium.registry)
     advice = f"did you mean {hint}? " if hint else ""
     raise UnsuitableEnvironmentError(
-        f"unknown environment {name!r}: {advice}Environments of your own need --env-module (env_module in Python), "
-        "the module that registers them"
+        f"unknown environment {name!r}: {advice or _gymnasiums_advice(name)}Environments of another package need the "
+        "module that registers them, as --env-module (env_module in Python) or before the id, as module:Id"
     )
+
+
+def _gymnasiums_advice(name: str) -> str:
+    """Return what Gymnasium says of an id that it does not know, as a sentence; it names packages to install."""
+    import gymnasium
+
+    try:
+        gymnasium.spec(name)
+    except gymnasium.error.Error as error:
+        return f"Gymnasium says: {str(error).rstrip('.?')}. "
+    return ""
 
 
 def nearest_environment(name: str, registered: Mapping[str, Any]) -> str | None:

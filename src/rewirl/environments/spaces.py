@@ -46,24 +46,34 @@ class Spaces:
         """Whether observations and actions are vectors of real numbers."""
         return _flat(self.observations) and isinstance(self.actions, ActionBounds) and len(self.actions.shape) == 1
 
-    def predict(self, act: Callable[[NDArray[np.float32]], NDArray[Any]], observation: Any) -> NDArray[Any]:
+    def predict(
+        self, act: Callable[[NDArray[np.float32]], NDArray[Any]], observation: Any, allow_nonfinite: bool = False
+    ) -> NDArray[Any]:
         """Let a policy act on one observation, or on a batch of them.
 
         Args:
             act: the actions, [batch, ...] as agents choose them, for observations float32 [batch, observation_size].
             observation: as the environment has it; in a batch every array has one more dimension, the first.
+            allow_nonfinite: return NaN for an observation that is not finite, rather than refuse it.
 
         Returns:
             The action as the environment takes it, or [batch, *its shape]: float32 for a Box, integers for Discrete.
 
         Raises:
-            ValueError: the observation has another structure or shape.
+            ValueError: the observation has another structure or shape, or a number that is not finite; or there is no
+                NaN among the actions to allow it with.
         """
+        if allow_nonfinite and self.actions.kind != "Box":
+            raise ValueError(f"allow_nonfinite returns NaN, which is none of {self.actions}")
         vectors, batched = observations.flatten(self.observations, observation)
+        if not allow_nonfinite:
+            observations.refuse_nonfinite(self.observations, vectors, batched)
         if not len(vectors):
             empty = np.zeros((0, *self.actions.recorded_shape), np.float32 if self.actions.kind == "Box" else np.int64)
             return self.actions.to_user(empty)
         actions = self.actions.to_user(act(vectors))
+        if allow_nonfinite:
+            actions[~np.isfinite(vectors).all(axis=1)] = np.nan
         return actions if batched else self.actions.shaped(actions[0])
 
     def differs(self, other: Spaces) -> str:

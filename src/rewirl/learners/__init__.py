@@ -6,29 +6,56 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rewirl.learners.crossq import CrossQ
+    from rewirl.learners.ds_crossq import DSCrossQ
     from rewirl.learners.ds_sac import DSSAC
+    from rewirl.learners.ds_simba import DSSimBa
     from rewirl.learners.ds_td3 import DSTD3
+    from rewirl.learners.ds_xqc import DSXQC
     from rewirl.learners.sac import SAC
+    from rewirl.learners.simba import SimBa
+    from rewirl.learners.static_crossq import StaticCrossQ
     from rewirl.learners.static_sac import StaticSAC
+    from rewirl.learners.static_simba import StaticSimBa
     from rewirl.learners.static_td3 import StaticTD3
+    from rewirl.learners.static_xqc import StaticXQC
     from rewirl.learners.td3 import TD3
+    from rewirl.learners.xqc import XQC
 
 __all__ = [
     "DSSAC",
     "DSTD3",
+    "DSXQC",
     "SAC",
     "TD3",
+    "XQC",
+    "CrossQ",
+    "DSCrossQ",
+    "DSSimBa",
+    "SimBa",
+    "StaticCrossQ",
     "StaticSAC",
+    "StaticSimBa",
     "StaticTD3",
+    "StaticXQC",
 ]
 
 _MODULES = {
+    "CrossQ": "crossq",
+    "DSCrossQ": "ds_crossq",
     "DSSAC": "ds_sac",
+    "DSSimBa": "ds_simba",
     "DSTD3": "ds_td3",
+    "DSXQC": "ds_xqc",
     "SAC": "sac",
+    "SimBa": "simba",
+    "StaticCrossQ": "static_crossq",
     "StaticSAC": "static_sac",
+    "StaticSimBa": "static_simba",
     "StaticTD3": "static_td3",
+    "StaticXQC": "static_xqc",
     "TD3": "td3",
+    "XQC": "xqc",
 }
 
 

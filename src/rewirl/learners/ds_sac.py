@@ -27,25 +27,34 @@ class DSSAC(Learner):
         *,
         env_kwargs: Mapping[str, Any] | None = None,
         env_module: str | None = None,
+        wrapper: Sequence[str] = (),
+        n_envs: int = 1,
+        env_processes: bool = False,
         hidden_sizes: Sequence[int] = (256, 256),
         learning_rate: float = 0.0003,
+        learning_rate_schedule: Literal["constant", "linear", "cosine"] = "constant",
+        learning_rate_end: float = 0.0,
+        learning_rate_updates: int | None = None,
         weight_decay: float = 0.0,
         bias_correction: Literal["network", "connection"] = "network",
         batch_size: int = 256,
         gamma: float = 0.99,
         n_steps: int = 1,
         n_steps_after: int = 0,
-        tau: float = 1.0,
+        tau: float = 0.005,
         redo_every: int = 0,
         redo_threshold: float = 0.1,
-        learning_starts: int = 10_000,
+        updates_per_step: int = 1,
+        learning_starts: int = 1_000,
         buffer_size: int = 1_000_000,
+        normalise_observations: bool = False,
+        scale_rewards: bool = False,
         buffer_distance: float | None = None,
         buffer_empty_every: int = 0,
         buffer_minimum: int = 100_000,
         resample_noise_from: int | None = None,
-        target_update_interval: int = 1_000,
-        temperature: float | Literal["auto"] = 0.2,
+        target_update_interval: int = 1,
+        temperature: float | Literal["auto"] = "auto",
         target_entropy: float | None = None,
         n_step_entropy: bool = False,
         sparsity: float | None = UNSET,
@@ -61,7 +70,7 @@ class DSSAC(Learner):
         ablate_below: float = 0.0,
         initial_scale: Literal["dense", "sparse", "largest"] = "dense",
         rule: str = "set",
-        drop: Literal["paper", "halves", "code", "magnitude", "l2", "sensitivity", "random"] = "paper",
+        drop: Literal["paper", "halves", "code", "magnitude", "relative", "l2", "sensitivity", "random"] = "paper",
         grow: Literal["paper", "random", "gradient"] = "paper",
         regrow_dropped: bool = False,
         adapt_every: int = 1_000,
@@ -81,8 +90,19 @@ class DSSAC(Learner):
                 beside training, with the same result; None is 2 where there are two cores.
             env_kwargs: arguments for an environment given by its id.
             env_module: module imported first, which registers environments of your own.
+            wrapper: wrappers around an environment given by its id, each as module:Class, from the inside.
+            n_envs: environments to collect from; they take turns, and a step is still one transition. More than one
+                need an id or a function.
+            env_processes: whether each environment has a process of its own, with the same result; for an environment
+                given by its id.
             hidden_sizes: Units of the hidden layers of actor and critics. Typical: 256 256.
             learning_rate: Step size of Adam. Larger learns faster until it diverges. Typical: 3e-4 to 1e-3.
+            learning_rate_schedule: How the step size of every network changes with the updates: constant, or from
+                `learning_rate` to `learning_rate_end` over `learning_rate_updates` in a straight line or in half a
+                cosine, and constant afterwards.
+            learning_rate_end: Step size at the end of the schedule. Typical: 0 to a tenth of `learning_rate`.
+            learning_rate_updates: Updates that the schedule takes; none only goes with a constant one. It never depends
+                on the steps of the run. Typical: all updates of the run.
             weight_decay: L2 penalty added to Adam's gradients, biases included; 0 is none. Typical: 0 to 1e-3.
             bias_correction: What Adam's bias correction counts: the steps of the network, which gives grown connections
                 long first steps, or those of each connection since it was grown.
@@ -91,15 +111,22 @@ class DSSAC(Learner):
             n_steps: Rewards that a target sums before it bootstraps; the window ends where its episode does. More learn
                 faster from sparse networks, and are off-policy. Typical: 1 to 3.
             n_steps_after: Updates until then have targets of one step. Typical: 0 to 300000.
-            tau: Share of the online networks that the targets take over per target update: 1 copies them, which the
-                appendix does every 1000 updates; the usual soft targets are `tau` 0.005 `target_update_interval` 1.
-                Typical: 0.005 or 1.
+            tau: Share of the online networks that the targets take over per target update; 1 copies them, which the
+                presets ds-drl/sac and ds-drl/ds-sac do every 1000 updates. Typical: 0.005 or 1.
             redo_every: Updates between two looks for dormant units, which are then begun anew (ReDo); 0 never does.
                 Typical: 0, or 1000 to 100000.
             redo_threshold: Units are dormant whose mean activation is at most this share of their layer's. Typical: 0
                 to 0.1.
+            updates_per_step: Updates per step of the environment, once `learning_starts` steps are done. Typical: 1 to
+                2.
             learning_starts: Steps with uniformly random actions before the first update. Typical: 1000 to 25000.
             buffer_size: Transitions the replay memory holds. Typical: 100000 to 1000000.
+            normalise_observations: Whether the networks see each observation less the mean, divided by the standard
+                deviation, of all observations acted on so far (RSNorm of SimBa). The replay memory keeps them as they
+                are. Typical: for features of very different scales.
+            scale_rewards: Whether rewards are divided by the standard deviation of the discounted return so far in an
+                episode, over all steps so far. The replay memory keeps them as they are. Typical: for returns far from
+                1 to 1000.
             buffer_distance: Forget the oldest transitions while the actions in them are further than this from the
                 policy's, half the mean squared difference in units of [-1, 1]; none forgets only when the memory is
                 full. Typical: 0.2.
@@ -158,8 +185,10 @@ class DSSAC(Learner):
                 weights), or package.module:Class, which is looked for in the working directory too.
             drop: Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl),
                 halves (half of them the smallest positive, half the largest negative weights), code (the fraction of
-                the positive and of the negative weights, and every exact zero), magnitude (smallest absolute value), l2
-                (smallest square), sensitivity (smallest |weight * gradient|), random. In blocks the mean over the
+                the positive and of the negative weights, and every exact zero), magnitude (smallest absolute value),
+                relative (smallest compared with the root mean square of its unit's weights, of which the strongest
+                always stays; for layers whose output does not depend on the scale of a unit, as before a batch norm),
+                l2 (smallest square), sensitivity (smallest |weight * gradient|), random. In blocks the mean over the
                 connections of a block decides: magnitude is its L1 norm, l2 its L2 norm; a block has no sign, so paper
                 is magnitude for set too.
             grow: Where set and rigl grow connections: paper (as the rule's paper: random for set, gradient for rigl),

@@ -51,6 +51,9 @@ class {python}(Learner):
         *,
         env_kwargs: Mapping[str, Any] | None = None,
         env_module: str | None = None,
+        wrapper: Sequence[str] = (),
+        n_envs: int = 1,
+        env_processes: bool = False,
 {parameters}
         **unknown: Never,
     ) -> None:
@@ -100,6 +103,11 @@ _COMMON = {
     "training, with the same result; None is 2 where there are two cores.",
     "env_kwargs": "arguments for an environment given by its id.",
     "env_module": "module imported first, which registers environments of your own.",
+    "wrapper": "wrappers around an environment given by its id, each as module:Class, from the inside.",
+    "n_envs": "environments to collect from; they take turns, and a step is still one transition. More than one need "
+    "an id or a function.",
+    "env_processes": "whether each environment has a process of its own, with the same result; for an environment "
+    "given by its id.",
 }
 
 
@@ -125,7 +133,7 @@ def main() -> int:
     """Write what is not current, and delete what no entry stands for; return 0."""
     texts = files()
     for path in HERE.glob("*.py"):
-        if path not in texts and path.name not in ("generate.py", "learner.py"):
+        if path not in texts and path.name not in ("generate.py", "learner.py", "views.py"):
             path.unlink()
     for path, text in texts.items():
         if not path.exists() or path.read_text() != text:
@@ -140,12 +148,12 @@ def _module(entry: Entry) -> str:
     parameters, arguments = [], [_argument(name, text) for name, text in _COMMON.items()]
     for option in of_agent:
         settings = entry.topology if option.part == "topology" else entry.config
-        default = getattr(settings, option.name, None)
+        default = entry.usual.get(option.name, getattr(settings, option.name, None))
         unset = option.name in by_environment or (option.name in AMOUNTS and default is not None)
         parameters.append(f"        {option.name}: {_type(option.kind)} = {'UNSET' if unset else _literal(default)},")
         arguments.append(_argument(option.name, _help(option, default, unset, bool(by_environment))))
     annotations = "".join(parameters)
-    abstract = ["Mapping", *(["Sequence"] if "Sequence[" in annotations else [])]
+    abstract = ["Mapping", "Sequence"]
     names = ["TYPE_CHECKING", "Any", *(["Literal"] if "Literal[" in annotations else []), "Never"]
     about = (sys.modules[entry.agent.__module__].__doc__ or "").partition("\n")[0]
     return _MODULE.format(

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Never, NoReturn, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
+from rewirl import seeding
 from rewirl.environments.source import environment_source
 from rewirl.exact import exactly
-from rewirl.nn import Layer, Network
+from rewirl.learners.views import LayerTopology, Transitions, layer_topologies, transitions_of
+from rewirl.options import sb3
 from rewirl.options.option import options, unknown_option
 from rewirl.options.resolve import changed, resolve
 from rewirl.storage.policy_file import save_policy
+from rewirl.storage.run_directory import RunDirectoryError
+from rewirl.storage.values import to_values
+from rewirl.tested import UntestedVersionWarning, untested
+from rewirl.training.callbacks import CallbackLike, Callbacks
 from rewirl.training.evaluation import Evaluation, Evaluator, Predict
 from rewirl.training.progress import Silent, Switchable, for_this_terminal
+from rewirl.training.resume import Reopened, reopen
 from rewirl.training.run import Run
 from rewirl.training.signals import StopRequest
 from rewirl.training.trained_policy import Observation
 
 if TYPE_CHECKING:
     import gymnasium
-    from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
     EnvironmentLike = str | gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
     """A Gymnasium id, an environment, or a function without arguments that makes one."""
@@ -40,42 +47,6 @@ class _Unset:
 
 
 UNSET: Any = _Unset()
-
-
-class LayerTopology:
-    """Which connections a layer has now; ask for `agent.topology` again after a rewiring."""
-
-    def __init__(self, layer: Layer) -> None:
-        self._layer = layer
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(outputs, inputs)."""
-        return self._layer.shape
-
-    @property
-    def connections(self) -> int:
-        """Number of connections."""
-        return self._layer.connections
-
-    @property
-    def density(self) -> float:
-        """Connections divided by places."""
-        return self._layer.density
-
-    @property
-    def mask(self) -> csr_array:
-        """The connections as a sparse boolean matrix [outputs, inputs], a copy."""
-        from scipy.sparse import csr_array
-
-        rows, columns = np.divmod(self._layer.places(), self.shape[1])
-        mask = csr_array((np.ones(len(rows), dtype=np.bool_), (rows, columns)), shape=self.shape)
-        mask.sort_indices()  # SciPy before 1.15 leaves them in the order they come in
-        return mask
-
-    def __repr__(self) -> str:
-        """Return shape, connections and density."""
-        return f"LayerTopology(shape={self.shape}, connections={self.connections:,}, density={self.density:.3f})"
 
 
 class Learner:
@@ -94,12 +65,18 @@ class Learner:
             UnsuitableEnvironmentError: the environment cannot be found, or has spaces that the agent does not take.
             ValueError: an option is unknown or impossible.
         """
+        newer = untested()
+        if newer:
+            warnings.warn(newer, UntestedVersionWarning, stacklevel=3)
         known = [name for name, option in options(self.name).items() if option.part != "run"]
         for name in arguments["unknown"]:
             raise unknown_option(self.name, name, known)
         env_kwargs = exactly(dict[str, Any], arguments["env_kwargs"] or {}, "env_kwargs")
         env_module = exactly(str | None, arguments["env_module"], "env_module")
-        source = environment_source(arguments["env"], env_kwargs, env_module)
+        if isinstance(arguments["env"], str) and arguments["env"] in sb3.POLICIES:
+            raise ValueError(f"env is {arguments['env']!r}; {sb3.hint('policy', sb3.ARGUMENTS)}")
+        wrapper = exactly(tuple[str, ...], arguments["wrapper"], "wrapper")
+        source = environment_source(arguments["env"], env_kwargs, env_module, wrapper)
         request = {name: arguments[name] for name in known if arguments[name] is not UNSET}
         if arguments["threads"] is not None:
             request["threads"] = arguments["threads"]
@@ -109,27 +86,65 @@ class Learner:
                 "env": source.task,
                 "env_kwargs": dict(source.kwargs),
                 "env_module": env_module,
+                "wrapper": wrapper,
+                "n_envs": arguments["n_envs"],
+                "env_processes": arguments["env_processes"],
                 "seed": arguments["seed"],
                 "eval_every": 0,
                 **request,
             }
         )
-        config = dataclasses.replace(settings.run, env=source.name)
-        self._progress = Switchable()
-        self._run = Run(config, settings.agent, self._progress, source)
-        self._directory: Path | None = None
+        config = dataclasses.replace(settings.run, env=source.id or source.name)
+        progress = Switchable()
+        self._own(Run(config, settings.agent, progress, source), progress)
+
+    def _own(self, run: Run, progress: Switchable, reopened: Reopened | None = None) -> None:
+        self._run, self._progress, self._reopened = run, progress, reopened
+        self._directory = None if reopened is None else reopened.directory.path
+        self._resumed = reopened is not None
+        self._noise = seeding.generator(run.config.seed, "predict")
+
+    @classmethod
+    def load(cls, run_dir: str | Path, env: EnvironmentLike | None = None, *, env_module: str | None = None) -> Self:
+        """Return an agent as the newest checkpoint of its run has it; `learn` continues the run, to the bit.
+
+        Args:
+            run_dir: the run's directory. It is locked until the agent is closed, and not written to before `learn`.
+            env: the environment, where the run was given an object or a function that only your program can make again.
+                None goes by the run's record.
+            env_module: module imported first, where `env` is an id that it registers.
+
+        Raises:
+            RunDirectoryError: there is no run, another process owns it, or it is damaged; or it is another agent's.
+            CheckpointError: there are checkpoints, but none is sound and fits the run.
+            UnsuitableEnvironmentError: the environment cannot be made again without `env`, or `env` is another one.
+            FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
+        """
+        progress = Switchable()
+        source = None if env is None else environment_source(env, None, env_module)
+        reopened = reopen(Path(run_dir), progress, source=source, ended=True)
+        assert reopened is not None
+        name = reopened.run.config.agent
+        if name != cls.name:
+            reopened.close()
+            raise RunDirectoryError(f"{run_dir} is a run of {name}, not of {cls.name}; rewirl.resume takes any")
+        agent = cls.__new__(cls)
+        agent._own(reopened.run, progress, reopened)
+        return agent
 
     def learn(
         self,
-        total_timesteps: int,
+        total_timesteps: int | None = None,
         run_dir: str | Path | None = None,
         *,
+        callback: CallbackLike | None = None,
         eval_every: int | None = None,
-        eval_episodes: int = 10,
-        checkpoint_every: int = 100_000,
-        keep_checkpoints: int = 2,
+        eval_episodes: int | None = None,
+        checkpoint_every: int | None = None,
+        keep_checkpoints: int | None = None,
         progress: bool = False,
         check: bool = True,
+        **unknown: Never,
     ) -> Self:
         """Train for a number of steps; called again, it goes on where it stopped.
 
@@ -137,14 +152,18 @@ class Learner:
         is a run directory.
 
         Args:
-            total_timesteps: environment steps of this call.
+            total_timesteps: environment steps of this call. None, for an agent of `rewirl.resume`, is what is left of
+                the run.
             run_dir: new directory for metrics, TensorBoard events, checkpoints and the policy. None keeps using that of
                 an earlier call, or writes nothing.
+            callback: is called while the agent learns: a function of a `rewirl.Moment`, after every step; an object
+                with some of the methods of `rewirl.Callback`; or a list of these. One that returns False ends training.
             eval_every: steps between evaluations. None is 5,000 if there is a run directory or progress to show them
-                in and the environment can be made again, else 0, which is never.
-            eval_episodes: episodes per evaluation.
-            checkpoint_every: steps between checkpoints; 0 saves at the end only.
-            keep_checkpoints: how many stay on disk.
+                in and the environment can be made again, else 0, which is never. None is the run's own for this and
+                the next three where the agent is one of `rewirl.resume`.
+            eval_episodes: episodes per evaluation; None is 10.
+            checkpoint_every: steps between checkpoints; 0 saves at the end only. None is 100,000.
+            keep_checkpoints: how many stay on disk; None is 2.
             progress: whether to show progress.
             check: whether a spare environment may be made at the start and played for a moment, to see that another
                 one is the same and that nothing in it survives `reset`. Not for hardware that is there only once.
@@ -159,9 +178,15 @@ class Learner:
             ValueError: a number is out of range.
         """
         run = self._run
-        steps = exactly(int, total_timesteps, "total_timesteps")
-        if steps < 1:
-            raise ValueError(f"total_timesteps must be at least 1, got {steps}")
+        for name in unknown:
+            raise TypeError(f"learn() has no argument {name!r}; {sb3.hint(name, sb3.LEARN) or 'see help(agent.learn)'}")
+        steps = self._steps(total_timesteps)
+        if self._resumed:
+            own = run.config
+            eval_every = own.eval_every if eval_every is None else eval_every
+            eval_episodes = own.eval_episodes if eval_episodes is None else eval_episodes
+            checkpoint_every = own.checkpoint_every if checkpoint_every is None else checkpoint_every
+            keep_checkpoints = own.keep_checkpoints if keep_checkpoints is None else keep_checkpoints
         path = None if run_dir is None else Path(run_dir).absolute()
         recorded = path is not None or self._directory is not None
         if eval_every is None:
@@ -179,37 +204,63 @@ class Learner:
                 run.config,
                 total_timesteps=run.training.step + steps,
                 eval_every=eval_every,
-                eval_episodes=eval_episodes,
-                checkpoint_every=checkpoint_every,
-                keep_checkpoints=keep_checkpoints,
+                eval_episodes=10 if eval_episodes is None else eval_episodes,
+                checkpoint_every=100_000 if checkpoint_every is None else checkpoint_every,
+                keep_checkpoints=2 if keep_checkpoints is None else keep_checkpoints,
             )
         )
+        callbacks = None if callback is None else Callbacks(callback, run.training, self)
         if path is not None and path != self._directory:
             run.record_in(path)
             self._directory = path
+        elif self._reopened is not None:
+            self._reopened.record()
+        self._reopened = None
         self._progress.to = for_this_terminal() if progress else Silent()
+        run.training.callbacks = callbacks
         with StopRequest() as stop:
-            run.train(lambda: bool(stop))
+            run.train((lambda: bool(stop)) if callbacks is None else (lambda: bool(stop) or callbacks.stopped))
         if stop.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if stop.signal is not None:
             raise SystemExit(128 + stop.signal)
         return self
 
-    def predict(self, observation: Observation) -> NDArray[Any]:
-        """Return the action for one observation, or for a batch of them, without exploration noise.
+    def _steps(self, total_timesteps: int | None) -> int:
+        """Return the steps that `learn` is to do."""
+        training = self._run.training
+        if total_timesteps is None and self._resumed:
+            left = self._run.total - training.step
+            if left < 1:
+                raise ValueError(f"the run is at its end, at step {training.step:,}; say how many total_timesteps more")
+            return left
+        steps: int = exactly(int, total_timesteps, "total_timesteps")
+        if steps < 1:
+            raise ValueError(f"total_timesteps must be at least 1, got {steps}")
+        return steps
+
+    def predict(
+        self, observation: Observation, deterministic: bool = True, *, allow_nonfinite: bool = False
+    ) -> NDArray[Any]:
+        """Return the action for one observation, or for a batch of them.
 
         Args:
             observation: as the environment has it: an array, or a dict or tuple of arrays; in a batch every array has
                 one more dimension, the first.
+            deterministic: False adds exploration noise, from a random stream of its own: training is not disturbed.
+            allow_nonfinite: whether an observation that is not finite is answered with NaN, every number of its action,
+                rather than refused. Only for a Box of actions.
 
         Returns:
             The action as the environment takes it, or [batch, *its shape]: float32 for a Box, integers for Discrete.
 
         Raises:
-            ValueError: the observation has another structure or shape.
+            ValueError: the observation has another structure or shape, or a number that is not finite; the message says
+                which.
         """
-        return self._run.environment.spaces.predict(self._run.agent.predict, observation)
+        agent = self._run.agent
+        act = agent.predict if deterministic else partial(agent.predict_noisily, rng=self._noise)
+        return self._run.environment.spaces.predict(act, observation, allow_nonfinite)
 
     def evaluate(self, episodes: int = 10) -> Evaluation:
         """Play the evaluation episodes of this seed without exploration noise; training is not disturbed.
@@ -233,6 +284,32 @@ class Learner:
         return layer_topologies(self._run.agent.networks())
 
     @property
+    def config(self) -> dict[str, Any]:
+        """Every setting of the agent by its name as an option, a copy."""
+        settings = to_values(self._run.agent.config)
+        return {**settings.pop("topology"), **settings}
+
+    @property
+    def observation_space(self) -> gymnasium.Space[Any]:
+        """The environment's."""
+        return self._run.environment.observation_space
+
+    @property
+    def action_space(self) -> gymnasium.Space[Any]:
+        """The environment's."""
+        return self._run.environment.action_space
+
+    @property
+    def replay(self) -> Transitions:
+        """The replay memory: read-only views of arrays with a row per transition."""
+        return transitions_of(self._run.training.replay)
+
+    @property
+    def diagnostics(self) -> dict[str, float]:
+        """Losses and other scalars of the latest update, as in metrics.jsonl; empty before the first."""
+        return self._run.agent.diagnostics()
+
+    @property
     def steps(self) -> int:
         """Environment steps learnt from so far."""
         return self._run.training.step
@@ -248,6 +325,23 @@ class Learner:
     def close(self) -> None:
         """Release run directory, environments and threads; an environment of yours stays open. Idempotent."""
         self._run.close()
+        if self._reopened is not None:
+            self._reopened.close()
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Refuse to be pickled or copied: an agent holds environments, threads and a locked directory."""
+        raise TypeError(
+            f"{type(self).__name__} can be neither pickled nor copied; save its policy with save(path), which "
+            "rewirl.load reads, or learn with a run_dir, which rewirl.resume continues"
+        )
+
+    if not TYPE_CHECKING:  # or a type checker would take every name for an attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Say what Stable-Baselines3's names are here."""
+            hint = sb3.hint(name, sb3.ATTRIBUTES)
+            problem = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(f"{problem}; {hint}" if hint else problem)
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -260,11 +354,6 @@ class Learner:
     def __repr__(self) -> str:
         """Return environment, seed and steps."""
         return f"{type(self).__name__}({self._run.source.name!r}, seed={self._run.config.seed}, steps={self.steps})"
-
-
-def layer_topologies(networks: Mapping[str, Network]) -> dict[str, list[LayerTopology]]:
-    """Return the layers of each network, inputs first."""
-    return {name: [LayerTopology(layer) for layer in network.layers] for name, network in networks.items()}
 
 
 def evaluation_of(evaluator: Evaluator, predict: Predict, step: int, state: list[Any] | None = None) -> Evaluation:

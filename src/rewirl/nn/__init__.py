@@ -1,15 +1,19 @@
 """Sparse networks and their optimiser on the native core. Knows matrices and batches, not reinforcement learning."""
 
 from rewirl._core import Pool
-from rewirl.nn.ensemble import Ensemble
-from rewirl.nn.heads import Samples, SquashedGaussian, minimum, normal, sample_one, squash, squash_gradient
+from rewirl.nn.architectures import batch_normalised, batch_renormalised, residual
+from rewirl.nn.categorical import Bins, Distributions, cross_entropy, of_smaller_mean
+from rewirl.nn.ensemble import Ensemble, refuse_nonfinite
+from rewirl.nn.heads import LogStd, Samples, SquashedGaussian, minimum, normal, sample_one, squash, squash_gradient
 from rewirl.nn.initialise import Initialisation, Scale, initialised, mlp_network
 from rewirl.nn.layer import Layer, Places
 from rewirl.nn.mlp import mlp, names_of
+from rewirl.nn.native import headers, load_native
 from rewirl.nn.network import Network
 from rewirl.nn.operations import (
     Add,
     BatchNorm,
+    BatchRenorm,
     LayerNorm,
     LeakyReLU,
     Linear,
@@ -25,12 +29,16 @@ from rewirl.nn.tiles import Tiles, empty_tiles, mean_weights, pack, tile_shape, 
 __all__ = [
     "Add",
     "BatchNorm",
+    "BatchRenorm",
+    "Bins",
+    "Distributions",
     "Ensemble",
     "Initialisation",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LogStd",
     "Multiply",
     "Network",
     "Operation",
@@ -44,15 +52,23 @@ __all__ = [
     "Tanh",
     "TargetNetwork",
     "Tiles",
+    "batch_normalised",
+    "batch_renormalised",
+    "cross_entropy",
     "empty_tiles",
+    "headers",
     "initialised",
+    "load_native",
     "mean_weights",
     "minimum",
     "mlp",
     "mlp_network",
     "names_of",
     "normal",
+    "of_smaller_mean",
     "pack",
+    "refuse_nonfinite",
+    "residual",
     "sample_one",
     "squash",
     "squash_gradient",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,8 @@ from rewirl import _core
 from rewirl.nn.network import Network
 from rewirl.nn.tiles import Tiles
 
-_ADAM = 0.9, 0.999, 1e-8
-"""beta1, beta2 and epsilon (Kingma and Ba 2015)."""
+_BETA2, _EPSILON = 0.999, 1e-8
+"""Of Adam (Kingma and Ba 2015)."""
 
 
 class Ensemble:
@@ -27,6 +28,8 @@ class Ensemble:
         gradients: whether what gradients need is kept; None keeps it where all networks are trainable.
         batch_statistics: whether operations that need the whole batch use its statistics, as in training, or running
             ones; None is as `gradients`.
+        dense_gradients: whether `dense_gradient` can be asked for. Otherwise the gradients of hidden values share
+            memory, which is faster.
     """
 
     def __init__(
@@ -35,10 +38,11 @@ class Ensemble:
         pool: _core.Pool,
         gradients: bool | None = None,
         batch_statistics: bool | None = None,
+        dense_gradients: bool = True,
     ) -> None:
         keep = all(network.trainable for network in networks) if gradients is None else gradients
         statistics = keep if batch_statistics is None else batch_statistics
-        workspaces = [_core.Workspace(network.core, keep, statistics) for network in networks]
+        workspaces = [_core.Workspace(network.core, keep, statistics, dense_gradients) for network in networks]
         self._begin(tuple(networks), pool, workspaces)
 
     def _begin(self, networks: tuple[Network, ...], pool: _core.Pool, workspaces: list[_core.Workspace]) -> None:
@@ -54,13 +58,15 @@ class Ensemble:
         other._begin(tuple(self.networks[i] for i in indices), self._pool, [self._workspaces[i] for i in indices])
         return other
 
-    def forward(self, x: Tiles, samples: int | None = None) -> list[Tiles]:
+    def forward(self, x: Tiles, samples: int | None = None, parts: int = 1) -> list[Tiles]:
         """Run every network on the same batch.
 
         Args:
             x: float32 [tiles, n_in, width]; may be a slice of the features of larger tiles.
             samples: how many columns are samples, the others being padding; operations that need the whole batch have
                 to know.
+            parts: x may be several batches one after the other, in as many tiles each, with so many samples each.
+                Operations that need the whole batch take them for one.
 
         Returns:
             The output of each network, float32 [tiles, n_out, width]; valid until the next pass of this ensemble.
@@ -68,7 +74,7 @@ class Ensemble:
         Raises:
             ValueError: the shape does not fit, or the number of samples is needed.
         """
-        _core.forward(self._pool, self._workspaces, x, samples)
+        _core.forward(self._pool, self._workspaces, x, samples, parts)
         return self.outputs()
 
     def outputs(self) -> list[Tiles]:
@@ -151,7 +157,7 @@ class Ensemble:
             float32 [n_out, n_in], an array of its own.
 
         Raises:
-            ValueError: there was no pass, or it had another batch.
+            ValueError: there was no pass, or it had another batch, or the ensemble has no `dense_gradients`.
         """
         return self._workspaces[index].dense_gradient(layer, x)
 
@@ -169,8 +175,10 @@ class Ensemble:
         """
         return [workspace.clip(limit) for workspace in self._workspaces]
 
-    def adam(self, learning_rate: float, weight_decay: float = 0.0, decoupled: bool = False) -> None:
-        """Take one step of Adam with the gradients of the last `backward` (beta 0.9 and 0.999, epsilon 1e-8).
+    def adam(
+        self, learning_rate: float, weight_decay: float = 0.0, decoupled: bool = False, beta1: float = 0.9
+    ) -> None:
+        """Take one step of Adam with the gradients of the last `backward` (beta2 0.999, epsilon 1e-8).
 
         A grown connection starts with zero moments, while the bias correction goes by the steps of the network, unless
         `count_ages` was called.
@@ -179,11 +187,12 @@ class Ensemble:
             learning_rate: step size.
             weight_decay: this times the weight is added to the gradient; biases and dense layers too.
             decoupled: weights shrink by learning_rate * weight_decay instead (Loshchilov and Hutter 2019).
+            beta1: decay of the first moments.
 
         Raises:
             ValueError: a network is not trainable, or has no gradients since it was rewired.
         """
-        _core.adam(self._pool, self._workspaces, learning_rate, *_ADAM, weight_decay, decoupled)
+        _core.adam(self._pool, self._workspaces, learning_rate, beta1, _BETA2, _EPSILON, weight_decay, decoupled)
 
     def step(
         self,
@@ -192,6 +201,7 @@ class Ensemble:
         learning_rate: float,
         weight_decay: float = 0.0,
         decoupled: bool = False,
+        beta1: float = 0.9,
     ) -> None:
         """Do `backward` and `adam` in one, which is faster: each layer takes its step while it is in the cache.
 
@@ -201,12 +211,15 @@ class Ensemble:
             learning_rate: as for `adam`.
             weight_decay: as for `adam`.
             decoupled: as for `adam`.
+            beta1: as for `adam`.
 
         Raises:
             ValueError: shapes are not those of the last pass, or a network is not trainable.
         """
-        gradients = list(output_gradients)
-        _core.step(self._pool, self._workspaces, x, gradients, learning_rate, *_ADAM, weight_decay, decoupled)
+        _core.step(
+            self._pool, self._workspaces, x, list(output_gradients), learning_rate, beta1, _BETA2, _EPSILON,
+            weight_decay, decoupled,
+        )  # fmt: skip
 
     def regress(
         self,
@@ -235,11 +248,51 @@ class Ensemble:
 
         Raises:
             ValueError: shapes do not fit, or a network is not trainable or has more than one output.
+            FloatingPointError: an error is not finite.
         """
         _core.regress(
-            self._pool, self._workspaces, x, targets, weights, list(errors), learning_rate, *_ADAM, weight_decay,
-            decoupled, samples,
+            self._pool, self._workspaces, x, targets, weights, list(errors), learning_rate, 0.9, _BETA2, _EPSILON,
+            weight_decay, decoupled, samples,
         )  # fmt: skip
+        refuse_nonfinite(errors, "the difference from its target")
+
+    def classify(
+        self,
+        x: Tiles,
+        targets: Tiles,
+        weights: Tiles,
+        probabilities: Sequence[Tiles],
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
+        samples: int | None = None,
+        parts: int = 1,
+    ) -> None:
+        """Take one step of Adam down -sum(weights * targets * ln softmax(output)) with every network.
+
+        It is `forward` and `step` in one. Of several batches in x the loss is of the first; the others act through the
+        statistics of operations that need the whole batch.
+
+        Args:
+            x: one batch or several, as for `forward`.
+            targets: float32 [tiles of a batch, n_out, width].
+            weights: of the samples, 0 for padding; float32 [tiles of a batch, 1, width].
+            probabilities: for each network what softmax(output) is written to, float32, the shape of `targets`.
+            learning_rate: as for `adam`.
+            weight_decay: as for `adam`.
+            decoupled: as for `adam`.
+            samples: as for `forward`.
+            parts: as for `forward`.
+
+        Raises:
+            ValueError: shapes do not fit, or a network is not trainable.
+            FloatingPointError: a probability is not finite.
+        """
+        _core.classify(
+            self._pool, self._workspaces, x, targets, weights, list(probabilities), learning_rate, 0.9, _BETA2,
+            _EPSILON, weight_decay, decoupled, samples, parts,
+        )  # fmt: skip
+        refuse_nonfinite(probabilities, "the distribution")
 
     def update_statistics(self) -> None:
         """Move the running statistics of every network towards those of the last pass.
@@ -249,3 +302,19 @@ class Ensemble:
         """
         for workspace in self._workspaces:
             workspace.update_statistics()
+
+
+def refuse_nonfinite(arrays: Sequence[Tiles], what: str) -> None:
+    """Refuse numbers of an update that are not finite: what is learnt from them is lost.
+
+    Args:
+        arrays: of each network.
+        what: they are, for the message.
+
+    Raises:
+        FloatingPointError: one is not finite; names the network by its number.
+    """
+    for number, array in enumerate(arrays, 1):
+        # A product is a third of the work of a look at each number, and only it may overflow.
+        if not isfinite(np.vdot(array, array)) and not np.isfinite(array).all():
+            raise FloatingPointError(f"{what} of network {number} is not finite")

@@ -65,6 +65,43 @@ def minimum(outputs: Sequence[Tiles], factor: float, scale: Tiles, offset: Tiles
     _core.minimum(list(outputs), factor, scale, offset, out)
 
 
+class LogStd(NamedTuple):
+    """How outputs of a network become logarithms of standard deviations."""
+
+    low: float = LOG_STD_BOUNDS[0]
+    """The least, no less than the first of LOG_STD_BOUNDS."""
+
+    high: float = LOG_STD_BOUNDS[1]
+    """The most, no more than the second of them."""
+
+    soft: bool = False
+    """Whether they are low + (high - low) / 2 * (1 + tanh(output)); else outputs are clipped."""
+
+    @property
+    def usual(self) -> bool:
+        """Whether they are what the core makes of outputs by itself."""
+        return self == LogStd()
+
+    def of(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return them for outputs of any shape, float32."""
+        if self.soft:
+            half = np.float32((self.high - self.low) / 2)
+            return np.float32(self.low) + half * (1 + np.tanh(outputs))
+        return np.clip(outputs, self.low, self.high)
+
+    def slope(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the derivative where `of` made these values, float32.
+
+        Of clipped ones it is 0 at the bounds.
+        """
+        if self.soft:
+            half = np.float32((self.high - self.low) / 2)
+            place = (values - np.float32(self.low)) / half - 1  # the tanh
+            return half * (1 - place**2)
+        inside: NDArray[np.float32] = ((values > self.low) & (values < self.high)).astype(np.float32)
+        return inside
+
+
 class Samples(NamedTuple):
     """One sample y = tanh(mean + exp(log_std) * noise) for every row of a batch, and what it was made of."""
 
@@ -87,9 +124,11 @@ class SquashedGaussian:
     Args:
         batch: number of samples.
         features: of y; the network has twice as many outputs.
+        log_std: how the second half of the outputs becomes log_std.
     """
 
-    def __init__(self, batch: int, features: int) -> None:
+    def __init__(self, batch: int, features: int, log_std: LogStd | None = None) -> None:
+        self._log_std, self._features = log_std or LogStd(), features
         self._noise = empty_tiles(batch, features)
         self._gradient = empty_tiles(batch, 2 * features)
         self._log_probability = empty_tiles(batch, 1)
@@ -114,11 +153,14 @@ class SquashedGaussian:
         Raises:
             ValueError: shapes do not fit.
         """
+        if not self._log_std.usual:
+            outputs, raw = raw, raw.copy()
+            raw[:, self._features :] = self._log_std.of(outputs[:, self._features :])
         _core.sample_squashed_gaussian(raw, out, self._noise, self._log_probability, rng.bit_generator)
         return Samples(raw, self._noise, out, self._log_probability)
 
     def gradient(self, samples: Samples, d_values: Tiles, d_log_probability: Tiles) -> Tiles:
-        """Return the gradient of a loss with respect to mean and log_std, through samples.
+        """Return the gradient of a loss with respect to the network's outputs, mean and log_std, through samples.
 
         Reparameterised, the noise being held: d ln p / du = 2 y, and a log_std beyond its bounds has none.
 
@@ -135,13 +177,23 @@ class SquashedGaussian:
         """
         raw, noise, values, _ = samples
         _core.squashed_gaussian_gradient(raw, values, noise, d_values, d_log_probability, self._gradient)
+        if not self._log_std.usual:
+            self._gradient[:, self._features :] *= self._log_std.slope(raw[:, self._features :])
         return self._gradient
 
 
-def sample_one(output: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return a sample for one row, float32 [features], given the network's output for it, float32 [2 * features]."""
+def sample_one(
+    output: NDArray[np.float32], rng: np.random.Generator, log_std: LogStd | None = None
+) -> NDArray[np.float32]:
+    """Return a sample for one row, float32 [features].
+
+    Args:
+        output: of the network for it, float32 [2 * features].
+        rng: the stream to draw the normal numbers from.
+        log_std: as for `SquashedGaussian`.
+    """
     features = len(output) // 2
-    std = np.exp(np.clip(output[features:], *LOG_STD_BOUNDS))
+    std = np.exp((log_std or LogStd()).of(output[features:]))
     return np.tanh(output[:features] + std * normal(rng, features))
 
 

@@ -13,7 +13,7 @@ from rewirl.nn.mlp import mlp, names_of
 from rewirl.nn.network import Network
 from rewirl.nn.operations import Linear, Operation, named
 
-Initialisation = Literal["fan-in", "xavier"]
+Initialisation = Literal["fan-in", "xavier", "he", "orthogonal"]
 """How random weights are drawn; see `initialised`."""
 
 Scale = Literal["dense", "sparse", "largest"]
@@ -25,7 +25,7 @@ def initialised(
     operations: Sequence[Operation],
     places: Mapping[str, Places],
     rng: np.random.Generator,
-    initialisation: Initialisation = "fan-in",
+    initialisation: Initialisation | Mapping[str, Initialisation] = "fan-in",
     scale: Scale = "dense",
 ) -> Network:
     """Return a network with random weights.
@@ -36,7 +36,10 @@ def initialised(
         places: for each linear operation by its name the places of its connections; None, or missing, is dense.
         rng: the stream the weights are drawn from, in the order of the operations.
         initialisation: fan-in is uniform within 1/sqrt(n_in), biases too (PyTorch's default); xavier is uniform
-            within sqrt(6/(n_in + n_out)), biases 0 (Glorot and Bengio 2010).
+            within sqrt(6/(n_in + n_out)), biases 0 (Glorot and Bengio 2010); he is normal with the variance 2/n_in,
+            cut off at two standard deviations before it is scaled, biases 0 (He et al. 2015, as in JAX); orthogonal
+            has rows or columns, whichever are fewer, of norm 1 at right angles, biases 0 (Saxe et al. 2014). One for
+            all, or by the name of each linear operation.
         scale: dense, as if dense weights were masked afterwards, which is what most papers' codes do; sparse, n_in
             being for each unit the number of its connections, at least 1, and n_out the mean number of connections
             of an input, which keeps activations as large as in a dense network (Evci et al. 2020); largest, as if
@@ -49,7 +52,11 @@ def initialised(
     arrays: dict[str, NDArray[np.float32]] = {}
     for operation, name, reads in named(operations):
         if isinstance(operation, Linear):
-            weights, bias = _drawn(features[reads[0]], operation.n_out, places.get(name), rng, initialisation, scale)
+            own: Initialisation = initialisation if isinstance(initialisation, str) else initialisation[name]
+            drawn = _normal if own in ("he", "orthogonal") else _drawn
+            weights, bias = drawn(features[reads[0]], operation.n_out, places.get(name), rng, own, scale)
+            if operation.unit_norm:
+                weights = _unit_norm(weights, features[reads[0]], operation.n_out, places.get(name))
             arrays[f"{name}.values"] = weights
             if operation.bias:
                 arrays[f"{name}.bias"] = bias
@@ -73,6 +80,56 @@ def _drawn(
         drawn = np.copysign(of_values * (1 - share) + share * np.abs(drawn), drawn)
     bias = np.zeros(n_out) if xavier else rng.uniform(-bound, bound)
     return drawn.astype(np.float32).reshape(-1), bias.astype(np.float32)
+
+
+def _normal(
+    n_in: int, n_out: int, places: Places, rng: np.random.Generator, initialisation: Initialisation, scale: Scale
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    bias = np.zeros(n_out, dtype=np.float32)
+    count = n_in * n_out if places is None else len(places)
+    if initialisation == "orthogonal":  # all of it at once, freed when its connections are taken
+        values = _orthogonal(n_in, n_out, rng).reshape(-1)
+    else:
+        values = _cut_normal(rng, n_in * n_out if scale == "largest" else count) * np.sqrt(2.0 / n_in)
+    if places is None:
+        return values.astype(np.float32), bias
+    if scale == "largest":
+        largest = np.argpartition(-np.abs(values), count - 1)[:count] if count else np.empty(0, np.int64)
+        return rng.permutation(values[largest]).astype(np.float32), bias
+    values = values[places] if initialisation == "orthogonal" else values
+    if scale == "sparse":
+        fan_in = np.maximum(np.bincount(places // n_in, minlength=n_out), 1)
+        values = values * np.sqrt(n_in / fan_in)[places // n_in]
+    return values.astype(np.float32), bias
+
+
+def _orthogonal(n_in: int, n_out: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    tall = rng.normal(size=(max(n_in, n_out), min(n_in, n_out)))
+    q, r = np.linalg.qr(tall)
+    q *= np.sign(np.diag(r))  # so that all orthogonal matrices are equally likely
+    return q if n_out >= n_in else q.T
+
+
+def _cut_normal(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Draw normal numbers that were cut off at 2 and have variance 1 afterwards."""
+    drawn = rng.normal(size=count)
+    beyond = np.flatnonzero(np.abs(drawn) > 2)
+    while len(beyond):
+        drawn[beyond] = rng.normal(size=len(beyond))
+        beyond = beyond[np.abs(drawn[beyond]) > 2]
+    return drawn / _CUT_DEVIATION
+
+
+_CUT_DEVIATION = 0.87962566103423978
+"""Standard deviation of normal numbers that were cut off at 2."""
+
+
+def _unit_norm(values: NDArray[np.float32], n_in: int, n_out: int, places: Places) -> NDArray[np.float32]:
+    rows = np.repeat(np.arange(n_out), n_in) if places is None else places // n_in
+    squares = np.bincount(rows, np.square(values, dtype=np.float64), n_out)
+    factor = 1 / np.sqrt(np.where(squares > 0, squares, 1.0))
+    result: NDArray[np.float32] = (values * factor[rows]).astype(np.float32)
+    return result
 
 
 def mlp_network(

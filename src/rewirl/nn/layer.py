@@ -31,7 +31,7 @@ class Layer:
 
     @property
     def format(self) -> str:
-        """How the weights are stored: dense, unstructured or blocks."""
+        """How the weights are stored: dense, unstructured, blocks, or a format of a user."""
         return self._core.format(self.name)
 
     @property

@@ -9,7 +9,7 @@ from rewirl.nn.operations import Linear, Operation, ReLU
 
 def names_of(depth: int) -> list[str]:
     """Return the names of the linear operations of a multilayer perceptron: hidden1, hidden2, ..., output."""
-    return [*(f"hidden{i}" for i in range(1, depth)), "output"]
+    return [*(f"hidden{i}" for i in range(1, depth)), *["output"][:depth]]
 
 
 def mlp(sizes: Sequence[int], heights: Sequence[int] | None = None) -> list[Operation]:

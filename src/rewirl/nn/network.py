@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rewirl import _core
 from rewirl.nn import state
 from rewirl.nn.layer import Layer, Places
+from rewirl.nn.mlp import mlp
 from rewirl.nn.operations import Linear, Operation, named
 from rewirl.nn.tiles import Tiles
 
@@ -62,14 +63,28 @@ class Network:
                 if f"{name}.values" not in arrays:
                     raise ValueError(f"the operation {name} has no values")
                 chosen = places.get(name)
-                sparse = "blocks" if operation.height > 1 else "unstructured"
-                weights = ["dense" if chosen is None else sparse, chosen, arrays[f"{name}.values"]]
+                stored = operation.stored(chosen is None)
+                if chosen is None and operation.format:  # which may be one that needs them
+                    chosen = np.arange(before * operation.n_out, dtype=np.int64)
+                weights = [stored, chosen, arrays[f"{name}.values"]]
             specs.append((operation.kind, name, reads, operation.settings(), *weights))
         self.core = _core.Network(self.n_in, specs, trainable)
         self.n_out = features[-1]
         self.layers = tuple(Layer(self.core, name, shape) for name, shape in shapes.items())
         """The linear operations, in their order."""
         own = dict(self.arrays())
+        lengths: dict[str, dict[str, int]] = {name: {} for _, name, _ in listed}
+        for full_name, array in own.items():
+            lengths[_split(full_name)[0]][_split(full_name)[1]] = len(array)
+        for (operation, name, reads), made in zip(listed, features[1:], strict=True):
+            expected = operation.arrays(features[reads[0]] if reads else 0)
+            if isinstance(operation, Linear):
+                expected["values"] = lengths[name]["values"]  # as many as it has connections
+            if (self.core.features(name), lengths[name]) != (made, expected):
+                raise ValueError(
+                    f"the core makes {self.core.features(name)} features of the operation {name}, with the arrays "
+                    f"{lengths[name]}; its class {type(operation).__name__} says {made} and {expected}"
+                )
         for full_name, array in arrays.items():
             if full_name not in own:
                 raise ValueError(f"the network has no array {full_name!r}")
@@ -82,6 +97,13 @@ class Network:
     def sizes(self) -> tuple[int, ...]:
         """The inputs and the outputs of every layer: the sizes of a network that is a chain of layers."""
         return (self.n_in, *(layer.shape[0] for layer in self.layers))
+
+    @property
+    def made_of(self) -> list[str]:
+        """The kinds of its operations, each with the format of its weights where one was chosen; empty for a
+        multilayer perceptron of the usual formats."""
+        kinds = _kinds(self.operations)
+        return [] if kinds == _kinds(mlp(self.sizes)) else kinds
 
     @property
     def connections(self) -> int:
@@ -242,6 +264,10 @@ class Network:
         network = cls(saved.n_in, saved.operations, saved.places, saved.learnt, trainable)
         saved.restore(network.core, network.layers, trainable)
         return network
+
+
+def _kinds(operations: Sequence[Operation]) -> list[str]:
+    return [f"{o.kind} ({o.format})" if isinstance(o, Linear) and o.format else o.kind for o in operations]
 
 
 def _split(name: str) -> tuple[str, str]:

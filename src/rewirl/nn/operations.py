@@ -2,6 +2,8 @@
 
 A list of operations is a network. Each reads what the one before it makes, and the first the network's input, unless
 `of` names others: operations by their names, and "input".
+
+A class here describes what the core computes: settings, features and arrays. Files name it by its `kind`.
 """
 
 from __future__ import annotations
@@ -16,13 +18,23 @@ from rewirl.saved import shown
 INPUT = "input"
 """What the input of a network is called where an operation reads it."""
 
+KINDS: dict[str, type[Operation]] = {}
+"""Every operation by its kind: the classes of this file, and those of users, from where they are defined on."""
+
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of a network; the fields of each kind are its settings."""
+    """One operation of a network; a class for each kind, whose fields are its settings.
+
+    Raises:
+        TypeError: a class is defined with the kind of one of Rewirl's own.
+    """
 
     kind: ClassVar[str]
+    """What the core and files call it."""
+
     inputs: ClassVar[int] = 1
+    """How many values it reads."""
 
     name: str = ""
     """What it is called in files and by others that read it; empty is its kind and a number, such as relu1."""
@@ -30,14 +42,32 @@ class Operation:
     of: tuple[str, ...] = ()
     """Which operations it reads, by name; empty is the one before it."""
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Make the kind known."""
+        super().__init_subclass__(**arguments)
+        if "kind" not in vars(cls):
+            return
+        there = KINDS.get(cls.kind)
+        if there is not None and there.__module__ == __name__:
+            raise TypeError(f"there is an operation of the kind {cls.kind!r} already, {there.__name__}")
+        KINDS[cls.kind] = cls
+
     def settings(self) -> dict[str, float]:
         """Return what the core needs to know besides names and arrays."""
-        own = {field.name for field in dataclasses.fields(self)} - {"name", "of"}
+        own = {field.name for field in dataclasses.fields(self)} - {"name", "of", "format"}
         return {name: float(getattr(self, name)) for name in sorted(own)}
 
     def made(self, features: int) -> int:
         """Return how many features it makes of a first input with so many."""
         return features
+
+    def arrays(self, features: int) -> dict[str, int]:
+        """Return the lengths of the arrays that it learns or keeps statistics in, by name.
+
+        Args:
+            features: of its first input.
+        """
+        return {}
 
 
 @dataclass(frozen=True)
@@ -59,14 +89,38 @@ class Linear(Operation):
     """Outputs of a block, from 1 to 8: connections come and go in blocks of so many outputs, one after the other, that
     share an input, and are computed faster. The last block of an input is smaller where they do not divide n_out."""
 
+    unit_norm: bool = False
+    """Whether the weights of every output are divided by their Euclidean norm after each step of the optimiser and each
+    rewiring. Outputs without connections, or with zeros alone, stay what they are."""
+
+    format: str = ""
+    """How the core stores the weights, such as unstructured; empty is what suits the places and the height."""
+
     def made(self, features: int) -> int:
         """Return the outputs."""
         return self.n_out
 
+    def arrays(self, features: int) -> dict[str, int]:
+        """Return the lengths of `values`, where every place is a connection, and `bias`."""
+        return {"values": features * self.n_out} | ({"bias": self.n_out} if self.bias else {})
+
+    def stored(self, dense: bool) -> str:
+        """Return the format of the weights: this is where it is chosen.
+
+        Args:
+            dense: whether every place is a connection, and none is named.
+
+        Raises:
+            ValueError: the format is dense, which layers that may lose connections cannot keep.
+        """
+        if self.format == "dense":
+            raise ValueError("a linear operation is dense where no places are given; leave its format out")
+        return self.format or ("dense" if dense else "blocks" if self.height > 1 else "unstructured")
+
 
 @dataclass(frozen=True)
 class ReLU(Operation):
-    """y = max(x, 0). After a Linear that nothing else reads it costs nothing."""
+    """y = max(x, 0). After a Linear or a norm that nothing else reads it costs nothing."""
 
     kind = "relu"
 
@@ -119,6 +173,10 @@ class LayerNorm(Operation):
     eps: float = 1e-5
     """Typical: 1e-5."""
 
+    def arrays(self, features: int) -> dict[str, int]:
+        """Return the lengths of scale and shift."""
+        return dict.fromkeys(("scale", "shift") if self.affine else (), features)
+
 
 @dataclass(frozen=True)
 class BatchNorm(Operation):
@@ -139,6 +197,40 @@ class BatchNorm(Operation):
     momentum: float = 0.1
     """How far a batch moves the running statistics. Typical: 0.01 to 0.1."""
 
+    def arrays(self, features: int) -> dict[str, int]:
+        """Return the lengths of scale, shift and the running statistics."""
+        return dict.fromkeys((*(("scale", "shift") if self.affine else ()), "mean", "variance"), features)
+
+
+@dataclass(frozen=True)
+class BatchRenorm(BatchNorm):
+    """Batch norm that in training gives what the running statistics would, up to bounds (Ioffe 2017).
+
+    With h the normalised x and sigma the roots of the variances plus eps,
+
+        y = scale * (h * r + d) + shift
+        r = clip(sigma_batch / sigma_running, 1 / r_max, r_max)
+        d = clip((mean_batch - mean_running) / sigma_running, -d_max, d_max)
+
+    where r and d are constants for the gradients. They are 1 and 0 until the running statistics have moved `warm_up`
+    times; the array `moves` counts that.
+    """
+
+    kind = "batch_renorm"
+
+    r_max: float = 3.0
+    """At least 1. Typical: 3."""
+
+    d_max: float = 5.0
+    """0 or more. Typical: 5."""
+
+    warm_up: int = 100_000
+    """How many times running statistics move before they count. Typical: 100000."""
+
+    def arrays(self, features: int) -> dict[str, int]:
+        """Return the lengths of those of batch norm, and of `moves`."""
+        return {**super().arrays(features), "moves": 1}
+
 
 @dataclass(frozen=True)
 class Parameter(Operation):
@@ -154,11 +246,15 @@ class Parameter(Operation):
         """Return the size."""
         return self.size
 
+    def arrays(self, features: int) -> dict[str, int]:
+        """Return the length of `values`."""
+        return {"values": self.size}
 
-KINDS: dict[str, type[Operation]] = {
-    each.kind: each for each in (Linear, ReLU, LeakyReLU, Tanh, Add, Multiply, LayerNorm, BatchNorm, Parameter)
-}
-"""Every operation by its kind."""
+
+def own_modules() -> list[str]:
+    """Return the modules that define the operations of users, which another process has to import to know them."""
+    modules = {kind.__module__ for kind in KINDS.values()} - {__name__, "__main__"}
+    return sorted(modules)
 
 
 class Named(NamedTuple):
@@ -199,8 +295,9 @@ def to_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:
     result = []
     for operation in operations:
         fields = dataclasses.asdict(operation)
-        if fields.get("height") == 1:  # which version 0.1.0 does not know
-            del fields["height"]
+        for setting, default in (("height", 1), ("unit_norm", False), ("format", "")):  # unknown to version 0.1.0
+            if fields.get(setting) == default:
+                del fields[setting]
         result.append({"kind": operation.kind, **fields, "of": list(operation.of)})
     return result
 
@@ -217,9 +314,11 @@ def from_json(saved: Any) -> list[Operation]:
     for each in saved:
         kind = KINDS.get(each.get("kind")) if isinstance(each.get("kind"), str) else None
         if kind is None:
-            raise ValueError(f"there is no operation {shown(each.get('kind'))}")
+            raise ValueError(
+                f"there is no operation {shown(each.get('kind'))}; one of your own is known once its module is imported"
+            )
         given = {name: value for name, value in each.items() if name != "kind"}
-        types = {field.name: str(field.type) for field in dataclasses.fields(kind)}
+        types = {field.name: getattr(field.type, "__name__", str(field.type)) for field in dataclasses.fields(kind)}
         for name, value in given.items():
             expected = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}.get(types.get(name, ""))
             names = name == "of" and isinstance(value, list) and all(isinstance(one, str) for one in value)

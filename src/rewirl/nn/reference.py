@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rewirl.nn.operations import (
     Add,
     BatchNorm,
+    BatchRenorm,
     LayerNorm,
     LeakyReLU,
     Linear,
@@ -296,6 +297,24 @@ def _normal(
     return (x - mean) / deviation, deviation
 
 
+def _correction(operation: LayerNorm | BatchNorm, x: Array, own: Mapping[str, Array], training: bool) -> Array:
+    """Return factor and offset of the normalised x, [2, features], or 1 and 0."""
+    if not isinstance(operation, BatchRenorm) or not training or own["moves"][0] < operation.warm_up:
+        return np.array([1.0, 0.0])
+    running = np.sqrt(own["variance"] + operation.eps)
+    factor = np.clip(np.sqrt(x.var(0) + operation.eps) / running, 1 / operation.r_max, operation.r_max)
+    offset = np.clip((x.mean(0) - own["mean"]) / running, -operation.d_max, operation.d_max)
+    both: Array = np.stack([factor, offset])
+    return both
+
+
+def unit_rows(weights: Array) -> Array:
+    """Return weights [n_out, n_in] with rows divided by their Euclidean norms, if these are not 0."""
+    norms = np.sqrt((weights**2).sum(axis=1, keepdims=True))
+    result: Array = weights / np.where(norms > 0, norms, 1.0)
+    return result
+
+
 def _made(operation: Operation, own: Mapping[str, Array], of: Sequence[Array], batch: int, training: bool) -> Array:
     match operation:
         case Linear():
@@ -312,7 +331,9 @@ def _made(operation: Operation, own: Mapping[str, Array], of: Sequence[Array], b
             return of[0] * of[1]
         case LayerNorm() | BatchNorm():
             normal, _ = _normal(operation, of[0], own, training)
-            return normal * own["scale"] + own["shift"] if operation.affine else normal
+            factor, offset = _correction(operation, of[0], own, training)
+            corrected: Array = normal * factor + offset
+            return corrected * own["scale"] + own["shift"] if operation.affine else corrected
         case Parameter():
             return np.tile(own["values"], (batch, 1))
     raise TypeError(f"there is no reference of {operation.kind}")
@@ -337,7 +358,8 @@ def _input_gradients(
         case LayerNorm() | BatchNorm():
             axis = 1 if isinstance(operation, LayerNorm) else 0
             normal, deviation = _normal(operation, of[0], own, training=True)
-            scaled = delta * own["scale"] if operation.affine else delta
+            factor, _ = _correction(operation, of[0], own, training=True)
+            scaled = (delta * own["scale"] if operation.affine else delta) * factor
             product = (scaled * normal).mean(axis, keepdims=True)
             return [(scaled - scaled.mean(axis, keepdims=True) - normal * product) / deviation]
     return []
@@ -350,7 +372,9 @@ def _parameter_gradients(
         case Linear():
             return {"values": delta.T @ of[0], "bias": delta.sum(0)}
         case LayerNorm() | BatchNorm():
-            return {"scale": (delta * _normal(operation, of[0], own, training=True)[0]).sum(0), "shift": delta.sum(0)}
+            factor, offset = _correction(operation, of[0], own, training=True)
+            normal = _normal(operation, of[0], own, training=True)[0] * factor + offset
+            return {"scale": (delta * normal).sum(0), "shift": delta.sum(0)}
         case Parameter():
             return {"values": delta.sum(0)}
     return {}

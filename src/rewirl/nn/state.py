@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rewirl import _core
 from rewirl.nn.layer import Layer, Places
 from rewirl.nn.mlp import mlp
-from rewirl.nn.operations import BatchNorm, LayerNorm, Linear, Operation, Parameter, from_json, named, to_json
+from rewirl.nn.operations import Linear, Operation, from_json, named, to_json
 from rewirl.saved import count, shown
 
 
@@ -83,19 +83,11 @@ class Saved:
         for operation, name, reads in listed:
             n_in = features[reads[0]] if reads else 0
             features.append(operation.made(n_in))
-            expected: dict[str, int] = {}
+            expected = operation.arrays(n_in)
             if isinstance(operation, Linear):
                 places = f"{name}.places"
-                self.places[name] = _array(arrays, places, None, np.int64) if places in arrays else None
-                chosen = self.places[name]
-                expected["values"] = n_in * operation.n_out if chosen is None else len(chosen)
-                if operation.bias:
-                    expected["bias"] = operation.n_out
-            elif isinstance(operation, Parameter):
-                expected["values"] = operation.size
-            elif isinstance(operation, LayerNorm | BatchNorm):
-                expected |= dict.fromkeys(("scale", "shift") if operation.affine else (), n_in)
-                expected |= dict.fromkeys(("mean", "variance") if isinstance(operation, BatchNorm) else (), n_in)
+                self.places[name] = chosen = _array(arrays, places, None, np.int64) if places in arrays else None
+                expected["values"] = expected["values"] if chosen is None else len(chosen)
             for array, length in expected.items():
                 self.learnt[f"{name}.{array}"] = _array(arrays, f"{name}.{array}", length, np.float32)
                 if array == "variance" and (self.learnt[f"{name}.{array}"] < 0).any():

@@ -12,13 +12,14 @@ from typing import Any, Literal
 from rewirl.agents import AGENTS, agent_entry
 from rewirl.exact import alternatives, exactly
 from rewirl.hints import did_you_mean
+from rewirl.options import sb3
 from rewirl.options.train import TrainConfig
 from rewirl.storage.values import from_text
 
 AXES = ("agent", "env", "seed")
 """Options that a sweep has lists of its own for."""
 
-INDIFFERENT = ("threads", "checkpoint_every", "keep_checkpoints")
+INDIFFERENT = ("threads", "checkpoint_every", "keep_checkpoints", "env_processes")
 """Options that change neither what a run learns nor what is measured of it."""
 
 Part = Literal["run", "agent", "topology"]
@@ -89,7 +90,8 @@ def unknown_option(agent: str, name: str, known: Iterable[str]) -> ValueError:
         name: of what is no option.
         known: the names there are, the nearest of which is named.
     """
-    return ValueError(f"{agent} has no option {name!r}; {did_you_mean(name, known)}")
+    hint = sb3.hint(name, sb3.ARGUMENTS) or did_you_mean(name, known)
+    return ValueError(f"{agent} has no option {name!r}; {hint}")
 
 
 @functools.cache  # it evaluates type hints, which are text, and a sweep asks for every option of every run

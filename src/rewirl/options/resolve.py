@@ -28,8 +28,8 @@ class Settings(NamedTuple):
 def resolve(request: Mapping[str, Any]) -> Settings:
     """Return the settings that somebody asked for.
 
-    Where the request is silent, a preset decides if one is named; then Sokar et al. for their agents and environments;
-    then the agent's entry in the registry; then the defaults of the settings.
+    Where the request is silent, a preset decides if one is named; then Sokar et al. for the number of connections in
+    their environments; then the agent's entry in the registry; then the defaults of the settings.
 
     Args:
         request: values by option name, as far as they differ from the defaults; each stands for the option's type
@@ -51,7 +51,7 @@ def resolve(request: Mapping[str, Any]) -> Settings:
     env = exactly(str, requested.setdefault("env", TrainConfig.env), "env")
     known, entry = options(agent), agent_entry(agent)
     values = {field.name: getattr(entry.topology, field.name) for field in dataclasses.fields(entry.topology)}
-    for layer in (lookup.defaults(agent, env), preset, requested):
+    for layer in (entry.usual, lookup.defaults(agent, env), preset, requested):
         unknown = next((option for option in layer if option not in known), None)
         if unknown is not None:
             raise unknown_option(agent, unknown, known)
@@ -77,6 +77,11 @@ def agent_settings(agent: str, env: str, **request: Any) -> AgentConfig:
     return resolve({"agent": agent, "env": env, **request}).agent
 
 
+def papers_settings(agent: str, env: str, **request: Any) -> AgentConfig:
+    """Return the settings of Sokar et al. 2022 for an agent in any environment; arguments as for `agent_settings`."""
+    return agent_settings(agent, env, **{**lookup.protocol(agent), **request})
+
+
 def changed(config: TrainConfig, **values: Any) -> TrainConfig:
     """Return the settings of a run with other values for some options.
 
@@ -88,11 +93,12 @@ def changed(config: TrainConfig, **values: Any) -> TrainConfig:
 
 
 def differing(config: TrainConfig, agent_config: AgentConfig) -> dict[str, Any]:
-    """Return the options in which a run differs from the defaults of its agent and environment, in a fixed order.
+    """Return the options in which a run differs from the settings of Sokar et al. 2022, in a fixed order.
 
-    Left out are those that change nothing that is learnt or measured, and what is None.
+    These never change, so the same run is described alike by every version. Left out are options that change nothing
+    that is learnt or measured, and what is None.
     """
-    defaults = resolve({"agent": config.agent, "env": config.env}).agent
+    defaults = papers_settings(config.agent, config.env)
     pairs = ((config, TrainConfig()), (agent_config, defaults), (agent_config.topology, defaults.topology))
     return {
         field.name: getattr(own, field.name)

@@ -22,7 +22,7 @@ class TrainConfig:
 
     agent: str = "ds-td3"
     """Which agent learns: td3 (dense), static-td3 (sparse, never rewired), ds-td3 (sparse, rewired as it learns), and
-    the same of SAC: sac, static-sac, ds-sac."""
+    the same of sac, simba, xqc and crossq."""
 
     env: str = "HalfCheetah-v5"
     """Gymnasium id of the environment. It observes a Box, or a Dict or Tuple of Boxes, which are flattened; its actions
@@ -33,6 +33,18 @@ class TrainConfig:
 
     env_module: str | None = None
     """Module imported first, so that it can register environments of your own; found from the working directory too."""
+
+    wrapper: tuple[str, ...] = ()
+    """Wrappers around the environment, each as module:Class, from the inside; in training, evaluation and watching. A
+    wrapper is called with the environment alone. Typical: my_package:MyWrapper."""
+
+    n_envs: int = 1
+    """Environments to collect from; they take turns, so a step is still one transition with one update after it, and an
+    action is chosen that many updates before its transition is learnt from. Typical: 1 to 8."""
+
+    env_processes: bool = False
+    """Whether each environment has a process of its own, so that they take their steps at the same time as the agent
+    learns. The run is the same to the bit. Typical: for slow environments, with as many cores as --n-envs."""
 
     seed: int = 0
     """Decides every random number of the run: same seed, same settings, same result to the bit. Typical: 0 to 4."""
@@ -72,10 +84,15 @@ class TrainConfig:
             "checkpoint_every": 0,
             "keep_checkpoints": 1,
             "threads": 1,
+            "n_envs": 1,
         }.items():
             if getattr(self, name) < lowest:
                 raise ValueError(f"{name} must be at least {lowest}, got {getattr(self, name)}")
-        for name, highest in {"eval_episodes": 10_000, "threads": 256}.items():  # each is an environment or a thread
+        for name, highest in {
+            "eval_episodes": 10_000,
+            "threads": 256,
+            "n_envs": 1_000,
+        }.items():  # each is an environment or a thread
             if getattr(self, name) > highest:
                 raise ValueError(f"{name} must be at most {highest:,}, got {getattr(self, name):,}")
         for name in ("agent", "env"):

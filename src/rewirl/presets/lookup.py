@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 from rewirl.hints import nearest
-from rewirl.presets import anf, graesser, methods, rlx2, sokar
+from rewirl.presets import anf, fast, frontier, graesser, methods, rlx2, small, sokar
 from rewirl.presets.preset import Preset
-from rewirl.presets.sokar import defaults
+from rewirl.presets.small import suggestion
+from rewirl.presets.sokar import defaults, protocol
 
-__all__ = ["defaults", "names", "preset"]
+__all__ = ["PAPERS", "defaults", "names", "preset", "protocol", "suggestion"]
 
-_PRESETS = {**sokar.PRESETS, **rlx2.PRESETS, **graesser.PRESETS, **methods.PRESETS, **anf.PRESETS}
+PAPERS = {"ds-drl": protocol}
+"""Papers whose settings a sweep may take as its own, and what each says of an agent."""
+
+_OF_PAPERS = {
+    name: preset
+    for presets in (
+        *(sokar.PRESETS, rlx2.PRESETS, graesser.PRESETS, methods.PRESETS, anf.PRESETS),
+        *(frontier.PRESETS, fast.PRESETS),
+    )
+    for name, preset in presets.items()
+}
+
+_PRESETS = {
+    **{
+        name: Preset(preset.agent, preset.env, {**protocol(preset.agent), **preset.options})
+        for name, preset in _OF_PAPERS.items()
+    },
+    **small.PRESETS,
+}
+"""What the other papers do not say is as in Sokar et al. 2022, so that methods differ by the method alone."""
 
 
 def names() -> list[str]:

@@ -33,6 +33,12 @@ _LAMBDAS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "ds-sac": SAC_LAMBDAS,
 }
 
+_PROTOCOL: Mapping[str, Mapping[str, Any]] = {
+    "td3": {"learning_starts": 25_000},
+    "sac": {"learning_starts": 10_000, "tau": 1.0, "target_update_interval": 1_000, "temperature": 0.2},
+}
+"""What the paper says of an algorithm, in every environment, as far as agents have something else as a rule."""
+
 SOFT_TARGETS = {"tau": 0.005, "target_update_interval": 1}
 
 PRESETS = {
@@ -40,6 +46,11 @@ PRESETS = {
     # the dense baseline of the main text; the appendix has hard targets
     **{f"ds-drl/sac-soft/{env}": Preset("sac", env, SOFT_TARGETS) for env in TASKS},
 }
+
+
+def protocol(agent: str) -> Mapping[str, Any]:
+    """Return the options that the paper gives an agent in every environment; none for an agent it does not have."""
+    return _PROTOCOL[agent.rpartition("-")[2]] if agent in _LAMBDAS else {}
 
 
 def defaults(agent: str, env: str) -> dict[str, Any]:

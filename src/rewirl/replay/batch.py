@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rewirl.nn import Pool, Tiles, empty_tiles, mean_weights
+from rewirl import _core
+from rewirl.nn import Pool, Tiles, empty_tiles, mean_weights, tile_shape
 
 
 class Batch:
@@ -20,9 +21,12 @@ class Batch:
     def __init__(self, batch_size: int, observation_size: int, action_size: int, pool: Pool | None = None) -> None:
         self.size = batch_size
         self.pool = pool or Pool(1)
-        self.states_actions = empty_tiles(batch_size, observation_size + action_size)
+        tiles, width = tile_shape(batch_size)
+        self.joint = _core.empty_tiles(2 * tiles, observation_size + action_size, width)
+        """Both of the following, one after the other: float32 [2 * tiles, observation + action, width]."""
+        self.states_actions = self.joint[:tiles]
         """float32 [tiles, observation + action, width]."""
-        self.next_states_actions = empty_tiles(batch_size, observation_size + action_size)
+        self.next_states_actions = self.joint[tiles:]
         """The same for the next states; the actions in it are the agent's to write."""
         self.states = self.states_actions[:, :observation_size]
         self.actions = self.states_actions[:, observation_size:]

@@ -25,13 +25,20 @@ class Replay:
         seed: the run's seed, from which the streams of sampling are derived.
         noise_from: observation features from this one on are noise, of which every sample has its own, drawn from
             N(0, 1); None has all features as they were added.
+        environments: how many take turns: what follows on a transition is added so many transitions later.
 
     Raises:
         ValueError: a size is less than 1, there is not so much memory, or there is no feature `noise_from`.
     """
 
     def __init__(
-        self, capacity: int, observation_size: int, action_size: int, seed: int, noise_from: int | None = None
+        self,
+        capacity: int,
+        observation_size: int,
+        action_size: int,
+        seed: int,
+        noise_from: int | None = None,
+        environments: int = 1,
     ) -> None:
         if min(capacity, observation_size, action_size) < 1:
             raise ValueError(
@@ -60,6 +67,7 @@ class Replay:
         self._cursor = 0
         self._has_forgotten = False
         self._rng = seeding.generator(seed, "replay")
+        self._environments = environments
         self._noise_from, self._noise_rng = noise_from, seeding.generator(seed, "replay noise")
 
     def __len__(self) -> int:
@@ -83,7 +91,7 @@ class Replay:
             reward: of the step.
             next_observation: [observation_size]; copied.
             terminated: whether the episode reached a terminal state; false when it was only cut by a time limit.
-            truncated: whether it was cut, so that what is added next is of another episode.
+            truncated: whether it was cut, so that what this environment adds next is of another episode.
         """
         at = self._cursor
         self.observations[at] = observation
@@ -117,16 +125,16 @@ class Replay:
         self._has_forgotten = True
         self._size -= min(count, self._size - 1)
 
-    def cut(self) -> None:
-        """Note that what is added next is of another episode than what was added last."""
-        if self._size:
-            self._ends[self._cursor - 1] = True
+    def cut(self, before: int = 0) -> None:
+        """Note that what follows on a transition is of another episode: on the latest, or on one so many before it."""
+        if before < self._size:
+            self._ends[self._cursor - 1 - before] = True
 
     def sample(self, batch: Batch, steps: int = 1, gamma: float = 1.0) -> Batch:
         """Fill a batch with transitions drawn uniformly, with replacement, or with windows that begin at such.
 
-        A window is `steps` consecutive transitions, as if they were one: its state and action are those of the first,
-        its next state is that of the last, and
+        A window is `steps` consecutive transitions of an environment, as if they were one: its state and action are
+        those of the first, its next state is that of the last, and
 
             reward = sum over its transitions k of gamma^k r_k
             continues = gamma^(length - 1) * continues of the last
@@ -165,6 +173,7 @@ class Replay:
                 self.observations.shape[1],
                 batch.parts,
                 batch.between,
+                self._environments,
             )
         batch.steps = steps
         if self._noise_from is not None:

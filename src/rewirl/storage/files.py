@@ -110,15 +110,19 @@ def open_regular(name: str | Path, directory: int | None = None) -> BinaryIO:
         raise
 
 
-def read_json(file: BinaryIO) -> object:
+def read_json(file: BinaryIO, largest: int = strict_json.LARGEST_FILE) -> object:
     """Read a whole open file as strict JSON, if it is not too large.
+
+    Args:
+        file: the file.
+        largest: bytes that it may have.
 
     Raises:
         ValueError: too large, or not strict JSON.
     """
     size = os.fstat(file.fileno()).st_size
-    if size > strict_json.LARGEST_FILE:
-        raise ValueError(f"has {size} bytes, more than the {strict_json.LARGEST_FILE} allowed for JSON")
+    if size > largest:
+        raise ValueError(f"has {size:,} bytes, more than the {largest:,} allowed for JSON")
     try:
         return strict_json.decode(file.read(size))
     except ValueError as error:

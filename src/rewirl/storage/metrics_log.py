@@ -1,18 +1,32 @@
-"""The metrics log: one JSON object per line, only ever appended to."""
+"""The metrics log: one JSON object per line, only ever appended to.
+
+Some lines are sealed: their last field, `sha256`, is the sum of all that the file has before that field. So a log
+tells by itself whether it is as it was written, up to its last seal.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import stat
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
 from rewirl.storage import strict_json
 from rewirl.storage.files import Sink, close_descriptor, open_regular, sync_directory, write_atomically
 
+SEALED, CHANGED = ("checkpoint", "end"), "log_changed"
+"""Events whose lines have the sum of the log, and the one that says that a sum was wrong when a run was resumed."""
+
+LARGEST_LOG, LONGEST_LINE, MOST_KEPT = 2**30, 4 * 2**20, 2**28
+"""Bytes of a log that is read, of a line of it, and of all lines that are kept together."""
+
+_SEAL = re.compile(rb', "sha256": "([^"]*)"\}\n')
+_LENGTH_OF_SEAL = len(', "sha256": "' + 64 * "0" + '"}\n')
 _TAIL = 65536
 _CHUNK = 2**20
 
@@ -44,24 +58,23 @@ class MetricsLog:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o666)
         try:
-            self._size = _complete(self._descriptor, os.fstat(self._descriptor).st_size)
-            os.ftruncate(self._descriptor, self._size)
+            self._size = os.fstat(self._descriptor).st_size
+            self._cut(self._size if truncate_to is None else truncate_to, truncate_to is not None)
             sync_directory(path.absolute().parent)
-            if truncate_to is not None:
-                self.truncate_to(truncate_to)
         except BaseException:
             os.close(self._descriptor)
             self._descriptor = -1
             raise
 
-    def write(self, event: str, **fields: Any) -> None:
+    def write(self, event: str, seal: bool = False, **fields: Any) -> None:
         """Append one line.
 
         Args:
             event: what happened, e.g. "evaluation"; the line's first field.
+            seal: whether the line ends with the sum of the log so far.
             **fields: JSON values, NumPy scalars included. A float that is not finite is written as null, because JSON
                 has no other word for it and a diverged loss must not end the run. Fields named `seconds` are wall-clock
-                times, the only ones that differ between two runs of one seed.
+                times: they and the sums over them are all that differs between two runs of one seed.
 
         Raises:
             ValueError: a field is not a JSON value; names it.
@@ -69,7 +82,13 @@ class MetricsLog:
         line = {"event": event}
         for name, value in fields.items():
             line[name] = strict_json.plain(value, name, "null")
-        self._pending.append(json.dumps(line, allow_nan=False).encode() + b"\n")
+        text = json.dumps(line, allow_nan=False).encode()
+        if seal:
+            total = self._sum.copy()
+            for before in [*self._pending, text[:-1]]:
+                total.update(before)
+            text = text[:-1] + f', "sha256": "{total.hexdigest()}"}}'.encode()
+        self._pending.append(text + b"\n")
         self._flush(sync=False)
 
     @property
@@ -77,6 +96,11 @@ class MetricsLog:
         """Bytes of the log that are on disk, safe from a power failure too; a checkpoint saves it."""
         self._flush(sync=True)
         return self._size
+
+    @property
+    def sha256(self) -> str:
+        """Sum of the log up to `offset`; a checkpoint saves it too."""
+        return self._sum.hexdigest()
 
     @property
     def unwritten(self) -> list[str]:
@@ -101,17 +125,20 @@ class MetricsLog:
             ValueError: the offset is negative.
             OSError: the system refused.
         """
+        self._pending.clear()
+        self._cut(offset, True)
+
+    def _cut(self, offset: int, saved: bool) -> None:
         if offset < 0:
             raise ValueError(f"offset must not be negative, got {offset}")
-        self._pending.clear()
         end = _complete(self._descriptor, min(offset, self._size))
-        if end != offset:
+        if saved and end != offset:
             self._warn(
                 f"{self.path} has changed since the checkpoint, which was written when the log had {offset} bytes; "
                 f"it continues after {end} bytes, and what was logged in between is missing"
             )
         os.ftruncate(self._descriptor, end)
-        self._size = end
+        self._size, self._sum = end, _sum(self._descriptor, end)
 
     def close(self) -> None:
         """Write what is pending and close the file; idempotent."""
@@ -133,7 +160,9 @@ class MetricsLog:
                 os.ftruncate(self._descriptor, self._size)
             while self._pending:
                 _write(self._descriptor, self._pending[0])
-                self._size += len(self._pending.pop(0))
+                line = self._pending.pop(0)
+                self._size += len(line)
+                self._sum.update(line)
             if sync:
                 os.fsync(self._descriptor)
             self._failing = False
@@ -143,34 +172,61 @@ class MetricsLog:
             self._failing = True
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path, events: Container[str] | None = None) -> list[dict[str, Any]]:
     """Read all complete lines of a metrics log; a partial last line (a run in progress or killed) is ignored.
 
     Args:
         path: the file.
+        events: of which events the lines are returned; None is all.
 
     Returns:
         One dict per line, in order.
 
     Raises:
-        ValueError: it is not a regular file, or a complete line is not a JSON object; names file and line.
+        ValueError: it is not a regular file, it or a line is too long, a complete line is not a JSON object, or a line
+            has been changed since it was written; names file and line.
         OSError: the file cannot be read.
     """
-    entries = []
+    entries, kept = [], 0
+    total, sealed = hashlib.sha256(), 0
     try:
         opened = open_regular(path)
     except ValueError as error:
         raise ValueError(f"{path} {error}") from error
     with opened as file:
-        for number, line in enumerate(file, 1):
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_LOG:
+            raise ValueError(f"{path} has {size:,} bytes, more than the {LARGEST_LOG:,} of a log that is read")
+        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), 1):
+            if len(line) > LONGEST_LINE:
+                raise ValueError(f"{path}, line {number}: longer than the {LONGEST_LINE:,} bytes that are read")
             if not line.endswith(b"\n"):
+                if _is_object(line[:-1]):  # what is cut short has no byte more than a line
+                    raise ValueError(f"{path}, line {number}: its last byte was changed")
                 break
+            seal = _SEAL.fullmatch(line[-_LENGTH_OF_SEAL:])
+            if seal:
+                total.update(line[:-_LENGTH_OF_SEAL])
+                if total.hexdigest().encode() != seal[1]:
+                    raise ValueError(
+                        f"{path} was changed since it was written: lines {sealed + 1} to {number} do not have the sum "
+                        "that the last of them says"
+                    )
+                sealed = number
+            total.update(line[-_LENGTH_OF_SEAL:] if seal else line)
             try:
                 entry = strict_json.decode(line)
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: not strict JSON: {error}") from error
             if not isinstance(entry, dict):
                 raise ValueError(f"{path}, line {number}: not a JSON object")
+            if sealed and not seal and entry.get("event") in SEALED:
+                raise ValueError(f"{path}, line {number}: was changed since it was written: it has no sum any more")
+            if events is not None and entry.get("event") not in events:
+                continue
+            kept += len(line)
+            if kept > MOST_KEPT:
+                raise ValueError(f"{path}, line {number}: more than {MOST_KEPT:,} bytes of lines are to be kept")
             entries.append(entry)
     return entries
 
@@ -186,6 +242,22 @@ def last_event(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return event if isinstance(event, dict) else {}
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        return isinstance(strict_json.decode(text), dict)
+    except ValueError:
+        return False
+
+
+def _sum(descriptor: int, size: int) -> hashlib._Hash:
+    """Return the sum of the first bytes of a file, to be continued."""
+    total, at = hashlib.sha256(), 0
+    while at < size and (chunk := os.pread(descriptor, min(_CHUNK, size - at), at)):
+        total.update(chunk)
+        at += len(chunk)
+    return total
 
 
 def _own_copy(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from rewirl.storage.checkpoint import CheckpointError, save_checkpoint
-from rewirl.storage.metrics_log import MetricsLog
+from rewirl.storage.metrics_log import CHANGED, SEALED, MetricsLog
 from rewirl.storage.policy_file import PolicyError, save_policy
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 from rewirl.storage.tensorboard import TensorBoardWriter
@@ -54,6 +54,7 @@ class RunRecord:
         keep: how many checkpoints stay.
         warn: told what could not be written; the run goes on without it.
         resumed: step and values of the checkpoint that the run continues from; what was logged after it is cut off.
+        kernels: generation of the core's kernels, for checkpoints to say.
 
     Raises:
         RunDirectoryError: the metrics log cannot be written at all.
@@ -65,12 +66,15 @@ class RunRecord:
         keep: int,
         warn: Callable[[str], None],
         resumed: tuple[int, Mapping[str, Any]] | None = None,
+        kernels: int | None = None,
     ) -> None:
         """Open the log and the TensorBoard events; of a resumed run, cut off what is done again."""
         self._directory = directory
         self._keep = keep
         self._warn = warn
+        self._kernels = {} if kernels is None else {"kernels": kernels}
         self._resumed = None if resumed is None else resumed[0]
+        self._evaluated: tuple[int, float] | None = None
         try:
             # A run without a checkpoint is started over.
             self._log = MetricsLog(directory.metrics, warn, 0 if resumed is None else int(resumed[1]["metrics_offset"]))
@@ -78,8 +82,17 @@ class RunRecord:
             raise RunDirectoryError(f"{directory.metrics} cannot be written: {error.strerror or error}") from error
         if resumed is None:
             self._board = TensorBoardWriter(directory.tensorboard, warn=warn)
+            self._board.text("run", _description(directory), 0)
         else:
             step, values = resumed
+            changed = self._log.sha256 != values.get("metrics_sha256", self._log.sha256)
+            if changed:
+                warn(
+                    f"warning: {directory.metrics} is not what it was when step {step:,} was saved: its first "
+                    f"{int(values['metrics_offset']):,} bytes have another sum. The agent is not concerned, so the run "
+                    "goes on; its record says so, and reports leave it out"
+                )
+                self._log.write(CHANGED, step=step)
             self._log.write_again(values.get("metrics_unwritten", []))
             self._board = TensorBoardWriter(directory.tensorboard, purge_step=step + 1, warn=warn)
             self.event("checkpoint", step)  # it was logged after it was saved, so it has just been cut off
@@ -87,13 +100,35 @@ class RunRecord:
     def event(self, event: str, step: int, **fields: Any) -> None:
         """See Recorder."""
         self._directory.hold()
-        self._log.write(event, step=step, **fields)
-        if event in ("evaluation", "episode", "diagnostics"):
+        self._log.write(event, event in SEALED, step=step, **fields)
+        if event in ("evaluation", "episode", "diagnostics", "callback"):
             for name, value in fields.items():
                 if isinstance(value, (int, float)):
                     self._board.scalar(f"{event}/{name}", float(value), step)
             for network, count in fields.get("connections", {}).items():
                 self._board.scalar(f"connections/{network}", float(count), step)
+        if event == "evaluation":
+            self._pace(step, float(fields["seconds"]))
+        elif event == "topology":
+            self._alive(step, fields["networks"])
+
+    def _pace(self, step: int, seconds: float) -> None:
+        """Chart the steps per second since the evaluation before."""
+        before, self._evaluated = self._evaluated, (step, seconds)
+        if before is not None and seconds > before[1] and step > before[0]:
+            self._board.scalar("time/steps_per_second", (step - before[0]) / (seconds - before[1]), step)
+
+    def _alive(self, step: int, networks: Mapping[str, Any]) -> None:
+        """Chart the share of each network's initial connections that still exist."""
+        for name, network in networks.items():
+            counts = [
+                (count, share)
+                for count, share in zip(network["connections"], network["initial_alive"], strict=True)
+                if share is not None
+            ]
+            total = sum(count for count, _ in counts)
+            if total:
+                self._board.scalar(f"initial_alive/{name}", sum(c * share for c, share in counts) / total, step)
 
     def checkpoint(self, step: int, state: Callable[[], State], policy: Callable[[], State]) -> bool:
         """See Recorder."""
@@ -111,8 +146,10 @@ class RunRecord:
     def _save_checkpoint(self, step: int, state: Callable[[], State]) -> bool:
         arrays, values = state()
         offset, unwritten = self._log.offset, self._log.unwritten
-        logged = {"metrics_offset": offset, **({"metrics_unwritten": unwritten} if unwritten else {})}
-        logged["config"] = self._directory.config
+        logged: dict[str, Any] = {"metrics_offset": offset, "metrics_sha256": self._log.sha256}
+        if unwritten:
+            logged["metrics_unwritten"] = unwritten
+        logged |= {"config": self._directory.config, **self._kernels}
         try:
             save_checkpoint(self._directory.checkpoints, step, arrays, {**values, **logged}, self._keep)
         except CheckpointError as error:
@@ -126,3 +163,12 @@ class RunRecord:
         self._board.close()
         self._log.close()
         self._directory.close()
+
+
+def _description(directory: RunDirectory) -> str:
+    """Return the name of a run and its settings as a table in Markdown."""
+    config = directory.config
+    rows = [f"**{directory.path.name}**", "", "| setting | value |", "|---|---|"]
+    for part in (config.get("train", {}), config.get("agent", {}), config.get("agent", {}).get("topology", {})):
+        rows += [f"| {name} | {value} |" for name, value in part.items() if name != "topology"]
+    return "\n".join(rows)

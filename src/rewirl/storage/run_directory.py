@@ -34,6 +34,8 @@ from rewirl.storage.files import (
 _FORMAT = 1
 _CONFIG = "config.json"
 _LOCK = "lock"
+_LARGEST_RECORD = 4 * 2**20
+"""Bytes of config.json: text of more may take gigabytes once it is parsed."""
 _OWN = re.compile(r"config\.json|metrics\.jsonl|policy")
 """What has a temporary name while it is written here; anything else with such a name is the user's own."""
 _PACKAGES = ("rewirl", "numpy", "gymnasium", "mujoco")
@@ -69,13 +71,14 @@ class RunDirectory:
             _owned.add(self)
 
     @classmethod
-    def create(cls, path: Path, config: Mapping[str, Any], *, instruction_set: str) -> Self:
+    def create(cls, path: Path, config: Mapping[str, Any], *, instruction_set: str, kernels: int | None = None) -> Self:
         """Start a new run in a directory that is missing or empty, and lock it.
 
         Args:
             path: the run's directory; parents are created.
             config: the resolved configuration as JSON values (tuples become lists).
             instruction_set: what the native core runs on, e.g. "avx512"; recorded only.
+            kernels: generation of its kernels, see `rewirl resume`; recorded only.
 
         Raises:
             RunDirectoryError: the directory is in use, holds something else, or already holds a run. A run of another
@@ -95,8 +98,8 @@ class RunDirectory:
             if exists(path / _CONFIG):
                 _refuse_existing(path, _read_record(path)["config"], plain)
             _refuse_foreign(path)
-            record = _record(plain, instruction_set)
-            write_atomically(path / _CONFIG, strict_json.encode(record, _CONFIG))
+            record = _record(plain, instruction_set, kernels)
+            write_atomically(path / _CONFIG, strict_json.encode(record, _CONFIG, _LARGEST_RECORD))
         except OSError as error:
             os.close(lock)
             raise RunDirectoryError(f"{path / _CONFIG} cannot be written: {error.strerror or error}") from error
@@ -314,7 +317,7 @@ def _show(value: Any) -> str:
     return strict_json.canonical(value, "value").decode()
 
 
-def _record(config: dict[str, Any], instruction_set: str) -> dict[str, Any]:
+def _record(config: dict[str, Any], instruction_set: str, kernels: int | None) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "config": config,
@@ -326,6 +329,7 @@ def _record(config: dict[str, Any], instruction_set: str) -> dict[str, Any]:
             "cpu": processor(),
             "cores": os.cpu_count(),
             "instruction_set": instruction_set,
+            "kernels": kernels,
         },
     }
 
@@ -334,7 +338,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     file_path = path / _CONFIG
     try:
         with open_regular(file_path) as file:
-            record = read_json(file)
+            record = read_json(file, _LARGEST_RECORD)
     except ValueError as error:
         raise RunDirectoryError(f"{file_path} {error}") from error
     except OSError as error:

@@ -29,15 +29,20 @@ def plain(value: Any, where: str, non_finite: Literal["refuse", "null"] = "refus
     return _plain(value, where, non_finite, 0)
 
 
-def encode(value: Any, where: str) -> bytes:
+def encode(value: Any, where: str, largest: int = LARGEST_FILE) -> bytes:
     """Return the UTF-8 text of a JSON value for a file that people read: indented, keys in the order given.
 
+    Args:
+        value: the value.
+        where: what it is called in an error.
+        largest: bytes that the text may have.
+
     Raises:
-        ValueError: something in it is not JSON, or the text is larger than `LARGEST_FILE`.
+        ValueError: something in it is not JSON, or the text is too large.
     """
     data = json.dumps(plain(value, where), indent=1, allow_nan=False).encode() + b"\n"
-    if len(data) > LARGEST_FILE:
-        raise ValueError(f"{where} takes {len(data)} bytes as JSON, more than {LARGEST_FILE}; save it as an array")
+    if len(data) > largest:
+        raise ValueError(f"{where} takes {len(data)} bytes as JSON, more than {largest}; save it as an array")
     return data
 
 

@@ -23,6 +23,10 @@ _WALL_TIME, _STEP, _FILE_VERSION, _SUMMARY, _SESSION_LOG = 1, 2, 3, 5, 7
 _VALUE = 1
 _TAG, _SIMPLE_VALUE = 1, 2
 _STATUS, _START = 1, 1
+_METADATA, _TENSOR = 9, 8
+_PLUGIN_DATA, _PLUGIN_NAME = 1, 1
+_DTYPE, _SHAPE, _STRINGS, _DIMENSION, _SIZE = 1, 2, 8, 2, 1
+_STRING_TYPE = 7
 _NAME = ["events", "out", "tfevents"]
 
 
@@ -70,6 +74,20 @@ class TensorBoardWriter:
         with np.errstate(over="ignore"):  # beyond float32 is infinity
             number = np.array(value).astype("<f4").tobytes()
         entry = _bytes(_TAG, name.encode()) + _key(_SIMPLE_VALUE, 5) + number
+        self._write(_varint(_STEP, step) + _bytes(_SUMMARY, _bytes(_VALUE, entry)))
+
+    def text(self, name: str, text: str, step: int) -> None:
+        """Write a text, which TensorBoard shows as Markdown.
+
+        Args:
+            name: e.g. "run".
+            text: Markdown.
+            step: environment steps done so far.
+        """
+        metadata = _bytes(_METADATA, _bytes(_PLUGIN_DATA, _bytes(_PLUGIN_NAME, b"text")))
+        shape = _bytes(_SHAPE, _bytes(_DIMENSION, _varint(_SIZE, 1)))
+        tensor = _bytes(_TENSOR, _varint(_DTYPE, _STRING_TYPE) + shape + _bytes(_STRINGS, text.encode()))
+        entry = _bytes(_TAG, f"{name}/text_summary".encode()) + metadata + tensor
         self._write(_varint(_STEP, step) + _bytes(_SUMMARY, _bytes(_VALUE, entry)))
 
     def close(self) -> None:

@@ -24,6 +24,10 @@ class Rule(ABC):
     of its connections, and the gradient the mean magnitude of theirs. Where the height does not divide the outputs,
     `grow` is called for the last, smaller group by itself.
 
+    A rule that keeps something from one event to the next has it saved by two methods of its own: `rewirl_state()`
+    returns it as JSON values, `load_rewirl_state(values)` puts it back. A run is then resumed to the bit. Without them
+    resuming says in which attributes something was kept; what is kept outside of the object is not found.
+
     Args:
         config: the topology configuration of the run.
     """

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.agents.agent import Agent
 from rewirl.nn import Network
 
 
@@ -48,7 +49,8 @@ class Drift:
             Per network, as JSON values: `shapes` [layers, 2] (outputs, inputs); `connections` [layers]; `initial_alive`
             [layers], the share of the connections that a layer began with that exist now, None for a dense layer, where
             all do; `input_connections` [inputs], the connections of every input in the first layer, None if it
-            is dense, where an input has one to every unit.
+            is dense, where an input has one to every unit. Of a network that is no multilayer perceptron also
+            `operations`, see `Network.made_of`.
         """
         return {name: self._measure(network, self._initial[name]) for name, network in online(networks).items()}
 
@@ -69,6 +71,7 @@ class Drift:
             "connections": [layer.connections for layer in network.layers],
             "initial_alive": alive,
             "input_connections": inputs,
+            **({"operations": network.made_of} if network.made_of else {}),
         }
 
 
@@ -77,3 +80,14 @@ def _bits(places: NDArray[np.int64], total: int) -> NDArray[np.uint8]:
     bits = np.zeros((total + 7) // 8, np.uint8)
     np.bitwise_or.at(bits, places >> 3, (1 << (places & 7)).astype(np.uint8))
     return bits
+
+
+def connections(agent: Agent) -> dict[str, int]:
+    """Return the number of connections of each of an agent's networks, targets included."""
+    return {name: sum(layer.connections for layer in network.layers) for name, network in agent.networks().items()}
+
+
+def density(agent: Agent) -> float:
+    """Return connections over places of all networks that learn; targets only follow."""
+    layers = [layer for network in online(agent.networks()).values() for layer in network.layers]
+    return sum(layer.connections for layer in layers) / sum(math.prod(layer.shape) for layer in layers)

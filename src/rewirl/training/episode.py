@@ -1,4 +1,4 @@
-"""The current training episode, kept so that a resumed run can play it again up to where it was."""
+"""The current training episode of an environment, kept so that a resumed run can play it again up to where it was."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
-from rewirl.environments.environment import Environment
+from rewirl.environments.environment import Environment, Step
+from rewirl.environments.environment_process import EnvironmentProcess
 from rewirl.saved import count, listed, number, truth
 
 LONGEST_RECORD = 100_000
@@ -23,10 +24,15 @@ class Episode:
     the run before the episode.
     """
 
-    def __init__(self, environment: Environment, seed: int) -> None:
-        """Be ready for episode 0 of the run with this seed."""
+    def __init__(self, environment: Environment | EnvironmentProcess, seed: int, index: int = 0) -> None:
+        """Be ready for episode 0 of the run with this seed, in the environment of this index."""
         self._environment = environment
         self._seed = seed
+        self.index = index
+        """Which of the run's environments it is in, from 0."""
+        self._purpose = f"train {index}" if index else "train"
+        self._began = 0
+        self._begun: tuple[Any, NDArray[np.float32]] | None = None
         self._actions: list[Any] = []
         self._recorded = True
         self.number = -1
@@ -43,11 +49,38 @@ class Episode:
         self._actions.clear()
         self._recorded = True
         self._before = self._environment.state()
+        self._began = step
         self.observation = self._reset(step)
         return self.observation
 
-    def note(self, action: Any, reward: float, observation: NDArray[np.float32], over: bool) -> None:
-        """Note one step: the environment's own action, what it gave, and whether the episode is over."""
+    @property
+    def idle(self) -> bool:
+        """Whether no step has begun."""
+        return self._begun is None
+
+    def begin_step(self, action: Any, row: NDArray[np.float32]) -> None:
+        """Begin a step, which `finish_step` finishes.
+
+        Args:
+            action: the environment's own.
+            row: the action as the replay memory keeps it, float32 [action_size].
+        """
+        self._environment.begin(action)
+        self._begun = action, row
+
+    def finish_step(self) -> tuple[NDArray[np.float32], NDArray[np.float32], Step]:
+        """Return what was observed before the step, its action as the replay memory keeps it, and its outcome.
+
+        Raises:
+            FaultyEnvironmentError: the environment misbehaved.
+        """
+        assert self.observation is not None and self._begun is not None, "no step was begun"
+        before, (action, row), self._begun = self.observation, self._begun, None
+        after = self._environment.finish()
+        self._note(action, after.reward, after.observation, after.terminated or after.truncated)
+        return before, row, after
+
+    def _note(self, action: Any, reward: float, observation: NDArray[np.float32], over: bool) -> None:
         self.total_reward += reward
         self.length += 1
         self.observation = None if over else observation
@@ -73,8 +106,14 @@ class Episode:
         if self.observation is None or not self._recorded:
             return {}, values
         shape = (len(self._actions), *self._environment.actions.recorded_shape)
-        actions = np.array(self._actions, dtype=self._environment.actions.dtype).reshape(shape)
-        return {"actions": actions, "observation": self.observation}, values
+        kind = self._environment.actions.dtype
+        arrays = {"actions": np.array(self._actions, dtype=kind).reshape(shape), "observation": self.observation}
+        if self._begun is not None:
+            action, row = self._begun
+            arrays |= {"begun": np.array(action, dtype=kind).reshape(shape[1:]), "begun_row": row}
+        if self._began:
+            values["began"] = self._began
+        return arrays, values
 
     def load_state(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any], step: int) -> str | None:
         """Play the saved episode again up to where it was, `step` steps into the run.
@@ -94,7 +133,8 @@ class Episode:
         self.total_reward = number(values.get("total_reward"), "the saved return of the episode")
         running = truth(values.get("running"), "whether the saved episode is running")
         recorded = truth(values.get("recorded"), "whether the saved episode is recorded")
-        self.observation = None
+        began = count(values.get("began", step - self.length), "the saved step at which the episode began")
+        self.observation, self._begun = None, None
         if "environment" in values or self._environment.state():
             self._before = listed(values.get("environment"), "what the saved environment keeps between episodes")
             self._environment.load_state(self._before)
@@ -106,7 +146,9 @@ class Episode:
             return f"episode {self.number} is longer than {LONGEST_RECORD:,} steps, of which no record is kept"
         actions, expected = self._checked(arrays)
         self._actions, self._recorded = list(actions.copy()), True
-        observation = self._reset(step - self.length)
+        self._began = began
+        begun = self._checked_begun(arrays)
+        observation = self._reset(began)
         for action in self._actions:
             after = self._environment.step(action)
             if after.terminated or after.truncated:
@@ -115,6 +157,8 @@ class Episode:
         else:
             if observation.tobytes() == expected.tobytes():
                 self.observation = observation
+                if begun is not None:
+                    self.begin_step(*begun)
                 return None
         return (
             f"{self._environment.name} is not deterministic: reset with the same seed and given the same "
@@ -142,5 +186,16 @@ class Episode:
             )
         return actions, observation
 
+    def _checked_begun(self, arrays: dict[str, NDArray[Any]]) -> tuple[Any, NDArray[np.float32]] | None:
+        """Return the step that had begun when the episode was saved, if there was one."""
+        if "begun" not in arrays:
+            return None
+        action, row, space = arrays["begun"], arrays.get("begun_row"), self._environment.actions
+        if action.dtype != space.dtype or action.shape != space.recorded_shape or not space.contains(action[None]):
+            raise ValueError("the saved step that had begun has an action that is not one of the environment's")
+        if row is None or row.dtype != np.float32 or row.shape != (space.size,) or not (np.abs(row) <= 1).all():
+            raise ValueError(f"the saved step that had begun has no action of {space.size} numbers in [-1, 1]")
+        return (action.copy() if action.ndim else action[()]), row.copy()
+
     def _reset(self, step: int) -> NDArray[np.float32]:
-        return self._environment.reset(seeding.episode_seed(self._seed, "train", self.number), step)
+        return self._environment.reset(seeding.episode_seed(self._seed, self._purpose, self.number), step)

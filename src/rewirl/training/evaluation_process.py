@@ -12,16 +12,18 @@ import json
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from rewirl import _core, agents, processes
+from rewirl import _core, agents, plugins, processes
 from rewirl.environments.environment import FaultyEnvironmentError
-from rewirl.environments.source import EnvironmentSource, environment_source, registration
+from rewirl.environments.environment_process import described, made, portable
+from rewirl.environments.source import EnvironmentSource
+from rewirl.nn.native import SOURCES, load_native
+from rewirl.nn.operations import own_modules
 from rewirl.storage import strict_json
 from rewirl.storage.tensors import TensorWriter, read_tensors
 from rewirl.training.evaluation import Evaluation, Evaluator
@@ -59,12 +61,7 @@ class ParallelEvaluations:
     @staticmethod
     def possible(source: EnvironmentSource) -> bool:
         """Tell whether another process can make these environments: they have an id, and arguments that JSON keeps."""
-        if source.id is None or source.made_by != "an id" or not sys.executable:
-            return False
-        try:
-            return bool(json.loads(json.dumps(dict(source.kwargs), allow_nan=False)) == dict(source.kwargs))
-        except (TypeError, ValueError):
-            return False
+        return portable(source)
 
     def begin(self, agent: Agent, when: str, step: int = 0, state: list[Any] | None = None) -> None:
         """See Evaluations."""
@@ -112,15 +109,13 @@ class ParallelEvaluations:
     def _start(self) -> Connection[Any, Any]:
         self._process, self._pipe = processes.start(__name__, serve.__name__)
         self._poll.register(self._pipe.fileno(), select.POLLIN)
-        assert self._source.id is not None
         settings = {
-            "id": self._source.id,
-            "kwargs": dict(self._source.kwargs),
-            "module": self._source.module,
-            "registration": registration(self._source.id),
+            **described(self._source),
             "episodes": self._evaluator.episodes,
             "seed": self._evaluator.seed,
             "instruction_set": _core.instruction_set(),
+            "native": [str(source) for source in SOURCES],
+            "operations": own_modules(),
         }
         self._pipe.send_bytes(json.dumps(settings).encode())
         return self._pipe
@@ -188,10 +183,11 @@ def serve(descriptor: int) -> None:
 
 def _evaluator(settings: Mapping[str, Any]) -> Evaluator:
     _core.use_instruction_set(settings["instruction_set"])
-    source = environment_source(settings["id"], settings["kwargs"], settings["module"])
-    here = registration(settings["id"])
-    if here != settings["registration"]:
-        raise ValueError(f"the training process knows it as {settings['registration']}, the other one as {here}")
+    for native in settings["native"]:
+        load_native(native)
+    for module in settings["operations"]:
+        plugins.import_module(module)
+    source = made(settings)
     assert source.make_another is not None
     return Evaluator(source.make_another, settings["episodes"], settings["seed"])
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.environments.environment import Environment
 from rewirl.environments.spaces import Spaces
 from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, number
 from rewirl.storage.recorder import NoRecord, Recorder, State
 from rewirl.training import remarks
-from rewirl.training.drift import Drift, online
+from rewirl.training.callbacks import Callbacks
+from rewirl.training.collection import AnyEnvironment, Collection
+from rewirl.training.core_share import CoreShare
+from rewirl.training.divergence import DivergedError, not_finite
+from rewirl.training.drift import Drift, connections, density
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
+from rewirl.training.outcome import InFlight, Outcome
 from rewirl.training.progress import Progress
 from rewirl.training.warm_up import WarmUp
 
@@ -32,46 +34,13 @@ _SAVED = ("step", "total_timesteps", "seconds", "evaluated", "warm_up", "diagnos
 """What the state of a training run consists of."""
 
 
-class DivergedError(RuntimeError):
-    """The agent computes values that are not finite; learning on is useless."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a stretch of training ended."""
-
-    step: int
-    """Steps of the run done so far."""
-
-    finished: bool
-    """Whether it came to its end rather than being asked to stop."""
-
-    saved: bool
-    """Whether the last checkpoint and policy are safely written."""
-
-    evaluation: Evaluation | None
-    """The latest evaluation, if there was one."""
-
-
-@dataclass(frozen=True)
-class _InFlight:
-    """An evaluation that has begun, with what was true of the agent then."""
-
-    step: int
-    seconds: float
-    density: float
-    fields: dict[str, Any]
-    topology: dict[str, dict[str, Any]]
-    diagnostics: dict[str, float]
-
-
 class Training:
     """One agent learning in one environment.
 
     Args:
         agent: any agent.
         replay: its replay memory.
-        environment: where it acts.
+        environment: where it acts, or the environments that take turns.
         config: the run's settings.
         learning_starts: steps before the first update, with the actions of `warm_up`.
         policy: returns what a policy file holds.
@@ -82,7 +51,7 @@ class Training:
         self,
         agent: Agent,
         replay: Replay,
-        environment: Environment,
+        environment: AnyEnvironment | Sequence[AnyEnvironment],
         config: TrainConfig,
         learning_starts: int,
         policy: Callable[[], State],
@@ -91,29 +60,36 @@ class Training:
         """Be ready for the first step, recording nothing and evaluating nowhere."""
         self.agent = agent
         self.replay = replay
-        self.environment = environment
+        self._collection = Collection(environment if isinstance(environment, Sequence) else [environment], config.seed)
+        self.environment = self._collection.environments[0]
         self.evaluations: Evaluations | None = None
         """Evaluates the agent; None never does."""
         self.config = config
         self.progress = progress
         self.recorder: Recorder = NoRecord()
-        self.warm_up = WarmUp(config.seed, environment.actions)
+        self.warm_up = WarmUp(config.seed, self.environment.actions)
+        self.callbacks: Callbacks | None = None
+        """What a user's own program does meanwhile."""
         self.step = 0
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
         self._learning_starts = learning_starts
+        self._updates_per_step = getattr(agent.config, "updates_per_step", 1)  # agents of another kind have none
         self._policy = policy
-        self._episode = Episode(environment, config.seed)
         self._seconds = 0.0
+        self._core_share = CoreShare(config.threads)
         self._started = False
         self._evaluated: int | None = None
         self._saved: int | None = None
         self._latest: Evaluation | None = None
-        self._in_flight: _InFlight | None = None
+        self._untrained: Evaluation | None = None  # of the agent before its first update, which is played once
+        self._in_flight: InFlight | None = None
         self._held: list[tuple[str, int, dict[str, Any]]] = []  # events after the one in flight, which goes first
         self._drift = Drift(agent.networks())  # before any state is loaded: the agent as settings and seed make it
         self._diagnostics: dict[str, float] = {}  # of the checkpoint: an agent has its own again after an update
-        environment.where = self._where
+        for episode in self._collection.episodes:
+            of = self._collection.environments[episode.index]
+            of.where = lambda episode=episode: self._collection.where(episode, self.step)  # type: ignore[misc]
 
     def run(self, total: int, stop: Callable[[], bool] = lambda: False) -> Outcome:
         """Train until `total` steps of the run are done, or until `stop` says so.
@@ -127,15 +103,19 @@ class Training:
             DivergedError: the agent's values are not finite; checkpoints stay as they were.
         """
         began = time.perf_counter() - self._seconds
+        self._core_share.begin()
         self.total = total
         if not self._started:
             self._started = True
             for remark in remarks.at_start(self.agent, self.replay, total, self._learning_starts):
                 self.progress.message(remark)
-            self._event("start", total_timesteps=total, connections=connections(self.agent))
-        self.progress.begin(self.step, total)
-        saved = True
+            self.note("start", total_timesteps=total, connections=connections(self.agent))
+        warm_up = "random actions" if self.warm_up.policy is None else "actions of the warm-up policy"
+        self.progress.begin(self.step, total, self._learning_starts, warm_up)
+        saved, callbacks = True, self.callbacks
         try:
+            if callbacks is not None:
+                callbacks.start()
             while True:
                 self._seconds = time.perf_counter() - began
                 ended = self.step >= total
@@ -143,6 +123,8 @@ class Training:
                 if self._evaluation_is_due(ended) and not stop():
                     self._collect_evaluation(stop)  # one at a time
                     self._begin_evaluation()
+                    if callbacks is not None and callbacks.wants_evaluations:
+                        self._collect_evaluation(stop)  # now, so that what they do is the same each time
                     self._collect_if_ready(stop)
                     self._seconds = time.perf_counter() - began
                 stopped = stop()
@@ -160,8 +142,10 @@ class Training:
             raise
         finally:
             self.progress.end()
+            if callbacks is not None:
+                callbacks.end()
         if ended and saved:  # the last line of the log says that everything is there
-            self._event("end", seconds=self._seconds)
+            self.note("end", seconds=self._seconds)
         return Outcome(self.step, ended, saved, self._latest)
 
     def state(self) -> State:
@@ -177,7 +161,7 @@ class Training:
         }
         if not self.environment.spaces.flat:
             values["spaces"] = self.environment.spaces.values()
-        for name, part in (("agent", self.agent), ("replay", self.replay), ("episode", self._episode)):
+        for name, part in (("agent", self.agent), ("replay", self.replay), ("episode", self._collection)):
             part_arrays, values[name] = part.state()
             arrays.update({f"{name}/{key}": array for key, array in part_arrays.items()})
         return arrays, values
@@ -225,41 +209,58 @@ class Training:
         self._seconds = seconds
         self._evaluated = evaluated
         self._diagnostics = diagnostics
-        problem = self._episode.load_state(parts["episode"], fields(values["episode"], "the saved episode"), self.step)
-        if problem:
-            self.replay.cut()
+        saved = fields(values["episode"], "the saved episode")
+        for episode, problem in self._collection.load_state(parts["episode"], saved, self.step):
+            self.replay.cut(self._collection.since(episode, self.step))
+            self.agent.normalisation.cut(episode.index)
             self.progress.message(
                 f"warning: {problem}. A new episode begins at step {self.step:,}; the run continues, but not to the bit"
             )
 
-    def _advance(self) -> None:
-        observation = self._episode.observation
+    def _act(self, episode: Episode) -> None:
+        """Begin a step in an environment that waits for an action."""
+        observation = episode.observation
         if observation is None:
-            observation = self._episode.begin_next(self.step)
-        warming_up = self.step < self._learning_starts
+            observation = episode.begin_next(self.step)
+        self.agent.normalisation.observe(observation)
+        warming_up = self._collection.ends(episode, self.step) < self._learning_starts
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
         actions = self.environment.actions
         if not actions.valid(action):  # the environment is not to blame for what it does with it
-            raise self._diverged(f"its actions are not {actions.expected}")
-        taken = actions.to_environment(action)
-        after = self.environment.step(taken)
+            whose = "the warm-up policy's" if warming_up else "its"
+            raise self._diverged(f"{whose} actions are not {actions.expected}")
+        episode.begin_step(actions.to_environment(action), actions.row(action))
+
+    def _advance(self) -> None:
+        for waiting in self._collection.idle():
+            self._act(waiting)
+        episode = self._collection.turn(self.step)
+        observation, row, after = episode.finish_step()
         # Truncation ends the episode but not the task: only a terminated step has no future to bootstrap from.
-        row = actions.row(action)
         self.replay.add(observation, row, after.reward, after.observation, after.terminated, after.truncated)
         over = after.terminated or after.truncated
-        self._episode.note(taken, after.reward, after.observation, over)
-        if not warming_up:
+        self.agent.normalisation.reward(after.reward, over, episode.index)
+        if self.step >= self._learning_starts:
             if self.step == self._learning_starts:
-                for remark in remarks.of_scales(self.replay):
+                for remark in remarks.of_scales(self.replay, self.agent.normalisation):
                     self.progress.message(remark)
             try:
-                self.agent.update(self.replay)
+                for _ in range(self._updates_per_step):
+                    self.agent.update(self.replay)
             except FloatingPointError as error:
                 raise self._diverged(str(error)) from error
         self.step += 1
         if over:
-            fields = {"return": self._episode.total_reward, "length": self._episode.length}
-            self._event("episode", episode=self._episode.number, **fields)
+            fields: dict[str, Any] = {"return": episode.total_reward, "length": episode.length}
+            if len(self._collection.episodes) > 1:
+                fields["environment"] = episode.index
+            self.note("episode", episode=episode.number, **fields)
+            self.progress.episode(episode.total_reward)
+        if self.callbacks is not None:
+            if self.callbacks.wants_steps:
+                self.callbacks.step(after.reward)
+            if over:
+                self.callbacks.episode(episode.total_reward, episode.length)
 
     def _is_due(self, period: int) -> bool:
         return period > 0 and self.step > 0 and self.step % period == 0
@@ -275,18 +276,21 @@ class Training:
         assert self.evaluations is not None
         self._refuse_diverged()
         state = self.environment.state() or None
-        self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step, state)
         updates = self.agent.updates
-        self._set_in_flight(
-            _InFlight(
-                self.step,
-                self._seconds,
-                density(self.agent),
-                {"updates": updates, "connections": connections(self.agent)},
-                self._drift.measure(self.agent.networks()),
-                {"updates": updates, **self._all_diagnostics()} if updates > 0 else {},
-            )
+        begun = InFlight(
+            self.step,
+            self._seconds,
+            density(self.agent),
+            {"updates": updates, "connections": connections(self.agent)},
+            self._drift.measure(self.agent.networks()),
+            {"updates": updates, **self._all_diagnostics()} if updates > 0 else {},
         )
+        same = state is None and not self.environment.changes and self.agent.normalisation.observations is None
+        if updates == 0 and self._untrained is not None and same:
+            self._record_evaluation(begun, self._untrained)  # the same policy in the same episodes
+            return
+        self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step, state)
+        self._set_in_flight(begun)
 
     def _collect_if_ready(self, stop: Callable[[], bool]) -> None:
         if self._in_flight is not None and self.evaluations is not None and self.evaluations.ready():
@@ -312,7 +316,7 @@ class Training:
             for event, step, fields in held:
                 self.recorder.event(event, step, **fields)
 
-    def _record_evaluation(self, begun: _InFlight, evaluation: Evaluation) -> None:
+    def _record_evaluation(self, begun: InFlight, evaluation: Evaluation) -> None:
         self._evaluated, self._latest = begun.step, evaluation
         self.recorder.event(
             "evaluation",
@@ -322,14 +326,20 @@ class Training:
             returns=list(evaluation.returns),
             lengths=list(evaluation.lengths),
             seconds=begun.seconds + evaluation.seconds,
+            **self._core_share.measure(),
             **begun.fields,
         )
         self.recorder.event("topology", begun.step, networks=begun.topology)
         if begun.diagnostics:
             self.recorder.event("diagnostics", begun.step, **begun.diagnostics)
-        self.progress.evaluated(begun.step, evaluation, begun.density)
+        if evaluation is not self._untrained:
+            self.progress.evaluated(begun.step, evaluation, begun.density)
+        if self.callbacks is not None:
+            self.callbacks.evaluated(begun.step, evaluation)
+        if begun.fields["updates"] == 0:
+            self._untrained = dataclasses.replace(evaluation, seconds=0.0)
 
-    def _set_in_flight(self, evaluation: _InFlight | None) -> None:
+    def _set_in_flight(self, evaluation: InFlight | None) -> None:
         # An evaluation in flight has a core of its own.
         self.agent.use_threads(1 if evaluation else self.config.threads)
         self._in_flight = evaluation
@@ -343,14 +353,8 @@ class Training:
         return self.recorder.checkpoint(self.step, self.state, self._policy)
 
     def _refuse_diverged(self) -> None:
-        if self.agent.updates == 0:
-            return
-        for name, value in self.agent.diagnostics().items():
-            if not math.isfinite(value):
-                raise self._diverged(f"{name} is {value}")
-        for name, array in self.agent.state()[0].items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise self._diverged(f"{name} is not finite")
+        if (problem := not_finite(self.agent)) is not None:
+            raise self._diverged(problem)
 
     def _diverged(self, problem: str) -> DivergedError:
         return DivergedError(
@@ -359,24 +363,9 @@ class Training:
             "rewards usually help"
         )
 
-    def _event(self, event: str, **fields: Any) -> None:
+    def note(self, event: str, **fields: Any) -> None:
         """Record an event of this step, after the evaluation in flight: the log has the order of the steps."""
         if self._in_flight is None:
             self.recorder.event(event, self.step, **fields)
         else:
             self._held.append((event, self.step, fields))
-
-    def _where(self) -> str:
-        episode = self._episode
-        return f"training step {self.step + 1} (episode {max(episode.number, 0)}, its step {episode.length + 1})"
-
-
-def connections(agent: Agent) -> dict[str, int]:
-    """Return the number of connections of each of an agent's networks, targets included."""
-    return {name: sum(layer.connections for layer in network.layers) for name, network in agent.networks().items()}
-
-
-def density(agent: Agent) -> float:
-    """Return connections over places of all networks that learn; targets only follow."""
-    layers = [layer for network in online(agent.networks()).values() for layer in network.layers]
-    return sum(layer.connections for layer in layers) / sum(math.prod(layer.shape) for layer in layers)

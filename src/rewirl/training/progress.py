@@ -11,6 +11,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+import numpy as np
+
 from rewirl.printing import is_terminal, message, number, say, show
 from rewirl.training.evaluation import Evaluation
 
@@ -19,16 +21,29 @@ if TYPE_CHECKING:
 
 _REFRESH_SECONDS = 0.25
 _SPEED_WINDOW_SECONDS = 30.0
+_HEARTBEAT_SECONDS = 60.0
+_EPISODES = 10
+"""Latest training episodes whose mean return is shown."""
 
 
 class Progress(Protocol):
     """What the training loop tells whoever watches."""
 
-    def begin(self, step: int, total: int) -> None:
-        """Training goes from step `step` to step `total`."""
+    def begin(self, step: int, total: int, learning_starts: int = 0, warm_up: str = "random actions") -> None:
+        """Training goes from step `step` to step `total`.
+
+        Args:
+            step: steps of the run that are done.
+            total: steps of the whole run.
+            learning_starts: steps before the first update.
+            warm_up: what acts until then.
+        """
 
     def step(self, step: int) -> None:
         """Step `step` is done."""
+
+    def episode(self, total_reward: float) -> None:
+        """An episode of training is over; its undiscounted return."""
 
     def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
         """An evaluation after step `step` found this; `density` was that of the trained networks together.
@@ -46,10 +61,13 @@ class Progress(Protocol):
 class Silent:
     """Shows nothing but messages, which go to the standard error."""
 
-    def begin(self, step: int, total: int) -> None:
+    def begin(self, step: int, total: int, learning_starts: int = 0, warm_up: str = "random actions") -> None:
         """See Progress."""
 
     def step(self, step: int) -> None:
+        """See Progress."""
+
+    def episode(self, total_reward: float) -> None:
         """See Progress."""
 
     def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
@@ -71,13 +89,17 @@ class Switchable:
         self.to: Progress = Silent()
         """What is told everything from now on."""
 
-    def begin(self, step: int, total: int) -> None:
+    def begin(self, step: int, total: int, learning_starts: int = 0, warm_up: str = "random actions") -> None:
         """See Progress."""
-        self.to.begin(step, total)
+        self.to.begin(step, total, learning_starts, warm_up)
 
     def step(self, step: int) -> None:
         """See Progress."""
         self.to.step(step)
+
+    def episode(self, total_reward: float) -> None:
+        """See Progress."""
+        self.to.episode(total_reward)
 
     def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
         """See Progress."""
@@ -93,22 +115,43 @@ class Switchable:
 
 
 class Timed:
-    """Steps per second over the last half minute, and the time that is left at that speed."""
+    """Steps per second over the last half minute, and the time that is left at that speed.
+
+    Steps before the first update are many times as fast as those after it, so they tell nothing of the time left.
+    """
 
     def __init__(self) -> None:
         """Be at step 0 of 0."""
         self.total = 0
         self.done = 0
+        self.learning_starts = 0
+        self._warm_up = ""
         self._marks: deque[tuple[float, int]] = deque()
+        self._returns: deque[float] = deque(maxlen=_EPISODES)
 
-    def begin(self, step: int, total: int) -> None:
+    def begin(self, step: int, total: int, learning_starts: int = 0, warm_up: str = "random actions") -> None:
         """See Progress."""
-        self.total, self.done = total, step
+        self.total, self.learning_starts, self._warm_up = total, learning_starts, warm_up
+        self._restart(step)
+
+    def step(self, step: int) -> None:
+        """See Progress."""
+        if step == self.learning_starts:
+            self._restart(step)
+
+    def episode(self, total_reward: float) -> None:
+        """See Progress."""
+        self._returns.append(total_reward)
+
+    def _restart(self, step: int) -> None:
+        self.done = step
         self._marks.clear()
         self._marks.append((time.perf_counter(), step))
 
     def mark(self, step: int) -> None:
         """Note that the run is at this step at least: an evaluation tells of an earlier one."""
+        if self.done < self.learning_starts <= step:
+            self._restart(step)
         now = time.perf_counter()
         self.done = max(step, self.done)
         self._marks.append((now, self.done))
@@ -122,31 +165,56 @@ class Timed:
         (then, first), (now, last) = self._marks[0], self._marks[-1]
         return (last - first) / (now - then) if now > then else 0.0
 
-    def speed_and_left(self) -> str:
-        """Return speed and time left in words."""
+    def left(self) -> float | None:
+        """Return the seconds that are left at the speed of updates; None where that is not known yet."""
         speed = self.speed()
-        left = duration((self.total - self.done) / speed) if speed > 0 else "?"
-        return f"{speed:,.0f} steps/s, {left} left"
+        return None if self.done < self.learning_starts or speed <= 0 else (self.total - self.done) / speed
+
+    def words(self) -> list[str]:
+        """Return in words the speed, and the time left or how long the warm-up takes."""
+        speed, left = self.speed(), self.left()
+        pace = [f"{speed:,.0f} steps/s"] if speed > 0 else []
+        if self.done < self.learning_starts:
+            return [*pace, f"{self._warm_up} until step {self.learning_starts:,}"]
+        return pace if left is None else [*pace, f"{duration(left)} left"]
+
+    def training_return(self) -> str:
+        """Return in words the mean return of the latest training episodes; "" before the first."""
+        return f"training return {number(float(np.mean(self._returns)), least=1)}" if self._returns else ""
 
 
 class PlainLines(Timed):
-    """One line per evaluation, for logs and pipes."""
+    """One line per evaluation, and one after a minute without any, for logs and pipes."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         """Write to `stream`; None is the standard output."""
         super().__init__()
         self._stream = sys.stdout if stream is None else stream
+        self._next = 0.0
+
+    def begin(self, step: int, total: int, learning_starts: int = 0, warm_up: str = "random actions") -> None:
+        """See Progress."""
+        super().begin(step, total, learning_starts, warm_up)
+        self._next = time.perf_counter() + _HEARTBEAT_SECONDS
 
     def step(self, step: int) -> None:
         """See Progress."""
+        if step == self.learning_starts:
+            self._restart(step)
+        if time.perf_counter() >= self._next:
+            self.mark(step)
+            self._line(step, [])
 
     def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
         """See Progress."""
         self.mark(step)
-        self.message(
-            f"step {step:,} of {self.total:,}: return {_return(evaluation)}, "
-            f"density {density:.3f}, {self.speed_and_left()}"
-        )
+        untrained = " untrained" if step <= self.learning_starts else ""
+        self._line(step, [f"return {_return(evaluation)}{untrained}", f"density {density:.3f}"])
+
+    def _line(self, step: int, news: list[str]) -> None:
+        self._next = time.perf_counter() + _HEARTBEAT_SECONDS
+        parts = [*news, *filter(None, [self.training_return()]), *self.words()]
+        self.message(f"step {step:,} of {self.total:,}: {', '.join(parts)}")
 
     def message(self, text: str) -> None:
         """See Progress."""
@@ -167,19 +235,21 @@ class LiveLine(Timed):
         self._console = Console(highlight=False)
         self._live: Live | None = None
         self._next = 0.0
-        self._last = ""
+        self._return = self._density = ""
 
-    def begin(self, step: int, total: int) -> None:
+    def begin(self, step: int, total: int, learning_starts: int = 0, warm_up: str = "random actions") -> None:
         """See Progress."""
         from rich.live import Live
 
-        super().begin(step, total)
+        super().begin(step, total, learning_starts, warm_up)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._live.start()
         self._console.show_cursor(True)  # a second Ctrl-C ends the process at once and could not bring it back
 
     def step(self, step: int) -> None:
         """See Progress."""
+        if step == self.learning_starts:
+            self._restart(step)
         now = time.perf_counter()
         if now >= self._next:
             self._next = now + _REFRESH_SECONDS
@@ -189,8 +259,9 @@ class LiveLine(Timed):
     def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
         """See Progress."""
         self.mark(step)
-        self._last = f"return {number(evaluation.mean, least=1)}  density {density:.3f}  "
-        self.message(f"step {step:>11,}  return {_return(evaluation, 10)}")
+        self._return, self._density = f"return {number(evaluation.mean, least=1)}", f"density {density:.3f}"
+        untrained = "  untrained" if step <= self.learning_starts else ""
+        self.message(f"step {step:>11,}  return {_return(evaluation, 10)}{untrained}")
         self._draw()
 
     def message(self, text: str) -> None:
@@ -209,11 +280,29 @@ class LiveLine(Timed):
         from rich.text import Text
 
         if self._live is not None:
-            share = self.done / self.total
-            bar = "█" * round(20 * share)
-            line = f"{bar:░<20} {share:6.1%}  step {self.done:,}  {self._last}{self.speed_and_left()}"
+            line = self.line(self._console.width)
             with contextlib.suppress(OSError, ValueError):
                 self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    def line(self, width: int) -> str:
+        """Return the line for a terminal of so many columns: what matters least gives way first."""
+        share = self.done / self.total
+        bar = "█" * round(20 * share)
+        *pace, left = self.words() or [""]
+        parts = {  # in their order on the line, with their rank
+            f"{bar:░<20}": 5,
+            f"{share:6.1%}": 0,
+            f"step {self.done:,}": 1,
+            self._return: 3,
+            self.training_return(): 4,
+            self._density: 7,
+            "".join(pace): 6,
+            left: 2,
+        }
+        ranks = {text: rank for text, rank in parts.items() if text}
+        while len("  ".join(ranks)) > width and len(ranks) > 1:
+            del ranks[max(ranks, key=lambda text: ranks[text])]
+        return "  ".join(ranks)
 
 
 def _return(evaluation: Evaluation, width: int = 0) -> str:

@@ -12,6 +12,8 @@ import numpy as np
 
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig
+from rewirl.agents.normalisation import Normalisation
+from rewirl.agents.registry import AGENTS
 from rewirl.replay import Replay
 
 _LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
@@ -40,13 +42,20 @@ def first_event(config: AgentConfig, delay: int) -> int | None:
     return None if end is not None and update > end else update
 
 
-def refuse_impossible(agent: Agent) -> None:
-    """Refuse a schedule by which nothing is ever rewired, however long the run.
+def refuse_impossible(agent: Agent, total: int) -> None:
+    """Refuse a run that ends before its first update, and a schedule by which nothing is ever rewired.
+
+    Args:
+        agent: before it learns.
+        total: steps of the whole run.
 
     Raises:
-        ValueError: no event falls on an update of any network.
+        ValueError: there is no update, or no event falls on one of any network, however long the run.
     """
     config = agent.config
+    starts = getattr(config, "learning_starts", 0)
+    if total <= starts:
+        raise ValueError(f"nothing would be learnt: {_too_short(total, starts)}")
     if config.topology.rule != "static" and not any(first_event(config, delay) for delay in _delays(agent).values()):
         raise ValueError(
             f"nothing is ever rewired: no update of a network has adapt_every {config.topology.adapt_every:,} and "
@@ -67,9 +76,10 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
     config = agent.config
     if not isinstance(config, AgentConfig):  # an agent of another kind has no such settings
         return
-    updates = max(total - learning_starts, 0)
+    yield from _of_name(agent)
+    updates = max(total - learning_starts, 0) * config.updates_per_step
     if not updates:
-        yield f"warning: nothing is learnt: learning_starts is {learning_starts:,}, and the run has {total:,} steps"
+        yield f"warning: nothing is learnt yet: {_too_short(total, learning_starts)}"
         return
     yield from _of_topology(agent, updates)
     periods = ["redo_every", "buffer_empty_every", "target_update_interval", "policy_delay"]
@@ -92,8 +102,34 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
         )
 
 
-def of_scales(replay: Replay) -> Iterator[str]:
-    """Yield what is odd about the scale of what a run has seen before its first update, a line each."""
+def _of_name(agent: Agent) -> Iterator[str]:
+    """Say what a dense agent is that has been given a sparsity."""
+    entry, topology = AGENTS.get(agent.name), agent.config.topology
+    if entry is None or not entry.dense or topology.sparsity == 0:
+        return
+    rewired = topology.rule != "static"
+    same = (other for other in AGENTS.values() if other.agent is entry.agent and not other.dense)
+    name = next((other.name for other in same if (other.topology.rule != "static") == rewired), None)
+    if name is not None:
+        how = "rewired as it learns" if rewired else "never rewired"
+        yield f"{agent.name} with a sparsity is what {name} is: sparse from the first step, {how}."
+
+
+def _too_short(total: int, learning_starts: int) -> str:
+    remedy = "give more total_timesteps" + (" or a smaller learning_starts" if learning_starts > 1 else "")
+    return (
+        f"there is no update in the first {learning_starts:,} steps (learning_starts), and the run has {total:,} "
+        f"(total_timesteps); {remedy}"
+    )
+
+
+def of_scales(replay: Replay, normalisation: Normalisation | None = None) -> Iterator[str]:
+    """Yield what is odd about the scale of what a run has seen before its first update, a line each.
+
+    Args:
+        replay: what it has seen.
+        normalisation: of its agent; what is normalised is not odd.
+    """
     if not isinstance(replay, Replay) or not len(replay):
         return
     count = len(replay)
@@ -101,19 +137,26 @@ def of_scales(replay: Replay) -> Iterator[str]:
         features = np.sqrt(np.square(replay.observations[:count], dtype=np.float64).mean(axis=0))
         rewards = float(np.sqrt(np.square(replay.rewards[:count], dtype=np.float64).mean()))
     largest = int(np.argmax(features))
-    if features[largest] > _LARGE:
+    remedy = "train with normalise_observations (--normalise-observations)"
+    if normalisation is not None and normalisation.observations is not None:
+        pass
+    elif features[largest] > _LARGE:
         yield (
             f"warning: observations are as large as {features[largest]:.0e} (feature {largest}): actions will be at "
-            "their bounds, whatever is seen; scale the observations to about 1, less their mean"
+            f"their bounds, whatever is seen; {remedy}"
         )
     elif 0 < features[largest] < _SMALL:
         yield (
             f"warning: observations are as small as {features[largest]:.0e}: the networks will see no difference "
-            "between them; scale the observations to about 1"
+            f"between them; {remedy}"
         )
-    if rewards > _LARGE_REWARD or 0 < rewards < _SMALL:
+    scaled = normalisation is not None and normalisation.returns is not None
+    if not scaled and (rewards > _LARGE_REWARD or 0 < rewards < _SMALL):
         size = "large" if rewards > 1 else "small"
-        yield f"warning: rewards are as {size} as {rewards:.0e}, and learning is poor with such; scale them to about 1"
+        yield (
+            f"warning: rewards are as {size} as {rewards:.0e}, and learning is poor with such; train with "
+            "scale_rewards (--scale-rewards)"
+        )
 
 
 def _of_topology(agent: Agent, updates: int) -> Iterator[str]:

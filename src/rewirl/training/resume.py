@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from rewirl import _core
 from rewirl.agents import AgentConfig, agent_entry
 from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
@@ -13,23 +17,65 @@ from rewirl.exact import from_values
 from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, lines, shown
 from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
-from rewirl.storage.metrics_log import last_event
+from rewirl.storage.metrics_log import last_event, read_metrics
 from rewirl.storage.recorder import RunRecord
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
+from rewirl.topology.memory import KEPT
+from rewirl.training.loop import Training
 from rewirl.training.progress import Progress
 from rewirl.training.run import Run
 
 
+@dataclass(frozen=True)
+class Reopened:
+    """A run as its newest checkpoint has it. Its directory is locked, and nothing is written before `record`."""
+
+    run: Run
+    directory: RunDirectory
+    record: Callable[[], None]
+    """Lets the record go on; what was logged after the checkpoint is cut off."""
+
+    def close(self) -> None:
+        """Release the run and its directory; idempotent."""
+        self.run.close()
+        self.directory.close()
+
+
 def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -> Run | None:
-    """Put a run together as its newest sound checkpoint has it, to continue it to the bit.
+    """Put a run together as its newest sound checkpoint has it, to continue it to the bit; arguments as for `reopen`.
+
+    Returns:
+        The run, or None if it has ended; nothing is written then.
+    """
+    reopened = reopen(path, progress, total_timesteps)
+    if reopened is None:
+        return None
+    try:
+        reopened.record()
+    except BaseException:
+        reopened.close()
+        raise
+    return reopened.run
+
+
+def reopen(
+    path: Path,
+    progress: Progress,
+    total_timesteps: int | None = None,
+    source: EnvironmentSource | None = None,
+    ended: bool = False,
+) -> Reopened | None:
+    """Put a run together as its newest sound checkpoint has it, without writing anything.
 
     Args:
         path: the run's directory.
         progress: is told how far the run is.
         total_timesteps: steps of the whole run, if it is to go on longer than was said when it started.
+        source: where its environment comes from, if the record does not say.
+        ended: whether a run that has ended is put together too.
 
     Returns:
-        The run, or None if it has ended; nothing is written then.
+        The run, or None if it has ended and such are left out.
 
     Raises:
         RunDirectoryError: there is no run, another process owns it, or its configuration is damaged.
@@ -54,31 +100,46 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
                 )
             count(values.get("metrics_offset"), "the saved metrics_offset")
             lines(values.get("metrics_unwritten", []), "the saved metrics_unwritten")
+            if not isinstance(values.get("metrics_sha256", ""), str):
+                raise ValueError(f"its metrics_sha256 is {shown(values['metrics_sha256'])}, which is no sum")
+            _generation(saved)
             if values.get("step") != saved.step:
                 raise ValueError(f"its step is {shown(values.get('step'))}, but {saved.step} elsewhere")
             total = total_timesteps or count(values.get("total_timesteps"), "the saved total_timesteps")
-        if saved.step < total or (saved.step == total and not _has_ended(directory, total)):
-            run = run or Run(config, agent_config, progress, source_of(directory, config))
+        if ended or saved.step < total or (saved.step == total and not _has_ended(directory, total)):
+            run = run or Run(config, agent_config, progress, environment)
             with _naming(directory, saved):
                 run.training.load_state(saved.arrays, values)
 
     try:
         config, agent_config = settings_of(directory)
+        environment = source_of(directory, config, source)
         sweep(directory.checkpoints)
         saved = load_latest(directory.checkpoints, progress.message, put_back)
         if saved is None:
-            run = Run(config, agent_config, progress, source_of(directory, config))
+            run = Run(config, agent_config, progress, environment)
             progress.message(f"{path} has no checkpoint yet, so it starts over")
         elif run is None:
+            _warn_of_changes(directory, progress)
             directory.close()
             return None
         run.total = total or config.total_timesteps
-        _warn_of_memory(directory, progress)
+        _warn_of_memory(directory, {} if saved is None else saved.values, progress)
+        if saved is not None and _generation(saved) != _core.KERNEL_GENERATION:
+            progress.message(
+                f"warning: this run was saved with generation {_generation(saved)} of the core's kernels and goes on "
+                f"with generation {_core.KERNEL_GENERATION}: its last bits differ from those of a run never stopped"
+            )
         if run.training.step < agent_config.learning_starts:
             run.warm_up_with_policy(directory.config.get("warm_up_policy"))
         position = None if saved is None else (saved.step, saved.values)
-        run.training.recorder = RunRecord(directory, config.keep_checkpoints, progress.message, position)
-        return run
+
+        def record(training: Training = run.training) -> None:
+            training.recorder = RunRecord(
+                directory, config.keep_checkpoints, progress.message, position, _core.KERNEL_GENERATION
+            )
+
+        return Reopened(run, directory, record)
     except BaseException:
         if run is not None:
             run.close()
@@ -86,14 +147,35 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
         raise
 
 
-def _warn_of_memory(directory: RunDirectory, progress: Progress) -> None:
-    """Say that a run is not continued to the bit, if its environment keeps what no checkpoint has."""
+def _generation(saved: Checkpoint) -> int:
+    """Return the generation of the kernels that a checkpoint was computed with; version 0.1.0 had the first."""
+    return count(saved.values.get("kernels", 1), "the saved generation of kernels")
+
+
+def _warn_of_memory(directory: RunDirectory, values: Mapping[str, Any], progress: Progress) -> None:
+    """Say that a run is not continued to the bit, if its environment or its rule keeps what no checkpoint has."""
+    kept = (values.get("agent", {}).get("adaptation") or {}).get(KEPT)
+    if kept:
+        rule = (directory.config["agent"].get("topology") or {}).get("rule")
+        progress.message(
+            f"warning: this run is not continued to the bit: its rule {shown(rule)} keeps something from one event to "
+            f"the next, in {', '.join(map(str, kept))[:200]}, and no checkpoint has it. A rule with rewirl_state() and "
+            "load_rewirl_state(values) is continued exactly"
+        )
     memory = directory.config.get("environment_memory")
     if isinstance(memory, dict):
         progress.message(
             "warning: this run is not continued to the bit: its environment keeps something from one episode to the "
             f"next, in {memory.get('place')}, and no checkpoint has it"
         )
+
+
+def _warn_of_changes(directory: RunDirectory, progress: Progress) -> None:
+    """Say that the log of a run that has ended is not what was written."""
+    try:
+        read_metrics(directory.metrics, ())
+    except (ValueError, OSError) as error:
+        progress.message(f"warning: {error}")
 
 
 def _has_ended(directory: RunDirectory, step: int) -> bool:
@@ -126,22 +208,43 @@ def settings_of(directory: RunDirectory) -> tuple[TrainConfig, AgentConfig]:
         ) from error
 
 
-def source_of(directory: RunDirectory, config: TrainConfig) -> EnvironmentSource:
+def source_of(
+    directory: RunDirectory, config: TrainConfig, given: EnvironmentSource | None = None
+) -> EnvironmentSource:
     """Return where the environment of a run comes from.
 
+    Args:
+        directory: of the run.
+        config: its settings.
+        given: the environment handed over again by the program that made it; None goes by the record.
+
     Raises:
-        UnsuitableEnvironmentError: it cannot be found here, or only the program that made it can make it again.
+        UnsuitableEnvironmentError: it cannot be found here, or only the program that made it can make it again; or what
+            was handed over is another one.
         RunDirectoryError: what its record says of it is impossible.
     """
     recorded = directory.config.get("environment")
+    if given is not None:
+        certain = given if given.examine is None else given.examine(True)
+        if config.wrapper and certain.id == config.env:  # of an id the run knows the wrappers
+            return environment_source(config.env, config.env_kwargs, certain.module, config.wrapper)
+        there, here = (_HANDED_OVER.sub("", name) for name in (config.env, certain.name))
+        if there != here:
+            raise UnsuitableEnvironmentError(
+                f"{directory.path} is a run in {there}, and the environment given for it is {here}; give the same one"
+            )
+        return certain
     if recorded is None:
-        return environment_source(config.env, config.env_kwargs, config.env_module)
+        return environment_source(config.env, config.env_kwargs, config.env_module, config.wrapper)
     try:
         return recorded_source(config.env, fields(recorded, "environment"), config.env_module)
     except UnsuitableEnvironmentError:
         raise
     except ValueError as error:
         raise RunDirectoryError(f"{directory.path}/config.json: {error}") from error
+
+
+_HANDED_OVER = re.compile(r" \((function|object)\)$")
 
 
 def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Run:

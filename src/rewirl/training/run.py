@@ -11,6 +11,7 @@ from typing import Any
 from rewirl import _core, agents
 from rewirl.agents import AgentConfig
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
+from rewirl.environments.environment_process import EnvironmentProcess, portable
 from rewirl.environments.memory import Memory, memory_of
 from rewirl.environments.source import EnvironmentSource, environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError, refuse_kind
@@ -22,9 +23,11 @@ from rewirl.storage.recorder import RunRecord, State
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.values import to_values
 from rewirl.training import remarks
+from rewirl.training.collection import AnyEnvironment
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
-from rewirl.training.loop import Outcome, Training
+from rewirl.training.loop import Training
+from rewirl.training.outcome import Outcome
 from rewirl.training.progress import Progress
 from rewirl.training.trained_policy import policy_state
 from rewirl.training.warm_up import load_warm_up_policy
@@ -52,8 +55,9 @@ class Run:
         source: EnvironmentSource | None = None,
     ) -> None:
         """Build environment, replay memory and agent."""
-        self.source = source or environment_source(config.env, config.env_kwargs, config.env_module)
-        self.environment = self.source.make_training()
+        self.source = source or environment_source(config.env, config.env_kwargs, config.env_module, config.wrapper)
+        self.environments = _environments(self.source, config.n_envs, config.env_processes)
+        self.environment = self.environments[0]
         sizes = self.environment.observation_size, self.environment.action_size
         try:
             _refuse_actions(config.agent, self.environment)
@@ -63,15 +67,16 @@ class Run:
                     "resample_noise_from says which features are noise for the whole run, but "
                     f"{self.source.name} changes in its course; leave one of them out"
                 )
-            replay = Replay(agent_config.buffer_size, *sizes, config.seed, noise_from)
+            replay = Replay(agent_config.buffer_size, *sizes, config.seed, noise_from, config.n_envs)
             self.agent = agents.make_agent(config.agent, agent_config, *sizes, config.seed, config.threads)
         except BaseException:
-            self.environment.close()
+            for environment in self.environments:
+                environment.close()
             raise
         self.training = Training(
             self.agent,
             replay,
-            self.environment,
+            self.environments,
             config,
             agent_config.learning_starts,
             self.policy_state,
@@ -206,10 +211,14 @@ class Run:
             settings["environment"] = self.source.values()
         if self._warm_up_policy is not None:
             settings["warm_up_policy"] = self._warm_up_policy
-        directory = RunDirectory.create(path, settings, instruction_set=_core.instruction_set())
+        directory = RunDirectory.create(
+            path, settings, instruction_set=_core.instruction_set(), kernels=_core.KERNEL_GENERATION
+        )
         self.training.recorder.close()
         try:
-            self.training.recorder = RunRecord(directory, self.config.keep_checkpoints, self._progress.message)
+            self.training.recorder = RunRecord(
+                directory, self.config.keep_checkpoints, self._progress.message, kernels=_core.KERNEL_GENERATION
+            )
         except BaseException:
             directory.close()
             raise
@@ -219,7 +228,8 @@ class Run:
         self.training.recorder.close()
         if self.training.evaluations is not None:
             self.training.evaluations.close()
-        self.environment.close()
+        for environment in self.environments:
+            environment.close()
         self.agent.close()
 
     def __enter__(self) -> Run:
@@ -246,13 +256,13 @@ def start(config: TrainConfig, agent_config: AgentConfig, path: Path, progress: 
         UnsuitableEnvironmentError: the environment cannot be found or has unsuitable spaces, or is not that of the
             warm-up policy.
         PolicyError: there is no sound warm-up policy.
-        ValueError: the agent cannot be built.
+        ValueError: the agent cannot be built, or nothing would be learnt or rewired.
     """
     if config.warm_up_policy is not None:  # the run may be continued from another working directory
         config = dataclasses.replace(config, warm_up_policy=str(Path(config.warm_up_policy).absolute()))
     run = Run(config, agent_config, progress)
     try:
-        remarks.refuse_impossible(run.agent)
+        remarks.refuse_impossible(run.agent, config.total_timesteps)
         run.warm_up_with_policy()
         run.check_memory(check)
         run.record_in(path)
@@ -262,7 +272,42 @@ def start(config: TrainConfig, agent_config: AgentConfig, path: Path, progress: 
     return run
 
 
-def _refuse_actions(agent: str, environment: Environment) -> None:
+def _environments(source: EnvironmentSource, count: int, processes: bool) -> list[AnyEnvironment]:
+    """Make the environments of a run.
+
+    Raises:
+        UnsuitableEnvironmentError: there cannot be so many, or they cannot be made in processes of their own.
+    """
+    if processes and not portable(source):
+        raise UnsuitableEnvironmentError(
+            f"{source.name} was handed over as {source.made_by}, and no other process can make it; leave env_processes "
+            "out, or register it with Gymnasium and give its id"
+        )
+    if count > 1 and source.made_by == "an object":
+        raise UnsuitableEnvironmentError(
+            f"{source.name} was handed over as an object, of which there is one, but n_envs is {count}; give a "
+            "function that makes it, or its id"
+        )
+    result: list[AnyEnvironment] = []
+    try:
+        result.append(source.make_training())
+        if processes:
+            like = result.pop()
+            assert isinstance(like, Environment)
+            try:
+                result.extend(EnvironmentProcess(like, source) for _ in range(count))
+            finally:
+                like.close()
+        while len(result) < count:
+            result.append(source.make_training())
+    except BaseException:
+        for environment in result:
+            environment.close()
+        raise
+    return result
+
+
+def _refuse_actions(agent: str, environment: AnyEnvironment) -> None:
     """Refuse an environment whose actions are not of a kind that the agent takes."""
     kind = environment.actions.kind
     others = [entry.name for entry in agents.AGENTS.values() if kind in entry.actions]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from rewirl import agents
 from rewirl.agents import Agent, Policy
-from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
 from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
-from rewirl.saved import count, fields, listed, shown
+from rewirl.saved import count, fields, listed, number, shown
 from rewirl.storage.policy_file import PolicyError, load_policy, policy_directory
 from rewirl.storage.values import to_values
+from rewirl.training.collection import AnyEnvironment
 
 Observation = ArrayLike | Mapping[str, Any] | tuple[Any, ...]
 """An array of numbers, or a dict or tuple of such, as the environment has it."""
@@ -63,20 +64,30 @@ class TrainedPolicy:
         """Return actions as agents choose them, for observations as vectors, float32 [batch, observation_size]."""
         return self.actor.predict(observations)
 
-    def predict(self, observation: Observation) -> NDArray[Any]:
-        """Return the action for one observation, or for a batch of them, without noise.
+    def act_noisily(self, observations: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
+        """Return actions with exploration noise from this stream; otherwise as `act`."""
+        noise = self.about["agent_config"].get("exploration_noise", 0.0)
+        return self.actor.explore(observations, rng, number(noise, "exploration_noise"))
+
+    def predict(
+        self, observation: Observation, rng: np.random.Generator | None = None, allow_nonfinite: bool = False
+    ) -> NDArray[Any]:
+        """Return the action for one observation, or for a batch of them.
 
         Args:
             observation: as the environment has it: an array, or a dict or tuple of arrays; in a batch every array has
                 one more dimension, the first.
+            rng: of exploration noise; None acts without.
+            allow_nonfinite: return NaN for an observation that is not finite, rather than refuse it.
 
         Returns:
             The action as the environment takes it, or [batch, *its shape]: float32 for a Box, integers for Discrete.
 
         Raises:
-            ValueError: the observation has another structure or shape.
+            ValueError: the observation has another structure or shape, or a number that is not finite.
         """
-        return self.spaces.predict(self.act, observation)
+        act = self.act if rng is None else partial(self.act_noisily, rng=rng)
+        return self.spaces.predict(act, observation, allow_nonfinite)
 
     @property
     def environment_state(self) -> list[Any] | None:
@@ -98,9 +109,9 @@ class TrainedPolicy:
                 f"this policy was trained in {made_in['name']}, an environment made by a Python program rather than by "
                 "a registered id, so only that program can make it again"
             )
-        return environment_source(made_in["id"], made_in["kwargs"], made_in["module"])
+        return environment_source(made_in["id"], made_in["kwargs"], made_in["module"], made_in.get("wrapper", ()))
 
-    def fits(self, environment: Environment) -> None:
+    def fits(self, environment: AnyEnvironment) -> None:
         """Refuse an environment with other observations or actions.
 
         A policy of vectors fits any observations and actions with as many features: those of Rewirl 0.1 had no others.
@@ -130,6 +141,8 @@ def _about(values: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} is {shown(word)}, which is not a name")
     fields(about["agent_config"], "agent_config")
     fields(made_in["kwargs"], "environment.kwargs")
+    if not all(isinstance(name, str) for name in listed(made_in.get("wrapper", []), "environment.wrapper")):
+        raise ValueError(f"environment.wrapper is {shown(made_in['wrapper'])}, which is not a list of names")
     listed(made_in.get("state", []), "environment.state")
     count(about["step"], "step")
     if type(about["seed"]) is not int or not 0 <= about["seed"] < 2**128:
@@ -138,10 +151,11 @@ def _about(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def policy_state(
-    agent: Agent, environment: Environment, source: EnvironmentSource, seed: int, step: int
+    agent: Agent, environment: AnyEnvironment, source: EnvironmentSource, seed: int, step: int
 ) -> tuple[Mapping[str, NDArray[Any]], dict[str, Any]]:
     """Return the arrays and JSON values of a policy file."""
     arrays, actor = agent.policy_state()
+    named = () if source.recipe is None else source.recipe.named
     return arrays, {
         "agent": agent.name,
         "agent_config": to_values(agent.config),
@@ -150,6 +164,7 @@ def policy_state(
             "id": source.id,
             "kwargs": dict(source.kwargs),
             "module": source.module,
+            **({"wrapper": list(named)} if named else {}),
             **({"handed_over": source.values()} if source.values() else {}),
             **({"state": environment.state()} if environment.state() else {}),
         },

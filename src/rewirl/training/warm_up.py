@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.environments.actions import Action, Actions
-from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.saved import shown
 from rewirl.storage.policy_file import PolicyError, policy_digest
+from rewirl.training.collection import AnyEnvironment
 from rewirl.training.trained_policy import TrainedPolicy
 
 NOISE = 0.1
@@ -57,7 +57,7 @@ class WarmUp:
 
 
 def load_warm_up_policy(
-    path: Path, environment: Environment, source: EnvironmentSource
+    path: Path, environment: AnyEnvironment, source: EnvironmentSource
 ) -> tuple[TrainedPolicy, dict[str, Any]]:
     """Read a policy for the warm-up and refuse one that was trained for another environment.
 

@@ -6,39 +6,47 @@ from collections.abc import Sequence
 
 from rewirl.experiments.report.document import Block, Heading, Text
 from rewirl.experiments.report.judge import judge
+from rewirl.experiments.report.labels import Labels
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import group_runs
+from rewirl.experiments.report.sections.across import across
 from rewirl.experiments.report.sections.claims import claims
-from rewirl.experiments.report.sections.comparison import across
 from rewirl.experiments.report.sections.drift import drift
 from rewirl.experiments.report.sections.environment import on_environment
-from rewirl.experiments.report.sections.protocol import Problems, how, missing, what_was_run
+from rewirl.experiments.report.sections.paper import paper
+from rewirl.experiments.report.sections.protocol import Problems, commands, how, missing, what_was_run
 
 
-def report(runs: Sequence[RunData], problems: Problems) -> list[Block]:
+def report(runs: Sequence[RunData], problems: Problems, names: Labels = ()) -> list[Block]:
     """Return the report on some runs.
 
     Args:
         runs: any, at least one; finished or in progress.
         problems: directories that could not be read, with the reason.
+        names: what groups are to be called.
 
     Raises:
         ValueError: there is no run.
     """
     if not runs:
         raise ValueError("no run to report on")
-    groups, left_out = group_runs(runs)
+    groups, left_out = group_runs(runs, names)
     labels = list(dict.fromkeys(item.label for item in groups))
     style = {label: number for number, label in enumerate(labels)}
     environments = list(dict.fromkeys(item.env for item in groups))
-    findings = [finding for env in environments for finding in judge(groups, env)]
+    findings = judge(groups)
+    compared = (
+        ", compared with Sokar et al., Dynamic Sparse Training for Deep Reinforcement Learning, IJCAI 2022"
+        if any(item.published is not None for item in groups)
+        else ""
+    )
+    kept = sum(len(item.runs) for item in groups)
+    what = f"{kept} {'run' if kept == 1 else 'runs'} of {len(labels)} {'agent' if len(labels) == 1 else 'agents'}"
     blocks: list[Block] = [
         Heading("Rewirl report", 1),
-        Text(
-            f"{len(runs)} runs of {len(labels)} agents on {', '.join(environments)}, compared with Sokar et "
-            "al., Dynamic Sparse Training for Deep Reinforcement Learning, IJCAI 2022."
-        ),
+        Text(f"{what} on {', '.join(environments)}{compared}."),
         *claims(findings),
+        *paper(groups, style),
         *what_was_run(groups),
     ]
     for env in environments:
@@ -46,5 +54,17 @@ def report(runs: Sequence[RunData], problems: Problems) -> list[Block]:
     blocks += across(groups, environments, style)
     blocks += drift(groups, environments)
     blocks += missing(groups, problems, [(run.path, reason) for run, reason in left_out], findings)
-    blocks += how()
+    blocks += how(groups)
+    blocks += commands(groups)
     return blocks
+
+
+def paper_report(runs: Sequence[RunData]) -> list[Block]:
+    """Return what some runs say of the paper alone: its claims, tables and curves.
+
+    Args:
+        runs: any; those with settings that are not the paper's are left out.
+    """
+    groups = [item for item in group_runs(runs)[0] if item.published is not None]
+    style = {label: number for number, label in enumerate(dict.fromkeys(item.label for item in groups))}
+    return [*claims(judge(groups)), *paper(groups, style)]

@@ -30,6 +30,10 @@ class Estimate:
         """Return whether the whole interval is on one side of a number."""
         return self.low > number or self.high < number
 
+    def in_units(self, unit: float) -> Estimate:
+        """Return the same in units of a positive number."""
+        return Estimate(self.value / unit, self.low / unit, self.high / unit)
+
 
 def mean(scores: Scores) -> float:
     """Return the mean over tasks of the mean over runs.

@@ -66,34 +66,41 @@ class Figure:
 Block = Heading | Text | Items | Code | Table | Figure
 
 _STYLE = """
-:root { color-scheme: light; }
+:root { color-scheme: light dark; --ink: #1a1a1a; --soft: #444; --page: #fff; --line: #ddd; --strong: #888;
+  --code: #f5f5f5; --focus: #0072B2; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #e6e6e6; --soft: #b8b8b8; --page: #16181c; --line: #3a3d44; --strong: #80858f; --code: #22252b;
+    --focus: #56B4E9; }
+}
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 74rem; color: #1a1a1a; background: #fff;
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 74rem; color: var(--ink); background: var(--page);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
 h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 1rem; }
-h2 { font-size: 1.35rem; margin: 2.5rem 0 .5rem; padding-top: .5rem; border-top: 2px solid #ddd; }
+h2 { font-size: 1.35rem; margin: 2.5rem 0 .5rem; padding-top: .5rem; border-top: 2px solid var(--line); }
 h3 { font-size: 1.1rem; margin: 1.75rem 0 .25rem; }
 p, ul { margin: .5rem 0; max-width: 50rem; }
 code { font: .9em ui-monospace, "DejaVu Sans Mono", monospace; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
-.scroll:focus-visible { outline: 2px solid #0072B2; outline-offset: 2px; }
-pre { margin: 0; padding: .75rem; background: #f5f5f5; font-size: .85rem; }
+.scroll:focus-visible { outline: 2px solid var(--focus); outline-offset: 2px; }
+pre { margin: 0; padding: .75rem; background: var(--code); font-size: .85rem; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-.caption { margin: 1.25rem 0 0; color: #444; font-size: .9rem; }
+.caption { margin: 1.25rem 0 0; color: var(--soft); font-size: .9rem; }
 .caption + .scroll { margin-top: .25rem; }
-th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid #ddd; }
-thead th { border-bottom: 2px solid #888; vertical-align: bottom; }
+th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+thead th { border-bottom: 2px solid var(--strong); vertical-align: bottom; }
 tbody th { font-weight: 600; min-width: 8rem; }
 .number { text-align: right; }
 td.number { white-space: nowrap; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1.25rem;
   margin: 1rem 0; }
 figure { margin: 0; min-width: 0; }
-figure svg { width: 100%; max-width: 34rem; height: auto; display: block; }
-figcaption { font-size: .875rem; color: #333; }
-figcaption strong { display: block; }
+figure svg { width: 100%; max-width: 34rem; height: auto; display: block; fill: currentColor; }
+figcaption { font-size: .875rem; color: var(--soft); }
+figcaption strong { display: block; color: var(--ink); }
 @media print {
-  body { max-width: none; font-size: 11pt; }
+  body { max-width: none; font-size: 11pt; padding: 0; }
+  .figures { grid-template-columns: 1fr 1fr; gap: .75rem; }
+  figcaption { font-size: 8.5pt; }
   .scroll { overflow: visible; }
   figure, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
@@ -211,9 +218,15 @@ def _table(table: Table, number: int) -> str:
 def _figure(figure: Figure, number: int) -> str:
     # Several SVG elements share the ids of one page.
     svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>f{number}-", figure.svg)
+    svg = _of_the_page(svg)
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{_text(figure.alt)}" ', 1)
     caption = f"<strong>{_text(figure.title)}</strong>{_text(figure.alt)}"
     return f"<figure>{svg}<figcaption>{caption}</figcaption></figure>"
+
+
+def _of_the_page(svg: str) -> str:
+    """Return a figure in the page's colours, which may be dark: its black is the ink, its white the page."""
+    return re.sub("#000000", "currentColor", svg.replace("#ffffff", "var(--page)"))
 
 
 def _numeric(table: Table) -> list[bool]:

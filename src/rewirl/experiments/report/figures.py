@@ -15,6 +15,7 @@ from rewirl.experiments.report.aggregates import Estimate
 from rewirl.printing import visible
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; lines and marks differ as well, for print.
+# 7 colours times 7 dashes or marks: no two of 49 labels look the same.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 MARKS = "osD^vPX"
@@ -22,6 +23,11 @@ MARKS = "osD^vPX"
 Floats = NDArray[np.float64]
 Style = Mapping[str, int]
 """For each label the number of its colour, the same in all figures of a report."""
+
+
+def _look(number: int) -> tuple[str, int]:
+    """Return the colour of a label and the number of its dashes and mark."""
+    return COLOURS[number % len(COLOURS)], (number + number // len(COLOURS)) % len(DASHES)
 
 
 def lines(
@@ -45,12 +51,11 @@ def lines(
 
     def draw(axes: Any) -> None:
         for label, (at, value, low, high) in series.items():
-            number = style[label]
-            colour = COLOURS[number % len(COLOURS)]
-            axes.plot(at, value, color=colour, linestyle=DASHES[number % len(DASHES)], label=label, linewidth=1.6)
+            colour, dashes = _look(style[label])
+            axes.plot(at, value, color=colour, linestyle=DASHES[dashes], label=label, linewidth=1.6)
             axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
         for label, at, values in thin:
-            colour = COLOURS[style[label] % len(COLOURS)]
+            colour, _ = _look(style[label])
             name = None if label in series else label
             axes.plot(at, values, color=colour, linewidth=0.6, label=name)
         axes.set_xlim(left=0)
@@ -71,14 +76,14 @@ def points(positions: Mapping[str, tuple[float, Estimate]], style: Style, x: str
 
     def draw(axes: Any) -> None:
         for label, (at, estimate) in positions.items():
-            number = style[label]
+            colour, mark = _look(style[label])
             reach = [[estimate.value - estimate.low], [estimate.high - estimate.value]]
             axes.errorbar(
                 [at],
                 [estimate.value],
                 yerr=np.maximum(reach, 0),
-                fmt=MARKS[number % len(MARKS)],
-                color=COLOURS[number % len(COLOURS)],
+                fmt=MARKS[mark],
+                color=colour,
                 capsize=4,
                 label=label,
             )
@@ -119,6 +124,10 @@ _STYLE: Any = {"svg.hashsalt": "rewirl", "svg.fonttype": "path", "font.size": 10
 """Labels are text: a dollar sign in one begins no formula."""
 
 
+_WIDTH, _HEIGHT, _LINE = 5.2, 3.3, 0.19
+"""Inches: of a figure, of one without its legend, and of a line of the legend."""
+
+
 def _svg(draw: Callable[[Any], None], x: str, y: str) -> str:
     import matplotlib
     from matplotlib.figure import Figure
@@ -127,7 +136,7 @@ def _svg(draw: Callable[[Any], None], x: str, y: str) -> str:
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box is drawn for it
         matplotlib.rcdefaults()  # not what a matplotlibrc in the working directory says, which may name programs
         matplotlib.rcParams.update(_STYLE)
-        picture = Figure(figsize=(5.2, 3.8), layout="constrained")
+        picture = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
         axes = picture.add_subplot()
         draw(axes)
         axes.set(xlabel=x, ylabel=y)
@@ -138,6 +147,9 @@ def _svg(draw: Callable[[Any], None], x: str, y: str) -> str:
         if labels:
             columns = 1 if max(map(len, labels)) > 24 else 2
             labels = [fill(visible(label), 56) for label in labels]
+            rows = [labels[at : at + columns] for at in range(0, len(labels), columns)]
+            of_text = sum(max(label.count("\n") + 1 for label in row) for row in rows)
+            picture.set_figheight(_HEIGHT + _LINE * of_text)  # the legend takes no room from the curves
             picture.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
         out = io.StringIO()
         picture.savefig(out, format="svg", metadata={"Date": None})

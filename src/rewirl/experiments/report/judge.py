@@ -3,124 +3,140 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
-
-import numpy as np
 
 from rewirl.experiments.report import aggregates
 from rewirl.experiments.report.aggregates import Estimate
+from rewirl.experiments.report.pairs import (
+    Pair,
+    common_step,
+    comparable,
+    difference,
+    in_units_of_the_other,
+    mean_share,
+    share_of_steps,
+    stream,
+    tested,
+    values,
+    values_at_share,
+)
 from rewirl.experiments.report.published import CLAIMS, Claim, base_of
 from rewirl.experiments.report.run_groups import RunGroup
+from rewirl.experiments.report.welch import Test, holm
 
 Verdict = Literal["holds", "does not hold", "undecided", "missing"]
 
-WINDOW = 10
-"""Evaluations whose mean is a final return."""
+FEWEST = 5
+"""Runs of either agent below which a claim is undecided, whatever the numbers are."""
+LEVEL = 0.05
+"""A claim is decided where p is below this."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim on one environment."""
+    """A claim on one environment, or over all of them."""
 
     claim: Claim
-    env: str
+    env: str | None
+    """None is all of the claim's environments that both agents have runs on, each counting the same."""
     verdict: Verdict
     step: int
-    """Steps after which it was judged; 0 if it could not be."""
+    """Steps after which it was judged, the fewest of all environments; 0 if it could not be."""
     runs: tuple[int, int]
-    """Runs of the agent and of the other."""
+    """Runs of the agent and of the other, on the environment where they are fewest."""
     estimate: Estimate | None
+    """Difference of the means, or share of the steps, with its bootstrap interval. Over all environments differences
+    are in units of the other's mean."""
+    test: Test | None = None
+    """Welch's test of the difference; for a share that of the return after the share claimed and the other's final one.
+    None where there is no estimate, or one run only."""
+    p: float | None = None
+    """Of the test; on one environment corrected for all of the claim's by Holm."""
+    tasks: int = 1
+    """Environments that it is of."""
 
 
-def stream(*purpose: str) -> np.random.Generator:
-    """Return the generator of a bootstrap, seeded by its purpose: equal runs give equal reports."""
-    return np.random.default_rng(list(" ".join(purpose).encode()))
-
-
-def judge(groups: Sequence[RunGroup], env: str) -> list[Finding]:
-    """Judge the paper's claims by the runs on one environment.
+def judge(groups: Sequence[RunGroup]) -> list[Finding]:
+    """Judge the paper's claims by some runs.
 
     Args:
         groups: of all environments.
-        env: the environment. Claims that the paper does not make of it are left out, and claims about agents without
-            any run.
+
+    Returns:
+        Claim by claim one finding per environment, and one over all of them where there are several. Claims that the
+        paper does not make of an environment are left out, and claims about agents without any run.
     """
-    here = {group.preset: group for group in groups if group.env == env}
     everywhere = {group.preset for group in groups}
+    environments = list(dict.fromkeys(group.env for group in groups))
     findings = []
     for claim in CLAIMS:
-        if base_of(env) not in claim.environments or not everywhere & {claim.agent, claim.other}:
+        if not everywhere & {claim.agent, claim.other}:
             continue
-        agent, other = here.get(claim.agent), here.get(claim.other)
-        if agent is None or other is None:
-            counts = tuple(0 if group is None else len(group.runs) for group in (agent, other))
-            findings.append(Finding(claim, env, "missing", 0, (counts[0], counts[1]), None))
-        else:
-            findings.append(_judge(claim, agent, other))
+        pairs: list[tuple[RunGroup, RunGroup]] = []
+        of_claim = []
+        for env in environments:
+            if base_of(env) not in claim.environments:
+                continue
+            here = {group.preset: group for group in groups if group.env == env}
+            agent, other = here.get(claim.agent), here.get(claim.other)
+            if agent is None or other is None or not comparable(agent, other):
+                counts = tuple(0 if group is None else len(group.runs) for group in (agent, other))
+                of_claim.append(Finding(claim, env, "missing", 0, (counts[0], counts[1]), None))
+            else:
+                pairs.append((agent, other))
+                of_claim.append(_on_one(claim, agent, other))
+        findings += _corrected(of_claim, len(claim.environments))
+        if len(pairs) > 1:
+            findings += _over_all(claim, pairs)
     return findings
 
 
-def common_step(one: RunGroup, other: RunGroup) -> int:
-    """Return the steps after which two groups are compared: the shorter of their horizons."""
-    return min(one.horizon, other.horizon)
+def _corrected(findings: Sequence[Finding], tests: int) -> list[Finding]:
+    """Return findings on one claim, with p corrected and the verdict that follows."""
+    p_values = [item.test.p for item in findings if item.test is not None]
+    corrected = iter(holm(p_values, tests))
+    return [item if item.test is None else _decided(replace(item, p=next(corrected))) for item in findings]
 
 
-def share_of_steps(agent: RunGroup, other: RunGroup, replicates: int = 10_000) -> Estimate:
-    """Return the share of the steps after which an agent reaches the other's final return, mean over its runs.
-
-    The bootstrap draws the runs of both. A run that never gets there counts as infinity.
-
-    Args:
-        agent: the agent.
-        other: whose final return is to be reached, at the common step.
-        replicates: of the bootstrap.
-    """
-    rng = stream("share", agent.env, agent.label, other.label)
-    step = common_step(agent, other)
-    levels = other.finals(step)
-    runs = agent.full(step)
-    times = []  # of each run, per replicate; the running mean's highest value so far is monotone
-    drawn = np.append(levels[rng.integers(len(levels), size=(replicates, len(levels)))].mean(axis=1), levels.mean())
-    for run in runs:
-        returns = run.until(step)
-        if len(returns) < WINDOW:
-            times.append(np.full(len(drawn), np.inf))
-            continue
-        means = np.lib.stride_tricks.sliding_window_view(returns, WINDOW).mean(axis=1)
-        at = np.append(run.steps[WINDOW - 1 : len(returns)] / step, np.inf)
-        times.append(at[np.searchsorted(np.maximum.accumulate(means), drawn)])
-    every = np.array(times)
-    drawn_runs = rng.integers(len(runs), size=(len(runs), replicates))
-    means = np.sort(np.take_along_axis(every[:, :-1], drawn_runs, axis=0).mean(axis=0))
-    low, high = (float(means[round(share * (replicates - 1))]) for share in (0.025, 0.975))
-    return Estimate(float(every[:, -1].mean()), low, high)
+def _decided(finding: Finding) -> Finding:
+    """Return a finding with its verdict."""
+    verdict: Verdict = "undecided"
+    if finding.test is not None and finding.p is not None and min(finding.runs) >= FEWEST and finding.p < LEVEL:
+        verdict = "holds" if finding.test.estimate.value > 0 else "does not hold"
+    if finding.env is None and finding.tasks < len(finding.claim.environments):
+        verdict = "undecided"  # of others nothing is known
+    return replace(finding, verdict=verdict)
 
 
-def difference(one: RunGroup, other: RunGroup, measure: Literal["final", "lca"]) -> Estimate:
-    """Return the difference of two groups' means at the common step, the first less the second.
-
-    Args:
-        one: the first.
-        other: the second.
-        measure: of which number: the final return, or the learning-curve area divided by 5,000.
-    """
-    rng = stream(measure, one.env, one.label, other.label)
-    step = common_step(one, other)
-    samples = [group.finals(step) if measure == "final" else group.areas(step) / 5000 for group in (one, other)]
-    return aggregates.estimate(aggregates.difference_of(aggregates.MEAN), *([sample] for sample in samples), rng=rng)
-
-
-def _judge(claim: Claim, agent: RunGroup, other: RunGroup) -> Finding:
+def _on_one(claim: Claim, agent: RunGroup, other: RunGroup) -> Finding:
+    estimate = share_of_steps(agent, other) if claim.measure == "share" else difference(agent, other, claim.measure)
+    pair = _pair(claim, agent, other)
     step = common_step(agent, other)
     runs = len(agent.full(step)), len(other.full(step))
+    return Finding(claim, agent.env, "undecided", step, runs, estimate, None if pair is None else tested([pair]))
+
+
+def _over_all(claim: Claim, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> list[Finding]:
+    """Return the finding over several environments; none where returns give no unit to compare them in."""
+    compared = [_pair(claim, agent, other) for agent, other in pairs]
+    scores = [score for pair in compared if pair is not None and (score := in_units_of_the_other(pair)) is not None]
+    if len(scores) < len(compared):
+        return []
     if claim.measure == "share":
-        estimate = share_of_steps(agent, other)
-        holds, fails = estimate.high <= claim.below, estimate.low > claim.below
+        estimate = mean_share(pairs)
     else:
-        estimate = difference(agent, other, claim.measure)
-        holds, fails = estimate.low > claim.above, estimate.high < claim.above
-    verdict: Verdict = "holds" if holds else "does not hold" if fails else "undecided"
-    if min(runs) < 2:
-        verdict = "undecided"  # one run has no spread: its interval is a point
-    return Finding(claim, agent.env, verdict, step, runs, estimate)
+        rng = stream("all", claim.agent, claim.other, claim.measure)
+        first, second = [pair[0] for pair in scores], [pair[1] for pair in scores]
+        estimate = aggregates.estimate(aggregates.difference_of(aggregates.MEAN), first, second, rng=rng)
+    step = min(common_step(agent, other) for agent, other in pairs)
+    runs = min(len(pair[0]) for pair in scores), min(len(pair[1]) for pair in scores)
+    test = tested(scores)
+    p = None if test is None else test.p
+    return [_decided(Finding(claim, None, "undecided", step, runs, estimate, test, p, len(pairs)))]
+
+
+def _pair(claim: Claim, agent: RunGroup, other: RunGroup) -> Pair | None:
+    if claim.measure == "share":
+        return values_at_share(agent, other, claim.below)
+    return values(agent, other, claim.measure)

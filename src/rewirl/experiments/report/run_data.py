@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,9 +15,15 @@ from numpy.typing import NDArray
 
 from rewirl import noisy
 from rewirl.agents import AGENTS, Cost
-from rewirl.saved import count, shown
-from rewirl.storage.metrics_log import read_metrics
+from rewirl.saved import count, fields, listed, number, shown
+from rewirl.storage.metrics_log import CHANGED, read_metrics
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
+
+ALONE = 0.95
+"""Share of a core's time from which on a run counts as having had it to itself."""
+
+_LARGEST = 1e30
+"""Above it sums of squares overflow, and no report would be left."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,15 @@ class RunData:
     """Connections of the networks that learn at the last evaluation."""
     topologies: dict[int, dict[str, Any]]
     """By step, per network the result of `training.drift.Drift.measure`; empty where a run did not record it."""
+    core_share: float | None
+    """Processor time over wall-clock time; None where a run of one thread did not record it."""
     noise_from: int | None
     """The first feature of the observation that is noise; None where there is none, or it does not stay where it is."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is known to have had a core to itself: only then do its seconds say something about speed."""
+        return self.core_share is not None and self.core_share >= ALONE
 
     @property
     def last(self) -> int:
@@ -109,8 +121,9 @@ def read_run(path: Path) -> RunData:
         OSError: a file cannot be read.
     """
     directory = RunDirectory.open(path, lock=False)
-    lines = read_metrics(directory.metrics)
+    lines = read_metrics(directory.metrics, _EVENTS)  # checks the sums that are in it
     try:
+        _refuse_record(path, directory.record)
         return _run(path, directory.record, lines)
     except (LookupError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} is not what a run writes: {type(error).__name__}: {error}") from error
@@ -119,18 +132,22 @@ def read_run(path: Path) -> RunData:
 def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> RunData:
     train, settings = record["config"]["train"], record["config"]["agent"]
     _refuse_names(path, train, settings)
+    changed = [line for line in lines if line["event"] == CHANGED]
+    if changed:
+        raise ValueError(
+            f"{path}: its log had been changed when the run was resumed at step {shown(changed[0]['step'])}"
+        )
     evaluations = [line for line in lines if line["event"] == "evaluation"]
     if not evaluations:
         raise ValueError(f"{path} has no evaluation yet")
 
     def column(name: str, kind: type) -> NDArray[Any]:
-        values = [line[name] for line in evaluations]
-        bad = next((v for v in values if isinstance(v, bool) or not isinstance(v, (int, float))), None)
-        if bad is not None or not all(map(math.isfinite, values)):
-            raise ValueError(f"{path}: {name} of an evaluation is not a finite number")
+        values = [number(line[name], f"{path}: {name} of an evaluation") for line in evaluations]
+        if max(map(abs, values)) > _LARGEST:
+            raise ValueError(f"{path}: {name} of an evaluation is larger than any run's")
         return np.array(values, kind)
 
-    steps = column("step", np.int64)
+    steps, seconds = column("step", np.int64), column("seconds", np.float64)
     if np.any(np.diff(steps) <= 0) or steps[0] < 0:
         raise ValueError(f"{path}: the steps of the evaluations do not increase")
     cost = _cost(train["agent"], evaluations[-1]["connections"])
@@ -138,25 +155,51 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
     last = [int(evaluations[-1]["connections"][name]) for name in cost.networks]
     if min(last) < 0 or not np.isfinite(flops).all():
         raise ValueError(f"{path}: connections or updates of an evaluation are impossible")
-    topologies = {int(line["step"]): _topology(line["networks"]) for line in lines if line["event"] == "topology"}
+    topologies = {
+        count(line["step"], f"{path}: the step of a topology"): _topology(line["networks"])
+        for line in lines
+        if line["event"] == "topology"
+    }
+    if len({tuple((name, *map(tuple, of["shapes"])) for name, of in each.items()) for each in topologies.values()}) > 1:
+        raise ValueError(f"{path}: the networks of a topology are not those of another")
     return RunData(
         path,
         _text(train["agent"]),
         _text(train["env"]),
-        int(train["seed"]),
+        _seed(train["seed"]),
         train,
         settings,
         record,
-        max(int(train["total_timesteps"]), int(steps[-1])),
+        max(count(train["total_timesteps"], f"{path}: total_timesteps"), int(steps[-1])),
         steps,
         column("return_mean", np.float64),
-        column("seconds", np.float64),
+        seconds,
         flops,
         sum(last),
         topologies,
+        _core_share(evaluations, seconds),
         _noise_from(train, settings, topologies),
     )
 
+
+def _core_share(evaluations: Sequence[dict[str, Any]], seconds: NDArray[np.float64]) -> float | None:
+    """Return the share of a core's time that a run had: the mean of what it recorded, weighed by the seconds between.
+
+    Raises:
+        ValueError: a share is no number that it can be.
+    """
+    shares = [line.get("core_share") for line in evaluations]
+    if any(share is None for share in shares):
+        return None
+    numbers = [number(share, "the share of a core's time") for share in shares]
+    weights = np.diff(seconds, prepend=0.0)
+    share = float(np.sum(np.asarray(numbers, np.float64) * weights) / max(float(weights.sum()), 1e-9))
+    if not 0 <= share <= 2:
+        raise ValueError("the share of a core's time is impossible")
+    return share
+
+
+_EVENTS = ("evaluation", "topology", CHANGED)
 
 _AGENT, _OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"), re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -203,13 +246,54 @@ def _flops(of_agent: Cost, evaluations: Sequence[dict[str, Any]], settings: dict
 
 
 def _topology(networks: Any) -> dict[str, Any]:
-    for network in networks.values():
-        layers = len(network["shapes"])
-        if len(network["connections"]) != layers or len(network["initial_alive"]) != layers:
+    """Return the networks of a topology as `training.drift.Drift.measure` makes them.
+
+    Raises:
+        ValueError: they are not such; the message says what is wrong.
+    """
+    for network in fields(networks, "the networks of a topology").values():
+        shapes, counts, shares, inputs = (
+            fields(network, "a network of a topology")[name]
+            for name in ("shapes", "connections", "initial_alive", "input_connections")
+        )
+        if not len(listed(shapes, "shapes")) == len(listed(counts, "connections")) == len(listed(shares, "shares")) > 0:
             raise ValueError("a topology has other layers in its shapes, connections and shares")
-        if network["input_connections"] is not None and len(network["input_connections"]) != network["shapes"][0][1]:
-            raise ValueError("a topology has not one number of connections per input")
+        for shape, connections, share in zip(shapes, counts, shares, strict=True):
+            if len(listed(shape, "a shape")) != 2 or min(count(size, "a size of a layer") for size in shape) < 1:
+                raise ValueError(f"a layer of a topology has the shape {shown(shape)}")
+            count(connections, "the connections of a layer")
+            if share is not None and not 0 <= number(share, "the share of initial connections") <= 1:
+                raise ValueError(f"the share of initial connections of a layer is {share}")
+        if inputs is not None:
+            if len(listed(inputs, "the connections of inputs")) != shapes[0][1]:
+                raise ValueError("a topology has not one number of connections per input")
+            for connections in inputs:
+                count(connections, "the connections of an input")
+        for operation in listed(network.get("operations", []), "the operations of a network"):
+            if not isinstance(operation, str):
+                raise ValueError("the operations of a network are not a list of names")
     return dict(networks)
+
+
+def _refuse_record(path: Path, record: dict[str, Any]) -> None:
+    """Refuse a record with versions or a machine of other types than are written.
+
+    Raises:
+        ValueError: names what it is.
+    """
+    for name in ("versions", "machine"):
+        table = fields(record.get(name) or {}, f"{path}: {name}")
+        for key, value in table.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
+                raise ValueError(f"{path}: {name}.{key[:100]} is {shown(value)}, which is neither text nor a number")
+    if not isinstance(record.get("git_revision") or "", str):
+        raise ValueError(f"{path}: git_revision is {shown(record['git_revision'])}, which is no revision")
+
+
+def _seed(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**128:
+        raise ValueError(f"the seed is {shown(value)}, which is not a seed")
+    return value
 
 
 def _noise_from(train: dict[str, Any], settings: dict[str, Any], topologies: dict[int, dict[str, Any]]) -> int | None:

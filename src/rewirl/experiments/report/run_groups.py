@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,25 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents import AGENTS
+from rewirl.experiments.report import published
+from rewirl.experiments.report.labels import (
+    Labels,
+    given_label,
+    label_of,
+    options_of,
+    preset_of,
+    shared_options,
+    sweep_label,
+)
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
+from rewirl.experiments.report.published import Published
 from rewirl.experiments.report.run_data import RunData
 from rewirl.options.resolve import agent_settings
 from rewirl.options.train import TrainConfig
-from rewirl.presets.sokar import SOFT_TARGETS
 from rewirl.printing import quoted, visible
-from rewirl.storage.values import to_values
-
-# Settings of a run that change nothing of what is learnt, and those that every group has of its own.
-_IMMATERIAL = {
-    "agent",
-    "env",
-    "seed",
-    "total_timesteps",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "threads",
-    "env_module",
-}
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,11 @@ class RunGroup:
     env: str
     agent: str
     label: str
-    """The agent, and the options that differ from the paper's; those that all groups of a report have are left out."""
+    """What it is called; no two groups on an environment are called the same."""
     preset: str | None
-    """What the paper's presets call it, or None if any option differs from them."""
+    """The preset whose settings it has; see `labels.preset_of`."""
     options: dict[str, Any]
-    """Those options by name, as JSON values; nested ones by path, such as topology.sparsity."""
+    """Options that differ from the defaults; see `labels.options_of`."""
     runs: tuple[RunData, ...]
     """By seed, each once."""
 
@@ -60,9 +58,12 @@ class RunGroup:
         return max(run.total for run in self.runs)
 
     def full(self, step: int | None = None) -> tuple[RunData, ...]:
-        """Return the runs that go to a step, the horizon unless another is given; the others are cut short."""
+        """Return the runs that go to a step, the horizon unless another is given; the others are cut short.
+
+        A run whose first evaluation is later than that has nothing to show there.
+        """
         step = self.horizon if step is None else step
-        return tuple(run for run in self.runs if run.last >= step)
+        return tuple(run for run in self.runs if run.steps[0] <= step <= run.last)
 
     def finals(self, step: int | None = None) -> NDArray[np.float64]:
         """Return the final return of each run that goes to a step, as if the run ended there, float64 [runs]."""
@@ -84,12 +85,18 @@ class RunGroup:
         """Seeds of all runs."""
         return [run.seed for run in self.runs]
 
+    @property
+    def published(self) -> Published | None:
+        """What Sokar et al. have for it, or None."""
+        return published.number(self.preset, self.env)
 
-def group_runs(runs: Sequence[RunData]) -> tuple[list[RunGroup], list[tuple[RunData, str]]]:
+
+def group_runs(runs: Sequence[RunData], labels: Labels = ()) -> tuple[list[RunGroup], list[tuple[RunData, str]]]:
     """Sort runs into groups.
 
     Args:
         runs: of any agents, environments and settings.
+        labels: names that groups are to have.
 
     Returns:
         The groups by environment and label; and the runs left out, with the reason: of two runs with the same settings
@@ -106,85 +113,70 @@ def group_runs(runs: Sequence[RunData]) -> tuple[list[RunGroup], list[tuple[RunD
         other = same.get(run.seed)
         if other is not None:
             run, other = (run, other) if run.last > other.last else (other, run)
-            left_out.append((other, f"has the settings and the seed of {run.path}, which is not shorter"))
+            left_out.append((other, _why_left_out(other, run)))
         same[run.seed] = run
     shared = shared_options(list(options.values()))
     groups = []
     for key, same in runs_by_seed.items():
         env, agent, _ = key
-        soft = agent == "sac" and options[key] == SOFT_TARGETS
-        preset = "sac-soft" if soft else None if options[key] else agent
+        members = tuple(same[seed] for seed in sorted(same))
+        preset = preset_of(agent, env, options[key])
         differing = {name: value for name, value in options[key].items() if name not in shared}
-        label = preset or label_of(agent, differing)
-        groups.append(RunGroup(env, agent, label, preset, options[key], tuple(same[seed] for seed in sorted(same))))
+        if agent not in AGENTS:  # nothing here knows its defaults: what tells its groups apart names them
+            others = [each for (_, other, _), each in options.items() if other == agent]
+            differing = {name: value for name, value in differing.items() if any(o.get(name) != value for o in others)}
+        called = {sweep_label(run) for run in members}
+        by_sweep = called.pop() if len(called) == 1 else None
+        label = given_label(members, labels) or preset or by_sweep or label_of(agent, differing)
+        groups.append(RunGroup(env, agent, label, preset, options[key], members))
     rank = {agent: number for number, agent in enumerate(AGENTS)}
+    groups = _told_apart(groups)
     return sorted(groups, key=lambda item: (item.env, rank.get(item.agent, len(rank)), item.label)), left_out
 
 
-def shared_options(options: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the options that several groups all have, with the same value; a single group shares none.
-
-    Args:
-        options: of each group.
-    """
-    if len(options) < 2:
-        return {}
-    first, *others = options
-    return {key: value for key, value in first.items() if all(key in other and other[key] == value for other in others)}
-
-
-def options_of(run: RunData) -> dict[str, Any]:
-    """Return the settings in which a run differs from the paper's for its agent and environment.
-
-    Args:
-        run: any run. A setting that its version did not have yet counts as today's default.
-    """
-    defaults: dict[str, Any] = {}
-    if run.agent in AGENTS:
-        defaults = _flat(to_values(agent_settings(run.agent, run.env)))
-    options = {
-        key: value for key, value in _flat(run.settings).items() if key not in defaults or defaults[key] != value
-    }
-    usual = asdict(TrainConfig())
-    options |= {
-        key: value
-        for key, value in run.train.items()
-        if key not in _IMMATERIAL and (key not in usual or usual[key] != value)
-    }
-    handed_over = run.record["config"].get("environment")
-    if isinstance(handed_over, dict):
-        options |= _of_environment(handed_over)
-    policy = run.record["config"].get("warm_up_policy")
-    if isinstance(policy, dict) and "warm_up_policy" in options:  # each seed has its own, trained in the same way
-        options["warm_up_policy"] = f"{policy.get('agent')} of {policy.get('step')} steps"
-    return options
+def _told_apart(groups: Sequence[RunGroup]) -> list[RunGroup]:
+    """Return groups of which no two on an environment are called the same."""
+    result = list(groups)
+    for (env, label), count in Counter((item.env, item.label) for item in groups).items():
+        if count < 2:
+            continue
+        same = [number for number, item in enumerate(result) if (item.env, item.label) == (env, label)]
+        shared = shared_options([result[number].options for number in same])
+        for position, number in enumerate(same, 1):
+            item = result[number]
+            own = {key: value for key, value in item.options.items() if key not in shared}
+            name = label_of(label, own) if own else f"{label}, {item.agent}"
+            others = {other.label for other in result if other.env == env}
+            result[number] = replace(item, label=f"{name} ({position})" if name in others else name)
+    return result
 
 
-def _of_environment(handed_over: dict[str, Any]) -> dict[str, Any]:
-    """Return what an environment that a program handed over has besides its name, as options."""
-    recipe, changes = handed_over.get("recipe"), handed_over.get("changes")
-    if not isinstance(recipe, dict):
-        return {"env_changes": changes} if changes else {}
-    kwargs = {f"{wrapper['name']}": wrapper["kwargs"] for wrapper in recipe["wrappers"]}
-    return {
-        **({"env_kwargs": recipe["kwargs"]} if recipe["kwargs"] else {}),
-        **{f"wrapper {name}": values for name, values in kwargs.items() if values},
-    }
+def made_by(run: RunData) -> tuple[str, str, str]:
+    """Return what numbers of a run depend on besides its settings: version, revision and instruction set."""
+    record = run.record
+    versions, machine = record.get("versions") or {}, record.get("machine") or {}
+    return (
+        f"rewirl {versions.get('rewirl', 'of unknown version')}",
+        f"revision {str(record.get('git_revision') or 'not recorded')[:12]}",
+        str(machine.get("instruction_set", "unknown instruction set")),
+    )
 
 
-def label_of(agent: str, options: dict[str, Any]) -> str:
-    """Return the name of an agent with some options.
+def _why_left_out(run: RunData, kept: RunData) -> str:
+    common = min(run.last, kept.last)
+    same = np.array_equal(run.until(common), kept.until(common))
+    reason = f"has the settings and the seed of {kept.path}, which is not shorter; "
+    reason += "their returns are the same" if same else "their returns differ"
+    if made_by(run) != made_by(kept):
+        reason += f"; it was made by {', '.join(made_by(run))}, the other by {', '.join(made_by(kept))}"
+    return reason
 
-    Args:
-        agent: its name.
-        options: see `options_of`.
-    """
-    labelled = dict(options)
-    for one, other in (("topology.sparsity", "topology.lambdas"), ("topology.lambdas", "topology.sparsity")):
-        if labelled.get(one) is not None and labelled.get(other, 0) is None:
-            del labelled[other]  # the one replaces the other
-    words = [f"{key.rpartition('.')[2].replace('_', '-')} {_text(value)}" for key, value in labelled.items()]
-    return ", ".join([agent, *words])
+
+def area_unit(groups: Sequence[RunGroup]) -> tuple[float, str]:
+    """Return what the learning-curve areas of some groups are divided by, and their name: as in the paper, or by 1."""
+    if any(item.published is not None for item in groups):
+        return float(published.LCA_UNIT), f"LCA / {published.LCA_UNIT:,}"
+    return 1.0, "learning-curve area"
 
 
 def command(run: RunData) -> str:
@@ -201,7 +193,7 @@ def command(run: RunData) -> str:
         words += _typed("total_timesteps", run.total)
     if run.train.get("env_module"):
         words += _typed("env_module", run.train["env_module"])
-    for key, value in options_of(run).items():
+    for key, value in options_of(run, agent_settings).items():
         value = run.train[key] if key == "warm_up_policy" else value
         words += _typed(key.rpartition(".")[2], value)
     return " ".join([*words, *_typed("threads", run.train.get("threads", 1))])
@@ -228,17 +220,3 @@ def dense_of(agent: str) -> str | None:
         if agent.startswith(prefix):
             return agent.removeprefix(prefix)
     return None
-
-
-def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict) and prefix + key == "topology":
-            flat |= _flat(value, "topology.")
-        else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
-    return flat

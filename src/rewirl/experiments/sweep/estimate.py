@@ -30,6 +30,9 @@ def seconds_left(planned: PlannedRun, rates: Rates, step: int) -> float:
     if config.eval_every and step < total:
         evaluations = total // config.eval_every - step // config.eval_every
         evaluations += (step == 0) + (total % config.eval_every > 0)
+        # of an untrained agent only the first one of a process is played
+        untrained = max(min(starts, total) // config.eval_every - step // config.eval_every, 0)
+        evaluations -= untrained if step == 0 else max(untrained - 1, 0)
     played = evaluations * config.eval_episodes * rates["episode"]
     seconds: float = warm_up * rates["warm_up"] + learning * rates["learning"] + played * rates["evaluation"]
     return seconds

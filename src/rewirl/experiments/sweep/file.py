@@ -19,13 +19,22 @@ from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.names import LONGEST_LABEL
 from rewirl.hints import did_you_mean
 from rewirl.options.option import AXES, Option, options, unknown_option
-from rewirl.presets.lookup import preset
+from rewirl.presets.lookup import PAPERS, preset
 
 EXPERIMENTS = Path(__file__).parents[1] / "sweeps"
 MOST_RUNS = 10_000
+LARGEST_FILE = 2**20
+"""Bytes of a sweep file."""
+LONGEST_KEY = 32
+"""Parts of a key with dots: the parser takes time and memory that grow with their square."""
 
 _LISTS = ("agents", "envs", "seeds")
+_LONG_KEY = re.compile(rb"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){%d}" % LONGEST_KEY)
+_QUOTED_PART, _MOST_QUOTED_PARTS = re.compile(rb"""["'][ \t]*+\.|\.[ \t]*+["']"""), 200
 _DESCRIPTION, _GROUPS, _WARM_UP, _PRESETS, _LABEL = "description", "runs", "warm_up_policy", "presets", "label"
+_PAPER = "paper"
+_KEYS = (*_LISTS, _LABEL, _PAPER)
+"""What a file says besides options."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,13 @@ def _in_order(path: Path) -> tuple[bool, str]:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        with path.open("rb") as file:
+            text = file.read(LARGEST_FILE + 1)
+        if len(text) > LARGEST_FILE:
+            raise SweepError(f"{path} has more than the {LARGEST_FILE:,} bytes allowed for a sweep file")
+        if _LONG_KEY.search(text) or len(_QUOTED_PART.findall(text)) > _MOST_QUOTED_PARTS:
+            raise SweepError(f"{path} has a key of more than {LONGEST_KEY} parts with dots between them")
+        return tomllib.loads(text.decode())
     except OSError as error:
         raise SweepError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -158,16 +173,17 @@ def _runs(
         return
     agents, envs, seeds = (_list(both, name, where) for name in _LISTS)
     label = _label(both, where)
-    options_in_file = {name: value for name, value in both.items() if name not in (*_LISTS, _LABEL)}
+    shared = common if _PAPER not in both else {**common, _PAPER: both[_PAPER]}
     for agent in agents:
-        axes = {}
+        said = {name: value for name, value in both.items() if name not in _KEYS}
+        options_in_file, axes = {**_of_paper(both, agent, where), **said}, {}
         for name, raw in options_in_file.items():
             if name in overrides:
-                _option(agent, name, where, (*_LISTS, _LABEL))
+                _option(agent, name, where, _KEYS)
                 axes[name] = [overrides[name]]
             elif name == _WARM_UP:
                 references = raw if isinstance(raw, list) else [raw]
-                axes[name] = [_warm_up(reference, common, overrides, where) for reference in references]
+                axes[name] = [_warm_up(reference, shared, overrides, where) for reference in references]
             else:
                 axes[name] = _values(agent, name, raw, where)
             if not axes[name]:
@@ -210,6 +226,16 @@ def _of_presets(
         yield from _runs(shared, {**own, **both, "agents": [paper.agent], "envs": [paper.env]}, overrides, where)
 
 
+def _of_paper(table: Mapping[str, Any], agent: str, where: str) -> Mapping[str, Any]:
+    """Return the options that the paper of a file or part gives an agent; none if it names no paper."""
+    paper = table.get(_PAPER)
+    if paper is None:
+        return {}
+    if not isinstance(paper, str) or paper not in PAPERS:
+        raise SweepError(f"{where}: no paper {paper!r}; {did_you_mean(str(paper), PAPERS)}")
+    return PAPERS[paper](agent)
+
+
 def _label(table: Mapping[str, Any], where: str) -> str:
     label = table.get(_LABEL, "")
     if not isinstance(label, str) or (
@@ -250,7 +276,7 @@ def _option(agent: str, name: str, where: str, lists: Iterable[str]) -> Option:
 
 def _values(agent: str, name: str, raw: Any, where: str) -> list[Any]:
     """Return the values of an option: one, or each of a list. One value of hidden_sizes is a list itself."""
-    option = _option(agent, name, where, (*_LISTS, _LABEL))
+    option = _option(agent, name, where, _KEYS)
     several = isinstance(raw, list) and not (option.takes_a_list and not any(isinstance(v, list) for v in raw))
     try:
         return [option.value(value) for value in (raw if several else [raw])]
@@ -272,9 +298,9 @@ def _warm_up(raw: Any, common: Mapping[str, Any], overrides: Mapping[str, Any], 
         raise SweepError(f"{where}: unknown agent {raw['agent']!r}; {did_you_mean(str(raw['agent']), AGENTS)}")
     agent: str = raw["agent"]
     own = {name: value for name, value in _normalised(raw, where).items() if name != "agent"}
-    shared = {name: value for name, value in common.items() if name not in (*_LISTS, _WARM_UP, _LABEL)}
+    shared = {name: value for name, value in common.items() if name not in (*_KEYS, _WARM_UP)}
     values_by_name: dict[str, Any] = {}
-    for name, value in {**shared, **own}.items():
+    for name, value in {**_of_paper(common, agent, where), **shared, **own}.items():
         if name == _WARM_UP:
             raise SweepError(f"{where}: a run that others wait for cannot wait for another one itself")
         values = _values(agent, name, value, where)

@@ -56,9 +56,10 @@ def write_index(directory: Path, planned: Iterable[PlannedRun] = ()) -> None:
     path = directory / INDEX
     try:
         text = index_text(index_of(directory, planned))
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
+        new = text.encode()
+        if not path.exists() or path.stat().st_size != len(new) or path.read_bytes() != new:
             directory.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, text.encode())
+            write_atomically(path, new)
     except (OSError, UnicodeError) as error:
         say(f"rewirl: warning: {path} cannot be written: {error}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 
+from rewirl.environments.environment import Environment
 from rewirl.experiments.sweep.plan import PlannedRun
 from rewirl.training.progress import Silent
 from rewirl.training.run import Run
@@ -36,7 +37,10 @@ def measure(planned: PlannedRun) -> Rates:
 
     Evaluation episodes are taken to last as long as the environment allows, as a good agent's may.
     """
-    config = dataclasses.replace(planned.config, eval_every=0, checkpoint_every=0, warm_up_policy=None)
+    config = dataclasses.replace(
+        planned.config, eval_every=0, checkpoint_every=0, warm_up_policy=None, env_processes=False
+    )
+    config = dataclasses.replace(config, env_processes=False)  # whose time nobody here would see
     starts = min(_WARM_UP_STEPS, planned.agent_config.learning_starts)
     with Run(config, dataclasses.replace(planned.agent_config, learning_starts=starts), Silent()) as run:
         stopwatch = Stopwatch()
@@ -46,6 +50,7 @@ def measure(planned: PlannedRun) -> Rates:
         steps, seconds = _learn_for(run, _SECONDS)
         rates = {"warm_up": warm_up, "learning": seconds / steps, "evaluation": 0.0, "episode": 0.0}
         if planned.config.eval_every:
+            assert isinstance(run.environment, Environment)  # in this process, where its time is seen
             spec = run.environment.env.spec
             limit = None if spec is None else spec.max_episode_steps
             rates["evaluation"] = _evaluation_step(run, planned.config.eval_episodes)

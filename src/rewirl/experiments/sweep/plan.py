@@ -23,6 +23,7 @@ from rewirl.storage.metrics_log import last_event
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
 from rewirl.storage.values import to_values
+from rewirl.training import remarks
 from rewirl.training.progress import Silent
 from rewirl.training.resume import settings_of
 from rewirl.training.run import Run
@@ -121,6 +122,8 @@ def check(runs: Iterable[PlannedRun]) -> None:
             seen.add(key)
             try:
                 with Run(config, run.agent_config, Silent()) as trial:
+                    if not (run.path / "config.json").exists():
+                        remarks.refuse_impossible(trial.agent, run.config.total_timesteps)
                     trial.warm_up_with_policy()
             except (ValueError, PolicyError) as error:
                 raise SweepError(f"{run.where}: {run.name}: {error}") from error

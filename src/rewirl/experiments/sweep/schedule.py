@@ -79,7 +79,7 @@ def run_sweep(
     rows = {name: Row(run) for name, run in runs.items()}
     for row in rows.values():
         status = run_status(row.run)
-        row.pace.begin(status.step, row.run.config.total_timesteps)
+        row.pace.begin(status.step, row.run.config.total_timesteps, row.run.agent_config.learning_starts)
         if status.state == "finished":
             row.state = "finished"
     stopping = False
@@ -126,7 +126,7 @@ def _start(rows: Mapping[str, Row], executor: Executor, view: View, deadline: De
 def _receive(row: Row, message: Message, view: View, stopping: bool) -> None:
     if "begin" in message:
         row.locked_since = None
-        row.pace.begin(message["begin"], message["total"])
+        row.pace.begin(message["begin"], message["total"], row.run.agent_config.learning_starts)
         where = f"continued at step {message['begin']:,}" if message["begin"] else "started"
         view.changed(row, where)
     elif "step" in message:

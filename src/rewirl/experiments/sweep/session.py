@@ -9,6 +9,7 @@ from rewirl.experiments.sweep import deadline, table
 from rewirl.experiments.sweep.executor import Executor
 from rewirl.experiments.sweep.index import write_index
 from rewirl.experiments.sweep.plan import PlannedRun
+from rewirl.experiments.sweep.results import results
 from rewirl.experiments.sweep.schedule import run_sweep
 from rewirl.printing import say, show
 from rewirl.training.signals import StopRequest
@@ -37,6 +38,8 @@ def run_session(runs: Mapping[str, PlannedRun], executor: Executor, hours: float
         rows = run_sweep(runs, executor, table.for_this_terminal(), lambda: bool(stop), until)
     _write_indices(runs)
     show(table.summary(rows), sys.stdout)
+    for line in results(runs.values()):
+        show(line, sys.stdout)
     if stop.signal is not None:
         show("stopped; the same command goes on", sys.stdout)
         return 128 + stop.signal

@@ -110,7 +110,7 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
         f"{row.pace.total:,}",
         "" if row.last_return is None else number(row.last_return, least=1),
         f"{speed:,.0f}" if speed else "",
-        duration((row.pace.total - row.pace.done) / speed) if speed else "",
+        "" if not speed or (left := row.pace.left()) is None else duration(left),
     )
 
 

@@ -25,8 +25,8 @@ from rewirl.storage.checkpoint import CheckpointError
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectoryError, RunInUseError
 from rewirl.training import run as runs
+from rewirl.training.divergence import DivergedError
 from rewirl.training.evaluation import Evaluation
-from rewirl.training.loop import DivergedError
 from rewirl.training.resume import resume
 from rewirl.training.signals import StopRequest
 
@@ -41,7 +41,7 @@ class RemoteProgress:
         self._send = send
         self._next = 0.0
 
-    def begin(self, step: int, total: int) -> None:
+    def begin(self, step: int, total: int, learning_starts: int = 0, warm_up: str = "") -> None:
         """See Progress."""
         self._send({"begin": step, "total": total})
 
@@ -51,6 +51,9 @@ class RemoteProgress:
         if now >= self._next:
             self._next = now + _EVERY_SECONDS
             self._send({"step": step})
+
+    def episode(self, total_reward: float) -> None:
+        """See Progress."""
 
     def evaluated(self, step: int, evaluation: Evaluation, density: float) -> None:
         """See Progress."""

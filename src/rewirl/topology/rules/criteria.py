@@ -7,7 +7,7 @@ from typing import Literal
 
 from rewirl.exact import make_exact
 
-Drop = Literal["paper", "halves", "code", "magnitude", "l2", "sensitivity", "random"]
+Drop = Literal["paper", "halves", "code", "magnitude", "relative", "l2", "sensitivity", "random"]
 Grow = Literal["paper", "random", "gradient"]
 
 BY_SIGN = ("halves", "code")
@@ -26,8 +26,10 @@ class CriteriaConfig:
     drop: Drop = "paper"
     """Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl), halves
     (half of them the smallest positive, half the largest negative weights), code (the fraction of the positive and of
-    the negative weights, and every exact zero), magnitude (smallest absolute value), l2 (smallest square), sensitivity
-    (smallest |weight * gradient|), random. In blocks the mean over the connections of a block decides: magnitude is its
+    the negative weights, and every exact zero), magnitude (smallest absolute value), relative (smallest compared with
+    the root mean square of its unit's weights, of which the strongest always stays; for layers whose output does not
+    depend on the scale of a unit, as before a batch norm), l2 (smallest square), sensitivity (smallest |weight *
+    gradient|), random. In blocks the mean over the connections of a block decides: magnitude is its
     L1 norm, l2 its L2 norm; a block has no sign, so paper is magnitude for set too."""
 
     grow: Grow = "paper"

@@ -49,6 +49,32 @@ def magnitude(state: LayerState, fraction: float, rng: np.random.Generator) -> N
     return np.abs(state.weights).astype(np.float64)
 
 
+def relative(state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Score by |w| sqrt(n) / ||w_unit||, with n the inputs of the unit: |w| over the root mean square of its weights.
+
+    With weights of unit norm that is |w| sqrt(n). A norm behind a unit undoes its scale, so |w| compares connections of
+    one unit only. The strongest connection of each unit, or the strongest block of each group of units, stays: a unit
+    without inputs says nothing.
+
+    Returns:
+        The scores, +inf for what stays; 0 for units of zeros alone.
+    """
+    n_in = state.shape[1]
+    magnitudes = np.abs(state.weights).astype(np.float64)
+    units = state.indices // n_in
+    squares = np.bincount(units, magnitudes**2, state.shape[0])
+    inverse = np.sqrt(np.bincount(units, minlength=state.shape[0]) / np.where(squares > 0, squares, 1.0))
+    scores = magnitudes * inverse[units]
+    groups, blocks = units // state.height, state.blocks
+    _, block_of = np.unique(blocks, return_inverse=True)
+    of_blocks = np.bincount(block_of, scores)[block_of]
+    strongest = np.lexsort((-np.arange(len(scores)), of_blocks, groups))  # of equal ones the first in the layer
+    last = np.flatnonzero(np.diff(groups[strongest], append=-1))
+    stays = np.isin(block_of, block_of[strongest[last]])
+    result: NDArray[np.float64] = np.where(stays, np.inf, scores)
+    return result
+
+
 def square(state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Score by w^2, whose mean ranks blocks by their L2 norm."""
     return np.square(state.weights, dtype=np.float64)
@@ -73,6 +99,7 @@ CRITERIA: dict[str, Criterion] = {
     "halves": halves,
     "code": shares,
     "magnitude": magnitude,
+    "relative": relative,
     "l2": square,
     "sensitivity": sensitivity,
     "random": at_random,

@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rewirl.experiments.report import published
-from rewirl.experiments.report.aggregates import Estimate
 from rewirl.experiments.report.document import Block, Heading, Table, Text
-from rewirl.experiments.report.judge import Finding
-from rewirl.experiments.report.sections.words import interval, percent, signed, signed_area
+from rewirl.experiments.report.judge import FEWEST, LEVEL, Finding
+from rewirl.experiments.report.sections.words import (
+    bounds,
+    covers,
+    p_value,
+    percent,
+    shown,
+    signed,
+    signed_area,
+    signed_percent,
+)
 
 
 def claims(findings: Sequence[Finding]) -> list[Block]:
     """Return the section on the claims: each with its verdict, what was measured, and from how many runs.
 
     Args:
-        findings: as `rewirl.experiments.report.judge.judge` returns them, of all environments; may be empty.
+        findings: as `rewirl.experiments.report.judge.judge` returns them; none makes no section.
     """
-    blocks: list[Block] = [Heading("What the paper claims, and what these runs show")]
     if not findings:
-        return [*blocks, Text("The paper claims nothing about these agents and environments together.")]
-    rows = []
-    for finding in findings:
-        estimate = finding.estimate
-        rows.append(
-            [
-                _claim_in_words(finding),
-                finding.env,
-                _verdict(finding),
-                "-" if estimate is None else _measured(finding, estimate),
-                f"{finding.runs[0]} and {finding.runs[1]}",
-                "-" if not finding.step else f"{finding.step:,}",
-            ]
-        )
+        return []
+    rows = [_row(finding) for finding in findings if finding.verdict != "missing"]
+    short = any(0 < finding.step < published.STEPS for finding in findings)
+    blocks: list[Block] = [Heading("What the paper claims, and what these runs show")]
+    if not rows:
+        return [*blocks, Text("No claim of the paper can be judged: of every two agents compared, one has no runs.")]
     return [
         *blocks,
         Table(
-            "A claim holds or does not hold if the whole 95% interval says so; otherwise it is undecided.",
-            ["claim", "environment", "verdict", "measured (95% interval)", "runs", "compared at steps"],
+            "Differences are the first agent's mean less the second's, over all tasks in units of the second's. A "
+            f"share of the steps is tested by the return after the share claimed, less the other's final return. A "
+            f"claim is decided by Welch's t test at the level {LEVEL}, corrected for the paper's tasks by Holm's "
+            f"method, and undecided with fewer than {FEWEST} runs of either agent. Bootstrap intervals of so few runs "
+            "hold the true value less often than 95%: 'holds it' is how often in simulation.",
+            [
+                "claim",
+                "task",
+                "verdict",
+                "measured",
+                "95% bootstrap",
+                "holds it",
+                "95% Welch",
+                "p",
+                "runs",
+            ],
             rows,
         ),
         *(
@@ -47,13 +61,48 @@ def claims(findings: Sequence[Finding]) -> list[Block]:
                     "settled."
                 )
             ]
-            if any(0 < finding.step < published.STEPS for finding in findings)
+            if short
             else []
         ),
     ]
 
 
+def _row(finding: Finding) -> list[str]:
+    estimate, test, counted = finding.estimate, finding.test, min(finding.runs)
+    assert estimate is not None
+    claim, over_all = finding.claim, finding.env is None
+    if over_all:
+        show, unit = signed_percent, 1.0
+    elif claim.measure == "lca":
+        show, unit = signed_area, float(published.LCA_UNIT)
+    else:
+        show, unit = signed, 1.0
+    tested = "-" if test is None else bounds(test.estimate.in_units(unit), counted, show)
+    if claim.measure == "share":
+        show = percent
+    else:
+        estimate = estimate.in_units(unit)
+    return [
+        _claim_in_words(finding),
+        finding.env or f"{finding.tasks} tasks together",
+        _verdict(finding),
+        shown(show, estimate.value, estimate)
+        + (" of the steps" if claim.measure == "share" and math.isfinite(estimate.value) else ""),
+        bounds(estimate, counted, show),
+        "-" if claim.measure == "share" else covers(counted, 2 * finding.tasks),
+        tested,
+        "-" if finding.p is None else p_value(finding.p),
+        f"{finding.runs[0]} and {finding.runs[1]}",
+    ]
+
+
 def _verdict(finding: Finding) -> str:
+    if finding.verdict == "undecided":
+        if min(finding.runs) < FEWEST:
+            return "undecided: few runs"
+        if finding.env is None and finding.tasks < len(finding.claim.environments):
+            return f"undecided: {finding.tasks} of {len(finding.claim.environments)} tasks"
+        return "undecided"
     words = finding.verdict.upper() if finding.verdict == "does not hold" else finding.verdict
     return f"{words} at {finding.step:,} steps" if 0 < finding.step < published.STEPS else words
 
@@ -64,10 +113,3 @@ def _claim_in_words(finding: Finding) -> str:
         return f"{claim.agent} has the final return of {claim.other} after at most {claim.below:.0%} of the steps"
     what = "final return" if claim.measure == "final" else "learning-curve area"
     return f"{claim.agent} has a higher {what} than {claim.other}"
-
-
-def _measured(finding: Finding, estimate: Estimate) -> str:
-    if finding.claim.measure == "share":
-        return interval(estimate, percent)
-    unit = signed if finding.claim.measure == "final" else signed_area
-    return "difference " + interval(estimate, unit)

@@ -1,4 +1,4 @@
-"""Report section: sparse agents compared with dense ones, on one environment and across several."""
+"""Report section: sparse agents compared with dense ones on one environment."""
 
 from __future__ import annotations
 
@@ -9,13 +9,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.experiments.report import aggregates, figures
-from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text
-from rewirl.experiments.report.judge import WINDOW, common_step, difference, share_of_steps, stream
+from rewirl.experiments.report import aggregates
+from rewirl.experiments.report.document import Table
+from rewirl.experiments.report.pairs import (
+    WINDOW,
+    common_step,
+    comparable,
+    difference,
+    share_of_steps,
+    stream,
+    tested,
+    values,
+)
 from rewirl.experiments.report.run_data import RunData
-from rewirl.experiments.report.run_groups import RunGroup, dense_of
-from rewirl.experiments.report.sections.words import area, mean_if_all, percent, probability, signed, signed_area, sure
+from rewirl.experiments.report.run_groups import RunGroup, area_unit, dense_of
+from rewirl.experiments.report.sections.words import (
+    both_intervals,
+    bounds,
+    mean_if_all,
+    percent,
+    probability,
+    seconds_in_words,
+    signed,
+    signed_area,
+)
 from rewirl.printing import number
+
+INTERVALS = ["95% bootstrap", "holds it", "95% Welch", "p"]
+"""Head of the columns of `words.both_intervals`, all but the first."""
 
 
 def with_dense_ones(groups: Sequence[RunGroup]) -> list[tuple[RunGroup, RunGroup]]:
@@ -30,7 +51,7 @@ def with_dense_ones(groups: Sequence[RunGroup]) -> list[tuple[RunGroup, RunGroup
     pairs = []
     for item in groups:
         agent = dense_of(item.agent)
-        rivals = [other for other in groups if other.agent == agent]
+        rivals = [other for other in groups if other.agent == agent and comparable(item, other)]
         if not rivals:
             continue
         own = {key: value for key, value in item.options.items() if not key.startswith("topology.")}
@@ -54,34 +75,31 @@ def improvement_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> T
     rng = stream("improvement", env)
     for one, other in pairs:
         step = common_step(one, other)
-        finals = one.finals(step), other.finals(step)
-        counted = min(map(len, finals))
-        samples = [[values] for values in finals]
+        pair = values(one, other, "final")
+        counted = min(map(len, pair))
+        samples = [[sample] for sample in pair]
         of_pairs = aggregates.estimate(aggregates.IMPROVEMENT, *samples, rng=rng)
         of_iqm = aggregates.estimate(aggregates.difference_of(aggregates.IQM), *samples, rng=rng)
-        rows.append(
+        unit, area_name = area_unit([one, other])
+        areas = values(one, other, "lca")
+        in_units = areas[0] / unit, areas[1] / unit
+        of_areas = difference(one, other, "lca").in_units(unit)
+        start = [f"{one.label} over {other.label}", f"{step:,}", f"{len(pair[0])} and {len(pair[1])}"]
+        rows += [
             [
-                f"{one.label} over {other.label}",
-                f"{step:,}",
-                f"{len(finals[0])} and {len(finals[1])}",
-                sure(difference(one, other, "final"), counted, signed),
-                sure(of_iqm, counted, signed),
-                sure(difference(one, other, "lca"), counted, signed_area),
-                sure(of_pairs, counted, probability),
-            ]
-        )
+                *start,
+                "final return",
+                *both_intervals(difference(one, other, "final"), tested([pair]), counted, 2, signed),
+            ],
+            [*start, "IQM of final returns", *both_intervals(of_iqm, None, counted, 0, signed)],
+            [*start, area_name, *both_intervals(of_areas, tested([in_units]), counted, 2, signed_area)],
+            [*start, "probability of improvement", *both_intervals(of_pairs, None, counted, 0, probability)],
+        ]
     return Table(
-        f"{env}: sparse over dense, with 95% intervals. Where one of them has fewer steps, both are compared there. "
-        "A difference is undecided if its interval contains 0, a probability if it contains 0.5.",
-        [
-            "comparison",
-            "steps",
-            "runs",
-            "difference of final returns",
-            "difference of IQMs",
-            "difference of LCA / 5,000",
-            "probability of improvement",
-        ],
+        f"{env}: sparse over dense, as differences, at the steps that both have. A difference is undecided where "
+        "Welch's interval contains 0. 'Holds it' is how often a bootstrap interval of so few runs holds the true "
+        "value, simulated; p is not corrected for the number of comparisons.",
+        ["comparison", "steps", "runs", "of", "difference", *INTERVALS],
         rows,
     )
 
@@ -97,98 +115,39 @@ def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Table:
     for one, other in pairs:
         step = common_step(one, other)
         level = float(other.finals(step).mean())
-        runs = one.full(step)
+        runs, others = one.full(step), other.full(step)
         steps = [_time(run, run.steps, level, step) for run in runs]
-        seconds = [_time(run, run.seconds, level, step) for run in runs]
         reached = [value for value in steps if math.isfinite(value)]
         share = share_of_steps(one, other)
+        counted = min(len(runs), len(others))
+        alone = all(run.alone for run in (*runs, *others))
         rows.append(
             [
                 one.label,
                 f"{number(level)} ({other.label}, {step:,} steps)",
                 f"{len(reached)} of {len(runs)}",
                 mean_if_all(steps),
-                sure(share, min(len(runs), len(other.full(step))), percent),
-                mean_if_all(seconds),
-                number(float(np.mean([at_step(run, "seconds", step) for run in other.full(step)]))),
+                percent(share.value),
+                bounds(share, counted, percent),
+                mean_if_all([_time(run, run.seconds, level, step) for run in runs]) if alone else "-",
+                seconds_in_words([at_step(run, "seconds", step) for run in others], alone),
             ]
         )
     return Table(
         f"{env}: steps and seconds until a sparse agent has the final return of the dense one, measured like it, as "
-        f"the mean of {WINDOW} evaluations. For seconds see the table above.",
+        f"the mean of {WINDOW} evaluations. Seconds are shown only where all runs had a core to themselves.",
         [
             "agent",
             "return to reach",
             "runs that reach it",
             "steps",
-            "share of the steps (95% interval)",
+            "share of the steps",
+            "95% bootstrap",
             "seconds",
             "seconds of the dense agent",
         ],
         rows,
     )
-
-
-def across(groups: Sequence[RunGroup], environments: Sequence[str], style: figures.Style) -> list[Block]:
-    """Return the section on all environments together, empty if there is one.
-
-    Args:
-        groups: of all environments.
-        environments: their ids, in the order of the report.
-        style: colours of the labels.
-    """
-    if len(environments) < 2:
-        return []
-    blocks: list[Block] = [Heading("Across environments")]
-    # Scores in units of the dense agent's mean final return, of each pair at the step that both reach.
-    families: dict[tuple[str, str], dict[str, dict[str, NDArray[np.float64]]]] = {}
-    for env in environments:
-        for one, other in with_dense_ones([item for item in groups if item.env == env]):
-            step = common_step(one, other)
-            unit = other.finals(step).mean()
-            if unit <= 0:
-                continue
-            family = families.setdefault((one.label, other.label), {"sparse": {}, "dense": {}})
-            family["sparse"][env], family["dense"][env] = one.finals(step) / unit, other.finals(step) / unit
-    rows, series = [], {}
-    for (label, dense), family in families.items():
-        if len(family["sparse"]) < 2:
-            continue
-        samples = [list(family["sparse"].values()), list(family["dense"].values())]
-        rng = stream("across", label)
-        counted = min(len(task) for sample in samples for task in sample)
-        rows.append(
-            [
-                label,
-                ", ".join(family["sparse"]),
-                sure(aggregates.estimate(aggregates.IQM, samples[0], rng=rng), counted, area),
-                sure(aggregates.estimate(aggregates.MEAN, samples[0], rng=rng), counted, area),
-                sure(aggregates.estimate(aggregates.IMPROVEMENT, *samples, rng=rng), counted, probability),
-            ]
-        )
-        top = max(1.2, 1.05 * max(task.max() for sample in samples for task in sample))
-        thresholds = np.linspace(0, top, 121)
-        for name, sample in ((label, samples[0]), (dense, samples[1])):
-            if name not in series:
-                low, high = aggregates.interval(aggregates.profile_at(thresholds), sample, rng=rng, replicates=2000)
-                series[name] = (thresholds, aggregates.performance_profile(sample, thresholds), low, high)
-    if not rows:
-        text = "No sparse agent can be compared with its dense one, in positive returns, on two environments or more."
-        return [*blocks, Text(text)]
-    alt = (
-        "Performance profile: the share of runs whose final return, in units of the dense agent's mean, is above the "
-        "value on the axis. Bands are 95% intervals. Shown are " + ", ".join(series) + "."
-    )
-    svg = figures.lines(series, [], style, "final return / dense agent's mean", "share of runs above", (-0.02, 1.02))
-    return [
-        *blocks,
-        Table(
-            "Final returns in units of the dense agent's mean on the same environment, with 95% intervals.",
-            ["agent", "environments", "IQM", "mean", "probability of improvement over dense"],
-            rows,
-        ),
-        Figure(svg, "Performance profile", alt),
-    ]
 
 
 def at_step(run: RunData, column: str, step: int) -> float:
@@ -199,8 +158,8 @@ def at_step(run: RunData, column: str, step: int) -> float:
         column: returns, flops (of training so far) or seconds (of the wall clock).
         step: environment steps.
     """
-    values: NDArray[np.float64] = getattr(run, column)
-    return float(values[len(run.until(step)) - 1])
+    in_order: NDArray[np.float64] = getattr(run, column)
+    return float(in_order[len(run.until(step)) - 1])
 
 
 def _time(run: RunData, times: NDArray[Any], level: float, step: int) -> float:

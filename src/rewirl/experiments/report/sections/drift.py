@@ -50,7 +50,7 @@ def _density_table(env: str, groups: Sequence[RunGroup]) -> Table:
                 [
                     item.label,
                     name,
-                    "-".join(map(str, [shapes[0][1], *(shape[0] for shape in shapes)])),
+                    _units(shapes, network.get("operations", [])),
                     ", ".join(f"{count}" for count in counts),
                     ", ".join(f"{count / math.prod(shape):.1%}" for count, shape in zip(counts, shapes, strict=True)),
                     ", ".join("dense" if alive is None else f"{alive:.1%}" for alive in network["initial_alive"]),
@@ -63,6 +63,12 @@ def _density_table(env: str, groups: Sequence[RunGroup]) -> Table:
         ["agent", "network", "units", "connections", "density", "initial connections alive"],
         rows,
     )
+
+
+def _units(shapes: Sequence[Sequence[int]], operations: Sequence[str]) -> str:
+    """Return the units of every layer, and what a network is made of that is no multilayer perceptron."""
+    units = "-".join(map(str, [shapes[0][1], *(shape[0] for shape in shapes)]))
+    return f"{units}: {', '.join(operations)}" if operations else units
 
 
 def _drift_of(item: RunGroup) -> list[Block]:
@@ -85,7 +91,6 @@ def _drift_of(item: RunGroup) -> list[Block]:
     axis, _, unit = unit_of("environment steps", last, lambda run: run.steps, STEPS)
     at = np.array(common) / unit
     series = {label: figures.spread(at, 100 * np.array(values)) for label, values in shares.items()}
-    ends = "; ".join(f"{label}: {mean[-1]:.0f}%" for label, (_, mean, _, _) in series.items())
     blocks: list[Block] = [
         Figure(
             figures.lines(
@@ -98,7 +103,7 @@ def _drift_of(item: RunGroup) -> list[Block]:
             ),
             f"{item.label} on {item.env}: initial connections alive",
             f"Share of the initial connections that exist, per sparse layer, mean and standard deviation over "
-            f"{runs_in_words(len(runs))}{_together(kinds)}. At {last:,} steps: {ends}.",
+            f"{runs_in_words(len(runs))}{_together(kinds)}, until step {last:,}: {'; '.join(series)}.",
         )
     ]
     observations = min(network["shapes"][0][1] for network in first.values())  # other networks take actions too

@@ -8,22 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.experiments.report import aggregates, figures, published
+from rewirl.experiments.report import aggregates, figures
 from rewirl.experiments.report.document import Block, Figure, Heading, Items, Table, Text
-from rewirl.experiments.report.judge import WINDOW, stream
+from rewirl.experiments.report.pairs import WINDOW, stream
 from rewirl.experiments.report.run_data import RunData
-from rewirl.experiments.report.run_groups import RunGroup
+from rewirl.experiments.report.run_groups import RunGroup, area_unit
 from rewirl.experiments.report.sections.comparison import at_step, improvement_table, reach_table, with_dense_ones
 from rewirl.experiments.report.sections.words import (
     STEPS,
     TIMES,
     area,
-    bounds,
-    interval,
+    both_intervals,
     mean_and_deviation,
     runs_in_words,
+    seconds_in_words,
     unit_of,
 )
+from rewirl.experiments.report.welch import welch
 from rewirl.printing import number
 
 SMOOTH = 5
@@ -40,7 +41,7 @@ def on_environment(env: str, groups: Sequence[RunGroup], style: figures.Style) -
     """
     blocks: list[Block] = [Heading(env)]
     blocks += _curves(env, groups, style)
-    blocks.append(_final_table(env, groups))
+    blocks += _result_tables(env, groups)
     blocks += _few_evaluations(groups)
     blocks.append(_cost_table(env, groups))
     pairs = with_dense_ones(groups)
@@ -51,93 +52,103 @@ def on_environment(env: str, groups: Sequence[RunGroup], style: figures.Style) -
     return blocks
 
 
-def _curves(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[Block]:
+def curves_against_steps(env: str, groups: Sequence[RunGroup], style: figures.Style) -> Figure:
+    """Return the learning curves of some groups.
+
+    Args:
+        env: the environment of all of them.
+        groups: at least one.
+        style: colours of the labels.
+    """
     steps = max(item.total for item in groups)
+    return _curve(env, groups, style, env, *unit_of("environment steps", steps, lambda run: run.steps, STEPS))
+
+
+def _curves(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[Block]:
     seconds = max(float(run.seconds[-1]) for item in groups for run in item.runs)
-    axes: list[tuple[str, str, Callable[[RunData], NDArray[Any]], float, str]] = [
-        ("Return against steps", *unit_of("environment steps", steps, lambda run: run.steps, STEPS), ""),
-        ("Return against arithmetic", "training FLOPs (10¹²)", lambda run: run.flops, 1e12, ""),
-        (
-            "Return against time",
-            *unit_of("wall-clock time", seconds, lambda run: run.seconds, TIMES),
-            " Time is comparable only between runs that were timed alone on the same machine.",
-        ),
-    ]
     blocks: list[Block] = []
-    for title, axis, of, unit, more in axes:
-        series, thin = {}, []
-        for item in groups:
-            full = item.full()
-            length = min(len(run.until(item.horizon)) for run in full)
-            returns = np.stack([_smooth(run.returns[:length]) for run in full])
-            at = np.mean([of(run)[:length] for run in full], axis=0) / unit
-            series[item.label] = figures.spread(at, returns)
-            thin += [(item.label, of(run) / unit, _smooth(run.returns)) for run in item.runs if run.last < item.horizon]
-        ends = "; ".join(
-            f"{item.label}: {number(float(np.mean(item.finals())))} at {item.horizon:,} steps "
-            f"({runs_in_words(len(item.full()))})"
-            for item in groups
-        )
-        alt = (
-            f"{title} on {env}: mean over runs with a band of one standard deviation, running mean of {SMOOTH} "
-            f"evaluations; thin lines are single runs cut short. Final returns: {ends}.{more}"
-        )
-        svg = figures.lines(series, thin, style, axis, "evaluation return")
-        blocks.append(Figure(svg, title, alt))
+    if any(item.published is None for item in groups):
+        blocks.append(curves_against_steps(env, groups, style))
+    if all(run.alone for item in groups for run in item.runs):
+        axis = unit_of("wall-clock time", seconds, lambda run: run.seconds, TIMES)
+        blocks.append(_curve(env, groups, style, "Return against time", *axis))
+    title, axis_of_flops = "Return against arithmetic", "training FLOPs (10¹²)"
+    blocks.append(_curve(env, groups, style, title, axis_of_flops, lambda run: run.flops, 1e12))
     rng = stream("points", env)
     positions = {
         item.label: (item.parameters / 1e3, aggregates.estimate(aggregates.MEAN, [item.finals()], rng=rng))
         for item in groups
     }
-    alt = f"Final return on {env} against the connections of actor and critics, with 95% intervals: " + "; ".join(
-        f"{label}: {at:,.0f} thousand, {interval(estimate)}" for label, (at, estimate) in positions.items()
-    )
+    alt = f"{env}: final return against the connections of actor and critics, with 95% intervals by bootstrap."
     svg = figures.points(positions, style, "connections (thousands)", "final return")
-    return [*blocks, Figure(svg, "Return against connections", alt + ".")]
+    return [*blocks, Figure(svg, "Return against connections", alt)]
 
 
-def _final_table(env: str, groups: Sequence[RunGroup]) -> Table:
-    rows = []
-    rng = stream("final", env)
+def _curve(
+    env: str,
+    groups: Sequence[RunGroup],
+    style: figures.Style,
+    title: str,
+    axis: str,
+    of: Callable[[RunData], NDArray[Any]],
+    unit: float,
+) -> Figure:
+    """Return a figure of returns against a column of the runs, in some unit."""
+    series, thin = {}, []
     for item in groups:
-        finals, areas = item.finals(), item.areas() / 5000
-        paper = published.number(item.preset, env)
-        counted = len(finals)
-        of_mean = aggregates.estimate(aggregates.MEAN, [finals], rng=rng)
-        rows.append(
-            [
-                item.label,
-                f"{item.horizon:,}",
-                str(counted),
-                mean_and_deviation(finals),
-                bounds(of_mean, counted),
-                number(aggregates.iqm([finals])),
-                "-"
-                if paper is None
-                else f"{paper.final:,.0f}" + ("" if paper.final_std is None else f" ± {paper.final_std:,.0f}"),
-                mean_and_deviation(areas, area),
-                bounds(aggregates.estimate(aggregates.MEAN, [areas], rng=rng), counted, area),
-                "-" if paper is None else f"{paper.lca:.3f}",
-            ]
-        )
-    return Table(
-        f"{env}: final return and learning-curve area (LCA / 5,000), mean ± standard deviation over runs, 95% "
-        "intervals of the mean. The paper's numbers are of the v3 task, 1,000,000 steps and 5 seeds: compare agents "
-        "with each other, not columns to the digit.",
-        [
-            "agent",
-            "steps",
-            "runs",
-            "final return",
-            "95% interval",
-            "IQM",
-            "paper",
-            "LCA / 5,000",
-            "95% interval",
-            "paper",
-        ],
-        rows,
+        full = item.full()
+        length = min(len(run.until(item.horizon)) for run in full)
+        returns = np.stack([_smooth(run.returns[:length]) for run in full])
+        at = np.mean([of(run)[:length] for run in full], axis=0) / unit
+        series[item.label] = figures.spread(at, returns)
+        thin += [(item.label, of(run) / unit, _smooth(run.returns)) for run in item.runs if run.last < item.horizon]
+    counts = sorted({len(item.full()) for item in groups})
+    runs = runs_in_words(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
+    alt = (
+        f"{'Return on ' if title == env else ''}{env}: mean over {runs} with a band of one standard deviation, running "
+        f"mean of {SMOOTH} evaluations."
     )
+    alt += " Thin lines are single runs cut short." if thin else ""
+    return Figure(figures.lines(series, thin, style, axis, "evaluation return"), title, alt)
+
+
+def _result_tables(env: str, groups: Sequence[RunGroup]) -> list[Block]:
+    unit, area_name = area_unit(groups)
+    rng = stream("final", env)
+    finals, areas = [], []
+    for item in groups:
+        start = [item.label, f"{item.horizon:,}", str(len(item.full()))]
+        samples = item.finals(), item.areas() / unit
+        final = [
+            *start,
+            mean_and_deviation(samples[0]),
+            *_of_mean(samples[0], rng),
+            number(aggregates.iqm([samples[0]])),
+        ]
+        lca = [*start, mean_and_deviation(samples[1], area), *_of_mean(samples[1], rng, area)]
+        finals.append(final)
+        areas.append(lca)
+    head = ["agent", "steps", "runs"]
+    intervals = ["95% bootstrap", "holds it", "95% Student"]
+    return [
+        Table(
+            f"{env}: final return, mean ± standard deviation over runs, with intervals of the mean.",
+            [*head, "final return", *intervals, "IQM"],
+            finals,
+        ),
+        Table(
+            f"{env}: learning-curve area, mean ± standard deviation over runs, with intervals of the mean.",
+            [*head, area_name, *intervals],
+            areas,
+        ),
+    ]
+
+
+def _of_mean(sample: NDArray[np.float64], rng: np.random.Generator, show: Callable[..., str] = number) -> list[str]:
+    """Return the intervals of a mean as cells."""
+    by_bootstrap = aggregates.estimate(aggregates.MEAN, [sample], rng=rng)
+    test = welch([sample], [1.0]) if len(sample) > 1 else None
+    return both_intervals(by_bootstrap, test, len(sample), 1, show)[1:4]
 
 
 def _few_evaluations(groups: Sequence[RunGroup]) -> list[Block]:
@@ -164,14 +175,14 @@ def _cost_table(env: str, groups: Sequence[RunGroup]) -> Table:
                 f"{item.horizon:,}",
                 f"{item.parameters:,.0f}",
                 f"{np.mean(flops):.3g}",
-                mean_and_deviation(seconds),
+                seconds_in_words(seconds, all(run.alone for run in full)),
                 ", ".join(sorted({str(run.train.get("threads", "?")) for run in full})),
             ]
         )
     return Table(
         f"{env}: what training takes. FLOPs count the products of forward and backward passes as Evci et al. 2020. "
-        "Seconds are the wall clock's, with acting, learning and evaluating; they say something about speed only if "
-        "the runs had the same machine to themselves.",
+        "Seconds are the wall clock's, with acting, learning and evaluating, and shown only of runs that had a core to "
+        "themselves.",
         ["agent", "steps", "connections", "FLOPs", "seconds", "threads"],
         rows,
     )

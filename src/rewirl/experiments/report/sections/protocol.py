@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.experiments.report import published
+from rewirl.experiments.report.coverage import coverage
 from rewirl.experiments.report.document import Block, Code, Heading, Items, Table, Text
-from rewirl.experiments.report.judge import WINDOW, Finding
-from rewirl.experiments.report.run_data import RunData
-from rewirl.experiments.report.run_groups import RunGroup, command, label_of, shared_options
+from rewirl.experiments.report.judge import Finding
+from rewirl.experiments.report.labels import label_of, shared_options
+from rewirl.experiments.report.pairs import WINDOW
+from rewirl.experiments.report.run_data import ALONE, RunData
+from rewirl.experiments.report.run_groups import RunGroup, area_unit, command, made_by
 
 Problems = Sequence[tuple[Path, str]]
 """Directories that could not be read, with the reason."""
@@ -40,25 +43,34 @@ def what_was_run(groups: Sequence[RunGroup]) -> list[Block]:
     blocks: list[Block] = [
         Heading("What was run, and how"),
         Table(
-            "Runs that differ only by seed form a group. Its label names the options that differ from the paper's. The "
-            "numbers below are of the runs that have all the steps named here.",
+            "Runs that differ only by seed form a group. It is called by its preset, by its sweep, or by its agent and "
+            "the options that differ from the defaults. The numbers below are of the runs that have all these steps.",
             ["agent", "environment", "seeds", "steps", "state", "shorter runs, not counted", "connections"],
             rows,
         ),
     ]
+    mixed = [_made_unlike(item) for item in groups if len({made_by(run) for run in item.runs}) > 1]
+    if mixed:
+        blocks += [
+            Text(
+                "Runs of these groups were made by several revisions, versions or instruction sets, and are counted "
+                "together:"
+            ),
+            Items(mixed),
+        ]
     shared = shared_options([item.options for item in groups])
     if shared:
         words = label_of("all agents", shared)
         blocks.append(
-            Text(f"These options differ from the paper's everywhere and are left out of the labels: {words}.")
+            Text(f"These options differ from the defaults everywhere and are left out of the labels: {words}.")
         )
-    differing = [(item, key, value) for item in groups for key, value in item.options.items() if key not in shared]
+    differing = [(item, own) for item in groups if (own := _own(item.options, shared))]
     if differing:
         blocks.append(
             Table(
-                "Options that differ from the paper's settings for the agent and environment.",
-                ["agent", "environment", "option", "value"],
-                [[item.label, item.env, key, str(value)] for item, key, value in differing],
+                "Options that differ from the defaults for the agent and environment.",
+                ["group", "environment", "agent", "options"],
+                [[item.label, item.env, item.agent, own] for item, own in differing],
             )
         )
     runs = [run for item in groups for run in item.runs]
@@ -68,10 +80,36 @@ def what_was_run(groups: Sequence[RunGroup]) -> list[Block]:
             ["runs", "versions", "revision", "machine"],
             [[str(len(of)), *key] for key, of in _by(runs, _made_with).items()],
         ),
-        Text("Each command repeats one run; the same seed on the same kind of processor gives the same numbers."),
-        Code("\n".join(command(run) for run in runs)),
     ]
     return blocks
+
+
+def commands(groups: Sequence[RunGroup]) -> list[Block]:
+    """Return the section on how to make the runs again.
+
+    Args:
+        groups: of all environments.
+    """
+    return [
+        Heading("How to make these runs again"),
+        Text("Each command repeats one run; the same seed on the same kind of processor gives the same numbers."),
+        Code("\n".join(command(run) for item in groups for run in item.runs)),
+    ]
+
+
+def _own(options: dict[str, Any], shared: dict[str, Any]) -> str:
+    """Return the options that are not shared, as text."""
+    own = {key: value for key, value in options.items() if key not in shared}
+    return label_of("", own).removeprefix(", ") if own else ""
+
+
+def _made_unlike(item: RunGroup) -> str:
+    """Return which seeds of a group were made by what."""
+    parts = [
+        f"{'seeds' if len(of) > 1 else 'seed'} {', '.join(str(run.seed) for run in of)} by {', '.join(made)}"
+        for made, of in _by(item.runs, made_by).items()
+    ]
+    return f"{item.label} on {item.env}: {'; '.join(parts)}."
 
 
 def _made_with(run: RunData) -> tuple[str, str, str]:
@@ -97,10 +135,9 @@ def missing(
         findings: on the claims; those without runs are named.
     """
     items = []
-    for item in groups:
+    of_paper = [item for item in groups if item.published is not None]
+    for item in of_paper:
         full = item.full()
-        if published.number(item.preset, item.env) is None:
-            continue
         lacking = []
         if len(full) < published.SEEDS:
             lacking.append(f"{len(full)} of the paper's {published.SEEDS} seeds")
@@ -122,13 +159,23 @@ def missing(
                 for name, count in zip((finding.claim.agent, finding.claim.other), finding.runs, strict=True)
                 if not count
             ]
-            items.append(f"{' and '.join(none)} on {finding.env}: no run, so a claim cannot be judged.")
+            why = (
+                f"{' and '.join(none)} on {finding.env}: no run"
+                if none
+                else (f"{finding.claim.agent} and {finding.claim.other} on {finding.env}: no evaluations in common")
+            )
+            items.append(f"{why}, so a claim cannot be judged.")
     here = {published.base_of(item.env) for item in groups}
     absent = [env for env in published.ENVIRONMENTS if env not in here]
-    if absent:
+    if absent and of_paper:
         items.append(f"Environments of the paper without any run: {', '.join(absent)}.")
-    blocks: list[Block] = [Heading("What is missing")]
-    blocks.append(Items(list(dict.fromkeys(items))) if items else Text("All of the paper's seeds and steps are here."))
+    blocks: list[Block] = []
+    if items:
+        blocks = [Heading("What is missing"), Items(list(dict.fromkeys(items)))]
+    elif of_paper:
+        blocks = [Heading("What is missing"), Text("All of the paper's seeds and steps are here.")]
+    elif problems or left_out:
+        blocks = [Heading("What is missing")]
     if problems or left_out:
         blocks += [
             Heading("Directories that were left out", 3),
@@ -137,8 +184,11 @@ def missing(
     return blocks
 
 
-def how() -> list[Block]:
+def how(groups: Sequence[RunGroup]) -> list[Block]:
     """Return the section on how the numbers are computed."""
+    unit, _ = area_unit(groups)
+    divided = f"; divided by {unit:,.0f} as in the paper's tables" if unit != 1 else ""
+    shares = ", ".join(f"{coverage(runs):.0%} with {runs}" for runs in (2, 3, 5, 10))
     return [
         Heading("How the numbers are computed"),
         Items(
@@ -146,14 +196,20 @@ def how() -> list[Block]:
                 "Return: undiscounted sum of rewards of an evaluation episode without exploration noise, mean over the "
                 "episodes of an evaluation.",
                 f"Final return of a run: mean of its last {WINDOW} evaluations, up to the steps named beside it. Runs "
-                "that end before are not in it.",
-                "LCA: mean over all evaluations up to there; divided by 5,000 as in the paper's tables.",
+                "that end before are not in it. What the command line prints at the end of a run is its last "
+                "evaluation alone, so the two differ.",
+                f"Learning-curve area (LCA): mean over all evaluations up to there{divided}.",
                 "± is the standard deviation over runs, dividing by their number.",
                 "IQM: mean of the middle half of the runs. Probability of improvement: share of pairs of runs in which "
                 "the first has the higher final return; a tie counts half.",
-                "Intervals: 95%, percentiles of a stratified bootstrap over runs with a fixed seed (10,000 replicates; "
-                "2,000 for profiles). Few runs make them too narrow: with normal returns the interval of a difference "
-                "of means holds the true one in 67% of all cases with 2 runs each, 81% with 3 and 87% with 5.",
+                "Intervals by bootstrap: 95%, percentiles of a stratified bootstrap over runs with a fixed seed "
+                "(10,000 replicates; 2,000 for profiles). Few runs make them too narrow: with normal returns the "
+                f"interval of a difference of means holds the true one in {shares} runs each.",
+                "Student's and Welch's intervals and p: for normal returns, agents having variances of their own. They "
+                "allow for few runs.",
+                "Seconds are shown of runs on one thread whose processor time was at least "
+                f"{ALONE:.0%} of the wall clock: they had a core to themselves. A core that shares its units with "
+                "another one is not told apart.",
             ]
         ),
     ]

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.experiments.report.aggregates import Estimate
+from rewirl.experiments.report.coverage import RUNS, coverage
 from rewirl.experiments.report.run_data import RunData
+from rewirl.experiments.report.welch import Test
 from rewirl.printing import decimals, number
 
 STEPS = (("millions", 1e6), ("thousands", 1e3))
@@ -48,21 +50,55 @@ def bounds(estimate: Estimate, runs: int, show: Show = number) -> str:
         runs: how many it is of; with 1 there is no interval.
         show: how a bound is written.
     """
-    low, high = (_shown(show, bound, estimate) for bound in (estimate.low, estimate.high))
+    low, high = (shown(show, bound, estimate) for bound in (estimate.low, estimate.high))
     return f"{low} to {high}" if runs > 1 else "one run"
+
+
+def both_intervals(estimate: Estimate, test: Test | None, runs: int, samples: int, show: Show) -> list[str]:
+    """Return as cells an estimate, its bootstrap interval, how often such a one holds the true value, Welch's interval
+    and p.
+
+    Args:
+        estimate: by bootstrap.
+        test: of the same number; None where there is none.
+        runs: of the sample with the fewest.
+        samples: of which it is a sum of means; 0 if it is something else.
+        show: how a number is written.
+    """
+    return [
+        shown(show, estimate.value, estimate),
+        bounds(estimate, runs, show),
+        covers(runs, samples) if samples else "-",
+        "-" if test is None else bounds(test.estimate, runs, show),
+        "-" if test is None else p_value(test.p),
+    ]
+
+
+def covers(runs: int, samples: int) -> str:
+    """Return how often a bootstrap interval holds the true value; arguments as for `coverage`."""
+    share = coverage(runs, samples)
+    if not math.isfinite(share):
+        return "-"
+    return f"{share:.0%}" if runs <= RUNS[-1] else f"over {share:.0%}"
+
+
+def p_value(p: float) -> str:
+    """Return a probability of an error of the first kind."""
+    return f"{p:.3f}" if p >= 0.001 else "below 0.001"
 
 
 def sure(estimate: Estimate, runs: int, show: Show) -> str:
     """Return an estimate with its interval, if there are enough runs to have one; arguments as for `bounds`."""
-    return interval(estimate, show) if runs > 1 else f"{_shown(show, estimate.value, estimate)} (one run)"
+    return interval(estimate, show) if runs > 1 else f"{shown(show, estimate.value, estimate)} (one run)"
 
 
 def interval(estimate: Estimate, show: Show = number) -> str:
     """Return an estimate with its interval; arguments as for `bounds`."""
-    return f"{_shown(show, estimate.value, estimate)} ({bounds(estimate, 2, show)})"
+    return f"{shown(show, estimate.value, estimate)} ({bounds(estimate, 2, show)})"
 
 
-def _shown(show: Show, value: float, estimate: Estimate) -> str:
+def shown(show: Show, value: float, estimate: Estimate) -> str:
+    """Return a number of an estimate, with the digits of its largest one."""
     return show(value, estimate.value, estimate.low, estimate.high)
 
 
@@ -97,9 +133,19 @@ def percent(value: float, *_: float) -> str:
     return f"{value:.0%}" if math.isfinite(value) else "never"
 
 
+def signed_percent(value: float, *_: float) -> str:
+    """Return a difference in units of something."""
+    return f"{100 * value:+.1f}%"
+
+
 def runs_in_words(count: int) -> str:
     """Return how many runs."""
     return "1 run" if count == 1 else f"{count} runs"
+
+
+def seconds_in_words(values: Sequence[float], alone: bool) -> str:
+    """Return mean and deviation of some seconds, or nothing where not all runs had a core to themselves."""
+    return mean_and_deviation(values) if alone else "-"
 
 
 def mean_if_all(values: Sequence[float]) -> str:

@@ -1,5 +1,5 @@
-// An operation that exists for the tests alone: y = scale * x^2, of each feature. All of it is in this file.
-#include "native_test.hpp"
+// An operation of one's own in one file: y = scale * x^2 + offset, of each feature, with a scale that is learnt.
+#include "library.hpp"
 
 namespace rewirl {
 namespace {
@@ -8,14 +8,15 @@ class Square final : public Operation {
  public:
   explicit Square(const OperationSpec& spec)
       : Operation(spec, spec.features[0]),
-        scale_(std::make_unique<Learnable>("scale", static_cast<size_t>(features), spec.trainable)) {
+        scale_(std::make_unique<Learnable>("scale", static_cast<size_t>(features), spec.trainable)),
+        offset_(static_cast<float>(spec.number("offset"))) {
     for (float& scale : scale_->values) scale = 1.0f;
   }
   const char* kind() const override { return "square"; }
   std::vector<Learnable*> learnables() const override { return {scale_.get()}; }
   void forward(const Forward& tile, Part) const override {
     for (size_t i = 0; i < tile.numbers(features); ++i)
-      tile.out[i] = scale_->values[i / tile.width()] * tile.in[0][i] * tile.in[0][i];
+      tile.out[i] = scale_->values[i / tile.width()] * tile.in[0][i] * tile.in[0][i] + offset_;
   }
   void input_gradient(const Backward& tile, Part) const override {
     for (size_t i = 0; i < tile.numbers(features); ++i) {
@@ -35,18 +36,22 @@ class Square final : public Operation {
     }
   }
   void act(const float* const* in, float* out, Epilogue) const override {
-    for (size_t f = 0; f < static_cast<size_t>(features); ++f) out[f] = scale_->values[f] * in[0][f] * in[0][f];
+    for (size_t f = 0; f < static_cast<size_t>(features); ++f)
+      out[f] = scale_->values[f] * in[0][f] * in[0][f] + offset_;
   }
 
  private:
   std::unique_ptr<Learnable> scale_;
+  float offset_;
 };
-
-}  // namespace
 
 std::unique_ptr<Operation> make_square(const OperationSpec& spec) {
   spec.require_inputs(1);
   return std::make_unique<Square>(spec);
 }
+
+}  // namespace
+
+REWIRL_REGISTER { register_operation("square", make_square); }
 
 }  // namespace rewirl

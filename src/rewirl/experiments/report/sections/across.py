@@ -1,0 +1,96 @@
+"""Report section: sparse agents compared with dense ones over all environments together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rewirl.experiments.report import aggregates, figures
+from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text
+from rewirl.experiments.report.pairs import Pair, in_units_of_the_other, mean_share, stream, tested, values
+from rewirl.experiments.report.run_groups import RunGroup
+from rewirl.experiments.report.sections.comparison import INTERVALS, with_dense_ones
+from rewirl.experiments.report.sections.words import area, both_intervals, percent, probability, signed_percent
+
+Groups = Sequence[tuple[RunGroup, RunGroup]]
+
+
+def across(groups: Sequence[RunGroup], environments: Sequence[str], style: figures.Style) -> list[Block]:
+    """Return the section on all environments together, empty if there is one.
+
+    Args:
+        groups: of all environments.
+        environments: their ids, in the order of the report.
+        style: colours of the labels.
+    """
+    if len(environments) < 2:
+        return []
+    families: dict[tuple[str, str], list[tuple[RunGroup, RunGroup]]] = {}
+    scores: dict[tuple[str, str], list[Pair]] = {}
+    for env in environments:
+        for one, other in with_dense_ones([item for item in groups if item.env == env]):
+            score = in_units_of_the_other(values(one, other, "final"))
+            if score is not None:
+                families.setdefault((one.label, other.label), []).append((one, other))
+                scores.setdefault((one.label, other.label), []).append(score)
+    families = {labels: pairs for labels, pairs in families.items() if len(pairs) > 1}
+    scores = {labels: scores[labels] for labels in families}
+    if not families:
+        text = "No sparse agent can be compared with its dense one, in positive returns, on two environments or more."
+        return [Heading("Over all environments"), Text(text)]
+    rows = [row for labels, pairs in families.items() for row in _rows(labels, pairs, scores[labels])]
+    return [
+        Heading("Over all environments"),
+        Table(
+            "Sparse over dense, in units of the dense agent's mean on the same environment; each counts the same. p "
+            "is of Welch's test and not corrected for the number of comparisons.",
+            ["comparison", "environments", "of", "measured", *INTERVALS],
+            rows,
+        ),
+        _profile(scores, style),
+    ]
+
+
+def _rows(labels: tuple[str, str], pairs: Groups, scores: Sequence[Pair]) -> list[list[str]]:
+    rng = stream("across", *labels)
+    samples = [pair[0] for pair in scores], [pair[1] for pair in scores]
+    counted, number_of_samples = min(len(sample) for pair in scores for sample in pair), 2 * len(scores)
+    start = [f"{labels[0]} over {labels[1]}", ", ".join(one.env for one, _ in pairs)]
+    mean = aggregates.difference_of(aggregates.MEAN)
+    of_means = aggregates.estimate(mean, *samples, rng=rng)
+    of_iqm = aggregates.estimate(aggregates.IQM, samples[0], rng=rng)
+    of_pairs = aggregates.estimate(aggregates.IMPROVEMENT, *samples, rng=rng)
+    share = mean_share(pairs)
+    rows = [
+        ["final return", *both_intervals(of_means, tested(scores), counted, number_of_samples, signed_percent)],
+        ["IQM of final returns / dense mean", *both_intervals(of_iqm, None, counted, 0, area)],
+        ["probability of improvement", *both_intervals(of_pairs, None, counted, 0, probability)],
+        ["share of the steps to the dense final return", *both_intervals(share, None, counted, 0, percent)],
+    ]
+    areas = [in_units_of_the_other(values(*pair, "lca")) for pair in pairs]
+    in_dense = [pair for pair in areas if pair is not None]
+    if len(in_dense) == len(pairs):
+        of_areas = aggregates.estimate(mean, [one for one, _ in in_dense], [other for _, other in in_dense], rng=rng)
+        cells = both_intervals(of_areas, tested(in_dense), counted, number_of_samples, signed_percent)
+        rows.insert(1, ["learning-curve area", *cells])
+    return [[*start, *row] for row in rows]
+
+
+def _profile(scores: dict[tuple[str, str], list[Pair]], style: figures.Style) -> Figure:
+    series = {}
+    for labels, pairs in scores.items():
+        rng = stream("profile", *labels)
+        top = max(1.2, 1.05 * max(float(sample.max()) for pair in pairs for sample in pair))
+        thresholds = np.linspace(0, top, 121)
+        for index, label in enumerate(labels):
+            if label not in series:
+                sample = [pair[index] for pair in pairs]
+                low, high = aggregates.interval(aggregates.profile_at(thresholds), sample, rng=rng, replicates=2000)
+                series[label] = (thresholds, aggregates.performance_profile(sample, thresholds), low, high)
+    alt = (
+        "The share of runs whose final return, in units of the dense agent's mean, is above the value on the axis. "
+        "Bands are 95% intervals by bootstrap. Shown are " + ", ".join(series) + "."
+    )
+    svg = figures.lines(series, [], style, "final return / dense agent's mean", "share of runs above", (-0.02, 1.02))
+    return Figure(svg, "Performance profile", alt)

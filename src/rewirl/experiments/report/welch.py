@@ -1,0 +1,77 @@
+"""Welch's t test and interval for means of runs, and Holm's correction for several tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats  # type: ignore[import-untyped]
+
+from rewirl.experiments.report.aggregates import Estimate
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Test:
+    """What Welch's test says of a weighted sum of means."""
+
+    __test__ = False  # pytest takes classes of this name for its own
+
+    estimate: Estimate
+    """The sum with its 95% interval."""
+    p: float
+    """Probability of a sum at least as far from 0 if the true one is 0."""
+
+
+def welch(samples: Sequence[Floats], weights: Sequence[float] = (1.0, -1.0), confidence: float = 0.95) -> Test:
+    """Test whether sum_i w_i mean_i is 0, for normal samples whose variances may differ.
+
+    With v_i = w_i^2 s_i^2 / n_i the variance of a term, the sum over its standard error has Student's t distribution
+    with (sum v_i)^2 / sum(v_i^2 / (n_i - 1)) degrees of freedom, approximately (Welch 1947, Satterthwaite 1946).
+
+    Args:
+        samples: independent ones, float64 [runs] each, with two runs at least.
+        weights: one per sample; (1, -1) is the difference of two means, (1,) Student's interval of one.
+        confidence: of the interval.
+
+    Raises:
+        ValueError: a sample has fewer than two runs, or not each has a weight.
+    """
+    if len(samples) != len(weights) or not samples:
+        raise ValueError(f"each sample needs a weight, got {len(samples)} samples and {len(weights)} weights")
+    if min(map(len, samples)) < 2:
+        raise ValueError("a sample of one run has no spread; give each two runs or more")
+    value = math.fsum(w * float(np.mean(sample)) for sample, w in zip(samples, weights, strict=True))
+    terms = [w * w * float(np.var(sample, ddof=1)) / len(sample) for sample, w in zip(samples, weights, strict=True)]
+    variance = math.fsum(terms)
+    if variance == 0:
+        return Test(Estimate(value, value, value), 1.0 if value == 0 else 0.0)
+    shares = [(term / variance) ** 2 / (len(sample) - 1) for term, sample in zip(terms, samples, strict=True)]
+    freedom, error = 1 / math.fsum(shares), math.sqrt(variance)
+    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+    return Test(Estimate(value, value - reach, value + reach), float(2 * stats.t.sf(abs(value) / error, freedom)))
+
+
+def holm(p_values: Sequence[float], tests: int | None = None) -> list[float]:
+    """Return p-values adjusted so that the chance of any false rejection among all tests stays below the level.
+
+    Sorted, the k-th smallest of m is multiplied by m - k + 1; none is below the one before it or above 1 (Holm 1979).
+
+    Args:
+        p_values: of the tests that were made.
+        tests: how many belong together; those that were not made count as p = 1. By default those that were made.
+
+    Returns:
+        Adjusted p-values in the same order.
+    """
+    count = len(p_values) if tests is None else max(tests, len(p_values))
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (count - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted

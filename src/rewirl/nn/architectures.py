@@ -1,0 +1,83 @@
+"""The networks of papers after SAC, as lists of operations: residual blocks with layer norm, chains with batch norm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rewirl.nn.mlp import names_of
+from rewirl.nn.operations import Add, BatchNorm, BatchRenorm, LayerNorm, Linear, Operation, ReLU
+
+
+def residual(sizes: Sequence[int], n_out: int) -> list[Operation]:
+    """Return SimBa's network: residual blocks, each with a layer norm first (Lee et al. 2025, section 4).
+
+        h = W0 x + b0
+        h = h + W2 ReLU(W1 LayerNorm(h) + b1) + b2    for each block; W1 makes 4 H features of H
+        y = V LayerNorm(h) + c
+
+    Args:
+        sizes: H of each block, the same for all.
+        n_out: outputs.
+
+    Raises:
+        ValueError: the sizes differ.
+    """
+    width = sizes[0]
+    if any(size != width for size in sizes):
+        raise ValueError(f"residual blocks add what they make to what they read: give one size, not {[*sizes]}")
+    operations: list[Operation] = [Linear("embed", n_out=width)]
+    before = "embed"
+    for block in range(1, len(sizes) + 1):
+        operations += [
+            LayerNorm(f"norm{block}", eps=1e-6),
+            Linear(f"wide{block}", n_out=4 * width),
+            ReLU(f"relu{block}"),
+            Linear(f"narrow{block}", n_out=width),
+            Add(f"block{block}", of=(before, f"narrow{block}")),
+        ]
+        before = f"block{block}"
+    return [*operations, LayerNorm("norm", eps=1e-6), Linear("output", n_out=n_out)]
+
+
+def batch_normalised(sizes: Sequence[int], n_out: int) -> list[Operation]:
+    """Return XQC's network: batch norm before each activation, weights of unit norm (Palenicek et al. 2026, section 4).
+
+        h = BatchNorm(x)
+        h = ReLU(BatchNorm(W h))    for each hidden layer
+        y = V h + c
+
+    The weights of each output of W and V have norm 1.
+
+    Args:
+        sizes: units of each hidden layer.
+        n_out: outputs.
+    """
+    operations: list[Operation] = [BatchNorm("norm0", eps=1e-3, momentum=0.01)]
+    for number, (name, size) in enumerate(zip(names_of(len(sizes) + 1), sizes, strict=False), 1):
+        operations += [
+            Linear(name, n_out=size, bias=False, unit_norm=True),
+            BatchNorm(f"norm{number}", eps=1e-3, momentum=0.01),
+            ReLU(f"relu{number}"),
+        ]
+    return [*operations, Linear("output", n_out=n_out, unit_norm=True)]
+
+
+def batch_renormalised(sizes: Sequence[int], n_out: int) -> list[Operation]:
+    """Return CrossQ's network: batch renormalisation of the input and after each activation (Bhatt et al. 2024).
+
+        h = BatchRenorm(x)
+        h = BatchRenorm(ReLU(W h + b))    for each hidden layer
+        y = V h + c
+
+    Args:
+        sizes: units of each hidden layer.
+        n_out: outputs.
+    """
+    operations: list[Operation] = [BatchRenorm("norm0", eps=1e-3, momentum=0.01)]
+    for number, (name, size) in enumerate(zip(names_of(len(sizes) + 1), sizes, strict=False), 1):
+        operations += [
+            Linear(name, n_out=size),
+            ReLU(f"relu{number}"),
+            BatchRenorm(f"norm{number}", eps=1e-3, momentum=0.01),
+        ]
+    return [*operations, Linear("output", n_out=n_out)]

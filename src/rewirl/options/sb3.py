@@ -1,0 +1,74 @@
+"""What users of Stable-Baselines3 type, and what it is called here: data for errors and for docs/from-sb3.md."""
+
+from __future__ import annotations
+
+ARGUMENTS = {
+    "policy": "leave it out: there is one kind of policy, and the environment comes first",
+    "policy_kwargs": "net_arch is hidden_sizes=(256, 256); the other settings of networks are options of their own",
+    "net_arch": "hidden_sizes=(256, 256)",
+    "activation_fn": "none: hidden layers are ReLU",
+    "action_noise": 'exploration_noise=0.1 in units of [-1, 1]; exploration="normal" or "ornstein-uhlenbeck"',
+    "ent_coef": 'temperature="auto" or a number, for SAC',
+    "train_freq": "none: there is one update after every step",
+    "gradient_steps": "none: there is one update after every step",
+    "target_policy_noise": "policy_noise",
+    "target_noise_clip": "noise_clip",
+    "optimize_memory_usage": "none: a transition takes one row of float32",
+    "replay_buffer_class": "none: the replay memory is uniform; buffer_distance and buffer_empty_every let it forget",
+    "replay_buffer_kwargs": "buffer_size, buffer_distance and buffer_empty_every are options of their own",
+    "tensorboard_log": "learn(run_dir=...) writes TensorBoard events there",
+    "verbose": "learn(progress=True)",
+    "device": "leave it out: everything runs on the processor; threads=2 uses two cores",
+    "use_sde": "none",
+    "sde_sample_freq": "none",
+    "stats_window_size": "none: metrics.jsonl has every episode",
+    "monitor_wrapper": "leave it out: episodes are recorded in run_dir",
+    "_init_setup_model": "leave it out",
+    "lr_schedule": 'learning_rate_schedule="linear" or "cosine", with learning_rate_updates',
+}
+"""Arguments of constructors, by their names in Stable-Baselines3."""
+
+LEARN = {
+    "log_interval": "eval_every",
+    "tb_log_name": "run_dir names the run",
+    "reset_num_timesteps": "leave it out: a second call goes on; make a new agent to begin again",
+    "progress_bar": "progress=True",
+    "eval_freq": "eval_every",
+    "n_eval_episodes": "eval_episodes",
+    "eval_env": "leave it out: evaluation makes environments of its own",
+    "save_freq": "checkpoint_every",
+}
+"""Arguments of `learn`."""
+
+ATTRIBUTES = {
+    "get_parameters": "agent.topology has the weights and biases of every layer",
+    "set_parameters": "none: rewirl.resume puts a run back",
+    "policy": "agent.predict acts, and agent.topology has the layers",
+    "actor": 'agent.topology["actor"]',
+    "critic": 'agent.topology["critic1"] and agent.topology["critic2"]',
+    "replay_buffer": "agent.replay",
+    "save_replay_buffer": "learn(run_dir=...): checkpoints hold the replay memory",
+    "load_replay_buffer": "rewirl.resume(run_dir)",
+    "num_timesteps": "agent.steps",
+    "get_env": "agent.observation_space and agent.action_space; the environment is yours",
+    "set_env": "rewirl.resume(run_dir, env=...)",
+    "logger": "agent.diagnostics has the latest values, metrics.jsonl in run_dir all of them",
+    "set_logger": "learn(run_dir=...), or callback=",
+    "train": "agent.learn",
+    "evaluate_policy": "agent.evaluate(episodes)",
+}
+"""Attributes and methods of agents."""
+
+POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
+"""What stands first in a constructor there."""
+
+
+def hint(name: str, table: dict[str, str]) -> str:
+    """Return what stands for a name of Stable-Baselines3, in words; "" for any other name."""
+    return f"Stable-Baselines3's {name} is here: {table[name]}" if name in table else ""
+
+
+def table(name: str, entries: dict[str, str]) -> str:
+    """Return a table of names as Markdown."""
+    rows = [f"| `{there}` | {here} |" for there, here in entries.items()]
+    return "\n".join([f"| {name} | here |", "|---|---|", *rows])

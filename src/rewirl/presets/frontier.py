@@ -1,0 +1,35 @@
+"""SimBa (Lee et al., ICLR 2025), XQC (Palenicek et al., ICLR 2026) and CrossQ (Bhatt et al., ICLR 2024) on MuJoCo.
+
+Dense as in the papers, and sparse, of which no paper says anything: 80% as where Ma et al. (ICML 2025) see static
+topologies win. SimBa's paper has no MuJoCo task of Gymnasium either; two critics and gamma 0.995 there are ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rewirl.presets.preset import VERSION, Preset
+
+_TASKS = tuple(f"{task}-{VERSION}" for task in ("HalfCheetah", "Hopper", "Walker2d", "Ant", "Humanoid"))
+
+_STEPS, _WARM_UP = 1_000_000, 5_000
+
+_OF_PAPER: dict[str, dict[str, Any]] = {
+    "simba": {},
+    "xqc": {"learning_rate_updates": 2 * (_STEPS - _WARM_UP)},
+    "crossq": {},
+}
+"""What an agent's defaults leave to the length of a run."""
+
+_SMALL_SIMBA = {"hidden_sizes": (256, 256), "actor_hidden_sizes": (128,), "learning_rate": 3e-4}
+"""SBX's networks and step size for SimBa on MuJoCo."""
+
+PRESETS = {
+    **{
+        f"{paper}/{kind}{paper}/{env}": Preset(f"{kind}{paper}", env, {**options, "total_timesteps": _STEPS})
+        for paper, options in _OF_PAPER.items()
+        for kind in ("", "static-", "ds-")
+        for env in _TASKS
+    },
+    **{f"simba/small-simba/{env}": Preset("simba", env, {**_SMALL_SIMBA, "total_timesteps": _STEPS}) for env in _TASKS},
+}

@@ -1,0 +1,43 @@
+"""Small tasks, from Pendulum to Pusher: settings of DS-TD3 that begin with those of RL Baselines3 Zoo for TD3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rewirl.presets.preset import Preset
+
+_COMMON: dict[str, Any] = {"weight_decay": 0.0, "eval_every": 5_000}
+_TUNED: dict[str, Any] = {**_COMMON, "gamma": 0.98, "buffer_size": 200_000}
+
+PRESETS = {
+    "small/pendulum": Preset("ds-td3", "Pendulum-v1", {**_TUNED, "total_timesteps": 20_000, "eval_every": 1_000}),
+    "small/mountain-car": Preset(
+        "ds-td3",
+        "MountainCarContinuous-v0",
+        {
+            **_COMMON,
+            "exploration": "ornstein-uhlenbeck",  # the goal is met by no noise that changes its mind at every step
+            "exploration_noise": 0.5,
+            "total_timesteps": 300_000,
+            "buffer_size": 300_000,
+        },
+    ),
+    "small/lunar-lander": Preset(
+        "ds-td3", "LunarLanderContinuous-v3", {**_TUNED, "learning_starts": 10_000, "total_timesteps": 300_000}
+    ),
+    "small/bipedal-walker": Preset(
+        "ds-td3", "BipedalWalker-v3", {**_TUNED, "learning_starts": 10_000, "total_timesteps": 1_000_000}
+    ),
+    "small/swimmer": Preset(
+        "ds-td3",
+        "Swimmer-v5",
+        {**_COMMON, "gamma": 0.9999, "learning_starts": 10_000, "total_timesteps": 1_000_000},
+    ),
+    "small/pusher": Preset("ds-td3", "Pusher-v5", {**_COMMON, "total_timesteps": 300_000}),
+}
+
+
+def suggestion(env: str) -> str | None:
+    """Return the name of the preset for an environment, whatever its version, or None."""
+    task = env.rpartition(":")[2].rpartition("-v")[0]
+    return next((name for name, preset in PRESETS.items() if preset.env.rpartition("-v")[0] == task), None)

@@ -1,0 +1,26 @@
+"""Whether an agent computes values that are not finite."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rewirl.agents.agent import Agent
+
+
+class DivergedError(RuntimeError):
+    """The agent computes values that are not finite; learning on is useless."""
+
+
+def not_finite(agent: Agent) -> str | None:
+    """Return what is not finite of an agent that has learnt, its diagnostics or its state; None if nothing is."""
+    if agent.updates == 0:
+        return None
+    for name, value in agent.diagnostics().items():
+        if not math.isfinite(value):
+            return f"{name} is {value}"
+    for name, array in agent.state()[0].items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return f"{name} is not finite"
+    return None

@@ -1,0 +1,88 @@
+"""What the queue has finished is kept: every record, and the policy of the median seed if it is sound."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from synthetic_runs import make_run, rising
+
+import rewirl
+
+ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location("keep_runs", ROOT / "experiments" / "keep_runs.py")
+assert spec is not None and spec.loader is not None
+keep_runs = sys.modules["keep_runs"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(keep_runs)
+
+
+def finished(path, seed, top):
+    run = make_run(path, "td3", seed, rising(top, 50_000))
+    log = run / "metrics.jsonl"
+    log.write_text(
+        log.read_text().removesuffix('{"event": "evalu') + '{"event": "end", "step": 100000, "seconds": 1}\n'
+    )
+    return run
+
+
+@pytest.fixture
+def queue(tmp_path):
+    """Three finished runs with policies, and one in progress."""
+    with rewirl.TD3("Pendulum-v1", seed=0, hidden_sizes=(8, 8), threads=1) as agent:
+        for seed, top in enumerate((3000, 1000, 2000)):
+            agent.save(finished(tmp_path / "queue" / "part", seed, top) / "policy")
+    make_run(tmp_path / "queue" / "part", "td3", 3, rising(9000, 50_000, count=3), total=100_000)
+    return tmp_path / "queue"
+
+
+def listed(path):
+    return json.loads((path / "part" / "policies.json").read_text())
+
+
+def test_records_and_the_policy_of_the_median_seed_are_kept(queue, tmp_path, capsys):
+    results = tmp_path / "results"
+    assert keep_runs.main(["--directory", str(queue)], results) == 0
+    assert "part: 3 new runs; 1 of 1 groups have a policy" in capsys.readouterr().out
+    kept = {path.relative_to(results / "part").as_posix() for path in results.rglob("*") if path.is_file()}
+    records = {f"HalfCheetah-v5-td3-{seed}/{name}" for seed in range(3) for name in ("config.json", "metrics.jsonl")}
+    names = ("manifest.json", "policy.json", "policy.safetensors")
+    assert kept == records | {f"HalfCheetah-v5-td3-2/policy/{name}" for name in names} | {"policies.json"}
+    (entry,) = listed(results).values()
+    assert entry["seed"] == 2 and entry["seeds"] == [0, 1, 2] and len(entry["sha256"]) == 64
+    rewirl.load(results / "part" / "HalfCheetah-v5-td3-2" / "policy")
+    assert keep_runs.main(["--directory", str(queue)], results) == 0
+    assert "part: 0 new runs; 1 of 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damage", ["cut", "large", "none"])
+def test_a_policy_that_is_not_sound_or_too_large_is_not_kept(queue, tmp_path, damage, monkeypatch, capsys):
+    policy = queue / "part" / "HalfCheetah-v5-td3-2" / "policy"
+    if damage == "cut":
+        (policy / "policy.safetensors").write_bytes(b"x")
+    elif damage == "large":
+        monkeypatch.setattr(keep_runs, "LARGEST", 10)
+    else:
+        policy.rename(policy.with_name("elsewhere"))
+    results = tmp_path / "results"
+    assert keep_runs.main(["--directory", str(queue)], results) == 0
+    assert not list(results.rglob("*.safetensors")) and [one["sha256"] for one in listed(results).values()] == [None]
+    assert (str(policy) in capsys.readouterr().err) == (damage != "none")
+
+
+def test_without_the_queue_it_says_so(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        keep_runs.main(["--directory", str(tmp_path / "none")], tmp_path)
+    assert "no directory" in capsys.readouterr().err
+
+
+def test_what_is_listed_is_there():
+    for path in (ROOT / "results").glob("*/policies.json"):
+        for name, entry in json.loads(path.read_text()).items():
+            manifest = path.parent / name / "policy" / "manifest.json"
+            assert manifest.is_file() == (entry["sha256"] is not None), name
+            if entry["sha256"]:
+                assert json.loads(manifest.read_text())["files"]["policy.safetensors"]["sha256"] == entry["sha256"]
+                rewirl.load(manifest.parent)

@@ -1,0 +1,128 @@
+"""What groups of runs are called, what is told of runs that are alike, and reports of runs that are not the paper's."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from synthetic_runs import make_run, rising
+
+from rewirl.cli.main import main
+from rewirl.experiments.report import document, figures, report
+from rewirl.experiments.report.run_data import find_runs
+from rewirl.experiments.report.run_groups import group_runs
+from rewirl.experiments.sweep.names import names_of
+from rewirl.options.resolve import resolve
+from rewirl.presets import lookup
+
+
+def labels(path, names=()):
+    runs, problems = find_runs([path])
+    assert not problems
+    return [item.label for item in group_runs(runs, names)[0]]
+
+
+def test_a_group_is_called_by_its_preset(tmp_path):
+    options = dict(lookup.preset("rnm/2-of-4-td3/HalfCheetah-v5").options)
+    make_run(tmp_path, "ds-td3", 0, rising(1, 1), **options)
+    make_run(tmp_path, "ds-td3", 0, rising(1, 1), **{**options, "gamma": 0.9})
+    assert labels(tmp_path)[1] == "rnm/2-of-4-td3" and "gamma 0.9" in labels(tmp_path)[0]
+
+
+def test_a_group_is_called_by_its_sweep_or_the_user(tmp_path):
+    for seed in (0, 1):
+        for value in (0.9, 0.8):
+            made = make_run(tmp_path, "ds-td3", seed, rising(1, 1), gamma=value)
+            (run,), _ = find_runs([made])
+            named = names_of(*resolve({"agent": "ds-td3", "gamma": value, "seed": seed}), label="shortsighted")
+            made.rename(tmp_path / named.name)
+            assert run.seed == seed
+    assert labels(tmp_path) == ["shortsighted, gamma 0.8", "shortsighted, gamma 0.9"]  # never both the same
+    hash_of = re.search(r"-([0-9a-f]{8})-", names_of(*resolve({"agent": "ds-td3", "gamma": 0.9}), label="x").name)
+    assert "mine" in labels(tmp_path, [("mine", f"*{hash_of[1]}*")])
+    assert labels(tmp_path, [("all", "*")]) == ["all, gamma 0.8", "all, gamma 0.9"]
+
+
+def test_the_command_takes_names_and_finds_runs(tmp_path, monkeypatch, capsys):
+    make_run(tmp_path / "runs", "td3", 0, rising(1, 1))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "--label", "mine=*td3*"])
+    assert ended.value.code == 0 and "mine" in (tmp_path / "report.html").read_text()
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "--label", "mine"])
+    assert ended.value.code == 2 and "NAME=PATTERN" in capsys.readouterr().err
+
+
+def test_a_report_of_other_runs_says_nothing_of_the_paper(tmp_path):
+    for seed in (0, 1):
+        for agent in ("td3", "ds-td3"):
+            make_run(tmp_path, agent, seed, rising(100, 50_000), env="Pendulum-v1")
+    text = document.markdown(report(*find_runs([tmp_path])))
+    for word in ("Sokar", "/ 5,000", "paper", "What is missing"):
+        assert word not in text, word
+    assert "learning-curve area" in text and "ds-td3 over td3" in text
+
+
+def origin(path, **changes):
+    """Change what a run says of where it was made."""
+    record = json.loads((path / "config.json").read_text())
+    record["git_revision"] = changes.get("revision")
+    record["machine"]["instruction_set"] = changes.get("instructions", "avx2")
+    (path / "config.json").write_text(json.dumps(record))
+
+
+def test_what_was_made_differently_is_named(tmp_path):
+    origin(make_run(tmp_path, "td3", 0, rising(1000, 50_000)), revision="a" * 40)
+    origin(make_run(tmp_path, "td3", 1, rising(1000, 50_000)), revision="b" * 40, instructions="avx512")
+    text = document.markdown(report(*find_runs([tmp_path])))
+    assert "counted together" in text and "seed 0 by rewirl" in text
+    assert "revision aaaaaaaaaaaa, avx2; seed 1 by" in text and "revision bbbbbbbbbbbb, avx512." in text
+
+
+def test_of_two_runs_alike_the_one_left_out_is_told_from_the_other(tmp_path):
+    origin(make_run(tmp_path / "a", "td3", 0, rising(1000, 50_000, count=10), total=100_000), revision="a" * 40)
+    origin(make_run(tmp_path / "b", "td3", 0, rising(1100, 50_000)), revision="b" * 40)
+    _, ((_, reason),) = group_runs(find_runs([tmp_path])[0])
+    assert "their returns differ" in reason and "revision aaaaaaaaaaaa" in reason and "revision bbbbbbbbbbbb" in reason
+    make_run(tmp_path / "c", "ds-td3", 0, rising(1100, 50_000))
+    make_run(tmp_path / "d", "ds-td3", 0, rising(1100, 50_000))
+    reasons = [reason for _, reason in group_runs(find_runs([tmp_path])[0])[1]]
+    assert any(reason.endswith("their returns are the same") for reason in reasons)
+
+
+def test_many_groups_have_looks_of_their_own_and_a_legend_that_takes_no_room():
+    at = figures.np.linspace(0, 1, 5)
+
+    def height(count):
+        names = [f"a rather long label, with an option {number}" for number in range(count)]
+        svg = figures.lines(dict.fromkeys(names, (at, at, at, at)), [], {n: i for i, n in enumerate(names)}, "x", "y")
+        return float(re.search(r'height="([\d.]+)pt"', svg)[1])
+
+    assert height(13) - height(3) > 10 * 72 * 0.15  # ten lines more
+    looks = {(figures._look(number)) for number in range(49)}
+    assert len(looks) == 49 and len({look[0] for look in list(map(figures._look, range(7)))}) == 7
+
+
+def test_the_page_follows_the_scheme_of_the_reader(tmp_path):
+    make_run(tmp_path, "td3", 0, rising(1000, 50_000))
+    page = document.html(report(*find_runs([tmp_path])))
+    assert "@media screen and (prefers-color-scheme: dark)" in page and "currentColor" in page
+    drawing = page[page.index("<svg") :]
+    assert "#ffffff" not in drawing and "#000000" not in drawing  # neither glares in the other scheme
+
+
+def test_runs_that_have_nothing_in_common_end_no_report(tmp_path):
+    for seed in (0, 1):
+        make_run(tmp_path, "td3", seed, [1e-300, 5e-324, 1e-310])
+        make_run(tmp_path, "td3", seed, [1.0, 5.0, 2.0], "Hopper-v5")
+        for env in ("HalfCheetah-v5", "Hopper-v5"):
+            log = make_run(tmp_path, "ds-td3", seed, rising(1e29, 50_000), env) / "metrics.jsonl"
+            lines = log.read_text().splitlines(keepends=True)
+            log.write_text("".join([lines[0], *lines[8:]]))  # its first evaluations are lost
+    log = make_run(tmp_path, "td3", 2, [1e300, -1e300]) / "metrics.jsonl"
+    runs, problems = find_runs([tmp_path])
+    assert [str(path) for path, _ in problems] == [str(log.parent)] and "larger than any run" in problems[0][1]
+    text = document.markdown(report(runs, problems))
+    assert "ds-td3 and td3 on HalfCheetah-v5: no evaluations in common, so a claim cannot be judged" in text

@@ -1,0 +1,207 @@
+"""Promises of training on from Python: a run goes on to the bit, its environment handed over again if need be."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+import rewirl
+
+SMALL: dict[str, Any] = {
+    **{"hidden_sizes": (12, 8), "learning_starts": 40, "batch_size": 8},
+    **{"buffer_size": 300, "adapt_every": 20, "threads": 1},
+}
+OFTEN: dict[str, Any] = {"eval_every": 50, "eval_episodes": 1, "checkpoint_every": 60}
+
+
+class Heavier(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """A wrapper that no record can name."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        env.unwrapped.m = 1.2  # type: ignore[attr-defined]
+
+
+def pendulum() -> gymnasium.Env[Any, Any]:
+    return Heavier(gymnasium.make("Pendulum-v1"))
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in found]
+
+
+def arrays(agent: Any) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in agent._run.training.state()[0].items()}
+
+
+class Stop:
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def on_step(self, moment: rewirl.Moment) -> bool:
+        return moment.step < self.at
+
+
+@pytest.mark.parametrize("env", ["Pendulum-v1", pendulum], ids=["id", "function"])
+@pytest.mark.parametrize("kind", [rewirl.DSTD3, rewirl.DSSAC])
+def test_a_run_goes_on_to_the_bit(kind, env, tmp_path):
+    again = None if isinstance(env, str) else env
+    with kind(env, seed=3, **SMALL) as whole:
+        whole.learn(150, run_dir=tmp_path / "whole", **OFTEN)
+        expected = arrays(whole)
+    with kind(env, seed=3, **SMALL) as first:
+        first.learn(150, run_dir=tmp_path / "parts", callback=Stop(83), **OFTEN)
+        assert first.steps == 83
+    with rewirl.resume(tmp_path / "parts", env=again) as second:
+        assert type(second) is kind and second.steps == 83
+        second.learn(callback=Stop(120))
+    with kind.load(tmp_path / "parts", env=again) as third:
+        third.learn()
+        assert third.steps == 150 and arrays(third) == expected
+        with pytest.raises(ValueError, match="the run is at its end, at step 150"):
+            third.learn()
+
+    def learnt(path: Path) -> list[dict[str, Any]]:
+        return [line for line in lines(path) if line["event"] != "checkpoint"]
+
+    assert learnt(tmp_path / "parts") == learnt(tmp_path / "whole")
+
+
+def test_looking_at_a_finished_run_changes_nothing_and_it_can_be_trained_further(tmp_path):
+    path = tmp_path / "run"
+    with rewirl.TD3("Pendulum-v1", **SMALL) as agent:
+        agent.learn(60, run_dir=path, eval_every=0)
+        action = agent.predict(np.zeros(3, np.float32))
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "lock"}
+    with rewirl.resume(path) as agent:
+        assert agent.predict(np.zeros(3, np.float32)).tobytes() == action.tobytes()
+        with pytest.raises(rewirl.RunInUseError):
+            rewirl.resume(path)
+    assert {file: file.read_bytes() for file in before} == before
+    with rewirl.resume(path) as agent:
+        agent.learn(20)
+    ends = [line["step"] for line in lines(path) if line["event"] == "end"]
+    assert ends == [80]
+
+
+def test_what_cannot_be_resumed_is_refused_in_words(tmp_path):
+    with rewirl.TD3(pendulum, **SMALL) as agent:
+        agent.learn(50, run_dir=tmp_path / "run", eval_every=0)
+    with pytest.raises(rewirl.UnsuitableEnvironmentError, match=r"rewirl\.resume\(run_dir, env=\.\.\.\)"):
+        rewirl.resume(tmp_path / "run")
+    with pytest.raises(rewirl.UnsuitableEnvironmentError, match="give the same one"):
+        rewirl.resume(tmp_path / "run", env=lambda: gymnasium.make("MountainCarContinuous-v0"))
+    with pytest.raises(rewirl.RunDirectoryError, match=r"is a run of td3, not of ds-td3; rewirl\.resume"):
+        rewirl.DSTD3.load(tmp_path / "run", env=pendulum)
+    with pytest.raises(rewirl.RunDirectoryError, match="holds no run"):
+        rewirl.resume(tmp_path / "none")
+    with rewirl.resume(tmp_path / "run", env=pendulum) as agent:  # every refusal has let go of the directory
+        assert agent.steps == 50
+    with rewirl.resume(tmp_path / "run", env=pendulum()) as agent:
+        assert agent.learn(5, eval_every=0).steps == 55
+
+
+def test_a_policy_of_such_a_run_is_evaluated_where_its_environment_is_given(tmp_path):
+    with rewirl.DSTD3(pendulum, seed=1, **SMALL) as agent:
+        agent.learn(50, run_dir=tmp_path / "run", eval_every=0)
+        expected = agent.evaluate(2)
+    policy = rewirl.load(tmp_path / "run")
+    assert isinstance(policy, rewirl.Policy)
+    assert policy.evaluate(2, env=pendulum).returns == expected.returns
+    with pytest.raises(rewirl.UnsuitableEnvironmentError):
+        policy.evaluate(2)
+    with pytest.raises(rewirl.UnsuitableEnvironmentError, match="observations"):
+        policy.evaluate(2, env="MountainCarContinuous-v0")
+
+
+def test_an_agent_shows_what_it_is_and_looking_cannot_change_it():
+    with rewirl.DSSAC(
+        "Pendulum-v1", seed=2, learning_rate_schedule="linear", learning_rate_updates=9, **SMALL
+    ) as agent:
+        assert agent.diagnostics == {} and len(agent.replay.rewards) == 0
+        agent.learn(70)
+        assert agent.config["learning_rate_updates"] == 9 and agent.config["rule"] == "set"
+        agent.config["gamma"] = 0  # a copy
+        assert agent.config["gamma"] == 0.99
+        assert agent.observation_space.shape == (3,) and agent.action_space.shape == (1,)
+        assert {"critic1_loss", "critic2_loss", "temperature"} <= agent.diagnostics.keys()
+        replay = agent.replay
+        assert [part.shape for part in replay] == [(70, 3), (70, 1), (70,), (70, 3), (70,)]
+        with pytest.raises(ValueError, match="read-only"):
+            replay.rewards[0] = 1
+        layer, before = agent.topology["actor"][0], arrays(agent)
+        weights = layer.weights
+        assert weights.shape == layer.shape and weights.nnz == layer.connections
+        assert (weights.astype(bool) + layer.mask).nnz == layer.connections
+        hidden = np.maximum(weights @ np.ones(3, np.float32) + layer.bias, 0)
+        assert hidden.shape == (12,)
+        weights.data[:] = 0
+        layer.bias[:] = 9
+        assert arrays(agent) == before
+
+
+@pytest.mark.parametrize("kind", [rewirl.TD3, rewirl.SAC])
+def test_exploring_actions_differ_and_disturb_no_training(kind, tmp_path):
+    agents = [kind("Pendulum-v1", seed=4, **SMALL) for _ in range(2)]
+    observation = np.array([1.0, 0.0, 0.0], np.float32)
+    for number, agent in enumerate(agents):
+        agent.learn(50)
+        if number:
+            noisy = [agent.predict(observation, deterministic=False) for _ in range(8)]
+            assert len({action.tobytes() for action in noisy}) > 1
+            assert all(action.shape == (1,) and agent.action_space.contains(action) for action in noisy)
+            batch = agent.predict(np.stack([observation] * 5), deterministic=False)
+            assert batch.shape == (5, 1)
+        assert agent.predict(observation).tobytes() == agent.predict(observation, deterministic=True).tobytes()
+        agent.learn(20)
+    assert arrays(agents[0]) == arrays(agents[1])
+    agents[0].save(tmp_path / "policy")
+    policy = rewirl.load(tmp_path / "policy")
+    assert policy.predict(observation).tobytes() == agents[0].predict(observation).tobytes()
+    assert len({policy.predict(observation, deterministic=False).tobytes() for _ in range(8)}) > 1
+    for agent in agents:
+        agent.close()
+
+
+def test_an_observation_that_is_not_finite_gives_no_action():
+    with rewirl.TD3("Pendulum-v1", **SMALL) as agent:
+        for wrong in (np.nan, np.inf):
+            with pytest.raises(ValueError, match="not finite"):
+                agent.predict(np.array([0.0, wrong, 0.0], np.float32))
+
+
+def test_agents_are_neither_pickled_nor_copied(tmp_path):
+    with rewirl.TD3("Pendulum-v1", **SMALL) as agent:
+        agent.save(tmp_path / "policy")
+        for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match=r"TD3 can be neither pickled nor copied; save its policy with save"):
+                attempt(agent)
+            with pytest.raises(TypeError, match=r"rewirl\.load reads"):
+                attempt(rewirl.load(tmp_path / "policy"))
+
+
+@pytest.mark.parametrize(
+    ("attempt", "words"),
+    [
+        (lambda: rewirl.TD3("MlpPolicy", "Pendulum-v1"), "leave it out: there is one kind of policy"),
+        (lambda: rewirl.TD3("Pendulum-v1", policy_kwargs={}), "net_arch is hidden_sizes"),
+        (lambda: rewirl.SAC("Pendulum-v1", ent_coef="auto"), 'here: temperature="auto"'),
+        (lambda: rewirl.TD3("Pendulum-v1", train_freq=1), "there is one update after every step"),
+        (lambda: rewirl.TD3("Pendulum-v1", **SMALL).learn(5, progress_bar=True), "here: progress=True"),
+        (lambda: rewirl.TD3("Pendulum-v1", **SMALL).learn(5, sparsity=1), "no argument 'sparsity'; see help"),
+        (lambda: rewirl.TD3("Pendulum-v1", **SMALL).replay_buffer, r"here: agent\.replay"),
+        (lambda: rewirl.TD3("Pendulum-v1", **SMALL).num_timesteps, r"here: agent\.steps"),
+        (lambda: rewirl.TD3("Pendulum-v1", **SMALL).nothing, "no attribute 'nothing'$"),
+    ],
+)
+def test_the_names_of_stable_baselines3_get_the_right_hint(attempt, words):
+    with pytest.raises((TypeError, ValueError, AttributeError), match=words):
+        attempt()

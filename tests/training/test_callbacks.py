@@ -1,0 +1,176 @@
+"""Promises of callbacks: called in their moments, able to look, note and stop; one that does nothing changes no bit."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import rewirl
+
+SMALL: dict[str, Any] = {
+    **{"hidden_sizes": (12, 8), "learning_starts": 150, "batch_size": 8},
+    **{"buffer_size": 500, "adapt_every": 20, "threads": 1},
+}
+OFTEN: dict[str, Any] = {"eval_every": 100, "eval_episodes": 1, "checkpoint_every": 0}
+
+
+def agent(**options: Any) -> rewirl.DSTD3:
+    return rewirl.DSTD3("Pendulum-v1", seed=1, **{**SMALL, **options})
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in found]
+
+
+class Witness(rewirl.Callback):
+    def __init__(self) -> None:
+        self.seen: list[tuple[Any, ...]] = []
+
+    def on_training_start(self, moment: rewirl.Moment) -> None:
+        self.seen.append(("start", moment.step, moment.total))
+
+    def on_step(self, moment: rewirl.Moment) -> None:
+        assert moment.step == moment.agent.steps and moment.reward <= 0
+        if moment.step % 150 == 0:
+            self.seen.append(("step", moment.step))
+
+    def on_episode_end(self, moment: rewirl.Moment) -> None:
+        self.seen.append(("episode", moment.step, moment.episode_length))
+
+    def on_evaluation(self, moment: rewirl.Moment) -> None:
+        assert moment.evaluation is not None
+        self.seen.append(("evaluation", moment.evaluation_step, moment.step, len(moment.evaluation.returns)))
+
+    def on_training_end(self, moment: rewirl.Moment) -> None:
+        self.seen.append(("end", moment.step))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_moments_come_in_their_order_and_change_no_bit(tmp_path, threads):
+    plain, watched = agent(), agent(threads=threads)
+    plain.learn(310, run_dir=tmp_path / "plain", **OFTEN)
+    witness = Witness()
+    watched.learn(310, run_dir=tmp_path / "watched", callback=[rewirl.Callback(), witness], **OFTEN)
+    assert witness.seen == [
+        ("start", 0, 310),
+        *[("evaluation", step, step, 1) for step in (0, 100)],
+        ("step", 150),
+        ("episode", 200, 200),
+        ("evaluation", 200, 200, 1),
+        ("step", 300),
+        *[("evaluation", step, step, 1) for step in (300, 310)],
+        ("end", 310),
+    ]
+    assert lines(tmp_path / "watched") == lines(tmp_path / "plain")
+    states = [each._run.training.state()[0] for each in (plain, watched)]
+    assert all(array.tobytes() == states[1][name].tobytes() for name, array in states[0].items())
+    plain.close()
+    watched.close()
+
+
+def test_a_function_is_called_after_every_step_and_ends_training(tmp_path):
+    steps: list[int] = []
+
+    def until(moment: rewirl.Moment) -> bool:
+        steps.append(moment.step)
+        return moment.step < 7
+
+    with agent() as learner:
+        learner.learn(50, run_dir=tmp_path / "run", callback=until)
+        assert steps == [1, 2, 3, 4, 5, 6, 7] and learner.steps == 7
+        learner.learn(3)  # callbacks are those of one call
+        assert steps[-1] == 7 and learner.steps == 10
+    events = [line["event"] for line in lines(tmp_path / "run")]
+    assert events.count("checkpoint") == 2 and events[-1] == "end"
+
+
+def test_an_evaluation_that_is_good_enough_ends_training(tmp_path):
+    with agent() as learner:
+        early = SimpleNamespace(on_evaluation=lambda moment: moment.step < 200)
+        learner.learn(500, run_dir=tmp_path / "run", callback=early, **OFTEN)
+        assert learner.steps == 200
+
+
+def test_numbers_of_ones_own_are_in_the_record(tmp_path):
+    def note(moment: rewirl.Moment) -> None:
+        if moment.step % 20 == 0:
+            moment.record(twice=2 * moment.step, reward=moment.reward)
+
+    with agent() as learner:
+        learner.learn(40, run_dir=tmp_path / "run", callback=note, eval_every=0)
+    noted = [line for line in lines(tmp_path / "run") if line["event"] == "callback"]
+    assert [(line["step"], line["twice"]) for line in noted] == [(20, 40.0), (40, 80.0)]
+
+    with agent() as learner, pytest.raises(ValueError, match="word must be a number"):
+        learner.learn(5, callback=lambda moment: moment.record(word="many"))
+
+
+@pytest.mark.parametrize("wrong", [3, "log", rewirl.Callback, [lambda moment: None, object()]])
+def test_what_is_no_callback_is_refused(wrong):
+    with agent() as learner, pytest.raises(ValueError, match="callback must be a function of a moment"):
+        learner.learn(5, callback=wrong)
+
+
+def test_an_error_of_a_callback_comes_out_and_the_end_is_told():
+    ends: list[int] = []
+
+    def wrong(moment: rewirl.Moment) -> None:
+        raise KeyError("mine")
+
+    with agent() as learner, pytest.raises(KeyError, match="mine"):
+        learner.learn(5, callback=[wrong, SimpleNamespace(on_training_end=lambda moment: ends.append(moment.step))])
+    assert ends == [1]
+
+
+def test_weights_and_biases_gets_settings_episodes_and_evaluations(monkeypatch):
+    sent: list[dict[str, Any]] = []
+    began: list[dict[str, Any]] = []
+    run = SimpleNamespace(log=sent.append, finish=lambda: sent.append({"finished": True}))
+    fake = SimpleNamespace(init=lambda **arguments: began.append(arguments) or run)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    callback = rewirl.WandbCallback(project="sparse", name="first")
+    with agent(learning_starts=20) as learner:
+        learner.learn(210, callback=callback, **OFTEN)
+        learner.learn(10, callback=callback)
+        callback.close()
+    (arguments,) = began
+    assert (arguments["project"], arguments["name"]) == ("sparse", "first")
+    assert arguments["config"]["gamma"] == 0.99 and arguments["config"]["rule"] == "set"
+    episodes = [values for values in sent if "episode/return" in values]
+    evaluations = [values for values in sent if "evaluation/return_mean" in values]
+    assert [values["step"] for values in episodes] == [200]
+    assert [values["step"] for values in evaluations] == [0, 100, 200, 210]
+    assert "diagnostics/critic1_loss" in evaluations[-1] and sent[-1] == {"finished": True}
+
+
+def test_what_the_page_on_callbacks_shows_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, wandb, mlflow = re.findall(
+        r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "callbacks.md").read_text(), re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    sent: list[str] = []
+    fake = SimpleNamespace(
+        log_params=lambda values: sent.append("params"),
+        log_metric=lambda name, value, step: sent.append(f"{name} at {step}"),
+        log_metrics=lambda values, step: sent.append(f"{len(values) > 0} at {step}"),
+        init=lambda **arguments: SimpleNamespace(log=lambda values: sent.append("wandb")),
+    )
+    monkeypatch.setitem(sys.modules, "mlflow", fake)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    small = '"Pendulum-v1", hidden_sizes=(8,), batch_size=4, learning_starts=20, threads=1'
+    names: dict[str, Any] = {}
+    exec(watch.replace('"Pendulum-v1"', small).replace("5_000", "1_010").replace("20_000", "2_000"), names)
+    assert names["agent"].steps == 1_010
+    assert '"event": "callback"' in (tmp_path / "runs/watched/metrics.jsonl").read_text()
+    exec(wandb.replace("20_000", "200").replace("5_000", "100"), names)
+    exec(mlflow, names)
+    names["agent"].learn(100, eval_every=50, eval_episodes=1, callback=names["MLflow"]())
+    assert sent.count("wandb") > 1 and sent[-2:] == ["return_mean at 1310", "True at 1310"]
+    names["agent"].close()

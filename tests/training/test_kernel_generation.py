@@ -1,0 +1,57 @@
+"""A run that goes on with kernels of another generation than it was saved with says so."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from test_run import AGENT, config
+
+from rewirl import _core
+from rewirl.storage.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from rewirl.training import run as runs
+from rewirl.training.progress import Silent
+from rewirl.training.resume import resume
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    with runs.start(config(eval_every=0), AGENT, tmp_path / "run", Silent()) as run:
+        run.train(lambda: run.training.step >= 40)
+    return tmp_path / "run"
+
+
+def rewritten(path, kernels):
+    """Save the newest checkpoint of a run again, of another generation; None leaves it out."""
+    (newest,) = (path / "checkpoints").glob("step-*")
+    saved = load_checkpoint(newest)
+    values = {name: value for name, value in saved.values.items() if name != "kernels"}
+    given = {} if kernels is None else {"kernels": kernels}
+    save_checkpoint(path / "checkpoints", saved.step, saved.arrays, {**values, **given})
+
+
+def test_checkpoints_and_the_record_have_the_generation(stopped, capsys):
+    (newest,) = (stopped / "checkpoints").glob("step-*")
+    assert load_checkpoint(newest).values["kernels"] == _core.KERNEL_GENERATION
+    assert json.loads((stopped / "config.json").read_text())["machine"]["kernels"] == _core.KERNEL_GENERATION
+    with resume(stopped, Silent()):
+        assert "generation" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("saved", "said"), [(None, 1), (3, 3)])
+def test_another_generation_is_named_when_the_run_goes_on(stopped, saved, said, monkeypatch, capsys):
+    rewritten(stopped, saved)
+    monkeypatch.setattr(_core, "KERNEL_GENERATION", 2)
+    with resume(stopped, Silent()) as run:
+        assert f"saved with generation {said} of the core's kernels and goes on with generation 2: its last bits" in (
+            capsys.readouterr().err
+        )
+        run.train(lambda: run.training.step >= 60)
+    with resume(stopped, Silent()):
+        assert "generation" not in capsys.readouterr().err
+
+
+def test_what_is_no_generation_is_refused(stopped):
+    rewritten(stopped, "new")
+    with pytest.raises(CheckpointError, match="the saved generation of kernels"):
+        resume(stopped, Silent())
