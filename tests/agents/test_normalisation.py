@@ -199,8 +199,11 @@ def test_without_them_nothing_is_counted_and_nothing_is_saved():
     assert "normalisation" not in values and not [name for name in arrays if name.startswith("observations")]
     arrays, values = agent.policy_state()
     assert "normalisation" not in values and not [name for name in arrays if name.startswith("observations")]
-    for entry in (agent_entry("ds-td3"), agent_entry("ds-sac")):
-        assert not entry.config().normalise_observations and not entry.config().scale_rewards
+    asking = {
+        option: {entry.agent.__name__ for entry in AGENTS.values() if getattr(entry.config(), option)}
+        for option in ("normalise_observations", "scale_rewards")
+    }
+    assert asking == {"normalise_observations": {"SimBa"}, "scale_rewards": {"XQC"}}  # as their papers do
 
 
 @pytest.mark.parametrize(

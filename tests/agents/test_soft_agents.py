@@ -7,6 +7,7 @@ import pytest
 from experience import ACTION, OBSERVATION, bits, observations, random_replay, through_a_file
 
 from rewirl.agents import AGENTS, load_policy, make_agent
+from rewirl.cli.inspection import describe
 from rewirl.topology import TopologyConfig
 
 SMALL = {
@@ -67,6 +68,15 @@ def test_asking_for_diagnostics_changes_nothing(kind):
     assert bits(asked) == bits(silent)
     assert all(np.isfinite(value) for value in told.values())
     assert 0 < told["temperature"] < 2 and told["critic1_loss"] > 0
+
+
+def test_what_training_costs_counts_both_updates_of_a_step_and_both_halves_of_a_joint_batch():
+    agent = make("ds-xqc")
+    networks = agent.networks()
+    critics = networks["critic1"].connections + networks["critic2"].connections
+    actor = networks["actor"].connections
+    # 60 steps: 120 updates of the critics with 80 samples, 40 of the actor with 40
+    assert describe(agent, 60)["flops"] == 6 * 40 * (120 * 2 * critics + 40 * actor)
 
 
 @pytest.mark.parametrize("kind", SMALL)

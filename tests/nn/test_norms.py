@@ -93,6 +93,9 @@ def test_a_rewiring_leaves_rows_of_unit_norm_and_zeros_zero(pool, kind):
     gone = np.flatnonzero(np.isin(layer.places(), places[(rows // height == group) & (columns == columns[0])]))
     free = next(c for c in range(N_IN) if group * height * N_IN + c not in places)
     grown = (group * height + np.arange(height)) * N_IN + free
+    for moments in layer.moments:
+        moments[:] = rng.uniform(0.1, 1, len(moments))
+    before = [dict(zip(layer.places().tolist(), moments.tolist(), strict=True)) for moments in layer.moments]
     expected = matrix(network)
     expected.reshape(-1)[layer.places()[gone]] = 0
     network.rewire("a", gone, grown)
@@ -101,6 +104,9 @@ def test_a_rewiring_leaves_rows_of_unit_norm_and_zeros_zero(pool, kind):
     assert not found.reshape(-1)[grown].any()
     norms = np.sqrt((found**2).sum(axis=1))
     assert ((norms == 0) | (np.abs(norms - 1) < 1e-6)).all()
+    for moments, old in zip(layer.moments, before, strict=True):  # new ones begin at zero, others stay as they are
+        all_of = dict(zip(layer.places().tolist(), moments.tolist(), strict=True))
+        assert all(all_of[place] == (0.0 if place in grown else old[place]) for place in all_of)
 
 
 def test_a_unit_of_zeros_and_one_without_inputs_give_no_nan(pool):

@@ -70,7 +70,9 @@ class CrossQ(SoftActorCritic[CrossQConfig]):
             batch_renormalised(config.hidden_sizes, 1),
         )
         log_std, entropy = LogStd(), -float(action_size)
-        super().__init__(name, config, observation_size, action_size, architectures, log_std, entropy, seed, threads)
+        super().__init__(
+            name, config, observation_size, action_size, architectures, log_std, entropy, "he", seed, threads
+        )
 
     def _use(self, networks: Networks) -> Policy:
         # With running statistics; the critics and the actor learn with those of the batch.

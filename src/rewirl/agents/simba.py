@@ -81,7 +81,9 @@ class SimBa(SoftActorCritic[SimBaConfig]):
         architectures |= dict.fromkeys(CRITICS, critic)
         # log_std = -10 + 6 (1 + tanh output), and a target entropy of -|A| / 2
         log_std, entropy = LogStd(-10.0, 2.0, soft=True), -action_size / 2
-        super().__init__(name, config, observation_size, action_size, architectures, log_std, entropy, seed, threads)
+        super().__init__(
+            name, config, observation_size, action_size, architectures, log_std, entropy, "orthogonal", seed, threads
+        )
 
     def _use(self, networks: Networks) -> Policy:
         self._target_critics = networks.ensemble("target_critic1", "target_critic2")

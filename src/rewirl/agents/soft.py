@@ -16,7 +16,7 @@ from rewirl.agents.learner import Learner
 from rewirl.agents.networks import Architecture, Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.temperature import Temperature
-from rewirl.nn import Ensemble, LogStd, Operation, Samples, SquashedGaussian, Tiles, sample_one
+from rewirl.nn import Ensemble, Initialisation, LogStd, Operation, Samples, SquashedGaussian, Tiles, sample_one
 from rewirl.replay import Batch
 
 
@@ -66,6 +66,7 @@ class SoftActorCritic(Learner[Config]):
         architectures: of actor and critics, by name.
         log_std: how outputs of the actor become standard deviations.
         target_entropy: that of the paper, which the config may replace.
+        initialisation: of the weights whose architecture says nothing else.
         seed: of every random stream of the agent.
         threads: 2 computes the critics side by side; the results are the same.
 
@@ -85,6 +86,7 @@ class SoftActorCritic(Learner[Config]):
         architectures: Mapping[str, Architecture],
         log_std: LogStd,
         target_entropy: float,
+        initialisation: Initialisation,
         seed: int,
         threads: int,
     ) -> None:
@@ -93,7 +95,7 @@ class SoftActorCritic(Learner[Config]):
         self._log_std = log_std
         self._gaussian = SquashedGaussian(config.batch_size, action_size, log_std)
         self._told: dict[str, float] = {}
-        super().__init__(name, config, observation_size, action_size, architectures, "orthogonal", seed, threads)
+        super().__init__(name, config, observation_size, action_size, architectures, initialisation, seed, threads)
 
     def _new_temperature(self, config: SoftConfig, action_size: int) -> Temperature:
         return Temperature("auto", self._target_entropy, action_size, config.initial_temperature, of_alpha=True)

@@ -104,7 +104,9 @@ class XQC(SoftActorCritic[XQCConfig]):
             batch_normalised(config.hidden_sizes, config.bins),
         )
         log_std, entropy = LogStd(-10.0, 2.0), -action_size / 2
-        super().__init__(name, config, observation_size, action_size, architectures, log_std, entropy, seed, threads)
+        super().__init__(
+            name, config, observation_size, action_size, architectures, log_std, entropy, "orthogonal", seed, threads
+        )
 
     def _use(self, networks: Networks) -> Policy:
         # With the statistics of the batch, as the critics learn; and with running ones.

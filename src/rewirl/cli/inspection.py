@@ -71,7 +71,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
 
     Args:
         agent: any agent.
-        total_timesteps: updates that the training FLOPs count, one per step as in the paper.
+        total_timesteps: steps whose updates the training FLOPs count, warm-up included, as the paper does.
 
     Returns:
         `agent`; `params`, the connections of the networks that learn; `flops` to train; `sparsity`, the share of absent
@@ -98,12 +98,13 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
     params = agent.COST.parameters(connections)
     places = sum(math.prod(layer["shape"]) for name in agent.COST.networks for layer in layers[name])
     config, normalisation = agent.config, agent.normalisation.description()
-    changing = changing_sparsity(agent, total_timesteps)
+    updates = total_timesteps * config.updates_per_step
+    changing = changing_sparsity(agent, updates)
     row = 4 * (2 * agent.observation_size + agent.action_size + 2)  # float32 each, reward and end among them
     return {
         "agent": agent.name,
         "params": params,
-        "flops": agent.COST.training_flops(connections, total_timesteps, dataclasses.asdict(config))
+        "flops": agent.COST.training_flops(connections, updates, dataclasses.asdict(config))
         if changing is None
         else changing.pop("flops"),
         "sparsity": 1 - params / places,
