@@ -103,12 +103,12 @@ void test_layers_in_threads(int height) {
     mlp->count_ages();
     for (int step = 0; step < 2; ++step) {
       constexpr Adam kAdam{1e-3f, 0.9f, 0.999f, 1e-8f, 1e-4f};
-      mlp->forward(w, batch, 2 * width, shared);
+      mlp->forward(w, batch, 2 * width, 1, shared);
       mlp->step(w, batch, pull.data(), kAdam, shared);  // layer by layer
       mlp->adam(w, kAdam, shared);
       rewire_a_tenth(*mlp, 0);
     }
-    mlp->forward(w, batch, 2 * width, shared);
+    mlp->forward(w, batch, 2 * width, 1, shared);
     mlp->backward(w, batch, pull.data(), true, 11, shared);
     std::vector<float> result(w.output().begin(), w.output().end());
     result.insert(result.end(), w.input_gradient.begin(), w.input_gradient.end());
@@ -156,7 +156,7 @@ void test_predicting_beside_learning(int height) {
     Workspace w(*network, true, true);
     Pool pool(2);
     for (int step = 0; step < 12; ++step) {
-      network->forward(w, batch, 96, &pool);
+      network->forward(w, batch, 96, 1, &pool);
       network->step(w, batch, pull.data(), {1e-2f, 0.9f, 0.999f, 1e-8f, 1e-4f}, &pool);
       if (step % 4 == 3) rewire_a_tenth(*network, 0);
     }
