@@ -57,11 +57,12 @@ void project_categorical(const ConstTiles& probability, float low, float step, c
       const float bin = low + step * static_cast<float>(r), *p = probability.row(t, r);
       for (size_t s = 0; s < width; ++s) {
         const float place = (at_zero[s] + factor[s] * bin - low) / step;
-        const float held = place > 0.0f ? std::min(place, last) : 0.0f;  // 0 for what is not a number
+        const float held = place > 0.0f ? std::min(place, last) : 0.0f;  // 0 for NaN, which has no place
+        const float mass = place == place ? p[s] : place;                // and stays NaN
         const size_t below = static_cast<size_t>(held);
         const float above = held - static_cast<float>(below);
-        to[below * width + s] += (1.0f - above) * p[s];
-        if (above > 0.0f) to[(below + 1) * width + s] += above * p[s];
+        to[below * width + s] += (1.0f - above) * mass;
+        if (above > 0.0f) to[(below + 1) * width + s] += above * mass;
       }
     }
   }

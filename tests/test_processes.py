@@ -12,7 +12,7 @@ import pytest
 from rewirl import processes
 
 CHILD = """
-import os, signal, sys, time
+import os, signal, sys
 from multiprocessing.connection import Connection
 
 def echo(descriptor):
@@ -24,7 +24,7 @@ def echo(descriptor):
 def stubborn(descriptor):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     Connection(descriptor).send("here")
-    time.sleep(600)
+    signal.pause()
 """
 
 

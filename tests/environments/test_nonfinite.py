@@ -31,6 +31,7 @@ NESTED = of(
 )
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # NumPy's own, of 1e300
 @pytest.mark.parametrize(
     "space, observation, said",
     [
@@ -68,6 +69,7 @@ def test_what_is_no_finite_number_is_refused_by_its_place(space, observation, sa
 def test_integers_truth_values_and_numbers_of_every_size_are_numbers():
     for observation in ([1, 2, 3], [True, False, True], np.array([2**63, 0, 1], np.uint64), np.zeros(3, np.float16)):
         assert VECTOR.predict(Actor(), observation).tolist() == [1, 1]
+    assert VECTOR.predict(Actor(), np.full((2, 3), 3e38)).tolist() == [[1, 1], [1, 1]]  # their squares are infinite
     assert flatten(VECTOR.observations, np.array([3e38, 1, 1]))[0].tolist() == [[np.float32(3e38), 1, 1]]
 
 

@@ -176,7 +176,8 @@ def test_seconds_of_runs_that_shared_a_core_are_not_shown(tmp_path):
     assert [run.alone for run in runs] == [True, False] and not problems
     assert "Return against time" not in document.html(report(runs, problems))
     log.write_text(log.read_text().replace("0.5", '"x"'))
-    assert [reason for _, reason in find_runs([tmp_path])[1]] == ["the share of a core's time is not a number"]
+    ((_, reason),) = find_runs([tmp_path])[1]
+    assert "share of a core's time" in reason
 
 
 def verdicts(path: Path, env: str | None = HERE) -> dict[tuple[str, str, str], str]:

@@ -123,6 +123,6 @@ def test_runs_that_have_nothing_in_common_end_no_report(tmp_path):
             log.write_text("".join([lines[0], *lines[8:]]))  # its first evaluations are lost
     log = make_run(tmp_path, "td3", 2, [1e300, -1e300]) / "metrics.jsonl"
     runs, problems = find_runs([tmp_path])
-    assert [str(path) for path, _ in problems] == [str(log.parent)] and "too large" in problems[0][1]
+    assert [str(path) for path, _ in problems] == [str(log.parent)] and "larger than any run" in problems[0][1]
     text = document.markdown(report(runs, problems))
     assert "ds-td3 and td3 on HalfCheetah-v5: no evaluations in common, so a claim cannot be judged" in text

@@ -9,13 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sameness import metrics, same_to_the_bit
+from waiting import Ends, children, until
 
 from rewirl.cli.main import main
 from rewirl.experiments.sweep import schedule
@@ -73,13 +72,6 @@ def swept(made: dict[str, PlannedRun], pool: ProcessPool | None = None) -> tuple
     rows = run_sweep(made, pool or ProcessPool(2), heard, lambda: False)
     assert heard.closed
     return rows, heard
-
-
-def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.01)
 
 
 def identical(one: Path, other: Path, stopped: bool = False) -> None:
@@ -308,23 +300,18 @@ def test_a_stopped_sweep_saves_its_runs_and_the_same_command_goes_on(tmp_path, u
         shutil.copytree(undisturbed / run.name, run.path)
     left = list(made.values())[8:]
     sweep = begin(tmp_path / "sweep.toml", tmp_path / "runs")
-    until(lambda: any((saved_step(run.path) or 0) >= 300 for run in left))
+    until(lambda: any(300 <= (saved_step(run.path) or 0) < 1500 for run in left), sweep)
+    # All stand still while they are counted: one that has just begun has no directory yet to find it by.
+    sweep.send_signal(signal.SIGSTOP)
+    ends = Ends(children(sweep.pid))
     sweep.send_signal(by)
-    out, _ = sweep.communicate(timeout=60)
+    sweep.send_signal(signal.SIGCONT)
+    out, _ = sweep.communicate(timeout=300)
+    ends.wait()  # a sweep that is killed cannot wait for its runs; they save and end by themselves
     begun = [run for run in left if run_status(run).state == "begun"]
     if by == signal.SIGINT:
         assert sweep.returncode == 130 and "the same command goes on" in out and "Traceback" not in out
         assert re.search(r"saved at step [1-9]", out)
-    for run in begun:  # a sweep that is killed cannot wait for its runs; they save and end by themselves
-
-        def free(run: PlannedRun = run) -> bool:
-            try:
-                RunDirectory.open(run.path).close()
-            except Exception:
-                return False
-            return True
-
-        until(free)
     assert any((saved_step(run.path) or 0) % 300 for run in begun), "none was saved on the way"
     rows, _ = swept(made)
     assert {row.state for row in rows.values()} == {"finished"}

@@ -9,12 +9,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sameness import metrics, same_to_the_bit
+from waiting import until
 
 from rewirl.cli.main import main
 from rewirl.experiments.sweep.file import read_sweep
@@ -94,11 +94,8 @@ def test_a_sweep_that_loses_a_node_with_all_its_processes_is_that_of_an_undistur
             text=True,
             env=ENVIRONMENT,
         )
-        end = time.monotonic() + 60
         two = list(made.values())[:2]
-        while not all((saved_step(run.path) or 0) >= 300 for run in two):
-            assert time.monotonic() < end and sweep.poll() is None
-            time.sleep(0.01)
+        until(lambda: all((saved_step(run.path) or 0) >= 300 for run in two), sweep)
         run = next(run for run in two if run_status(run).state == "begun")
         process = int((run.path / "lock").read_text())
         worker = parent(process)

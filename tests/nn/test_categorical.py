@@ -8,8 +8,14 @@ import torch
 from cases import tiles_with_rubbish
 
 from rewirl.nn import (
+    BatchNorm,
     Bins,
+    Ensemble,
+    Linear,
     LogStd,
+    Network,
+    Pool,
+    ReLU,
     SquashedGaussian,
     cross_entropy,
     empty_tiles,
@@ -109,3 +115,35 @@ def test_other_standard_deviations_are_those_of_autograd(instruction_set, log_st
     assert unpack(samples.log_probability, batch) == pytest.approx(density.detach().numpy(), abs=2e-4)
     ((torch.tanh(u) * torch.tensor(d_values)).sum() + (density * torch.tensor(d_density)).sum()).backward()
     assert found == pytest.approx(outputs.grad.numpy(), abs=2e-4, rel=1e-4)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("batch", [40, 133])
+def test_a_step_down_the_cross_entropy_is_autograds(batch, parts):
+    """Of the first batch; the second one acts through the batch norm alone."""
+    rng, bins = np.random.default_rng(batch), 21
+    operations = [Linear("a", n_out=30, bias=False), BatchNorm("norm"), ReLU(), Linear("b", n_out=bins)]
+    arrays = {"a.values": rng.normal(size=30 * 5), "b.values": 0.3 * rng.normal(size=30 * bins)}
+    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+    network, pool = Network(5, operations, {}, arrays), Pool(1)
+    rows = rng.normal(size=(parts, batch, 5)).astype(np.float32)
+    target = rng.dirichlet(np.full(bins, 0.2), size=batch).astype(np.float32)
+    x, m = np.concatenate([tiles_with_rubbish(each, rng) for each in rows]), pack(target)
+    probability = np.full_like(m, 7.0)
+    ensemble = Ensemble([network], pool)
+    ensemble.classify(x, m, mean_weights(batch), [probability], 1e-3, samples=batch, parts=parts)
+
+    a, b = (torch.tensor(arrays[f"{n}.values"].reshape(-1, k), dtype=torch.float64, requires_grad=True)
+            for n, k in (("a", 5), ("b", 30)))  # fmt: skip
+    hidden = torch.tensor(rows.reshape(-1, 5), dtype=torch.float64) @ a.T
+    hidden = torch.relu((hidden - hidden.mean(0)) / (hidden.var(0, correction=0) + 1e-5).sqrt())
+    logits = (hidden @ b.T)[:batch]
+    (-(torch.tensor(target) * torch.log_softmax(logits, 1)).sum(1).mean()).backward()
+    assert unpack(probability, batch) == pytest.approx(torch.softmax(logits, 1).detach().numpy(), abs=1e-5)
+    for name, weight in (("a", a), ("b", b)):
+        expected = weight.grad.numpy().reshape(-1)
+        found = ensemble.gradient(0, f"{name}.values")
+        assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
+        moved = network.values(f"{name}.values") - arrays[f"{name}.values"]
+        assert np.abs(moved).max() == pytest.approx(1e-3, rel=1e-2)  # the first step of Adam
+    pool.close()

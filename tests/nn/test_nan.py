@@ -8,14 +8,17 @@ from cases import gradients, random_network
 from compositions import N_IN, network_of
 
 from rewirl.nn import (
+    Bins,
     Ensemble,
     LeakyReLU,
     Linear,
     ReLU,
     SquashedGaussian,
     Tanh,
+    cross_entropy,
     empty_tiles,
     minimum,
+    of_smaller_mean,
     pack,
     squash,
     unpack,
@@ -132,6 +135,23 @@ def test_the_least_of_nan_and_a_number_is_nan(instruction_set, first):
     ones, zeros, out = pack(np.ones((2, 1), np.float32)), empty_tiles(2, 1), empty_tiles(2, 1)
     minimum(outputs, 1.0, ones, zeros, out)
     assert np.isnan(unpack(out, 2)[0, 0]) and unpack(out, 2)[1, 0] == 1
+
+
+def test_distributions_of_nan_are_nan(instruction_set):
+    """Of logits, of returns that move them, and of the smaller of two of which one is NaN."""
+    bins = Bins(-5.0, 5.0, 7)
+    logits = np.random.default_rng(0).normal(size=(20, 7)).astype(np.float32)
+    sound = bins.of_logits(pack(logits))
+    logits[4, 2] = np.nan
+    broken = bins.of_logits(pack(logits))
+    assert np.isnan(unpack(broken.mean, 20)).reshape(-1).nonzero()[0].tolist() == [4]
+    for one, other in ((sound, broken), (broken, sound)):
+        assert np.isnan(unpack(of_smaller_mean(one, other), 20)[4]).any()
+    offset, scale = np.zeros((20, 1), np.float32), np.ones((20, 1), np.float32)
+    offset[3], scale[6] = np.nan, np.nan
+    moved = unpack(bins.moved(sound.probability, pack(offset), pack(scale)), 20)
+    assert np.isnan(moved).any(axis=1).nonzero()[0].tolist() == [3, 6]
+    assert np.isnan(cross_entropy(broken.probability, sound.probability, pack(scale[:, :1])))
 
 
 def test_actions_and_samples_of_nan_are_nan(instruction_set):

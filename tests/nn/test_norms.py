@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cases import random_places, tiles_with_rubbish
+from compositions import COMPOSITIONS, network_of
 
 from rewirl.nn import (
     BatchNorm,
@@ -208,3 +209,27 @@ def test_settings_go_through_files_and_usual_ones_are_left_out():
 def test_impossible_settings_are_refused(operation, message):
     with pytest.raises(ValueError, match=message):
         Network(N_IN, [operation], {}, {})
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_memory_that_is_shared_changes_no_bit(name, threads):
+    """Of the gradients of hidden values; and of hidden values, where no gradient is asked for."""
+    rng, pool = np.random.default_rng(0), Pool(threads)
+    network = network_of(COMPOSITIONS[name], rng)
+    x = tiles_with_rubbish(rng.normal(size=(300, 11)).astype(np.float32), rng)
+    pull = pack(rng.normal(size=(300, network.n_out)).astype(np.float32))
+    keeping, sharing = Ensemble([network], pool), Ensemble([network], pool, dense_gradients=False)
+    passing = Ensemble([network], pool, gradients=False, batch_statistics=True)
+    (expected,) = keeping.forward(x, 300)
+    assert np.array_equal(expected, sharing.forward(x, 300)[0])
+    assert np.array_equal(unpack(expected, 300), unpack(passing.forward(x, 300)[0], 300))
+    inputs = [ensemble.backward(x, [pull], inputs_from=0)[0] for ensemble in (keeping, sharing)]
+    assert np.array_equal(*inputs)
+    for operation, array in network.core.learnables():
+        of = [ensemble.gradient(0, f"{operation}.{array}") for ensemble in (keeping, sharing)]
+        assert np.array_equal(*of), (operation, array)
+    if network.layers:
+        with pytest.raises(ValueError, match="does not keep the gradients of hidden values"):
+            sharing.dense_gradient(0, network.layers[0].name, x)
+    pool.close()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
-from long_run import long_run, look, newest_step
+import pytest
+from long_run import Sample, judge, long_run, look, newest_step
 
 
 def test_a_run_leaves_nothing_behind_once_its_replay_memory_is_full(tmp_path):
@@ -29,3 +31,12 @@ def test_what_is_seen_of_a_process(tmp_path):
         seen = look(process.pid, tmp_path)
         assert (seen.step, seen.threads, seen.children) == (12, 1, 1) and seen.memory > 1 and seen.disk > 0
         process.communicate("\n")
+
+
+def test_a_file_that_is_left_open_is_seen_and_one_that_is_being_written_is_none(tmp_path):
+    (tmp_path / "checkpoints" / "step-000001000").mkdir(parents=True)
+    quiet = [Sample(step, 100.0, 2, 12, 1, 0.0) for step in range(1000, 9000, 1000)]
+    # A look may fall into the writing of a checkpoint, in one half of the run more often than in the other.
+    judge([replace(s, files=s.files + (s.step > 5000)) for s in quiet], 1000, tmp_path)
+    with pytest.raises(AssertionError, match="open files became more"):
+        judge([replace(s, files=s.files + s.step // 1000) for s in quiet], 1000, tmp_path)

@@ -32,6 +32,7 @@ class Layer:
 @dataclass
 class Network:
     layers: list[Layer]
+    made_of = ()
 
 
 class StandInReplay:

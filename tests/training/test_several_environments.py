@@ -24,6 +24,7 @@ from rewirl.environments.environment_process import EnvironmentProcess
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.options.train import TrainConfig
+from rewirl.storage.checkpoint import load_latest
 from rewirl.training import run as runs
 from rewirl.training.loop import Training
 from rewirl.training.progress import Silent
@@ -223,6 +224,26 @@ def test_python_learns_in_pieces_from_four_environments_of_a_function_as_at_once
         x = np.ones((2, 3), np.float32)
         assert np.array_equal(pieces.predict(x), whole.predict(x))
         assert pieces.evaluate(2).returns == whole.evaluate(2).returns
+
+
+def test_python_resumes_four_environments_of_a_function_with_a_callback_to_the_bit(tmp_path):
+    options = {"hidden_sizes": (8,), "learning_starts": 20, "batch_size": 8, "n_steps": 2}
+    options |= {"normalise_observations": True, "scale_rewards": True}
+    seen = []
+    with rewirl.DSTD3(probes.Uneven, seed=1, n_envs=4, **options) as agent:
+        agent.learn(
+            61, run_dir=tmp_path / "whole", eval_every=25, eval_episodes=1, callback=lambda m: seen.append(m.step)
+        )
+    assert seen == list(range(1, 62))
+    with rewirl.DSTD3(probes.Uneven, seed=1, n_envs=4, **options) as agent:
+        agent.learn(33, run_dir=tmp_path / "parts", eval_every=25, eval_episodes=1)
+    with rewirl.resume(tmp_path / "parts", env=probes.Uneven) as agent:
+        agent.learn(28, eval_every=25, eval_episodes=1, callback=lambda m: seen.append(m.step))
+    assert seen[61:] == list(range(34, 62))
+    one, other = (load_latest(tmp_path / name / "checkpoints", pytest.fail) for name in ("whole", "parts"))
+    assert one.arrays.keys() == other.arrays.keys()
+    assert all(one.arrays[name].tobytes() == array.tobytes() for name, array in other.arrays.items())
+    assert one.values["agent"] == other.values["agent"] and one.values["episode"] == other.values["episode"]
 
 
 def test_numbered_actions_go_to_a_process_and_back():

@@ -12,7 +12,7 @@ from rewirl.agents.cost import Cost
 from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.soft import SoftActorCritic, SoftConfig, architectures_of
-from rewirl.nn import LogStd, Samples, Tiles, batch_renormalised, empty_tiles, minimum
+from rewirl.nn import LogStd, Samples, Tiles, batch_renormalised, empty_tiles, minimum, refuse_nonfinite
 from rewirl.replay import Batch, Replay
 
 BETA1 = 0.5
@@ -101,6 +101,7 @@ class CrossQ(SoftActorCritic[CrossQConfig]):
         y -= np.float32(c.gamma * self._temperature.value) * batch.continues * log_pi
         # dL_i/dQ_i = 2 (Q_i - y) / batch for (s, a), and 0 for (s', a'), which act through the statistics alone
         errors = [both[:tiles] - y for both in values]
+        refuse_nonfinite(errors, "the difference from its target")
         gradients: list[Tiles] = [np.zeros_like(both) for both in values]
         for gradient, error in zip(gradients, errors, strict=True):
             np.multiply(error, 2 * batch.weights, out=gradient[:tiles])

@@ -66,7 +66,6 @@ class Environment:
         """Check the spaces; nothing is reset yet."""
         self.env = env
         self.name = name
-        self.observation_space, self.action_space = env.observation_space, env.action_space
         self.spaces = spaces_of(env, name)
         self.actions = self.spaces.actions
         """The way from what an agent computes to what `step` takes."""
@@ -81,6 +80,16 @@ class Environment:
         """Says in which step of what the environment is; whoever steps it puts its own in place."""
         self._owned = owned
         self._outcome: Step | FaultyEnvironmentError | None = None
+
+    @property
+    def observation_space(self) -> gymnasium.Space[Any]:
+        """What the environment itself says that it observes."""
+        return self.env.observation_space
+
+    @property
+    def action_space(self) -> gymnasium.Space[Any]:
+        """What the environment itself says that it takes."""
+        return self.env.action_space
 
     @property
     def stateful(self) -> bool:

@@ -83,6 +83,7 @@ class EnvironmentProcess:
         self.name, self.spaces, self.actions = like.name, like.spaces, like.actions
         self.observation_space, self.action_space = like.observation_space, like.action_space
         self.observation_size, self.action_size = like.observation_size, like.action_size
+        self.observation_space, self.action_space = like.observation_space, like.action_space
         self.changes, self.stateful = like.changes, like.stateful
         self.where: Callable[[], str] = lambda: "the first reset"
         self._outcome: bytes | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,8 @@ def refuse_nonfinite(space: Observations, vectors: NDArray[np.float32], batched:
     Raises:
         ObservationError: a number is NaN, infinite or beyond float32; the message says which, and of which observation.
     """
+    if isfinite(np.vdot(vectors, vectors)):  # half the time of a look at each number; it may overflow, though
+        return
     finite = np.isfinite(vectors)
     if finite.all():
         return
@@ -190,16 +192,15 @@ def flatten(space: Observations, observation: Any) -> tuple[NDArray[np.float32],
 
 def _numbers(name: str, value: Any) -> NDArray[np.float32]:
     """Return the numbers of a part as float32, infinite where they are too large for it."""
-    if type(value) is np.ndarray and value.dtype == np.float32:
-        return value
+    if type(value) is np.ndarray and value.dtype.kind in NUMBERS:
+        return value.astype(np.float32, copy=False)
     try:
         numbers = np.asarray(value)
         if numbers.dtype.kind not in NUMBERS and numbers.size:
             raise TypeError(f"of {numbers.dtype}")
         if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
             raise TypeError("some of it is masked")
-        with np.errstate(over="ignore"):
-            return numbers.astype(np.float32)
+        return numbers.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise ObservationError(f"{name} is not an array of numbers ({error})") from error
 

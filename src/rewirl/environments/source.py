@@ -99,7 +99,8 @@ def environment_source(
         raise UnsuitableEnvironmentError("env_kwargs only go with an environment given by its id")
     if isinstance(env, gymnasium.vector.VectorEnv):
         raise UnsuitableEnvironmentError(
-            f"{env} is a vector of environments; give one environment, its id, or a function that makes one"
+            f"{env} is a vector of environments; give one environment, its id, or a function that makes one; n_envs "
+            "says how many"
         )
     if isinstance(env, gymnasium.Env):
         return _HandedOver(env, None, module).source()

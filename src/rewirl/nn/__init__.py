@@ -3,7 +3,7 @@
 from rewirl._core import Pool
 from rewirl.nn.architectures import batch_normalised, batch_renormalised, residual
 from rewirl.nn.categorical import Bins, Distributions, cross_entropy, of_smaller_mean
-from rewirl.nn.ensemble import Ensemble
+from rewirl.nn.ensemble import Ensemble, refuse_nonfinite
 from rewirl.nn.heads import LogStd, Samples, SquashedGaussian, minimum, normal, sample_one, squash, squash_gradient
 from rewirl.nn.initialise import Initialisation, Scale, initialised, mlp_network
 from rewirl.nn.layer import Layer, Places
@@ -67,6 +67,7 @@ __all__ = [
     "normal",
     "of_smaller_mean",
     "pack",
+    "refuse_nonfinite",
     "residual",
     "sample_one",
     "squash",

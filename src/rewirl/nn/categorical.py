@@ -82,8 +82,9 @@ class Bins:
 
 
 def of_smaller_mean(first: Distributions, second: Distributions) -> Tiles:
-    """Return of every sample the distribution of the smaller mean, float32 [tiles, bins, width]."""
-    return np.where(first.mean <= second.mean, first.probability, second.probability)
+    """Return of every sample the distribution of the smaller mean, float32 [tiles, bins, width]; NaN is least."""
+    smaller = (first.mean <= second.mean) | np.isnan(first.mean)
+    return np.where(smaller, first.probability, second.probability)
 
 
 def cross_entropy(probability: Tiles, target: Tiles, weights: Tiles) -> float:

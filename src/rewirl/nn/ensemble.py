@@ -254,10 +254,7 @@ class Ensemble:
             self._pool, self._workspaces, x, targets, weights, list(errors), learning_rate, 0.9, _BETA2, _EPSILON,
             weight_decay, decoupled, samples,
         )  # fmt: skip
-        for index, of_network in enumerate(errors):
-            # A product is a third of the work of a look at each number, and only it may overflow.
-            if not isfinite(np.vdot(of_network, of_network)) and not np.isfinite(of_network).all():
-                raise FloatingPointError(f"the difference of output {index + 1} from its target is not finite")
+        refuse_nonfinite(errors, "the difference from its target")
 
     def classify(
         self,
@@ -289,11 +286,13 @@ class Ensemble:
 
         Raises:
             ValueError: shapes do not fit, or a network is not trainable.
+            FloatingPointError: a probability is not finite.
         """
         _core.classify(
             self._pool, self._workspaces, x, targets, weights, list(probabilities), learning_rate, 0.9, _BETA2,
             _EPSILON, weight_decay, decoupled, samples, parts,
         )  # fmt: skip
+        refuse_nonfinite(probabilities, "the distribution")
 
     def update_statistics(self) -> None:
         """Move the running statistics of every network towards those of the last pass.
@@ -303,3 +302,19 @@ class Ensemble:
         """
         for workspace in self._workspaces:
             workspace.update_statistics()
+
+
+def refuse_nonfinite(arrays: Sequence[Tiles], what: str) -> None:
+    """Refuse numbers of an update that are not finite: what is learnt from them is lost.
+
+    Args:
+        arrays: of each network.
+        what: they are, for the message.
+
+    Raises:
+        FloatingPointError: one is not finite; names the network by its number.
+    """
+    for number, array in enumerate(arrays, 1):
+        # A product is a third of the work of a look at each number, and only it may overflow.
+        if not isfinite(np.vdot(array, array)) and not np.isfinite(array).all():
+            raise FloatingPointError(f"{what} of network {number} is not finite")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from rewirl.training.divergence import DivergedError, not_finite
 from rewirl.training.drift import Drift, connections, density
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
+from rewirl.training.outcome import InFlight, Outcome
 from rewirl.training.progress import Progress
 from rewirl.training.warm_up import WarmUp
 
@@ -32,35 +32,6 @@ if TYPE_CHECKING:
 
 _SAVED = ("step", "total_timesteps", "seconds", "evaluated", "warm_up", "diagnostics", "agent", "replay", "episode")
 """What the state of a training run consists of."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a stretch of training ended."""
-
-    step: int
-    """Steps of the run done so far."""
-
-    finished: bool
-    """Whether it came to its end rather than being asked to stop."""
-
-    saved: bool
-    """Whether the last checkpoint and policy are safely written."""
-
-    evaluation: Evaluation | None
-    """The latest evaluation, if there was one."""
-
-
-@dataclass(frozen=True)
-class _InFlight:
-    """An evaluation that has begun, with what was true of the agent then."""
-
-    step: int
-    seconds: float
-    density: float
-    fields: dict[str, Any]
-    topology: dict[str, dict[str, Any]]
-    diagnostics: dict[str, float]
 
 
 class Training:
@@ -112,7 +83,7 @@ class Training:
         self._saved: int | None = None
         self._latest: Evaluation | None = None
         self._untrained: Evaluation | None = None  # of the agent before its first update, which is played once
-        self._in_flight: _InFlight | None = None
+        self._in_flight: InFlight | None = None
         self._held: list[tuple[str, int, dict[str, Any]]] = []  # events after the one in flight, which goes first
         self._drift = Drift(agent.networks())  # before any state is loaded: the agent as settings and seed make it
         self._diagnostics: dict[str, float] = {}  # of the checkpoint: an agent has its own again after an update
@@ -256,9 +227,8 @@ class Training:
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
         actions = self.environment.actions
         if not actions.valid(action):  # the environment is not to blame for what it does with it
-            if warming_up:
-                raise DivergedError(f"the policy of the warm-up has actions that are not {actions.expected}")
-            raise self._diverged(f"its actions are not {actions.expected}")
+            whose = "the warm-up policy's" if warming_up else "its"
+            raise self._diverged(f"{whose} actions are not {actions.expected}")
         episode.begin_step(actions.to_environment(action), actions.row(action))
 
     def _advance(self) -> None:
@@ -307,7 +277,7 @@ class Training:
         self._refuse_diverged()
         state = self.environment.state() or None
         updates = self.agent.updates
-        begun = _InFlight(
+        begun = InFlight(
             self.step,
             self._seconds,
             density(self.agent),
@@ -315,7 +285,8 @@ class Training:
             self._drift.measure(self.agent.networks()),
             {"updates": updates, **self._all_diagnostics()} if updates > 0 else {},
         )
-        if updates == 0 and self._untrained is not None and state is None and not self.environment.changes:
+        same = state is None and not self.environment.changes and self.agent.normalisation.observations is None
+        if updates == 0 and self._untrained is not None and same:
             self._record_evaluation(begun, self._untrained)  # the same policy in the same episodes
             return
         self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step, state)
@@ -345,7 +316,7 @@ class Training:
             for event, step, fields in held:
                 self.recorder.event(event, step, **fields)
 
-    def _record_evaluation(self, begun: _InFlight, evaluation: Evaluation) -> None:
+    def _record_evaluation(self, begun: InFlight, evaluation: Evaluation) -> None:
         self._evaluated, self._latest = begun.step, evaluation
         self.recorder.event(
             "evaluation",
@@ -368,7 +339,7 @@ class Training:
         if begun.fields["updates"] == 0:
             self._untrained = dataclasses.replace(evaluation, seconds=0.0)
 
-    def _set_in_flight(self, evaluation: _InFlight | None) -> None:
+    def _set_in_flight(self, evaluation: InFlight | None) -> None:
         # An evaluation in flight has a core of its own.
         self.agent.use_threads(1 if evaluation else self.config.threads)
         self._in_flight = evaluation

@@ -226,6 +226,8 @@ def source_of(
     recorded = directory.config.get("environment")
     if given is not None:
         certain = given if given.examine is None else given.examine(True)
+        if config.wrapper and certain.id == config.env:  # of an id the run knows the wrappers
+            return environment_source(config.env, config.env_kwargs, certain.module, config.wrapper)
         there, here = (_HANDED_OVER.sub("", name) for name in (config.env, certain.name))
         if there != here:
             raise UnsuitableEnvironmentError(

@@ -26,7 +26,8 @@ from rewirl.training import remarks
 from rewirl.training.collection import AnyEnvironment
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
-from rewirl.training.loop import Outcome, Training
+from rewirl.training.loop import Training
+from rewirl.training.outcome import Outcome
 from rewirl.training.progress import Progress
 from rewirl.training.trained_policy import policy_state
 from rewirl.training.warm_up import load_warm_up_policy
