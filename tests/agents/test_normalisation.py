@@ -9,7 +9,7 @@ import pytest
 from discrete_sac import ENTRY
 from experience import ACTION, OBSERVATION, bits, observations, through_a_file
 
-from rewirl.agents import Policy, agent_entry
+from rewirl.agents import AGENTS, Policy, agent_entry
 from rewirl.agents.normalisation import EPSILON, Normalisation, Statistics
 from rewirl.nn import unpack
 from rewirl.replay import Batch, Replay
