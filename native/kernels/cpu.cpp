@@ -11,7 +11,7 @@ namespace {
 
 std::vector<const Kernels*> available() {
   std::vector<const Kernels*> found;
-#if defined(__x86_64__)
+#if defined(REWIRL_X86_KERNELS)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512dq"))
     found.push_back(&kernels_avx512());

@@ -93,8 +93,10 @@ def test_an_update_has_the_losses_and_gradients_of_autograd(kind, shape, sparsit
             assert relative(of_bias, bias) < tolerance, name
 
 
-@pytest.mark.parametrize("shape", [PAPER, ODD], ids=["paper", "odd"])
-@pytest.mark.parametrize("sparsity", [0.0, 0.5])
+# What fifty updates add to one, the optimiser and the targets, does not depend on how large a dense layer is.
+@pytest.mark.parametrize(
+    ("shape", "sparsity"), [(PAPER, 0.5), (ODD, 0.5), (ODD, 0.0)], ids=["paper-sparse", "odd-sparse", "odd-dense"]
+)
 @pytest.mark.parametrize(
     ("kind", "config"),
     [

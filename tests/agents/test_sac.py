@@ -349,3 +349,55 @@ def test_acting_does_not_disturb_learning():
 def test_impossible_hyper_parameters_are_refused_by_name(changes, field):
     with pytest.raises(ValueError, match=field):
         SACConfig(**changes)
+
+
+# What the paper leaves open
+
+
+def test_with_the_critics_alone_rewired_the_actor_keeps_its_topology():
+    agent, replay = make(topology={"adapt_actor": False}), random_replay()
+    before = {name: topology(network) for name, network in agent.networks().items()}
+    for _ in range(5):
+        agent.update(replay)
+    after = {name: topology(network) for name, network in agent.networks().items()}
+    same = {name: before[name] == after[name] for name in ("actor", "critic1", "critic2")}
+    assert same == {"actor": True, "critic1": False, "critic2": False}
+    with pytest.raises(ValueError, match="never gets its sparsity"):
+        TopologyConfig(sparsity=0.9, initial_sparsity=0.0, rule="prune", adapt_actor=False)
+
+
+@pytest.mark.parametrize("initialisation", ["xavier", "fan-in"])
+def test_weights_start_as_the_initialisation_says(initialisation):
+    for network in make(initialisation=initialisation).networks().values():
+        for layer in network.layers:
+            n_out, n_in = layer.shape
+            bound = math.sqrt(6 / (n_in + n_out)) if initialisation == "xavier" else 1 / math.sqrt(n_in)
+            assert 0.8 * bound < np.abs(layer.values).max() <= bound * (1 + 1e-6)
+            assert np.any(layer.bias) == (initialisation == "fan-in")
+
+
+def test_the_bounds_of_log_std_hold_in_training_exploration_and_the_saved_policy():
+    agent, replay = make(log_std_min=-7.0, log_std_max=-6.0), random_replay()
+    agent.update(replay)
+    assert agent.diagnostics()["entropy"] < -4 * ACTION
+    batch = np.repeat(observations(1), 64, axis=0)
+    restored = load_policy(*agent.policy_state())
+    for policy in (
+        agent.predict_noisily(batch, np.random.default_rng(1)),
+        restored.explore(batch, np.random.default_rng(1), 0),
+    ):
+        assert 0 < np.std(policy, axis=0).max() < 1.5 * math.exp(-6)
+    assert restored.log_std == (-7.0, -6.0, False)
+    arrays, values = agent.policy_state()
+    for impossible in ([-7.0, -8.0, False], [-99.0, 0.0, False], [0.0, 1.0], "x", [-7.0, -6.0, 1]):
+        with pytest.raises(ValueError, match="log_std of a policy"):
+            load_policy(arrays, {**values, "log_std": impossible})
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [{"log_std_min": -21}, {"log_std_max": 2.5}, {"log_std_min": 1, "log_std_max": 0}, {"log_std_min": math.nan}],
+)
+def test_impossible_bounds_of_log_std_are_refused(bounds):
+    with pytest.raises(ValueError, match="log_std"):
+        SACConfig(**bounds)

@@ -217,7 +217,7 @@ RUNS = {
     "figure-5": 50,
     "paper": 83,
     "figures": 30,
-    "why-ds-sac": 24,
+    "why-ds-sac": 32,
     "wall-clock": 25,
     "connections": 55,
     "results": 17,

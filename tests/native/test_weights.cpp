@@ -277,6 +277,8 @@ void test_weights() {
     test_layer(300, 6, density, 2);
     test_layer(9, 150, density, 1);
   }
+  test_layer(1100, 19, -1.0, 3);  // dense, deeper than what is summed at a time
+  test_layer(43, 530, -1.0, 7);
   for (int height = 2; height <= kMaxHeight; ++height) {
     for (const double density : {1.0, 0.5, 0.1, 0.0}) {
       test_layer(67, 9, density, 1 + height % kMaxVectors, height);

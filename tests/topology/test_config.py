@@ -39,6 +39,7 @@ NAMES = [
     "anneal",
     "adapt_offset",
     "adapt_end",
+    "adapt_actor",  # since 0.2.0
 ]
 
 

@@ -17,6 +17,7 @@ SMALL: dict[str, Any] = {
     **{"hidden_sizes": (12, 8), "learning_starts": 150, "batch_size": 8},
     **{"buffer_size": 500, "adapt_every": 20, "threads": 1},
 }
+_OF_THE_CLOCK = ("seconds", "core_share", "sha256")  # the last is of a checkpoint with its seconds
 OFTEN: dict[str, Any] = {"eval_every": 100, "eval_episodes": 1, "checkpoint_every": 0}
 
 
@@ -26,7 +27,7 @@ def agent(**options: Any) -> rewirl.DSTD3:
 
 def lines(path: Path) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in found]
+    return [{name: value for name, value in line.items() if name not in _OF_THE_CLOCK} for line in found]
 
 
 class Witness(rewirl.Callback):

@@ -122,7 +122,7 @@ def test_inspect_shows_the_statistics(whole, capsys):
 
 
 def test_the_first_actions_of_a_policy_are_by_its_own_statistics(tmp_path, whole):
-    settings = config(warm_up_policy=str(whole), eval_every=0, total_timesteps=60)
+    settings = config(warm_up_policy=str(whole), eval_every=0, total_timesteps=61)
     with runs.start(settings, AGENT, tmp_path / "run", Silent()) as run:
         assert run.train().finished
         replay, policy = run.training.replay, TrainedPolicy.load(whole)

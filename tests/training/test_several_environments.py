@@ -212,6 +212,25 @@ def test_what_another_process_cannot_make_is_refused_with_the_remedy():
         rewirl.TD3(probes.Drift, n_envs=0)
 
 
+def test_an_environment_that_a_process_makes_otherwise_is_refused_before_anything_starts(monkeypatch):
+    import gymnasium
+
+    spec = gymnasium.envs.registration.EnvSpec("OnlyHere-v0", entry_point=probes.Drift)
+    monkeypatch.setitem(gymnasium.registry, "OnlyHere-v0", spec)
+    with pytest.raises(UnsuitableEnvironmentError, match="OnlyHere-v0 cannot be played in a process of its own"):
+        rewirl.TD3("OnlyHere-v0", n_envs=2, env_processes=True)
+
+
+def test_looking_at_a_run_starts_no_process(whole, monkeypatch, capsys):
+    monkeypatch.setattr(EnvironmentProcess, "__init__", lambda *_: pytest.fail("a process"))
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", str(whole)])
+    assert ended.value.code == 0 and "normalised 402 observations" in capsys.readouterr().out  # two have begun
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--env", "Pendulum-v1", "--n-envs", "2", "--env-processes", "--dry-run"])
+    assert ended.value.code == 0
+
+
 def test_python_learns_in_pieces_from_four_environments_of_a_function_as_at_once():
     def agent():
         options = {"hidden_sizes": (8,), "learning_starts": 20, "batch_size": 8, "normalise_observations": True}

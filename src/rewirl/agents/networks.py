@@ -138,6 +138,8 @@ class Networks:
                 )
         if self._adaptation.due(update):
             for number, name in enumerate(names):
+                if not c.topology.rewires(name):
+                    continue
                 gradient = partial(self.ensemble(*names).dense_gradient, number, x=x)
                 self._adaptation.adapt(name, self.online[name], update, gradient)
 

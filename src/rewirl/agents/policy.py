@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.normalisation import Statistics
-from rewirl.nn import Network, pack, sample_one, unpack
+from rewirl.nn import LOG_STD_BOUNDS, LogStd, Network, pack, sample_one, unpack
 from rewirl.saved import shown
 
 Head = Literal["tanh", "greedy"]
@@ -26,6 +26,7 @@ class Policy:
         head: how an action is made of these outputs.
         statistics: by which observations are normalised before the network sees them; shared, not copied. None leaves
             them as they are.
+        log_std: how the actor of SAC makes standard deviations of its second half of outputs; None is as usual.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class Policy:
         action_size: int | None = None,
         head: Head = "tanh",
         statistics: Statistics | None = None,
+        log_std: LogStd | None = None,
     ) -> None:
         self.actor = actor
         self.action_size = actor.n_out if action_size is None else action_size
         self.head: Head = head
         self.statistics = statistics
+        self.log_std = log_std or LogStd()
 
     @property
     def observation_size(self) -> int:
@@ -99,7 +102,7 @@ class Policy:
             raise ValueError(f"observations must be [batch, {self.actor.n_in}], got {list(observations.shape)}")
         observations = self.seen(observations)
         if self.actor.n_out == 2 * self.action_size:
-            return np.stack([sample_one(self.actor.act(each), rng) for each in observations])
+            return np.stack([sample_one(self.actor.act(each), rng, self.log_std) for each in observations])
         return np.stack([self.actor.act_squashed(each, rng, noise) for each in observations])
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -108,6 +111,8 @@ class Policy:
         del values["steps"]
         head = {} if self.head == "tanh" else {"head": self.head}
         values = {**values, "action_size": self.action_size, **head}
+        if not self.log_std.usual:
+            values["log_std"] = list(self.log_std)
         if self.statistics is not None:
             of_statistics, values["normalisation"] = self.statistics.state()
             arrays |= of_statistics
@@ -130,7 +135,24 @@ class Policy:
         statistics = None
         if "normalisation" in values:
             statistics = Statistics.from_state(arrays, values["normalisation"], actor.n_in)
-        return cls(actor, action_size, head, statistics)
+        return cls(actor, action_size, head, statistics, _log_std(values.get("log_std")))
+
+
+def _log_std(saved: object) -> LogStd | None:
+    """Return what `Policy.state` saved.
+
+    Raises:
+        ValueError: it is impossible.
+    """
+    if saved is None:
+        return None
+    if isinstance(saved, list) and len(saved) == 3:
+        low, high, soft = saved
+        if all(isinstance(bound, float) for bound in (low, high)) and isinstance(soft, bool):
+            lowest, highest = LOG_STD_BOUNDS
+            if lowest <= low < high <= highest:
+                return LogStd(low, high, soft)
+    raise ValueError(f"log_std of a policy is two bounds within {list(LOG_STD_BOUNDS)} and soft, got {shown(saved)}")
 
 
 def _largest(outputs: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from rewirl.agents.actor_critic import ActorCritic
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
+from rewirl.agents.networks import Networks
+from rewirl.agents.policy import Policy
 from rewirl.agents.temperature import Temperature
-from rewirl.nn import Samples, SquashedGaussian, Tiles, empty_tiles, minimum, sample_one
+from rewirl.nn import LOG_STD_BOUNDS, LogStd, Samples, SquashedGaussian, Tiles, empty_tiles, minimum, sample_one
 from rewirl.replay import Batch, Replay
 
 
@@ -38,6 +40,16 @@ class SACConfig(AgentConfig):
     target_entropy: float | None = None
     """Entropy that --temperature auto aims at, in nats; none is minus the number of action dimensions."""
 
+    initialisation: Literal["xavier", "fan-in"] = "xavier"
+    """How weights start: xavier is uniform within sqrt(6 / (inputs + outputs)), biases zero, as in the SAC code that
+    the paper names; fan-in is uniform within 1 / sqrt(inputs), biases too, as DS-TD3 and PyTorch do."""
+
+    log_std_min: float = LOG_STD_BOUNDS[0]
+    """Least logarithm of the policy's standard deviation; outputs below count as it. Typical: -20 to -5."""
+
+    log_std_max: float = LOG_STD_BOUNDS[1]
+    """Largest logarithm of the policy's standard deviation. Typical: 0 to 2."""
+
     n_step_entropy: bool = False
     """Whether targets over several steps have the entropy at the states between too, of the policy as it is now, as in
     RLx2; else only that at the last state. Costs a pass of the actor for each state between. Typical: given together
@@ -49,6 +61,10 @@ class SACConfig(AgentConfig):
         if self.n_step_entropy and self.n_steps == 1:
             raise ValueError("n_step_entropy is of the states between the steps of a target; give n_steps of 2 or more")
         self._require("target_update_interval", self.target_update_interval >= 1, "at least 1")
+        self._require("initialisation", self.initialisation in ("xavier", "fan-in"), "xavier or fan-in")
+        low, high = LOG_STD_BOUNDS
+        self._require("log_std_min", low <= self.log_std_min < self.log_std_max, f"at least {low:g}, below log_std_max")
+        self._require("log_std_max", self.log_std_max <= high, f"at most {high:g}")
         alpha, entropy = self.temperature, self.target_entropy
         fine = alpha == "auto" or (not isinstance(alpha, str) and 0 <= alpha < inf)
         self._require("temperature", fine, "auto, or finite and 0 or more")
@@ -83,13 +99,21 @@ class SAC(ActorCritic[SACConfig]):
         self, name: str, config: SACConfig, observation_size: int, action_size: int, seed: int, threads: int = 1
     ) -> None:
         self._temperature = Temperature(config.temperature, config.target_entropy, action_size)
-        self._gaussian = SquashedGaussian(config.batch_size, action_size)
+        self._log_std = LogStd(config.log_std_min, config.log_std_max)
+        self._gaussian = SquashedGaussian(config.batch_size, action_size, self._log_std)
         self._d_values = [empty_tiles(config.batch_size, 1) for _ in range(2)]
-        super().__init__(name, config, observation_size, action_size, 2 * action_size, "xavier", seed, threads)
+        super().__init__(
+            name, config, observation_size, action_size, 2 * action_size, config.initialisation, seed, threads
+        )
         # Of the last update: mean min_i Q_i(s, a) of the policy's actions, and its entropy.
         self._policy_value = self._entropy = 0.0
         if config.n_step_entropy:
             self._batch.keep_between(config.n_steps - 1)
+
+    def _use(self, networks: Networks) -> Policy:
+        policy = super()._use(networks)
+        policy.log_std = self._log_std
+        return policy
 
     def _explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a ~ pi(.|s).
@@ -100,7 +124,7 @@ class SAC(ActorCritic[SACConfig]):
         Returns:
             float32 [action] in [-1, 1].
         """
-        return sample_one(self._policy.actor.act(observation), self._streams["exploration"])
+        return sample_one(self._policy.actor.act(observation), self._streams["exploration"], self._log_std)
 
     def update(self, replay: Replay) -> None:
         """Do one update (Sokar et al. 2022, appendix A, the body of the loop after a transition is stored)."""

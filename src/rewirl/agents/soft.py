@@ -106,7 +106,7 @@ class SoftActorCritic(Learner[Config]):
         """Returns the losses of the critics in the last update, and the mean target."""
         self._actor = networks.ensemble(*ACTOR)
         self._critics = networks.ensemble(*CRITICS)
-        return Policy(networks.online["actor"], self.action_size)
+        return Policy(networks.online["actor"], self.action_size, log_std=self._log_std)
 
     def _explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a ~ pi(.|s).

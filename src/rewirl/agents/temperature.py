@@ -53,7 +53,10 @@ class Temperature:
         self._second = 0.999 * self._second + 0.001 * gradient**2
         size = math.sqrt(self._second / (1 - 0.999**self._steps)) + 1e-8
         self._log -= learning_rate * self._first / (1 - 0.9**self._steps) / size
-        self.value = math.exp(self._log)
+        try:
+            self.value = math.exp(self._log)
+        except OverflowError:
+            raise FloatingPointError(f"the temperature is exp({self._log})") from None
 
     def state(self) -> dict[str, Any]:
         """Return everything an exact continuation needs, as JSON values."""

@@ -62,8 +62,8 @@ def print_description(make: Callable[[], Run], as_json: bool) -> None:
 
 
 def without_evaluation(config: TrainConfig) -> TrainConfig:
-    """Return the settings of a run that is only looked at: no environments are made to evaluate in."""
-    return dataclasses.replace(config, eval_every=0)
+    """Return the settings of a run that is only looked at: one environment is made, and none to evaluate in."""
+    return dataclasses.replace(config, eval_every=0, n_envs=1, env_processes=False)
 
 
 def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from rewirl.environments.environment import Environment, FaultyEnvironmentError,
 from rewirl.environments.source import EnvironmentSource, environment_source, registration
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 
-_RESET, _STEP, _STATE, _LOAD = b"R", b"S", b"G", b"L"
+_READY, _RESET, _STEP, _STATE, _LOAD = b"A", b"R", b"S", b"G", b"L"
 _DONE, _FAULT, _UNABLE = b"D", b"F", b"U"
 _WHERE = "\0"
 """Stands in a message of the process for the words that only this process knows."""
@@ -81,7 +81,6 @@ class EnvironmentProcess:
     def __init__(self, like: Environment, source: EnvironmentSource) -> None:
         """Start the process; it makes its environment while this one goes on."""
         self.name, self.spaces, self.actions = like.name, like.spaces, like.actions
-        self.observation_space, self.action_space = like.observation_space, like.action_space
         self.observation_size, self.action_size = like.observation_size, like.action_size
         self.observation_space, self.action_space = like.observation_space, like.action_space
         self.changes, self.stateful = like.changes, like.stateful
@@ -95,6 +94,14 @@ class EnvironmentProcess:
             raise UnsuitableEnvironmentError(
                 f"{self.name} cannot be played in a process of its own ({error}); leave env_processes out"
             ) from error
+
+    def wait(self) -> None:
+        """Wait until the environment is made there.
+
+        Raises:
+            UnsuitableEnvironmentError: it cannot be.
+        """
+        self._ask(_READY)
 
     def reset(self, seed: int, step: int = 0) -> NDArray[np.float32]:
         """Begin an episode; see `Environment.reset`."""
@@ -222,8 +229,8 @@ def _carried_out(environment: Environment, request: bytes, content: bytes) -> by
         return _OUTCOME.pack(after.reward, after.terminated, after.truncated) + after.observation.tobytes()
     if request == _RESET:
         return environment.reset(*_EPISODE.unpack(content)).tobytes()
+    if request == _STATE:
+        return json.dumps(environment.state()).encode()
     if request == _LOAD:
         environment.load_state(json.loads(content))
-        return b""
-    assert request == _STATE
-    return json.dumps(environment.state()).encode()
+    return b""

@@ -56,6 +56,9 @@ class SAC(Learner):
         target_update_interval: int = 1,
         temperature: float | Literal["auto"] = "auto",
         target_entropy: float | None = None,
+        initialisation: Literal["xavier", "fan-in"] = "xavier",
+        log_std_min: float = -20.0,
+        log_std_max: float = 2.0,
         n_step_entropy: bool = False,
         sparsity: float | None = UNSET,
         lambdas: Sequence[float] | None = None,
@@ -78,6 +81,7 @@ class SAC(Learner):
         anneal: Literal["constant", "cosine"] = "constant",
         adapt_offset: int = 0,
         adapt_end: int | None = None,
+        adapt_actor: bool = True,
         **unknown: Never,
     ) -> None:
         """Build the agent.
@@ -144,6 +148,12 @@ class SAC(Learner):
                 entropy of the policy at its target. Larger explores more. Typical: 0.05 to 0.2, or auto.
             target_entropy: Entropy that `temperature` auto aims at, in nats; none is minus the number of action
                 dimensions.
+            initialisation: How weights start: xavier is uniform within sqrt(6 / (inputs + outputs)), biases zero, as in
+                the SAC code that the paper names; fan-in is uniform within 1 / sqrt(inputs), biases too, as DS-TD3 and
+                PyTorch do.
+            log_std_min: Least logarithm of the policy's standard deviation; outputs below count as it. Typical: -20 to
+                -5.
+            log_std_max: Largest logarithm of the policy's standard deviation. Typical: 0 to 2.
             n_step_entropy: Whether targets over several steps have the entropy at the states between too, of the policy
                 as it is now, as in RLx2; else only that at the last state. Costs a pass of the actor for each state
                 between. Typical: given together with `n_steps` 3.
@@ -202,6 +212,8 @@ class SAC(Learner):
                 `adapt_end`.
             adapt_offset: An event falls on update u when u % adapt_every == adapt_offset (the published code has 2).
             adapt_end: Last update on which an event may fall; none means until the end of training.
+            adapt_actor: Whether the actor is rewired too; without it only the critics are, and the actor keeps the
+                topology it starts with.
 
         Raises:
             UnsuitableEnvironmentError: the environment cannot be found, or has spaces that the agent does not take.

@@ -79,6 +79,7 @@ class StaticTD3(Learner):
         anneal: Literal["constant", "cosine"] = "constant",
         adapt_offset: int = 0,
         adapt_end: int | None = None,
+        adapt_actor: bool = True,
         **unknown: Never,
     ) -> None:
         """Build the agent.
@@ -204,6 +205,8 @@ class StaticTD3(Learner):
                 `adapt_end`.
             adapt_offset: An event falls on update u when u % adapt_every == adapt_offset (the published code has 2).
             adapt_end: Last update on which an event may fall; none means until the end of training.
+            adapt_actor: Whether the actor is rewired too; without it only the critics are, and the actor keeps the
+                topology it starts with.
 
         Raises:
             UnsuitableEnvironmentError: the environment cannot be found, or has spaces that the agent does not take.

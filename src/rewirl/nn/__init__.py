@@ -4,7 +4,17 @@ from rewirl._core import Pool
 from rewirl.nn.architectures import batch_normalised, batch_renormalised, residual
 from rewirl.nn.categorical import Bins, Distributions, cross_entropy, of_smaller_mean
 from rewirl.nn.ensemble import Ensemble, refuse_nonfinite
-from rewirl.nn.heads import LogStd, Samples, SquashedGaussian, minimum, normal, sample_one, squash, squash_gradient
+from rewirl.nn.heads import (
+    LOG_STD_BOUNDS,
+    LogStd,
+    Samples,
+    SquashedGaussian,
+    minimum,
+    normal,
+    sample_one,
+    squash,
+    squash_gradient,
+)
 from rewirl.nn.initialise import Initialisation, Scale, initialised, mlp_network
 from rewirl.nn.layer import Layer, Places
 from rewirl.nn.mlp import mlp, names_of
@@ -27,6 +37,7 @@ from rewirl.nn.target import TargetNetwork, update_targets
 from rewirl.nn.tiles import Tiles, empty_tiles, mean_weights, pack, tile_shape, unpack
 
 __all__ = [
+    "LOG_STD_BOUNDS",
     "Add",
     "BatchNorm",
     "BatchRenorm",

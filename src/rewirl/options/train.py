@@ -44,7 +44,7 @@ class TrainConfig:
 
     env_processes: bool = False
     """Whether each environment has a process of its own, so that they take their steps at the same time as the agent
-    learns. The run is the same to the bit. Typical: for slow environments, with as many cores as --n-envs."""
+    learns. The run is the same to the bit. Typical: where a step takes a millisecond or more."""
 
     seed: int = 0
     """Decides every random number of the run: same seed, same settings, same result to the bit. Typical: 0 to 4."""

@@ -43,6 +43,10 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
             )
         if self.initial_sparsity is not None and self.rule == "static":
             raise ValueError("initial_sparsity needs a rule by which it changes: prune, set, rigl or one of your own")
+        if self.initial_sparsity is not None and not self.adapt_actor:
+            raise ValueError(
+                "an actor that is not rewired never gets its sparsity; leave initial_sparsity or adapt_actor out"
+            )
         if self.rule == "prune" and self.initial_sparsity is None:
             raise ValueError("the rule prune needs an initial_sparsity to start from; 0 is dense")
         if self.ablate_below and self.rule == "static":

@@ -30,6 +30,10 @@ class ScheduleConfig:
     adapt_end: int | None = None
     """Last update on which an event may fall; none means until the end of training."""
 
+    adapt_actor: bool = True
+    """Whether the actor is rewired too; without it only the critics are, and the actor keeps the topology it starts
+    with."""
+
     def __post_init__(self) -> None:
         """Turn each value into its type exactly; check each option, and those that belong together."""
         make_exact(self, ScheduleConfig)
@@ -55,6 +59,14 @@ class ScheduleConfig:
             update: number of the gradient update, from 1.
         """
         return update % self.adapt_every == self.adapt_offset and (self.adapt_end is None or update <= self.adapt_end)
+
+    def rewires(self, network: str) -> bool:
+        """Tell whether events rewire a network.
+
+        Args:
+            network: its name.
+        """
+        return self.adapt_actor or network != "actor"
 
     def fraction_at(self, update: int) -> float:
         """Return the fraction of a layer's connections that an event on this update rewires.

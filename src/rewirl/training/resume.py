@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -257,6 +258,7 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Run:
         ValueError: the agent cannot be built.
     """
     config, agent_config = settings_of(directory)
+    config = dataclasses.replace(config, n_envs=1, env_processes=False)  # nothing is played
     run = Run(config, agent_config, progress, source_of(directory, config))
     try:
 

@@ -294,10 +294,12 @@ def _environments(source: EnvironmentSource, count: int, processes: bool) -> lis
         if processes:
             like = result.pop()
             assert isinstance(like, Environment)
-            try:
-                result.extend(EnvironmentProcess(like, source) for _ in range(count))
-            finally:
-                like.close()
+            like.close()
+            for _ in range(count):
+                result.append(EnvironmentProcess(like, source))
+            for process in result:
+                assert isinstance(process, EnvironmentProcess)
+                process.wait()
         while len(result) < count:
             result.append(source.make_training())
     except BaseException:
