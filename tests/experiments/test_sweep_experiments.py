@@ -21,8 +21,7 @@ from rewirl.training import run as runs
 from rewirl.training.progress import Silent
 
 SMALL = shlex.split(
-    "--seeds 0 --total-timesteps 340 --learning-starts 100 --hidden-sizes 32 32 --batch-size 16 "
-    "--eval-every 0 --buffer-size 500"
+    "--seeds 0 --learning-starts 100 --hidden-sizes 32 32 --batch-size 16 --eval-every 0 --buffer-size 500"
 )
 
 
@@ -68,14 +67,15 @@ def test_every_experiment_runs_scaled_down_and_makes_no_run_twice(shared, monkey
     there = {path.name for path in shared.iterdir()}
     envs = {run.env for run in read_sweep(name).requests}
     env = "HalfCheetah-v5" if "HalfCheetah-v5" in envs else min(envs)
-    assert rewirl("sweep", name, *SMALL, "--envs", env, "--directory", shared) == 0
+    steps = 140 if name.startswith("frontier/") else 340  # their networks are large
+    assert rewirl("sweep", name, *SMALL, "--total-timesteps", steps, "--envs", env, "--directory", shared) == 0
     out = capsys.readouterr().out
     count = int(out.splitlines()[-1].split()[0])
     assert count >= 2 and f"{count} runs: {count} finished" in out
     assert len(set(Here.made)) == len(Here.made) and not there & set(Here.made)
     for made in Here.made:
         config = json.loads((shared / made / "config.json").read_text())["config"]
-        assert config["train"]["total_timesteps"] == 340 and config["agent"]["hidden_sizes"] == [32, 32]
+        assert config["train"]["total_timesteps"] == steps and config["agent"]["hidden_sizes"] == [32, 32]
         assert (shared / made / "policy").is_dir()
 
 
