@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from policies import BOX, CHOICES, INPUT, about, discrete, policy_of, trained
+from policies import BOX, CHOICES, INPUT, about, discrete, every_operation, policy_of, trained
 
 from rewirl.agents import Policy
 from rewirl.agents.normalisation import Statistics
@@ -13,18 +13,7 @@ from rewirl.export import compiled, interpret, parity
 from rewirl.export.buffers import Buffers
 from rewirl.export.c_code import c_files
 from rewirl.export.plan import plan_of
-from rewirl.nn import (
-    Add,
-    BatchNorm,
-    LayerNorm,
-    LeakyReLU,
-    Linear,
-    Multiply,
-    Network,
-    Parameter,
-    ReLU,
-    Tanh,
-)
+from rewirl.nn import Linear, Network
 
 EXACT = 1e-5
 """Of half the range of an action, for policies whose outputs are of the order of 1."""
@@ -55,32 +44,6 @@ def test_numbered_actions(structure):
     assert done.others == 0
     chosen = set(interpret.act(plan_of(policy), parity.observations(plan_of(policy))).tolist())
     assert len(chosen) > 1 and chosen <= set(range(CHOICES.start, CHOICES.start + CHOICES.size))
-
-
-EVERY_OPERATION = [
-    Linear("a", n_out=12),
-    Tanh("t"),
-    Linear("b", n_out=12, bias=False),
-    LeakyReLU("l", slope=0.2),
-    Add("sum", of=("t", "l")),
-    LayerNorm("plain", affine=False),
-    Parameter("free", size=12),
-    Multiply("gated", of=("plain", "free")),
-    BatchNorm("n", affine=False),
-    ReLU("r"),
-    Add("end", of=("r", "sum")),
-]
-
-
-def every_operation():
-    """A policy of all operations there are, the last of them no linear one, with more outputs than actions."""
-    rng = np.random.default_rng(3)
-    arrays = {
-        "a.values": rng.normal(size=12 * INPUT), "b.values": rng.normal(size=144), "free.values": rng.normal(size=12),
-        "n.mean": rng.normal(size=12), "n.variance": rng.uniform(0.5, 2, size=12),
-    }  # fmt: skip
-    network = Network(INPUT, EVERY_OPERATION, {}, {name: each.astype(np.float32) for name, each in arrays.items()})
-    return trained(Policy(network, BOX.size), BOX)
 
 
 @pytest.mark.parametrize("tanh", ["libm", "table"])

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
-from policies import policy_of
+from policies import policy_of, save
 
 from rewirl.cli.commands import run
 from rewirl.cli.errors import UsageError
 from rewirl.export import compiled
-from rewirl.storage.policy_file import save_policy
-from rewirl.training.trained_policy import TrainedPolicy
 
 
 @pytest.fixture
 def saved(tmp_path):
-    policy = policy_of("xqc", "unstructured")
-    arrays, values = policy.actor.state()
-    save_policy(tmp_path / "saved", arrays, {**policy.about, **policy.spaces.values(), "actor": values})
-    assert TrainedPolicy.load(tmp_path / "saved").about == policy.about
-    return tmp_path / "saved"
+    return save(policy_of("xqc", "unstructured"), tmp_path / "saved")
 
 
 @pytest.mark.parametrize("words", [[], ["--weights", "int8"], ["--tanh", "table"]])
@@ -64,3 +59,10 @@ def test_files_that_act_otherwise_are_told(saved, tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(compiled, "run", lambda *arguments: original(*arguments) * 1.01)
     assert run("export", [str(saved), "--directory", str(tmp_path)]) == 1
     assert "do not act as the policy does" in capsys.readouterr().err
+
+
+def test_onnx_that_is_missing_is_named_with_its_remedy(saved, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.delitem(sys.modules, "rewirl.export.onnx_model", raising=False)
+    with pytest.raises(UsageError, match=r"needs the package onnx: pip install 'rewirl\[export\]'"):
+        run("export", [str(saved), "--format", "onnx", "--directory", str(tmp_path)])

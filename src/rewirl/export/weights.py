@@ -77,15 +77,18 @@ class Weights:
         scales = 0 if self.scales is None else self.scales.nbytes
         return int(indices + scales + sum(values.nbytes for values in self._values()))
 
-    def coordinates(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """Return row, column and weight of everything stored, [stored] each, scales applied."""
+    def stored(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Values]:
+        """Return row, column and value of everything stored, [stored] each; scales are not applied."""
         if self.dense is not None:
             rows, columns = (place.reshape(-1) for place in np.indices(self.shape))
-            values = self.dense.reshape(-1)
-        else:
-            places = [part.places() for part in self.rows]
-            rows, columns = (np.concatenate([place[axis] for place in places]) for axis in (0, 1))
-            values = np.concatenate([part.values.reshape(-1) for part in self.rows])
+            return rows, columns, self.dense.reshape(-1)
+        places = [part.places() for part in self.rows]
+        rows, columns = (np.concatenate([place[axis] for place in places]) for axis in (0, 1))
+        return rows, columns, np.concatenate([part.values.reshape(-1) for part in self.rows])
+
+    def coordinates(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Return row, column and weight of everything stored, [stored] each."""
+        rows, columns, values = self.stored()
         weights = values.astype(np.float32)
         return rows, columns, weights if self.scales is None else weights * self.scales[rows]
 
