@@ -5,11 +5,13 @@ VENV ?= .venv
 RUN_DIR ?= runs/HalfCheetah-v5-ds-td3-0
 CORE = $(shell find native tests benchmarks -name '*.[ch]pp')
 SOURCES := pyproject.toml CMakeLists.txt $(shell find src native cmake -type f -not -name '*.pyc')
+installing = @echo "Installing what Rewirl needs into $(VENV), and compiling its core: a few minutes, without a word."
 
 .PHONY: train test dev quick aarch64 format clean
 train: $(VENV)/installed
-	@if [ -e $(RUN_DIR)/config.json ]; then $(VENV)/bin/rewirl resume $(RUN_DIR); \
-	else $(VENV)/bin/rewirl train --preset ds-drl/ds-td3/HalfCheetah-v5 --run-dir $(RUN_DIR); fi
+	@trap : INT; if [ -e $(RUN_DIR)/config.json ]; then $(VENV)/bin/rewirl resume $(RUN_DIR); \
+	else $(VENV)/bin/rewirl train --preset ds-drl/ds-td3/HalfCheetah-v5 --run-dir $(RUN_DIR); fi || \
+	{ code=$$?; [ $$code = 130 ] || exit $$code; }  # Ctrl-C has saved the run: that is no error
 
 test: $(VENV)/installed-for-tests
 	$(VENV)/bin/ruff check .
@@ -21,6 +23,7 @@ test: $(VENV)/installed-for-tests
 # Python files are used where they lie; the core is compiled again when it is imported after a change.
 dev: $(VENV)/installed-for-development
 $(VENV)/installed-for-development: pyproject.toml CMakeLists.txt | compiler $(VENV)/bin/python
+	$(installing)
 	$(VENV)/bin/python -m pip install --quiet 'scikit-build-core>=0.11' 'nanobind>=2.4' 'cmake>=3.20' 'ninja>=1.11'
 	$(VENV)/bin/python -m pip install --quiet --no-build-isolation -Ceditable.rebuild=true -Cbuild-dir=build/dev -e '.[test]'
 	@rm -f $(VENV)/installed $(VENV)/installed-for-tests
@@ -58,10 +61,12 @@ compiler:
 	@command -v $${CXX:-c++} > /dev/null || command -v g++ > /dev/null || command -v clang++ > /dev/null || { echo "Rewirl compiles its core and found no C++ compiler. Install one: Debian and Ubuntu: apt install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install. Or name yours: make CXX=/path/to/c++"; exit 1; }
 
 $(VENV)/installed: $(SOURCES) | compiler $(VENV)/bin/python
+	$(installing)
 	$(VENV)/bin/python -m pip install --quiet .
 	@touch $@
 
 $(VENV)/installed-for-tests: $(SOURCES) | compiler $(VENV)/bin/python
+	$(installing)
 	$(VENV)/bin/python -m pip install --quiet '.[test]'
 	@touch $@ $(VENV)/installed
 

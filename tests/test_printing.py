@@ -109,6 +109,8 @@ def test_warnings_and_tracebacks_are_text():
         ("unknown agent 'td4'", "unknown agent 'td4'."),
         ("it is damaged (half of it)\n", "it is damaged (half of it)."),
         ("it holds this run; continue it with: rewirl resume runs/x", None),
+        ("go on with: .venv/bin/rewirl resume runs/x", None),
+        ("go on with: python -m rewirl resume runs/x", None),
         ("it is saved in runs/x", None),
         ("choose another --run-dir", None),
         ("not evaluated; set eval_every=0", None),
@@ -118,3 +120,37 @@ def test_warnings_and_tracebacks_are_text():
 )
 def test_a_message_ends_as_a_sentence_unless_with_something_to_copy(text, shown):
     assert printing.ended(text) == (text if shown is None else shown)
+
+
+@pytest.mark.parametrize(
+    ("started", "python", "on_path", "printed"),
+    [
+        ("env/bin/rewirl", "env/bin/python", "", "env/bin/rewirl"),
+        ("env/bin/rewirl", "env/bin/python", "env/bin", "rewirl"),
+        ("env/bin/rewirl", "env/bin/python", "other", "env/bin/rewirl"),  # the PATH has another installation
+        ("rewirl/__main__.py", "env/bin/python", "", "env/bin/rewirl"),  # as python -m rewirl
+        ("rewirl/__main__.py", "bare/python", "", "bare/python -m rewirl"),
+        ("rewirl/__main__.py", "bare/python", "bare", "python -m rewirl"),
+        ("my program.py", "env/bin/python", "env/bin", "rewirl"),
+    ],
+)
+def test_commands_to_copy_begin_with_what_starts_this_installation(
+    tmp_path, monkeypatch, started, python, on_path, printed
+):
+    for script in ("env/bin/python", "env/bin/rewirl", "bare/python", "other/rewirl"):
+        (tmp_path / script).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / script).touch(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [started])
+    monkeypatch.setattr(sys, "executable", str(tmp_path / python))
+    monkeypatch.setenv("PATH", str(tmp_path / on_path) if on_path else "/nowhere")
+    assert printing.program.__wrapped__() == printed
+
+
+def test_a_command_to_copy_names_the_script_that_was_started(tmp_path):
+    """Of an environment whose directory is not on the PATH, with a name that a shell would take apart."""
+    script = tmp_path / "my env" / "rewirl"
+    script.parent.mkdir()
+    script.write_text("from rewirl.cli.main import main\nmain()\n")
+    done = subprocess.run([sys.executable, script, "presets"], cwd=tmp_path, capture_output=True, text=True)
+    assert "\n'my env/rewirl' presets NAME shows one in full; 'my env/rewirl' train --preset" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shlex
@@ -12,9 +13,52 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rewirl.cli.main import main
 from rewirl.topology import LayerState, Rule, TopologyConfig, make_rule, rewire
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+LINES = [line.partition("#")[0] for line in re.findall(r"^(rewirl +.*)$", README, re.MULTILINE)]
+
+
+def test_the_readme_is_short_and_begins_with_what_a_new_user_needs() -> None:
+    assert len(README.splitlines()) < 150
+    headings = re.findall(r"^## (.*)$", README, re.MULTILINE)
+    assert headings[:2] == ["Install", "A first agent"]
+    assert len(README.partition("## Install")[0].strip().splitlines()) <= 7
+    picture = ROOT / re.findall(r"!\[Learning curve.*\]\((.*\.svg)\)", README)[0]
+    assert picture.stat().st_size < 60_000 and "<svg " in picture.read_text()[:200]
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: " ".join(line.split())[:40])
+def test_every_option_in_the_readme_exists(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, command, *words = shlex.split(line)
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    known = re.findall(r"--[a-z][a-z0-9-]*", capsys.readouterr().out)
+    assert {word for word in words if word.startswith("--")} <= set(known)
+
+
+def test_the_first_agent_of_the_readme_and_its_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fewer steps; the Python on a smaller task."""
+    monkeypatch.chdir(tmp_path)
+    train = next(shlex.split(line) for line in LINES if "runs/first" in line)
+    short = ["--learning-starts", "100", "--total-timesteps", "200", "--eval-every", "0", "--eval-episodes", "1"]
+    with pytest.raises(SystemExit) as ended:
+        main([*train[1:], *short])
+    assert ended.value.code == 0
+    code = re.findall(r"```python\n(import rewirl\n.*?)```", README, re.DOTALL)[0]
+    assert "100_000" in code and '"HalfCheetah-v5", seed=0' in code
+    code = code.replace("100_000", "60").replace(
+        '"HalfCheetah-v5", seed=0', '"Pendulum-v1", seed=0, learning_starts=50'
+    )
+    first, later = code.split("# Later, in another program, or after agent.close():\n")
+    exec(first, {"observation": np.zeros(3, np.float32)})
+    gc.collect()  # the agent is gone, as at the end of a program
+    exec(f"import rewirl\n{later}", {})
 
 
 @pytest.fixture

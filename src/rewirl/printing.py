@@ -8,19 +8,22 @@ a run: messages that cannot be shown are left out, results that cannot be are an
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import re
 import shlex
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 # Control characters; formatting ones, which hide text or turn it round; halves of characters; line and paragraph ends.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _WORDS_AFTER = " " * 4
-_TO_COPY = re.compile(r"(: (rewirl|pip|make) [^.]*|\S*[/\\=]\S*|--\S+)$")
+_TO_COPY = re.compile(r"(: (\S*rewirl|\S+ -m rewirl|pip|make) [^.]*|\S*[/\\=]\S*|--\S+)$")
 """The end of a message that somebody may copy."""
 
 
@@ -85,6 +88,32 @@ def quoted_path(path: object) -> str:
     """Return a path for a command to copy; one that begins with a hyphen is no option."""
     text = str(path)
     return quoted(f"./{text}" if text.startswith("-") else text)
+
+
+@functools.cache
+def program() -> str:
+    """Return what starts the command line from here, for a command to copy.
+
+    That is `rewirl` where the PATH leads to this installation. Else it is how this process was started, the script
+    beside Python, or `python -m rewirl`.
+    """
+    beside = Path(sys.executable).with_name("rewirl")
+    started = Path(sys.argv[0]) if sys.argv else Path()
+    scripts = [each for each in (started, beside) if each.name == "rewirl" and each.is_file()]
+    on_path = shutil.which("rewirl")
+    if on_path is not None and any(Path(on_path).samefile(script) for script in scripts):
+        return "rewirl"
+    python = shutil.which("python")
+    if python == sys.executable:
+        return "python -m rewirl"
+    return _from_here(scripts[0]) if scripts else f"{_from_here(Path(sys.executable))} -m rewirl"
+
+
+def _from_here(file: Path) -> str:
+    """Return a path as it is typed in the working directory."""
+    with contextlib.suppress(OSError, ValueError):  # it is not below the working directory, or that is gone
+        return quoted(file.relative_to(Path.cwd()))
+    return quoted(file)
 
 
 def decimals(*values: float, least: int = 0, digits: int = 3) -> int:

@@ -23,6 +23,7 @@ from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.options.train import TrainConfig
+from rewirl.printing import program
 from rewirl.storage.checkpoint import CheckpointError, load_latest
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.topology import TopologyConfig
@@ -138,7 +139,7 @@ def test_a_signal_saves_the_run_and_resuming_it_is_exact_and_idempotent(tmp_path
     path = tmp_path / "run"
     stopped = train_and_kill(path, 187, by)
     assert stopped.returncode == 128 + by, stopped.stderr
-    assert f"Stopped by {by.name} and saved at step 188; go on with: rewirl resume {path}" in stopped.stdout
+    assert f"Stopped by {by.name} and saved at step 188; go on with: {program()} resume {path}" in stopped.stdout
     with resume(path, Silent()) as run:
         assert run.train().finished
     same_to_the_bit(path, uninterrupted)

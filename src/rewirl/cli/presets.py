@@ -9,7 +9,7 @@ from rewirl.cli.parse import OPTIONAL_NAME, parse
 from rewirl.options.option import options as options_of
 from rewirl.options.resolve import resolve
 from rewirl.presets import lookup
-from rewirl.printing import result
+from rewirl.printing import program, result
 from rewirl.storage.values import to_values
 
 
@@ -45,5 +45,5 @@ def presets(arguments: list[str]) -> int:
     result(f"{'preset':<{width}}  {'agent':<10}  topology")
     for n, preset in by_name.items():
         result(f"{n:<{width}}  {preset.agent:<10}  {agents[n].topology.summary()}")
-    result("\nrewirl presets NAME shows one in full; rewirl train --preset NAME trains with it.")
+    result(f"\n{program()} presets NAME shows one in full; {program()} train --preset NAME trains with it.")
     return 0

@@ -11,7 +11,7 @@ from rewirl.cli.inspection import print_description, without_evaluation
 from rewirl.cli.parse import parse, parse_run
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.presets.lookup import suggestion
-from rewirl.printing import number, quoted_path, result, visible
+from rewirl.printing import number, program, quoted_path, result, visible
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training import resume as resuming
 from rewirl.training import run as runs
@@ -86,7 +86,7 @@ def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path, hin
             with usage_errors():
                 run = prepare(progress)
             if run is None:
-                command = f"rewirl resume {quoted_path(path)} --total-timesteps STEPS"
+                command = f"{program()} resume {quoted_path(path)} --total-timesteps STEPS"
                 result(visible(f"{path} is finished. To train on: {command}"))
                 return 0
             with run:
@@ -107,10 +107,10 @@ def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path, hin
             assert stop.signal is not None
             progress.message(
                 f"Stopped by {stop.signal.name} and saved at step {outcome.step:,}; go on with: "
-                f"rewirl resume {quoted_path(path)}"
+                f"{program()} resume {quoted_path(path)}"
             )
             return 128 + stop.signal
         final = "" if outcome.evaluation is None else f", return {number(outcome.evaluation.mean, least=1)}"
-        command = f"rewirl watch {quoted_path(path)} --video out.mp4"
+        command = f"{program()} watch {quoted_path(path)} --video out.mp4"
         progress.message(f"Finished {outcome.step:,} steps{final}. See it act: {command}")
     return 0

@@ -7,6 +7,7 @@ from rewirl.presets import anf, fast, frontier, graesser, methods, rlx2, small, 
 from rewirl.presets.preset import Preset
 from rewirl.presets.small import suggestion
 from rewirl.presets.sokar import defaults, protocol
+from rewirl.printing import program
 
 __all__ = ["PAPERS", "defaults", "names", "preset", "protocol", "suggestion"]
 
@@ -47,5 +48,5 @@ def preset(name: str) -> Preset:
         ValueError: there is no such preset; the message says what is near.
     """
     if name not in _PRESETS:
-        raise ValueError(f"no preset {name!r}; {nearest(name, _PRESETS)}`rewirl presets` lists them all")
+        raise ValueError(f"no preset {name!r}; {nearest(name, _PRESETS)}`{program()} presets` lists them all")
     return _PRESETS[name]

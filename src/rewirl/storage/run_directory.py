@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rewirl._revision import REVISION
-from rewirl.printing import quoted_path
+from rewirl.printing import program, quoted_path
 from rewirl.storage import bundle, strict_json
 from rewirl.storage.files import (
     TEMPORARY,
@@ -181,7 +181,7 @@ class RunDirectory:
         if not exists(self.path / _CONFIG):
             raise RunDirectoryError(
                 f"{self.path} was deleted or moved while the run was going on, so nothing more can be saved there. "
-                "Where it was moved, go on with: rewirl resume DIRECTORY"
+                f"Where it was moved, go on with: {program()} resume DIRECTORY"
             )
         try:
             lock = _acquire(self.path)
@@ -291,10 +291,10 @@ def _refuse_existing(path: Path, there: dict[str, Any], here: dict[str, Any]) ->
     quoted = quoted_path(path)
     differing = list(differences(there, here, ""))
     if not differing:
-        raise RunDirectoryError(f"{path} already holds this run; continue it with: rewirl resume {quoted}")
+        raise RunDirectoryError(f"{path} already holds this run; continue it with: {program()} resume {quoted}")
     raise RunDirectoryError(
         "\n  ".join([f"{path} already holds a run of another configuration:", *differing])
-        + f"\nContinue that one with: rewirl resume {quoted}, or choose another --run-dir"
+        + f"\nContinue that one with: {program()} resume {quoted}, or choose another --run-dir"
     )
 
 

@@ -8,7 +8,7 @@ from rewirl.experiments.report.run_data import find_runs
 from rewirl.experiments.report.run_groups import group_runs
 from rewirl.experiments.report.sections.words import mean_and_deviation
 from rewirl.experiments.sweep.plan import PlannedRun
-from rewirl.printing import quoted_path
+from rewirl.printing import program, quoted_path
 
 _HEAD = ("agent", "environment", "runs", "steps", "final return")
 
@@ -39,4 +39,4 @@ def results(runs: Iterable[PlannedRun]) -> list[str]:
         for row in (_HEAD, *rows)
     ]
     places = " ".join(quoted_path(path) for path in dict.fromkeys(path.parent for path in paths))
-    return [*lines, f"curves, intervals and all numbers: rewirl report {places}"]
+    return [*lines, f"curves, intervals and all numbers: {program()} report {places}"]
