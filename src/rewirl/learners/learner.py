@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
+import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never, NoReturn, Self
@@ -103,6 +105,7 @@ class Learner:
         self._directory = None if reopened is None else reopened.directory.path
         self._resumed = reopened is not None
         self._noise = seeding.generator(run.config.seed, "predict")
+        self._learning = threading.Lock()
 
     @classmethod
     def load(cls, run_dir: str | Path, env: EnvironmentLike | None = None, *, env_module: str | None = None) -> Self:
@@ -175,56 +178,68 @@ class Learner:
             RunDirectoryError: `run_dir` cannot be used.
             FaultyEnvironmentError: the environment misbehaved.
             DivergedError: the agent's values are not finite.
+            RuntimeError: the agent is learning already, in another thread or around this callback.
             ValueError: a number is out of range.
         """
         run = self._run
         for name in unknown:
             raise TypeError(f"learn() has no argument {name!r}; {sb3.hint(name, sb3.LEARN) or 'see help(agent.learn)'}")
-        steps = self._steps(total_timesteps)
-        if self._resumed:
-            own = run.config
-            eval_every = own.eval_every if eval_every is None else eval_every
-            eval_episodes = own.eval_episodes if eval_episodes is None else eval_episodes
-            checkpoint_every = own.checkpoint_every if checkpoint_every is None else checkpoint_every
-            keep_checkpoints = own.keep_checkpoints if keep_checkpoints is None else keep_checkpoints
-        path = None if run_dir is None else Path(run_dir).absolute()
-        recorded = path is not None or self._directory is not None
-        if eval_every is None:
-            eval_every = 0
-            if recorded or progress:
+        with self._one_at_a_time():
+            steps = self._steps(total_timesteps)
+            if self._resumed:
+                own = run.config
+                eval_every = own.eval_every if eval_every is None else eval_every
+                eval_episodes = own.eval_episodes if eval_episodes is None else eval_episodes
+                checkpoint_every = own.checkpoint_every if checkpoint_every is None else checkpoint_every
+                keep_checkpoints = own.keep_checkpoints if keep_checkpoints is None else keep_checkpoints
+            path = None if run_dir is None else Path(run_dir).absolute()
+            recorded = path is not None or self._directory is not None
+            if eval_every is None:
+                eval_every = 0
+                if recorded or progress:
+                    run.examine(check)
+                    eval_every = 0 if run.source.make_another is None else 5_000
+                    if eval_every == 0:
+                        self._progress.message(f"{run.source.name} is not evaluated in: {run.source.why}")
+            if eval_every or recorded:
                 run.examine(check)
-                eval_every = 0 if run.source.make_another is None else 5_000
-                if eval_every == 0:
-                    self._progress.message(f"{run.source.name} is not evaluated in: {run.source.why}")
-        if eval_every or recorded:
-            run.examine(check)
-            run.check_memory(check)
-        run.configure(
-            changed(
-                run.config,
-                total_timesteps=run.training.step + steps,
-                eval_every=eval_every,
-                eval_episodes=10 if eval_episodes is None else eval_episodes,
-                checkpoint_every=100_000 if checkpoint_every is None else checkpoint_every,
-                keep_checkpoints=2 if keep_checkpoints is None else keep_checkpoints,
+                run.check_memory(check)
+            run.configure(
+                changed(
+                    run.config,
+                    total_timesteps=run.training.step + steps,
+                    eval_every=eval_every,
+                    eval_episodes=10 if eval_episodes is None else eval_episodes,
+                    checkpoint_every=100_000 if checkpoint_every is None else checkpoint_every,
+                    keep_checkpoints=2 if keep_checkpoints is None else keep_checkpoints,
+                )
             )
-        )
-        callbacks = None if callback is None else Callbacks(callback, run.training, self)
-        if path is not None and path != self._directory:
-            run.record_in(path)
-            self._directory = path
-        elif self._reopened is not None:
-            self._reopened.record()
-        self._reopened = None
-        self._progress.to = for_this_terminal() if progress else Silent()
-        run.training.callbacks = callbacks
-        with StopRequest() as stop:
-            run.train((lambda: bool(stop)) if callbacks is None else (lambda: bool(stop) or callbacks.stopped))
+            callbacks = None if callback is None else Callbacks(callback, run.training, self)
+            if path is not None and path != self._directory:
+                run.record_in(path)
+                self._directory = path
+            elif self._reopened is not None:
+                self._reopened.record()
+            self._reopened = None
+            self._progress.to = for_this_terminal() if progress else Silent()
+            run.training.callbacks = callbacks
+            with StopRequest() as stop:
+                run.train((lambda: bool(stop)) if callbacks is None else (lambda: bool(stop) or callbacks.stopped))
         if stop.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if stop.signal is not None:
             raise SystemExit(128 + stop.signal)
         return self
+
+    @contextlib.contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Refuse what would change the agent while it learns."""
+        if not self._learning.acquire(blocking=False):
+            raise RuntimeError(f"{self!r} is learning, in another thread or around this callback")
+        try:
+            yield
+        finally:
+            self._learning.release()
 
     def _steps(self, total_timesteps: int | None) -> int:
         """Return the steps that `learn` is to do."""
@@ -323,10 +338,15 @@ class Learner:
         save_policy(Path(path), *self._run.policy_state())
 
     def close(self) -> None:
-        """Release run directory, environments and threads; an environment of yours stays open. Idempotent."""
-        self._run.close()
-        if self._reopened is not None:
-            self._reopened.close()
+        """Release run directory, environments and threads; an environment of yours stays open. Idempotent.
+
+        Raises:
+            RuntimeError: the agent is learning, in another thread or around this callback.
+        """
+        with self._one_at_a_time():
+            self._run.close()
+            if self._reopened is not None:
+                self._reopened.close()
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         """Refuse to be pickled or copied: an agent holds environments, threads and a locked directory."""

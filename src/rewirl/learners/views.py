@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -39,22 +39,26 @@ class LayerTopology:
     @property
     def mask(self) -> csr_array:
         """The connections as a sparse boolean matrix [outputs, inputs], a copy."""
-        return self._matrix(np.ones(self._layer.connections, dtype=np.bool_))
+        return self._matrix(lambda places: np.ones(len(places), dtype=np.bool_))
 
     @property
     def weights(self) -> csr_array:
         """The weights as a sparse float32 matrix [outputs, inputs], a copy; a weight of zero is stored too."""
-        return self._matrix(self._layer.values.copy())
+        return self._matrix(lambda places: self._layer.values.copy())
 
     @property
     def bias(self) -> NDArray[np.float32]:
         """The biases, float32 [outputs], a copy."""
         return self._layer.bias.copy()
 
-    def _matrix(self, values: NDArray[np.generic]) -> csr_array:
+    def _matrix(self, values_at: Callable[[NDArray[np.int64]], NDArray[np.generic]]) -> csr_array:
         from scipy.sparse import csr_array
 
-        rows, columns = np.divmod(self._layer.places(), self.shape[1])
+        places = self._layer.places()
+        values = values_at(places)
+        while not np.array_equal(places, now := self._layer.places()):  # another thread has rewired the layer meanwhile
+            places, values = now, values_at(now)
+        rows, columns = np.divmod(places, self.shape[1])
         matrix = csr_array((values, (rows, columns)), shape=self.shape)
         matrix.sort_indices()  # SciPy before 1.15 leaves them in the order they come in
         return matrix

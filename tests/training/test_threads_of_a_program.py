@@ -1,0 +1,99 @@
+"""An agent that several threads of a program use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+import rewirl
+
+SMALL: dict[str, Any] = {"hidden_sizes": (16, 12), "batch_size": 10, "learning_starts": 20, "sparsity": 0.5, "seed": 1}
+
+_LEFT_BEHIND = """
+import threading
+import rewirl
+
+def until(moment):
+    if moment.step == 40:
+        learning.set()
+
+learning = threading.Event()
+agent = rewirl.DSTD3("Pendulum-v1", hidden_sizes=(256, 256), learning_starts=20, threads={threads})
+threading.Thread(target=lambda: agent.learn(1_000_000, callback=until), daemon=True).start()
+assert learning.wait(60)
+print("the end")
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_program_ends_while_a_thread_that_it_leaves_behind_learns(threads):
+    script = _LEFT_BEHIND.format(threads=threads)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "the end\n"), ended.stderr
+    assert "terminate" not in ended.stderr and "leak" not in ended.stderr
+
+
+def test_an_agent_learns_once_at_a_time():
+    def weights(agent: rewirl.DSTD3) -> list[bytes]:
+        return [layer.weights.data.tobytes() for layers in agent.topology.values() for layer in layers]
+
+    refused: list[str] = []
+
+    def meddle(moment: rewirl.Moment) -> None:
+        if moment.step == 30:
+            for attempt in (lambda: moment.agent.learn(5), moment.agent.close):
+                with pytest.raises(RuntimeError, match="is learning") as caught:
+                    attempt()
+                refused.append(str(caught.value))
+
+    def elsewhere(moment: rewirl.Moment) -> None:
+        if moment.step == 30:
+            thread = threading.Thread(target=lambda: meddle(moment))
+            thread.start()
+            thread.join()
+
+    agents = [rewirl.DSTD3("Pendulum-v1", **SMALL) for _ in range(3)]
+    for agent, callback in zip(agents, (None, meddle, elsewhere), strict=True):
+        agent.learn(60, callback=callback)
+        assert agent.steps == 60
+    assert len(refused) == 4 and "DSTD3" in refused[0]
+    assert weights(agents[0]) == weights(agents[1]) == weights(agents[2])
+    agents[0].learn(5)  # it goes on when it is over
+    for agent in agents:
+        agent.close()
+
+
+def test_what_another_thread_sees_and_saves_while_it_learns_is_of_one_moment(tmp_path):
+    """It is rewired all the time: places and weights of two moments do not fit together."""
+    often = {"adapt_every": 1, "adapt_fraction": 0.3, "hidden_sizes": (32, 32)}
+    agent, alone = (rewirl.DSTD3("Pendulum-v1", **{**SMALL, **often}) for _ in range(2))
+    faults: list[BaseException] = []
+    over = threading.Event()
+
+    def look() -> None:
+        try:
+            while not over.is_set():
+                for layers in agent.topology.values():
+                    for layer in layers:
+                        assert layer.mask.nnz and layer.weights.nnz
+                for network in agent._run.agent.networks().values():
+                    network.state()
+                agent.save(tmp_path / "policy")
+                rewirl.load(tmp_path / "policy").predict([0.0, 1.0, 0.0])
+        except BaseException as fault:
+            faults.append(fault)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    agent.learn(400)
+    over.set()
+    thread.join()
+    alone.learn(400)
+    assert not faults
+    for name, layers in agent.topology.items():
+        for layer, other in zip(layers, alone.topology[name], strict=True):
+            assert (layer.weights != other.weights).nnz == 0
