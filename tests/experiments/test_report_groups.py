@@ -11,10 +11,11 @@ from synthetic_runs import make_run, rising
 from rewirl.cli.main import main
 from rewirl.experiments.report import document, figures, report
 from rewirl.experiments.report.run_data import find_runs
-from rewirl.experiments.report.run_groups import group_runs
+from rewirl.experiments.report.run_groups import command, group_runs
 from rewirl.experiments.sweep.names import names_of
 from rewirl.options.resolve import resolve
 from rewirl.presets import lookup
+from rewirl.storage.run_directory import _hash
 
 
 def labels(path, names=()):
@@ -28,6 +29,27 @@ def test_a_group_is_called_by_its_preset(tmp_path):
     make_run(tmp_path, "ds-td3", 0, rising(1, 1), **options)
     make_run(tmp_path, "ds-td3", 0, rising(1, 1), **{**options, "gamma": 0.9})
     assert labels(tmp_path)[1] == "rnm/2-of-4-td3" and "gamma 0.9" in labels(tmp_path)[0]
+
+
+def test_runs_of_versions_that_lacked_an_option_are_in_one_group(tmp_path):
+    """What an option is by default and what is recorded of it are the same, lists too."""
+    for seed in (0, 1):
+        made = make_run(tmp_path, "ds-td3", seed, rising(1, 1))
+    record = json.loads((made / "config.json").read_text())
+    for name in ("wrapper", "n_envs", "env_processes"):
+        del record["config"]["train"][name]
+    make_run(tmp_path / "older", "ds-td3", 2, rising(1, 1)).joinpath("config.json").write_text(
+        json.dumps({**record, "config": {**record["config"], "train": {**record["config"]["train"], "seed": 2}}})
+    )
+    made.joinpath("config.json").write_text(json.dumps(record))
+    for config in tmp_path.rglob("config.json"):
+        value = json.loads(config.read_text())
+        config.write_text(json.dumps({**value, "config_hash": _hash(value["config"])}))
+    runs, problems = find_runs([tmp_path])
+    assert not problems
+    (group,) = group_runs(runs)[0]
+    assert (group.label, group.options, group.seeds) == ("ds-td3", {}, [0, 1, 2])
+    assert "--wrapper" not in command(group.runs[0])
 
 
 def test_a_group_is_called_by_its_sweep_or_the_user(tmp_path):
