@@ -87,3 +87,9 @@ def test_a_choice_cannot_be_nan():
     with pytest.raises(ValueError, match="allow_nonfinite returns NaN, which is none of actions from 0 to 3"):
         space.predict(Actor(choices=True), [1, 2, 3], allow_nonfinite=True)
     assert space.predict(Actor(choices=True), [1, 2, 3]) == 0
+
+
+@pytest.mark.parametrize("large", [np.array([0, 1e39, 0]), [0, 1e39, 0], np.array([0, 1e39, 0], np.longdouble)])
+def test_what_is_too_large_is_refused_without_a_warning_beside_it(large):
+    with pytest.raises(ObservationError, match=r"observation\[1\] is inf"):
+        VECTOR.predict(Actor(), large)

@@ -437,3 +437,14 @@ def test_spaces_from_files_are_checked(change):
     Spaces.from_values(good)
     with pytest.raises(ValueError):
         Spaces.from_values({**good, **change})
+
+
+@pytest.mark.parametrize("space", ["observation_space", "action_space"])
+def test_an_environment_without_a_space_is_refused_by_name(space):
+    class Bare(gymnasium.Env):
+        observation_space = spaces.Box(-1, 1, (2,))
+        action_space = spaces.Box(-1, 1, (2,))
+
+    delattr(Bare, space)
+    with pytest.raises(UnsuitableEnvironmentError, match=f"has no {space}"):
+        Environment(Bare(), "Bare")

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from rewirl.storage import bundle
 from rewirl.storage.bundle import sweep
 from rewirl.storage.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from rewirl.storage.policy_file import PolicyError, load_policy, save_policy
+from rewirl.storage.policy_file import PolicyError, load_policy, policy_directory, save_policy
 
 ARRAYS = {"layer0/values": np.array([0.5, -1.0], np.float32), "layer0/rows": np.array([2, 0], np.uint16)}
 
@@ -145,3 +145,8 @@ def test_values_must_be_an_object(tmp_path: Path) -> None:
     (path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(PolicyError, match=r"policy\.json is not a JSON object"):
         load_policy(path)
+
+
+def test_a_path_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="cannot be read: File name too long"):
+        policy_directory(tmp_path / ("x" * 300))

@@ -193,14 +193,16 @@ def flatten(space: Observations, observation: Any) -> tuple[NDArray[np.float32],
 def _numbers(name: str, value: Any) -> NDArray[np.float32]:
     """Return the numbers of a part as float32, infinite where they are too large for it."""
     if type(value) is np.ndarray and value.dtype.kind in NUMBERS:
-        return value.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):
+            return value.astype(np.float32, copy=False)
     try:
         numbers = np.asarray(value)
         if numbers.dtype.kind not in NUMBERS and numbers.size:
             raise TypeError(f"of {numbers.dtype}")
         if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
             raise TypeError("some of it is masked")
-        return numbers.astype(np.float32)
+        with np.errstate(over="ignore"):
+            return numbers.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise ObservationError(f"{name} is not an array of numbers ({error})") from error
 

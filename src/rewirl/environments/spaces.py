@@ -134,6 +134,9 @@ def spaces_of(env: gymnasium.Env[Any, Any], name: str) -> Spaces:
         UnsuitableEnvironmentError: its observations are not Boxes of numbers, or Dicts and Tuples of such; or its
             actions are neither a Box of bounded real numbers nor Discrete. The message names the wrapper that helps.
     """
+    for space in ("observation_space", "action_space"):
+        if not hasattr(env, space):
+            raise UnsuitableEnvironmentError(f"{name} has no {space}; set it in the environment's constructor")
     return Spaces(_observations(env.observation_space, name, "", 0), _actions(env.action_space, name))
 
 

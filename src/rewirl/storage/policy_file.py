@@ -76,11 +76,15 @@ def policy_directory(path: Path) -> Path:
     """Return the directory of a policy: the one given, or the one inside it where it is that of a run.
 
     Raises:
-        PolicyError: the run has saved no policy yet.
+        PolicyError: the run has saved no policy yet, or the path cannot be looked into.
     """
-    if not (path / "config.json").exists():
+    try:
+        of_run, saved = (path / "config.json").exists(), (path / "policy").exists()
+    except OSError as error:
+        raise PolicyError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not of_run:
         return path
-    if not (path / "policy").exists():
+    if not saved:
         raise PolicyError(
             f"{path} has no policy yet: the first one is saved with the first checkpoint, or when the run ends"
         )
