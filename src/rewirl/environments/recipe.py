@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -272,6 +273,14 @@ def _quieten_mujoco(identity: str) -> None:
         mujoco: Any = importlib.import_module("mujoco")
     except ImportError:
         return  # Gymnasium's own message, from make, names what to install
+    except RAISED as error:  # MuJoCo loads what it would draw with, even where nothing is drawn
+        library = os.environ.get("MUJOCO_GL")
+        if library is None:
+            raise
+        raise UnsuitableEnvironmentError(
+            f"{identity} could not be made: MuJoCo cannot be loaded with MUJOCO_GL={library} "
+            f"({type(error).__name__}: {error}); unset MUJOCO_GL, or set it to egl or osmesa and install that library"
+        ) from error
     if mujoco.get_mju_user_warning() is None:
         mujoco.set_mju_user_warning(_mujoco_warning)
 
