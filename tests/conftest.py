@@ -17,6 +17,7 @@ settings.load_profile("any machine")
 NEEDS = {
     "torch": ("agents/test_oracles.py", "agents/test_gradient_growth.py", "nn/test_reference.py", "test_benchmarks.py"),
     "tensorboardX": ("storage/test_tensorboard.py",),
+    "mkdocstrings": ("docs/test_site.py",),
     "ray": ("experiments/test_sweep_ray.py",),
 }
 collect_ignore = [path for module, paths in NEEDS.items() if find_spec(module) is None for path in paths]
