@@ -18,6 +18,7 @@ NEEDS = {
     "torch": ("agents/test_oracles.py", "agents/test_gradient_growth.py", "nn/test_reference.py", "test_benchmarks.py"),
     "tensorboardX": ("storage/test_tensorboard.py",),
     "mkdocstrings": ("docs/test_site.py",),
+    "onnxruntime": ("export/test_onnx.py",),
     "ray": ("experiments/test_sweep_ray.py",),
 }
 collect_ignore = [path for module, paths in NEEDS.items() if find_spec(module) is None for path in paths]
@@ -29,7 +30,7 @@ SLOW = (
     *("agents/test_added_layers.py", "experiments/test_sweep", "experiments/test_run_queue.py", "native/", "nn/"),
     *("experiments/test_report.py", "experiments/test_aggregates.py", "test_bench", "test_peers.py", "test_cli.py"),
     *("test_readme.py", "test_examples.py", "training/test_evaluation_process.py", "training/test_run.py", "torture/"),
-    "training/test_spaces_in_runs.py",
+    *("training/test_spaces_in_runs.py", "export/test_c.py"),
 )
 
 

@@ -23,7 +23,7 @@ FLOORS = (
     ("environments", "storage", "presets"),
     ("options",),
     ("training",),
-    ("experiments", "bench"),
+    ("experiments", "bench", "export"),
     ("learners",),
     ("api",),
     ("cli",),

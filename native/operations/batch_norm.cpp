@@ -117,9 +117,8 @@ void BatchNorm::input_gradient(const Backward& tile, Part) const {  // with runn
 
 void BatchNorm::parameter_gradient_of(const WholeBatch&, const Batch*, const float*, const float* statistics,
                                       const Buffer<float>* gradients, Part part) const {
-  if (!scale_) return;
-  const size_t end = static_cast<size_t>(part.end(features));
-  for (size_t f = static_cast<size_t>(part.begin(features)); f < end; ++f) {
+  if (part.index > 0 || !scale_) return;  // as stretches() has it: who moves them has computed them
+  for (size_t f = 0; f < rows(); ++f) {
     const auto at = [&](size_t row) { return statistics[row * rows() + f]; };
     gradients[0][f] = at(kFactor) * at(kProduct) + at(kOffset) * at(kSum);
     gradients[1][f] = at(kSum);

@@ -160,3 +160,15 @@ def test_dormant_units_are_those_that_are_silent_after_their_activation():
     shift[:5] = -100.0  # the norm before the activation is all they depend on
     critic.set_values("norm1.shift", shift)
     assert agent.diagnostics()["critic1_dormant"] == pytest.approx(0.25, abs=0.051)
+
+
+@pytest.mark.parametrize("kind", ["ds-xqc", "ds-crossq", "ds-simba"])
+def test_layers_that_threads_share_give_the_same_bits(kind):
+    size = {"hidden_sizes": (160, 160), "actor_hidden_sizes": (160, 160), "batch_size": 256}
+    alone, shared = make(kind, **size), make(kind, threads=2, **size)
+    replays = [random_replay(), random_replay()]
+    for _ in range(4):
+        for agent, replay in zip((alone, shared), replays, strict=True):
+            agent.update(replay)
+    assert bits(alone) == bits(shared)
+    shared.close()

@@ -25,7 +25,7 @@ from rewirl.training.resume import settings_of
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
 NAMES: dict[str, str] = json.loads(Path(__file__).with_name("run_names.json").read_text())
-"""For the runs of all experiments with seed 0: their names now, by their names of version 0.1."""
+"""For the runs of all experiments with seed 0: their names by those of version 0.1, or by themselves if it had none."""
 
 SMALL = """
 envs = ["rewirl-tests/Drift-v0"]
@@ -73,7 +73,7 @@ def test_every_run_of_an_experiment_keeps_its_name():
 
 @pytest.mark.parametrize("name", experiments())
 def test_runs_of_every_experiment_are_found_under_their_names_of_version_0_1(tmp_path, name):
-    old = [(path, re.sub("-0$", f"-{seed}", path)) for path in NAMES for seed in range(5)]
+    old = [(path, re.sub("-0$", f"-{seed}", path)) for path in NAMES for seed in range(10)]
     for _, path in old:
         (tmp_path / path).mkdir()
     assert {run.path.name for run in plan(read_sweep(name).requests, tmp_path).values()} <= {path for _, path in old}

@@ -180,7 +180,7 @@ def test_a_topology_without_layers_is_refused(tmp_path, finished):
     ]
     (tmp_path / "config.json").write_bytes((finished / "config.json").read_bytes())
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with pytest.raises(ValueError, match="not what a run writes"):
+    with pytest.raises(ValueError, match="other layers in its shapes"):
         read_run(tmp_path)
 
 

@@ -104,10 +104,16 @@ def _normal(
 
 
 def _orthogonal(n_in: int, n_out: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    tall = rng.normal(size=(max(n_in, n_out), min(n_in, n_out)))
-    q, r = np.linalg.qr(tall)
-    q *= np.sign(np.diag(r))  # so that all orthogonal matrices are equally likely
-    return q if n_out >= n_in else q.T
+    """Orthogonalise random rows by Gram and Schmidt, each twice; every orthogonal matrix is equally likely.
+
+    Without BLAS, whose results depend on how many threads it has.
+    """
+    q = rng.normal(size=(min(n_in, n_out), max(n_in, n_out)))
+    for k, row in enumerate(q):
+        for _ in range(2):
+            row -= np.einsum("i,ij->j", np.einsum("ij,j->i", q[:k], row), q[:k])
+        row /= np.sqrt(np.einsum("i,i", row, row))
+    return q if n_out <= n_in else q.T
 
 
 def _cut_normal(rng: np.random.Generator, count: int) -> NDArray[np.float64]:

@@ -73,8 +73,8 @@ class MetricsLog:
             event: what happened, e.g. "evaluation"; the line's first field.
             seal: whether the line ends with the sum of the log so far.
             **fields: JSON values, NumPy scalars included. A float that is not finite is written as null, because JSON
-                has no other word for it and a diverged loss must not end the run. Fields named `seconds` and `core_share` are
-                times: they and the sums over them are all that differs between two runs of one seed.
+                has no other word for it and a diverged loss must not end the run. Fields named `seconds` and
+                `core_share` are times: they and the sums over them are all that differs between two runs of one seed.
 
         Raises:
             ValueError: a field is not a JSON value; names it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
@@ -130,7 +129,7 @@ def _differing(
     defaults: dict[str, Any] = {}
     if agent in AGENTS:
         defaults = _flat(to_values(usual_of(agent, env)))
-    usual = asdict(TrainConfig())
+    usual = to_values(TrainConfig())
     return {
         **{key: value for key, value in _flat(settings).items() if key not in defaults or defaults[key] != value},
         **{

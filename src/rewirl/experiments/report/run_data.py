@@ -22,8 +22,8 @@ from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 ALONE = 0.95
 """Share of a core's time from which on a run counts as having had it to itself."""
 
-_LARGEST = 1e30
-"""Above it sums of squares overflow, and no report would be left."""
+_LARGEST = 2.0**200
+"""Rewards are float32, so their sums are far below; the squares of more would overflow."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""The command `export`: a saved policy as files for where Rewirl is not."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from rewirl.cli.errors import UsageError, failed, usage_errors
+from rewirl.cli.parse import parse
+from rewirl.export.c_code import Tanh
+from rewirl.export.files import Format, WeightType, export_c, export_onnx
+from rewirl.printing import result, say, visible
+from rewirl.training.trained_policy import TrainedPolicy
+
+
+def export(arguments: list[str]) -> int:
+    """Run `rewirl export` and return its exit code."""
+    options = parse(
+        "export",
+        arguments,
+        run=(Path, dataclasses.MISSING, "Directory of a run, or of a saved policy."),
+        format=(Format, "c", "C99 that needs no library, or ONNX (needs the package onnx: rewirl[export])."),
+        directory=(Path, Path(), "Where the files go; made if it is not there."),
+        name=(str, "policy", "Of the files, and what functions of C begin with."),
+        weights=(
+            WeightType,
+            "float32",
+            "How weights are stored: int8 takes a quarter of the space, with a scale for each output, and acts a "
+            "little differently.",
+        ),
+        tanh=(
+            Tanh | None,
+            None,
+            "Where C has its tanh from: tanhf of the C library, or a table of 580 bytes that needs no library. None is "
+            "libm.",
+        ),
+        overwrite=(bool, False, "Replace files that are there."),
+    )
+    if options.format == "onnx" and options.tanh is not None:
+        raise UsageError("--tanh is for C: an ONNX model leaves it to what runs it")
+    with usage_errors():
+        trained = TrainedPolicy.load(options.run)
+        where = (trained, options.directory, options.name, options.weights)
+        if options.format == "onnx":
+            exported = export_onnx(*where, overwrite=options.overwrite)
+        else:
+            exported = export_c(*where, options.tanh or "libm", options.overwrite)
+    for path in exported.paths:
+        result(visible(path))
+    if options.format == "c":
+        result(
+            f"{exported.plan.bytes:,} bytes of constants, {exported.memory:,} of working memory, "
+            f"{exported.plan.products:,} multiply-adds for an action"
+        )
+    result(str(exported.parity))
+    if exported.remark:
+        say(f"rewirl: what was written was not run: {exported.remark}")
+    if options.weights == "float32" and not exported.parity.within:
+        return failed("the files do not act as the policy does; rounding alone does not explain it")
+    return 0

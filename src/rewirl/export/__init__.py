@@ -1,0 +1,1 @@
+"""Policies for where Rewirl is not: as C, as ONNX."""

@@ -1,0 +1,96 @@
+"""How far an exported policy is from the one it was made of, on random observations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl import seeding
+from rewirl.environments.action_bounds import ActionBounds
+from rewirl.export.plan import Floats, NormalStep, Plan
+from rewirl.training.trained_policy import TrainedPolicy
+
+OBSERVATIONS = 1000
+"""How many are tried."""
+
+BOUND = 1e-4
+"""More than this, in units of half the range of an action, is no rounding of float32."""
+
+_TIE = 1e-5
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What comparing has shown.
+
+    Args:
+        by: what computed the exported policy: the C compiler, NumPy or onnxruntime.
+        difference: the largest of any action, in units of half its range; None where actions are choices.
+        others: observations in which another choice was made, of outputs that are no tie; None for a Box.
+    """
+
+    by: str
+    difference: float | None
+    others: int | None
+
+    @property
+    def within(self) -> bool:
+        """Whether rounding in float32 explains it."""
+        return not self.others if self.difference is None else self.difference < BOUND
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        if self.difference is None:
+            return f"{self.others:,} of {OBSERVATIONS:,} random observations lead to another choice ({self.by})"
+        return (
+            f"largest difference on {OBSERVATIONS:,} random observations: {self.difference:.2g} of half an action's "
+            f"range ({self.by})"
+        )
+
+
+def observations(plan: Plan) -> Floats:
+    """Return random observations, float32 [OBSERVATIONS, n_in]: normal, as spread as what normalises them first says.
+
+    Where nothing does they are standard normal.
+    """
+    drawn = seeding.generator(0, "export").standard_normal((OBSERVATIONS, plan.n_in)).astype(np.float32)
+    for step in plan.steps:
+        if isinstance(step, NormalStep) and step.reads == (0,):
+            spread = np.divide(1, np.abs(step.factor), out=np.ones_like(step.factor), where=step.factor != 0)
+            return step.mean + drawn * spread
+    return drawn
+
+
+def compare(trained: TrainedPolicy, exported: Callable[[Floats], NDArray[Any]], by: str, plan: Plan) -> Parity:
+    """Compare an exported policy with the one it was made of.
+
+    Args:
+        trained: the policy.
+        exported: returns the actions for observations.
+        by: what computes them.
+        plan: what was exported.
+    """
+    given = observations(plan)
+    expected = trained.spaces.actions.to_user(trained.act(given))
+    got = exported(given)
+    actions = trained.spaces.actions
+    if isinstance(actions, ActionBounds):
+        half = (actions.high - actions.low) / 2
+        difference = np.abs(got.astype(np.float64) - expected.reshape(got.shape)) / np.where(half > 0, half, 1)
+        return Parity(by, float(np.where(np.isnan(difference), np.inf, difference).max()), None)
+    other = np.flatnonzero(got != expected)
+    return Parity(by, None, sum(not _tie(trained, given[i], got[i], expected[i]) for i in other))
+
+
+def _tie(trained: TrainedPolicy, observation: Floats, one: int, other: int) -> bool:
+    """Tell whether two choices are as good as each other to the policy."""
+    actor, start = trained.actor, int(trained.spaces.actions.to_user(np.zeros(1, np.int64))[0])
+    outputs = actor.actor.act(actor.seen(observation[np.newaxis])[0])
+    if not all(0 <= int(choice) - start < actor.action_size for choice in (one, other)):
+        return False
+    gap = abs(float(outputs[int(one) - start]) - float(outputs[int(other) - start]))
+    return gap <= _TIE * max(1.0, float(np.abs(outputs[: actor.action_size]).max()))

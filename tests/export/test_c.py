@@ -1,0 +1,146 @@
+"""Policies as C: it compiles without a warning and acts as the policy does, whatever the policy is made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from policies import BOX, CHOICES, INPUT, about, discrete, every_operation, policy_of, trained
+
+from rewirl.agents import Policy
+from rewirl.agents.normalisation import Statistics
+from rewirl.environments.action_bounds import ActionBounds
+from rewirl.export import compiled, interpret, parity
+from rewirl.export.buffers import Buffers
+from rewirl.export.c_code import c_files
+from rewirl.export.plan import plan_of
+from rewirl.nn import Linear, Network
+
+EXACT = 1e-5
+"""Of half the range of an action, for policies whose outputs are of the order of 1."""
+
+pytestmark = pytest.mark.skipif(compiled.compiler() is None, reason="there is no C compiler")
+
+
+def run(policy, plan, tanh="libm"):
+    files = c_files(plan, "policy", tanh)
+    return parity.compare(policy, lambda given: compiled.run(files, plan, "policy", given, compiled.STRICT), "C", plan)
+
+
+@pytest.mark.parametrize("structure", ["dense", "unstructured", "4x1", "8x1"])
+@pytest.mark.parametrize("agent", ["td3", "sac", "simba", "xqc", "crossq"])
+def test_c_acts_as_the_policy_of_every_agent(agent, structure):
+    policy = policy_of(agent, structure)
+    plan = plan_of(policy)
+    done = run(policy, plan)
+    assert done.difference < EXACT, done
+    stored = {len(step.weights.rows) for step in plan.steps if hasattr(step, "weights")}
+    assert stored == {0} if structure == "dense" else max(stored) > 0
+
+
+@pytest.mark.parametrize("structure", ["unstructured", "8x1"])
+def test_numbered_actions(structure):
+    policy = discrete(structure)
+    done = run(policy, plan_of(policy))
+    assert done.others == 0
+    chosen = set(interpret.act(plan_of(policy), parity.observations(plan_of(policy))).tolist())
+    assert len(chosen) > 1 and chosen <= set(range(CHOICES.start, CHOICES.start + CHOICES.size))
+
+
+@pytest.mark.parametrize("tanh", ["libm", "table"])
+def test_every_operation_and_both_ways_to_tanh(tanh):
+    policy = every_operation()
+    assert run(policy, plan_of(policy), tanh).difference < EXACT
+
+
+def test_the_table_needs_no_library():
+    policy = policy_of("simba", "unstructured")
+    source = without_comments(c_files(plan_of(policy), "policy", "table").source)
+    assert "math.h" not in source and "tanhf" not in source and "sqrt" not in source
+
+
+def test_observations_are_normalised_inside():
+    policy = policy_of("td3", "unstructured")
+    rng = np.random.default_rng(0)
+    statistics = Statistics(INPUT)
+    for _ in range(50):
+        statistics.add(rng.normal(300, 5, size=INPUT).astype(np.float32))
+    normalised = trained(Policy(policy.actor.actor, BOX.size, statistics=statistics), BOX)
+    plan = plan_of(normalised)
+    assert abs(parity.observations(plan).mean() - 300) < 5
+    assert run(normalised, plan).difference < EXACT
+
+
+def test_int8_is_smaller_and_c_computes_what_its_arrays_say():
+    policy = policy_of("td3", "4x1")
+    whole, small = plan_of(policy), plan_of(policy, int8=True)
+    assert small.bytes < 0.5 * whole.bytes  # biases and scales are half of what is left
+    given = parity.observations(small)
+    files = c_files(small, "policy", "libm")
+    by_c = compiled.run(files, small, "policy", given, compiled.STRICT)
+    half = (BOX.high - BOX.low) / 2
+    assert (abs(by_c - interpret.act(small, given)) / half).max() < EXACT
+    assert 1e-5 < (abs(by_c - policy.spaces.actions.to_user(policy.act(given))) / half).max() < 0.1
+
+
+def test_actions_never_leave_their_bounds():
+    bounds = ActionBounds([-0.3, 1.0, 2.0], [0.1, 1.0, 2.3])
+    network = Network(INPUT, [Linear("a", n_out=3)], {}, {"a.values": np.full(3 * INPUT, 50, np.float32)})
+    policy = trained(Policy(network), bounds)
+    plan = plan_of(policy)
+    actions = compiled.run(c_files(plan, "policy", "libm"), plan, "policy", parity.observations(plan))
+    assert bounds.contains(actions)
+    assert np.array_equal(np.unique(actions[:, 1]), [1.0])
+
+
+def test_nan_is_told():
+    policy = policy_of("td3", "unstructured")
+    plan = plan_of(policy)
+    with pytest.raises(compiled.NotRunError, match="exit code 1"):
+        compiled.run(c_files(plan, "policy", "table"), plan, "policy", np.full((1, INPUT), np.nan, np.float32))
+
+
+def test_a_layer_without_connections():
+    none = np.zeros(0, np.int64)
+    network = Network(INPUT, [Linear("a", n_out=3)], {"a": none}, {"a.values": none.astype(np.float32)})
+    policy = trained(Policy(network), BOX)
+    assert run(policy, plan_of(policy)).difference == 0
+
+
+def test_values_share_buffers_only_while_nobody_reads_them():
+    """Every value is there, unchanged, at the step that reads it last."""
+    for policy in (every_operation(), policy_of("simba", "unstructured"), policy_of("td3", "dense")):
+        plan = plan_of(policy)
+        buffers = Buffers.of(plan)
+        holds = {}
+        for index, step in enumerate(plan.steps):
+            assert all(holds[buffers.places[read]] == read for read in step.reads if read)
+            holds[buffers.places[index + 1]] = index + 1
+            assert buffers.sizes[buffers.places[index + 1]] >= step.features
+    assert len(buffers.sizes) == 2  # of an MLP
+
+
+ATTACKS = ("*/ int evil; /*", "??/\n*/", "\\\n*/ evil", "a\r\n*/", "\u202e*/", "*\\\n/", "x" * 10_000, "%s%n")
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_text_of_a_policy_is_no_code(attack):
+    network = Network(
+        INPUT,
+        [Linear(attack.replace(".", ""), n_out=3)],
+        {},
+        {f"{attack}.values": np.ones(3 * INPUT, np.float32)},
+    )
+    hostile = trained(Policy(network), BOX, about(agent=attack, name=attack))
+    plan = plan_of(hostile)
+    files = c_files(plan, "policy", "libm")
+    honest = trained(Policy(network), BOX)
+    assert without_comments(files.source) == without_comments(c_files(plan_of(honest), "policy", "libm").source)
+    assert files.source.isascii() and max(map(len, files.source.splitlines())) < 400
+    assert run(hostile, plan).difference < EXACT
+
+
+def without_comments(source):
+    """C without its comments, as a compiler finds them: trigraphs first, then continued lines."""
+    source = source.replace("??/", "\\").replace("\\\n", "")
+    parts = source.split("/*")
+    return parts[0] + "".join(part.partition("*/")[2] for part in parts[1:])
