@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from prose import ROOT
+
+import rewirl
 
 SHOWN = ("learn", "predict", "evaluate", "save", "resume", "load", "record", "drop_score", "grow", "on_evaluation")
 
@@ -30,3 +33,11 @@ def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
     pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "guides").glob("*.md")]
     assert [page.name for page in pages if f" {Path(page).relative_to(ROOT)}\n" not in navigation] == []
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    agents = {f"{kind}{name}" for kind in ("", "Static", "DS") for name in ("TD3", "SAC", "SimBa", "XQC", "CrossQ")}
+    assert agents == set(rewirl.learners.__all__)
+    described = set(re.findall(r"^::: rewirl\..*\.(\w+)$", page, re.MULTILINE))
+    assert set(rewirl.__all__) - agents <= described
