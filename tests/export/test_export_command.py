@@ -8,6 +8,7 @@ import sys
 import pytest
 from policies import policy_of, save
 
+import rewirl
 from rewirl.cli.commands import run
 from rewirl.cli.errors import UsageError
 from rewirl.export import compiled
@@ -66,3 +67,10 @@ def test_onnx_that_is_missing_is_named_with_its_remedy(saved, tmp_path, monkeypa
     monkeypatch.delitem(sys.modules, "rewirl.export.onnx_model", raising=False)
     with pytest.raises(UsageError, match=r"needs the package onnx: pip install 'rewirl\[export\]'"):
         run("export", [str(saved), "--format", "onnx", "--directory", str(tmp_path)])
+
+
+def test_torch_that_is_missing_is_named_with_its_remedy(saved, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "rewirl.export.torch_module", raising=False)
+    with pytest.raises(ModuleNotFoundError, match="to_torch needs the package torch: pip install torch"):
+        rewirl.load(saved).to_torch()
