@@ -24,7 +24,7 @@ def test_c_is_written_and_compared(saved, tmp_path, capsys, words):
     assert run("export", [str(saved), "--directory", str(tmp_path / "out"), "--name", "walker", *words]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["walker.c", "walker.h"]
     said = capsys.readouterr().out
-    assert "bytes of constants" in said and "compiled here" in said
+    assert "bytes of the network's constants" in said and "compiled here" in said
     difference = float(re.search(r"observations: ([0-9.e+-]+) of half", said)[1])
     assert difference < (0.5 if "int8" in words else 1e-5)
     header = (tmp_path / "out" / "walker.h").read_text()
