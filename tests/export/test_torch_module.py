@@ -7,12 +7,14 @@ import copy
 import numpy as np
 import pytest
 import torch
-from policies import CHOICES, discrete, every_operation, policy_of, save
+from policies import BOX, CHOICES, discrete, every_operation, policy_of, save, trained
 
 import rewirl
+from rewirl.agents import Policy
 from rewirl.export import parity
 from rewirl.export.plan import plan_of
 from rewirl.export.torch_module import SparseWeights, TorchPolicy
+from rewirl.nn import Linear, Network
 
 
 def acting(module):
@@ -96,3 +98,11 @@ def test_what_it_learns_leaves_the_policy_alone(tmp_path):
 def test_other_observations_are_refused():
     with pytest.raises(ValueError, match=r"\[\.\.\., 11\], got \[2, 12\]"):
         module_of(policy_of("td3", "dense"))(torch.zeros(2, 12))
+
+
+def test_layers_of_many_connections_get_no_more(tmp_path):
+    """C stores them dense, with zeros; here a zero would learn."""
+    places = np.delete(np.arange(33), [3, 17])
+    network = Network(11, [Linear("a", n_out=3)], {"a": places}, {"a.values": np.ones(31, np.float32)})
+    module = rewirl.load(save(trained(Policy(network), BOX), tmp_path / "saved")).to_torch()
+    assert sorted(parameter.numel() for parameter in module.parameters()) == [3, 31]
