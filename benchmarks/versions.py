@@ -17,8 +17,7 @@ from typing import Any
 
 import tyro
 
-from rewirl.agents import AGENTS
-from rewirl.bench import machine
+from rewirl.bench import machine, updates
 from rewirl.bench.interleaved import Candidate, measure, merged_versions, ratio, say, spread
 from rewirl.bench.machine import table
 from rewirl.bench.synthetic import is_dense
@@ -42,8 +41,8 @@ class Options:
     sparsity: float = 0.51
     """Sparsity of the agents that are not dense; 0.51 is the paper's HalfCheetah setting, lambdas 7 64."""
 
-    agents: tuple[str, ...] = tuple(AGENTS)
-    """Which agents."""
+    agents: tuple[str, ...] = updates.Options.agents
+    """Which agents; the default are those that every version has."""
 
     rounds: int = 15
     """How often every candidate gets its turn. Typical: 10 to 30."""

@@ -195,3 +195,9 @@ def test_a_rendering_library_that_is_not_there_is_named(tmp_path, library):
     assert ended.returncode == 2 and "Traceback" not in ended.stderr, ended.stderr
     ended = rewirl("watch", path, env=env)
     assert ended.returncode == 2 and "no window can be opened here" in ended.stderr
+
+
+def test_so_it_is_where_nothing_is_drawn(tmp_path):
+    options = [*SMALL[2:-1], "0", "--env", "InvertedPendulum-v5", "--run-dir", tmp_path / "run"]
+    ended = rewirl("train", *options, env={"MUJOCO_GL": "nonsense"})
+    assert ended.returncode == 2 and "MUJOCO_GL is 'nonsense'" in ended.stderr and "Traceback" not in ended.stderr

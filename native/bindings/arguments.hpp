@@ -6,6 +6,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -31,6 +33,26 @@ using Vector = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Tiles = nb::ndarray<const float, nb::ndim<3>, nb::device::cpu>;
 using WritableTiles = nb::ndarray<float, nb::ndim<3>, nb::device::cpu>;
 using Rows = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+// Other threads of Python run while it lives. Where the interpreter has ended meanwhile, Python up to 3.13 ends the
+// thread that comes back, by unwinding its stack, and C++ that it passes ends the process with an abort. So the thread
+// waits here for the end of the process instead, as later versions let it.
+class Released {
+ public:
+  Released() : state_(PyEval_SaveThread()) {}
+  ~Released() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {
+      for (;;) pause();
+    }
+  }
+  Released(const Released&) = delete;
+  Released& operator=(const Released&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
 
 // The message is put together only if it is needed: checks stand in paths of microseconds.
 #define REQUIRE(condition, message) \

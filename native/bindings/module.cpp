@@ -6,6 +6,7 @@ namespace rewirl {
 
 NB_MODULE(_core, m) {
   m.doc() = "Sparse and dense networks on the CPU: layers, Adam, target networks, worker threads.";
+  nb::set_leak_warnings(false);  // a thread that a program leaves behind keeps its networks until the process ends
   m.attr("LANE") = kLane;
   m.attr("KERNEL_GENERATION") = kKernelGeneration;
 #ifdef _GLIBCXX_USE_CXX11_ABI
@@ -53,10 +54,9 @@ NB_MODULE(_core, m) {
           },
           "threads"_a)
       .def_prop_ro("threads", &Pool::threads)
-      .def("use", &Pool::use, "threads"_a, nb::call_guard<nb::gil_scoped_release>(),
+      .def("use", &Pool::use, "threads"_a, nb::call_guard<Released>(),
            "Leave so many threads in use; the others sleep.")
-      .def("close", &Pool::close, nb::call_guard<nb::gil_scoped_release>(),
-           "Join the workers; later work is done by the caller.");
+      .def("close", &Pool::close, nb::call_guard<Released>(), "Join the workers; later work is done by the caller.");
 
   bind_replay(m);
   bind_heads(m);

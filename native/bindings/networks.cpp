@@ -218,7 +218,7 @@ void bind_networks(nb::module_& m) {
           },
           "operation"_a, "array"_a, "memory"_a.noconvert(),
           "Use the caller's memory, and the values in it, from now on.")
-      .def("values_changed", &Network::values_changed, nb::call_guard<nb::gil_scoped_release>(),
+      .def("values_changed", &Network::values_changed, nb::call_guard<Released>(),
            "To be called when memory in use has been written to.")
       .def(
           "count_ages",
@@ -256,7 +256,7 @@ void bind_networks(nb::module_& m) {
             const Batch batch = batch_of(x, s.n_in());
             Buffer<float> y;
             {
-              const nb::gil_scoped_release release;
+              const Released release;
               const FlushSubnormals flush;
               y = s.predict(batch);
             }
@@ -280,7 +280,7 @@ void bind_networks(nb::module_& m) {
       "update_targets",
       [](Pool& pool, const std::vector<TargetUpdate*>& updates, float tau) {
         require_distinct(updates);
-        const nb::gil_scoped_release release;
+        const Released release;
         pool.run(static_cast<int>(updates.size()), [&](int i) { updates[static_cast<size_t>(i)]->update(tau); });
       },
       "pool"_a, "updates"_a, "tau"_a);

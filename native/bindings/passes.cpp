@@ -62,7 +62,7 @@ void require_trainable(const Workspaces& workspaces) {
 // Calls work(i, pool or null) for each workspace: one thread each, or all threads for a single one.
 template <class Work>
 void each(Pool& pool, const Workspaces& workspaces, const Work& work) {
-  const nb::gil_scoped_release release;
+  const Released release;
   const FlushSubnormals flush;
   const auto alone = [&](size_t i, Pool* within) {
     const std::lock_guard<std::mutex> in_use(workspaces[i]->in_use);
@@ -146,7 +146,7 @@ void bind_passes(nb::module_& m) {
             REQUIRE(w.tiles > 0, "no statistics before the first forward");
             network_of(w).update_statistics(w);
           },
-          nb::call_guard<nb::gil_scoped_release>(), "Move running statistics towards those of the last forward.")
+          nb::call_guard<Released>(), "Move running statistics towards those of the last forward.")
       .def(
           "norm",
           [](Workspace& w) {
@@ -226,7 +226,7 @@ void bind_passes(nb::module_& m) {
           require_tiles(Tiles(errors[i]), input.batch.tiles, 1, input.batch.vectors, "the errors");
         }
         const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
-        const nb::gil_scoped_release release;
+        const Released release;
         pool.run(static_cast<int>(workspaces.size()), [&](int i) {
           const size_t n = static_cast<size_t>(i);
           const std::lock_guard<std::mutex> in_use(workspaces[n]->in_use);
@@ -257,7 +257,7 @@ void bind_passes(nb::module_& m) {
           require_tiles(Tiles(probability[i]), tiles, n_out, input.batch.vectors, "the probabilities");
         }
         const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
-        const nb::gil_scoped_release release;
+        const Released release;
         pool.run(static_cast<int>(workspaces.size()), [&](int i) {
           const FlushSubnormals flush;
           const size_t n = static_cast<size_t>(i);

@@ -43,7 +43,7 @@ void bind_replay(nb::module_& m) {
         for (size_t i = 0; i < index.shape(0); ++i)
           REQUIRE(index.data()[i] >= 0 && static_cast<size_t>(index.data()[i]) < rows.shape(0),
                   "row " + std::to_string(index.data()[i]) + " of " + std::to_string(rows.shape(0)));
-        const nb::gil_scoped_release release;
+        const Released release;
         gather_rows(matrix, index.data(), 0, index.shape(0), tiles_of(outs));
       },
       "rows"_a, "index"_a, "outs"_a.noconvert(),  // into a converted copy nobody would look
@@ -56,7 +56,7 @@ void bind_replay(nb::module_& m) {
         require_gather(rows.shape(1), count, outs);
         const Ring ring = ring_of(rows, first, live);
         const BitGenerator& bits = bits_of(bit_generator);
-        const nb::gil_scoped_release release;
+        const Released release;
         sample_rows(pool, bits, ring, count, tiles_of(outs));
       },
       "pool"_a, "bit_generator"_a, "rows"_a, "first"_a, "live"_a, "count"_a, "outs"_a.noconvert(),

@@ -15,8 +15,25 @@ from cases import (
     slice_of_wider,
     tiles_with_rubbish,
 )
+from compositions import N_IN, network_of
 
-from rewirl.nn import Ensemble, pack, reference, tile_shape, unpack
+from rewirl._core import Pool
+from rewirl.nn import (
+    Add,
+    BatchNorm,
+    BatchRenorm,
+    Ensemble,
+    LayerNorm,
+    Linear,
+    Multiply,
+    Parameter,
+    ReLU,
+    Tanh,
+    pack,
+    reference,
+    tile_shape,
+    unpack,
+)
 
 SEEDS = range(24)
 
@@ -141,3 +158,38 @@ def test_every_instruction_set_gives_the_same_bits_every_time(instruction_set, p
         return learnt + [array.copy() for of_layer in gradients(ensemble) for array in of_layer]
 
     assert all(np.array_equal(a, b) for a, b in zip(run(), run(), strict=True))
+
+
+@pytest.mark.parametrize("count", [100, 256])
+def test_threads_that_share_a_network_change_no_bit_of_any_operation(count):
+    """Of a network so large that threads share it; each part has to take steps with the gradients that it computed."""
+    operations = [
+        Linear("in", n_out=200),
+        BatchNorm("first"),
+        ReLU(),
+        Linear("wide", n_out=200),
+        Add("sum", of=("in", "wide")),
+        BatchRenorm("second", warm_up=0),
+        LayerNorm("third"),
+        Parameter("factor", size=200),
+        Multiply("scaled", of=("third", "factor")),
+        Tanh(),
+        Linear("out", n_out=3),
+    ]
+    results = []
+    for threads in (1, 2, 3):
+        rng = np.random.default_rng(1)
+        network = network_of(operations, rng)
+        workers = Pool(threads)
+        ensemble = Ensemble([network], workers)
+        x, pull = pack(rng.normal(size=(count, N_IN))), pack(rng.normal(size=(count, 3)))
+        for _ in range(3):
+            ensemble.forward(x, count)
+            ensemble.step(x, [pull], 1e-3, 1e-4)
+            ensemble.forward(x, count)
+            ensemble.backward(x, [pull])
+            ensemble.adam(1e-3)
+            ensemble.update_statistics()
+        results.append({name: array.tobytes() for name, array in network.state()[0].items()})
+        workers.close()
+    assert results[0] == results[1] == results[2]

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import rewirl
@@ -111,6 +112,27 @@ def test_numbers_of_ones_own_are_in_the_record(tmp_path):
 
     with agent() as learner, pytest.raises(ValueError, match="word must be a number"):
         learner.learn(5, callback=lambda moment: moment.record(word="many"))
+
+
+@pytest.mark.parametrize("name", ["event", "step", "seconds", "core_share", "sha256", "connections"])
+def test_a_number_of_ones_own_has_no_name_that_the_record_uses(name, tmp_path):
+    with agent() as learner, pytest.raises(ValueError, match=f"{name} is a field of the record itself"):
+        learner.learn(5, run_dir=tmp_path / "run", callback=lambda moment: moment.record(**{name: 1.0}), eval_every=0)
+
+
+def test_self_and_fields_of_other_events_are_names_like_any_other(tmp_path):
+    with agent() as learner:
+        own = {"self": 1, "returns": 2, "return": 3}
+        learner.learn(1, run_dir=tmp_path / "run", callback=lambda moment: moment.record(**own), eval_every=0)
+    (noted,) = (line for line in lines(tmp_path / "run") if line["event"] == "callback")
+    assert noted == {"event": "callback", "step": 1, **own}
+
+
+@pytest.mark.parametrize("no", [False, np.False_])
+def test_false_of_numpy_ends_training_too_and_nothing_else_does(no):
+    with agent() as learner:
+        learner.learn(50, callback=[lambda moment: 0, lambda moment: no if moment.step == 20 else None])
+        assert learner.steps == 20
 
 
 @pytest.mark.parametrize("wrong", [3, "log", rewirl.Callback, [lambda moment: None, object()]])

@@ -52,6 +52,41 @@ def test_resumed_it_goes_on_in_the_same_environment_to_the_bit(tmp_path, env):
     assert ours[1] == whole[1]
 
 
+def tighter():
+    return gymnasium.wrappers.ClipReward(heavy(), -0.5, 0.5)
+
+
+def owned():
+    return Own(heavy())
+
+
+@pytest.mark.parametrize(
+    ("env", "others"),
+    [
+        ("Pendulum-v1", [heavy, heavy(), owned]),
+        (heavy, [lambda: gymnasium.make("Pendulum-v1"), gymnasium.make("Pendulum-v1", g=3.0), owned]),
+        (wrapped, [tighter, tighter(), heavy, "Pendulum-v1"]),
+        (owned, [heavy, heavy(), wrapped, "Pendulum-v1"]),
+    ],
+)
+def test_it_is_not_resumed_in_one_of_other_arguments_or_wrappers(tmp_path, env, others):
+    with rewirl.DSTD3(env, **SMALL) as agent:
+        agent.learn(50, run_dir=tmp_path / "run", eval_every=0)
+    for other in others:
+        with pytest.raises(rewirl.UnsuitableEnvironmentError, match="give the same one"):
+            rewirl.resume(tmp_path / "run", env=other)
+    with rewirl.resume(tmp_path / "run", env=env) as agent:
+        assert agent.steps == 50
+
+
+def test_an_id_stands_for_what_the_run_was_given_with_it(tmp_path):
+    with rewirl.DSTD3("Pendulum-v1", env_kwargs={"g": 2.0}, **SMALL) as agent:
+        agent.learn(50, run_dir=tmp_path / "run", eval_every=0)
+    for env in ("Pendulum-v1", heavy()):
+        with rewirl.resume(tmp_path / "run", env=env) as agent:
+            assert agent._run.environment.env.unwrapped.g == 2.0
+
+
 def test_the_same_options_whether_by_id_object_or_function():
     agents = [
         rewirl.DSTD3(env, buffer_size=10)

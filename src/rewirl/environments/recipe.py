@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -256,24 +257,30 @@ def _make_gymnasium(identity: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[A
         return gymnasium.make(identity, disable_env_checker=True, **kwargs)
     except RAISED as error:
         arguments = f" with env_kwargs {dict(kwargs)}" if kwargs else ""
+        drawn = os.environ.get("MUJOCO_GL") if _of_mujoco(identity) else None
+        library = f". MUJOCO_GL is {drawn!r}, a library that may be missing here; unset it" if drawn else ""
         raise UnsuitableEnvironmentError(
-            f"{identity} could not be made{arguments}: {type(error).__name__}: {error}"
+            f"{identity} could not be made{arguments}: {type(error).__name__}: {error}{library}"
         ) from error
 
 
 def _quieten_mujoco(identity: str) -> None:
     """Keep MuJoCo from writing MUJOCO_LOG.TXT into the working directory, which it does with every warning."""
-    import gymnasium
-
-    spec = gymnasium.registry.get(identity.rpartition(":")[2])
-    if spec is None or not str(spec.entry_point).startswith("gymnasium.envs.mujoco"):
+    if not _of_mujoco(identity):
         return
     try:
         mujoco: Any = importlib.import_module("mujoco")
-    except ImportError:
-        return  # Gymnasium's own message, from make, names what to install
+    except RAISED:  # not installed, or a library that draws is missing; `make` meets it too, where it is said
+        return
     if mujoco.get_mju_user_warning() is None:
         mujoco.set_mju_user_warning(_mujoco_warning)
+
+
+def _of_mujoco(identity: str) -> bool:
+    import gymnasium
+
+    spec = gymnasium.registry.get(identity.rpartition(":")[2])
+    return spec is not None and str(spec.entry_point).startswith("gymnasium.envs.mujoco")
 
 
 def _mujoco_warning(text: str) -> None:

@@ -20,6 +20,9 @@ from rewirl.saved import fields, shown
 if TYPE_CHECKING:
     import gymnasium
 
+UNCHECKED = "whether another one is the same was not checked"
+"""Why nobody else can make an environment of which no spare one was made."""
+
 
 @dataclass(frozen=True)
 class EnvironmentSource:
@@ -200,7 +203,7 @@ class _HandedOver:
 
     def _examined(self, spare: bool) -> EnvironmentSource:
         """Return the source as it is, certain by a spare environment that was made in the same way."""
-        why = self._recipe if isinstance(self._recipe, str) else "whether another one is the same was not checked"
+        why = self._recipe if isinstance(self._recipe, str) else UNCHECKED
         changes: list[str] = []
         if spare and isinstance(self._recipe, Recipe):
             recipe = self._recipe

@@ -66,7 +66,7 @@ class MetricsLog:
             self._descriptor = -1
             raise
 
-    def write(self, event: str, seal: bool = False, **fields: Any) -> None:
+    def write(self, event: str, seal: bool = False, /, **fields: Any) -> None:
         """Append one line.
 
         Args:

@@ -16,11 +16,14 @@ from rewirl.storage.tensorboard import TensorBoardWriter
 State = tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]
 """Arrays and JSON values."""
 
+OWN_FIELDS = frozenset({"event", "step", "seconds", "core_share", "sha256", "connections", "networks"})
+"""Fields of a line that mean something wherever they are; nobody else's number can have such a name."""
+
 
 class Recorder(Protocol):
     """What the training loop asks of the place where its record goes."""
 
-    def event(self, event: str, step: int, **fields: Any) -> None:
+    def event(self, event: str, step: int, /, **fields: Any) -> None:
         """Note that something happened after step `step`."""
 
     def checkpoint(self, step: int, state: Callable[[], State], policy: Callable[[], State]) -> bool:
@@ -33,7 +36,7 @@ class Recorder(Protocol):
 class NoRecord:
     """Keeps nothing."""
 
-    def event(self, event: str, step: int, **fields: Any) -> None:
+    def event(self, event: str, step: int, /, **fields: Any) -> None:
         """See Recorder."""
 
     def checkpoint(self, step: int, state: Callable[[], State], policy: Callable[[], State]) -> bool:
@@ -97,7 +100,7 @@ class RunRecord:
             self._board = TensorBoardWriter(directory.tensorboard, purge_step=step + 1, warn=warn)
             self.event("checkpoint", step)  # it was logged after it was saved, so it has just been cut off
 
-    def event(self, event: str, step: int, **fields: Any) -> None:
+    def event(self, event: str, step: int, /, **fields: Any) -> None:
         """See Recorder."""
         self._directory.hold()
         self._log.write(event, event in SEALED, step=step, **fields)

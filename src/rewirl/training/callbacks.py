@@ -6,7 +6,10 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rewirl.exact import exactly
+from rewirl.storage.recorder import OWN_FIELDS
 from rewirl.training.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -41,15 +44,17 @@ class Moment:
         """Steps of the run at the end of this call of `learn`."""
         return self._training.total
 
-    def record(self, **values: float) -> None:
+    def record(self, /, **values: float) -> None:
         """Add numbers of your own to the run's record: an event `callback` in metrics.jsonl, charts in TensorBoard.
 
         Args:
-            **values: by name.
+            **values: by name; the fields that the lines of the record have by themselves are no names.
 
         Raises:
-            ValueError: a value is no number; names it.
+            ValueError: a value is no number, or its name is taken; names it.
         """
+        for name in values.keys() & OWN_FIELDS:
+            raise ValueError(f"{name} is a field of the record itself; choose another name for your number")
         self._training.note("callback", **{name: exactly(float, value, name) for name, value in values.items()})
 
 
@@ -144,7 +149,8 @@ class Callbacks:
 
     def _call(self, name: str) -> None:
         for method in self._of[name]:
-            if method(self.moment) is False:
+            answer = method(self.moment)
+            if isinstance(answer, bool | np.bool_) and not answer:
                 self.stopped = True
 
 

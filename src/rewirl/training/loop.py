@@ -363,7 +363,7 @@ class Training:
             "rewards usually help"
         )
 
-    def note(self, event: str, **fields: Any) -> None:
+    def note(self, event: str, /, **fields: Any) -> None:
         """Record an event of this step, after the evaluation in flight: the log has the order of the steps."""
         if self._in_flight is None:
             self.recorder.event(event, self.step, **fields)

@@ -12,7 +12,8 @@ from typing import Any
 
 from rewirl import _core
 from rewirl.agents import AgentConfig, agent_entry
-from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
+from rewirl.environments.recipe import Recipe
+from rewirl.environments.source import UNCHECKED, EnvironmentSource, environment_source, recorded_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.exact import from_values
 from rewirl.options.train import TrainConfig
@@ -227,12 +228,18 @@ def source_of(
     recorded = directory.config.get("environment")
     if given is not None:
         certain = given if given.examine is None else given.examine(True)
-        if config.wrapper and certain.id == config.env:  # of an id the run knows the wrappers
+        if certain.made_by == "an id" and certain.id == config.env and recorded is None:
+            # Of an id the run knows the arguments and wrappers.
             return environment_source(config.env, config.env_kwargs, certain.module, config.wrapper)
         there, here = (_HANDED_OVER.sub("", name) for name in (config.env, certain.name))
-        if there != here:
+        differs = there != here or _made_otherwise(config, recorded, certain)
+        if differs:
+            there, here = (
+                f"{name}{_arguments(kwargs)}" for name, kwargs in ((there, config.env_kwargs), (here, certain.kwargs))
+            )
             raise UnsuitableEnvironmentError(
-                f"{directory.path} is a run in {there}, and the environment given for it is {here}; give the same one"
+                f"{directory.path} is a run in {there}, and the environment given for it is {here}"
+                f"{differs if isinstance(differs, str) else ''}; give the same one"
             )
         return certain
     if recorded is None:
@@ -243,6 +250,26 @@ def source_of(
         raise
     except ValueError as error:
         raise RunDirectoryError(f"{directory.path}/config.json: {error}") from error
+
+
+def _made_otherwise(config: TrainConfig, recorded: Any, given: EnvironmentSource) -> str | bool:
+    """Tell in what an environment differs from that of a run, as far as can be told of one of the same name."""
+    own = Recipe(config.env, config.env_kwargs, named=config.wrapper).values() if recorded is None else None
+    if isinstance(recorded, Mapping):
+        if recorded.get("why") == UNCHECKED:
+            return False
+        own = recorded.get("recipe")
+    if own is None and given.recipe is None:
+        return False
+    if given.recipe is None:
+        return f", which is another one ({given.why})"
+    if own is None:
+        return ", which lacks what only the program that began the run gave it"
+    return ", whose arguments or wrappers are others" if own != given.recipe.values() or config.wrapper else False
+
+
+def _arguments(kwargs: Mapping[str, Any]) -> str:
+    return f" with {dict(kwargs)}" if kwargs else ""
 
 
 _HANDED_OVER = re.compile(r" \((function|object)\)$")
