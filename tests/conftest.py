@@ -15,7 +15,10 @@ settings.load_profile("any machine")
 
 # Tests that need the oracles or other libraries are skipped where those are not installed: see rewirl[test-core].
 NEEDS = {
-    "torch": ("agents/test_oracles.py", "agents/test_gradient_growth.py", "nn/test_reference.py", "test_benchmarks.py"),
+    "torch": (
+        *("agents/test_oracles.py", "agents/test_gradient_growth.py", "nn/test_reference.py", "test_benchmarks.py"),
+        "export/test_torch_module.py",
+    ),
     "tensorboardX": ("storage/test_tensorboard.py",),
     "mkdocstrings": ("docs/test_site.py",),
     "onnxruntime": ("export/test_onnx.py",),
