@@ -15,8 +15,12 @@ settings.load_profile("any machine")
 
 # Tests that need the oracles or other libraries are skipped where those are not installed: see rewirl[test-core].
 NEEDS = {
-    "torch": ("agents/test_oracles.py", "agents/test_gradient_growth.py", "nn/test_reference.py", "test_benchmarks.py"),
+    "torch": (
+        *("agents/test_oracles.py", "agents/test_gradient_growth.py", "nn/test_reference.py", "test_benchmarks.py"),
+        "export/test_torch_module.py",
+    ),
     "tensorboardX": ("storage/test_tensorboard.py",),
+    "mkdocstrings": ("docs/test_site.py",),
     "onnxruntime": ("export/test_onnx.py",),
     "ray": ("experiments/test_sweep_ray.py",),
 }
@@ -28,7 +32,7 @@ SLOW = (
     *("agents/test_new_agent.py", "agents/test_probes.py", "agents/test_changing_sparsity.py", "compatibility/test_"),
     *("agents/test_added_layers.py", "experiments/test_sweep", "experiments/test_run_queue.py", "native/", "nn/"),
     *("experiments/test_report.py", "experiments/test_aggregates.py", "test_bench", "test_peers.py", "test_cli.py"),
-    *("test_readme.py", "training/test_evaluation_process.py", "training/test_run.py", "torture/"),
+    *("test_readme.py", "test_examples.py", "training/test_evaluation_process.py", "training/test_run.py", "torture/"),
     *("training/test_spaces_in_runs.py", "export/test_c.py"),
 )
 

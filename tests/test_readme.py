@@ -32,16 +32,6 @@ def test_the_readme_is_short_and_begins_with_what_a_new_user_needs() -> None:
     assert picture.stat().st_size < 60_000 and "<svg " in picture.read_text()[:200]
 
 
-@pytest.mark.parametrize("line", LINES, ids=lambda line: " ".join(line.split())[:40])
-def test_every_option_in_the_readme_exists(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    _, command, *words = shlex.split(line)
-    with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
-    assert ended.value.code == 0
-    known = re.findall(r"--[a-z][a-z0-9-]*", capsys.readouterr().out)
-    assert {word for word in words if word.startswith("--")} <= set(known)
-
-
 def test_the_first_agent_of_the_readme_and_its_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With fewer steps; the Python on a smaller task."""
     monkeypatch.chdir(tmp_path)

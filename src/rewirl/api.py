@@ -25,6 +25,8 @@ from rewirl.training.resume import settings_of
 from rewirl.training.trained_policy import Observation, TrainedPolicy
 
 if TYPE_CHECKING:
+    import torch
+
     from rewirl.learners.learner import EnvironmentLike
 
 __all__ = [
@@ -90,6 +92,25 @@ class Policy:
                 environment.close()
         evaluator = Evaluator(source.make_another, episode_count(episodes), self.about["seed"])
         return evaluation_of(evaluator, self._trained.act, self.about["step"], self._trained.environment_state)
+
+    def to_torch(self) -> torch.nn.Module:
+        """Return the policy as a module of PyTorch, with weights of its own.
+
+        It takes observations as vectors, float32 [..., observation], and gives actions as the environment takes them:
+        float32 [..., action], or int64 [...], numbers of choices. A sparse layer has a parameter for each connection.
+
+        Raises:
+            ValueError: the network has an operation that cannot be exported.
+            ModuleNotFoundError: PyTorch is not installed.
+        """
+        from rewirl.export.plan import plan_of
+
+        try:
+            from rewirl.export.torch_module import TorchPolicy
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"to_torch needs the package {error.name}: pip install torch") from error
+
+        return TorchPolicy(plan_of(self._trained, dense_from=1.0))
 
     @property
     def topology(self) -> dict[str, list[LayerTopology]]:

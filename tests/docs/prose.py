@@ -33,6 +33,7 @@ def pages(root: Path = ROOT) -> list[Path]:
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "benchmarks/README.md",
+        "examples/README.md",
         "results/README.md",
         "tests/fixtures/README.md",
     ]

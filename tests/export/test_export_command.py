@@ -8,6 +8,7 @@ import sys
 import pytest
 from policies import policy_of, save
 
+import rewirl
 from rewirl.cli.commands import run
 from rewirl.cli.errors import UsageError
 from rewirl.export import compiled
@@ -23,7 +24,7 @@ def test_c_is_written_and_compared(saved, tmp_path, capsys, words):
     assert run("export", [str(saved), "--directory", str(tmp_path / "out"), "--name", "walker", *words]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["walker.c", "walker.h"]
     said = capsys.readouterr().out
-    assert "bytes of constants" in said and "compiled here" in said
+    assert "bytes of the network's constants" in said and "compiled here" in said
     difference = float(re.search(r"observations: ([0-9.e+-]+) of half", said)[1])
     assert difference < (0.5 if "int8" in words else 1e-5)
     header = (tmp_path / "out" / "walker.h").read_text()
@@ -66,3 +67,10 @@ def test_onnx_that_is_missing_is_named_with_its_remedy(saved, tmp_path, monkeypa
     monkeypatch.delitem(sys.modules, "rewirl.export.onnx_model", raising=False)
     with pytest.raises(UsageError, match=r"needs the package onnx: pip install 'rewirl\[export\]'"):
         run("export", [str(saved), "--format", "onnx", "--directory", str(tmp_path)])
+
+
+def test_torch_that_is_missing_is_named_with_its_remedy(saved, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "rewirl.export.torch_module", raising=False)
+    with pytest.raises(ModuleNotFoundError, match="to_torch needs the package torch: pip install torch"):
+        rewirl.load(saved).to_torch()

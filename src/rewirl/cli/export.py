@@ -49,7 +49,7 @@ def export(arguments: list[str]) -> int:
         result(visible(path))
     if options.format == "c":
         result(
-            f"{exported.plan.bytes:,} bytes of constants, {exported.memory:,} of working memory, "
+            f"{exported.plan.bytes:,} bytes of the network's constants, {exported.memory:,} of working memory, "
             f"{exported.plan.products:,} multiply-adds for an action"
         )
     result(str(exported.parity))

@@ -9,7 +9,7 @@ from pathlib import Path
 from rewirl.cli.errors import failed, require_at_least_one, usage_errors
 from rewirl.cli.parse import parse
 from rewirl.environments.environment import FaultyEnvironmentError
-from rewirl.printing import number, result, visible
+from rewirl.printing import number, result, say, visible
 from rewirl.training.evaluation import Evaluator
 from rewirl.training.trained_policy import TrainedPolicy
 from rewirl.training.watch import watch as show
@@ -81,7 +81,7 @@ def watch(arguments: list[str]) -> int:
         policy = TrainedPolicy.load(options.run)
         seed = policy.about["seed"] if options.seed is None else options.seed
         try:
-            returns = show(policy, options.episodes, seed, options.video)
+            returns = show(policy, options.episodes, seed, options.video, say)
         except FaultyEnvironmentError as error:
             return failed(error)
     for episode, value in enumerate(returns):

@@ -258,7 +258,7 @@ def _make_gymnasium(identity: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[A
     except RAISED as error:
         arguments = f" with env_kwargs {dict(kwargs)}" if kwargs else ""
         drawn = os.environ.get("MUJOCO_GL") if _of_mujoco(identity) else None
-        library = f". MUJOCO_GL is {drawn!r}, a library that may be missing here; unset it" if drawn else ""
+        library = f". MUJOCO_GL is {drawn!r}, a library that may be missing here; unset MUJOCO_GL" if drawn else ""
         raise UnsuitableEnvironmentError(
             f"{identity} could not be made{arguments}: {type(error).__name__}: {error}{library}"
         ) from error

@@ -120,7 +120,7 @@ def runtime(model: bytes) -> Callable[[Floats], NDArray[Any]]:
     Raises:
         ModuleNotFoundError: onnxruntime is not installed.
     """
-    import onnxruntime  # type: ignore[import-not-found,unused-ignore]
+    import onnxruntime  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 

@@ -60,7 +60,8 @@ class _Model:
             self._values.append(made)
         self._head(self._values[-1], plan.features(len(plan.steps)))
         box = isinstance(plan.head, Box)
-        kind, shape = (TensorProto.FLOAT, ["batch", plan.n_out]) if box else (TensorProto.INT64, ["batch"])
+        kind = TensorProto.FLOAT if box else TensorProto.INT64
+        shape: list[str | int | None] = ["batch", plan.n_out] if box else ["batch"]
         graph = helper.make_graph(
             self._nodes,
             "policy",

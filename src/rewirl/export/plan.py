@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rewirl.agents import Policy
 from rewirl.environments.action_bounds import ActionBounds
 from rewirl.environments.actions import DiscreteActions
-from rewirl.export.weights import Weights, weights_of
+from rewirl.export.weights import DENSE_FROM, Weights, weights_of
 from rewirl.nn import Network, operations
 from rewirl.nn.operations import named
 from rewirl.training.trained_policy import TrainedPolicy
@@ -165,12 +165,13 @@ class Plan:
         return sum(step.products for step in self.steps)
 
 
-def plan_of(trained: TrainedPolicy, int8: bool = False) -> Plan:
+def plan_of(trained: TrainedPolicy, int8: bool = False, dense_from: float = DENSE_FROM) -> Plan:
     """Return what it takes to act as a policy does.
 
     Args:
         trained: the policy.
         int8: whether weights are rounded to 8 bits, with a scale for each row.
+        dense_from: the density from which on a layer is dense.
 
     Raises:
         ValueError: it has an operation that cannot be exported, or bounds or numbers that float32 cannot hold.
@@ -190,7 +191,7 @@ def plan_of(trained: TrainedPolicy, int8: bool = False) -> Plan:
         if not -_LARGEST_CHOICE <= actions.start <= _LARGEST_CHOICE - actions.size:
             raise ValueError(f"{actions} are numbers beyond the 64 bits of an exported policy")
         head = Choice(actions.start)
-    return Plan(policy.observation_size, tuple(_steps(policy, int8)), policy.action_size, head, about)
+    return Plan(policy.observation_size, tuple(_steps(policy, int8, dense_from)), policy.action_size, head, about)
 
 
 def _box(actions: ActionBounds) -> Box:
@@ -202,7 +203,7 @@ def _box(actions: ActionBounds) -> Box:
     return box
 
 
-def _steps(policy: Policy, int8: bool) -> list[Step]:
+def _steps(policy: Policy, int8: bool, dense_from: float) -> list[Step]:
     network = policy.actor
     steps: list[Step] = []
     if policy.statistics is not None:
@@ -216,7 +217,7 @@ def _steps(policy: Policy, int8: bool) -> list[Step]:
         read = tuple(values[each] for each in reads)
         features = (steps[read[0] - 1].features if read[0] else network.n_in) if read else 0
         kept = policy.action_size if index == len(listed) - 1 else operation.made(features)
-        steps.append(_step(operation, own, read, features, name, kept, network, int8))
+        steps.append(_step(operation, own, read, features, name, kept, network, int8, dense_from))
         values.append(len(steps))
     return steps
 
@@ -230,6 +231,7 @@ def _step(
     kept: int,
     network: Network,
     int8: bool,
+    dense_from: float,
 ) -> Step:
     """Return the step of an operation; of a linear one only the first `kept` outputs are."""
     settings: Any = operation
@@ -239,7 +241,8 @@ def _step(
             layer = network.layer(name)
             places, values = layer.places(), layer.values
             used = places < kept * features
-            weights = weights_of((kept, features), places[used], values[used], min(layer.height, kept), int8)
+            height = min(layer.height, kept)
+            weights = weights_of((kept, features), places[used], values[used], height, int8, dense_from)
             return LinearStep(reads, kept, name, weights, own["bias"][:kept] if operation.bias else None)
         case operations.BatchNorm():  # and BatchRenorm, which differs in training alone
             factor = 1 / np.sqrt(own["variance"].astype(np.float64) + settings.eps)

@@ -14,7 +14,7 @@ Values = NDArray[Any]
 _LARGEST = 127
 """The largest magnitude of an int8 weight; -128 is not used, so that both signs are alike."""
 
-_DENSE_FROM = 0.75
+DENSE_FROM = 0.75
 """The density from which on a dense layer takes fewer instructions than one with indices, and about the same bytes."""
 
 
@@ -105,7 +105,12 @@ def smallest(array: NDArray[np.int64], limit: int) -> NDArray[Any]:
 
 
 def weights_of(
-    shape: tuple[int, int], places: NDArray[np.int64], values: NDArray[np.float32], height: int, int8: bool
+    shape: tuple[int, int],
+    places: NDArray[np.int64],
+    values: NDArray[np.float32],
+    height: int,
+    int8: bool,
+    dense_from: float,
 ) -> Weights:
     """Return the weights of a layer: sparse, or dense where nearly every place is a connection.
 
@@ -115,6 +120,7 @@ def weights_of(
         values: of the connections, float32 [connections].
         height: rows of a block, 1 where there are none; the last rows may be fewer.
         int8: whether each row is stored as a scale and whole numbers from -127 to 127.
+        dense_from: the density from which on it is dense.
     """
     n_out, n_in = shape
     rows, columns = np.divmod(places, n_in)
@@ -131,7 +137,7 @@ def weights_of(
     if n_out % height:
         parts.append(_rows(whole * height, 1, n_out % height, rows, columns, stored))
     sparse = Weights(shape, None, tuple(parts), scales)
-    if len(places) < _DENSE_FROM * n_out * n_in:
+    if len(places) < dense_from * n_out * n_in:
         return sparse
     dense = np.zeros(n_out * n_in, stored.dtype)
     dense[places] = stored

@@ -36,12 +36,13 @@ def arrays_of(core: _core.Network, layers: Sequence[Layer], training: bool) -> d
         layers: its linear operations.
         training: whether those that only training needs are among them.
     """
-    while True:  # another thread may let the network learn meanwhile
+    for _ in range(10_000):  # another thread may let the network learn meanwhile
         before = _moment(core, layers)
         with contextlib.suppress(IndexError):
             arrays = _arrays_of(core, layers, training)
             if before == _moment(core, layers):
                 return arrays
+    raise RuntimeError("another thread changes the network without a pause, so it cannot be saved")
 
 
 def _moment(core: _core.Network, layers: Sequence[Layer]) -> tuple[int, list[bytes]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes.util
 import functools
+import importlib
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,25 @@ from rewirl import seeding
 from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource
 from rewirl.plugins import RAISED
+from rewirl.printing import number
 from rewirl.training.evaluation import LONGEST_EPISODE, endless
 from rewirl.training.trained_policy import TrainedPolicy
 
 _LONGEST_LOOK_SECONDS = 60
+_SECONDS_BETWEEN_LINES = 2.0
 
 
 class WatchError(RuntimeError):
     """Nothing can be shown here; the message says what is missing."""
 
 
-def watch(policy: TrainedPolicy, episodes: int, seed: int, video: Path | None) -> list[float]:
+def watch(
+    policy: TrainedPolicy,
+    episodes: int,
+    seed: int,
+    video: Path | None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[float]:
     """Play episodes and show them.
 
     Args:
@@ -38,6 +47,7 @@ def watch(policy: TrainedPolicy, episodes: int, seed: int, video: Path | None) -
         episodes: how many.
         seed: decides the episodes.
         video: file to write, such as run.mp4; None opens a window.
+        tell: gets a line at the start and then every few seconds, how far a video is.
 
     Returns:
         The return of each episode.
@@ -57,7 +67,12 @@ def watch(policy: TrainedPolicy, episodes: int, seed: int, video: Path | None) -
     with _rendering(mode):
         environment = Environment(source.recipe.make(source.module, render_mode=mode), source.name)
     returns: list[float] = []
+    told = time.monotonic()
+    if video is not None:
+        tell(f"drawing {source.name} into {video}")
     try:
+        if video is not None:
+            _follow(environment)
         policy.fits(environment)
         if policy.environment_state is not None:
             environment.load_state(policy.environment_state)
@@ -77,9 +92,22 @@ def watch(policy: TrainedPolicy, episodes: int, seed: int, video: Path | None) -
                     show()
                     observation, over = step.observation, step.terminated or step.truncated
                     returns[-1] += step.reward
+                    if video is not None and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
+                        told = time.monotonic()
+                        tell(f"episode {episode} of {episodes}, step {steps:,}, return {number(returns[-1], least=1)}")
     finally:
         environment.close()
     return returns
+
+
+def _follow(environment: Environment) -> None:
+    """Let the model's own camera "track" draw: Gymnasium 1.4 finds it, and then has a free one look at the start."""
+    renderer = getattr(environment.env.unwrapped, "mujoco_renderer", None)
+    if renderer is None or getattr(renderer, "camera_id", None) != -1:
+        return  # no MuJoCo, or a camera that somebody has named
+    mujoco: Any = importlib.import_module("mujoco")
+
+    renderer.camera_id = mujoco.mj_name2id(renderer.model, mujoco.mjtObj.mjOBJ_CAMERA, "track")  # -1 if there is none
 
 
 def _choose_offscreen_rendering() -> None:
@@ -143,7 +171,9 @@ def _rendering(mode: str) -> Iterator[None]:
     except (ImportError, AttributeError, RuntimeError) as error:
         if type(error).__module__.startswith("rewirl."):
             cause = error.__cause__
-            if "MUJOCO_GL" in f"{error} {cause}":
+            if "MUJOCO_GL" in str(error):
+                raise WatchError(str(error)) from error
+            if "MUJOCO_GL" in str(cause):
                 raise WatchError(f"{error}; unset MUJOCO_GL, or set it to egl or osmesa") from error
             if mode == "human" and cause is not None and "glfw" in f"{type(cause).__module__} {cause}".lower():
                 raise WatchError(f"no window can be opened here ({cause}); use --video FILE.mp4") from error
@@ -180,7 +210,8 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
         except (ImportError, AttributeError, RuntimeError):
             raise  # of the rendering libraries, mostly
         except RAISED as error:
-            raise WatchError(f"{environment.name}: render() raised {type(error).__name__}: {error}") from error
+            hint = "; unset MUJOCO_GL, or set it to egl or osmesa" if "MUJOCO_GL" in os.environ else ""
+            raise WatchError(f"{environment.name}: render() raised {type(error).__name__}: {error}{hint}") from error
         if frame is None:
             raise WatchError(f"{environment.name} cannot be drawn off-screen: its render() returned nothing")
         picture = np.asarray(frame)

@@ -1,0 +1,43 @@
+"""The site of the documentation builds without a warning, and has every page and every public class."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from prose import ROOT
+
+import rewirl
+
+SHOWN = ("learn", "predict", "evaluate", "save", "resume", "load", "record", "drop_score", "grow", "on_evaluation")
+
+
+def test_the_site_builds_and_the_reference_is_filled_in() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "build_site.py")],
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    reference = (ROOT / "build" / "site" / "docs" / "reference.html").read_text(encoding="utf-8")
+    assert all(f".{name}" in reference for name in SHOWN)
+    assert ":::" not in reference
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "guides").glob("*.md")]
+    assert [page.name for page in pages if f" {Path(page).relative_to(ROOT)}\n" not in navigation] == []
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    agents = {f"{kind}{name}" for kind in ("", "Static", "DS") for name in ("TD3", "SAC", "SimBa", "XQC", "CrossQ")}
+    assert agents == set(rewirl.learners.__all__)
+    described = set(re.findall(r"^::: rewirl\..*\.(\w+)$", page, re.MULTILINE))
+    assert set(rewirl.__all__) - agents <= described

@@ -1,0 +1,64 @@
+"""What a video shows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+FAR = """
+import gymnasium
+import numpy as np
+
+
+class Far(gymnasium.Wrapper):
+    def step(self, action):  # the camera that is free stays where the first frame was
+        robot = self.unwrapped
+        robot.set_state(robot.data.qpos + np.eye(9)[0] * 30, robot.data.qvel)
+        return self.env.step(action)
+"""
+
+AT_ONCE = """
+import sys
+from rewirl.cli.main import main
+from rewirl.training import watch
+
+watch._SECONDS_BETWEEN_LINES = -1.0
+main(sys.argv[1:])
+"""
+
+
+def test_the_last_frame_shows_the_robot_wherever_it_has_run_to(tmp_path):
+    (tmp_path / "far_away.py").write_text(FAR)
+
+    def rewirl(*arguments):
+        command = [sys.executable, "-c", AT_ONCE, *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    task = ["--env", "HalfCheetah-v5", "--env-kwargs", '{"max_episode_steps": 3}', "--wrapper", "far_away:Far"]
+    small = ["--hidden-sizes", "16", "16", "--learning-starts", "20", "--total-timesteps", "24", "--eval-every", "0"]
+    assert rewirl("train", *task, *small, "--run-dir", "run").returncode == 0
+    ended = rewirl("watch", "run", "--video", "far.mp4")
+    if ended.returncode == 2:  # a machine without rendering libraries: the message says which
+        assert "apt-get install libegl1" in ended.stderr
+        pytest.skip(ended.stderr)
+    assert ended.stderr.startswith("drawing HalfCheetah-v5") and "step 3, return" in ended.stderr
+    read = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", tmp_path / "far.mp4"]
+    frames = subprocess.run([*read, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
+    picture = np.frombuffer(frames, np.uint8).reshape(-1, 480, 480, 3)[-1].astype(np.int64)
+    orange = (picture[..., 0] - picture[..., 2] > 40).mean()  # the cheetah's colour; floor and sky are grey and blue
+    assert orange > 0.01
+
+
+def test_a_rendering_library_that_is_not_there_ends_nothing_without_words(tmp_path):
+    command = [sys.executable, "-m", "rewirl", "train", "--env", "InvertedPendulum-v5", "--total-timesteps", "2000"]
+    environment = {**os.environ, "MUJOCO_GL": "nonsense"}
+    ended = subprocess.run(
+        [*command, "--run-dir", str(tmp_path / "run")], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert "unset MUJOCO_GL" in ended.stderr and "Traceback" not in ended.stderr
