@@ -342,3 +342,11 @@ def test_a_run_whose_output_goes_nowhere_ends_well(tmp_path, output):
     os.close(write)
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert (tmp_path / "run" / "checkpoints" / "step-000000100").is_dir()
+
+
+@pytest.mark.parametrize(("command", "name"), [("evaluate", "run"), ("inspect", "run"), ("report", "runs")])
+def test_what_has_no_name_on_the_command_line_is_not_offered_as_an_option(command, name, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([command, "here", f"--{name}", "there"])
+    said = capsys.readouterr().err
+    assert f"{command} has no option --{name}; There are --" in said and said.count(f"--{name}") == 1

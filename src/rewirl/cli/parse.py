@@ -133,7 +133,7 @@ def _parsed(command: str, arguments: list[str], about: str | None, fields: list[
         name = unknown[0].partition("=")[0]
         if not name.startswith("-"):
             raise UsageError(f"{command} does not know what to do with {name!r}; see rewirl {command} --help")
-        there = [f"--{field[0].replace('_', '-')}" for field in _leaves(fields)]
+        there = [f"--{field[0].replace('_', '-')}" for field in _leaves(fields) if not _by_its_place(field)]
         raise UsageError(f"{command} has no option {name}; {did_you_mean(name.replace('_', '-'), there)}")
     return result
 
@@ -296,6 +296,13 @@ def _leaves(fields: Iterable[Any]) -> Iterable[Any]:
             yield from ((inner.name,) for inner in dataclasses.fields(kind))
         else:
             yield field
+
+
+def _by_its_place(field: Any) -> bool:
+    """Tell whether an argument has no name on the command line."""
+    positional: Any = tyro.conf.Positional
+    marks = positional[Any].__metadata__
+    return len(field) > 1 and any(mark in marks for mark in getattr(field[1], "__metadata__", ()))
 
 
 def _registry() -> Any:
