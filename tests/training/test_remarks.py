@@ -81,7 +81,7 @@ def test_a_run_that_never_learns_says_so():
 
 
 def test_a_replay_memory_as_large_as_the_machine_is_said(monkeypatch):
-    monkeypatch.setattr(remarks, "_memory", lambda: 40_000)
+    monkeypatch.setattr(remarks, "memory", lambda: 40_000)
     (line,) = said(agent(), capacity=1000)
     assert "replay memory will take" in line
     assert said(agent(), capacity=500) == []

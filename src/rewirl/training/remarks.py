@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +12,7 @@ from rewirl.agents.config import AgentConfig
 from rewirl.agents.normalisation import Normalisation
 from rewirl.agents.registry import AGENTS
 from rewirl.replay import Replay
+from rewirl.training.room import memory
 
 _LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
 _MOST_OF_MEMORY = 0.8
@@ -94,7 +92,7 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
         )
     if config.buffer_distance is not None and config.buffer_minimum >= config.buffer_size:
         yield "warning: buffer_minimum is no less than buffer_size: buffer_distance forgets nothing"
-    size, there = min(replay.capacity, total) * replay.transitions.itemsize * replay.transitions.shape[1], _memory()
+    size, there = min(replay.capacity, total) * replay.transitions.itemsize * replay.transitions.shape[1], memory()
     if there is not None and size > _MOST_OF_MEMORY * there:
         yield (
             f"warning: the replay memory will take {size / 2**30:,.1f} GiB, and there are {there / 2**30:,.1f} GiB of "
@@ -190,14 +188,3 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
 def _delays(agent: Agent) -> dict[str, int]:
     cost = agent.COST
     return {name: getattr(agent.config, cost.delays.get(name, ""), 1) for name in cost.networks}
-
-
-def _memory() -> int | None:
-    """Return the bytes of memory that this process may have, or None if nobody says."""
-    try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (OSError, ValueError, AttributeError):
-        return None
-    with contextlib.suppress(OSError, ValueError):
-        there = min(there, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return there

@@ -29,6 +29,7 @@ from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import Training
 from rewirl.training.outcome import Outcome
 from rewirl.training.progress import Progress
+from rewirl.training.room import refuse_sizes_beyond_memory
 from rewirl.training.trained_policy import policy_state
 from rewirl.training.warm_up import load_warm_up_policy
 
@@ -67,6 +68,7 @@ class Run:
                     "resample_noise_from says which features are noise for the whole run, but "
                     f"{self.source.name} changes in its course; leave one of them out"
                 )
+            refuse_sizes_beyond_memory(agent_config, self.environment.observation_size)
             replay = Replay(agent_config.buffer_size, *sizes, config.seed, noise_from, config.n_envs)
             self.agent = agents.make_agent(config.agent, agent_config, *sizes, config.seed, config.threads)
         except BaseException:

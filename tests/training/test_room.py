@@ -1,0 +1,46 @@
+"""Sizes that the memory cannot hold are refused before anything is allocated."""
+
+from __future__ import annotations
+
+import pytest
+
+from rewirl.cli.main import main
+from rewirl.options.resolve import agent_settings
+from rewirl.training import room
+
+SMALL = ["--env", "Pendulum-v1", "--total-timesteps", "2000", "--eval-every", "0", "--threads", "1"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--batch-size", "1000000000"],
+        ["--hidden-sizes", "2000000000", "8"],
+        ["--agent", "td3", "--hidden-sizes", "300000", "300000"],
+        ["--agent", "ds-xqc", "--batch-size", "2000000000"],
+    ],
+)
+def test_sizes_beyond_memory_are_refused(options, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(room, "memory", lambda: 24 * 2**30)
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *SMALL, *options, "--run-dir", str(tmp_path / "run")])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and "GiB of memory" in said and "choose smaller ones" in said
+
+
+def test_the_bound_by_hand(monkeypatch):
+    dense = agent_settings("td3", "Pendulum-v1", hidden_sizes=(8, 4), batch_size=10)
+    # 3 networks of 8 + 4 biases and 3 * 8 + 8 * 4 weights, with two moments each; 10 samples of 3 + 8 + 4 values
+    needed = 3 * 12 * (12 + 56) + 4 * 10 * 15
+    monkeypatch.setattr(room, "memory", lambda: needed)
+    room.refuse_sizes_beyond_memory(dense, 3)
+    monkeypatch.setattr(room, "memory", lambda: needed - 1)
+    with pytest.raises(ValueError, match="hidden_sizes 8 4 with batch_size 10 need at least"):
+        room.refuse_sizes_beyond_memory(dense, 3)
+    sparse = agent_settings("td3", "Pendulum-v1", hidden_sizes=(8, 4), batch_size=10, sparsity=0.5)
+    room.refuse_sizes_beyond_memory(sparse, 3)  # its weights are not counted: the bound holds whatever they are
+
+
+def test_nobody_is_refused_where_the_memory_is_not_known(monkeypatch):
+    monkeypatch.setattr(room, "memory", lambda: None)
+    room.refuse_sizes_beyond_memory(agent_settings("td3", "Pendulum-v1", batch_size=2**30), 3)
