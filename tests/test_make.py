@@ -43,6 +43,8 @@ def test_make_train_says_that_it_compiles_and_ctrl_c_is_no_error(make: list[str]
         text=True,
         env={**os.environ, "CODE": str(code)},
         start_new_session=True,
+        # Where the tests run in the background, Ctrl-C is ignored, and what is ignored stays so in what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         heard = []
