@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from pathlib import Path
 from typing import Any
 
 from rewirl.agents import TD3Config
@@ -17,6 +18,15 @@ ADAPT_EVERY = 2
 """So that every network is rewired four times, and the targets' topologies differ from theirs."""
 
 
+def peak_bytes() -> int:
+    """Return the peak resident memory of this program."""
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # On Linux what getrusage says begins with the peak of the process that started this one.
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
 def train(width: int, sparsity: float, batch_size: int) -> dict[str, Any]:
     """Update and rewire a new agent; return its connections, the shapes of its layers and the peak in bytes."""
     topology = TopologyConfig(sparsity=sparsity, adapt_every=ADAPT_EVERY)
@@ -25,7 +35,7 @@ def train(width: int, sparsity: float, batch_size: int) -> dict[str, Any]:
     replay = replay_of(random_transitions(TRANSITIONS))
     for _ in range(UPDATES):
         agent.update(replay)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = peak_bytes()
     return {
         "connections": connections_of(agent),
         "rewired": agent.diagnostics()["rewired"],

@@ -131,6 +131,8 @@ def between_instruction_sets(
 ) -> Iterator[tuple[str, str, int, float]]:
     """Yield for each pair of instruction sets of this machine how far apart runs are after so many updates.
 
+    Distances are shares of the way from the first update on.
+
     Yields:
         The two sets, the updates, and the distance; see `apart`.
     """
@@ -138,19 +140,19 @@ def between_instruction_sets(
     made = {
         (sets, count): trained(root / f"{sets}-{count}", agent, 1000 + count, *options, sets=sets)
         for sets in _core.available_instruction_sets()
-        for count in (0, *updates)
+        for count in (1, *updates)
     }
     for one, other in itertools.combinations(_core.available_instruction_sets(), 2):
         for count in updates:
-            yield one, other, count, apart(made[one, count], made[other, count], made[one, 0])
+            yield one, other, count, apart(made[one, count], made[other, count], made[one, 1])
 
 
 @scenario("instruction-sets", 2)
 def instruction_sets(runs: int, seed: int, root: Path) -> Score:
-    """Note how far instruction sets have moved apart after 1 to 990 updates, for the first `runs` of two agents."""
+    """Note how far instruction sets have moved apart after 2 to 990 updates, for the first `runs` of two agents."""
     score = Score()
     for agent in ("ds-td3", "ds-sac")[:runs]:
-        for one, other, count, distance in between_instruction_sets(root / agent, agent, [1, 10, 100, 990], seed):
+        for one, other, count, distance in between_instruction_sets(root / agent, agent, [2, 10, 100, 990], seed):
             score.compared += 1
             score.notes.append(f"{agent}: {one} and {other} are {distance:.1e} of the way apart after {count} updates")
     return score
