@@ -192,9 +192,9 @@ REWIRL_INLINE void sddmm_groups(const Rows<R, T>& dy, Row row, const uint32_t* s
   if constexpr (Pattern + 1 < 1 << R) sddmm_groups<R, T, Pattern + 1>(dy, row, start + 1, gradient, accumulate);
 }
 
-template <int T, int R>
-void sddmm_t(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int row_begin, int row_end,
-             bool accumulate) {
+// Everything it calls is inlined, so Accumulate is known where gradients are written.
+template <int T, int R, bool Accumulate>
+void sddmm_t(const SparseMatrix& a, const float* dy, const float* x, float* gradient, int row_begin, int row_end) {
   constexpr int W = kLane * T, patterns = (1 << R) - 1;
   const int panels = a.panels();
   for (int b = 0; b < a.blocks; ++b) {
@@ -202,7 +202,7 @@ void sddmm_t(const SparseMatrix& a, const float* dy, const float* x, float* grad
     const auto row = [&](size_t k) __attribute__((always_inline)) { return xb + static_cast<size_t>(a.column[k]) * W; };
     for (int p = row_begin / R; p < (row_end + R - 1) / R; ++p)
       sddmm_groups<R, T, 1>(Rows<R, T>(dy + static_cast<size_t>(p) * R * W, a.rows - p * R), row,
-                            a.start + (static_cast<size_t>(b) * panels + p) * patterns, gradient, accumulate);
+                            a.start + (static_cast<size_t>(b) * panels + p) * patterns, gradient, Accumulate);
   }
 }
 
@@ -272,9 +272,11 @@ void sddmm(const SparseMatrix& a, const float* dy, const float* x, float* gradie
            int row_end, bool accumulate) {
   if (a.panel > 1 && kRowsOfPanel == 1)
     return sddmm_by_row(a, dy, x, gradient, vectors, row_begin, row_end, accumulate);
-#define CALL(T)                                                                    \
-  a.panel == 1 ? sddmm_t<T, 1>(a, dy, x, gradient, row_begin, row_end, accumulate) \
-               : sddmm_t<T, kRowsOfPanel>(a, dy, x, gradient, row_begin, row_end, accumulate)
+#define CALL(T)                                                                                          \
+  accumulate     ? a.panel == 1 ? sddmm_t<T, 1, true>(a, dy, x, gradient, row_begin, row_end)            \
+                                : sddmm_t<T, kRowsOfPanel, true>(a, dy, x, gradient, row_begin, row_end) \
+  : a.panel == 1 ? sddmm_t<T, 1, false>(a, dy, x, gradient, row_begin, row_end)                          \
+                 : sddmm_t<T, kRowsOfPanel, false>(a, dy, x, gradient, row_begin, row_end)
   REWIRL_FOR_VECTORS(vectors, CALL)
 #undef CALL
 }

@@ -32,7 +32,7 @@ COMMANDS = {
         "sweep",
         "Train agents x environments x seeds x options side by side, each a run of its own; resumes where it was cut.",
     ),
-    "presets": Command("presets", "List the papers' settings, or show one of them in full."),
+    "presets": Command("presets", "List the settings of papers and of small tasks, or show one of them in full."),
     "report": Command(
         "report",
         "Write a page and tables about runs: curves, returns beside the paper's, cost, topology, what is missing.",
