@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,10 @@ main(["train", *sys.argv[2:]])
 # Layers of 128 x 128 with 64 samples are large enough that two threads share them.
 SIZES = ["--hidden-sizes", "128", "128", "--batch-size", "64", "--learning-starts", "1000", "--buffer-size", "15000"]
 
-VARIANTS = [  # threads, evaluations, and whether it is made a second time
+Variant = tuple[int, bool, bool]
+"""Threads, evaluations, and whether it is made a second time."""
+
+VARIANTS: list[Variant] = [
     (1, True, False),
     (1, True, True),
     (2, True, False),
@@ -75,19 +78,21 @@ def recorded(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def same_seed(root: Path, agents: list[str], steps: int, *options: str) -> Score:
+def same_seed(
+    root: Path, agents: list[str], steps: int, *options: str, variants: Sequence[Variant] = VARIANTS
+) -> Score:
     """Hold the variants of every agent's run against each other."""
     score = Score()
     for agent in agents:
         with score.trial(agent):
-            score.compared += compare(root, agent, steps, *options)
+            score.compared += compare(root, agent, steps, *options, variants=variants)
     return score
 
 
-def compare(root: Path, agent: str, steps: int, *options: str) -> int:
+def compare(root: Path, agent: str, steps: int, *options: str, variants: Sequence[Variant]) -> int:
     """Make the variants of one agent's run; they must have one state and one record. Return how many there are."""
     states, records = set(), set()
-    for threads, evaluated, again in VARIANTS:
+    for threads, evaluated, again in variants:
         path = root / f"{agent}-{threads}-{evaluated}-{again}"
         every = str(steps // 4) if evaluated else "0"
         saved = trained(path, agent, steps, *options, "--eval-every", every, "--eval-episodes", "2", threads=threads)
@@ -96,7 +101,7 @@ def compare(root: Path, agent: str, steps: int, *options: str) -> int:
             records.add(json.dumps(recorded(path), sort_keys=True))
     assert len(states) == 1, f"{agent}: {len(states)} different states after {steps} steps"
     assert len(records) == 1, f"{agent}: {len(records)} different records after {steps} steps"
-    return len(VARIANTS)
+    return len(variants)
 
 
 @scenario("same-seed", 6)

@@ -25,7 +25,7 @@ _LONGEST_EPISODE = 30
 def directory(runs: int, seed: int, directory: Path) -> Score:
     """Take each kind of harm in turn, at random steps."""
     score, rng = Score(), random.Random(seed)
-    references = undisturbed(directory)
+    references = undisturbed()
     kinds = [_read_only_on_the_way, _deleted, _moved, _parts_deleted, _clock]
     for number in range(runs):
         kind, agent, threads = kinds[number % len(kinds)], AGENTS[number // len(kinds) % 4], 1 + number // 2 % 2

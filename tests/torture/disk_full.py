@@ -23,7 +23,7 @@ _TMPFS = (4, 16, 40, 80, 120)
 def disk_full(runs: int, seed: int, directory: Path) -> Score:
     """Fail at so many points of a run, spread evenly over all, then give space back and resume."""
     score, rng = Score(), random.Random(seed)
-    references = undisturbed(directory)
+    references = undisturbed()
     points = _points_of_a_whole_run(directory)
     for number in range(runs):
         first = 1 + number * points // runs if runs < points else 1 + number % points

@@ -18,7 +18,7 @@ _MOST_KILLS = 5
 def kills(runs: int, seed: int, directory: Path) -> Score:
     """Kill each run several times: just before a system call that changes something on disk, or at any time at all."""
     score, rng = Score(), random.Random(seed)
-    references = undisturbed(directory)
+    references = undisturbed()
     changes, seconds = _of_a_whole_run(directory)
     for number in range(runs):
         agent, threads = AGENTS[number % 4], 1 + number // 4 % 2

@@ -19,7 +19,7 @@ from rewirl.training.loop import Training
 def locks(runs: int, seed: int, directory: Path) -> Score:
     """Let processes race for each of so many runs, kill the winner of some, see them through."""
     score, rng = Score(), random.Random(seed)
-    references = undisturbed(directory)
+    references = undisturbed()
     for number in range(runs):
         agent, path = AGENTS[number % 4], directory / f"run-{number}"
         kind = ("start", "resume", "both")[number % 3]

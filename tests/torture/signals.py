@@ -26,7 +26,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def signals(runs: int, seed: int, directory: Path) -> Score:
     """Stop each run up to three times by a signal, or two, then see it through."""
     score, rng = Score(), random.Random(seed)
-    references = undisturbed(directory)
+    references = undisturbed()
     began = time.perf_counter()
     finished(directory / "timed", "ds-td3", 1, output := Output())
     output.text()

@@ -6,13 +6,17 @@ evaluates beside training is forked too, unless the scenario wants the real one.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import itertools
 import os
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -212,11 +216,14 @@ class Output:
                 found += read
 
 
-def undisturbed(directory: Path) -> dict[str, Path]:
-    """Make a run of each agent without any fault; return their directories."""
+@functools.cache
+def undisturbed() -> dict[str, Path]:
+    """Make a run of each agent without any fault, once for all scenarios; return their directories."""
     made = {}
+    directory = Path(tempfile.mkdtemp(prefix="torture-undisturbed-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     for agent in AGENTS:
-        made[agent] = directory / "undisturbed" / agent
+        made[agent] = directory / agent
         output = Output()
         code = Trainee(next_command(made[agent], agent, 1), output.write).exit_code()
         text = output.text()
