@@ -7,6 +7,10 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+# Matrices of tests are small: other threads of the libraries that multiply them would only spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 
