@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from rewirl import learners, seeding
 from rewirl.agents import agent_entry
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.same import difference
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.learners import *  # noqa: F403
@@ -72,7 +74,7 @@ class Policy:
         Args:
             episodes: how many.
             env: the environment, where training was given an object or a function that only your program can make
-                again. None goes by the policy's file.
+                again. One that differs from it is warned of by name. None goes by the policy's file.
 
         Raises:
             UnsuitableEnvironmentError: its environment cannot be made here.
@@ -90,6 +92,14 @@ class Policy:
                 self._trained.fits(environment)
             finally:
                 environment.close()
+            there = self.about["environment"]
+            wrapper, recorded = there.get("wrapper", ()), there.get("handed_over")
+            try:
+                differs = "".join(difference(there["name"], there["kwargs"], wrapper, recorded, source))
+            except ValueError as error:
+                raise PolicyError(f"what the policy's file says of its environment is impossible: {error}") from error
+            if differs:
+                warnings.warn(f"the policy was trained in {differs}", stacklevel=2)
         evaluator = Evaluator(source.make_another, episode_count(episodes), self.about["seed"])
         return evaluation_of(evaluator, self._trained.act, self.about["step"], self._trained.environment_state)
 
