@@ -14,6 +14,7 @@ from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.same import difference
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.exact import a_path
 from rewirl.learners import *  # noqa: F403
 from rewirl.learners.learner import Learner, episode_count, evaluation_of
 from rewirl.learners.views import LayerTopology, Transitions, layer_topologies
@@ -147,8 +148,9 @@ def load(path: str | Path) -> Policy:
 
     Raises:
         PolicyError: there is none, or it is not whole and sound; names the file and the reason.
+        ValueError: `path` is no path.
     """
-    return Policy(TrainedPolicy.load(Path(path)))
+    return Policy(TrainedPolicy.load(a_path(path, "path")))
 
 
 def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_module: str | None = None) -> Learner:
@@ -166,8 +168,9 @@ def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_modul
         CheckpointError: there are checkpoints, but none is sound and fits the run.
         UnsuitableEnvironmentError: the environment cannot be made again without `env`, or `env` is another one.
         FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
+        ValueError: `run_dir` is no path, or `env_module` no name.
     """
-    with RunDirectory.open(Path(run_dir), lock=False) as directory:
+    with RunDirectory.open(a_path(run_dir, "run_dir"), lock=False) as directory:
         name = settings_of(directory)[0].agent
     kind: type[Learner] = getattr(learners, agent_entry(name).python)
     return kind.load(run_dir, env, env_module=env_module)
