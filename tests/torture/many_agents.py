@@ -23,6 +23,7 @@ from trainees import Output, Trainee
 import rewirl
 
 _SMALL: dict[str, Any] = {"hidden_sizes": [16, 16], "batch_size": 10, "learning_starts": 10, "buffer_size": 100}
+_SMALL |= {"adapt_every": 2}  # so that nothing is to be warned of
 _SMALLER = {**_SMALL, "actor_hidden_sizes": [16]}
 _KINDS: tuple[tuple[Any, dict[str, Any]], ...] = (
     (rewirl.TD3, _SMALL),
@@ -47,7 +48,7 @@ def an_agent(number: int, threads: int) -> Any:
     """Make a small agent and let it learn a little."""
     kind, options = _KINDS[number % len(_KINDS)]
     agent = kind("rewirl-tests/Drift-v0", seed=number, threads=threads, env_module="probe_environments", **options)
-    agent.learn(14)
+    agent.learn(16)
     return agent
 
 
