@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from rewirl import learners, seeding
 from rewirl.agents import agent_entry
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.same import difference
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.exact import a_path
 from rewirl.learners import *  # noqa: F403
 from rewirl.learners.learner import Learner, episode_count, evaluation_of
 from rewirl.learners.views import LayerTopology, Transitions, layer_topologies
@@ -72,7 +75,7 @@ class Policy:
         Args:
             episodes: how many.
             env: the environment, where training was given an object or a function that only your program can make
-                again. None goes by the policy's file.
+                again. One that differs from it is warned of by name. None goes by the policy's file.
 
         Raises:
             UnsuitableEnvironmentError: its environment cannot be made here.
@@ -90,6 +93,14 @@ class Policy:
                 self._trained.fits(environment)
             finally:
                 environment.close()
+            there = self.about["environment"]
+            wrapper, recorded = there.get("wrapper", ()), there.get("handed_over")
+            try:
+                differs = "".join(difference(there["name"], there["kwargs"], wrapper, recorded, source))
+            except ValueError as error:
+                raise PolicyError(f"what the policy's file says of its environment is impossible: {error}") from error
+            if differs:
+                warnings.warn(f"the policy was trained in {differs}", stacklevel=2)
         evaluator = Evaluator(source.make_another, episode_count(episodes), self.about["seed"])
         return evaluation_of(evaluator, self._trained.act, self.about["step"], self._trained.environment_state)
 
@@ -137,8 +148,9 @@ def load(path: str | Path) -> Policy:
 
     Raises:
         PolicyError: there is none, or it is not whole and sound; names the file and the reason.
+        ValueError: `path` is no path.
     """
-    return Policy(TrainedPolicy.load(Path(path)))
+    return Policy(TrainedPolicy.load(a_path(path, "path")))
 
 
 def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_module: str | None = None) -> Learner:
@@ -156,8 +168,9 @@ def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_modul
         CheckpointError: there are checkpoints, but none is sound and fits the run.
         UnsuitableEnvironmentError: the environment cannot be made again without `env`, or `env` is another one.
         FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
+        ValueError: `run_dir` is no path, or `env_module` no name.
     """
-    with RunDirectory.open(Path(run_dir), lock=False) as directory:
+    with RunDirectory.open(a_path(run_dir, "run_dir"), lock=False) as directory:
         name = settings_of(directory)[0].agent
     kind: type[Learner] = getattr(learners, agent_entry(name).python)
     return kind.load(run_dir, env, env_module=env_module)

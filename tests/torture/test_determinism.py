@@ -13,9 +13,11 @@ SMALL = "--env rewirl-tests/Drift-v0 --env-module probe_environments --learning-
 SMALL += "--hidden-sizes 128 128 --batch-size 64"
 
 
-@pytest.mark.parametrize("agent", ["ds-td3", "ds-sac"])
-def test_a_seed_gives_one_result_whatever_the_process_the_threads_and_the_evaluations(agent, tmp_path):
-    score = same_seed(tmp_path, [agent], 400, *shlex.split(SMALL))
+@pytest.mark.parametrize(
+    "kind", ["ds-sac", "ds-simba", "ds-crossq", "xqc of two processes", "ds-td3 that wanders, of two environments"]
+)
+def test_a_seed_gives_one_result_whatever_the_process_the_threads_and_the_evaluations(kind, tmp_path):
+    score = same_seed(tmp_path, [kind], 400, *shlex.split(SMALL))
     assert score.problems == [] and score.compared == 6
 
 

@@ -47,6 +47,8 @@ ONCE_HARMFUL = [
     r"^policy: seed is None$",
     r"^policy: environment is 'x'$",
     r"^policy: an enormous sparse actor$",
+    r"^policy: actor\.operations\.1\.eps is 10000",
+    r"^actor\.operations\.0\.momentum is 10000",
     r"^the whole checkpoint of another seed$",
     r"^the whole checkpoint of a dense agent$",
     r"^metrics\.jsonl a directory$",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.environments.source import environment_source
-from rewirl.exact import exactly
+from rewirl.exact import a_path, exactly
 from rewirl.learners.views import LayerTopology, Transitions, layer_topologies, transitions_of
 from rewirl.options import sb3
 from rewirl.options.option import options, unknown_option
@@ -124,8 +124,9 @@ class Learner:
             FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
         """
         progress = Switchable()
+        env_module = exactly(str | None, env_module, "env_module")
         source = None if env is None else environment_source(env, None, env_module)
-        reopened = reopen(Path(run_dir), progress, source=source, ended=True)
+        reopened = reopen(a_path(run_dir, "run_dir"), progress, source=source, ended=True)
         assert reopened is not None
         name = reopened.run.config.agent
         if name != cls.name:
@@ -185,6 +186,7 @@ class Learner:
         for name in unknown:
             raise TypeError(f"learn() has no argument {name!r}; {sb3.hint(name, sb3.LEARN) or 'see help(agent.learn)'}")
         with self._one_at_a_time():
+            progress, check = exactly(bool, progress, "progress"), exactly(bool, check, "check")
             steps = self._steps(total_timesteps)
             if self._resumed:
                 own = run.config
@@ -192,7 +194,7 @@ class Learner:
                 eval_episodes = own.eval_episodes if eval_episodes is None else eval_episodes
                 checkpoint_every = own.checkpoint_every if checkpoint_every is None else checkpoint_every
                 keep_checkpoints = own.keep_checkpoints if keep_checkpoints is None else keep_checkpoints
-            path = None if run_dir is None else Path(run_dir).absolute()
+            path = None if run_dir is None else a_path(run_dir, "run_dir").absolute()
             recorded = path is not None or self._directory is not None
             if eval_every is None:
                 eval_every = 0
@@ -335,7 +337,7 @@ class Learner:
         Raises:
             PolicyError: it cannot be written, or `path` holds something else.
         """
-        save_policy(Path(path), *self._run.policy_state())
+        save_policy(a_path(path, "path"), *self._run.policy_state())
 
     def close(self) -> None:
         """Release run directory, environments and threads; an environment of yours stays open. Idempotent.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 
 from rewirl import _core
 from rewirl.agents import AgentConfig, agent_entry
-from rewirl.environments.recipe import Recipe
-from rewirl.environments.source import UNCHECKED, EnvironmentSource, environment_source, recorded_source
+from rewirl.environments.same import difference
+from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.exact import from_values
 from rewirl.options.train import TrainConfig
@@ -115,7 +114,7 @@ def reopen(
 
     try:
         config, agent_config = settings_of(directory)
-        environment = source_of(directory, config, source)
+        environment = source_of(directory, config, source, progress.message)
         sweep(directory.checkpoints)
         saved = load_latest(directory.checkpoints, progress.message, put_back)
         if saved is None:
@@ -211,7 +210,10 @@ def settings_of(directory: RunDirectory) -> tuple[TrainConfig, AgentConfig]:
 
 
 def source_of(
-    directory: RunDirectory, config: TrainConfig, given: EnvironmentSource | None = None
+    directory: RunDirectory,
+    config: TrainConfig,
+    given: EnvironmentSource | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> EnvironmentSource:
     """Return where the environment of a run comes from.
 
@@ -219,6 +221,7 @@ def source_of(
         directory: of the run.
         config: its settings.
         given: the environment handed over again by the program that made it; None goes by the record.
+        say: is told in what that may be another one.
 
     Raises:
         UnsuitableEnvironmentError: it cannot be found here, or only the program that made it can make it again; or what
@@ -231,16 +234,14 @@ def source_of(
         if certain.made_by == "an id" and certain.id == config.env and recorded is None:
             # Of an id the run knows the arguments and wrappers.
             return environment_source(config.env, config.env_kwargs, certain.module, config.wrapper)
-        there, here = (_HANDED_OVER.sub("", name) for name in (config.env, certain.name))
-        differs = there != here or _made_otherwise(config, recorded, certain)
+        try:
+            differs, perhaps = difference(config.env, config.env_kwargs, config.wrapper, recorded, certain)
+        except ValueError as error:
+            raise RunDirectoryError(f"{directory.path}/config.json: {error}") from error
         if differs:
-            there, here = (
-                f"{name}{_arguments(kwargs)}" for name, kwargs in ((there, config.env_kwargs), (here, certain.kwargs))
-            )
-            raise UnsuitableEnvironmentError(
-                f"{directory.path} is a run in {there}, and the environment given for it is {here}"
-                f"{differs if isinstance(differs, str) else ''}; give the same one"
-            )
+            raise UnsuitableEnvironmentError(f"{directory.path} is a run in {differs}; give the same one")
+        if perhaps:
+            say(f"warning: {directory.path} is a run in {perhaps}. It goes on in the one given")
         return certain
     if recorded is None:
         return environment_source(config.env, config.env_kwargs, config.env_module, config.wrapper)
@@ -250,29 +251,6 @@ def source_of(
         raise
     except ValueError as error:
         raise RunDirectoryError(f"{directory.path}/config.json: {error}") from error
-
-
-def _made_otherwise(config: TrainConfig, recorded: Any, given: EnvironmentSource) -> str | bool:
-    """Tell in what an environment differs from that of a run, as far as can be told of one of the same name."""
-    own = Recipe(config.env, config.env_kwargs, named=config.wrapper).values() if recorded is None else None
-    if isinstance(recorded, Mapping):
-        if recorded.get("why") == UNCHECKED:
-            return False
-        own = recorded.get("recipe")
-    if own is None and given.recipe is None:
-        return False
-    if given.recipe is None:
-        return f", which is another one ({given.why})"
-    if own is None:
-        return ", which lacks what only the program that began the run gave it"
-    return ", whose arguments or wrappers are others" if own != given.recipe.values() or config.wrapper else False
-
-
-def _arguments(kwargs: Mapping[str, Any]) -> str:
-    return f" with {dict(kwargs)}" if kwargs else ""
-
-
-_HANDED_OVER = re.compile(r" \((function|object)\)$")
 
 
 def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Run:
