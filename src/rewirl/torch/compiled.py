@@ -1,4 +1,4 @@
-"""The same as operators of PyTorch, which `torch.compile` takes as they are. Without it they cost more than functions."""
+"""The same as operators of PyTorch, which `torch.compile` takes as they are; elsewhere they cost more time."""
 
 from __future__ import annotations
 

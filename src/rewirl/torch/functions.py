@@ -47,7 +47,7 @@ class Connections:
 
 def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, connections: Connections) -> Tensor:
     """Return W x + b, float32 [samples, n_out], for x, float32 [samples, n_in]."""
-    y: Tensor = _Forward.apply(x, values, bias, connections)
+    y: Tensor = _forward(x, values, bias, connections)
     return y
 
 
@@ -122,7 +122,7 @@ class _Forward(Function):
         connections: Connections = ctx.connections
         if connections.collect is not None and ctx.needs_input_grad[1]:
             connections.collect(dy, x)
-        compute = _Backward.apply if torch.is_grad_enabled() else gradients
+        compute = _backward if torch.is_grad_enabled() else gradients
         return *compute(x, values, dy, connections, ctx.needs_input_grad[:3]), None
 
 
@@ -144,11 +144,15 @@ class _Backward(Function):
         of_x = of_values = None
         terms = []
         if ddx is not None:
-            of_values = _Backward.apply(ddx, values, dy, connections, (False, True, False))[1]
+            of_values = _backward(ddx, values, dy, connections, (False, True, False))[1]
             terms.append(sparse_linear(ddx, values, None, connections))
         if dd_values is not None:
-            of_x = _Backward.apply(x, dd_values, dy, connections, (True, False, False))[0]
+            of_x = _backward(x, dd_values, dy, connections, (True, False, False))[0]
             terms.append(sparse_linear(x, dd_values, None, connections))
         if dd_bias is not None:
             terms.append(dd_bias.expand_as(dy))
         return of_x, of_values, sum(terms[1:], terms[0]) if terms else None, None, None
+
+
+_forward: Callable[..., Any] = _Forward.apply
+_backward: Callable[..., Any] = _Backward.apply

@@ -40,6 +40,7 @@ class SparseLinear(nn.Module):
     """
 
     indices: Tensor
+    bias: nn.Parameter | None
 
     def __init__(
         self,
@@ -158,7 +159,7 @@ class SparseLinear(nn.Module):
             raise ValueError(f"{len(self.indices)} connections need as many values, got {list(self.values.shape)}")
         rows = x.reshape(-1, self.in_features).contiguous()
         if torch.compiler.is_compiling():
-            y = numbered(rows, self.values, self.bias, self._number)
+            y: Tensor = numbered(rows, self.values, self.bias, self._number)
         else:
             y = sparse_linear(rows, self.values, self.bias, self._connections)
         return y.view(*x.shape[:-1], self.out_features)
@@ -220,18 +221,22 @@ class SparseLinear(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy is made from: all but what it computes with, which is made anew."""
         return {name: value for name, value in self.__dict__.items() if name not in ("_connections", "_number")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        """Become a copy."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._number = next(NUMBERS)
         self.connect()
 
 
 def carried(tensor: Tensor, source: Tensor) -> Tensor:
     """Return what becomes of a tensor with a number for each value in a rewiring: 0 where `source` is -1."""
-    return torch.where(source >= 0, tensor[source.clamp(min=0)], tensor.new_zeros(())) if len(tensor) else (
-        tensor.new_zeros(len(source))
+    return (
+        torch.where(source >= 0, tensor[source.clamp(min=0)], tensor.new_zeros(()))
+        if len(tensor)
+        else (tensor.new_zeros(len(source)))
     )
 
 

@@ -189,7 +189,7 @@ class _DenseGradient:
         self._adds = False
         self._connections = layer._connections
         self._connections.collect = self._collect
-        self._hook = layer.values.register_post_accumulate_grad_hook(self._passed)
+        self._hook = layer.values.register_post_accumulate_grad_hook(self._passed)  # type: ignore[no-untyped-call]
 
     def total(self) -> NDArray[np.float32]:
         """Return it, float32 [out_features, in_features], an array of its own."""
