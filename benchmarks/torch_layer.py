@@ -108,7 +108,7 @@ def markdown(layers: list[dict[str, Any]], sparsities: tuple[float, ...], thread
 
 
 def main(options: Options) -> None:
-    if not importlib.util.find_spec("sparselab"):
+    if options.widths and not importlib.util.find_spec("sparselab"):
         say("sparselab is not installed: pip install --no-deps sparselab==0.2.2")
     layers: list[dict[str, Any]] = []
     versions: dict[str, str] = {}
@@ -120,7 +120,7 @@ def main(options: Options) -> None:
             layer, used = measured(options, width, threads)
             layers, versions = [*layers, layer], versions | used
     for threads in sorted({layer["threads"] for layer in layers}):
-        print(f"## {threads} threads\n\n{markdown(layers, options.sparsities, threads)}\n")
+        print(f"## {threads} thread{'s' * (threads > 1)}\n\n{markdown(layers, options.sparsities, threads)}\n")
     print(
         f"Milliseconds of forward and backward, batch {options.batch_size}; x = times as fast as nn.Linear; medians of "
         f"interleaved rounds.\n\n{machine.markdown(machine.describe(), versions)}"
