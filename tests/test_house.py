@@ -18,7 +18,7 @@ FLOORS = (
     ("plugins", "processes", "saved", "hints", "printing", "tested", "_core", "_revision"),
     ("seeding", "exact"),
     ("nn", "topology", "noisy"),
-    ("replay",),
+    ("replay", "torch"),
     ("agents",),
     ("environments", "storage", "presets"),
     ("options",),

@@ -138,10 +138,12 @@ class Policy:
 
 
 def load(path: str | Path) -> Policy:
-    """Read a policy that an agent saved, or that of a run directory. Nothing in the files is executed.
+    """Read a policy: one that an agent saved, that of a run directory, or one that comes with Rewirl.
+
+    Nothing in the files is executed.
 
     Args:
-        path: the directory.
+        path: the directory; or, where there is none, a name that `rewirl policies` lists, as "Walker2d-v5/ds-td3".
 
     Returns:
         The policy.

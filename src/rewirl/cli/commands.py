@@ -27,6 +27,7 @@ COMMANDS = {
         "Show layers, connections, cost of training and memory of a run or of an agent, without training.",
     ),
     "watch": Command("policy", "Watch the saved policy of a run act, in a window or as a video."),
+    "policies": Command("policy", "List the policies that come with Rewirl, or show the card of one."),
     "export": Command("export", "Write the saved policy of a run as C that needs no library, or as ONNX."),
     "sweep": Command(
         "sweep",
