@@ -34,6 +34,10 @@ class Lines:
         self._printed_at[row.run.name] = time.monotonic()
         show(f"{row.run.name}: {text}{_result(row)}", sys.stdout)
 
+    def message(self, text: str) -> None:
+        """See View."""
+        show(text, sys.stdout)
+
     def refresh(self, rows: Mapping[str, Row]) -> None:
         """See View."""
         now = time.monotonic()
@@ -63,9 +67,12 @@ class Table:
 
     def changed(self, row: Row, text: str) -> None:
         """See View."""
+        self.message(f"{row.run.name}: {text}{_result(row)}")
+
+    def message(self, text: str) -> None:
+        """See View."""
         with contextlib.suppress(OSError, ValueError):
-            text = message(f"{row.run.name}: {text}{_result(row)}")
-            self._console.print(text, markup=False, emoji=False)
+            self._console.print(message(text), markup=False, emoji=False)
 
     def refresh(self, rows: Mapping[str, Row]) -> None:
         """See View."""
