@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from waiting import until as wait_until
 
+import rewirl
 from rewirl.cli.main import main
 from rewirl.experiments.sweep.plan import saved_step
 from rewirl.experiments.tune import study as study_of
@@ -503,3 +504,21 @@ def test_without_optuna_its_extra_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert ended("tune", "--env", "Pendulum-v1", "--total-timesteps", "2000") == 2
     assert "pip install 'rewirl[tune]'" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
+def test_python_tunes_too_and_makes_the_best_agent(tmp_path, monkeypatch):
+    monkeypatch.setattr("rewirl.api.ProcessPool", lambda workers: Scripted(workers=workers))
+    options = {name: value for name, value in REQUEST.items() if name not in ("agent", "env")}
+    what = {"env": "Pendulum-v1", "sample": SPACE, "trials": 3, "seed": 3, "seeds": (0,), "workers": 1}
+    best = rewirl.tune(**what, directory=tmp_path / "python", **options)
+    made(tmp_path / "other", task(3), Scripted())
+    assert kept(tmp_path / "python") == kept(tmp_path / "other")
+    with rewirl.from_preset(best) as agent:
+        assert agent.config["learning_rate"] == 1e-3 and agent.name == "ds-td3"
+    with pytest.raises(ValueError, match="learning_rat"):
+        rewirl.tune("Pendulum-v1", learning_rat=1.0)
+    monkeypatch.setattr(
+        "rewirl.api.ProcessPool", lambda workers: Scripted(lambda *_: {"ended": "failed", "reason": "x"})
+    )
+    with pytest.raises(RuntimeError, match="all 5 trials failed, the last one because x"):
+        rewirl.tune(**{**what, "trials": 9}, directory=tmp_path / "bad", **options)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from rewirl.cli.errors import UsageError, require_at_least_one, usage_errors
 from rewirl.cli.parse import Field
 from rewirl.experiments.sweep.executor import Executor
 from rewirl.experiments.sweep.pool import ProcessPool
+from rewirl.processes import cores
 
 WORKERS: Field = (
     int | None,
@@ -47,11 +47,6 @@ def executor(options: Any) -> Executor:
 
     with usage_errors():
         return Cluster(options.ray, options.workers)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def in_words(seconds: float) -> str:

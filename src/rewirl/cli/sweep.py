@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.errors import failed, usage_errors
-from rewirl.cli.executors import RAY, WORKERS, cores, executor, in_words, refuse_impossible
+from rewirl.cli.executors import RAY, WORKERS, executor, in_words, refuse_impossible
 from rewirl.cli.parse import parse
 from rewirl.experiments.sweep.estimate import estimate, makespan
 from rewirl.experiments.sweep.file import Sweep, experiments, narrowed, read_sweep
@@ -17,6 +17,7 @@ from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.session import run_session
 from rewirl.options.option import AXES, all_options
 from rewirl.printing import result, visible
+from rewirl.processes import cores
 
 
 def sweep(arguments: list[str]) -> int:

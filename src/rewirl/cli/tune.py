@@ -5,21 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rewirl.cli.errors import UsageError, failed, require_at_least_one, unprintable_output_ignored, usage_errors
-from rewirl.cli.executors import RAY, WORKERS, cores, executor, in_words, refuse_impossible
+from rewirl.cli.executors import RAY, WORKERS, executor, in_words, refuse_impossible
 from rewirl.cli.parse import parse_run
 from rewirl.experiments.sweep import table
 from rewirl.experiments.sweep.estimate import estimate
-from rewirl.experiments.sweep.plan import PlannedRun, check, plan
+from rewirl.experiments.sweep.plan import PlannedRun
 from rewirl.experiments.sweep.pool import ProcessPool
-from rewirl.experiments.tune.best import corner
 from rewirl.experiments.tune.error import StudyError, TuneError
+from rewirl.experiments.tune.prepare import checked, make_task, usual_directory
 from rewirl.experiments.tune.session import study, until
-from rewirl.experiments.tune.space import asked_space, lines, usual_space
-from rewirl.experiments.tune.study import Task, optuna
+from rewirl.experiments.tune.space import lines
+from rewirl.experiments.tune.study import Task
 from rewirl.printing import result, show, visible
+from rewirl.processes import cores
 from rewirl.training.signals import StopRequest
 
 
@@ -58,15 +58,14 @@ def tune(arguments: list[str]) -> int:
     require_at_least_one("--trials", options.trials)
     refuse_impossible(options)
     config = options.run
-    if not config.eval_every:
-        raise UsageError("tuning compares evaluations, but --eval-every is 0; give the steps between two of them")
-    name = f"{config.env}-{config.agent}".replace("/", "-").replace(":", "-")
-    directory: Path = options.directory or Path("tune") / name
+    request = {name: value for name, value in options.request.items() if name not in ("seed", "preset")}
+    if options.preset is not None:
+        request["preset"] = options.preset
+    seeds = options.seeds or (config.seed,)
     with usage_errors():
-        optuna()
-        task = _task(options)
-        runs = plan(task.requests(0, corner(task)), directory)
-        check(runs.values())
+        task = make_task(request, options.sample, options.trials, seeds, config.seed, not options.no_prune)
+        directory: Path = options.directory or usual_directory(task)
+        runs = checked(task, directory)
     if options.dry_run:
         return _dry_run(task, runs, options.workers or cores())
     place = executor(options)
@@ -84,26 +83,6 @@ def tune(arguments: list[str]) -> int:
         show("stopped; the same command goes on", sys.stdout)
         return 128 + stop.signal
     return failed(outcome.problem) if outcome.problem else 0
-
-
-def _task(options: Any) -> Task:
-    """Return what is tuned.
-
-    Raises:
-        ValueError: something cannot be sampled.
-    """
-    request = {name: value for name, value in options.request.items() if name not in ("seed", "preset")}
-    if options.preset is not None:
-        request["preset"] = options.preset
-    if request.get("warm_up_policy"):  # a study may go on from another working directory
-        request["warm_up_policy"] = str(Path(request["warm_up_policy"]).absolute())
-    space = asked_space(options.sample, request) if options.sample else usual_space(request)
-    if not space:
-        raise TuneError(
-            "there is nothing to sample: every option of the space has a value of its own; name some with --sample"
-        )
-    seeds = options.seeds or (options.run.seed,)
-    return Task(request, space, options.trials, tuple(dict.fromkeys(seeds)), options.run.seed, not options.no_prune)
 
 
 def _dry_run(task: Task, runs: Mapping[str, PlannedRun], workers: int) -> int:

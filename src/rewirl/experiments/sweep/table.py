@@ -22,6 +22,22 @@ _ORDER = ("running", "failed", "left out", "in use", "stopped", "waiting", "no t
 _STYLES = {"running": "bold", "failed": "red", "left out": "red", "in use": "yellow", "finished": "green"}
 
 
+class Nothing:
+    """A view that shows nothing."""
+
+    def changed(self, row: Row, text: str) -> None:
+        """See View."""
+
+    def message(self, text: str) -> None:
+        """See View."""
+
+    def refresh(self, rows: Mapping[str, Row]) -> None:
+        """See View."""
+
+    def close(self, rows: Mapping[str, Row]) -> None:
+        """See View."""
+
+
 class Lines:
     """A line per event of a run, and one per run and minute while it learns."""
 
