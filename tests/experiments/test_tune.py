@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -77,7 +78,8 @@ class Scripted:
     def start(self, name: str, run: dict, measure: bool = False) -> None:
         assert name not in self.runs and len(self.runs) < self.workers
         self.started.append(name)
-        self.runs[name] = (run, list(STEPS))
+        every = run["train"]["eval_every"]
+        self.runs[name] = (run, list(range(0, run["train"]["total_timesteps"] + 1, every)))
 
     def wait(self, seconds: float) -> list[tuple[str, dict]]:
         messages: list[tuple[str, dict]] = []
@@ -522,3 +524,26 @@ def test_python_tunes_too_and_makes_the_best_agent(tmp_path, monkeypatch):
     )
     with pytest.raises(RuntimeError, match="all 5 trials failed, the last one because x"):
         rewirl.tune(**{**what, "trials": 9}, directory=tmp_path / "bad", **options)
+
+
+def test_what_the_page_shows_works(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "tune.md").read_text()
+    code, preset = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)[0] for kind in ("python", "toml"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rewirl.api.ProcessPool", lambda workers: Scripted(workers=1))
+    assert "trials=24" in code and "agent.learn(run_dir" in code
+    names: dict[str, Any] = {}
+    exec(code.replace("trials=24", "trials=3").replace("agent.learn(run_dir", "agent.learn(60, run_dir"), names)
+    assert names["best"] == Path("tune/Pendulum-v1-ds-td3/best.toml") and names["agent"].steps == 60
+    assert (tmp_path / "runs" / "tuned" / "policy").is_dir()
+    names["agent"].close()
+    (tmp_path / "mine.toml").write_text(preset)
+    settings = resolve({"preset": "mine.toml", "sparsity": 0.9})
+    assert settings.agent.topology.structure == "4x1" and settings.agent.topology.sparsity == 0.9
+    words = re.search(r"^rewirl tune .*--sample (.*)$", page, re.MULTILINE)[1]
+    assert list(asked_space(shlex.split(words), {"env": "HalfCheetah-v5"})) == [
+        *("learning_rate", "sparsity", "adapt_fraction")
+    ]
+    table = re.findall(r"^\| `(.+?)` \| samples|^\| `(\S.*?)` \|", page, re.MULTILINE)
+    for words in filter(None, (b for _, b in table)):
+        assert asked_space(shlex.split(words), {"env": "HalfCheetah-v5"}), words
