@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from waiting import until as wait_until
 
@@ -31,8 +32,6 @@ from rewirl.experiments.tune.space import asked_space, starting_point, usual_spa
 from rewirl.experiments.tune.study import Study, Task
 from rewirl.options.resolve import resolve
 from rewirl.presets.preset_file import preset_text
-
-optuna = pytest.importorskip("optuna")
 
 PROBES = str(Path(__file__).parents[1] / "training")
 STEPS = list(range(0, 1001, 100))
