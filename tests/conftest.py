@@ -15,7 +15,7 @@ settings.register_profile("any machine", deadline=None)  # how long an example t
 settings.load_profile("any machine")
 
 HERE = Path(__file__).parent
-EXTRAS = ("torch", "tensorboardX", "onnx", "onnxruntime", "optuna", "ray", "imageio_ffmpeg", "mkdocstrings")
+EXTRAS = ("torch", "tensorboardX", "onnx", "onnxruntime", "optuna", "ray", "imageio_ffmpeg", "mkdocstrings", "minatar")
 """Modules that `rewirl[test-core]` may be without; tests of what needs them are skipped then."""
 NEEDS = {"docs/test_site.py": "mkdocstrings", "experiments/test_sweep_ray.py": "ray", "test_benchmarks.py": "torch"}
 """Tests that need a module without importing it themselves."""

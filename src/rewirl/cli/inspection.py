@@ -98,7 +98,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
     params = agent.COST.parameters(connections)
     places = sum(math.prod(layer["shape"]) for name in agent.COST.networks for layer in layers[name])
     config, normalisation = agent.config, agent.normalisation.description()
-    updates = total_timesteps * config.updates_per_step
+    updates = config.updates_after(total_timesteps)
     changing = changing_sparsity(agent, updates)
     row = 4 * (2 * agent.observation_size + agent.action_size + 2)  # float32 each, reward and end among them
     return {
