@@ -47,7 +47,7 @@ SLOW = (
     *("agents/test_added_layers.py", "experiments/test_sweep", "experiments/test_run_queue.py", "native/", "nn/"),
     *("experiments/test_report.py", "experiments/test_aggregates.py", "test_bench", "test_peers.py", "test_cli.py"),
     *("test_readme.py", "test_examples.py", "training/test_evaluation_process.py", "training/test_run.py", "torture/"),
-    *("training/test_spaces_in_runs.py", "export/test_c.py"),
+    *("training/test_spaces_in_runs.py", "training/test_dqn_runs.py", "export/test_c.py"),
 )
 
 
