@@ -11,7 +11,7 @@ import pytest
 import rewirl
 from rewirl.agents import AGENTS
 from rewirl.learners import generate
-from rewirl.learners.learner import UNSET
+from rewirl.learners.unset import UNSET
 from rewirl.options.option import options
 from rewirl.options.resolve import agent_settings
 

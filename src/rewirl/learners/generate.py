@@ -33,7 +33,8 @@ _MODULE = '''"""{summary}. {written}"""
 from __future__ import annotations
 
 {imports}
-from rewirl.learners.learner import UNSET, Learner
+from rewirl.learners.learner import Learner
+from rewirl.learners.unset import UNSET
 
 if TYPE_CHECKING:
     from rewirl.learners.learner import EnvironmentLike
@@ -149,7 +150,7 @@ def main() -> int:
     """Write what is not current, and delete what no entry stands for; return 0."""
     texts = files()
     for path in HERE.glob("*.py"):
-        if path not in texts and path.name not in ("generate.py", "learner.py", "views.py"):
+        if path not in texts and _WRITTEN in path.read_text().partition("\n")[0]:
             path.unlink()
     for path, text in texts.items():
         if not path.exists() or path.read_text() != text:
