@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import time
 from importlib.util import find_spec
@@ -13,33 +14,47 @@ from hypothesis import settings
 settings.register_profile("any machine", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("any machine")
 
-# Tests that need the oracles or other libraries are skipped where those are not installed: see rewirl[test-core].
-NEEDS = {
-    "torch": (
-        *("agents/test_oracles.py", "agents/test_gradient_growth.py", "nn/test_reference.py", "test_benchmarks.py"),
-        "export/test_torch_module.py",
-    ),
-    "tensorboardX": ("storage/test_tensorboard.py",),
-    "mkdocstrings": ("docs/test_site.py",),
-    "onnxruntime": ("export/test_onnx.py",),
-    "ray": ("experiments/test_sweep_ray.py",),
-}
-collect_ignore = [path for module, paths in NEEDS.items() if find_spec(module) is None for path in paths]
+HERE = Path(__file__).parent
+EXTRAS = ("torch", "tensorboardX", "onnx", "onnxruntime", "optuna", "ray", "imageio_ffmpeg", "mkdocstrings", "minatar")
+"""Modules that `rewirl[test-core]` may be without; tests of what needs them are skipped then."""
+NEEDS = {"docs/test_site.py": "mkdocstrings", "experiments/test_sweep_ray.py": "ray", "test_benchmarks.py": "torch"}
+"""Tests that need a module without importing it themselves."""
+
+
+def imported(path: Path) -> set[str]:
+    """Modules that a test file imports, itself or through what lies beside it."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+    beside = [file for name in names if (file := path.with_name(f"{name}.py")).exists() and file != path]
+    return names.union(*map(imported, beside))
+
+
+missing = {module for module in EXTRAS if find_spec(module) is None}
+collect_ignore = [
+    path
+    for path in HERE.rglob("test_*.py")
+    if missing and (imported(path) & missing or NEEDS.get(path.relative_to(HERE).as_posix()) in missing)
+]
 
 # `make quick` leaves these out: together they take nine tenths of the time.
 SLOW = (
     *("agents/test_oracles.py", "agents/test_td3.py", "agents/test_sac.py", "agents/test_gradient_growth.py"),
     *("agents/test_new_agent.py", "agents/test_probes.py", "agents/test_changing_sparsity.py", "compatibility/test_"),
-    *("agents/test_added_layers.py", "experiments/test_sweep", "experiments/test_run_queue.py", "native/", "nn/"),
+    *("agents/test_added_layers.py", "experiments/test_sweep", "experiments/test_tune.py", "native/"),
+    *("experiments/test_run_queue.py", "nn/"),
     *("experiments/test_report.py", "experiments/test_aggregates.py", "test_bench", "test_peers.py", "test_cli.py"),
     *("test_readme.py", "test_examples.py", "training/test_evaluation_process.py", "training/test_run.py", "torture/"),
-    *("training/test_spaces_in_runs.py", "export/test_c.py"),
+    *("training/test_spaces_in_runs.py", "training/test_dqn_runs.py", "export/test_c.py"),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        path = item.path.relative_to(HERE).as_posix()
         if not path.startswith(SLOW) or path == "compatibility/test_public.py":
             item.add_marker(pytest.mark.quick)
 

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,10 @@ main(["train", *sys.argv[2:]])
 # Layers of 128 x 128 with 64 samples are large enough that two threads share them.
 SIZES = ["--hidden-sizes", "128", "128", "--batch-size", "64", "--learning-starts", "1000", "--buffer-size", "15000"]
 
-VARIANTS = [  # threads, evaluations, and whether it is made a second time
+Variant = tuple[int, bool, bool]
+"""Threads, evaluations, and whether it is made a second time."""
+
+VARIANTS: list[Variant] = [
     (1, True, False),
     (1, True, True),
     (2, True, False),
@@ -94,20 +97,23 @@ def small(agent: str) -> tuple[str, ...]:
     return ("--actor-hidden-sizes", "128", "128") if hasattr(own, "actor_hidden_sizes") else ()
 
 
-def same_seed(root: Path, kinds: Iterable[str], steps: int, *options: str) -> Score:
+def same_seed(
+    root: Path, kinds: Iterable[str], steps: int, *options: str, variants: Sequence[Variant] = VARIANTS
+) -> Score:
     """Hold the variants of every kind of run against each other: of an agent by its name, or of VARIED."""
     score = Score()
     for kind in kinds:
         agent = kind.partition(" ")[0]
         with score.trial(kind):
-            score.compared += compare(root / kind, agent, steps, *options, *small(agent), *VARIED.get(kind, ()))
+            own = (*options, *small(agent), *VARIED.get(kind, ()))
+            score.compared += compare(root / kind, agent, steps, *own, variants=variants)
     return score
 
 
-def compare(root: Path, agent: str, steps: int, *options: str) -> int:
+def compare(root: Path, agent: str, steps: int, *options: str, variants: Sequence[Variant]) -> int:
     """Make the variants of one agent's run; they must have one state and one record. Return how many there are."""
     states, records = set(), set()
-    for threads, evaluated, again in VARIANTS:
+    for threads, evaluated, again in variants:
         path = root / f"{agent}-{threads}-{evaluated}-{again}"
         every = str(steps // 4) if evaluated else "0"
         saved = trained(path, agent, steps, *options, "--eval-every", every, "--eval-episodes", "2", threads=threads)
@@ -116,7 +122,7 @@ def compare(root: Path, agent: str, steps: int, *options: str) -> int:
             records.add(json.dumps(recorded(path), sort_keys=True))
     assert len(states) == 1, f"{agent}: {len(states)} different states after {steps} steps"
     assert len(records) == 1, f"{agent}: {len(records)} different records after {steps} steps"
-    return len(VARIANTS)
+    return len(variants)
 
 
 @scenario("same-seed", len(AGENTS) + len(VARIED))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scenario import Score, scenario
 from system_calls import Counter, kill_at_change, no_space
-from trainees import Output, Trainee, Undisturbed, finished, kind_of, next_command, same_run, sound
+from trainees import Output, Trainee, finished, kind_of, next_command, same_run, sound, undisturbed
 
 _SIZES = (0, 100, 1_000, 4_000, 8_000, 12_000, 16_000, 24_000)
 _TMPFS = (4, 16, 40, 80, 120)
@@ -23,7 +23,7 @@ _TMPFS = (4, 16, 40, 80, 120)
 def disk_full(runs: int, seed: int, directory: Path) -> Score:
     """Fail at so many points of a run, spread evenly over all, then give space back and resume."""
     score, rng = Score(), random.Random(seed)
-    references = Undisturbed(directory)
+    references = undisturbed()
     points = _points_of_a_whole_run(directory)
     for number in range(runs):
         first = 1 + number * points // runs if runs < points else 1 + number % points

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scenario import Score, scenario
 from system_calls import at_change
-from trainees import PATIENCE_SECONDS, STEPS, Output, Trainee, Undisturbed, finished, kind_of, next_command, same_run
+from trainees import PATIENCE_SECONDS, STEPS, Output, Trainee, finished, kind_of, next_command, same_run, undisturbed
 
 from rewirl.environments.environment import Environment
 from rewirl.training.evaluation import Evaluator
@@ -26,7 +26,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def signals(runs: int, seed: int, directory: Path) -> Score:
     """Stop each run up to three times by a signal, or two, then see it through."""
     score, rng = Score(), random.Random(seed)
-    references = Undisturbed(directory)
+    references = undisturbed()
     began = time.perf_counter()
     finished(directory / "timed", "ds-td3", 1, output := Output())
     output.text()

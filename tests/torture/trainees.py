@@ -6,15 +6,19 @@ evaluates beside training is forked too, unless the scenario wants the real one.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib
 import itertools
 import os
 import re
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -251,7 +255,7 @@ class Undisturbed(dict[str, Path]):
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
-        self._directory = directory / "undisturbed"
+        self._directory = directory
 
     def __missing__(self, kind: str) -> Path:
         path, output = self._directory / kind, Output()
@@ -259,6 +263,14 @@ class Undisturbed(dict[str, Path]):
         text = output.text()
         assert code == 0, text
         return self.setdefault(kind, path)
+
+
+@functools.cache
+def undisturbed() -> Undisturbed:
+    """Return those of this process, for all its scenarios."""
+    directory = Path(tempfile.mkdtemp(prefix="torture-undisturbed-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Undisturbed(directory)
 
 
 def finished(path: Path, agent: str, threads: int, output: Output) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import rewirl
+from rewirl.cli.main import main
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.experiments.report.run_data import read_run
 from rewirl.experiments.report.run_groups import command, group_runs
@@ -99,6 +100,12 @@ def test_the_same_options_whether_by_id_object_or_function():
         agent.close()
 
 
+def shell(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return ended.value.code
+
+
 def changed():
     env = gymnasium.make("Pendulum-v1")
     env.unwrapped.g = 2.0
@@ -119,6 +126,32 @@ def test_what_only_its_program_can_make_is_refused_with_the_reason(tmp_path, env
     assert policy.predict(np.zeros(3)).shape == (1,)
     with pytest.raises(UnsuitableEnvironmentError, match="only that program"):
         policy.evaluate()
+
+
+@pytest.mark.parametrize("env", [changed(), lambda: Own(heavy())], ids=["object", "function"])
+def test_it_is_inspected_without_its_environment_and_evaluated_where_that_is_handed_over(tmp_path, capsys, env):
+    with rewirl.DSTD3(env, **SMALL) as agent:
+        agent.learn(150, run_dir=tmp_path / "run", eval_every=0)
+        layers = [layer.connections for layer in agent.topology["actor"]]
+    assert shell("inspect", tmp_path / "run", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [layer["connections"] for layer in shown["networks"]["actor"]["layers"]] == layers
+    assert shown["env"] == f"Pendulum-v1 ({'function' if callable(env) else 'object'})" and shown["agent"] == "ds-td3"
+    for verb in ("evaluate", "resume"):
+        assert shell(verb, tmp_path / "run", *(["--total-timesteps", 200] if verb == "resume" else [])) == 2
+        assert "rewirl.load(run_dir).evaluate(env=...)" in capsys.readouterr().err
+    if callable(env):
+        assert rewirl.load(tmp_path / "run").evaluate(1, env=env).mean < 0
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "config.json").write_bytes((tmp_path / "run" / "config.json").read_bytes())
+    assert shell("inspect", tmp_path / "bare") == 2, "nothing says how large its networks are"
+    assert "only that program can make it again" in capsys.readouterr().err
+
+
+def test_inspecting_a_run_makes_no_environment(tmp_path, capsys, monkeypatch):
+    learn("Pendulum-v1", tmp_path / "run")
+    monkeypatch.setattr(gymnasium, "make", pytest.fail)
+    assert shell("inspect", tmp_path / "run") == 0 and "connections" in capsys.readouterr().out
 
 
 def test_an_attribute_set_after_make_is_said_and_not_evaluated_without(tmp_path, capsys):

@@ -23,7 +23,7 @@ Shapes = Mapping[str, Sequence[tuple[int, int]]]
 
 def updates_of(config: AgentConfig, total_timesteps: int) -> int:
     """Return the updates of a run of so many steps; the steps of the warm-up have none."""
-    return max(total_timesteps - config.learning_starts, 0) * config.updates_per_step
+    return config.updates_after(max(total_timesteps - config.learning_starts, 0))
 
 
 class ChangingCost:

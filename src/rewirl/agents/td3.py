@@ -38,7 +38,7 @@ class TD3Config(AgentConfig):
     """Bound of that noise. Typical: 0.5."""
 
     exploration_noise: float = 0.1
-    """Standard deviation of the noise on actions while training, in units of [-1, 1]. Typical: 0.1."""
+    """Standard deviation of the noise on actions while training, in units of [-1, 1]. Typical: 0.1 to 0.3."""
 
     exploration: Literal["normal", "ornstein-uhlenbeck"] = "normal"
     """What that noise is: normal, drawn anew at every step; or ornstein-uhlenbeck, which wanders slowly and which

@@ -28,18 +28,17 @@ def inspect(arguments: list[str]) -> int:
     if arguments and not arguments[0].startswith("-"):
         options = parse("inspect", arguments, run=(Path, dataclasses.MISSING, "Directory of the run."), json=as_json)
 
-        def saved() -> Run:
-            with RunDirectory.open(options.run, lock=False) as directory:
-                return at_latest_checkpoint(directory, Silent())
-
-        print_description(saved, options.json)
+        with usage_errors(), RunDirectory.open(options.run, lock=False) as directory:
+            saved = at_latest_checkpoint(directory, Silent())
+        with saved:
+            _print(saved.env, saved.agent, saved.total, options.json)
         return 0
     options = parse_run("inspect", arguments, json=as_json)
     print_description(lambda: Run(without_evaluation(options.run), options.agent, Silent()), options.json)
     return 0
 
 
-def print_description(make: Callable[[], Run], as_json: bool) -> None:
+def print_description(make: Callable[[], Run], as_json: bool = False) -> None:
     """Print what the agent of a run consists of.
 
     Args:
@@ -52,7 +51,11 @@ def print_description(make: Callable[[], Run], as_json: bool) -> None:
     with usage_errors():
         run = make()
     with run:
-        description = {"env": run.source.name, **describe(run.agent, run.total)}
+        _print(run.source.name, run.agent, run.total, as_json)
+
+
+def _print(env: str, agent: Agent, total: int, as_json: bool) -> None:
+    description = {"env": env, **describe(agent, total)}
     result(json.dumps(description) if as_json else table(description))
 
 
