@@ -267,11 +267,12 @@ def episodes() -> Iterator[tuple[str, Callable[[Arrays], None], bool]]:
 
     for value in (np.nan, np.inf, 1e6):
         yield f"episode has actions of {value}", of("actions", lambda a, v=value: np.full_like(a, v)), False
-    yield "episode has one action more", of("actions", lambda a: np.vstack([a, a[:1]])), False
+    yield "episode has one action more", of("actions", lambda a: np.concatenate([a, a[:1]])), False
     yield "episode has one action less", of("actions", lambda a: a[:-1]), False
     yield "episode has wide actions", of("actions", lambda a: np.hstack([a, a])), False
-    yield "episode has flat actions", of("actions", lambda a: a.reshape(-1)), False
-    yield "episode has actions of int64", of("actions", lambda a: a.astype(np.int64)), False
+    yield "episode has flat actions", of("actions", lambda a: a.reshape(-1) if a.ndim > 1 else a[:, np.newaxis]), False
+    other = {"f": np.int64, "i": np.float64}
+    yield "episode has actions of another type", of("actions", lambda a: a.astype(other[a.dtype.kind])), False
     yield "episode has no actions", of("actions", lambda a: a[:0]), False
     yield "episode lacks its actions", lambda found: found.pop("episode/actions"), False
     yield "episode lacks its observation", lambda found: found.pop("episode/observation"), False
