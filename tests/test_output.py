@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from rewirl import printing
+from rewirl.cli.main import main
 from rewirl.experiments.sweep import table
 from rewirl.training import progress
 
@@ -49,7 +50,9 @@ def test_a_sweep_without_output_trains(tmp_path):
 
 
 @pytest.mark.parametrize("shell", [">&-", "> /dev/full"])
-@pytest.mark.parametrize("command", [["presets"], ["--version"], ["inspect", "--env", "Pendulum-v1"]])
+@pytest.mark.parametrize(
+    "command", [["presets"], ["--version"], ["inspect", "--env", "Pendulum-v1"], ["report", "--help"], ["--help"]]
+)
 def test_a_result_that_nobody_can_read_is_a_failure_in_one_line(command, shell):
     ended = rewirl(*command, shell=shell)
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1 and "the standard output" in ended.stderr
@@ -95,6 +98,20 @@ def test_any_standard_output_will_do(monkeypatch, stream):
         assert stream.buffer.getvalue() == b"\\xb1\n"
 
 
+@pytest.mark.parametrize("command", ["train", "resume", "watch", "sweep", "report", "bench", "export"])
+def test_help_takes_any_standard_output(monkeypatch, capsys, command):
+    monkeypatch.setattr(sys, "stdout", stream := OnlyWrites())
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0 and "--help" in stream.text
+    for unreadable in (None, Broken()):
+        monkeypatch.setattr(sys, "stdout", unreadable)
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 1
+        assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_stream_that_cannot_tell_is_no_terminal():
     assert not printing.is_terminal(None) and not printing.is_terminal(object()) and not printing.is_terminal(Broken())
 
@@ -124,6 +141,8 @@ class Painted(gymnasium.Env):
         match self.picture:
             case "raises":
                 raise KeyError("no camera")
+            case "lacks":
+                raise gymnasium.error.DependencyNotInstalled("pygame is not installed")
             case "none":
                 return None
             case "list":
@@ -156,6 +175,7 @@ def painted(tmp_path, picture):
     ("picture", "word"),
     [
         ("raises", "no camera"),
+        ("lacks", "cannot be drawn: pygame is not installed.\n"),
         ("none", "returned nothing"),
         ("list", "must return uint8"),
         ("floats", "must return uint8"),
