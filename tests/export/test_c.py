@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,9 @@ def test_c_acts_as_the_policy_of_every_agent(agent, structure):
 
 
 @pytest.mark.parametrize("structure", ["unstructured", "8x1"])
-def test_numbered_actions(structure):
-    policy = discrete(structure)
+@pytest.mark.parametrize("made", [discrete, partial(policy_of, "dqn")])
+def test_numbered_actions(made, structure):
+    policy = made(structure)
     done = run(policy, plan_of(policy))
     assert done.others == 0
     chosen = set(interpret.act(plan_of(policy), parity.observations(plan_of(policy))).tolist())

@@ -33,6 +33,9 @@ COMMANDS = {
         "sweep",
         "Train agents x environments x seeds x options side by side, each a run of its own; resumes where it was cut.",
     ),
+    "tune": Command(
+        "tune", "Search the options of an agent for the best ones: many runs, of which the bad ones end early."
+    ),
     "presets": Command("presets", "List the settings of papers and of small tasks, or show one of them in full."),
     "report": Command(
         "report",

@@ -81,8 +81,9 @@ class TrainedPolicy:
 
     def act_noisily(self, observations: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
         """Return actions with exploration noise from this stream; otherwise as `act`."""
-        noise = self.about["agent_config"].get("exploration_noise", 0.0)
-        return self.actor.explore(observations, rng, number(noise, "exploration_noise"))
+        option = "exploration_noise" if self.actor.actions == "Box" else "epsilon_end"
+        noise = number(self.about["agent_config"].get(option, 0.0), option)
+        return self.actor.explore(observations, rng, noise)
 
     def predict(
         self, observation: Observation, rng: np.random.Generator | None = None, allow_nonfinite: bool = False
