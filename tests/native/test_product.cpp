@@ -1,10 +1,19 @@
 // Products of batches that lie row by row, against double loops.
+#include <thread>
+
 #include "native_test.hpp"
 #include "product.hpp"
 
 namespace rewirl {
 
 namespace {
+
+void parallel(void (*work)(void*), void* data, unsigned threads, unsigned) {
+  std::vector<std::thread> others;
+  for (unsigned i = 1; i < threads; ++i) others.emplace_back(work, data);
+  work(data);
+  for (std::thread& other : others) other.join();
+}
 
 // Rows have something between them that is never written to.
 void test_product(int n_in, int n_out, int height, size_t samples, int width, bool shuffled) {
@@ -19,13 +28,13 @@ void test_product(int n_in, int n_out, int height, size_t samples, int width, bo
                            ", " + std::to_string(samples) + " samples, width " + std::to_string(width) + ": ";
   std::vector<float> one_y, one_dx, one_values, one_bias;
   for (const int threads : {1, 3}) {
-    Pool pool(threads);
+    const Team team{parallel, threads};
     std::vector<float> y(samples * out_stride, 7.0f), dx(samples * in_stride, 7.0f), of_values(places.size(), NAN),
         of_bias(outs, NAN);
     const ConstRows in{x.data(), static_cast<ptrdiff_t>(in_stride)};
-    product.forward(pool, values.data(), bias.data(), in, {y.data(), static_cast<ptrdiff_t>(out_stride)}, samples,
+    product.forward(team, values.data(), bias.data(), in, {y.data(), static_cast<ptrdiff_t>(out_stride)}, samples,
                     width);
-    product.backward(pool, values.data(), in, {dy.data(), static_cast<ptrdiff_t>(out_stride)},
+    product.backward(team, values.data(), in, {dy.data(), static_cast<ptrdiff_t>(out_stride)},
                      {{dx.data(), static_cast<ptrdiff_t>(in_stride)}, of_values.data(), of_bias.data()}, samples,
                      width);
     if (threads == 1) one_y = y, one_dx = dx, one_values = of_values, one_bias = of_bias;
