@@ -44,7 +44,8 @@ collect_ignore = [
 SLOW = (
     *("agents/test_oracles.py", "agents/test_td3.py", "agents/test_sac.py", "agents/test_gradient_growth.py"),
     *("agents/test_new_agent.py", "agents/test_probes.py", "agents/test_changing_sparsity.py", "compatibility/test_"),
-    *("agents/test_added_layers.py", "experiments/test_sweep", "experiments/test_run_queue.py", "native/", "nn/"),
+    *("agents/test_added_layers.py", "experiments/test_sweep", "experiments/test_tune.py", "native/"),
+    *("experiments/test_run_queue.py", "nn/"),
     *("experiments/test_report.py", "experiments/test_aggregates.py", "test_bench", "test_peers.py", "test_cli.py"),
     *("test_readme.py", "test_examples.py", "training/test_evaluation_process.py", "training/test_run.py", "torture/"),
     *("training/test_spaces_in_runs.py", "training/test_dqn_runs.py", "export/test_c.py"),

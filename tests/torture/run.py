@@ -31,21 +31,27 @@ def main() -> int:
         if file.stem not in ("run", "conftest") and not file.stem.startswith("test_"):
             importlib.import_module(file.stem)
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"{', '.join(SCENARIOS)}; none given is all")
+    names = f"{', '.join(SCENARIOS)}; none given is all; kills=4 is four runs of it"
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO[=RUNS]", help=names)
     parser.add_argument("--runs", type=int, help="how many runs of each, in place of its usual number")
     parser.add_argument("--seed", type=int, default=0, help="decides when and where harm is done")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores there too")
     asked = parser.parse_args()
-    unknown = [name for name in asked.scenarios if name not in SCENARIOS]
-    if unknown:
-        parser.error(f"no scenario {unknown[0]!r}; there are {', '.join(SCENARIOS)}")
+    wanted: dict[str, int] = {}
+    for word in asked.scenarios or SCENARIOS:
+        name, _, number = word.partition("=")
+        if name not in SCENARIOS:
+            parser.error(f"no scenario {name!r}; there are {', '.join(SCENARIOS)}")
+        if number and not number.isdecimal():
+            parser.error(f"{word}: {number!r} is no number of runs")
+        wanted[name] = int(number or 0) or asked.runs or SCENARIOS[name][1]
     scores: dict[str, Score] = {}
     print(f"{'scenario':<16}" + "".join(f"{column:>10}" for column in COLUMNS) + "   seconds", flush=True)
-    for name in asked.scenarios or SCENARIOS:
-        function, runs = SCENARIOS[name]
+    for name, runs in wanted.items():
+        function, _ = SCENARIOS[name]
         began = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix=f"torture-{name}-", ignore_cleanup_errors=True) as directory:
-            score = scores[name] = function(asked.runs or runs, asked.seed, Path(directory))
+            score = scores[name] = function(runs, asked.seed, Path(directory))
         numbers = "".join(f"{getattr(score, column):>10,}" for column in COLUMNS)
         held = "" if score.holds else "   DID NOT HOLD"
         print(f"{name:<16}{numbers}{time.perf_counter() - began:>10.1f}{held}", flush=True)

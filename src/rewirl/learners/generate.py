@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from rewirl.agents import AGENTS
 from rewirl.agents.registry import Entry
+from rewirl.exact import alternatives
 from rewirl.options.option import Option, options
 from rewirl.options.resolve import AMOUNTS
 from rewirl.presets.lookup import defaults
@@ -95,6 +96,20 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'rewirl.learners' has no attribute {{name!r}}")
 '''
 
+_OPTIONS = '''"""Every option of any agent by name and type. {written}"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+
+class Options(TypedDict, total=False):
+    """Options of a run, of its agent and of its topology; what each means says its agent's class."""
+
+{fields}
+'''
+
 _COMMON = {
     "env": "a Gymnasium id, an environment, or a function without arguments that makes one. A single environment that "
     "is not registered can be learnt in, but not evaluated in.",
@@ -125,6 +140,7 @@ def files() -> dict[Path, str]:
     )
     return {
         HERE / "__init__.py": package,
+        HERE / "options.py": _OPTIONS.format(written=_WRITTEN, fields="\n".join(_fields())),
         **{HERE / f"{modules[entry.python]}.py": _module(entry) for entry in entries},
     }
 
@@ -140,6 +156,18 @@ def main() -> int:
             path.write_text(text)
             print(path)
     return 0
+
+
+def _fields() -> Iterator[str]:
+    """Yield a line for each option; one of several agents has the type of any of them."""
+    kinds: dict[str, list[str]] = {}
+    for agent in AGENTS:
+        for option in options(agent).values():
+            if option.name not in ("agent", "env", "seed", "threads"):  # arguments of their own
+                own = kinds.setdefault(option.name, [])
+                own += [kind for kind in map(_type, alternatives(option.kind)) if kind not in own]
+    for name, each in kinds.items():
+        yield f"    {name}: {' | '.join(each)}"
 
 
 def _module(entry: Entry) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
 from rewirl.exact import make_exact
+from rewirl.processes import cores
 from rewirl.storage import strict_json
 
 
 def default_threads() -> int:
     """Return 2 when this process may run on two or more cores, else 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return 2 if cores >= 2 else 1
+    return 2 if cores() >= 2 else 1
 
 
 @dataclass(frozen=True)

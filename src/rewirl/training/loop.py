@@ -225,7 +225,7 @@ class Training:
             observation = episode.begin_next(self.step)
         self.agent.normalisation.observe(observation)
         warming_up = self._collection.ends(episode, self.step) < self._learning_starts
-        action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
+        action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation, episode.index)
         actions = self.environment.actions
         if not actions.valid(action):  # the environment is not to blame for what it does with it
             whose = "the warm-up policy's" if warming_up else "its"

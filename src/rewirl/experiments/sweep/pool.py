@@ -68,11 +68,12 @@ class ProcessPool:
                 del self._workers[name]
         return messages
 
-    def stop(self) -> None:
+    def stop(self, name: str | None = None) -> None:
         """See Executor."""
-        for worker in self._workers.values():
-            with contextlib.suppress(OSError):  # it is over already
-                worker.pipe.send_bytes(b"stop")
+        for other, worker in self._workers.items():
+            if name in (None, other):
+                with contextlib.suppress(OSError):  # it is over already
+                    worker.pipe.send_bytes(b"stop")
 
     def close(self) -> None:
         """See Executor."""
