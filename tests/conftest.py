@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import time
 from importlib.util import find_spec
@@ -10,6 +11,8 @@ from pathlib import Path
 # Matrices of tests are small: other threads of the libraries that multiply them would only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Processes that tests start compile the package once, and not each for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 from hypothesis import settings
@@ -17,55 +20,38 @@ from hypothesis import settings
 settings.register_profile("any machine", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("any machine")
 
-# Tests that need the oracles or other libraries are skipped where those are not installed: see rewirl[test-core].
-NEEDS = {
-    "torch": (
-        *("agents/test_oracles.py", "agents/test_gradient_growth.py", "nn/test_reference.py", "test_benchmarks.py"),
-        "export/test_torch_module.py",
-    ),
-    "tensorboardX": ("storage/test_tensorboard.py",),
-    "mkdocstrings": ("docs/test_site.py",),
-    "onnxruntime": ("export/test_onnx.py",),
-    "ray": ("experiments/test_sweep_ray.py",),
-}
-collect_ignore = [path for module, paths in NEEDS.items() if find_spec(module) is None for path in paths]
+HERE = Path(__file__).parent
+EXTRAS = ("torch", "tensorboardX", "onnx", "onnxruntime", "optuna", "ray", "imageio_ffmpeg", "mkdocstrings", "minatar")
+"""Modules that `rewirl[test-core]` may be without; tests of what needs them are skipped then."""
+NEEDS = {"docs/test_site.py": "mkdocstrings", "experiments/test_sweep_ray.py": "ray", "test_benchmarks.py": "torch"}
+"""Tests that need a module without importing it themselves."""
 
-# `make quick` leaves these out, unread: together they take nine tenths of the time.
-SLOW = (
-    *("agents/test_oracles.py", "agents/test_td3.py", "agents/test_sac.py", "agents/test_gradient_growth.py"),
-    *("agents/test_new_agent.py", "agents/test_probes.py", "agents/test_changing_sparsity.py", "agents/test_soft_"),
-    *(
-        "agents/test_added_layers.py",
-        "agents/test_block_agents.py",
-        "compatibility/test_fix",
-        "compatibility/test_same",
-    ),
-    *(
-        "experiments/test_sweep",
-        "experiments/test_run_queue.py",
-        "experiments/test_report",
-        "native/",
-        "nn/",
-        "torture/",
-    ),
-    *("experiments/test_aggregates.py", "experiments/test_bounded_inputs.py", "experiments/test_welch.py", "export/"),
-    *("presets/", "storage/test_log_sums.py", "storage/test_run_directory.py", "training/test_callbacks.py"),
-    *("training/test_evaluation_process.py", "training/test_handed_over_runs.py", "training/test_memory.py"),
-    *("training/test_nan_noticed.py", "training/test_normalised_runs.py", "training/test_run.py", "test_bench"),
-    *("training/test_several_environments.py", "training/test_soft_runs.py", "training/test_spaces_in_runs.py"),
-    *(
-        "training/test_threads_of_a_program.py",
-        "training/test_watch.py",
-        "test_peers.py",
-        "test_cli.py",
-        "test_readme.py",
-    ),
-    *("test_examples.py", "test_installed.py", "test_output.py", "test_resume_from_python.py"),
-)
+
+def imported(path: Path) -> set[str]:
+    """Modules that a test file imports, itself or through what lies beside it."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+    beside = [file for name in names if (file := path.with_name(f"{name}.py")).exists() and file != path]
+    return names.union(*map(imported, beside))
+
+
+missing = {module for module in EXTRAS if find_spec(module) is None}
+collect_ignore = [
+    path
+    for path in HERE.rglob("test_*.py")
+    if missing and (imported(path) & missing or NEEDS.get(path.relative_to(HERE).as_posix()) in missing)
+]
+
+SLOW = tuple((HERE / "slow.txt").read_text().split())
+"""How the paths of tests begin that `make quick` leaves out, unread: they take nine tenths of the time."""
 
 
 def is_slow(path: Path) -> bool:
-    return path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW)
+    return path.relative_to(HERE).as_posix().startswith(SLOW)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -15,10 +15,10 @@ LONGEST_FILE = 400
 
 # From the ground up. A room imports its own files and those of rooms before it in this list, never of one after it.
 FLOORS = (
-    ("plugins", "processes", "saved", "hints", "printing", "tested", "_core", "_revision"),
+    ("plugins", "processes", "saved", "hints", "printing", "tested", "toml_file", "_core", "_revision"),
     ("seeding", "exact"),
-    ("nn", "topology", "noisy"),
-    ("replay",),
+    ("nn", "topology", "noisy", "minatar"),
+    ("replay", "torch"),
     ("agents",),
     ("environments", "storage", "presets"),
     ("options",),

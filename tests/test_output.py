@@ -50,7 +50,9 @@ def test_a_sweep_without_output_trains(tmp_path):
 
 
 @pytest.mark.parametrize("shell", [">&-", "> /dev/full"])
-@pytest.mark.parametrize("command", [["presets"], ["--version"], ["inspect", "--env", "Pendulum-v1"]])
+@pytest.mark.parametrize(
+    "command", [["presets"], ["--version"], ["inspect", "--env", "Pendulum-v1"], ["report", "--help"], ["--help"]]
+)
 def test_a_result_that_nobody_can_read_is_a_failure_in_one_line(command, shell):
     ended = rewirl(*command, shell=shell)
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1 and "the standard output" in ended.stderr
@@ -96,6 +98,20 @@ def test_any_standard_output_will_do(monkeypatch, stream):
         assert stream.buffer.getvalue() == b"\\xb1\n"
 
 
+@pytest.mark.parametrize("command", ["train", "resume", "watch", "sweep", "report", "bench", "export"])
+def test_help_takes_any_standard_output(monkeypatch, capsys, command):
+    monkeypatch.setattr(sys, "stdout", stream := OnlyWrites())
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0 and "--help" in stream.text
+    for unreadable in (None, Broken()):
+        monkeypatch.setattr(sys, "stdout", unreadable)
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 1
+        assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_stream_that_cannot_tell_is_no_terminal():
     assert not printing.is_terminal(None) and not printing.is_terminal(object()) and not printing.is_terminal(Broken())
 
@@ -125,6 +141,8 @@ class Painted(gymnasium.Env):
         match self.picture:
             case "raises":
                 raise KeyError("no camera")
+            case "missing":
+                raise gymnasium.error.DependencyNotInstalled("pygame is not installed, run `pip install pygame`")
             case "none":
                 return None
             case "list":
@@ -170,6 +188,7 @@ def painted(tmp_path, picture):
     ("picture", "word"),
     [
         ("raises", "no camera"),
+        ("missing", "this environment cannot be drawn: pygame is not installed, run `pip install pygame`"),
         ("none", "returned nothing"),
         ("list", "must return uint8"),
         ("floats", "must return uint8"),
@@ -178,7 +197,7 @@ def painted(tmp_path, picture):
 def test_an_environment_that_does_not_draw_is_named(tmp_path, capsys, picture, word):
     code, out, err = watched(capsys, painted(tmp_path, picture), "--video", tmp_path / "out.mp4")
     assert code == 2 and word in err and "Traceback" not in err
-    assert "video:" not in out
+    assert "video:" not in out and ("MUJOCO_GL" in err) <= (picture == "raises")
 
 
 def test_a_video_is_there_or_it_is_said_why_not(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 from test_output import ENVIRONMENT, SMALL
 
+import rewirl
 from rewirl.cli.main import main
+from rewirl.nn import load_native
 
 LONG = "n" * 300
 
@@ -90,3 +93,36 @@ def test_extreme_settings_are_refused_in_words(options, capsys, tmp_path):
     with pytest.raises(SystemExit) as ended:
         main(["train", *SMALL, *options, "--run-dir", str(tmp_path / "r")])
     assert ended.value.code == 2 and "Traceback" not in capsys.readouterr().err
+
+
+class Scattered(os.PathLike):
+    """A path in bytes."""
+
+    def __fspath__(self):
+        return b"x"
+
+
+def test_what_is_no_path_is_refused_by_name_at_every_public_door(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with rewirl.DSTD3("Pendulum-v1", buffer_size=10) as agent:
+        doors = {
+            "path": [rewirl.load, agent.save],
+            "run_dir": [rewirl.resume, rewirl.DSTD3.load, lambda given: agent.learn(20, run_dir=given)],
+            "source": [load_native],
+        }
+        for name, functions in doors.items():
+            for function in functions:
+                for given in (3, b"x", 1.5, [], {}, True, Scattered()):
+                    with pytest.raises(ValueError, match=f"^{name} must be a path, such as 'runs/x', got "):
+                        function(given)
+        for function in (rewirl.load, agent.save, rewirl.resume):
+            with pytest.raises(ValueError, match="must be a path"):
+                function(None)
+        for more in ({"progress": "no"}, {"check": 3}):
+            with pytest.raises(ValueError, match="must be true or false"):
+                agent.learn(20, **more)
+    with pytest.raises(ValueError, match="env_module must be a word"):
+        rewirl.DSTD3.load("x", env_module=3)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(rewirl.UnsuitableEnvironmentError, match="an environment is given by its id"):
+        rewirl.DSTD3(3)

@@ -165,5 +165,6 @@ void bind_replay(nb::module_& m);
 void bind_heads(nb::module_& m);
 void bind_networks(nb::module_& m);
 void bind_passes(nb::module_& m);
+void bind_product(nb::module_& m);
 
 }  // namespace rewirl

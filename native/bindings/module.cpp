@@ -62,6 +62,7 @@ NB_MODULE(_core, m) {
   bind_heads(m);
   bind_networks(m);
   bind_passes(m);
+  bind_product(m);
 }
 
 }  // namespace rewirl

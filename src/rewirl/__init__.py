@@ -23,8 +23,10 @@ if TYPE_CHECKING:
         Transitions,
         UnsuitableEnvironmentError,
         WandbCallback,
+        from_preset,
         load,
         resume,
+        tune,
     )
     from rewirl.learners import *  # noqa: F403
 
@@ -45,8 +47,10 @@ __all__ = [
     "Transitions",
     "UnsuitableEnvironmentError",
     "WandbCallback",
+    "from_preset",
     "load",
     "resume",
+    "tune",
 ]
 _API = frozenset(__all__)
 __all__ += learners.__all__

@@ -110,6 +110,30 @@ class Workspace:
     def norm(self) -> float: ...
     def clip(self, limit: float) -> float: ...
 
+class Product:
+    def __init__(self, n_out: int, n_in: int, height: int, places: NDArray[np.int64]) -> None: ...
+    def order(self) -> NDArray[np.uint32]: ...
+    def forward(
+        self,
+        threads: int,
+        values: NDArray[np.float32],
+        bias: NDArray[np.float32] | None,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        width: int,
+    ) -> None: ...
+    def backward(
+        self,
+        threads: int,
+        values: NDArray[np.float32],
+        x: NDArray[np.float32] | None,
+        dy: NDArray[np.float32],
+        dx: NDArray[np.float32] | None,
+        d_values: NDArray[np.float32] | None,
+        d_bias: NDArray[np.float32] | None,
+        width: int,
+    ) -> None: ...
+
 def forward(
     pool: Pool, workspaces: Sequence[Workspace], x: NDArray[np.float32], samples: int | None = None, parts: int = 1
 ) -> None: ...

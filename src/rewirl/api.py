@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import signal
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 from numpy.typing import NDArray
 
 from rewirl import learners, seeding
 from rewirl.agents import agent_entry
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.same import difference
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.exact import a_path, exactly
+from rewirl.experiments.sweep import table
+from rewirl.experiments.sweep.pool import ProcessPool
+from rewirl.experiments.tune.prepare import checked, make_task, usual_directory
+from rewirl.experiments.tune.session import study
 from rewirl.learners import *  # noqa: F403
-from rewirl.learners.learner import Learner, episode_count, evaluation_of
+from rewirl.learners.evaluating import episode_count, evaluation_of
+from rewirl.learners.learner import Learner
+from rewirl.learners.options import Options
 from rewirl.learners.views import LayerTopology, Transitions, layer_topologies
+from rewirl.options.resolve import resolve
+from rewirl.processes import cores
 from rewirl.storage.checkpoint import CheckpointError
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, RunInUseError
@@ -22,6 +35,7 @@ from rewirl.training.callbacks import Callback, Moment, WandbCallback
 from rewirl.training.divergence import DivergedError
 from rewirl.training.evaluation import Evaluation, Evaluator
 from rewirl.training.resume import settings_of
+from rewirl.training.signals import StopRequest
 from rewirl.training.trained_policy import Observation, TrainedPolicy
 
 if TYPE_CHECKING:
@@ -44,8 +58,10 @@ __all__ = [
     "Transitions",
     "UnsuitableEnvironmentError",
     "WandbCallback",
+    "from_preset",
     "load",
     "resume",
+    "tune",
 ]
 __all__ += learners.__all__
 
@@ -72,7 +88,7 @@ class Policy:
         Args:
             episodes: how many.
             env: the environment, where training was given an object or a function that only your program can make
-                again. None goes by the policy's file.
+                again. One that differs from it is warned of by name. None goes by the policy's file.
 
         Raises:
             UnsuitableEnvironmentError: its environment cannot be made here.
@@ -90,6 +106,14 @@ class Policy:
                 self._trained.fits(environment)
             finally:
                 environment.close()
+            there = self.about["environment"]
+            wrapper, recorded = there.get("wrapper", ()), there.get("handed_over")
+            try:
+                differs = "".join(difference(there["name"], there["kwargs"], wrapper, recorded, source))
+            except ValueError as error:
+                raise PolicyError(f"what the policy's file says of its environment is impossible: {error}") from error
+            if differs:
+                warnings.warn(f"the policy was trained in {differs}", stacklevel=2)
         evaluator = Evaluator(source.make_another, episode_count(episodes), self.about["seed"])
         return evaluation_of(evaluator, self._trained.act, self.about["step"], self._trained.environment_state)
 
@@ -127,18 +151,53 @@ class Policy:
 
 
 def load(path: str | Path) -> Policy:
-    """Read a policy that an agent saved, or that of a run directory. Nothing in the files is executed.
+    """Read a policy: one that an agent saved, that of a run directory, or one that comes with Rewirl.
+
+    Nothing in the files is executed.
 
     Args:
-        path: the directory.
+        path: the directory; or, where there is none, a name that `rewirl policies` lists, as "Walker2d-v5/ds-td3".
 
     Returns:
         The policy.
 
     Raises:
         PolicyError: there is none, or it is not whole and sound; names the file and the reason.
+        ValueError: `path` is no path.
     """
-    return Policy(TrainedPolicy.load(Path(path)))
+    return Policy(TrainedPolicy.load(a_path(path, "path")))
+
+
+def from_preset(
+    preset: str | Path,
+    env: EnvironmentLike | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    **options: Unpack[Options],
+) -> Learner:
+    """Return the agent that a preset names, of whatever kind, with the preset's settings.
+
+    `from_preset("small/pendulum").learn(run_dir="runs/x")` trains as `rewirl train --preset small/pendulum` does, to
+    the bit; with other numbers of steps or evaluations, give them to `learn`.
+
+    Args:
+        preset: its name, one of `rewirl presets`, or a file that ends in .toml, such as `rewirl tune` writes.
+        env: the preset's environment as an object or a function, such as one in wrappers; None makes it by its id.
+        seed: decides every random number.
+        threads: 2 updates both critics at once and evaluates in a process beside training, with the same result; None
+            is 2 where there are two cores.
+        **options: any option of `rewirl train`, in place of the preset's, such as sparsity=0.9.
+
+    Raises:
+        UnsuitableEnvironmentError: the environment cannot be found, or has spaces that the agent does not take.
+        PolicyError: the preset names a warm-up policy that is not there.
+        ValueError: there is no such preset or option, or a value is impossible; or `env` is another one.
+    """
+    request: dict[str, Any] = {"preset": str(preset), "seed": seed, **options}
+    if threads is not None:
+        request["threads"] = threads
+    kind: type[Learner] = getattr(learners, agent_entry(resolve(request).run.agent).python)
+    return kind._of_preset(request, env)
 
 
 def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_module: str | None = None) -> Learner:
@@ -156,8 +215,65 @@ def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_modul
         CheckpointError: there are checkpoints, but none is sound and fits the run.
         UnsuitableEnvironmentError: the environment cannot be made again without `env`, or `env` is another one.
         FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
+        ValueError: `run_dir` is no path, or `env_module` no name.
     """
-    with RunDirectory.open(Path(run_dir), lock=False) as directory:
+    with RunDirectory.open(a_path(run_dir, "run_dir"), lock=False) as directory:
         name = settings_of(directory)[0].agent
     kind: type[Learner] = getattr(learners, agent_entry(name).python)
     return kind.load(run_dir, env, env_module=env_module)
+
+
+def tune(
+    env: str | None = None,
+    agent: str | None = None,
+    preset: str | Path | None = None,
+    seed: int = 0,
+    *,
+    sample: Sequence[str] = (),
+    trials: int = 50,
+    seeds: Sequence[int] = (),
+    prune: bool = True,
+    directory: str | Path | None = None,
+    workers: int | None = None,
+    progress: bool = False,
+    **options: Unpack[Options],
+) -> Path:
+    """Search the options of an agent for the best ones, as `rewirl tune` does; needs `pip install 'rewirl[tune]'`.
+
+    Each run is a process of its own. The same call goes on with a study that was stopped.
+
+    Args:
+        env: a Gymnasium id.
+        agent: such as "ds-td3"; None is the preset's, or ds-td3.
+        preset: what says agent, environment and options; its name or a file.
+        seed: decides what is sampled.
+        sample: what to sample, such as "sparsity=0.5,0.8,0.9", "learning-rate=log:1e-4:1e-3" or "gamma"; none is a
+            space for the agent.
+        trials: of the study in all.
+        seeds: of the runs of each trial, whose mean counts; none is `seed`.
+        prune: whether trials end early that are worse than most were at a step.
+        directory: where the study and its runs are; None is tune/ENVIRONMENT-AGENT.
+        workers: runs side by side; None is one per core.
+        progress: whether to show progress.
+        **options: any option of `rewirl train` that all runs are to have.
+
+    Returns:
+        The file with the best trial, which `from_preset` takes.
+
+    Raises:
+        ValueError: Optuna is not installed, something cannot be sampled or trained, or the directory has another study.
+        RuntimeError: no trial is complete, or the study cannot be written any more.
+    """
+    asked = {"env": env, "agent": agent, "preset": None if preset is None else str(preset)}
+    request = {**{name: value for name, value in asked.items() if value is not None}, **options}
+    task = make_task(request, sample, exactly(int, trials, "trials"), seeds or (seed,), seed, prune)
+    place = usual_directory(task) if directory is None else Path(directory)
+    checked(task, place)
+    view = table.for_this_terminal() if progress else table.Nothing()
+    with StopRequest() as stop:
+        outcome = study(task, place, ProcessPool(workers or cores()), view, lambda: bool(stop))
+    if stop.signal is not None:
+        raise KeyboardInterrupt if stop.signal == signal.SIGINT else SystemExit(128 + stop.signal)
+    if outcome.problem or outcome.best is None:
+        raise RuntimeError(outcome.problem or "no trial is complete")
+    return outcome.best

@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -86,6 +88,17 @@ def make_exact(settings: Any, part: type[Any] | None = None) -> None:
     for field in dataclasses.fields(kind):
         value = exactly(hints[field.name], getattr(settings, field.name), field.name)
         object.__setattr__(settings, field.name, value)
+
+
+def a_path(value: Any, name: str) -> Path:
+    """Return a path that a program gives; arguments as for `exactly`.
+
+    Raises:
+        ValueError: it is neither text nor a path.
+    """
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        raise ValueError(f"{name} must be a path, such as 'runs/x', got {shown(value)}")
+    return Path(value)
 
 
 def alternatives(kind: Any) -> tuple[Any, ...]:

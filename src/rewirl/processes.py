@@ -6,6 +6,7 @@ A child neither copies this process's threads nor imports the user's script, and
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,11 @@ from multiprocessing.connection import Connection
 from typing import IO, Any
 
 _BOOT = "import sys, json; sys.path[:] = json.loads(sys.argv[2]); from {0} import {1}; {1}(int(sys.argv[1]))"
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def search_path() -> list[str]:

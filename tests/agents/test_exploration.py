@@ -28,6 +28,19 @@ def test_the_process_by_hand():
         np.testing.assert_allclose(noise, x, rtol=1e-6)
 
 
+def test_each_environment_has_a_process_of_its_own():
+    processes, rng = OrnsteinUhlenbeck(2, 0.5), np.random.default_rng(3)
+    again, x = np.random.default_rng(3), np.zeros((3, 2))
+    for turn in (0, 1, 2, 0, 1, 2, 0, 2, 2):
+        x[turn] = x[turn] - 0.15 * 0.01 * x[turn] + 0.5 * 0.1 * again.standard_normal(2)
+        np.testing.assert_allclose(processes.step(rng, turn), x[turn], rtol=1e-6)
+    saved = processes.state()
+    other = OrnsteinUhlenbeck(2, 0.5)
+    other.load_state(saved)
+    assert other.state() == saved and np.allclose(saved, x)
+    assert other.step(np.random.default_rng(1), 2).tobytes() == processes.step(np.random.default_rng(1), 2).tobytes()
+
+
 def test_it_wanders_slowly_and_as_far_as_it_says():
     process, rng = OrnsteinUhlenbeck(200, 0.5), np.random.default_rng(0)
     noise = np.stack([process.step(rng) for _ in range(6000)])[3000:]
@@ -54,17 +67,22 @@ def test_an_action_is_that_of_the_policy_and_the_noise():
     other.close()
 
 
-def test_it_goes_on_after_a_resume_as_if_never_stopped(tmp_path):
-    with rewirl.DSTD3("Pendulum-v1", **SMALL) as whole:
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_it_goes_on_after_a_resume_as_if_never_stopped(tmp_path, n_envs):
+    with rewirl.DSTD3("Pendulum-v1", **SMALL, n_envs=n_envs) as whole:
         whole.learn(90)
         expected = whole.replay.actions.tobytes()
-    with rewirl.DSTD3("Pendulum-v1", **SMALL) as first:
+        process = whole._run.agent.state()[1]["wandering"]
+        assert len(process) == n_envs  # Pendulum has one action
+    with rewirl.DSTD3("Pendulum-v1", **SMALL, n_envs=n_envs) as first:
         first.learn(50, run_dir=tmp_path / "run", eval_every=0)
     with rewirl.resume(tmp_path / "run") as second:
         assert second.learn(40).replay.actions.tobytes() == expected
 
 
-@pytest.mark.parametrize("saved", [None, [], [1.0], [1.0, math.nan], [1.0, "2"]])
+@pytest.mark.parametrize(
+    "saved", [None, [], [1.0], [1.0, math.nan], [1.0, "2"], [[]], [[1.0, 2.0], [3.0]], [[1.0, 2.0], 3.0]]
+)
 def test_a_saved_process_that_cannot_be_is_refused(saved):
     with pytest.raises(ValueError, match="the saved exploration noise"):
         OrnsteinUhlenbeck(2, 0.5).load_state(saved)

@@ -128,7 +128,7 @@ def test_the_rest_of_the_house_knows_it_by_its_line():
     config = agent_settings("discrete-sac", "CartPole-v1", gamma=0.9)
     assert config == DiscreteSACConfig(gamma=0.9, topology=ENTRY.topology)
     agent = make(policy_every=2)
-    told = inspection.describe(agent, total_timesteps=101)
+    told = inspection.describe(agent, total_timesteps=101 + agent.config.learning_starts)
     assert set(told["networks"]) == NETWORKS
     policy, q1, q2 = (agent.networks()[name].connections for name in entry.networks)
     assert told["params"] == policy + q1 + q2

@@ -76,7 +76,7 @@ def test_what_training_costs_counts_both_updates_of_a_step_and_both_halves_of_a_
     critics = networks["critic1"].connections + networks["critic2"].connections
     actor = networks["actor"].connections
     # 60 steps: 120 updates of the critics with 80 samples, 40 of the actor with 40
-    assert describe(agent, 60)["flops"] == 6 * 40 * (120 * 2 * critics + 40 * actor)
+    assert describe(agent, 60 + agent.config.learning_starts)["flops"] == 6 * 40 * (120 * 2 * critics + 40 * actor)
 
 
 @pytest.mark.parametrize("kind", SMALL)

@@ -37,17 +37,20 @@ def policy_of(agent, structure):
     sizes = {"hidden_sizes": (24, 24), "actor_hidden_sizes": (24,)} if agent == "simba" else {"hidden_sizes": (37, 33)}
     if agent in ("xqc", "crossq"):
         sizes["actor_hidden_sizes"] = (37, 33)
-    made = make_agent(agent, AGENTS[agent].config(topology=topology, batch_size=16, **sizes), INPUT, BOX.size, 5)
+    actions = CHOICES if agent == "dqn" else BOX
+    made = make_agent(agent, AGENTS[agent].config(topology=topology, batch_size=16, **sizes), INPUT, actions.size, 5)
     arrays, values = made.policy_state()
     made.close()
     rng = np.random.default_rng(8)
+    if agent == "dqn":  # so that it does not always choose the same
+        arrays["output.values"] *= 10
     for name, array in arrays.items():
         kind = name.rpartition(".")[2]
         if array.dtype == np.float32 and kind in ("bias", "shift", "mean"):
             array[:] = rng.normal(0, 0.3, size=array.shape)
         elif array.dtype == np.float32 and kind in ("scale", "variance"):
             array[:] = rng.uniform(0.5, 2, size=array.shape)
-    return trained(load_policy(arrays, values), BOX)
+    return trained(load_policy(arrays, values), actions)
 
 
 def discrete(structure):

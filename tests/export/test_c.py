@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pytest
 from policies import BOX, CHOICES, INPUT, about, discrete, every_operation, policy_of, trained
@@ -9,11 +12,13 @@ from policies import BOX, CHOICES, INPUT, about, discrete, every_operation, poli
 from rewirl.agents import Policy
 from rewirl.agents.normalisation import Statistics
 from rewirl.environments.action_bounds import ActionBounds
-from rewirl.export import compiled, interpret, parity
+from rewirl.export import c_code, compiled, interpret, parity
 from rewirl.export.buffers import Buffers
 from rewirl.export.c_code import c_files
 from rewirl.export.plan import plan_of
 from rewirl.nn import Linear, Network
+from rewirl.storage import pretrained
+from rewirl.training.trained_policy import TrainedPolicy
 
 EXACT = 1e-5
 """Of half the range of an action, for policies whose outputs are of the order of 1."""
@@ -38,8 +43,9 @@ def test_c_acts_as_the_policy_of_every_agent(agent, structure):
 
 
 @pytest.mark.parametrize("structure", ["unstructured", "8x1"])
-def test_numbered_actions(structure):
-    policy = discrete(structure)
+@pytest.mark.parametrize("made", [discrete, partial(policy_of, "dqn")])
+def test_numbered_actions(made, structure):
+    policy = made(structure)
     done = run(policy, plan_of(policy))
     assert done.others == 0
     chosen = set(interpret.act(plan_of(policy), parity.observations(plan_of(policy))).tolist())
@@ -90,6 +96,35 @@ def test_actions_never_leave_their_bounds():
     actions = compiled.run(c_files(plan, "policy", "libm"), plan, "policy", parity.observations(plan))
     assert bounds.contains(actions)
     assert np.array_equal(np.unique(actions[:, 1]), [1.0])
+
+
+@pytest.mark.parametrize("name", pretrained.cards())
+def test_trained_policies_with_large_outputs_are_as_near(name):
+    policy = TrainedPolicy.load(Path(name))
+    done = run(policy, plan_of(policy))
+    assert done.difference < EXACT
+    assert EXACT / 10 < done.own < 1e-4  # outputs of 100 are rounded before their tanh
+
+
+@pytest.mark.parametrize("structure", ["dense", "unstructured", "8x1"])
+def test_long_sums_are_compensated_and_may_overflow(structure, monkeypatch):
+    rng = np.random.default_rng(3)
+    mask = np.ones((1, 2000)) if structure == "dense" else rng.random((1, 2000)) < 0.6
+    places = np.flatnonzero(np.repeat(mask, 8, axis=0))
+    values = rng.normal(0, 3, len(places)).astype(np.float32)
+    layer = Linear("a", n_out=8, height=8 if structure == "8x1" else 1)
+    of_layer = {} if structure == "dense" else {"a": places}
+    eight = ActionBounds([-1.0] * 8, [1.0] * 8)
+    policy = trained(Policy(Network(2000, [layer], of_layer, {"a.values": values})), eight)
+    compensated = run(policy, plan_of(policy)).difference
+    huge = trained(
+        Policy(Network(2000, [layer], of_layer, {"a.values": np.full(len(places), 1e37, np.float32)})), eight
+    )
+    ones = np.ones((1, 2000), np.float32)
+    actions = compiled.run(c_files(plan_of(huge), "policy", "libm"), plan_of(huge), "policy", ones)
+    assert np.array_equal(actions, np.ones((1, 8)))  # infinity, not NaN
+    monkeypatch.setattr(c_code, "_STRETCH", 10_000)
+    assert compensated < 0.75 * run(policy, plan_of(policy)).difference
 
 
 def test_nan_is_told():

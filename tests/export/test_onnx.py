@@ -29,8 +29,8 @@ def test_it_acts_as_the_policy_of_every_agent(agent, structure):
     assert parity.compare(policy, runtime(onnx_model(plan)), "onnxruntime", plan).difference < EXACT
 
 
-def test_numbered_actions():
-    policy = discrete("unstructured")
+@pytest.mark.parametrize("policy", [discrete("unstructured"), policy_of("dqn", "dense"), policy_of("dqn", "8x1")])
+def test_numbered_actions(policy):
     plan = plan_of(policy)
     assert parity.compare(policy, runtime(onnx_model(plan)), "onnxruntime", plan).others == 0
 

@@ -44,6 +44,8 @@ def test_every_operation_and_numbered_actions():
     assert parity.compare(policy, acting(module_of(policy)), "torch", plan_of(policy)).others == 0
     assert module_of(policy)(torch.zeros(7, 2, 11)).shape == (7, 2)
     assert int(module_of(policy)(torch.zeros(11))) in range(CHOICES.start, CHOICES.start + CHOICES.size)
+    policy = policy_of("dqn", "8x1")
+    assert parity.compare(policy, acting(module_of(policy)), "torch", plan_of(policy)).others == 0
 
 
 def test_it_learns_in_its_connections_alone():

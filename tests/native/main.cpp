@@ -28,6 +28,7 @@ int main(int count, char** arguments) {
       test_index();
       test_networks();
       test_targets();
+      test_products();
       test_threads();
     }
   check_throws<std::invalid_argument>([] { use_instruction_set("none"); }, "an unknown instruction set");

@@ -61,6 +61,18 @@ def test_every_preset_gives_possible_networks_at_the_papers_sparsity(name):
             assert result[:2] == [min(1, first * sum(shapes[0]) / (shapes[0][0] * shapes[0][1])), second / 128]
 
 
+DISCRETE = {
+    "CartPole-v1": (4, 2),
+    "Acrobot-v1": (6, 3),
+    "MountainCar-v0": (2, 3),
+    "MinAtar/Asterix-v1": (400, 5),
+    "MinAtar/Breakout-v1": (400, 3),
+    "MinAtar/Freeway-v1": (700, 3),
+    "MinAtar/Seaquest-v1": (1000, 6),
+    "MinAtar/SpaceInvaders-v1": (600, 4),
+}
+"""Sizes of observations, and how many actions there are to choose from."""
+
 LARGE = ("simba/", "xqc/", "crossq/")
 """Presets of networks that take long to begin: one of each stands for all tasks and topologies."""
 
@@ -76,17 +88,50 @@ LARGE = ("simba/", "xqc/", "crossq/")
 )
 def test_every_other_preset_gives_an_agent_that_can_be_built(name):
     found = preset(name)
-    sizes = TASKS.get(found.env) or (10 * TASKS[name.rpartition("/")[2]][0], TASKS[name.rpartition("/")[2]][1])
+    sizes = (
+        TASKS.get(found.env)
+        or DISCRETE.get(found.env)
+        or (10 * TASKS[name.rpartition("/")[2]][0], TASKS[name.rpartition("/")[2]][1])
+    )
     agent = make_agent(found.agent, replace(found.config, buffer_size=1), *sizes[:2], seed=0)
     TrainConfig(agent=found.agent, env=found.env, **found.train)
     topology = found.config.topology
     if name.startswith(("rlx2", "graesser")) and topology.initial_sparsity is None:
-        for network, wanted in (("actor", topology.actor_sparsity), ("critic1", None)):
+        of_networks = (("actor", topology.actor_sparsity), ("critic1", None))
+        for network, wanted in (("q", None),) if found.env in DISCRETE else of_networks:
             layers = agent.networks()[network].layers
             places = sum(layer.shape[0] * layer.shape[1] for layer in layers)
             sparsity = 1 - sum(layer.connections for layer in layers) / places
             assert sparsity == pytest.approx(topology.sparsity if wanted is None else wanted, abs=0.01)
     agent.close()
+
+
+def test_dqn_has_the_settings_of_its_papers():
+    found = preset("graesser/rigl-dqn/Acrobot-v1")
+    config, topology = found.config, found.config.topology
+    assert (found.agent, topology.summary(), topology.anneal) == ("ds-dqn", "sparsity 0.9, rigl", "cosine")
+    assert (topology.adapt_every, topology.adapt_fraction, topology.adapt_end) == (1_000, 0.5, 75_000)
+    assert (config.hidden_sizes, config.batch_size, config.learning_rate) == ((512, 512), 128, 1e-3)
+    assert (config.target_update_interval, config.tau, config.double_q, config.loss) == (100, 1.0, False, "squared")
+    assert {config.epsilon_at(step) for step in (0, 10, 10**6)} == {0.01}
+    pruned = preset("graesser/prune-dqn/CartPole-v1").config.topology
+    assert (pruned.rule, pruned.initial_sparsity, pruned.sparsity) == ("prune", 0.0, 0.9)
+    assert (pruned.sparsity_start, pruned.sparsity_end, pruned.adapt_every) == (20_000, 75_000, 1_000)
+    assert preset("graesser/dqn/CartPole-v1").config.topology.summary() == "dense"
+    game = preset("dopamine/dqn/Breakout-v1")
+    config, train = game.config, game.train
+    assert (game.env, train["env_module"], train["total_timesteps"]) == (
+        "MinAtar/Breakout-v1",
+        "rewirl.minatar",
+        10_000_000,
+    )
+    assert (config.learning_rate, config.adam_epsilon, config.batch_size) == (2.5e-4, 3.125e-4, 32)
+    assert (config.update_every * config.target_update_interval, config.learning_starts) == (1_000, 1_000)
+    assert (config.epsilon_at(0), config.epsilon_at(250_000), config.buffer_size) == (1.0, 0.01, 100_000)
+    wide = preset("obando-ceron/wide-prune-dqn/Breakout-v1").config
+    updates = wide.updates_after(10_000_000)
+    assert (wide.topology.sparsity_start, wide.topology.sparsity_end) == (updates // 5, 4 * updates // 5)
+    assert (wide.topology.sparsity, wide.hidden_sizes) == (0.95, (768, 768))
 
 
 def test_rlx2_has_its_papers_settings():
@@ -222,6 +267,7 @@ SMALL_TASKS = {
     "small/lunar-lander": (8, 2),
     "small/bipedal-walker": (24, 4),
     "small/swimmer": (8, 2),
+    "small/cartpole": (4, 2),
     "small/pusher": (23, 7),
 }
 

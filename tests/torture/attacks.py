@@ -43,6 +43,8 @@ from hostile_values import (
 )
 from victims import AGENTS, GOOD, NEWEST, newest, policy_of
 
+from rewirl.storage.checkpoint import load_checkpoint
+
 
 @dataclass(frozen=True)
 class Attack:
@@ -227,7 +229,7 @@ def of_checkpoints(agent: str, run: Path, rng: np.random.Generator) -> Iterator[
         for name, change in headers():
             yield Attack(f"{file}: {name}", agent, "checkpoint", rewritten(newest, file, change), says=file)
     for file, changes in (
-        ("agent.safetensors", arrays(agent)),
+        ("agent.safetensors", arrays(load_checkpoint(checkpoint).arrays)),
         ("replay.safetensors", replays()),
         ("episode.safetensors", episodes()),
     ):

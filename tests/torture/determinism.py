@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scenario import Score, scenario
 
 from rewirl import _core
-from rewirl.agents import AGENTS
+from rewirl.agents import AGENTS, agent_entry
 from rewirl.storage.checkpoint import Checkpoint, load_latest
 from rewirl.storage.metrics_log import read_metrics
 
@@ -52,7 +52,8 @@ def trained(path: Path, agent: str, steps: int, *options: str, threads: int = 1,
     """Train by the command line in a process of its own and return what was saved at the end."""
     command = [sys.executable, "-c", TRAIN, sets or _core.instruction_set(), "--agent", agent, "--run-dir", str(path)]
     command += ["--total-timesteps", str(steps), "--threads", str(threads), *options]
-    where = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "training")}  # of environments made for tests
+    made = str(Path(__file__).parents[1] / "training")  # environments for tests
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join([made, os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=where)
     assert done.returncode == 0, done.stdout + done.stderr
     saved = load_latest(path / "checkpoints", lambda message: None)
@@ -78,14 +79,39 @@ def recorded(path: Path) -> list[dict[str, Any]]:
     ]
 
 
+SPARSE = ("--sparsity", "0.5")
+VARIED = {
+    "ds-td3 in blocks": (*SPARSE, "--structure", "8x1"),
+    "ds-sac normalised": ("--normalise-observations", "--scale-rewards"),
+    "ds-td3 of two environments": ("--n-envs", "2"),
+    "xqc of two processes": ("--n-envs", "2", "--env-processes"),
+    "ds-td3 that wanders, of two environments": ("--n-envs", "2", "--exploration", "ornstein-uhlenbeck"),
+}
+"""Options of kinds of runs, whose name begins with their agent."""
+
+
+def suited(agent: str) -> tuple[str, ...]:
+    """Return options that name an environment with actions that an agent takes."""
+    return ("--env", "HalfCheetah-v5" if "Box" in agent_entry(agent).actions else "CartPole-v1")
+
+
+def small(agent: str) -> tuple[str, ...]:
+    """Return options that give an agent's actor a hundred units too."""
+    of = agent_entry(agent).config
+    own = of(hidden_sizes=(128, 128))
+    return ("--actor-hidden-sizes", "128", "128") if hasattr(own, "actor_hidden_sizes") else ()
+
+
 def same_seed(
-    root: Path, agents: list[str], steps: int, *options: str, variants: Sequence[Variant] = VARIANTS
+    root: Path, kinds: Iterable[str], steps: int, *options: str, variants: Sequence[Variant] = VARIANTS
 ) -> Score:
-    """Hold the variants of every agent's run against each other."""
+    """Hold the variants of every kind of run against each other: of an agent by its name, or of VARIED."""
     score = Score()
-    for agent in agents:
-        with score.trial(agent):
-            score.compared += compare(root, agent, steps, *options, variants=variants)
+    for kind in kinds:
+        agent = kind.partition(" ")[0]
+        with score.trial(kind):
+            own = (*suited(agent), *options, *small(agent), *VARIED.get(kind, ()))
+            score.compared += compare(root / kind, agent, steps, *own, variants=variants)
     return score
 
 
@@ -104,10 +130,11 @@ def compare(root: Path, agent: str, steps: int, *options: str, variants: Sequenc
     return len(variants)
 
 
-@scenario("same-seed", 6)
+@scenario("same-seed", len(AGENTS) + len(VARIED))
 def everywhere(runs: int, seed: int, root: Path) -> Score:
-    """Train the first `runs` agents for 20,000 steps of HalfCheetah-v5 in every variant."""
-    return same_seed(root, sorted(AGENTS)[:runs], 20_000, "--env", "HalfCheetah-v5", "--seed", str(seed), *SIZES)
+    """Train the first `runs` kinds of runs for 20,000 steps, mostly of HalfCheetah-v5, in every variant."""
+    kinds = [*VARIED, *AGENTS][:runs]
+    return same_seed(root, kinds, 20_000, "--seed", str(seed), *SIZES)
 
 
 def networks(saved: Checkpoint) -> dict[str, NDArray[np.float64]]:
@@ -141,7 +168,7 @@ def between_instruction_sets(
     Yields:
         The two sets, the updates, and the distance; see `apart`.
     """
-    options = ["--env", "HalfCheetah-v5", "--seed", str(seed), "--eval-every", "0", *SIZES]
+    options = ["--env", "HalfCheetah-v5", "--seed", str(seed), "--eval-every", "0", *SIZES, *small(agent)]
     made = {
         (sets, count): trained(root / f"{sets}-{count}", agent, 1000 + count, *options, sets=sets)
         for sets in _core.available_instruction_sets()
@@ -152,11 +179,11 @@ def between_instruction_sets(
             yield one, other, count, apart(made[one, count], made[other, count], made[one, 1])
 
 
-@scenario("instruction-sets", 2)
+@scenario("instruction-sets", 4)
 def instruction_sets(runs: int, seed: int, root: Path) -> Score:
-    """Note how far instruction sets have moved apart after 2 to 990 updates, for the first `runs` of two agents."""
+    """Note how far instruction sets have moved apart after 2 to 990 updates, for the first `runs` of four agents."""
     score = Score()
-    for agent in ("ds-td3", "ds-sac")[:runs]:
+    for agent in ("ds-td3", "ds-sac", "ds-xqc", "ds-simba")[:runs]:
         for one, other, count, distance in between_instruction_sets(root / agent, agent, [2, 10, 100, 990], seed):
             score.compared += 1
             score.notes.append(f"{agent}: {one} and {other} are {distance:.1e} of the way apart after {count} updates")

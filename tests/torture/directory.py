@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scenario import Score, scenario
 from system_calls import refused
-from trainees import AGENTS, STEPS, Output, Trainee, finished, next_command, same_run, sound, undisturbed
+from trainees import STEPS, Output, Trainee, finished, kind_of, next_command, same_run, sound, undisturbed
 
 from rewirl.training.loop import Training
 
@@ -28,7 +28,7 @@ def directory(runs: int, seed: int, directory: Path) -> Score:
     references = undisturbed()
     kinds = [_read_only_on_the_way, _deleted, _moved, _parts_deleted, _clock]
     for number in range(runs):
-        kind, agent, threads = kinds[number % len(kinds)], AGENTS[number // len(kinds) % 4], 1 + number // 2 % 2
+        kind, (agent, threads) = kinds[number % len(kinds)], kind_of(number // len(kinds))
         with score.trial(f"run {number}, {kind.__name__.strip('_')}, {agent}, {threads} threads"):
             score.faults += 1
             kind(directory / f"run-{number}", agent, threads, references[agent], rng)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scenario import Score, scenario
 from system_calls import Counter, kill_at_change, no_space
-from trainees import AGENTS, Output, Trainee, finished, next_command, same_run, sound, undisturbed
+from trainees import Output, Trainee, finished, kind_of, next_command, same_run, sound, undisturbed
 
 _SIZES = (0, 100, 1_000, 4_000, 8_000, 12_000, 16_000, 24_000)
 _TMPFS = (4, 16, 40, 80, 120)
@@ -28,7 +28,7 @@ def disk_full(runs: int, seed: int, directory: Path) -> Score:
     for number in range(runs):
         first = 1 + number * points // runs if runs < points else 1 + number % points
         last = (first, first + rng.randint(1, 30), math.inf)[number % 3]
-        agent = AGENTS[number // 3 % 4]
+        agent = kind_of(number // 3)[0]
         with score.trial(f"no space for the writes {first} to {last} of {agent}"):
             prepare: Callable[[], object] = no_space(first, last)
             killed = last != math.inf and number % 2 == 0
@@ -40,7 +40,7 @@ def disk_full(runs: int, seed: int, directory: Path) -> Score:
     for number, size in enumerate(_SIZES[-max(1, runs // 20) :]):
         with score.trial(f"no file larger than {size} bytes"):
             score.faults += 1
-            _resumed(directory / f"limited-{size}", AGENTS[number % 4], references, _limited(size))
+            _resumed(directory / f"limited-{size}", kind_of(number)[0], references, _limited(size))
             score.compared += 1
     with score.trial("standard output on a full disk"):
         score.faults += 1
@@ -57,7 +57,7 @@ def disk_full(runs: int, seed: int, directory: Path) -> Score:
                 score.faults += 1
                 _resumed(
                     mounted / "run",
-                    AGENTS[number % 4],
+                    kind_of(number)[0],
                     references,
                     more_space=lambda there=mounted: _mount("-o", "remount,size=4m", str(there)),  # type: ignore[misc]
                 )

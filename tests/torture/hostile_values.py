@@ -9,7 +9,7 @@ import json
 import os
 import pickle
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +152,24 @@ def headers() -> Iterator[tuple[str, Callable[[bytes], bytes]]]:
     yield "more data than described", lambda c: c + bytes(8)
 
 
-def arrays(agent: str) -> Iterator[tuple[str, Callable[[Arrays], None], bool]]:
-    """Yield name, change of the arrays of agent.safetensors, and whether the result may be possible."""
+_STATISTICS = ("v", "bias_v", "scale_v", "variance")
+"""Arrays that are nowhere negative, by the end of their names."""
+
+
+def _one_of_each(names: Iterable[str], owner: str) -> list[str]:
+    """Return the first array of each kind of a network or of the statistics, and the last weights."""
+    own = sorted(name for name in names if name.startswith(f"agent/{owner}."))
+    kinds = {name.rpartition(".")[2]: name for name in reversed(own)}
+    last = [name for name in own if name.endswith(".values")][-1:]
+    return list(dict.fromkeys([*kinds.values(), *last]))
+
+
+def arrays(names: Collection[str]) -> Iterator[tuple[str, Callable[[Arrays], None], bool]]:
+    """Yield name, change of the arrays of agent.safetensors, and whether the result may be possible.
+
+    Args:
+        names: of the arrays that there are.
+    """
 
     def of(name: str, value: Callable[[NDArray[Any]], Any]) -> Callable[[Arrays], None]:
         def apply(found: Arrays) -> None:
@@ -169,42 +185,37 @@ def arrays(agent: str) -> Iterator[tuple[str, Callable[[Arrays], None], bool]]:
 
         return apply
 
-    for network in ("actor", "critic2", "target_critic1"):
-        trainable = not network.startswith("target")
-        floats = ["hidden1.values", "hidden2.bias", "output.values"] + (
-            ["hidden1.m", "hidden1.v", "hidden2.bias_m", "output.bias_v"] if trainable else []
-        )
-        for part in floats:
-            name = f"agent/{network}.{part}"
+    for owner in ("actor", "critic2", "target_critic1", "q", "target_q", "normalisation"):
+        for name in _one_of_each(names, owner):
+            kind = name.rpartition(".")[2]
+            if kind in ("places", "born"):
+                continue
             for value in (np.nan, np.inf, -np.inf):
                 yield f"{name} has {value}", of(name, at(-1, value)), False
-            if part.endswith("v"):
+            if kind in _STATISTICS:
                 yield f"{name} is negative", of(name, at(0, -1e-3)), False
-            yield f"{name} of float64", of(name, lambda a: a.astype(np.float64)), False
             yield f"{name} of int32", of(name, lambda a: a.astype(np.int32)), False
+            yield f"{name} of float16", of(name, lambda a: a.astype(np.float16)), False
             yield f"{name} one short", of(name, lambda a: a[:-1]), False
             yield f"{name} one more", of(name, lambda a: np.append(a, a[:1])), False
             yield f"{name} a matrix", of(name, lambda a: a[np.newaxis]), False
             yield f"{name} empty", of(name, lambda a: a[:0]), False
             yield f"{name} huge", of(name, lambda a: np.full_like(a, 3e38)), True
             yield f"{name} missing", lambda found, n=name: found.pop(n), False
-        if not agent.startswith("ds-"):
-            continue
-        name = f"agent/{network}.hidden1.places"
-        for value in (-1, -(2**63), 2**63 - 1, 2**31, 10**6):
-            yield f"{name} has {value}", of(name, at(0, value)), False
-        yield f"{name} has one twice", of(name, lambda a: at(0, a[1])(a)), False
-        yield f"{name} are all the same", of(name, np.zeros_like), False
-        yield f"{name} backwards", of(name, lambda a: a[::-1].copy()), True
-        yield f"{name} of int32", of(name, lambda a: a.astype(np.int32)), False
-        yield f"{name} of float64", of(name, lambda a: a.astype(np.float64)), False
-        yield f"{name} of uint64", of(name, lambda a: a.astype(np.uint64)), False
-        yield f"{name} one short", of(name, lambda a: a[:-1]), False
-        yield f"{name} a matrix", of(name, lambda a: a.reshape(1, -1)), False
-        yield f"{name} empty", of(name, lambda a: a[:0]), False
-        yield f"{name} missing", lambda found, n=name: found.pop(n), False
-    if agent == "ds-td3":
-        name = "agent/actor.hidden1.born"
+        for name in [name for name in names if name.startswith(f"agent/{owner}.") and name.endswith(".places")][:1]:
+            for value in (-1, -(2**63), 2**63 - 1, 2**31, 10**6):
+                yield f"{name} has {value}", of(name, at(0, value)), False
+            yield f"{name} has one twice", of(name, lambda a: at(0, a[1])(a)), False
+            yield f"{name} are all the same", of(name, np.zeros_like), False
+            yield f"{name} backwards", of(name, lambda a: a[::-1].copy()), True
+            yield f"{name} of int32", of(name, lambda a: a.astype(np.int32)), False
+            yield f"{name} of float64", of(name, lambda a: a.astype(np.float64)), False
+            yield f"{name} of uint64", of(name, lambda a: a.astype(np.uint64)), False
+            yield f"{name} one short", of(name, lambda a: a[:-1]), False
+            yield f"{name} a matrix", of(name, lambda a: a.reshape(1, -1)), False
+            yield f"{name} empty", of(name, lambda a: a[:0]), False
+            yield f"{name} missing", lambda found, n=name: found.pop(n), False
+    if (name := "agent/actor.hidden1.born") in names:
         yield f"{name} in the future", of(name, lambda a: np.full_like(a, 2**32 - 1)), False
         yield f"{name} one short", of(name, lambda a: a[:-1]), False
         yield f"{name} of int64", of(name, lambda a: a.astype(np.int64)), False
@@ -256,11 +267,12 @@ def episodes() -> Iterator[tuple[str, Callable[[Arrays], None], bool]]:
 
     for value in (np.nan, np.inf, 1e6):
         yield f"episode has actions of {value}", of("actions", lambda a, v=value: np.full_like(a, v)), False
-    yield "episode has one action more", of("actions", lambda a: np.vstack([a, a[:1]])), False
+    yield "episode has one action more", of("actions", lambda a: np.concatenate([a, a[:1]])), False
     yield "episode has one action less", of("actions", lambda a: a[:-1]), False
     yield "episode has wide actions", of("actions", lambda a: np.hstack([a, a])), False
-    yield "episode has flat actions", of("actions", lambda a: a.reshape(-1)), False
-    yield "episode has actions of int64", of("actions", lambda a: a.astype(np.int64)), False
+    yield "episode has flat actions", of("actions", lambda a: a.reshape(-1) if a.ndim > 1 else a[:, np.newaxis]), False
+    other = {"f": np.int64, "i": np.float64}
+    yield "episode has actions of another type", of("actions", lambda a: a.astype(other[a.dtype.kind])), False
     yield "episode has no actions", of("actions", lambda a: a[:0]), False
     yield "episode lacks its actions", lambda found: found.pop("episode/actions"), False
     yield "episode lacks its observation", lambda found: found.pop("episode/observation"), False
@@ -292,7 +304,7 @@ def states(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
                 )
     counts = [("step",), ("total_timesteps",), ("metrics_offset",), ("agent", "updates"), ("replay", "cursor")]
     counts += [("agent", "adaptation", "rewired"), ("agent", "redo", "recycled"), ("episode", "number")]
-    counts += [("episode", "length"), ("agent", "networks", "actor", "steps")]
+    counts += [("episode", "length"), ("agent", "networks", next(iter(values["agent"]["networks"])), "steps")]
     counts += [("agent", "temperature", "steps")] if "temperature" in values["agent"] else []
     for path in counts:
         for value in COUNTS:
@@ -300,7 +312,7 @@ def states(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
                 continue
             yield f"{dotted(path)} is {short(value)}", put(("values", *path), value), False
         # A network's own steps count from 0 where they are not given, as for a policy.
-        yield f"{dotted(path)} is missing", drop(("values", *path)), path[-2:] == ("actor", "steps")
+        yield f"{dotted(path)} is missing", drop(("values", *path)), path[1:2] == ("networks",)
     for path in (("seconds",), ("episode", "total_reward"), ("agent", "temperature", "log")):
         if path[1:2] == ("temperature",) and "temperature" not in values["agent"]:
             continue
@@ -320,18 +332,43 @@ def states(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
     yield "evaluated is no step", put(("values", "evaluated"), "x"), False
     for value in (5, "x", [1], {"x": "y"}, {"x": []}, {"x": 10**400}):
         yield f"diagnostics is {short(value)}", put(("values", "diagnostics"), value), False
+    yield from _networks(values["agent"]["networks"])
+    if "observations" in values["agent"].get("normalisation", {}):
+        for value in COUNTS:
+            path = ("values", "agent", "normalisation", "observations", "count")
+            yield f"{dotted(path[1:])} is {short(value)}", put(path, value), False
+    for number in range(len(values["episode"].get("others", []))):
+        for field, value in itertools.product(("number", "length"), COUNTS):
+            path = ("values", "episode", "others", number, field)  # type: ignore[assignment]
+            yield f"{dotted(path[1:])} is {short(value)}", put(path, value), False
+    for part in ("agent", "replay", "episode", "warm_up"):
+        for value in (None, 5, "x", [], {}):
+            yield f"{part} is {short(value)}", put(("values", part), value), False
+
+
+def _networks(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
+    """Yield the same for what describes the networks."""
+    at = ("values", "agent", "networks")
+    first = next(iter(found))
     sizes: list[Any] = [
         None, "x", [], [3], [3, 12], [2**23, 12, 8, 2], [3, 2**40, 8, 2], [3, -12, 8, 2], [3, 12.0, 8, 2], [3, 0, 8, 2],
         [3, 10**400, 8, 2], [3, True, 8, 2], ["3", "12", "8", "2"], [1] * 100_000,
     ]  # fmt: skip
-    for size in sizes:
-        yield f"actor of sizes {short(size)}", put(("values", "agent", "networks", "actor", "sizes"), size), False
-    for stale in ("x", [True], [1, 1, 1], [True] * 4, {}, None):
-        path = ("values", "agent", "networks", "target_critic1", "stale")
-        yield f"stale is {short(stale)}", put(path, stale), False
-    for part in ("agent", "replay", "episode", "warm_up"):
-        for value in (None, 5, "x", [], {}):
-            yield f"{part} is {short(value)}", put(("values", part), value), False
+    if "sizes" in found[first]:
+        for size in sizes:
+            yield f"{first} of sizes {short(size)}", put((*at, first, "sizes"), size), False
+    else:
+        for value in sizes:
+            yield f"{first} of n_in {short(value)}", put((*at, first, "n_in"), value), False
+            yield f"{first} of operations {short(value)}", put((*at, first, "operations"), value), False
+        for number, operation in enumerate(found[first]["operations"]):
+            for field, value in itertools.product(operation, (None, "x", -1, 10**400, [], {}, 2**40, 1e308)):
+                path = (*at, first, "operations", number, field)
+                if operation[field] != value:
+                    yield f"{dotted(path[3:])} is {short(value)}", put(path, value), False
+    for target in [name for name in found if name.startswith("target_")][:1]:
+        for stale in ("x", [True], [1, 1, 1], [True] * 4, {}, None):
+            yield f"stale is {short(stale)}", put((*at, target, "stale"), stale), False
 
 
 def raw_documents() -> Iterator[tuple[str, Callable[[bytes], bytes]]]:
@@ -384,16 +421,38 @@ def policies(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
     """Yield name, change of policy.json and whether it may be possible: what is known to matter."""
     for value in (2**62, 2**40, 10**400, -1, 0, "3", None, 3.0, True):
         yield f"observation_size is {short(value)}", put(("observation_size",), value), False
-    for value in ("O", "V8", "f4,f4", "(f4", "a" * 10_000, "float64, int", "M8", "i4", None, 5, ["f4"], {"names": []}):
-        yield f"bounds.dtype is {short(value)}", put(("bounds", "dtype"), value), False
-    for value in ([], [1.0], [1e308, "x"], "x", None, [[1.0, 2.0]], [10**400, 0.0], {}):
-        yield f"bounds.low is {short(value)}", put(("bounds", "low"), value), False
-    yield "bounds upside down", put(("bounds", "high"), [-9.0, -9.0]), False
+    if "bounds" in found:
+        for value in (
+            "O",
+            "V8",
+            "f4,f4",
+            "(f4",
+            "a" * 10_000,
+            "float64, int",
+            "M8",
+            "i4",
+            None,
+            5,
+            ["f4"],
+            {"names": []},
+        ):
+            yield f"bounds.dtype is {short(value)}", put(("bounds", "dtype"), value), False
+        for value in ([], [1.0], [1e308, "x"], "x", None, [[1.0, 2.0]], [10**400, 0.0], {}):
+            yield f"bounds.low is {short(value)}", put(("bounds", "low"), value), False
+        yield "bounds upside down", put(("bounds", "high"), [-9.0, -9.0]), False
     for value in (None, 0, 3, -1, "2", True, 10**400):
         yield f"actor.action_size is {short(value)}", put(("actor", "action_size"), value), False
-    huge = [2**24 - 1, 2**24 - 1, 2]
-    yield "an actor beyond memory", put(("actor", "sizes"), huge), False
-    for part in ("actor", "bounds", "environment", "agent", "seed", "step", "agent_config"):
+    if "sizes" in found["actor"]:
+        yield "an actor beyond memory", put(("actor", "sizes"), [2**24 - 1, 2**24 - 1, 2]), False
+    else:
+        for number, operation in enumerate(found["actor"]["operations"]):
+            for field, value in itertools.product(operation, (None, "x", -1, 10**400, [], {}, 2**24 - 1, 1e308)):
+                path = ("actor", "operations", number, field)
+                if operation[field] != value:
+                    possible = value == 1e308 or field in ("name", "of", "warm_up", "eps")
+                    yield f"{dotted(path)} is {short(value)}", put(path, value), possible
+    parts = ("actor", "bounds", "environment", "agent", "seed", "step", "agent_config")
+    for part in [part for part in parts if part in found]:
         for value in (None, [], "x", -1, 10**400) if part not in ("agent",) else (None, [], 5):
             if part in ("seed", "step") and value == 10**400:
                 continue

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scenario import Score, scenario
 from system_calls import Counter, count_changes, kill_at_change
-from trainees import AGENTS, Output, Trainee, finished, next_command, same_run, undisturbed
+from trainees import Output, Trainee, finished, kind_of, next_command, same_run, undisturbed
 
 _MOST_KILLS = 5
 
@@ -21,7 +21,7 @@ def kills(runs: int, seed: int, directory: Path) -> Score:
     references = undisturbed()
     changes, seconds = _of_a_whole_run(directory)
     for number in range(runs):
-        agent, threads = AGENTS[number % 4], 1 + number // 4 % 2
+        agent, threads = kind_of(number)
         path = directory / f"run-{number}"
         with score.trial(f"run {number}, {agent}, {threads} threads"):
             output = Output()

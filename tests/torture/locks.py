@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scenario import Score, scenario
-from trainees import AGENTS, PATIENCE_SECONDS, Output, Trainee, finished, next_command, options, same_run, undisturbed
+from trainees import PATIENCE_SECONDS, Output, Trainee, finished, kind_of, next_command, options, same_run, undisturbed
 
 from rewirl.training.loop import Training
 
@@ -21,7 +21,7 @@ def locks(runs: int, seed: int, directory: Path) -> Score:
     score, rng = Score(), random.Random(seed)
     references = undisturbed()
     for number in range(runs):
-        agent, path = AGENTS[number % 4], directory / f"run-{number}"
+        agent, path = kind_of(number)[0], directory / f"run-{number}"
         kind = ("start", "resume", "both")[number % 3]
         with score.trial(f"run {number}, {kind}"):
             if kind != "start":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import multiprocessing
 import os
 import random
@@ -11,6 +12,7 @@ import resource
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,22 @@ from trainees import Output, Trainee
 
 import rewirl
 
-_KINDS = (rewirl.TD3, rewirl.DSTD3, rewirl.SAC, rewirl.DSSAC, rewirl.StaticTD3, rewirl.StaticSAC)
+_SMALL: dict[str, Any] = {"hidden_sizes": [16, 16], "batch_size": 10, "learning_starts": 10, "buffer_size": 100}
+_SMALL |= {"adapt_every": 2}  # so that nothing is to be warned of
+_SMALLER = {**_SMALL, "actor_hidden_sizes": [16]}
+_KINDS: tuple[tuple[Any, dict[str, Any]], ...] = (
+    (rewirl.TD3, _SMALL),
+    (rewirl.DSTD3, _SMALL),
+    (rewirl.SAC, _SMALL),
+    (rewirl.DSSAC, _SMALL),
+    (rewirl.StaticTD3, {**_SMALL, "structure": "8x1"}),
+    (rewirl.StaticSAC, {**_SMALL, "n_envs": 2, "normalise_observations": True}),
+    (rewirl.DSXQC, {**_SMALLER, "structure": "8x1"}),
+    (rewirl.DSSimBa, _SMALLER),
+    (rewirl.DSCrossQ, {**_SMALLER, "n_envs": 2}),
+    (rewirl.XQC, _SMALLER),
+    (rewirl.DSDQN, {**_SMALL, "env": "CartPole-v1"}),
+)
 _MEGABYTES = 8
 """How much a process may have grown by in the end: what allocators keep for themselves, and caches."""
 
@@ -30,17 +47,10 @@ OBSERVATION = np.linspace(-1, 1, 3, dtype=np.float32)
 
 def an_agent(number: int, threads: int) -> Any:
     """Make a small agent and let it learn a little."""
-    agent = _KINDS[number % len(_KINDS)](
-        "rewirl-tests/Drift-v0",
-        seed=number,
-        threads=threads,
-        env_module="probe_environments",
-        hidden_sizes=[16, 12],
-        batch_size=10,
-        learning_starts=10,
-        buffer_size=100,
-    )
-    agent.learn(14)
+    kind, options = _KINDS[number % len(_KINDS)]
+    options = {"env": "rewirl-tests/Drift-v0", **options}
+    agent = kind(seed=number, threads=threads, env_module="probe_environments", **options)
+    agent.learn(16)
     return agent
 
 
@@ -52,12 +62,12 @@ def many_agents(runs: int, seed: int, directory: Path) -> Score:
         score.faults += runs
         _in_a_process(lambda: _come_and_go(runs, seed))
     children = max(1, min(5, runs // 100))
-    for method in ("fork", "spawn", "forkserver"):
-        for threads in (1, 2):
-            with score.trial(f"{method} beside an agent with {threads} threads"):
-                score.faults += 1
-                _in_a_process(lambda method=method, threads=threads: _beside(method, threads, children))  # type: ignore[misc]
-                score.compared += 1
+    ways = itertools.product(("fork", "spawn", "forkserver"), (1, 2))
+    for (method, threads), number in zip(ways, (1, 6, 7, 8, 3, 4), strict=True):
+        with score.trial(f"{method} beside an agent with {threads} threads"):
+            score.faults += 1
+            _in_a_process(partial(_beside, method, threads, children, number))
+            score.compared += 1
     return score
 
 
@@ -70,7 +80,7 @@ def _come_and_go(runs: int, seed: int) -> None:
     before = _held()
     for number in range(runs):
         agent = an_agent(number, 1 + rng.randrange(2))
-        agent.predict(OBSERVATION)
+        agent.predict(np.resize(OBSERVATION, agent.observation_space.shape))
         if rng.random() < 0.5:
             agent.close()
         del agent
@@ -89,16 +99,16 @@ def _held() -> tuple[int, int, float]:
     return threads, files, pages * resource.getpagesize() / 1e6
 
 
-def _beside(method: str, threads: int, children: int) -> None:
-    agent = an_agent(1, threads)
-    twin = an_agent(1, threads)  # learns what a child that inherits the first one learns
+def _beside(method: str, threads: int, children: int, number: int) -> None:
+    agent = an_agent(number, threads)
+    twin = an_agent(number, threads)  # learns what a child that inherits the first one learns
     twin.learn(20)
-    expected = twin.predict(OBSERVATION).tobytes(), an_agent(5, 2).predict(OBSERVATION).tobytes()
+    expected = twin.predict(OBSERVATION).tobytes(), an_agent(number + 1, 2).predict(OBSERVATION).tobytes()
     context = multiprocessing.get_context(method)
     for _ in range(children):
         ours, theirs = context.Pipe()
         inherited = agent if method == "fork" else None
-        process = context.Process(target=in_a_child, args=(theirs, inherited))
+        process = context.Process(target=in_a_child, args=(theirs, inherited, number + 1))
         process.start()
         theirs.close()
         answered = ours.poll(_CHILDREN_SECONDS)
@@ -116,13 +126,13 @@ def _beside(method: str, threads: int, children: int) -> None:
     agent.close()
 
 
-def in_a_child(pipe: Any, inherited: Any) -> None:
+def in_a_child(pipe: Any, inherited: Any, number: int) -> None:
     """Use an inherited agent and a new one, close or forget them, and tell what they would do."""
     found = None
     if inherited is not None:
         inherited.learn(20)
         found = inherited.predict(OBSERVATION).tobytes()
-    new = an_agent(5, 2)
+    new = an_agent(number, 2)
     told = found, new.predict(OBSERVATION).tobytes()
     if inherited is not None:
         inherited.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import json
 import os
 import re
 import shutil
@@ -25,18 +26,28 @@ from contained import contained, tally
 from gymnasium import spaces
 from scenario import Score, scenario
 
-from rewirl.agents import SACConfig, TD3Config
 from rewirl.cli.main import main
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.options.resolve import agent_settings
 from rewirl.options.train import TrainConfig
 from rewirl.storage.checkpoint import load_checkpoint, load_latest
-from rewirl.topology import TopologyConfig
 from rewirl.training import evaluation
 from rewirl.training.progress import Silent
 from rewirl.training.run import Run
 
-AGENTS = ("td3", "ds-td3", "sac", "ds-sac")
+_SMALL: dict[str, Any] = {"hidden_sizes": (8, 8), "batch_size": 10, "learning_starts": 20}
+_SPARSE: dict[str, Any] = {"sparsity": 0.3, "adapt_every": 5, "adapt_fraction": 0.2}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "td3": {},
+    "ds-td3": _SPARSE,
+    "sac": {"normalise_observations": True},
+    "ds-sac": _SPARSE,
+    "ds-xqc": {**_SPARSE, "actor_hidden_sizes": (8,), "structure": "8x1"},
+    "ds-simba": {**_SPARSE, "actor_hidden_sizes": (8,)},
+    "ds-crossq": {**_SPARSE, "actor_hidden_sizes": (8, 8)},
+}
+AGENTS = tuple(_OPTIONS)
 STEPS, EVERY = 90, 20
 """Steps of a run, and between two of its checkpoints."""
 
@@ -371,10 +382,7 @@ def attempt(trial: Trial, references: dict[str, Path], scratch: Path) -> list[st
 
 
 def _settings(agent: str) -> Any:
-    sparse = agent.startswith("ds-")
-    topology = TopologyConfig(sparsity=0.3 if sparse else 0.0, adapt_every=5, adapt_fraction=0.2)
-    kind = SACConfig if agent.endswith("sac") else TD3Config
-    return kind(hidden_sizes=(8, 8), topology=topology, batch_size=10, learning_starts=20, buffer_size=200)
+    return agent_settings(agent, "x", buffer_size=200, **{**_SMALL, **_OPTIONS[agent]})
 
 
 def _run(trial: Trial, make: Callable[[], Any], eval_every: int = 0) -> Run:
@@ -474,14 +482,19 @@ def _same_as_far(path: Path, reference: Path, step: int) -> None:
 
 def options(agent: str, case: str, at: int) -> list[str]:
     """Return the options of a small run in an odd environment."""
-    import json
-
-    sparse = ["--sparsity", "0.3", "--adapt-every", "5"] if agent.startswith("ds-") else []
-    small = "--hidden-sizes 8 8 --batch-size 10 --learning-starts 20 --buffer-size 50 --eval-every 0 --threads 1"
+    values = {**_SMALL, **_OPTIONS[agent], "buffer_size": 50, "eval_every": 0, "threads": 1}
+    small = [part for name, value in values.items() for part in _option(name, value)]
     numbers = f"--total-timesteps {STEPS} --checkpoint-every {EVERY} --keep-checkpoints 9"
     kwargs = ["--env-kwargs", json.dumps({"case": case, "at": at})]
     where = ["--env", "rewirl-tests/Odd-v0", "--agent", agent]
-    return [*where, *kwargs, *sparse, *small.split(), *numbers.split()]
+    return [*where, *kwargs, *small, *numbers.split()]
+
+
+def _option(name: str, value: Any) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    if value is True:
+        return [flag]
+    return [flag, *map(str, value if isinstance(value, tuple) else (value,))]
 
 
 def _rewirl(*arguments: str) -> tuple[int, str]:

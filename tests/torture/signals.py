@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scenario import Score, scenario
 from system_calls import at_change
-from trainees import AGENTS, PATIENCE_SECONDS, STEPS, Output, Trainee, finished, next_command, same_run, undisturbed
+from trainees import PATIENCE_SECONDS, STEPS, Output, Trainee, finished, kind_of, next_command, same_run, undisturbed
 
 from rewirl.environments.environment import Environment
 from rewirl.training.evaluation import Evaluator
@@ -32,7 +32,7 @@ def signals(runs: int, seed: int, directory: Path) -> Score:
     output.text()
     seconds = time.perf_counter() - began
     for number in range(runs):
-        agent, threads = AGENTS[number % 4], 1 + number // 4 % 2
+        agent, threads = kind_of(number)
         path = directory / f"run-{number}"
         with score.trial(f"run {number}, {agent}, {threads} threads"):
             output = Output()
@@ -56,7 +56,7 @@ def signals(runs: int, seed: int, directory: Path) -> Score:
             same_run(path, references[agent], saves="others")
             score.compared += 1
     for number in range(max(1, runs // 10)):  # the real program, which takes its time to start
-        agent, by = AGENTS[number % 4], _SIGNALS[number % 3]
+        agent, by = kind_of(number)[0], _SIGNALS[number % 3]
         path = directory / f"program-{number}"
         with score.trial(f"{by.name} to a program that starts"):
             score.faults += 1

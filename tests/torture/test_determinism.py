@@ -13,10 +13,12 @@ SMALL = "--env rewirl-tests/Drift-v0 --env-module probe_environments --learning-
 SMALL += "--hidden-sizes 128 128 --batch-size 64"
 
 
-@pytest.mark.parametrize("agent", ["ds-td3", "ds-sac"])
-def test_a_seed_gives_one_result_whatever_the_process_the_threads_and_the_evaluations(agent, tmp_path):
+@pytest.mark.parametrize(
+    "kind", ["ds-sac", "ds-crossq", "xqc of two processes", "ds-td3 that wanders, of two environments"]
+)
+def test_a_seed_gives_one_result_whatever_the_process_the_threads_and_the_evaluations(kind, tmp_path):
     variants = VARIANTS[::2]  # evaluated in one thread and in two, not evaluated; each a process
-    score = same_seed(tmp_path, [agent], 300, *shlex.split(SMALL), variants=variants)
+    score = same_seed(tmp_path, [kind], 300, *shlex.split(SMALL), variants=variants)
     assert score.problems == [] and score.compared == 3
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib
 import itertools
 import os
+import re
 import select
 import shlex
 import shutil
@@ -27,15 +29,15 @@ import probe_environments  # noqa: F401  (imported before anything is forked)
 import pytest
 from sameness import metrics, same_to_the_bit
 
-import rewirl.training.run
+import rewirl.environments.environment_process
+import rewirl.training.evaluation_process
+import rewirl.training.run  # noqa: F401  (what a run needs later is imported before anything is forked, too)
 from rewirl import processes
 from rewirl.cli.main import main
 from rewirl.storage.bundle import PREVIOUS
 from rewirl.storage.checkpoint import load_checkpoint
 from rewirl.storage.files import TEMPORARY
-from rewirl.training import evaluation_process
 
-AGENTS = ("td3", "ds-td3", "sac", "ds-sac")
 STEPS = 150
 PATIENCE_SECONDS = 60.0
 """How long anything may take before it counts as hanging."""
@@ -46,6 +48,31 @@ _OPTIONS = (
     f"--total-timesteps {STEPS} "
 )
 _SPARSE = "--sparsity 0.5 --adapt-every 5 --adapt-fraction 0.2 "
+_SMALL_ACTOR = "--actor-hidden-sizes 12 "
+_RESIDUAL = "--hidden-sizes 16 16 --actor-hidden-sizes 12 "
+_BLOCKS = "--structure 8x1 --hidden-sizes 24 16 "
+_KINDS = {
+    "td3": "",
+    "ds-td3": _SPARSE,
+    "sac": "--target-update-interval 7",
+    "ds-sac": f"{_SPARSE} --target-update-interval 7",
+    "ds-xqc": _SPARSE + _SMALL_ACTOR,
+    "ds-simba": _SPARSE + _RESIDUAL,
+    "ds-crossq": _SPARSE + _SMALL_ACTOR,
+    "ds-dqn": _SPARSE + "--env CartPole-v1 --target-update-interval 7 --epsilon-steps 60 --update-every 2",
+    "ds-td3 in blocks": _SPARSE + _BLOCKS,
+    "ds-sac normalised": f"{_SPARSE} --normalise-observations --scale-rewards",
+    "ds-td3 of two environments": f"{_SPARSE} --n-envs 2",
+    "static-xqc in blocks": f"--sparsity 0.5 --actor-hidden-sizes 16 {_BLOCKS}",
+    "crossq normalised, of two environments": f"{_SMALL_ACTOR} --normalise-observations --n-envs 2",
+    "static-simba": f"--sparsity 0.5 {_RESIDUAL}",
+    "ds-td3 that wanders, of two environments": f"{_SPARSE} --exploration ornstein-uhlenbeck --n-envs 2",
+    "td3 that is pruned": "--rule prune --initial-sparsity 0 --sparsity 0.6 --sparsity-end 80 --adapt-every 7",
+    "static-sac of two processes": "--sparsity 0.5 --n-envs 2 --env-processes",
+}
+"""The options of each kind of run, whose name begins with its agent."""
+
+AGENTS = tuple(_KINDS)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -53,12 +80,17 @@ def nothing() -> None:
     """Prepare nothing."""
 
 
-def options(agent: str, threads: int = 1) -> list[str]:
+def options(kind: str, threads: int = 1) -> list[str]:
     """Return the options of a small run, the same for everything that is compared."""
-    sparse = _SPARSE if agent.startswith("ds-") else ""
-    if agent.endswith("sac"):
-        sparse += "--target-update-interval 7 "
-    return shlex.split(f"{_OPTIONS}{sparse}--agent {agent} --threads {threads}")
+    return shlex.split(f"{_OPTIONS} {_KINDS[kind]} --agent {kind.split()[0]} --threads {threads}")
+
+
+def kind_of(number: int) -> tuple[str, int]:
+    """Return the kind and threads of a scenario's run of a number: every kind in turn, on one thread and then on two.
+
+    The first ones of few runs are of both.
+    """
+    return AGENTS[number % len(AGENTS)], 1 + (number + number // len(AGENTS)) % 2
 
 
 def next_command(path: Path, agent: str, threads: int) -> list[str]:
@@ -157,19 +189,22 @@ def _train(
         os._exit(code)
 
 
-class _ForkedEvaluation:
-    """Stands in for the fresh interpreter that evaluates: half a second saved, and the same code."""
+class _ForkedChild:
+    """Stands in for a fresh interpreter that evaluates or has an environment: half a second saved, the same code."""
 
     def __init__(self, command: list[str], *, pass_fds: Iterable[int], **_: Any) -> None:
         (descriptor,) = pass_fds
         self.returncode: int | None = None
+        boot = re.search(r"from (\S+) import (\w+);", " ".join(command))
+        assert boot is not None, command
+        serve = getattr(importlib.import_module(boot[1]), boot[2])
         self.pid = os.fork()
         if self.pid == 0:
             try:
                 os.setsid()
                 os.closerange(3, descriptor)
                 os.closerange(descriptor + 1, 1024)
-                evaluation_process.serve(descriptor)
+                serve(descriptor)
             finally:
                 os._exit(0)
 
@@ -177,7 +212,7 @@ class _ForkedEvaluation:
         descriptor = os.pidfd_open(self.pid)
         try:
             if not select.select([descriptor], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired("evaluation", timeout or 0)
+                raise subprocess.TimeoutExpired("child", timeout or 0)
         finally:
             os.close(descriptor)
         self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -190,7 +225,7 @@ class _ForkedEvaluation:
 class _ForkingSubprocess:
     """What `rewirl.processes` uses of the module subprocess."""
 
-    Popen = _ForkedEvaluation
+    Popen = _ForkedChild
     DEVNULL = subprocess.DEVNULL
     TimeoutExpired = subprocess.TimeoutExpired
 
@@ -216,19 +251,27 @@ class Output:
                 found += read
 
 
-@functools.cache
-def undisturbed() -> dict[str, Path]:
-    """Make a run of each agent without any fault, once for all scenarios; return their directories."""
-    made = {}
-    directory = Path(tempfile.mkdtemp(prefix="torture-undisturbed-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    for agent in AGENTS:
-        made[agent] = directory / agent
-        output = Output()
-        code = Trainee(next_command(made[agent], agent, 1), output.write).exit_code()
+class Undisturbed(dict[str, Path]):
+    """The directories of runs of each kind without any fault, made when they are asked for."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self._directory = directory
+
+    def __missing__(self, kind: str) -> Path:
+        path, output = self._directory / kind, Output()
+        code = Trainee(next_command(path, kind, 1), output.write).exit_code()
         text = output.text()
         assert code == 0, text
-    return made
+        return self.setdefault(kind, path)
+
+
+@functools.cache
+def undisturbed() -> Undisturbed:
+    """Return those of this process, for all its scenarios."""
+    directory = Path(tempfile.mkdtemp(prefix="torture-undisturbed-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Undisturbed(directory)
 
 
 def finished(path: Path, agent: str, threads: int, output: Output) -> None:
@@ -275,6 +318,3 @@ def sound(path: Path) -> None:
 
 def _last(output: Output) -> str:
     return output.text()[-600:]
-
-
-assert rewirl.training.run  # everything a run needs is imported by now

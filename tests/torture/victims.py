@@ -7,13 +7,24 @@ from typing import Any
 
 import probe_environments  # noqa: F401  (imported before anything is forked)
 
-from rewirl.agents import SACConfig, TD3Config
+from rewirl.options.resolve import agent_settings
 from rewirl.options.train import TrainConfig
-from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
 from rewirl.training.progress import Silent
 
-AGENTS = ("td3", "ds-td3", "sac", "ds-sac")
+_SMALL: dict[str, Any] = {"hidden_sizes": (12, 8), "batch_size": 10, "learning_starts": 30, "buffer_size": 70}
+_SPARSE: dict[str, Any] = {"sparsity": 0.5, "adapt_every": 4, "adapt_fraction": 0.2}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "td3": {},
+    "ds-td3": {**_SPARSE, "bias_correction": "connection"},
+    "sac": {"temperature": "auto"},
+    "ds-sac": {**_SPARSE, "temperature": "auto"},
+    "ds-xqc": {**_SPARSE, "actor_hidden_sizes": (8, 8)},
+    "ds-simba": {**_SPARSE, "hidden_sizes": (8, 8), "actor_hidden_sizes": (8,)},
+    "ds-dqn": {**_SPARSE, "target_update_interval": 7},
+    "ds-crossq": {**_SPARSE, "actor_hidden_sizes": (8, 8), "normalise_observations": True},
+}
+AGENTS = tuple(_OPTIONS)
 GOOD, NEWEST, TOTAL = 80, 100, 110
 """Steps of the checkpoint before, of the one that is attacked, and of the run that goes on."""
 
@@ -22,22 +33,16 @@ def settings(agent: str, seed: int = 3) -> tuple[TrainConfig, Any]:
     """Return the settings of a tiny run: of the sparse agents both layers are rewired all the time."""
     config = TrainConfig(
         agent=agent,
-        env="rewirl-tests/Drift-v0",
+        env="CartPole-v1" if agent == "ds-dqn" else "rewirl-tests/Drift-v0",
         env_module="probe_environments",
         seed=seed,
         total_timesteps=NEWEST,
+        n_envs=2 if agent == "ds-crossq" else 1,
         eval_every=0,
         checkpoint_every=40,
         threads=1,
     )
-    sparse = agent.startswith("ds-")
-    topology = TopologyConfig(sparsity=0.5 if sparse else 0.0, adapt_every=4, adapt_fraction=0.2)
-    kind = SACConfig if agent.endswith("sac") else TD3Config
-    more: dict[str, Any] = {"bias_correction": "connection"} if agent == "ds-td3" else {}
-    more |= {"temperature": "auto"} if kind is SACConfig else {}
-    return config, kind(
-        hidden_sizes=(12, 8), topology=topology, batch_size=10, learning_starts=30, buffer_size=70, **more
-    )
+    return config, agent_settings(agent, config.env, **{**_SMALL, **_OPTIONS[agent]})
 
 
 def make_runs(root: Path) -> dict[str, Path]:

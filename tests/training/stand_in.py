@@ -85,7 +85,7 @@ class StandInAgent:
         self.predicted.append(len(observations))
         return np.tanh(observations @ self.weights.T)
 
-    def explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+    def explore(self, observation: NDArray[np.float32], environment: int = 0) -> NDArray[np.float32]:
         noisy = np.tanh(self.weights @ observation) + self.rng.normal(0, 0.1, self.action_size)
         return np.clip(noisy, -1, 1).astype(np.float32)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import gymnasium
 import numpy as np
 import pytest
 
 import rewirl
+from rewirl.cli.main import main
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.experiments.report.run_data import read_run
 from rewirl.experiments.report.run_groups import command, group_runs
@@ -98,6 +100,12 @@ def test_the_same_options_whether_by_id_object_or_function():
         agent.close()
 
 
+def shell(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return ended.value.code
+
+
 def changed():
     env = gymnasium.make("Pendulum-v1")
     env.unwrapped.g = 2.0
@@ -118,6 +126,32 @@ def test_what_only_its_program_can_make_is_refused_with_the_reason(tmp_path, env
     assert policy.predict(np.zeros(3)).shape == (1,)
     with pytest.raises(UnsuitableEnvironmentError, match="only that program"):
         policy.evaluate()
+
+
+@pytest.mark.parametrize("env", [changed(), lambda: Own(heavy())], ids=["object", "function"])
+def test_it_is_inspected_without_its_environment_and_evaluated_where_that_is_handed_over(tmp_path, capsys, env):
+    with rewirl.DSTD3(env, **SMALL) as agent:
+        agent.learn(150, run_dir=tmp_path / "run", eval_every=0)
+        layers = [layer.connections for layer in agent.topology["actor"]]
+    assert shell("inspect", tmp_path / "run", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [layer["connections"] for layer in shown["networks"]["actor"]["layers"]] == layers
+    assert shown["env"] == f"Pendulum-v1 ({'function' if callable(env) else 'object'})" and shown["agent"] == "ds-td3"
+    for verb in ("evaluate", "resume"):
+        assert shell(verb, tmp_path / "run", *(["--total-timesteps", 200] if verb == "resume" else [])) == 2
+        assert "rewirl.load(run_dir).evaluate(env=...)" in capsys.readouterr().err
+    if callable(env):
+        assert rewirl.load(tmp_path / "run").evaluate(1, env=env).mean < 0
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "config.json").write_bytes((tmp_path / "run" / "config.json").read_bytes())
+    assert shell("inspect", tmp_path / "bare") == 2, "nothing says how large its networks are"
+    assert "only that program can make it again" in capsys.readouterr().err
+
+
+def test_inspecting_a_run_makes_no_environment(tmp_path, capsys, monkeypatch):
+    learn("Pendulum-v1", tmp_path / "run")
+    monkeypatch.setattr(gymnasium, "make", pytest.fail)
+    assert shell("inspect", tmp_path / "run") == 0 and "connections" in capsys.readouterr().out
 
 
 def test_an_attribute_set_after_make_is_said_and_not_evaluated_without(tmp_path, capsys):
@@ -186,3 +220,115 @@ def test_an_impossible_record_is_refused_by_name(recorded, tmp_path):
         pytest.raises(RunDirectoryError, match=r"config\.json: .*environment"),
     ):
         source_of(directory, TrainConfig())
+
+
+class Bent(gymnasium.Wrapper):
+    """A wrapper of the user's own with an argument that Gymnasium does not record."""
+
+    def __init__(self, env, by=1.0):
+        super().__init__(env)
+        self.by = by
+
+
+class Measured:
+    """Something in an attribute that no record can hold."""
+
+    def __init__(self, weight):
+        self.weight = weight
+
+
+def in_own(g=2.0, by=1.0, limit=100, weight=1.0):
+    env = gymnasium.make("Pendulum-v1", g=g, max_episode_steps=limit)
+    env.unwrapped.body = Measured(weight)
+    return Bent(env, by)
+
+
+CHANGED = [
+    ({"g": 3.0}, r"g was 2\.0, and is 3\.0"),
+    ({"limit": 50}, "max_episode_steps was 100, and is 50"),
+    ({"by": 1.5}, r"Bent\.by was 1\.0, and is 1\.5"),
+    ({"weight": 2.0}, "PendulumEnv.body was something else, and is something else"),
+]
+
+
+@pytest.mark.parametrize(("changes", "says"), CHANGED)
+def test_another_one_made_by_a_function_in_a_wrapper_of_the_users_own_is_refused(tmp_path, changes, says):
+    with rewirl.DSTD3(in_own, **SMALL) as agent:
+        agent.learn(50, run_dir=tmp_path / "run", eval_every=0)
+        agent.save(tmp_path / "policy")
+    with pytest.raises(rewirl.UnsuitableEnvironmentError, match=f"{says}.*give the same one"):
+        rewirl.resume(tmp_path / "run", env=lambda: in_own(**changes))
+    with pytest.raises(
+        rewirl.UnsuitableEnvironmentError, match=r"it was PendulumEnv in .*, and is PendulumEnv in .*Own"
+    ):
+        rewirl.resume(tmp_path / "run", env=lambda: Own(in_own()))
+    rewirl.resume(tmp_path / "run", env=lambda: in_own()).close()
+    policy = rewirl.load(tmp_path / "policy")
+    with pytest.warns(UserWarning, match=says):
+        policy.evaluate(1, env=lambda: in_own(**changes))
+    policy.evaluate(1, env=lambda: in_own())  # without a warning
+
+
+@pytest.mark.parametrize(("changes", "says"), CHANGED)
+def test_of_another_object_what_cannot_have_changed_is_refused_and_the_rest_is_said(tmp_path, changes, says, capsys):
+    with rewirl.DSTD3(in_own(), **SMALL) as agent:
+        agent.learn(50, run_dir=tmp_path / "run")
+    if {"g", "limit"} & changes.keys():
+        with pytest.raises(rewirl.UnsuitableEnvironmentError, match=says):
+            rewirl.resume(tmp_path / "run", env=in_own(**changes))
+        return
+    capsys.readouterr()
+    rewirl.resume(tmp_path / "run", env=in_own(**changes)).close()
+    found = capsys.readouterr().err
+    assert "warning" in found and re.search(says, found)
+
+
+def test_an_object_that_has_been_played_meanwhile_is_the_same(tmp_path, capsys):
+    env = in_own()
+    with rewirl.DSTD3(env, **SMALL) as agent:
+        agent.learn(50, run_dir=tmp_path / "run")
+    for each in (env, in_own()):
+        each.reset()
+        each.step(each.action_space.sample())
+        capsys.readouterr()
+        rewirl.resume(tmp_path / "run", env=each).close()
+        assert "warning" not in capsys.readouterr().err
+
+
+def test_what_was_not_checked_is_compared_all_the_same(tmp_path):
+    with rewirl.DSTD3(heavy, **SMALL) as agent:
+        agent.learn(50, run_dir=tmp_path / "run", eval_every=0, check=False)
+    with pytest.raises(rewirl.UnsuitableEnvironmentError, match=r"g was 2\.0, and is 3\.0"):
+        rewirl.resume(tmp_path / "run", env=lambda: gymnasium.make("Pendulum-v1", g=3.0))
+    rewirl.resume(tmp_path / "run", env=heavy).close()
+
+
+def test_words_of_an_environment_are_not_written_down(tmp_path):
+    def make():
+        env = in_own()
+        env.unwrapped.password = "sesame"
+        return env
+
+    assert "sesame" not in json.dumps(learn(make, tmp_path / "run"))
+
+
+def test_the_report_keeps_what_only_programs_can_make_apart(tmp_path):
+    for name, options in {"one": {}, "other": {"g": 3.0}, "short": {"limit": 50}}.items():
+        learn(lambda options=options: in_own(**options), tmp_path / name)
+    groups, _ = group_runs([read_run(tmp_path / name) for name in ("one", "other", "short")])
+    assert len(groups) == 3
+
+
+@pytest.mark.parametrize("like", [3, {"layers": 5}, {"layers": ["PendulumEnv"], "arguments": 3}, {"attributes": []}])
+def test_an_impossible_likeness_is_refused(like, tmp_path):
+    learn(in_own, tmp_path / "run")
+    file = tmp_path / "run" / "config.json"
+    record = json.loads(file.read_text())
+    if isinstance(like, dict):
+        like = {**record["config"]["environment"]["likeness"], **like}
+    record["config"]["environment"]["likeness"] = like
+    file.write_text(json.dumps(record))
+    with pytest.raises(
+        (rewirl.RunDirectoryError, rewirl.UnsuitableEnvironmentError), match=r"likeness|arguments|attributes|it was"
+    ):
+        rewirl.resume(tmp_path / "run", env=in_own)

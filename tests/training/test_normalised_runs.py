@@ -53,7 +53,7 @@ def test_every_observation_acted_on_and_every_reward_is_counted_before_it_is_use
         monkeypatch.setattr(
             type(agent),
             "explore",
-            lambda self, o: explored.append((o, self.normalisation.observations.count)) or np.zeros(2, np.float32),
+            lambda self, o, at: explored.append((o, self.normalisation.observations.count)) or np.zeros(2, np.float32),
         )
         assert run.train().finished
         assert used == list(range(61, 96)) and [count for _, count in explored] == used

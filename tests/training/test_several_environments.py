@@ -77,7 +77,9 @@ def test_an_action_is_chosen_with_the_policy_of_its_environments_last_step(monke
     run = training(3)
     chosen = []
     explore = run.agent.explore
-    monkeypatch.setattr(run.agent, "explore", lambda o: chosen.append((run.step, run.agent.updates)) or explore(o))
+    monkeypatch.setattr(
+        run.agent, "explore", lambda o, at: chosen.append((run.step, run.agent.updates)) or explore(o, at)
+    )
     run.run(30)
     # Steps 0 to 19 are random. The action of step 20 is chosen when step 17 of the same environment has ended.
     assert chosen == [(step, max(0, step - 20)) for step in range(18, 30)]

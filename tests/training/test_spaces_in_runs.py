@@ -194,7 +194,7 @@ class Choosing(StandInAgent):
     def predict(self, observations):
         return super().predict(observations).argmax(axis=1)
 
-    def explore(self, observation):
+    def explore(self, observation, environment=0):
         if self.rng.random() < 0.3:
             return int(self.rng.integers(self.action_size))
         return int(self.predict(observation[None])[0])
@@ -247,7 +247,7 @@ def test_resumed_with_numbered_actions_is_the_same_run(at):
 
 def test_a_choice_that_is_none_ends_the_run():
     training, _ = choosing(60)
-    training.agent.explore = lambda observation: 5
+    training.agent.explore = lambda observation, environment: 5
     with pytest.raises(DivergedError, match="its actions are not integers from 0 to 4"):
         training.run(60)
 

@@ -11,6 +11,7 @@ from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.crossq import CrossQ, CrossQConfig
+from rewirl.agents.dqn import DQN, DQNConfig
 from rewirl.agents.policy import Policy
 from rewirl.agents.registry import AGENTS, Entry, agent_entry, make_agent
 from rewirl.agents.sac import SAC, SACConfig
@@ -20,6 +21,7 @@ from rewirl.agents.xqc import XQC, XQCConfig
 
 __all__ = [
     "AGENTS",
+    "DQN",
     "SAC",
     "TD3",
     "XQC",
@@ -28,6 +30,7 @@ __all__ = [
     "Cost",
     "CrossQ",
     "CrossQConfig",
+    "DQNConfig",
     "Entry",
     "Policy",
     "SACConfig",

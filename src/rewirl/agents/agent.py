@@ -50,8 +50,13 @@ class Agent(Protocol):
     def config(self) -> AgentConfig:
         """Its settings."""
 
-    def explore(self, observation: NDArray[np.float32]) -> Action:
-        """Return an action with exploration noise for an observation float32 [observation]."""
+    def explore(self, observation: NDArray[np.float32], environment: int = 0) -> Action:
+        """Return an action with exploration noise.
+
+        Args:
+            observation: float32 [observation].
+            environment: which of the run's it is for; noise that goes on from step to step does so in each of them.
+        """
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         """Return actions without noise for float32 [batch, observation]; changes no state.

@@ -157,6 +157,10 @@ class AgentConfig:
             return start + x * (end - start)
         return end + (start - end) * (1 + cos(pi * x)) / 2
 
+    def updates_after(self, steps: int) -> int:
+        """Return how many updates there are in so many steps from `learning_starts` on."""
+        return steps * self.updates_per_step
+
     def _require(self, name: str, fine: bool, rule: str) -> None:
         if not fine:
             raise ValueError(f"{name} must be {rule}, got {getattr(self, name)}")

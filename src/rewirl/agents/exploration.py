@@ -18,10 +18,10 @@ _SCALE = math.sqrt(0.01)
 
 
 class OrnsteinUhlenbeck:
-    """A process that wanders slowly around 0 (Uhlenbeck and Ornstein 1930), for tasks that take a long push.
+    """Processes that wander slowly around 0 (Uhlenbeck and Ornstein 1930), one per environment, for long pushes.
 
     x <- x - theta dt x + sigma sqrt(dt) N(0, 1), with theta 0.15 and dt 0.01, so its standard deviation tends to
-    sigma / sqrt(2 theta). It goes on from one episode to the next.
+    sigma / sqrt(2 theta). Each goes on from one episode to the next.
 
     Args:
         size: features of an action.
@@ -29,17 +29,22 @@ class OrnsteinUhlenbeck:
     """
 
     def __init__(self, size: int, sigma: float) -> None:
-        self._x = np.zeros(size)
+        self._of_each = [np.zeros(size)]
         self._sigma = sigma
 
-    def step(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Move by a step and return the noise, float32 [size]."""
-        self._x += self._sigma * _SCALE * rng.standard_normal(len(self._x)) - _RATE * self._x
-        return self._x.astype(np.float32)
+    def step(self, rng: np.random.Generator, environment: int = 0) -> NDArray[np.float32]:
+        """Move the process of an environment by a step and return the noise, float32 [size]."""
+        size = len(self._of_each[0])
+        while len(self._of_each) <= environment:
+            self._of_each.append(np.zeros(size))
+        x = self._of_each[environment]
+        x += self._sigma * _SCALE * rng.standard_normal(size) - _RATE * x
+        return x.astype(np.float32)
 
-    def state(self) -> list[float]:
-        """Return where it is, as JSON values."""
-        return [float(value) for value in self._x]
+    def state(self) -> list[Any]:
+        """Return where it is, as JSON values: numbers of one process, or a list of them of each of several."""
+        each = [[float(value) for value in x] for x in self._of_each]
+        return each if len(each) > 1 else each[0]
 
     def load_state(self, saved: Any) -> None:
         """Put back what `state` returned.
@@ -47,9 +52,11 @@ class OrnsteinUhlenbeck:
         Raises:
             ValueError: it is not where such a process can be.
         """
-        values = [
-            number(value, "the saved exploration noise") for value in listed(saved, "the saved exploration noise")
-        ]
-        if len(values) != len(self._x):
-            raise ValueError(f"the saved exploration noise has {len(values)} numbers, expected {len(self._x)}")
-        self._x = np.array(values, dtype=np.float64)
+        name, size, of_each = "the saved exploration noise", len(self._of_each[0]), []
+        several = isinstance(saved, list) and saved and isinstance(saved[0], list)
+        for one in saved if several else [saved]:
+            values = [number(value, name) for value in listed(one, name)]
+            if len(values) != size:
+                raise ValueError(f"{name} has {len(values)} numbers, expected {size}")
+            of_each.append(np.array(values, dtype=np.float64))
+        self._of_each = of_each

@@ -105,7 +105,7 @@ class Learner(ABC, Generic[Config]):
     def diagnostics(self) -> dict[str, float]:
         """Return named scalars of the last update; see `Agent`."""
 
-    def explore(self, observation: NDArray[np.float32]) -> Action:
+    def explore(self, observation: NDArray[np.float32], environment: int = 0) -> Action:
         """Return an action for training; see `Agent`."""
         return self._explore(self._policy.seen(observation))
 

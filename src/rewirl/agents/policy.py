@@ -87,8 +87,9 @@ class Policy:
         Args:
             observations: float32 [batch, observation].
             rng: of the noise.
-            noise: standard deviation of what is added to an action, in units of [-1, 1]; not used by the policy of SAC,
-                which is a distribution itself.
+            noise: standard deviation of what is added to an action, in units of [-1, 1]; of numbered actions the
+                probability that one is replaced by a random one. Not used by the policy of SAC, which is a distribution
+                itself.
 
         Returns:
             As `predict`.
@@ -96,10 +97,14 @@ class Policy:
         Raises:
             ValueError: the observations have another number of features; or numbered actions have no noise.
         """
-        if self.head != "tanh":
+        if self.head != "tanh" and not noise:
             raise ValueError("this policy chooses between numbered actions, and has no noise to add to them")
         if observations.ndim != 2 or observations.shape[1] != self.actor.n_in:
             raise ValueError(f"observations must be [batch, {self.actor.n_in}], got {list(observations.shape)}")
+        if self.head != "tanh":
+            actions = self.predict(observations)
+            drawn = rng.random(len(actions)) < noise
+            return np.where(drawn, rng.integers(self.action_size, size=len(actions)), actions)
         observations = self.seen(observations)
         if self.actor.n_out == 2 * self.action_size:
             return np.stack([sample_one(self.actor.act(each), rng, self.log_std) for each in observations])

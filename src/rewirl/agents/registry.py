@@ -10,6 +10,7 @@ from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.crossq import CrossQ, CrossQConfig
+from rewirl.agents.dqn import DQN, DQNConfig
 from rewirl.agents.sac import SAC, SACConfig
 from rewirl.agents.simba import SimBa, SimBaConfig
 from rewirl.agents.td3 import TD3, TD3Config
@@ -115,6 +116,9 @@ AGENTS = {
         Entry("crossq", CrossQ, CrossQConfig, _DENSE, "CrossQ", "SAC with batch norm and no targets, dense"),
         Entry("static-crossq", CrossQ, CrossQConfig, _STATIC_80, "StaticCrossQ", f"CrossQ {_STAYS}"),
         Entry("ds-crossq", CrossQ, CrossQConfig, _SET_80, "DSCrossQ", f"CrossQ {_REWIRED}"),
+        Entry("dqn", DQN, DQNConfig, _DENSE, "DQN", "dense DQN, for numbered actions"),
+        Entry("static-dqn", DQN, DQNConfig, _STATIC_80, "StaticDQN", f"DQN {_STAYS}"),
+        Entry("ds-dqn", DQN, DQNConfig, _SET_80, "DSDQN", f"DQN {_REWIRED}"),
     )
 }
 """The agents by name; static and dense ones are the same algorithm with another topology."""

@@ -38,7 +38,7 @@ class TD3Config(AgentConfig):
     """Bound of that noise. Typical: 0.5."""
 
     exploration_noise: float = 0.1
-    """Standard deviation of the noise on actions while training, in units of [-1, 1]. Typical: 0.1."""
+    """Standard deviation of the noise on actions while training, in units of [-1, 1]. Typical: 0.1 to 0.3."""
 
     exploration: Literal["normal", "ornstein-uhlenbeck"] = "normal"
     """What that noise is: normal, drawn anew at every step; or ornstein-uhlenbeck, which wanders slowly and which
@@ -89,8 +89,16 @@ class TD3(ActorCritic[TD3Config]):
         self._target_actor = networks.ensemble("target_actor")
         return policy
 
+    def explore(self, observation: NDArray[np.float32], environment: int = 0) -> NDArray[np.float32]:
+        """Return an action for training; see `Agent`."""
+        action = self._explore(self._policy.seen(observation))
+        if self._wandering is not None:
+            action += self._wandering.step(self._streams["exploration"], environment)
+            np.clip(action, -1, 1, out=action)
+        return action
+
     def _explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return pi(s) + noise, clipped; N(0, exploration_noise), or what wanders.
+        """Return pi(s) + N(0, exploration_noise), clipped, or pi(s) where what is added wanders.
 
         Args:
             observation: float32 [observation], as networks see it.
@@ -98,12 +106,10 @@ class TD3(ActorCritic[TD3Config]):
         Returns:
             float32 [action] in [-1, 1].
         """
-        actor, rng = self._policy.actor, self._streams["exploration"]
+        actor = self._policy.actor
         if self._wandering is not None:
-            action = actor.act_squashed(observation)
-            action += self._wandering.step(rng)
-            return np.clip(action, -1, 1, out=action)
-        return actor.act_squashed(observation, rng, self.config.exploration_noise)
+            return actor.act_squashed(observation)
+        return actor.act_squashed(observation, self._streams["exploration"], self.config.exploration_noise)
 
     def update(self, replay: Replay) -> None:
         """Do one update (Sokar et al. 2022, Algorithm 1, the body of the loop after a transition is stored)."""

@@ -24,13 +24,17 @@ COMMANDS = {
     "evaluate": Command("policy", "Play episodes with the saved policy of a run and print their returns."),
     "inspect": Command(
         "inspection",
-        "Show layers, connections, cost of training and memory of a run or of an agent, without training.",
+        "Show layers, connections, cost and memory: of a run, rewirl inspect DIRECTORY, or of an agent by its options.",
     ),
     "watch": Command("policy", "Watch the saved policy of a run act, in a window or as a video."),
+    "policies": Command("policy", "List the policies that come with Rewirl, or show the card of one."),
     "export": Command("export", "Write the saved policy of a run as C that needs no library, or as ONNX."),
     "sweep": Command(
         "sweep",
         "Train agents x environments x seeds x options side by side, each a run of its own; resumes where it was cut.",
+    ),
+    "tune": Command(
+        "tune", "Search the options of an agent for the best ones: many runs, of which the bad ones end early."
     ),
     "presets": Command("presets", "List the settings of papers and of small tasks, or show one of them in full."),
     "report": Command(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rewirl.cli.errors import UsageError, failed, usage_errors
 from rewirl.cli.parse import parse
+from rewirl.cli.policy import POLICY_HELP
 from rewirl.export.c_code import Tanh
 from rewirl.export.files import Format, WeightType, export_c, export_onnx
 from rewirl.printing import result, say, visible
@@ -18,7 +19,7 @@ def export(arguments: list[str]) -> int:
     options = parse(
         "export",
         arguments,
-        run=(Path, dataclasses.MISSING, "Directory of a run, or of a saved policy."),
+        run=(Path, dataclasses.MISSING, POLICY_HELP),
         format=(Format, "c", "C99 that needs no library, or ONNX (needs the package onnx: rewirl[export])."),
         directory=(Path, Path(), "Where the files go; made if it is not there."),
         name=(str, "policy", "Of the files, and what functions of C begin with."),

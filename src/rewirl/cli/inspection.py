@@ -6,25 +6,20 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from rewirl.agents.agent import Agent
+from rewirl.agents.changing_cost import ChangingCost, updates_of
 from rewirl.cli.errors import usage_errors
 from rewirl.cli.parse import parse, parse_run
 from rewirl.nn import Network
 from rewirl.options.train import TrainConfig
 from rewirl.printing import number, result
 from rewirl.storage.run_directory import RunDirectory
-from rewirl.topology.budget import densities
-from rewirl.topology.schedule import density_at
 from rewirl.training.progress import Silent
 from rewirl.training.resume import at_latest_checkpoint
 from rewirl.training.run import Run
-
-_MOST_STRETCHES = 2000
-"""Between two events; more of them are summed several at once."""
 
 
 def inspect(arguments: list[str]) -> int:
@@ -33,18 +28,17 @@ def inspect(arguments: list[str]) -> int:
     if arguments and not arguments[0].startswith("-"):
         options = parse("inspect", arguments, run=(Path, dataclasses.MISSING, "Directory of the run."), json=as_json)
 
-        def saved() -> Run:
-            with RunDirectory.open(options.run, lock=False) as directory:
-                return at_latest_checkpoint(directory, Silent())
-
-        print_description(saved, options.json)
+        with usage_errors(), RunDirectory.open(options.run, lock=False) as directory:
+            saved = at_latest_checkpoint(directory, Silent())
+        with saved:
+            _print(saved.env, saved.agent, saved.total, options.json)
         return 0
     options = parse_run("inspect", arguments, json=as_json)
     print_description(lambda: Run(without_evaluation(options.run), options.agent, Silent()), options.json)
     return 0
 
 
-def print_description(make: Callable[[], Run], as_json: bool) -> None:
+def print_description(make: Callable[[], Run], as_json: bool = False) -> None:
     """Print what the agent of a run consists of.
 
     Args:
@@ -57,7 +51,11 @@ def print_description(make: Callable[[], Run], as_json: bool) -> None:
     with usage_errors():
         run = make()
     with run:
-        description = {"env": run.source.name, **describe(run.agent, run.total)}
+        _print(run.source.name, run.agent, run.total, as_json)
+
+
+def _print(env: str, agent: Agent, total: int, as_json: bool) -> None:
+    description = {"env": env, **describe(agent, total)}
     result(json.dumps(description) if as_json else table(description))
 
 
@@ -71,7 +69,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
 
     Args:
         agent: any agent.
-        total_timesteps: steps whose updates the training FLOPs count, warm-up included, as the paper does.
+        total_timesteps: of the run whose updates the training FLOPs count.
 
     Returns:
         `agent`; `params`, the connections of the networks that learn; `flops` to train; `sparsity`, the share of absent
@@ -98,7 +96,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
     params = agent.COST.parameters(connections)
     places = sum(math.prod(layer["shape"]) for name in agent.COST.networks for layer in layers[name])
     config, normalisation = agent.config, agent.normalisation.description()
-    updates = total_timesteps * config.updates_per_step
+    updates = updates_of(config, total_timesteps)
     changing = changing_sparsity(agent, updates)
     row = 4 * (2 * agent.observation_size + agent.action_size + 2)  # float32 each, reward and end among them
     return {
@@ -137,38 +135,16 @@ def changing_sparsity(agent: Agent, updates: int) -> dict[str, Any] | None:
     if topology.initial_sparsity is None:
         return None
     shapes = {name: [layer.shape for layer in agent.networks()[name].layers] for name in agent.COST.networks}
-    places = {name: sum(map(math.prod, of)) for name, of in shapes.items()}
-    ends = {
-        name: [
-            sum(density * math.prod(shape) for density, shape in zip(densities(part, of), of, strict=True))
-            for part in (topology.of(name).at_start, topology.of(name))
-        ]
-        for name, of in shapes.items()
-    }
-
-    def connections(update: int) -> dict[str, list[int]]:
-        start, end = topology.sparsity_start, topology.sparsity_end
-        return {name: [round(density_at(update, both[0], both[1], start, end))] for name, both in ends.items()}
-
-    last = min(updates, topology.sparsity_end, updates if topology.adapt_end is None else topology.adapt_end)
-    first = topology.adapt_offset or topology.adapt_every
-    events = range(first, last + 1, topology.adapt_every) if agent.config.topology.rule != "static" else range(0)
-    events = events[:: max(1, len(events) // _MOST_STRETCHES)]
-    marks = [0, *events, updates]
-    flops, before = 0, connections(0)
-    for begin, end in pairwise(marks):
-        before = connections(begin) if begin else before
-        cost = agent.COST.training_flops
-        flops += cost(before, end, settings) - cost(before, begin, settings)
-    at_end = connections(events[-1]) if events else connections(0)
-    params = sum(count for counts in at_end.values() for count in counts)
+    changing = ChangingCost(agent.COST, topology, settings, shapes, updates)
+    at_end = changing.connections(updates)
+    params, places = sum(at_end.values()), sum(math.prod(shape) for of in shapes.values() for shape in of)
     return {
-        "flops": flops,
+        "flops": changing.training_flops([updates])[0],
         "from_update": topology.sparsity_start,
         "to_update": topology.sparsity_end,
         "params": params,
-        "sparsity": 1 - params / sum(places.values()),
-        "connections": {name: counts[0] for name, counts in at_end.items()},
+        "sparsity": 1 - params / places,
+        "connections": at_end,
     }
 
 

@@ -17,7 +17,7 @@ from rewirl.hints import did_you_mean
 from rewirl.printing import OutputError, ended, result, say, show, visible, without_colours
 from rewirl.tested import untested
 
-_USING_DEPENDENCIES = {"train", "resume", "evaluate", "watch", "sweep"}
+_USING_DEPENDENCIES = {"train", "resume", "evaluate", "watch", "sweep", "tune"}
 """Commands that make environments and agents."""
 
 _ABOUT = """Rewirl trains deep RL agents with sparse networks that rewire themselves.

@@ -27,8 +27,9 @@ Field = tuple[Any, Any, str]
 _PRESET: Field = (
     str | None,
     None,
-    "Settings of agent, environment and topology by name, such as ds-drl/ds-td3/HalfCheetah-v5 for a paper's; see "
-    "rewirl presets. None has the connections of the paper in its environments, 50% sparsity in any other.",
+    "Settings of agent, environment and topology by name, such as ds-drl/ds-td3/HalfCheetah-v5 for a paper's (see "
+    "rewirl presets), or a TOML file, such as rewirl tune writes. None has the connections of the paper in its "
+    "environments, 50% sparsity in any other.",
 )
 OPTIONAL_NAME: Any = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")]
 """A name given by its place, or left out."""
@@ -81,28 +82,30 @@ def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
         **fields: the command's own options.
 
     Returns:
-        An object with an attribute per field, and `run`, `agent` (the settings) and `preset` (its name or None).
+        An object with an attribute per field, and `run`, `agent` (the settings), `preset` (its name or None) and
+        `request` (what was asked for, as `resolve` takes it).
 
     Raises:
         UsageError: an option is unknown, or its value impossible; or values do not go together.
     """
     asked = [argument for argument in arguments if argument not in _HELP]
-    words = _gathered(asked)
+    several = [name for name, (kind, _, _) in fields.items() if kind == tuple[str, ...]]
+    words = _gathered(asked, [*several, *(n for n, option in all_options().items() if option.kind == tuple[str, ...])])
     own = [_own(name, *field) for name, field in {"preset": _PRESET, **fields}.items()]
     known = all_options()
     result = _parsed(command, words, None, [*own, *(one for option in known.values() for one in _anonymous(option))])
     with usage_errors():
-        settings = resolve({"preset": result.preset, **_requested(result, known)})
+        request = {"preset": result.preset, **_requested(result, known)}
+        settings = resolve(request)
     if len(asked) < len(arguments):
         _parsed(command, ["--help"], None, [*own, *_groups(settings)])
     own_values = {name: getattr(result, name) for name in ("preset", *fields)}
-    return SimpleNamespace(**own_values, run=settings.run, agent=settings.agent)
+    return SimpleNamespace(**own_values, run=settings.run, agent=settings.agent, request=request)
 
 
-def _gathered(arguments: list[str]) -> list[str]:
-    """Return arguments with what is given for a list of names in several places, --wrapper A --wrapper B, in one."""
-    several = [f"--{_dashed(name)}" for name, option in all_options().items() if option.kind == tuple[str, ...]]
-    for flag in several:
+def _gathered(arguments: list[str], names: Iterable[str]) -> list[str]:
+    """Return arguments with what is given for a list of words in several places, --wrapper A --wrapper B, in one."""
+    for flag in (f"--{_dashed(name)}" for name in names):
         gathered: list[str] = []
         rest: list[str] = []
         inside = False

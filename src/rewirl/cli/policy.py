@@ -1,4 +1,4 @@
-"""The commands that use a saved policy: `evaluate` and `watch`."""
+"""The commands that use a saved policy, `evaluate` and `watch`, and the list of those that come with Rewirl."""
 
 from __future__ import annotations
 
@@ -6,13 +6,43 @@ import dataclasses
 import json
 from pathlib import Path
 
-from rewirl.cli.errors import failed, require_at_least_one, usage_errors
-from rewirl.cli.parse import parse
+from rewirl.cli.errors import UsageError, failed, require_at_least_one, usage_errors
+from rewirl.cli.parse import OPTIONAL_NAME, parse
 from rewirl.environments.environment import FaultyEnvironmentError
-from rewirl.printing import number, result, say, visible
+from rewirl.hints import did_you_mean
+from rewirl.printing import number, program, result, say, visible
+from rewirl.storage import pretrained
 from rewirl.training.evaluation import Evaluator
 from rewirl.training.trained_policy import TrainedPolicy
 from rewirl.training.watch import watch as show
+
+POLICY_HELP = "Directory of a run, or of a saved policy; or the name of one that comes with Rewirl (rewirl policies)."
+
+
+def policies(arguments: list[str]) -> int:
+    """Run `rewirl policies` and return its exit code."""
+    options = parse(
+        "policies",
+        arguments,
+        name=(OPTIONAL_NAME, None, "Name of a policy, to show its card. Without it all are listed."),
+        json=(bool, False, "Print JSON instead of a table."),
+    )
+    name: str | None = options.name
+    cards = pretrained.cards()
+    if name is not None and name not in cards:
+        raise UsageError(f"no policy {name!r}; {did_you_mean(name, cards)}")
+    if options.json or name is not None:
+        result(json.dumps(cards if name is None else cards[name], indent=2))
+        return 0
+    width = max(map(len, cards))
+    result(f"{'policy':<{width}}  return, {'episodes':<12}  sparsity  connections    bytes")
+    for each, card in cards.items():
+        played = f"{card['return_mean']:,.0f} +- {card['return_std']:,.0f} ({card['episodes']})"
+        result(
+            f"{each:<{width}}  {played:<20}  {card['sparsity']:>8.0%}  {card['connections']:>11,}  {card['bytes']:>7,}"
+        )
+    result(f"\n{program()} policies NAME shows the card of one; evaluate, watch and export take the name.")
+    return 0
 
 
 def evaluate(arguments: list[str]) -> int:
@@ -20,7 +50,7 @@ def evaluate(arguments: list[str]) -> int:
     options = parse(
         "evaluate",
         arguments,
-        run=(Path, dataclasses.MISSING, "Directory of a run, or of a saved policy."),
+        run=(Path, dataclasses.MISSING, POLICY_HELP),
         episodes=(int, 10, "How many episodes. Typical: 10 to 100."),
         seed=(int | None, None, "Decides the episodes. None is those of the run's own evaluations."),
         json=(bool, False, "Print one JSON object instead of lines for people."),
@@ -71,7 +101,7 @@ def watch(arguments: list[str]) -> int:
     options = parse(
         "watch",
         arguments,
-        run=(Path, dataclasses.MISSING, "Directory of a run, or of a saved policy."),
+        run=(Path, dataclasses.MISSING, POLICY_HELP),
         video=(Path | None, None, "File to write, such as out.mp4, rendered off-screen. None opens a window."),
         episodes=(int, 1, "How many episodes. Typical: 1 to 3."),
         seed=(int | None, None, "Decides the episodes. None is those of the run's own evaluations."),

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from rewirl.cli.commands import COMMANDS
-from rewirl.cli.errors import UsageError, failed, require_at_least_one, usage_errors
+from rewirl.cli.errors import failed, usage_errors
+from rewirl.cli.executors import RAY, WORKERS, executor, in_words, refuse_impossible
 from rewirl.cli.parse import parse
 from rewirl.experiments.sweep.estimate import estimate, makespan
-from rewirl.experiments.sweep.executor import Executor
 from rewirl.experiments.sweep.file import Sweep, experiments, narrowed, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.session import run_session
 from rewirl.options.option import AXES, all_options
 from rewirl.printing import result, visible
+from rewirl.processes import cores
 
 
 def sweep(arguments: list[str]) -> int:
@@ -35,13 +35,8 @@ def sweep(arguments: list[str]) -> int:
             Path("runs"),
             "Where the run directories are. Sweeps that share runs may share it: a finished run is never made twice.",
         ),
-        workers=(int | None, None, "Runs side by side. None is one per core, or as many as the Ray cluster has CPUs."),
-        ray=(
-            str | None,
-            None,
-            "Address of a Ray cluster to make the runs on: host:port, auto, or local for a new one on this machine. "
-            "Its nodes must share --directory. None is this machine alone, without Ray.",
-        ),
+        workers=WORKERS,
+        ray=RAY,
         hours=(
             float | None,
             None,
@@ -53,10 +48,7 @@ def sweep(arguments: list[str]) -> int:
         envs=(tuple[str, ...], (), "Only runs in these environments."),
         seeds=(tuple[int, ...], (), "Only runs with these seeds."),
     )
-    if options.workers is not None:
-        require_at_least_one("--workers", options.workers)
-    if options.hours is not None and not 0 < options.hours < float("inf"):
-        raise UsageError(f"--hours must be positive, got {options.hours}")
+    refuse_impossible(options)
     with usage_errors():
         overrides = {name: value for name, value in options.overrides.items() if value not in (None, {})}
         whole = read_sweep(options.experiment, overrides)
@@ -64,17 +56,8 @@ def sweep(arguments: list[str]) -> int:
         runs = plan(described.requests, options.directory)
         check(runs.values())
     if options.dry_run:
-        return _dry_run(described, runs, options.workers or _cores())
-    return run_session(runs, _place(options.ray, options.workers), options.hours)
-
-
-def _place(ray: str | None, workers: int | None) -> Executor:
-    if ray is None:
-        return ProcessPool(workers or _cores())
-    from rewirl.experiments.sweep.cluster import Cluster
-
-    with usage_errors():
-        return Cluster(ray, workers)
+        return _dry_run(described, runs, options.workers or cores())
+    return run_session(runs, executor(options), options.hours)
 
 
 def _dry_run(described: Sweep, runs: Mapping[str, PlannedRun], workers: int) -> int:
@@ -90,18 +73,10 @@ def _dry_run(described: Sweep, runs: Mapping[str, PlannedRun], workers: int) -> 
     width = max(map(len, runs))
     for name, run in runs.items():
         state = standings[name].state if standings[name].state != "begun" else f"at step {standings[name].step:,}"
-        left = _hours(seconds[name]) if seconds[name] else ""
+        left = in_words(seconds[name]) if seconds[name] else ""
         result(visible(f"{name:<{width}}  {run.config.total_timesteps:>10,} steps  {state:<16}  {left}".rstrip()))
     done = sum(one.state == "finished" for one in standings.values())
-    left = f"; the others take about {_hours(makespan(runs, seconds, workers))} with {workers} worker"
+    left = f"; the others take about {in_words(makespan(runs, seconds, workers))} with {workers} worker"
     left += f"{'s' if workers > 1 else ''} on this machine, measured now"
     result(f"{len(runs)} runs, {done} finished{left if done < len(runs) else ''}")
     return 0
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -48,7 +48,7 @@ def train(arguments: list[str]) -> int:
             run.warm_up_with_policy()
             return run
 
-        print_description(untrained, False)
+        print_description(untrained)
         return 0
     name = f"{config.env}-{config.agent}-{config.seed}".replace("/", "-").replace(":", "-")
     path = options.run_dir or Path("runs") / name

@@ -60,6 +60,25 @@ def differing(one: Portrait, other: Portrait) -> list[tuple[int, str, str]]:
     return [key for key in sorted({**one, **other}) if key not in one or key not in other or one[key] != other[key]]
 
 
+def moving(env: gymnasium.Env[Any, Any], new: Portrait) -> list[tuple[int, str, str]]:
+    """Return the attributes of an environment that a reset and a step change; it is played.
+
+    Args:
+        env: the environment.
+        new: what it was like before.
+    """
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    env.step(env.action_space.sample())
+    return differing(new, portrait(env, generators=False))
+
+
+def frozen(value: Any) -> Any:
+    """Return what equals that of another value only if the two are the same; None where that cannot be told."""
+    found = _frozen(value, 0, False)
+    return None if found is _UNKNOWN else found
+
+
 def _frozen(value: Any, depth: int, generators: bool) -> Any:
     """Return what equals that of another value only if the two are the same, or _UNKNOWN."""
     import gymnasium

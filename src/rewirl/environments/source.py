@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rewirl.environments.environment import Environment
-from rewirl.environments.portrait import differing, layers, portrait
+from rewirl.environments.likeness import likeness
+from rewirl.environments.portrait import differing, layers, moving, portrait
 from rewirl.environments.recipe import Recipe, named_wrapper, recipe_of
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.hints import closest
@@ -43,6 +44,8 @@ class EnvironmentSource:
     """Why nobody but the user's own program can make it again, in words."""
     changes: tuple[str, ...] = ()
     """Attributes in which it differs from one that is made from its id and arguments, as Class.attribute."""
+    likeness: Mapping[str, Any] | None = None
+    """What it is like, where nobody else can make it again: see `rewirl.environments.likeness`."""
     examine: Callable[[bool], EnvironmentSource] | None = None
     """Returns what is certain of an environment handed over, once a spare one was made and compared; None where all is
     certain. Where its argument is false none is made, and only what needs none is certain."""
@@ -62,7 +65,8 @@ class EnvironmentSource:
         if self.id is not None:
             return {}
         recipe = None if self.recipe is None else self.recipe.values()
-        return {"made_by": self.made_by, "recipe": recipe, "why": self.why, "changes": list(self.changes)}
+        like = {} if self.likeness is None or self.recipe is not None else {"likeness": dict(self.likeness)}
+        return {"made_by": self.made_by, "recipe": recipe, "why": self.why, "changes": list(self.changes), **like}
 
 
 def environment_source(
@@ -213,15 +217,17 @@ class _HandedOver:
                 why = why and f"its function makes another one each time: {why}"
             if not why:
                 again = self._make_by_factory if self._factory else self._make_by_recipe
-                return self._source(self._recipe.name, again, self._recipe)
+                like = likeness(self._env, self._spec, self._portrait, False)
+                return self._source(self._recipe.name, again, self._recipe, like=like)
+        like = self._likeness(spare)
         if self._factory is not None:
-            return self._source(self._own_name(), self._make_by_factory, why=why, changes=changes)
+            return self._source(self._own_name(), self._make_by_factory, why=why, changes=changes, like=like)
         if spare and self._spec is not None:  # this program may know wrappers that nobody else finds
             problem, changes = self._other_than(self._make)
             if not problem:
-                return self._source(self._own_name(), self._make_by_spec, why=why)
+                return self._source(self._own_name(), self._make_by_spec, why=why, like=like)
             why = why if isinstance(self._recipe, str) and not changes else problem
-        return self._source(self._own_name(), None, why=why, changes=changes)
+        return self._source(self._own_name(), None, why=why, changes=changes, like=like)
 
     def _source(
         self,
@@ -230,13 +236,32 @@ class _HandedOver:
         recipe: Recipe | None = None,
         why: str = "",
         changes: list[str] | None = None,
+        like: Mapping[str, Any] | None = None,
         examine: Callable[[bool], EnvironmentSource] | None = None,
     ) -> EnvironmentSource:
         made_by = "an object" if self._factory is None else "a function"
         changed = tuple(changes or ())
         return EnvironmentSource(
-            name, self._training, again, recipe, self._module, self._task, made_by, why, changed, examine
+            name, self._training, again, recipe, self._module, self._task, made_by, why, changed, like, examine
         )
+
+    def _likeness(self, spare: bool) -> dict[str, Any]:
+        """Return what is known of it, without what playing changes, as far as a spare one could be made to see that."""
+        taken = dict(self._portrait)
+        steady = spare and self._factory is not None
+        inner = None if self._spec is None else dataclasses.replace(self._spec, additional_wrappers=())
+        if steady or (spare and inner is not None):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    other = self._make() if self._factory else _made_of(inner)
+                    with contextlib.closing(other):
+                        new = portrait(other, generators=False)
+                        changing = {*moving(other, new), *(differing(taken, new) if self._factory else ())}
+                taken = {key: value for key, value in taken.items() if key not in changing}
+            except RAISED:
+                steady = False
+        return likeness(self._env, self._spec, taken, steady)
 
     def _own_name(self) -> str:
         """Return what runs are said to be in that only this program can continue."""
@@ -248,12 +273,9 @@ class _HandedOver:
         return Environment(self._unused.pop() if self._unused else self._make(), self._task)
 
     def _make(self) -> gymnasium.Env[Any, Any]:
-        import gymnasium
-
         if self._factory is not None:
             return made_by_function(self._factory)
-        assert self._spec is not None
-        return gymnasium.make(self._spec, disable_env_checker=True)
+        return _made_of(self._spec)
 
     def _make_by_factory(self) -> Environment:
         return Environment(self._make(), self._task)
@@ -283,11 +305,8 @@ class _HandedOver:
             new = portrait(spare, generators=False)
             keys = differing(self._portrait, new)
             if keys:
-                spare.reset(seed=0)
-                spare.action_space.seed(0)
-                spare.step(spare.action_space.sample())
-                moving = differing(new, portrait(spare, generators=False))
-                keys = [key for key in keys if key not in moving]
+                moved = moving(spare, new)
+                keys = [key for key in keys if key not in moved]
         except RAISED as error:
             return f"playing another one raised {type(error).__name__}: {error}", []
         finally:
@@ -295,6 +314,13 @@ class _HandedOver:
                 spare.close()
         changes = [f"{kind}.{name}" for _, kind, name in keys]
         return (f"{', '.join(changes)} differ from what another one has" if changes else ""), changes
+
+
+def _made_of(spec: Any) -> gymnasium.Env[Any, Any]:
+    """Return what Gymnasium makes of a spec, without its checker."""
+    import gymnasium
+
+    return gymnasium.make(spec, disable_env_checker=True)
 
 
 def made_by_function(function: Callable[[], Any]) -> gymnasium.Env[Any, Any]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.environments.action_bounds import ActionBounds
 from rewirl.export.plan import Floats, NormalStep, Plan
+from rewirl.nn import reference
 from rewirl.training.trained_policy import TrainedPolicy
 
 OBSERVATIONS = 1000
@@ -29,13 +30,16 @@ class Parity:
 
     Args:
         by: what computed the exported policy: the C compiler, NumPy or onnxruntime.
-        difference: the largest of any action, in units of half its range; None where actions are choices.
+        difference: the largest of any action from what float64 makes of the policy, in units of half its range; None
+            where actions are choices.
         others: observations in which another choice was made, of outputs that are no tie; None for a Box.
+        own: the largest difference of the policy itself, which computes in float32 too; None where actions are choices.
     """
 
     by: str
     difference: float | None
     others: int | None
+    own: float | None = None
 
     @property
     def within(self) -> bool:
@@ -48,7 +52,7 @@ class Parity:
             return f"{self.others:,} of {OBSERVATIONS:,} random observations lead to another choice ({self.by})"
         return (
             f"largest difference on {OBSERVATIONS:,} random observations: {self.difference:.2g} of half an action's "
-            f"range ({self.by})"
+            f"range ({self.by}), from the policy in float64; Rewirl's own float32: {self.own:.2g}"
         )
 
 
@@ -74,16 +78,29 @@ def compare(trained: TrainedPolicy, exported: Callable[[Floats], NDArray[Any]], 
         by: what computes them.
         plan: what was exported.
     """
-    given = observations(plan)
-    expected = trained.spaces.actions.to_user(trained.act(given))
-    got = exported(given)
-    actions = trained.spaces.actions
+    given, actions = observations(plan), trained.spaces.actions
+    expected, got = actions.to_user(trained.act(given)), exported(given)
     if isinstance(actions, ActionBounds):
         half = (actions.high - actions.low) / 2
-        difference = np.abs(got.astype(np.float64) - expected.reshape(got.shape)) / np.where(half > 0, half, 1)
-        return Parity(by, float(np.where(np.isnan(difference), np.inf, difference).max()), None)
+        exact = np.clip(actions.low / 2 + actions.high / 2 + half * _exact(trained, given), actions.low, actions.high)
+
+        def largest(found: NDArray[Any]) -> float:
+            difference = np.abs(found.reshape(exact.shape) - exact) / np.where(half > 0, half, 1)
+            return float(np.where(np.isnan(difference), np.inf, difference).max())
+
+        return Parity(by, largest(got), None, largest(expected))
     other = np.flatnonzero(got != expected)
     return Parity(by, None, sum(not _tie(trained, given[i], got[i], expected[i]) for i in other))
+
+
+def _exact(trained: TrainedPolicy, given: Floats) -> NDArray[np.float64]:
+    """Return the actions of a policy in [-1, 1], computed in float64 from its own network, not from a plan of it."""
+    actor = trained.actor
+    arrays, _ = actor.actor.state(training=False)
+    parameters = {name: array.astype(np.float64) for name, array in arrays.items()}
+    parameters |= {f"{layer.name}.values": layer.weights().astype(np.float64) for layer in actor.actor.layers}
+    outputs = reference.run(actor.actor.operations, parameters, actor.seen(given).astype(np.float64), training=False)
+    return np.tanh(outputs[-1][:, : actor.action_size])
 
 
 def _tie(trained: TrainedPolicy, observation: Floats, one: int, other: int) -> bool:

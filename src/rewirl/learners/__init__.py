@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rewirl.learners.crossq import CrossQ
+    from rewirl.learners.dqn import DQN
     from rewirl.learners.ds_crossq import DSCrossQ
+    from rewirl.learners.ds_dqn import DSDQN
     from rewirl.learners.ds_sac import DSSAC
     from rewirl.learners.ds_simba import DSSimBa
     from rewirl.learners.ds_td3 import DSTD3
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from rewirl.learners.sac import SAC
     from rewirl.learners.simba import SimBa
     from rewirl.learners.static_crossq import StaticCrossQ
+    from rewirl.learners.static_dqn import StaticDQN
     from rewirl.learners.static_sac import StaticSAC
     from rewirl.learners.static_simba import StaticSimBa
     from rewirl.learners.static_td3 import StaticTD3
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from rewirl.learners.xqc import XQC
 
 __all__ = [
+    "DQN",
+    "DSDQN",
     "DSSAC",
     "DSTD3",
     "DSXQC",
@@ -34,6 +39,7 @@ __all__ = [
     "DSSimBa",
     "SimBa",
     "StaticCrossQ",
+    "StaticDQN",
     "StaticSAC",
     "StaticSimBa",
     "StaticTD3",
@@ -42,7 +48,9 @@ __all__ = [
 
 _MODULES = {
     "CrossQ": "crossq",
+    "DQN": "dqn",
     "DSCrossQ": "ds_crossq",
+    "DSDQN": "ds_dqn",
     "DSSAC": "ds_sac",
     "DSSimBa": "ds_simba",
     "DSTD3": "ds_td3",
@@ -50,6 +58,7 @@ _MODULES = {
     "SAC": "sac",
     "SimBa": "simba",
     "StaticCrossQ": "static_crossq",
+    "StaticDQN": "static_dqn",
     "StaticSAC": "static_sac",
     "StaticSimBa": "static_simba",
     "StaticTD3": "static_td3",

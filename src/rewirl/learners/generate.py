@@ -12,12 +12,13 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from rewirl.agents import AGENTS
 from rewirl.agents.registry import Entry
+from rewirl.exact import alternatives
 from rewirl.options.option import Option, options
 from rewirl.options.resolve import AMOUNTS
 from rewirl.presets.lookup import defaults
@@ -32,7 +33,8 @@ _MODULE = '''"""{summary}. {written}"""
 from __future__ import annotations
 
 {imports}
-from rewirl.learners.learner import UNSET, Learner
+from rewirl.learners.learner import Learner
+from rewirl.learners.unset import UNSET
 
 if TYPE_CHECKING:
     from rewirl.learners.learner import EnvironmentLike
@@ -95,6 +97,20 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'rewirl.learners' has no attribute {{name!r}}")
 '''
 
+_OPTIONS = '''"""Every option of any agent by name and type. {written}"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+
+class Options(TypedDict, total=False):
+    """Options of a run, of its agent and of its topology; what each means says its agent's class."""
+
+{fields}
+'''
+
 _COMMON = {
     "env": "a Gymnasium id, an environment, or a function without arguments that makes one. A single environment that "
     "is not registered can be learnt in, but not evaluated in.",
@@ -125,21 +141,38 @@ def files() -> dict[Path, str]:
     )
     return {
         HERE / "__init__.py": package,
+        HERE / "options.py": _OPTIONS.format(written=_WRITTEN, fields="\n".join(_fields())),
         **{HERE / f"{modules[entry.python]}.py": _module(entry) for entry in entries},
     }
+
+
+def left_over(texts: Mapping[Path, str]) -> list[Path]:
+    """Return the files written here before for which there is no text any more."""
+    return [path for path in HERE.glob("*.py") if path not in texts and _WRITTEN in path.read_text().partition("\n")[0]]
 
 
 def main() -> int:
     """Write what is not current, and delete what no entry stands for; return 0."""
     texts = files()
-    for path in HERE.glob("*.py"):
-        if path not in texts and path.name not in ("generate.py", "learner.py", "views.py"):
-            path.unlink()
+    for path in left_over(texts):
+        path.unlink()
     for path, text in texts.items():
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
             print(path)
     return 0
+
+
+def _fields() -> Iterator[str]:
+    """Yield a line for each option; one of several agents has the type of any of them."""
+    kinds: dict[str, list[str]] = {}
+    for agent in AGENTS:
+        for option in options(agent).values():
+            if option.name not in ("agent", "env", "seed", "threads"):  # arguments of their own
+                own = kinds.setdefault(option.name, [])
+                own += [kind for kind in map(_type, alternatives(option.kind)) if kind not in own]
+    for name, each in kinds.items():
+        yield f"    {name}: {' | '.join(each)}"
 
 
 def _module(entry: Entry) -> str:

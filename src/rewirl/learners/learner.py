@@ -16,17 +16,20 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.environments.source import environment_source
-from rewirl.exact import exactly
+from rewirl.exact import a_path, exactly
+from rewirl.learners.evaluating import episode_count, evaluation_of
+from rewirl.learners.unset import UNSET
 from rewirl.learners.views import LayerTopology, Transitions, layer_topologies, transitions_of
 from rewirl.options import sb3
 from rewirl.options.option import options, unknown_option
 from rewirl.options.resolve import changed, resolve
+from rewirl.options.train import TrainConfig
 from rewirl.storage.policy_file import save_policy
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.storage.values import to_values
 from rewirl.tested import UntestedVersionWarning, untested
 from rewirl.training.callbacks import CallbackLike, Callbacks
-from rewirl.training.evaluation import Evaluation, Evaluator, Predict
+from rewirl.training.evaluation import Evaluation
 from rewirl.training.progress import Silent, Switchable, for_this_terminal
 from rewirl.training.resume import Reopened, reopen
 from rewirl.training.run import Run
@@ -38,17 +41,6 @@ if TYPE_CHECKING:
 
     EnvironmentLike = str | gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
     """A Gymnasium id, an environment, or a function without arguments that makes one."""
-
-
-class _Unset:
-    """The default of an option whose real one depends on the environment, or gives way to another option."""
-
-    def __repr__(self) -> str:
-        """Return what `help` shows in the signature."""
-        return "<default>"
-
-
-UNSET: Any = _Unset()
 
 
 class Learner:
@@ -100,8 +92,36 @@ class Learner:
         progress = Switchable()
         self._own(Run(config, settings.agent, progress, source), progress)
 
-    def _own(self, run: Run, progress: Switchable, reopened: Reopened | None = None) -> None:
-        self._run, self._progress, self._reopened = run, progress, reopened
+    @classmethod
+    def _of_preset(cls, request: Mapping[str, Any], env: EnvironmentLike | None) -> Self:
+        """Return an agent whose run is planned, as `rewirl train` has it.
+
+        Args:
+            request: as for `resolve`, with a preset; its agent is this class's.
+            env: the environment; None is the preset's.
+        """
+        settings = resolve(request)
+        if env is None:
+            run = settings.run
+            source = environment_source(run.env, run.env_kwargs, run.env_module, run.wrapper)
+        else:
+            source = environment_source(env, None, request.get("env_module"))
+            settings = resolve({**request, "env": source.task, "env_kwargs": dict(source.kwargs), "wrapper": ()})
+        config = dataclasses.replace(settings.run, env=source.id or source.name, eval_every=0)
+        progress = Switchable()
+        agent = cls.__new__(cls)
+        agent._own(Run(config, settings.agent, progress, source), progress, plan=settings.run)
+        try:
+            agent._run.warm_up_with_policy()
+        except BaseException:
+            agent.close()
+            raise
+        return agent
+
+    def _own(
+        self, run: Run, progress: Switchable, reopened: Reopened | None = None, plan: TrainConfig | None = None
+    ) -> None:
+        self._run, self._progress, self._reopened, self._plan = run, progress, reopened, plan
         self._directory = None if reopened is None else reopened.directory.path
         self._resumed = reopened is not None
         self._noise = seeding.generator(run.config.seed, "predict")
@@ -124,8 +144,9 @@ class Learner:
             FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
         """
         progress = Switchable()
+        env_module = exactly(str | None, env_module, "env_module")
         source = None if env is None else environment_source(env, None, env_module)
-        reopened = reopen(Path(run_dir), progress, source=source, ended=True)
+        reopened = reopen(a_path(run_dir, "run_dir"), progress, source=source, ended=True)
         assert reopened is not None
         name = reopened.run.config.agent
         if name != cls.name:
@@ -155,15 +176,15 @@ class Learner:
         is a run directory.
 
         Args:
-            total_timesteps: environment steps of this call. None, for an agent of `rewirl.resume`, is what is left of
-                the run.
+            total_timesteps: environment steps of this call. None, for an agent of `rewirl.resume` or
+                `rewirl.from_preset`, is what is left of the run.
             run_dir: new directory for metrics, TensorBoard events, checkpoints and the policy. None keeps using that of
                 an earlier call, or writes nothing.
             callback: is called while the agent learns: a function of a `rewirl.Moment`, after every step; an object
                 with some of the methods of `rewirl.Callback`; or a list of these. One that returns False ends training.
             eval_every: steps between evaluations. None is 5,000 if there is a run directory or progress to show them
                 in and the environment can be made again, else 0, which is never. None is the run's own for this and
-                the next three where the agent is one of `rewirl.resume`.
+                the next three where the agent is one of `rewirl.resume` or `rewirl.from_preset`.
             eval_episodes: episodes per evaluation; None is 10.
             checkpoint_every: steps between checkpoints; 0 saves at the end only. None is 100,000.
             keep_checkpoints: how many stay on disk; None is 2.
@@ -185,15 +206,17 @@ class Learner:
         for name in unknown:
             raise TypeError(f"learn() has no argument {name!r}; {sb3.hint(name, sb3.LEARN) or 'see help(agent.learn)'}")
         with self._one_at_a_time():
+            progress, check = exactly(bool, progress, "progress"), exactly(bool, check, "check")
             steps = self._steps(total_timesteps)
-            if self._resumed:
-                own = run.config
-                eval_every = own.eval_every if eval_every is None else eval_every
+            path = None if run_dir is None else a_path(run_dir, "run_dir").absolute()
+            recorded = path is not None or self._directory is not None
+            own = run.config if self._resumed else self._plan
+            if own is not None:
+                if eval_every is None:
+                    eval_every = own.eval_every if recorded or progress or callback is not None else 0
                 eval_episodes = own.eval_episodes if eval_episodes is None else eval_episodes
                 checkpoint_every = own.checkpoint_every if checkpoint_every is None else checkpoint_every
                 keep_checkpoints = own.keep_checkpoints if keep_checkpoints is None else keep_checkpoints
-            path = None if run_dir is None else Path(run_dir).absolute()
-            recorded = path is not None or self._directory is not None
             if eval_every is None:
                 eval_every = 0
                 if recorded or progress:
@@ -244,8 +267,9 @@ class Learner:
     def _steps(self, total_timesteps: int | None) -> int:
         """Return the steps that `learn` is to do."""
         training = self._run.training
-        if total_timesteps is None and self._resumed:
-            left = self._run.total - training.step
+        if total_timesteps is None and (self._resumed or self._plan is not None):
+            total = self._run.total if self._plan is None else self._plan.total_timesteps
+            left = total - training.step
             if left < 1:
                 raise ValueError(f"the run is at its end, at step {training.step:,}; say how many total_timesteps more")
             return left
@@ -335,7 +359,7 @@ class Learner:
         Raises:
             PolicyError: it cannot be written, or `path` holds something else.
         """
-        save_policy(Path(path), *self._run.policy_state())
+        save_policy(a_path(path, "path"), *self._run.policy_state())
 
     def close(self) -> None:
         """Release run directory, environments and threads; an environment of yours stays open. Idempotent.
@@ -374,25 +398,3 @@ class Learner:
     def __repr__(self) -> str:
         """Return environment, seed and steps."""
         return f"{type(self).__name__}({self._run.source.name!r}, seed={self._run.config.seed}, steps={self.steps})"
-
-
-def evaluation_of(evaluator: Evaluator, predict: Predict, step: int, state: list[Any] | None = None) -> Evaluation:
-    """Play the episodes of an evaluator without exploration noise and close it; arguments as for Evaluator.evaluate."""
-    try:
-        evaluation = evaluator.evaluate(predict, "evaluation", step=step, state=state)
-    finally:
-        evaluator.close()
-    assert evaluation is not None
-    return evaluation
-
-
-def episode_count(episodes: int) -> int:
-    """Return a number of episodes.
-
-    Raises:
-        ValueError: it is not a whole number of at least 1.
-    """
-    episodes = exactly(int, episodes, "episodes")
-    if episodes < 1:
-        raise ValueError(f"episodes must be at least 1, got {episodes}")
-    return episodes

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Never
 
-from rewirl.learners.learner import UNSET, Learner
+from rewirl.learners.learner import Learner
+from rewirl.learners.unset import UNSET
 
 if TYPE_CHECKING:
     from rewirl.learners.learner import EnvironmentLike
@@ -145,7 +146,7 @@ class StaticTD3(Learner):
                 0.1 to 0.2.
             noise_clip: Bound of that noise. Typical: 0.5.
             exploration_noise: Standard deviation of the noise on actions while training, in units of [-1, 1]. Typical:
-                0.1.
+                0.1 to 0.3.
             exploration: What that noise is: normal, drawn anew at every step; or ornstein-uhlenbeck, which wanders
                 slowly and which `exploration_noise` pushes, for tasks that take a long push in one direction. Typical:
                 normal.

@@ -202,6 +202,7 @@ class Ensemble:
         weight_decay: float = 0.0,
         decoupled: bool = False,
         beta1: float = 0.9,
+        epsilon: float = _EPSILON,
     ) -> None:
         """Do `backward` and `adam` in one, which is faster: each layer takes its step while it is in the cache.
 
@@ -212,12 +213,13 @@ class Ensemble:
             weight_decay: as for `adam`.
             decoupled: as for `adam`.
             beta1: as for `adam`.
+            epsilon: what is added to the root of the second moments.
 
         Raises:
             ValueError: shapes are not those of the last pass, or a network is not trainable.
         """
         _core.step(
-            self._pool, self._workspaces, x, list(output_gradients), learning_rate, beta1, _BETA2, _EPSILON,
+            self._pool, self._workspaces, x, list(output_gradients), learning_rate, beta1, _BETA2, epsilon,
             weight_decay, decoupled,
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from rewirl import _core
+from rewirl.exact import a_path
 
 SOURCES: list[Path] = []
 """The files that are loaded, in their order; another process has to load them too."""
@@ -31,7 +32,7 @@ def load_native(source: str | Path) -> None:
     Raises:
         ValueError: there is no compiler, or the file cannot be compiled or loaded, or it has a name that Rewirl uses.
     """
-    source = Path(source).resolve()
+    source = a_path(source, "source").resolve()
     library = _compiled(source)
     try:
         # The core is loaded for Python alone; its symbols are made visible to what is loaded next.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from rewirl.saved import shown
+from rewirl.saved import number, shown
 
 INPUT = "input"
 """What the input of a network is called where an operation reads it."""
@@ -324,5 +324,7 @@ def from_json(saved: Any) -> list[Operation]:
             names = name == "of" and isinstance(value, list) and all(isinstance(one, str) for one in value)
             if not names and (expected is None or type(value) not in expected):
                 raise ValueError(f"the operation {kind.kind} cannot have {shown(name)}: {shown(value)}")
+            if type(value) in (int, float):
+                number(value, f"the setting {name} of the operation {kind.kind}")
         result.append(kind(**{**given, "of": tuple(given.get("of", ()))}))
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ INDIFFERENT = ("threads", "checkpoint_every", "keep_checkpoints", "env_processes
 
 Part = Literal["run", "agent", "topology"]
 
+_TYPICAL = re.compile(r"Typical: (-?[0-9][0-9.e-]*) to (-?[0-9][0-9.e-]*)(?:\.$|\. |, )")
+
 
 @dataclass(frozen=True)
 class Option:
@@ -43,6 +46,12 @@ class Option:
         """What it means, and the values that are typical."""
         settings: Any = self.settings
         return _helps(settings).get(self.name, "")
+
+    @property
+    def typical(self) -> tuple[str, str] | None:
+        """The least and the largest typical value, as one would type them; None where help says no range."""
+        match = _TYPICAL.search(self.help)
+        return None if match is None else (match[1], match[2])
 
     @property
     def optional(self) -> bool:

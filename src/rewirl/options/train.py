@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
 from rewirl.exact import make_exact
+from rewirl.processes import cores
 from rewirl.storage import strict_json
 
 
 def default_threads() -> int:
     """Return 2 when this process may run on two or more cores, else 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return 2 if cores >= 2 else 1
+    return 2 if cores() >= 2 else 1
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class TrainConfig:
 
     agent: str = "ds-td3"
     """Which agent learns: td3 (dense), static-td3 (sparse, never rewired), ds-td3 (sparse, rewired as it learns), and
-    the same of sac, simba, xqc and crossq."""
+    the same of sac, simba, xqc, crossq and dqn."""
 
     env: str = "HalfCheetah-v5"
     """Gymnasium id of the environment. It observes a Box, or a Dict or Tuple of Boxes, which are flattened; its actions

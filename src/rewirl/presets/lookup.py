@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rewirl.hints import nearest
-from rewirl.presets import anf, fast, frontier, graesser, methods, rlx2, small, sokar
+from rewirl.presets import anf, fast, frontier, graesser, methods, minatar, rlx2, small, sokar
 from rewirl.presets.preset import Preset
+from rewirl.presets.preset_file import SUFFIX, read_preset
 from rewirl.presets.small import suggestion
 from rewirl.presets.sokar import defaults, protocol
 from rewirl.printing import program
@@ -18,7 +21,7 @@ _OF_PAPERS = {
     name: preset
     for presets in (
         *(sokar.PRESETS, rlx2.PRESETS, graesser.PRESETS, methods.PRESETS, anf.PRESETS),
-        *(frontier.PRESETS, fast.PRESETS),
+        *(frontier.PRESETS, fast.PRESETS, minatar.PRESETS),
     )
     for name, preset in presets.items()
 }
@@ -42,11 +45,13 @@ def preset(name: str) -> Preset:
     """Return what a preset stands for.
 
     Args:
-        name: one of `names`.
+        name: one of `names`, or a file that ends in .toml.
 
     Raises:
-        ValueError: there is no such preset; the message says what is near.
+        ValueError: there is no such preset; the message says what is near. Or the file is no preset.
     """
+    if name.endswith(SUFFIX):
+        return read_preset(Path(name))
     if name not in _PRESETS:
         raise ValueError(f"no preset {name!r}; {nearest(name, _PRESETS)}`{program()} presets` lists them all")
     return _PRESETS[name]

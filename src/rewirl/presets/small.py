@@ -1,4 +1,5 @@
-"""Small tasks, from Pendulum to Pusher: settings of DS-TD3 that begin with those of RL Baselines3 Zoo for TD3."""
+"""Small tasks, from Pendulum to Pusher: settings of DS-TD3 that begin with those of RL Baselines3 Zoo for TD3; and
+CartPole for DS-DQN."""
 
 from __future__ import annotations
 
@@ -32,6 +33,21 @@ PRESETS = {
         "ds-td3",
         "Swimmer-v5",
         {**_COMMON, "gamma": 0.9999, "learning_starts": 10_000, "total_timesteps": 1_000_000},
+    ),
+    "small/cartpole": Preset(
+        "ds-dqn",
+        "CartPole-v1",
+        {
+            "learning_rate": 1e-3,
+            "batch_size": 64,
+            "n_steps": 3,
+            "update_every": 2,
+            "target_update_interval": 100,
+            "epsilon_end": 0.04,
+            "epsilon_steps": 8_000,
+            "total_timesteps": 50_000,
+            "eval_every": 2_500,
+        },
     ),
     "small/pusher": Preset("ds-td3", "Pusher-v5", {**_COMMON, "total_timesteps": 300_000}),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -139,6 +140,32 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def lock_file(path: Path) -> int:
+    """Lock a file for this process, made where it is missing; the kernel's lock ends with the process, however it ends.
+
+    Returns:
+        Its descriptor, which holds the lock until it is closed.
+
+    Raises:
+        BlockingIOError: another process has it; its text says which, as far as is known.
+        OSError: the system refused.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        raise BlockingIOError(f"process {owner}" if owner.isdigit() else "another process") from None
+    except OSError:
+        os.close(descriptor)
+        raise
+    with contextlib.suppress(OSError):  # the number only serves a message; a full disk is no reason to stop
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
 
 
 def close_descriptor(descriptor: int, name: str | Path, warn: Callable[[str], None]) -> None:

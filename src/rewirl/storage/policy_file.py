@@ -16,7 +16,9 @@ from rewirl.storage.strict_json import LARGEST_FILE
 _KIND = "policy"
 _DOCUMENT = "policy.json"
 _TENSORS = "policy.safetensors"
-_FILES = {_DOCUMENT, _TENSORS, bundle.MANIFEST}
+POLICY_FILES = frozenset((_DOCUMENT, _TENSORS, bundle.MANIFEST))
+"""What the directory of a policy has."""
+
 _ATTEMPTS = 5
 
 
@@ -41,7 +43,9 @@ def save_policy(path: Path, arrays: Mapping[str, NDArray[Any]], values: Mapping[
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise PolicyError(f"{path} is not a directory of its own; remove it or choose another path")
-        others = sorted(entry.name for entry in path.iterdir() if entry.name not in _FILES) if path.exists() else []
+        others = (
+            sorted(entry.name for entry in path.iterdir() if entry.name not in POLICY_FILES) if path.exists() else []
+        )
         if others:
             raise PolicyError(f"{path} would be replaced, but has {others[0]!r} besides a policy; choose another path")
         bundle.write_bundle(path, _KIND, (_DOCUMENT, values), {_TENSORS: arrays})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gc
 import hashlib
 import importlib.metadata
@@ -25,6 +24,7 @@ from rewirl.storage.files import (
     TEMPORARY,
     close_descriptor,
     exists,
+    lock_file,
     open_regular,
     read_json,
     sync_directory,
@@ -248,21 +248,10 @@ def _acquire(path: Path) -> int:
 
 
 def _lock(path: Path) -> int:
-    descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-        os.close(descriptor)
-        who = f"process {owner}" if owner.isdigit() else "another process"
-        raise RunInUseError(f"{path} is in use by {who}; stop it first, or choose another --run-dir") from None
-    except OSError:
-        os.close(descriptor)
-        raise
-    with contextlib.suppress(OSError):  # the number only serves the message above; a full disk is no reason to stop
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
+        return lock_file(path / _LOCK)
+    except BlockingIOError as owner:
+        raise RunInUseError(f"{path} is in use by {owner}; stop it first, or choose another --run-dir") from None
 
 
 def _refuse_foreign(path: Path) -> None:

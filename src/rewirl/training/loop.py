@@ -75,6 +75,7 @@ class Training:
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
         self._learning_starts = learning_starts
         self._updates_per_step = getattr(agent.config, "updates_per_step", 1)  # agents of another kind have none
+        self._update_every = getattr(agent.config, "update_every", 1)
         self._policy = policy
         self._seconds = 0.0
         self._core_share = CoreShare(config.threads)
@@ -224,7 +225,7 @@ class Training:
             observation = episode.begin_next(self.step)
         self.agent.normalisation.observe(observation)
         warming_up = self._collection.ends(episode, self.step) < self._learning_starts
-        action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation)
+        action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation, episode.index)
         actions = self.environment.actions
         if not actions.valid(action):  # the environment is not to blame for what it does with it
             whose = "the warm-up policy's" if warming_up else "its"
@@ -240,8 +241,9 @@ class Training:
         self.replay.add(observation, row, after.reward, after.observation, after.terminated, after.truncated)
         over = after.terminated or after.truncated
         self.agent.normalisation.reward(after.reward, over, episode.index)
-        if self.step >= self._learning_starts:
-            if self.step == self._learning_starts:
+        learning_for = self.step - self._learning_starts
+        if learning_for >= 0 and learning_for % self._update_every == 0:
+            if learning_for == 0:
                 for remark in remarks.of_scales(self.replay, self.agent.normalisation):
                     self.progress.message(remark)
             try:

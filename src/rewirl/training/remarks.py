@@ -75,7 +75,7 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
     if not isinstance(config, AgentConfig):  # an agent of another kind has no such settings
         return
     yield from _of_name(agent)
-    updates = max(total - learning_starts, 0) * config.updates_per_step
+    updates = config.updates_after(max(total - learning_starts, 0))
     if not updates:
         yield f"warning: nothing is learnt yet: {_too_short(total, learning_starts)}"
         return

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rewirl import _core
-from rewirl.agents import AgentConfig, agent_entry
+from rewirl.agents import Agent, AgentConfig, agent_entry, make_agent
 from rewirl.environments.recipe import Recipe
-from rewirl.environments.source import UNCHECKED, EnvironmentSource, environment_source, recorded_source
+from rewirl.environments.same import difference
+from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.exact import from_values
 from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, lines, shown
 from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
 from rewirl.storage.metrics_log import last_event, read_metrics
+from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.recorder import RunRecord
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
 from rewirl.topology.memory import KEPT
 from rewirl.training.loop import Training
 from rewirl.training.progress import Progress
+from rewirl.training.room import refuse_sizes_beyond_memory
 from rewirl.training.run import Run
+from rewirl.training.trained_policy import TrainedPolicy
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def reopen(
 
     try:
         config, agent_config = settings_of(directory)
-        environment = source_of(directory, config, source)
+        environment = source_of(directory, config, source, progress.message)
         sweep(directory.checkpoints)
         saved = load_latest(directory.checkpoints, progress.message, put_back)
         if saved is None:
@@ -211,7 +213,10 @@ def settings_of(directory: RunDirectory) -> tuple[TrainConfig, AgentConfig]:
 
 
 def source_of(
-    directory: RunDirectory, config: TrainConfig, given: EnvironmentSource | None = None
+    directory: RunDirectory,
+    config: TrainConfig,
+    given: EnvironmentSource | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> EnvironmentSource:
     """Return where the environment of a run comes from.
 
@@ -219,6 +224,7 @@ def source_of(
         directory: of the run.
         config: its settings.
         given: the environment handed over again by the program that made it; None goes by the record.
+        say: is told in what that may be another one.
 
     Raises:
         UnsuitableEnvironmentError: it cannot be found here, or only the program that made it can make it again; or what
@@ -231,16 +237,14 @@ def source_of(
         if certain.made_by == "an id" and certain.id == config.env and recorded is None:
             # Of an id the run knows the arguments and wrappers.
             return environment_source(config.env, config.env_kwargs, certain.module, config.wrapper)
-        there, here = (_HANDED_OVER.sub("", name) for name in (config.env, certain.name))
-        differs = there != here or _made_otherwise(config, recorded, certain)
+        try:
+            differs, perhaps = difference(config.env, config.env_kwargs, config.wrapper, recorded, certain)
+        except ValueError as error:
+            raise RunDirectoryError(f"{directory.path}/config.json: {error}") from error
         if differs:
-            there, here = (
-                f"{name}{_arguments(kwargs)}" for name, kwargs in ((there, config.env_kwargs), (here, certain.kwargs))
-            )
-            raise UnsuitableEnvironmentError(
-                f"{directory.path} is a run in {there}, and the environment given for it is {here}"
-                f"{differs if isinstance(differs, str) else ''}; give the same one"
-            )
+            raise UnsuitableEnvironmentError(f"{directory.path} is a run in {differs}; give the same one")
+        if perhaps:
+            say(f"warning: {directory.path} is a run in {perhaps}. It goes on in the one given")
         return certain
     if recorded is None:
         return environment_source(config.env, config.env_kwargs, config.env_module, config.wrapper)
@@ -252,52 +256,65 @@ def source_of(
         raise RunDirectoryError(f"{directory.path}/config.json: {error}") from error
 
 
-def _made_otherwise(config: TrainConfig, recorded: Any, given: EnvironmentSource) -> str | bool:
-    """Tell in what an environment differs from that of a run, as far as can be told of one of the same name."""
-    own = Recipe(config.env, config.env_kwargs, named=config.wrapper).values() if recorded is None else None
-    if isinstance(recorded, Mapping):
-        if recorded.get("why") == UNCHECKED:
-            return False
-        own = recorded.get("recipe")
-    if own is None and given.recipe is None:
-        return False
-    if given.recipe is None:
-        return f", which is another one ({given.why})"
-    if own is None:
-        return ", which lacks what only the program that began the run gave it"
-    return ", whose arguments or wrappers are others" if own != given.recipe.values() or config.wrapper else False
+@dataclass(frozen=True)
+class Shown:
+    """A run for looking at its agent; use it as a context manager."""
+
+    agent: Agent
+    """As the newest checkpoint has it."""
+    total: int
+    """Steps of the whole run."""
+    env: str
+    """The name of its environment."""
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Release the agent's threads."""
+        self.agent.close()
 
 
-def _arguments(kwargs: Mapping[str, Any]) -> str:
-    return f" with {dict(kwargs)}" if kwargs else ""
+def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Shown:
+    """Return the agent of a run as its newest sound checkpoint has it; nothing is written.
 
-
-_HANDED_OVER = re.compile(r" \((function|object)\)$")
-
-
-def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Run:
-    """Put a run together for looking at its agent, as its newest sound checkpoint has it; nothing is written.
+    The run's policy says the sizes of observations and actions, so its environment is made only where it has none.
 
     Raises:
         RunDirectoryError: the configuration is damaged.
         CheckpointError: there are checkpoints, but none is sound and fits the run.
-        UnsuitableEnvironmentError: the environment cannot be found any more.
+        UnsuitableEnvironmentError: there is no policy yet, and the environment cannot be found any more.
         ValueError: the agent cannot be built.
     """
     config, agent_config = settings_of(directory)
-    config = dataclasses.replace(config, n_envs=1, env_processes=False)  # nothing is played
-    run = Run(config, agent_config, progress, source_of(directory, config))
+    observations, actions = _sizes(directory, config)
+    refuse_sizes_beyond_memory(agent_config, observations)
+    agent = make_agent(config.agent, agent_config, observations, actions, config.seed, config.threads)
+    total = config.total_timesteps
     try:
 
         def put_back(saved: Checkpoint) -> None:
+            nonlocal total
             prefix = "agent/"
             arrays = {name.removeprefix(prefix): a for name, a in saved.arrays.items() if name.startswith(prefix)}
             with _naming(directory, saved):
-                run.agent.load_state(arrays, fields(saved.values.get("agent"), "the saved agent"))
-                run.total = count(saved.values.get("total_timesteps"), "the saved total_timesteps")
+                agent.load_state(arrays, fields(saved.values.get("agent"), "the saved agent"))
+                total = count(saved.values.get("total_timesteps"), "the saved total_timesteps")
 
         load_latest(directory.checkpoints, progress.message, put_back)
     except BaseException:
-        run.close()
+        agent.close()
         raise
-    return run
+    return Shown(agent, total, Recipe(config.env, named=config.wrapper).name)
+
+
+def _sizes(directory: RunDirectory, config: TrainConfig) -> tuple[int, int]:
+    """Return how many features observations and actions have, by the run's policy or else by its environment."""
+    try:
+        spaces = TrainedPolicy.load(directory.path).spaces
+    except PolicyError:
+        environment = source_of(directory, config).make_training()
+        environment.close()
+        spaces = environment.spaces
+    return spaces.observation_size, spaces.action_size

@@ -15,7 +15,9 @@ from rewirl import agents
 from rewirl.agents import Agent, Policy
 from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
 from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
+from rewirl.hints import nearest
 from rewirl.saved import count, fields, listed, number, shown
+from rewirl.storage import pretrained
 from rewirl.storage.policy_file import PolicyError, load_policy, policy_directory
 from rewirl.storage.values import to_values
 from rewirl.training.collection import AnyEnvironment
@@ -37,12 +39,25 @@ class TrainedPolicy:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a policy, from its own directory or from the run directory that holds it.
+        """Read a policy: from its own directory, from the run directory that holds it, or one that comes with Rewirl.
+
+        Args:
+            path: the directory; or, where there is none, the name of a policy that comes with Rewirl.
 
         Raises:
             PolicyError: there is none, or it is not whole and sound; names the file and the reason.
         """
-        path = policy_directory(path)
+        name, known = path.as_posix(), pretrained.cards()
+        hint = nearest(name, known)
+        if not hint or path.exists():
+            return cls._from(policy_directory(path))
+        if name not in known:
+            raise PolicyError(f"there is no {path}, and no such policy comes with Rewirl; {hint.strip()}")
+        with pretrained.unpacked(name) as directory:
+            return cls._from(directory)
+
+    @classmethod
+    def _from(cls, path: Path) -> Self:
         arrays, values = load_policy(path)
         try:
             spaces = Spaces.from_values(values)
@@ -66,8 +81,9 @@ class TrainedPolicy:
 
     def act_noisily(self, observations: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
         """Return actions with exploration noise from this stream; otherwise as `act`."""
-        noise = self.about["agent_config"].get("exploration_noise", 0.0)
-        return self.actor.explore(observations, rng, number(noise, "exploration_noise"))
+        option = "exploration_noise" if self.actor.actions == "Box" else "epsilon_end"
+        noise = number(self.about["agent_config"].get(option, 0.0), option)
+        return self.actor.explore(observations, rng, noise)
 
     def predict(
         self, observation: Observation, rng: np.random.Generator | None = None, allow_nonfinite: bool = False

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.environments.actions import Action, Actions
+from rewirl.environments.likeness import unlike
 from rewirl.environments.source import EnvironmentSource
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.saved import shown
@@ -89,6 +90,12 @@ def load_warm_up_policy(
         raise UnsuitableEnvironmentError(
             f"warm_up_policy {path} was trained in another {trained_in}: {shown(there)} there, {shown(here)} here"
         )
+    try:
+        differs, _ = unlike(made[0].get("likeness"), source.likeness)
+    except ValueError as error:
+        raise PolicyError(f"{path} is not a policy of Rewirl: {error}") from error
+    if differs:
+        raise UnsuitableEnvironmentError(f"warm_up_policy {path} was trained in another {trained_in}: {differs}")
     policy.fits(environment)
     there, here = ({**each.actions.values(), "shape": None} for each in (policy.spaces, environment.spaces))
     if there != here:

@@ -161,14 +161,26 @@ def _presets(agent: str, env: str) -> list[tuple[str, dict[str, Any]]]:
 
 def _of_environment(handed_over: dict[str, Any]) -> dict[str, Any]:
     """Return what an environment that a program handed over has besides its name, as options."""
-    recipe, changes = handed_over.get("recipe"), handed_over.get("changes")
+    recipe = handed_over.get("recipe")
     if not isinstance(recipe, dict):
-        return {"env_changes": changes} if changes else {}
+        return _of_what_nobody_else_makes(handed_over)
     kwargs = {f"{wrapper['name']}": wrapper["kwargs"] for wrapper in recipe["wrappers"]}
     return {
         **({"env_kwargs": recipe["kwargs"]} if recipe["kwargs"] else {}),
         **{f"wrapper {name}": values for name, values in kwargs.items() if values},
     }
+
+
+def _of_what_nobody_else_makes(handed_over: dict[str, Any]) -> dict[str, Any]:
+    changes, like = handed_over.get("changes") or [], handed_over.get("likeness")
+    like = like if isinstance(like, dict) else {}
+    attributes = {name.partition(" ")[2]: value for name, value in dict(like.get("attributes") or {}).items()}
+    found = {
+        "env_changes": [f"{each}={attributes[each]}" if each in attributes else each for each in changes],
+        "env_kwargs": like.get("arguments"),
+        "env_max_episode_steps": like.get("max_episode_steps"),
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _text(value: Any) -> str:

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import noisy
-from rewirl.agents import AGENTS, Cost
+from rewirl.agents import AGENTS, Cost, agent_entry
+from rewirl.agents.changing_cost import ChangingCost, updates_of
+from rewirl.exact import from_values
 from rewirl.saved import count, fields, listed, number, shown
 from rewirl.storage.metrics_log import CHANGED, read_metrics
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
@@ -150,11 +152,6 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
     steps, seconds = column("step", np.int64), column("seconds", np.float64)
     if np.any(np.diff(steps) <= 0) or steps[0] < 0:
         raise ValueError(f"{path}: the steps of the evaluations do not increase")
-    cost = _cost(train["agent"], evaluations[-1]["connections"])
-    flops = _flops(cost, evaluations, settings)
-    last = [int(evaluations[-1]["connections"][name]) for name in cost.networks]
-    if min(last) < 0 or not np.isfinite(flops).all():
-        raise ValueError(f"{path}: connections or updates of an evaluation are impossible")
     topologies = {
         count(line["step"], f"{path}: the step of a topology"): _topology(line["networks"])
         for line in lines
@@ -162,6 +159,12 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
     }
     if len({tuple((name, *map(tuple, of["shapes"])) for name, of in each.items()) for each in topologies.values()}) > 1:
         raise ValueError(f"{path}: the networks of a topology are not those of another")
+    cost = _cost(train["agent"], evaluations[-1]["connections"])
+    total = max(count(train["total_timesteps"], f"{path}: total_timesteps"), int(steps[-1]))
+    flops = _flops(train["agent"], cost, evaluations, settings, next(iter(topologies.values()), None), total)
+    last = [int(evaluations[-1]["connections"][name]) for name in cost.networks]
+    if min(last) < 0 or not np.isfinite(flops).all():
+        raise ValueError(f"{path}: connections or updates of an evaluation are impossible")
     return RunData(
         path,
         _text(train["agent"]),
@@ -170,7 +173,7 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         train,
         settings,
         record,
-        max(count(train["total_timesteps"], f"{path}: total_timesteps"), int(steps[-1])),
+        total,
         steps,
         column("return_mean", np.float64),
         seconds,
@@ -227,11 +230,31 @@ def _cost(agent: str, networks: Iterable[str]) -> Cost:
     return Cost(tuple(name for name in networks if not name.startswith("target_")))
 
 
-def _flops(of_agent: Cost, evaluations: Sequence[dict[str, Any]], settings: dict[str, Any]) -> NDArray[np.float64]:
+def _flops(
+    agent: str,
+    of_agent: Cost,
+    evaluations: Sequence[dict[str, Any]],
+    settings: dict[str, Any],
+    topology: dict[str, Any] | None,
+    total_timesteps: int,
+) -> NDArray[np.float64]:
     """Return the cost of training until each evaluation, float64 [evaluations].
 
-    Where the sparsity changes, the updates between two evaluations cost the mean of what they would cost at either.
+    Where the sparsity changes, by its schedule, as `rewirl inspect` counts it. If the record lacks what that takes, the
+    updates between two evaluations cost the mean of what they would cost at either.
+
+    Args:
+        agent: its name.
+        of_agent: what counts of it.
+        evaluations: lines of the log.
+        settings: of the agent.
+        topology: of any line of the log, for the sizes of the networks; None if there is none.
+        total_timesteps: of the run.
     """
+    changing = _changing_cost(agent, of_agent, settings, topology, total_timesteps)
+    updates = [count(line["updates"], "the updates of an evaluation") for line in evaluations]
+    if changing is not None and updates == sorted(updates):
+        return np.array(changing.training_flops(updates), np.float64)
 
     def cost(line: dict[str, Any], updates: int) -> int:
         return of_agent.training_flops(
@@ -243,6 +266,20 @@ def _flops(of_agent: Cost, evaluations: Sequence[dict[str, Any]], settings: dict
         first, last = before["updates"], line["updates"]
         flops.append(flops[-1] + sum(cost(one, last) - cost(one, first) for one in (before, line)) / 2)
     return np.array(flops, np.float64)
+
+
+def _changing_cost(
+    agent: str, of_agent: Cost, settings: dict[str, Any], topology: dict[str, Any] | None, total_timesteps: int
+) -> ChangingCost | None:
+    given = settings.get("topology") or {}
+    if given.get("initial_sparsity") is None or topology is None or not topology.keys() >= set(of_agent.networks):
+        return None
+    try:
+        config = from_values(agent_entry(agent).config, settings)
+    except ValueError:  # of another version, or of an agent that is not known here
+        return None
+    shapes = {name: [(n_out, n_in) for n_out, n_in in topology[name]["shapes"]] for name in of_agent.networks}
+    return ChangingCost(of_agent, config.topology, settings, shapes, updates_of(config, total_timesteps))
 
 
 def _topology(networks: Any) -> dict[str, Any]:

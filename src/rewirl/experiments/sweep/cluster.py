@@ -28,7 +28,7 @@ class MessageBoard:
 
     def __init__(self) -> None:
         self._messages: list[tuple[str, str]] = []
-        self._stopping = False
+        self._stopping: set[str | None] = set()
 
     def post(self, name: str, message: str) -> None:
         """Add a message of a run, as JSON."""
@@ -39,13 +39,17 @@ class MessageBoard:
         messages, self._messages = self._messages, []
         return messages
 
-    def stop(self) -> None:
-        """Request that all runs are saved and left."""
-        self._stopping = True
+    def begin(self, name: str) -> None:
+        """Take note that a run starts, which may have been left before."""
+        self._stopping.discard(name)
 
-    def stopping(self) -> bool:
-        """Tell whether that was requested."""
-        return self._stopping
+    def stop(self, name: str | None) -> None:
+        """Request that a run is saved and left; None requests it of all."""
+        self._stopping.add(name)
+
+    def stopping(self, name: str) -> bool:
+        """Tell whether that was requested of a run."""
+        return name in self._stopping or None in self._stopping
 
 
 def supervise(board: Any, name: str, run: str, measure: bool, path: list[str]) -> str:
@@ -72,7 +76,7 @@ def supervise(board: Any, name: str, run: str, measure: bool, path: list[str]) -
                 if "ended" in message:
                     return json.dumps(message)
                 board.post.remote(name, json.dumps(message))
-            if not stopping and ray.get(board.stopping.remote()):
+            if not stopping and ray.get(board.stopping.remote(name)):
                 stopping = True
                 pool.stop()
     finally:
@@ -139,6 +143,7 @@ class Cluster:
         task = self._task.options(
             num_cpus=run["train"]["threads"], max_retries=0, name=name, scheduling_strategy="SPREAD"
         )
+        self._board.begin.remote(name)
         self._running[task.remote(self._board, name, json.dumps(run), measure, self._path)] = name
 
     def wait(self, seconds: float) -> list[tuple[str, Message]]:
@@ -159,14 +164,14 @@ class Cluster:
                 messages.append((name, {"ended": "killed", "reason": reason}))
         return messages
 
-    def stop(self) -> None:
+    def stop(self, name: str | None = None) -> None:
         """See Executor."""
-        self._board.stop.remote()
+        self._board.stop.remote(name)
 
     def close(self) -> None:
         """See Executor."""
         if self._ray.is_initialized():
             if self._running:
-                self._board.stop.remote()
+                self._board.stop.remote(None)
                 self._ray.wait(list(self._running), num_returns=len(self._running))
             self._ray.shutdown()

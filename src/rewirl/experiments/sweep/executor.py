@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 Message = dict[str, Any]
-"""JSON values. The last one of a run has `ended`: finished, stopped, in use, failed or killed, and a `reason`."""
+"""JSON values. The last one of a run has `ended`: finished, stopped, in use, failed or killed, and a `reason`; and
+`diverged` where that was it."""
 
 
 class Executor(Protocol):
@@ -22,8 +23,8 @@ class Executor(Protocol):
     def wait(self, seconds: float) -> list[tuple[str, Message]]:
         """Return the messages since the last call, with the name of their run, after `seconds` at the latest."""
 
-    def stop(self) -> None:
-        """Ask all runs to save and end."""
+    def stop(self, name: str | None = None) -> None:
+        """Ask a run to save and end; None asks all of them."""
 
     def close(self) -> None:
         """Release all resources; runs still in progress are saved and end. Idempotent."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,17 +19,12 @@ from rewirl.experiments.sweep.names import LONGEST_LABEL
 from rewirl.hints import did_you_mean
 from rewirl.options.option import AXES, Option, options, unknown_option
 from rewirl.presets.lookup import PAPERS, preset
+from rewirl.toml_file import read_toml
 
 EXPERIMENTS = Path(__file__).parents[1] / "sweeps"
 MOST_RUNS = 10_000
-LARGEST_FILE = 2**20
-"""Bytes of a sweep file."""
-LONGEST_KEY = 32
-"""Parts of a key with dots: the parser takes time and memory that grow with their square."""
 
 _LISTS = ("agents", "envs", "seeds")
-_LONG_KEY = re.compile(rb"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){%d}" % LONGEST_KEY)
-_QUOTED_PART, _MOST_QUOTED_PARTS = re.compile(rb"""["'][ \t]*+\.|\.[ \t]*+["']"""), 200
 _DESCRIPTION, _GROUPS, _WARM_UP, _PRESETS, _LABEL = "description", "runs", "warm_up_policy", "presets", "label"
 _PAPER = "paper"
 _KEYS = (*_LISTS, _LABEL, _PAPER)
@@ -138,19 +132,9 @@ def _in_order(path: Path) -> tuple[bool, str]:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST_FILE + 1)
-        if len(text) > LARGEST_FILE:
-            raise SweepError(f"{path} has more than the {LARGEST_FILE:,} bytes allowed for a sweep file")
-        if _LONG_KEY.search(text) or len(_QUOTED_PART.findall(text)) > _MOST_QUOTED_PARTS:
-            raise SweepError(f"{path} has a key of more than {LONGEST_KEY} parts with dots between them")
-        return tomllib.loads(text.decode())
-    except OSError as error:
-        raise SweepError(f"{path} cannot be read: {error.strerror}") from error
+        return read_toml(path, "a sweep file")
     except ValueError as error:
-        raise SweepError(f"{path} is not TOML: {error}") from error
-    except RecursionError as error:
-        raise SweepError(f"{path} is nested too deeply") from error
+        raise SweepError(str(error)) from error
 
 
 def _normalised(table: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -222,7 +206,8 @@ def _of_presets(
             raise SweepError(f"{where}: {error}") from error
         own = {key: list(value) if isinstance(value, tuple) else value for key, value in paper.options.items()}
         shared = {key: value for key, value in common.items() if key != _PRESETS}
-        own[_LABEL] = "-".join(name.split("/")[:-1])[:LONGEST_LABEL]
+        label = Path(name).stem if name.endswith(".toml") else "-".join(name.split("/")[:-1])
+        own[_LABEL] = re.sub(r"[^A-Za-z0-9_.-]+", "-", label).lstrip("_.-")[:LONGEST_LABEL] or paper.agent
         yield from _runs(shared, {**own, **both, "agents": [paper.agent], "envs": [paper.env]}, overrides, where)
 
 

@@ -1,11 +1,11 @@
-"""Runs a sweep: decides which run starts when and which is tried again, and keeps the state of each."""
+"""Which run starts when, and which is tried again; the state of each. A sweep is a schedule whose runs are known."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from rewirl.experiments.sweep.deadline import Deadline
 from rewirl.experiments.sweep.executor import Executor, Message
@@ -31,11 +31,17 @@ class Row:
     state: str = "waiting"
     """"waiting", "running", or one of OVER."""
     reason: str = ""
+    evaluations: dict[int, float] = field(default_factory=dict)
+    """The mean return of each evaluation that was reported, by step."""
     last_return: float | None = None
-    """The mean return of the latest evaluation."""
+    """That of the latest one."""
     pace: Timed = field(default_factory=Timed)
     attempted: bool = False
-    """Whether this sweep has started the run; one that was finished before is not started."""
+    """Whether this schedule has started the run; one that was finished before is not started."""
+    left: bool = False
+    """Whether it was asked to save and end before its last step."""
+    diverged: bool = False
+    """Whether it failed because its values are not finite."""
     kills: int = 0
     """Since its last checkpoint."""
     saved: int | None = None
@@ -49,6 +55,9 @@ class View(Protocol):
 
     def changed(self, row: Row, text: str) -> None:
         """Report a change of a run that is worth a line."""
+
+    def message(self, text: str) -> None:
+        """Report what is no run's alone."""
 
     def refresh(self, rows: Mapping[str, Row]) -> None:
         """Update the view; called several times a second."""
@@ -76,51 +85,102 @@ def run_sweep(
     Returns:
         The final state of each run, by name: one of OVER, or "waiting" after a stop.
     """
-    rows = {name: Row(run) for name, run in runs.items()}
-    for row in rows.values():
-        status = run_status(row.run)
-        row.pace.begin(status.step, row.run.config.total_timesteps, row.run.agent_config.learning_starts)
+    schedule = Schedule(executor, view, deadline)
+    for run in runs.values():
+        schedule.add(run)
+    with schedule:
+        while True:
+            if stop() or (deadline is not None and deadline.passed()):
+                schedule.stop()
+            if not schedule.turn():
+                return schedule.rows
+
+
+class Schedule:
+    """Executes runs, to which more may be added; use it as a context manager.
+
+    Args:
+        executor: executes them; closed at the end.
+        view: is told of every change.
+        deadline: says which new runs are not started any more.
+    """
+
+    def __init__(self, executor: Executor, view: View, deadline: Deadline | None = None) -> None:
+        self.rows: dict[str, Row] = {}
+        """The state of each run by name."""
+        self.stopping = False
+        """Whether all runs are saved and left."""
+        self._executor, self._view, self._deadline = executor, view, deadline
+
+    def add(self, run: PlannedRun) -> Row:
+        """Add a run, after the one that it waits for; return its state."""
+        row = self.rows[run.name] = Row(run)
+        status = run_status(run)
+        row.pace.begin(status.step, run.config.total_timesteps, run.agent_config.learning_starts)
         if status.state == "finished":
             row.state = "finished"
-    stopping = False
-    try:
-        while True:
-            if not stopping and (stop() or (deadline is not None and deadline.passed())):
-                stopping = True
-                executor.stop()
-            if not stopping:
-                _start(rows, executor, view, deadline)
-            running = any(row.state == "running" for row in rows.values())
-            if not running and (stopping or all(row.state in OVER for row in rows.values())):
-                break
-            for name, message in executor.wait(_TURN_SECONDS):
-                _receive(rows[name], message, view, stopping)
-            view.refresh(rows)
-    finally:
-        executor.close()
-        view.close(rows)
-    return rows
+        return row
 
+    @property
+    def free(self) -> int:
+        """How many more runs could be executed at the same time, now, once those that wait have started."""
+        return self._executor.workers - sum(row.state in ("running", "waiting") for row in self.rows.values())
 
-def _start(rows: Mapping[str, Row], executor: Executor, view: View, deadline: Deadline | None) -> None:
-    free = executor.workers - sum(row.state == "running" for row in rows.values())
-    for row in rows.values():
-        if row.state != "waiting":
-            continue
-        source = None if row.run.after is None else rows[row.run.after]
-        if source is not None and source.state == "no time":
-            row.state, row.reason = "no time", f"starts from the policy of {source.run.name}, which is not there"
-        elif source is not None and source.state in OVER and source.state != "finished":
-            row.state, row.reason = "left out", f"it starts from the policy of {source.run.name}, {source.state}"
-            view.changed(row, f"left out: {row.reason}")
-        elif (source is None or source.state == "finished") and free > 0 and time.monotonic() >= row.not_before:
-            refusal = "" if deadline is None else deadline.refusal(row.run)
-            if refusal:
-                row.state, row.reason = "no time", refusal
+    def stop(self) -> None:
+        """Let all runs be saved and left, and start none any more."""
+        if not self.stopping:
+            self.stopping = True
+            self._executor.stop()
+
+    def leave(self, row: Row) -> None:
+        """Let a run be saved and left."""
+        row.left = True
+        if row.state == "running":
+            self._executor.stop(row.run.name)
+        elif row.state == "waiting":
+            row.state = "stopped"
+
+    def turn(self) -> bool:
+        """Start what can start and take in what happened since, for a moment; return whether there is more to do."""
+        if not self.stopping:
+            self._start()
+        running = any(row.state == "running" for row in self.rows.values())
+        if not running and (self.stopping or all(row.state in OVER for row in self.rows.values())):
+            return False
+        for name, message in self._executor.wait(_TURN_SECONDS):
+            _receive(self.rows[name], message, self._view, self.stopping)
+        self._view.refresh(self.rows)
+        return True
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close executor and view."""
+        self._executor.close()
+        self._view.close(self.rows)
+
+    def _start(self) -> None:
+        rows, view = self.rows, self._view
+        free = self._executor.workers - sum(row.state == "running" for row in rows.values())
+        for row in rows.values():
+            if row.state != "waiting":
                 continue
-            row.state, row.attempted, row.saved = "running", True, saved_step(row.run.path)
-            executor.start(row.run.name, row.run.values())
-            free -= 1
+            source = None if row.run.after is None else rows[row.run.after]
+            if source is not None and source.state == "no time":
+                row.state, row.reason = "no time", f"starts from the policy of {source.run.name}, which is not there"
+            elif source is not None and source.state in OVER and source.state != "finished":
+                row.state, row.reason = "left out", f"it starts from the policy of {source.run.name}, {source.state}"
+                view.changed(row, f"left out: {row.reason}")
+            elif (source is None or source.state == "finished") and free > 0 and time.monotonic() >= row.not_before:
+                refusal = "" if self._deadline is None else self._deadline.refusal(row.run)
+                if refusal:
+                    row.state, row.reason = "no time", refusal
+                    continue
+                row.state, row.attempted, row.saved = "running", True, saved_step(row.run.path)
+                self._executor.start(row.run.name, row.run.values())
+                free -= 1
 
 
 def _receive(row: Row, message: Message, view: View, stopping: bool) -> None:
@@ -132,11 +192,12 @@ def _receive(row: Row, message: Message, view: View, stopping: bool) -> None:
     elif "step" in message:
         row.pace.mark(message["step"])
         if "return" in message:
-            row.last_return = message["return"]
+            row.last_return = row.evaluations[message["step"]] = message["return"]
     elif "message" in message:
         view.changed(row, message["message"])
     elif "ended" in message:
-        _end(row, message["ended"], message.get("reason", ""), view, stopping)
+        row.diverged = message.get("diverged", False)
+        _end(row, message["ended"], message.get("reason", ""), view, stopping or row.left)
 
 
 def _end(row: Row, ended: str, reason: str, view: View, stopping: bool) -> None:

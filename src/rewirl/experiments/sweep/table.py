@@ -22,6 +22,22 @@ _ORDER = ("running", "failed", "left out", "in use", "stopped", "waiting", "no t
 _STYLES = {"running": "bold", "failed": "red", "left out": "red", "in use": "yellow", "finished": "green"}
 
 
+class Nothing:
+    """A view that shows nothing."""
+
+    def changed(self, row: Row, text: str) -> None:
+        """See View."""
+
+    def message(self, text: str) -> None:
+        """See View."""
+
+    def refresh(self, rows: Mapping[str, Row]) -> None:
+        """See View."""
+
+    def close(self, rows: Mapping[str, Row]) -> None:
+        """See View."""
+
+
 class Lines:
     """A line per event of a run, and one per run and minute while it learns."""
 
@@ -33,6 +49,10 @@ class Lines:
         """See View."""
         self._printed_at[row.run.name] = time.monotonic()
         show(f"{row.run.name}: {text}{_result(row)}", sys.stdout)
+
+    def message(self, text: str) -> None:
+        """See View."""
+        show(text, sys.stdout)
 
     def refresh(self, rows: Mapping[str, Row]) -> None:
         """See View."""
@@ -63,9 +83,12 @@ class Table:
 
     def changed(self, row: Row, text: str) -> None:
         """See View."""
+        self.message(f"{row.run.name}: {text}{_result(row)}")
+
+    def message(self, text: str) -> None:
+        """See View."""
         with contextlib.suppress(OSError, ValueError):
-            text = message(f"{row.run.name}: {text}{_result(row)}")
-            self._console.print(text, markup=False, emoji=False)
+            self._console.print(message(text), markup=False, emoji=False)
 
     def refresh(self, rows: Mapping[str, Row]) -> None:
         """See View."""

@@ -81,7 +81,9 @@ def make_run(planned: PlannedRun, progress: Any, stop: Callable[[], bool]) -> Me
             outcome = run.train(stop)
     except RunInUseError as error:
         return {"ended": "in use", "reason": str(error)}
-    except (RunDirectoryError, CheckpointError, PolicyError, FaultyEnvironmentError, DivergedError) as error:
+    except DivergedError as error:
+        return {"ended": "failed", "reason": str(error), "diverged": True}
+    except (RunDirectoryError, CheckpointError, PolicyError, FaultyEnvironmentError) as error:
         return {"ended": "failed", "reason": str(error)}
     except (ValueError, OSError) as error:
         return {"ended": "failed", "reason": f"{type(error).__name__}: {error}"}

@@ -1,0 +1,51 @@
+"""The games of MinAtar (Young and Tian 2019), from the package minatar: `pip install 'rewirl[minatar]'`.
+
+Importing this module registers them with Gymnasium, under the ids that the package has for them:
+
+    rewirl train --agent dqn --env-module rewirl.minatar --env MinAtar/Breakout-v1
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+
+from rewirl.saved import count
+
+try:
+    from minatar.gym import BaseEnv  # type: ignore[import-not-found,import-untyped,unused-ignore]
+except ModuleNotFoundError as error:
+    raise ImportError(f"{error}; its games need the package minatar: pip install 'rewirl[minatar]'") from error
+
+_GAMES = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
+
+
+class Remembered(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """A game whose last action is kept by checkpoints: it may be repeated in the first step of the next episode."""
+
+    def rewirl_state(self) -> int:
+        """Return the last action, as the game numbers it."""
+        return int(self.env.unwrapped.game.last_action)  # type: ignore[attr-defined]
+
+    def load_rewirl_state(self, state: Any) -> None:
+        """Put back what `rewirl_state` returned.
+
+        Raises:
+            ValueError: it is not the number of an action.
+        """
+        self.env.unwrapped.game.last_action = count(state, "the last action")  # type: ignore[attr-defined]
+
+
+def make(game: str, use_minimal_action_set: bool, **kwargs: Any) -> Remembered:
+    """Make a game by its name; further arguments are those of the package."""
+    return Remembered(BaseEnv(game, use_minimal_action_set=use_minimal_action_set, **kwargs))
+
+
+for _game in _GAMES:
+    for _version, _minimal in (("v0", False), ("v1", True)):
+        gymnasium.register(
+            f"MinAtar/{_game.title().replace('_', '')}-{_version}",
+            entry_point="rewirl.minatar:make",
+            kwargs={"game": _game, "use_minimal_action_set": _minimal},
+        )

@@ -1,0 +1,150 @@
+"""The products of a sparse layer as functions that PyTorch differentiates, any number of times.
+
+y = W x + b, and its gradients dx = W^T dy, dw_k = dy[row k] . x[column k] and db, are linear in each of their
+arguments. So the gradients of the gradients are the same three products of other arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd import Function
+
+from rewirl._core import Product
+from rewirl.nn import tile_shape
+
+
+class Connections:
+    """Which connections a layer has, as the core computes with them; never changed.
+
+    Args:
+        shape: (n_out, n_in).
+        indices: of the connections, row * n_in + column, int64 [connections], distinct, in the order of the values.
+        height: neighbouring outputs that share their inputs; 1 for no blocks.
+
+    Raises:
+        ValueError: an index is outside of the matrix or there twice, or blocks are not whole.
+    """
+
+    def __init__(self, shape: tuple[int, int], indices: NDArray[np.int64], height: int) -> None:
+        if len(np.unique(indices)) < len(indices):
+            raise ValueError("a connection is there twice")
+        self.shape, self.height = shape, height
+        self.product = Product(*shape, height, indices)
+        self.order = self.product.order()
+        """The order of the connections that is fastest, uint32 [connections]; others are sorted in every pass."""
+        self.collect: Callable[[Tensor, Tensor], None] | None = None
+        """What gets dy [samples, n_out] and x [samples, n_in] of every backward pass, where a rule asks for it."""
+
+
+def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, connections: Connections) -> Tensor:
+    """Return W x + b, float32 [samples, n_out], for x, float32 [samples, n_in]."""
+    y: Tensor = _forward(x, values, bias, connections)
+    return y
+
+
+def output(x: Tensor, values: Tensor, bias: Tensor | None, connections: Connections) -> Tensor:
+    """Return what `sparse_linear` does; PyTorch does not differentiate it."""
+    y = torch.empty(len(x), connections.shape[0])
+    connections.product.forward(
+        torch.get_num_threads(),
+        _array(values),
+        None if bias is None else _array(bias),
+        _array(x),
+        y.numpy(),
+        _width(len(x)),
+    )
+    return y
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    """Return the numbers of a vector, or of rows whose numbers are side by side."""
+    if tensor.stride(-1) != 1 or tensor.stride(0) < 0:
+        tensor = tensor.contiguous()
+    array: NDArray[np.float32] = tensor.detach().numpy()
+    return array
+
+
+def gradients(
+    x: Tensor | None, values: Tensor, dy: Tensor, connections: Connections, needs: tuple[bool, bool, bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Return dx = W^T dy, dw = (dy x^T at the connections) and db = the sum of dy; None for what is not needed."""
+    n_out, n_in = connections.shape
+    dx = torch.empty(len(dy), n_in) if needs[0] else None
+    d_values = torch.empty_like(values) if needs[1] else None
+    d_bias = torch.empty(n_out) if needs[2] else None
+    connections.product.backward(
+        torch.get_num_threads(),
+        _array(values),
+        _array(x) if x is not None and needs[1] else None,
+        _array(dy),
+        None if dx is None else dx.numpy(),
+        None if d_values is None else d_values.numpy(),
+        None if d_bias is None else d_bias.numpy(),
+        _width(len(dy)),
+    )
+    return dx, d_values, d_bias
+
+
+@cache
+def _width(samples: int) -> int:
+    """Return how many samples lie side by side where the core computes."""
+    return tile_shape(max(samples, 1))[1]
+
+
+class _Forward(Function):
+    """y = W x + b."""
+
+    # A setup_context apart from forward, which torch.func needs, would double the time of a small layer.
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None, connections: Connections) -> Tensor:
+        ctx.connections = connections
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, values)
+        return output(x, values, bias, connections)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        x, values = ctx.saved_tensors
+        connections: Connections = ctx.connections
+        if connections.collect is not None and ctx.needs_input_grad[1]:
+            connections.collect(dy, x)
+        compute = _backward if torch.is_grad_enabled() else gradients
+        return *compute(x, values, dy, connections, ctx.needs_input_grad[:3]), None
+
+
+class _Backward(Function):
+    """The gradients, where they are to be differentiated again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor | None, values: Tensor, dy: Tensor, connections: Connections, needs: tuple[bool, bool, bool]
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        ctx.connections = connections
+        ctx.save_for_backward(x, values, dy)
+        ctx.set_materialize_grads(False)
+        return gradients(x, values, dy, connections, needs)
+
+    @staticmethod
+    def backward(ctx: Any, ddx: Tensor | None, dd_values: Tensor | None, dd_bias: Tensor | None) -> Any:
+        (x, values, dy), connections = ctx.saved_tensors, ctx.connections
+        of_x = of_values = None
+        terms = []
+        if ddx is not None:
+            of_values = _backward(ddx, values, dy, connections, (False, True, False))[1]
+            terms.append(sparse_linear(ddx, values, None, connections))
+        if dd_values is not None:
+            of_x = _backward(x, dd_values, dy, connections, (True, False, False))[0]
+            terms.append(sparse_linear(x, dd_values, None, connections))
+        if dd_bias is not None:
+            terms.append(dd_bias.expand_as(dy))
+        return of_x, of_values, sum(terms[1:], terms[0]) if terms else None, None, None
+
+
+_forward: Callable[..., Any] = _Forward.apply
+_backward: Callable[..., Any] = _Backward.apply

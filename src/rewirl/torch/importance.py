@@ -1,0 +1,49 @@
+"""How much a model makes of each of its inputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rewirl.torch.linear import SparseLinear
+
+
+def strength(layer: SparseLinear) -> Tensor:
+    """Return the strength of each input of a layer (Atashgahi et al. 2022, QuickSelection).
+
+    s_i = sum_j |w_ji|. In a first layer that is rewired, inputs that say nothing lose their connections.
+
+    Args:
+        layer: the first one of a model.
+
+    Returns:
+        float32 [in_features].
+    """
+    columns = layer.indices % layer.in_features
+    return torch.zeros(layer.in_features).index_add_(0, columns, layer.values.detach().abs())
+
+
+def attribution(model: nn.Module, x: Tensor) -> Tensor:
+    """Return the mean absolute gradient of the outputs by each input (Atashgahi et al. 2024).
+
+    a_i = mean over samples of sum_k |d y_k / d x_i|
+
+    Args:
+        model: takes x and returns y, float [samples, outputs].
+        x: float [samples, inputs].
+
+    Returns:
+        float [inputs].
+
+    Raises:
+        ValueError: y is not [samples, outputs].
+    """
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        y = model(x)
+        if y.ndim != 2 or len(y) != len(x):
+            raise ValueError(f"a model of [samples, outputs] is needed, this one returned {list(y.shape)}")
+        total = torch.zeros_like(x)
+        for output in y.sum(dim=0):
+            total += torch.autograd.grad(output, x, retain_graph=True)[0].abs()
+    return total.mean(dim=0)

@@ -1,0 +1,247 @@
+"""A linear layer of PyTorch that has values, gradients and optimiser state for its connections only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.autograd.graph import increment_version
+
+from rewirl.topology.blocks import Blocks
+from rewirl.topology.fan_in import FanIn
+from rewirl.topology.initial import random_topology
+from rewirl.topology.structure import UNSTRUCTURED, structure_of
+from rewirl.torch.compiled import CONNECTIONS, NUMBERS, numbered
+from rewirl.torch.functions import Connections, sparse_linear
+
+
+class SparseLinear(nn.Module):
+    """y = W x + b with a sparse W, in float32 on the CPU; the place of `torch.nn.Linear` in a model.
+
+    `values`, float32 [connections], and `bias`, float32 [out_features], are parameters of any optimiser. The buffer
+    `indices`, int64 [connections], says where each value is: row * in_features + column. It computes with
+    PyTorch's threads, as many as `torch.get_num_threads()`. Results do not depend on their number.
+
+    Args:
+        in_features: number of inputs.
+        out_features: number of outputs.
+        sparsity: share of the weights that do not exist, in [0, 1). The connections are drawn at random.
+        bias: whether there is one.
+        structure: unstructured, or 4x1 or 8x1: blocks of 4 or 8 neighbouring outputs that have the same inputs, which
+            computes faster. A layer too small for blocks is unstructured.
+        seed: of the connections and the values; None takes one from PyTorch's generator, as `nn.Linear` does.
+
+    Raises:
+        ValueError: a size, the sparsity or the structure is impossible.
+    """
+
+    indices: Tensor
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        sparsity: float = 0.9,
+        bias: bool = True,
+        structure: str = UNSTRUCTURED,
+        seed: int | None = None,
+    ) -> None:
+        if in_features < 1 or out_features < 1 or not 0 <= sparsity < 1:
+            raise ValueError(
+                f"a layer needs an input, an output and a sparsity of at least 0 and below 1, got {in_features} inputs,"
+                f" {out_features} outputs and a sparsity of {sparsity}"
+            )
+        rng = np.random.default_rng(int(torch.randint(2**62, ())) if seed is None else seed)
+        shape = (out_features, in_features)
+        [indices] = random_topology([shape], [1 - sparsity], rng, _blocks(structure))
+        if indices is None:
+            indices = np.arange(out_features * in_features, dtype=np.int64)
+        self._begin(shape, structure, indices, bias)
+        with torch.no_grad():
+            fan_in = np.maximum(np.bincount(self.indices.numpy() // in_features, minlength=out_features), 1)
+            bound = 1 / np.sqrt(fan_in)
+            of_values = bound[self.indices.numpy() // in_features]
+            self.values.copy_(torch.from_numpy(rng.uniform(-of_values, of_values)))
+            if self.bias is not None:
+                self.bias.copy_(torch.from_numpy(rng.uniform(-bound, bound)))
+
+    def _begin(self, shape: tuple[int, int], structure: str, indices: NDArray[np.int64], bias: bool) -> None:
+        super().__init__()
+        self.out_features, self.in_features = shape
+        self._number = next(NUMBERS)
+        blocks = _blocks(structure)
+        self.structure = structure if blocks and blocks.height_in(shape) > 1 else UNSTRUCTURED
+        """Of the connections: unstructured, 4x1 or 8x1."""
+        self.register_buffer("indices", torch.from_numpy(indices.copy()))
+        self.connect()
+        self.indices = self.indices[torch.from_numpy(self._connections.order.astype(np.int64))]
+        self.connect()
+        self.values = nn.Parameter(torch.zeros(len(indices)))
+        self.register_parameter("bias", nn.Parameter(torch.zeros(shape[0])) if bias else None)
+
+    @classmethod
+    def from_dense(
+        cls, weight: Tensor, bias: Tensor | None = None, mask: Tensor | None = None, structure: str = UNSTRUCTURED
+    ) -> SparseLinear:
+        """Return a layer with the connections and values of a masked dense one.
+
+        Args:
+            weight: float [out_features, in_features].
+            bias: float [out_features]; None for none.
+            mask: of the connections, [out_features, in_features]; None for those of `weight` that are not 0.
+            structure: of the mask, see `SparseLinear`.
+
+        Raises:
+            ValueError: shapes do not fit, or the mask is not in whole blocks.
+        """
+        mask = weight != 0 if mask is None else mask != 0
+        if weight.ndim != 2 or mask.shape != weight.shape or (bias is not None and bias.shape != weight.shape[:1]):
+            raise ValueError("weight and mask must be [out_features, in_features], and the bias [out_features]")
+        layer = cls.__new__(cls)
+        indices = mask.detach().cpu().reshape(-1).nonzero().squeeze(1).numpy()
+        layer._begin((weight.shape[0], weight.shape[1]), structure, indices, bias is not None)
+        with torch.no_grad():
+            layer.values.copy_(weight.detach().reshape(-1)[layer.indices])
+            if layer.bias is not None and bias is not None:
+                layer.bias.copy_(bias)
+        return layer
+
+    @property
+    def connections(self) -> int:
+        """Number of connections."""
+        return len(self.indices)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out_features, in_features)."""
+        return self.out_features, self.in_features
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """The blocks that the connections are in; None for none."""
+        return _blocks(self.structure)
+
+    def dense(self) -> Tensor:
+        """Return the weights as a dense matrix of their own, float32 [out_features, in_features]; for looking."""
+        matrix = torch.zeros(self.out_features * self.in_features)
+        matrix[self.indices] = self.values.detach()
+        return matrix.view(self.shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return y for x.
+
+        Args:
+            x: float32 [..., in_features]; under `torch.autocast` of any float type.
+
+        Returns:
+            float32 [..., out_features].
+
+        Raises:
+            ValueError: the shape does not fit.
+            TypeError: something is not float32 on the CPU.
+        """
+        if torch.is_autocast_enabled("cpu"):
+            x = x.float()
+        for name, tensor in (("input", x), ("values", self.values), ("bias", self.bias)):
+            if tensor is not None and (tensor.dtype != torch.float32 or tensor.device.type != "cpu"):
+                raise TypeError(
+                    f"SparseLinear computes in float32 on the CPU; its {name} has {tensor.dtype} on {tensor.device}. "
+                    "Convert with .float().cpu()"
+                )
+        if x.shape[-1:] != (self.in_features,):
+            raise ValueError(f"the input must be [..., {self.in_features}], got {list(x.shape)}")
+        if self.values.shape != self.indices.shape:
+            raise ValueError(f"{len(self.indices)} connections need as many values, got {list(self.values.shape)}")
+        rows = x.reshape(-1, self.in_features).contiguous()
+        if torch.compiler.is_compiling():
+            y: Tensor = numbered(rows, self.values, self.bias, self._number)
+        else:
+            y = sparse_linear(rows, self.values, self.bias, self._connections)
+        return y.view(*x.shape[:-1], self.out_features)
+
+    def connect(self) -> None:
+        """Compute with the connections of `indices` from now on; to be called by whoever has written to it."""
+        blocks = _blocks(self.structure)
+        height = blocks.height_in(self.shape) if blocks else 1
+        self._connections = CONNECTIONS[self._number] = Connections(self.shape, self.indices.numpy(), height)
+
+    def rewire(self, dropped: NDArray[np.int64], grown: NDArray[np.int64]) -> Tensor:
+        """Drop connections and grow others of value 0; the gradient of the values is gone.
+
+        Args:
+            dropped: positions of connections in `indices`, int64 [dropped], distinct.
+            grown: indices of new connections, int64 [grown], distinct and free.
+
+        Returns:
+            The position that each value had before, or -1 for a grown one, int64 [connections].
+
+        Raises:
+            ValueError: a grown connection exists, or blocks are no longer whole.
+        """
+        kept = np.delete(np.arange(self.connections), dropped)
+        indices = np.concatenate([self.indices.numpy()[kept], grown])
+        source = np.concatenate([kept, np.full(len(grown), -1)])
+        order = Connections(self.shape, indices, self._connections.height).order
+        self.indices, moved = torch.from_numpy(indices[order]), torch.from_numpy(source[order])
+        self.connect()
+        self.values.grad = None
+        self.values.data = carried(self.values.data, moved)
+        increment_version(self.values)  # so a backward pass through an earlier forward pass is refused
+        return moved
+
+    def extra_repr(self) -> str:
+        """Return what `print` says of the layer."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, connections={self.connections}, "
+            f"bias={self.bias is not None}, structure={self.structure}"
+        )
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        """Take the connections of the saved layer first, however many; values and bias are loaded as always."""
+        indices, values = (state_dict.get(prefix + name) for name in ("indices", "values"))
+        if indices is not None and values is not None and indices.shape == values.shape:
+            before = self.indices
+            try:
+                if indices.dtype != torch.int64 or indices.ndim != 1:
+                    raise ValueError(f"it is {indices.dtype} {list(indices.shape)}, not int64 [connections]")
+                self.indices = indices.detach().cpu().clone()
+                self.connect()
+            except ValueError as error:
+                self.indices = before
+                raise ValueError(f"the saved {prefix}indices cannot be loaded: {error}") from error
+            if values.shape != self.values.shape:
+                self.values.grad = None
+                self.values.data = torch.zeros(values.shape)
+            increment_version(self.values)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy is made from: all but what it computes with, which is made anew."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_connections", "_number")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become a copy."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._number = next(NUMBERS)
+        self.connect()
+
+
+def carried(tensor: Tensor, source: Tensor) -> Tensor:
+    """Return what becomes of a tensor with a number for each value in a rewiring: 0 where `source` is -1."""
+    return (
+        torch.where(source >= 0, tensor[source.clamp(min=0)], tensor.new_zeros(()))
+        if len(tensor)
+        else (tensor.new_zeros(len(source)))
+    )
+
+
+def _blocks(structure: str) -> Blocks | None:
+    found = structure_of(structure)
+    if isinstance(found, FanIn):
+        raise ValueError(f"the structure of a SparseLinear is unstructured, 4x1 or 8x1, not {structure}")
+    return found

@@ -1,0 +1,218 @@
+"""Rules of Rewirl on a model of PyTorch: connections are rewired after steps of its optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rewirl import seeding
+from rewirl.saved import count, fields
+from rewirl.topology import LayerState, TopologyConfig, drop_scores, layer_budgets, make_rule, rewire
+from rewirl.topology.memory import RuleMemory
+from rewirl.torch.linear import SparseLinear, carried
+
+
+class Rewiring:
+    """Rewires the sparse layers of a model on a schedule; `step` follows every `optimizer.step()`.
+
+    A dropped connection takes its optimiser state with it. A grown one begins with the value 0 and a state of zeros: of
+    every tensor in `optimizer.state` that has a number for each value. `values.grad` is None after an event.
+
+    Args:
+        model: has layers that are `SparseLinear`; they are rewired in the order of `model.modules()`.
+        optimizer: owns their values. `torch.optim.LBFGS` cannot be used, as it does not keep values apart.
+        rule: set, rigl, static, prune, or package.module:Class.
+        seed: of the rule's random stream.
+        followers: models whose layers of the same names have the same connections, and go on having them, such as a
+            target network. Their grown values are 0 too.
+        options: fields of `rewirl.topology.TopologyConfig`, by name: adapt_every, adapt_fraction, anneal, adapt_end,
+            drop, grow, regrow_dropped; initial_sparsity and sparsity, for a sparsity that changes.
+
+    Raises:
+        ValueError: there is no such rule, an option is impossible, or the model has no layer to be rewired.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        rule: str = "set",
+        seed: int = 0,
+        followers: Sequence[nn.Module] = (),
+        **options: Any,
+    ) -> None:
+        self.config = TopologyConfig(rule=rule, **options)
+        self.rule = make_rule(rule, self.config)
+        self.rewired = 0
+        """Connections grown so far."""
+        self.updates = 0
+        """Steps of the optimiser so far."""
+        self._memory = RuleMemory(self.rule)
+        self._rng = seeding.generator(seed, "adaptation")
+        self._optimizer = optimizer
+        self._layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, SparseLinear)}
+        if not self._layers:
+            raise ValueError("the model has no SparseLinear, so there is nothing to rewire")
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise ValueError("LBFGS keeps the history of all values in one tensor, which cannot be rewired")
+        owned = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        for name, layer in self._layers.items():
+            if id(layer.values) not in owned:
+                raise ValueError(f"the optimiser does not own the values of the layer {name!r}")
+        self._followers = [self._following(follower) for follower in followers]
+        self._gradients: dict[str, _DenseGradient] = {}
+        self._watch()
+
+    def step(self) -> bool:
+        """Count a step of the optimiser, and rewire if an event is due.
+
+        Returns:
+            Whether there was an event.
+
+        Raises:
+            ValueError: the rule broke its contract.
+            RuntimeError: the rule needs a gradient, and there was no backward pass since the last call.
+            FloatingPointError: values are not finite.
+        """
+        self.updates += 1
+        due = self._due(self.updates)
+        if due:
+            self._event()
+        self._watch()
+        return due
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what an exact continuation needs apart from the states of the model and the optimiser."""
+        return {
+            "rng": seeding.state(self._rng),
+            "rewired": self.rewired,
+            "updates": self.updates,
+            **self._memory.state(),
+        }
+
+    def load_state_dict(self, state: Any) -> None:
+        """Put back what `state_dict` returned; the model and the optimiser are loaded by themselves.
+
+        Raises:
+            ValueError: it is not such a state.
+        """
+        values = fields(state, "the saved rewiring")
+        rewired, updates = (count(values.get(name), f"the saved number {name}") for name in ("rewired", "updates"))
+        seeding.restore(self._rng, values.get("rng"))
+        self._memory.load_state(values)
+        self.rewired, self.updates = rewired, updates
+        self._watch()
+
+    def _due(self, update: int) -> bool:
+        return self.rule.adapts and self.config.due(update)
+
+    def _following(self, follower: nn.Module) -> dict[str, SparseLinear]:
+        found = {name: layer for name, layer in follower.named_modules() if isinstance(layer, SparseLinear)}
+        if found.keys() != self._layers.keys():
+            raise ValueError(f"a follower has the sparse layers {list(found)}, the model has {list(self._layers)}")
+        return found
+
+    def _watch(self) -> None:
+        """Collect the gradients of the next update, if its event asks for them."""
+        for gradient in self._gradients.values():
+            gradient.close()
+        wanted = self.rule.uses_gradient and self._due(self.updates + 1)
+        self._gradients = {name: _DenseGradient(layer) for name, layer in self._layers.items() if wanted}
+
+    def _event(self) -> None:
+        config, fraction = self.config, self.config.fraction_at(self.updates)
+        layers = list(self._layers.items())
+
+        def scores(number: int) -> NDArray[np.float64]:
+            name, layer = layers[number]
+            return drop_scores(self.rule, self._state(name), fraction, self._rng, layer.blocks)
+
+        budgets = layer_budgets(
+            config,
+            [layer.shape for _, layer in layers],
+            [layer.connections for _, layer in layers],
+            self.updates,
+            scores,
+        )
+        for (name, layer), budget in zip(layers, budgets, strict=True):
+            followers = [follower[name] for follower in self._followers]
+            if any(not torch.equal(follower.indices, layer.indices) for follower in followers):
+                raise ValueError(f"a follower has other connections in the layer {name!r} than the model")
+            change = rewire(
+                self.rule,
+                self._state(name),
+                fraction,
+                self._rng,
+                regrow_dropped=config.regrow_dropped,
+                connections=budget,
+                structure=layer.blocks,
+            )
+            if len(change.dropped) or len(change.grown):
+                before = layer.values.shape
+                source = layer.rewire(change.dropped, change.grown)
+                self._carry(layer.values, before, source)
+                for follower in followers:
+                    follower.rewire(change.dropped, change.grown)
+                self.rewired += len(change.grown)
+
+    def _state(self, name: str) -> LayerState:
+        layer = self._layers[name]
+        of_layer = self._gradients[name].total if self.rule.uses_gradient else None
+        return LayerState(layer.shape, layer.indices.numpy(), layer.values.detach().numpy(), of_layer)
+
+    def _carry(self, values: Tensor, before: torch.Size, source: Tensor) -> None:
+        state: Mapping[str, Any] = self._optimizer.state.get(values, {})
+        for name, tensor in list(state.items()):
+            if isinstance(tensor, Tensor) and tensor.shape == before:
+                self._optimizer.state[values][name] = carried(tensor, source)
+
+
+class _DenseGradient:
+    """The gradient of a loss for every weight of a layer, connection or not, while it exists.
+
+    It is what `values.grad` would be for a dense layer: backward passes add to it, and where that has been cleared it
+    begins again.
+
+    Args:
+        layer: collects it until `close`.
+    """
+
+    def __init__(self, layer: SparseLinear) -> None:
+        self._layer = layer
+        self._sum: Tensor | None = None
+        self._pass: Tensor | None = None
+        self._adds = False
+        self._connections = layer._connections
+        self._connections.collect = self._collect
+        self._hook = layer.values.register_post_accumulate_grad_hook(self._passed)  # type: ignore[no-untyped-call]
+
+    def total(self) -> NDArray[np.float32]:
+        """Return it, float32 [out_features, in_features], an array of its own."""
+        if self._sum is None:
+            raise RuntimeError(
+                "the rule needs the gradient of the loss, and there was no backward pass since the last step; call "
+                "backward, optimizer.step and rewiring.step in this order"
+            )
+        return self._sum.numpy().copy()
+
+    def close(self) -> None:
+        """Collect no longer."""
+        self._connections.collect = None
+        self._hook.remove()
+
+    def _collect(self, dy: Tensor, x: Tensor) -> None:
+        with torch.no_grad():
+            if self._pass is None:
+                gradient = self._layer.values.grad
+                self._adds = gradient is not None and bool(gradient.any())
+                self._pass = torch.zeros(self._layer.shape)
+            self._pass.addmm_(dy.T, x)
+
+    def _passed(self, values: Tensor) -> None:
+        self._sum = self._pass if self._sum is None or self._pass is None or not self._adds else self._sum + self._pass
+        self._pass = None

@@ -1,0 +1,99 @@
+"""The policies that come with Rewirl: whole, small, and loaded as those of strangers are."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rewirl
+from rewirl.storage import pretrained
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_each_is_the_one_of_its_card():
+    cards = pretrained.cards()
+    assert cards
+    assert sum(pretrained.archive(name).stat().st_size for name in cards) <= 2_000_000
+    assert {path.name for path in pretrained.DIRECTORY.glob("*.zip")} == {pretrained.archive(n).name for n in cards}
+    for name, card in cards.items():
+        content = pretrained.archive(name).read_bytes()
+        assert (hashlib.sha256(content).hexdigest(), len(content)) == (card["sha256"], card["bytes"])
+        policy = rewirl.load(name)
+        assert f"{policy.about['environment']['name']}/{policy.about['agent']}" == name
+        assert policy.about["step"] == card["steps"]
+        assert sum(layer.connections for layer in policy.topology["actor"]) == card["connections"]
+        observation = np.zeros(card["sizes"][0])
+        assert np.isfinite(policy.predict(observation)).all()
+        assert card["episodes"] == 100
+
+
+def test_a_damaged_one_and_a_missing_one_are_refused(monkeypatch, tmp_path):
+    name = next(iter(pretrained.cards()))
+    content = bytearray(pretrained.archive(name).read_bytes())
+    content[1000] ^= 1
+    monkeypatch.setattr(pretrained, "DIRECTORY", tmp_path)
+    with pytest.raises(rewirl.PolicyError, match="cannot be read: No such file"):
+        rewirl.load(name)
+    pretrained.archive(name).write_bytes(content)
+    with pytest.raises(rewirl.PolicyError, match=r"another SHA-256 sum than its card says; install Rewirl again"):
+        rewirl.load(name)
+
+
+def test_a_name_that_is_nearly_one_gets_a_hint_and_a_directory_goes_first(monkeypatch, tmp_path):
+    name = next(iter(pretrained.cards()))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(rewirl.PolicyError, match=f"no such policy comes with Rewirl; did you mean {name}"):
+        rewirl.load(name.replace("-v5", "-v4"))
+    Path(name).mkdir(parents=True)
+    with pytest.raises(rewirl.PolicyError, match=r"manifest\.json"):
+        rewirl.load(name)
+
+
+@pytest.fixture
+def bundle():
+    spec = importlib.util.spec_from_file_location("bundle_policies", ROOT / "experiments" / "bundle_policies.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_bundle_is_made_from_kept_policies(bundle, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(bundle, "EPISODES", 1)
+    entries = {}
+    for seed, (group, kind) in enumerate({"td3": rewirl.TD3, "static-td3": rewirl.StaticTD3}.items()):
+        run = f"Pendulum-v1-{group}-{seed}"
+        agent = kind("Pendulum-v1", seed=seed, hidden_sizes=(8,), **({} if seed == 0 else {"sparsity": 0.5}))
+        agent.save(tmp_path / "x" / run / "policy")
+        agent.close()
+        (tmp_path / "x" / run / "config.json").write_text('{"versions": {"rewirl": "0.2.0"}}')
+        entries[run] = {
+            "group": group,
+            "env": "Pendulum-v1",
+            "seed": seed,
+            "seeds": [seed],
+            "final_return": 0.0,
+            "sha256": "-",
+        }
+    (tmp_path / "x" / "policies.json").write_text(json.dumps(entries))
+    target = tmp_path / "bundle"
+    assert bundle.main([], tmp_path, target) == 0
+    cards = json.loads((target / "cards.json").read_text())
+    assert list(cards) == ["Pendulum-v1/static-td3"]  # the dense one stays out
+    card = cards["Pendulum-v1/static-td3"]
+    assert card["sparsity"] == pytest.approx(0.5, abs=0.1)
+    assert card["return_mean"] < 0
+    monkeypatch.setattr(bundle, "card", None)  # nothing has changed, so nothing is played again
+    (target / "stale.zip").touch()
+    assert bundle.main([], tmp_path, target) == 0
+    assert json.loads((target / "cards.json").read_text()) == cards
+    assert [path.name for path in target.glob("*.zip")] == ["Pendulum-v1--static-td3.zip"]
+    monkeypatch.setattr(bundle, "LARGEST", 100)
+    bundle.main([], tmp_path, target)
+    assert "bytes are too many" in capsys.readouterr().out
+    assert json.loads((target / "cards.json").read_text()) == {}

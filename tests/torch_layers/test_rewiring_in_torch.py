@@ -1,0 +1,230 @@
+"""Rules on a model of PyTorch: connections are conserved, and the optimiser's state goes with them."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import linear, mse_loss
+
+from rewirl.topology import Rule, random_free_indices
+from rewirl.torch import Rewiring, SparseLinear, attribution, strength
+
+
+def model_of(structure="unstructured", sparsity=0.8, seed=0):
+    return nn.Sequential(
+        SparseLinear(20, 32, sparsity, structure=structure, seed=seed),
+        nn.ReLU(),
+        SparseLinear(32, 16, sparsity, structure=structure, seed=seed + 1),
+    )
+
+
+def learn(model, optimizer, rewiring=None, steps=1, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        x = torch.randn(64, 20, generator=generator)
+        optimizer.zero_grad()
+        mse_loss(model(x), torch.sin(x[:, :16])).backward()
+        optimizer.step()
+        if rewiring:
+            rewiring.step()
+
+
+OPTIMISERS = {
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, amsgrad=True, foreach=True),
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, centered=True),
+    "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.01),
+}
+
+
+@pytest.mark.parametrize("structure", ["unstructured", "4x1", "8x1"])
+@pytest.mark.parametrize("rule", ["set", "rigl"])
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_connections_are_conserved_and_the_state_of_the_optimiser_goes_with_them(name, rule, structure):
+    model = model_of(structure)
+    optimizer = OPTIMISERS[name](model.parameters())
+    rewiring = Rewiring(model, optimizer, rule, seed=1, adapt_every=3, adapt_fraction=0.3)
+    learn(model, optimizer, rewiring, 2)
+    learn(model, optimizer)
+    layers = [layer for layer in model if isinstance(layer, SparseLinear)]
+    before = []
+    for layer in layers:
+        state = {key: value for key, value in optimizer.state[layer.values].items() if torch.is_tensor(value)}
+        arrays = {"values": layer.values.detach(), **{k: v for k, v in state.items() if v.shape == layer.values.shape}}
+        before.append({k: dict(zip(layer.indices.tolist(), v.tolist(), strict=True)) for k, v in arrays.items()})
+        assert len(arrays) > 1
+    if rule == "set":
+        assert rewiring.step()
+    else:
+        learn(model, optimizer)  # the second of two backward passes counts too
+        before = None
+        assert rewiring.step()
+    for number, layer in enumerate(layers):
+        assert layer.connections == len(set(layer.indices.tolist())) == [128, 104][number] or structure != "8x1"
+        assert layer.values.grad is None
+        if before is None:
+            continue
+        old = before[number]
+        grown = set(layer.indices.tolist()) - old["values"].keys()
+        dropped = old["values"].keys() - set(layer.indices.tolist())
+        assert len(grown) == len(dropped) > 0
+        for key, known in old.items():
+            now = layer.values.detach() if key == "values" else optimizer.state[layer.values][key]
+            expected = [known.get(index, 0.0) for index in layer.indices.tolist()]
+            assert now.tolist() == expected
+    learn(model, optimizer, rewiring, 10)
+
+
+def test_rigl_grows_where_the_dense_gradient_is_largest():
+    model = model_of(sparsity=0.7)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    rewiring = Rewiring(model, optimizer, "rigl", adapt_every=1, adapt_fraction=0.1)
+    first, _, second = model
+    dense = [layer.dense().requires_grad_() for layer in (first, second)]
+    indices = [layer.indices.clone() for layer in (first, second)]
+    batches = [torch.randn(30, 20), torch.randn(30, 20)]
+    learn(model, optimizer)  # of a step before: cleared
+    optimizer.zero_grad()
+    for x in batches:  # gradients are added up
+        mse_loss(model(x), x[:, :16]).backward()
+        y = linear(torch.relu(linear(x, dense[0], first.bias.detach())), dense[1], second.bias.detach())
+        mse_loss(y, x[:, :16]).backward()
+    optimizer.step()
+    assert rewiring.step()
+    for layer, weight, known in zip((first, second), dense, indices, strict=True):
+        grown = np.setdiff1d(layer.indices, known)
+        score = weight.grad.abs().reshape(-1)
+        score[known] = -1
+        assert set(grown) == set(score.argsort(descending=True)[: len(grown)].tolist())
+        assert len(grown) == int(0.1 * len(known))
+
+
+def test_a_rule_that_needs_a_gradient_says_so_where_there_was_none():
+    model = model_of()
+    rewiring = Rewiring(model, torch.optim.SGD(model.parameters(), lr=0.1), "rigl", adapt_every=1)
+    with pytest.raises(RuntimeError, match=r"no backward pass since the last step; call backward, optimizer\.step"):
+        rewiring.step()
+
+
+class Heaviest(Rule):
+    """Drop the largest weights; grow at random."""
+
+    def drop_score(self, state, fraction, rng):
+        return -np.abs(state.weights).astype(np.float64)
+
+    def grow(self, state, occupied, count, rng):
+        return random_free_indices(occupied, state.total, count, rng)
+
+
+def test_a_rule_of_a_users_own():
+    model = model_of()
+    largest = model[0].indices[model[0].values.abs().argmax()]
+    rewiring = Rewiring(
+        model, torch.optim.SGD(model.parameters(), lr=0.1), f"{__name__}:Heaviest", adapt_every=2, adapt_fraction=0.1
+    )
+    assert not rewiring.step()
+    assert rewiring.step()
+    assert largest not in model[0].indices
+
+
+def test_a_sparsity_that_grows():
+    model = model_of(sparsity=0.5)
+    optimizer = torch.optim.Adam(model.parameters())
+    rewiring = Rewiring(
+        model, optimizer, "prune", adapt_every=2, distribution="uniform", sparsity=0.9, initial_sparsity=0.5,
+        sparsity_end=6,
+    )  # fmt: skip
+    learn(model, optimizer, rewiring, 8)
+    assert [layer.connections for layer in (model[0], model[2])] == [64, 51]
+    for layer in (model[0], model[2]):
+        assert optimizer.state[layer.values]["exp_avg"].shape == layer.values.shape
+
+
+def test_a_target_network_follows():
+    model = model_of("4x1")
+    target = copy.deepcopy(model)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    rewiring = Rewiring(model, optimizer, followers=[target], adapt_every=2, adapt_fraction=0.2)
+    for seed in range(6):
+        learn(model, optimizer, rewiring, seed=seed)
+        with torch.no_grad():
+            for ours, theirs in zip(target.parameters(), model.parameters(), strict=True):
+                ours.lerp_(theirs, 0.1)
+    assert torch.equal(model[0].indices, target[0].indices)
+    with pytest.raises(ValueError, match="a follower has the sparse layers"):
+        Rewiring(model, optimizer, followers=[nn.Sequential(SparseLinear(2, 2, 0.5, seed=0))])
+
+
+def test_saved_and_resumed_to_the_bit():
+    def begin():
+        model = model_of()
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        return (
+            model,
+            optimizer,
+            Rewiring(model, optimizer, "rigl", seed=2, adapt_every=3, adapt_fraction=0.2, drop="random"),
+        )
+
+    whole = begin()
+    learn(*whole, steps=4, seed=1)
+    saved = copy.deepcopy([part.state_dict() for part in whole])
+    learn(*whole, steps=9, seed=2)
+    second = begin()
+    for part, state in zip(second, saved, strict=True):
+        part.load_state_dict(state)
+    learn(*second, steps=9, seed=2)
+    for one, two in zip(whole[0].state_dict().values(), second[0].state_dict().values(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_what_cannot_be_rewired_is_refused():
+    model = model_of()
+    optimizer = torch.optim.Adam(model.parameters())
+    with pytest.raises(ValueError, match="no SparseLinear"):
+        Rewiring(nn.Linear(2, 2), optimizer)
+    with pytest.raises(ValueError, match=r"does not own the values of the layer '0'"):
+        Rewiring(model, torch.optim.Adam([model[0].bias]))
+    with pytest.raises(ValueError, match="LBFGS"):
+        Rewiring(model, torch.optim.LBFGS(model.parameters()))
+    with pytest.raises(ValueError, match="no rule 'sett'"):
+        Rewiring(model, optimizer, "sett")
+
+
+def test_it_learns_what_a_masked_dense_model_learns():
+    torch.manual_seed(0)
+    sparse = model_of("8x1", sparsity=0.6)
+    weights = [layer.dense().requires_grad_() for layer in (sparse[0], sparse[2])]
+    masks = [weight.detach() != 0 for weight in weights]
+    biases = [layer.bias.detach().clone().requires_grad_() for layer in (sparse[0], sparse[2])]
+    ours = torch.optim.Adam(sparse.parameters(), lr=0.003)
+    dense = torch.optim.Adam([*weights, *biases], lr=0.003)
+    teacher = torch.randn(20, 16)
+    for _ in range(200):
+        x = torch.randn(64, 20)
+        target = torch.tanh(x @ teacher)
+        losses = []
+        for optimizer, y in (
+            (ours, sparse(x)),
+            (dense, linear(torch.relu(linear(x, weights[0] * masks[0], biases[0])), weights[1] * masks[1], biases[1])),
+        ):
+            loss = mse_loss(y, target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0] < 0.7
+
+
+def test_strength_and_attribution_by_hand():
+    weight = torch.tensor([[1.0, -2.0, 0.0], [0.0, 3.0, 0.5]])
+    layer = SparseLinear.from_dense(weight)
+    assert strength(layer).tolist() == [1.0, 5.0, 0.5]
+    assert attribution(layer, torch.randn(4, 3)).tolist() == [1.0, 5.0, 0.5]
+    with pytest.raises(ValueError, match=r"\[samples, outputs\] is needed"):
+        attribution(nn.Flatten(0), torch.randn(4, 3))
