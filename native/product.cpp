@@ -1,6 +1,7 @@
 #include "product.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 
 #include "kernels/cpu.hpp"
@@ -19,18 +20,31 @@ float* scratch(size_t floats) {
   return memory.data();
 }
 
-// The threads that work on a pass. Less work is not worth a hand-over, least of all to threads that sleep, and callers
-// that compute by themselves do not wait for each other.
+// The threads that work on a pass; less work is not worth a hand-over.
 struct Workers {
-  Pool& pool;
+  const Team& team;
   int threads;
-  Workers(Pool& given, size_t connections, size_t samples)
-      : pool(given), threads(connections * samples < size_t{1} << 19 ? 1 : given.threads()) {}
+  Workers(const Team& given, size_t connections, size_t samples)
+      : team(given), threads(!given.parallel || connections * samples < size_t{1} << 19 ? 1 : given.threads) {}
 
+  // Does all tasks, whichever thread does which.
   template <class Task>
   void run(int tasks, const Task& task) const {
-    if (threads > 1) return pool.run(tasks, task);
-    for (int i = 0; i < tasks; ++i) task(i);
+    if (threads == 1 || tasks == 1) {
+      for (int i = 0; i < tasks; ++i) task(i);
+      return;
+    }
+    struct Run {
+      const Task& task;
+      const int tasks;
+      std::atomic<int> next{0};
+    } all{task, tasks};
+    const auto work = [](void* data) {
+      Run& run = *static_cast<Run*>(data);
+      const FlushSubnormals flush;
+      for (int i = run.next++; i < run.tasks; i = run.next++) run.task(i);
+    };
+    team.parallel(work, &all, static_cast<unsigned>(std::min(threads, tasks)), 0);
   }
 
   // Steps on the tiles of a batch: each tile by one thread, or all threads on every tile where there are fewer tiles
@@ -145,11 +159,11 @@ Product::Product(int32_t n_out, int32_t n_in, int32_t height, const int64_t* pla
   sorted_ = std::is_sorted(order_.begin(), order_.end());
 }
 
-void Product::forward(Pool& pool, const float* values, const float* bias, ConstRows x, MutableRows y, size_t samples,
-                      int width) const {
+void Product::forward(const Team& team, const float* values, const float* bias, ConstRows x, MutableRows y,
+                      size_t samples, int width) const {
   const Lent lent(*this, values);
   const FlushSubnormals flush;
-  const Workers workers(pool, connections(), samples);
+  const Workers workers(team, connections(), samples);
   const size_t in = static_cast<size_t>(n_in()), out = static_cast<size_t>(n_out());
   const size_t wide = static_cast<size_t>(width), tiles_at_once = std::min(kTilesAtOnce, (samples + wide - 1) / wide);
   float* memory = scratch(tiles_at_once * wide * (in + out));
@@ -162,11 +176,11 @@ void Product::forward(Pool& pool, const float* values, const float* bias, ConstR
   });
 }
 
-void Product::backward(Pool& pool, const float* values, ConstRows x, ConstRows dy, const ProductGradients& out,
+void Product::backward(const Team& team, const float* values, ConstRows x, ConstRows dy, const ProductGradients& out,
                        size_t samples, int width) const {
   const Lent lent(*this, values);
   const FlushSubnormals flush;
-  const Workers workers(pool, connections(), samples);
+  const Workers workers(team, connections(), samples);
   const size_t ins = static_cast<size_t>(n_in()), outs = static_cast<size_t>(n_out()), n = connections();
   const size_t wide = static_cast<size_t>(width), tiles_at_once = std::min(kTilesAtOnce, (samples + wide - 1) / wide);
   const int vectors = width / kLane;

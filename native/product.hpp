@@ -6,7 +6,6 @@
 #include <shared_mutex>
 #include <vector>
 
-#include "pool.hpp"
 #include "weights.hpp"
 
 namespace rewirl {
@@ -28,6 +27,15 @@ struct ProductGradients {
   float* bias = nullptr;    // [n_out]
 };
 
+// Threads of whoever calls: a function with the interface of GCC's GOMP_parallel, which runs the work on so many of
+// them and returns when all are done. Two libraries whose idle threads spin would keep each other from the cores. Null:
+// none.
+struct Team {
+  using Parallel = void (*)(void (*work)(void*), void* data, unsigned threads, unsigned flags);
+  Parallel parallel = nullptr;
+  int threads = 1;
+};
+
 class Product {
  public:
   // Throws std::invalid_argument where places are impossible, or not in whole blocks of so many outputs.
@@ -40,12 +48,12 @@ class Product {
   const std::vector<uint32_t>& order() const { return order_; }
 
   // y = bias + W x; bias may be null. Tiles are `width` samples wide.
-  void forward(Pool& pool, const float* values, const float* bias, ConstRows x, MutableRows y, size_t samples,
+  void forward(const Team& team, const float* values, const float* bias, ConstRows x, MutableRows y, size_t samples,
                int width) const;
 
   // x may be null where no gradient of the values is asked for.
-  void backward(Pool& pool, const float* values, ConstRows x, ConstRows dy, const ProductGradients& out, size_t samples,
-                int width) const;
+  void backward(const Team& team, const float* values, ConstRows x, ConstRows dy, const ProductGradients& out,
+                size_t samples, int width) const;
 
  private:
   class Lent;

@@ -37,6 +37,13 @@ def test_every_command_is_there():
             subprocess.run([sys.executable, "-m", "rewirl", command, "--help"], capture_output=True, check=True)
 
 
+def test_the_policies_that_come_along_act():
+    listed = subprocess.run([sys.executable, "-m", "rewirl", "policies"], capture_output=True, text=True, check=True)
+    for name in re.findall(r"^(\S+/\S+)  ", listed.stdout, re.MULTILINE):
+        policy = rewirl.load(name)
+        assert np.isfinite(policy.predict(np.zeros(policy.topology["actor"][0].shape[1]))).all()
+
+
 def test_the_headers_are_there():
     """Operations and weight formats of users are compiled against them."""
     assert all((headers() / name).is_file() for name in ("library.hpp", "kernels/cpu.hpp"))

@@ -1,6 +1,10 @@
 // Sparse products of batches that lie row by row.
 #include "product.hpp"
 
+#include <dlfcn.h>
+
+#include <atomic>
+
 #include "bindings/arguments.hpp"
 
 namespace rewirl {
@@ -36,6 +40,19 @@ void require_width(int width) {
           "width must be a multiple of 16, at most 128");
 }
 
+// Threads of the OpenMP that this process has loaded for all, as PyTorch does with GCC's; without it the caller
+// computes alone.
+Team team_of(int threads) {
+  REQUIRE(threads >= 1, "threads must be at least 1, got " + std::to_string(threads));
+  static std::atomic<Team::Parallel> found{nullptr};
+  Team::Parallel parallel = found.load(std::memory_order_relaxed);
+  if (!parallel && threads > 1) {
+    parallel = reinterpret_cast<Team::Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
+    found.store(parallel, std::memory_order_relaxed);
+  }
+  return {parallel, threads};
+}
+
 }  // namespace
 
 void bind_product(nb::module_& m) {
@@ -54,7 +71,7 @@ void bind_product(nb::module_& m) {
           "Where each connection, in the order that is fastest, is in the places given.")
       .def(
           "forward",
-          [](const Product& self, Pool& pool, const Row<const float>& values,
+          [](const Product& self, int threads, const Row<const float>& values,
              const std::optional<Row<const float>>& bias, const Matrix<const float>& x, const Matrix<float>& y,
              int width) {
             require_width(width);
@@ -63,14 +80,15 @@ void bind_product(nb::module_& m) {
             const MutableRows out = rows_of(y, samples, self.n_out(), "the output");
             const float* w = vector_of(values, self.connections(), "the values");
             const float* b = bias ? vector_of(*bias, static_cast<size_t>(self.n_out()), "the bias") : nullptr;
+            const Team team = team_of(threads);
             const Released release;
-            self.forward(pool, w, b, in, out, samples, width);
+            self.forward(team, w, b, in, out, samples, width);
           },
-          "pool"_a, "values"_a, "bias"_a.none(), "x"_a, "y"_a.noconvert(), "width"_a,
+          "threads"_a, "values"_a, "bias"_a.none(), "x"_a, "y"_a.noconvert(), "width"_a,
           "Write y = bias + W x for rows x [samples, n_in] and y [samples, n_out].")
       .def(
           "backward",
-          [](const Product& self, Pool& pool, const Row<const float>& values,
+          [](const Product& self, int threads, const Row<const float>& values,
              const std::optional<Matrix<const float>>& x, const Matrix<const float>& dy,
              const std::optional<Matrix<float>>& dx, const std::optional<Row<float>>& d_values,
              const std::optional<Row<float>>& d_bias, int width) {
@@ -84,10 +102,11 @@ void bind_product(nb::module_& m) {
             if (dx) out.x = rows_of(*dx, samples, self.n_in(), "the input gradient");
             if (d_values) out.values = vector_of(*d_values, self.connections(), "the gradient of the values");
             if (d_bias) out.bias = vector_of(*d_bias, static_cast<size_t>(self.n_out()), "the gradient of the bias");
+            const Team team = team_of(threads);
             const Released release;
-            self.backward(pool, w, in, gradient, out, samples, width);
+            self.backward(team, w, in, gradient, out, samples, width);
           },
-          "pool"_a, "values"_a, "x"_a.none(), "dy"_a, "dx"_a.noconvert().none(), "d_values"_a.noconvert().none(),
+          "threads"_a, "values"_a, "x"_a.none(), "dy"_a, "dx"_a.noconvert().none(), "d_values"_a.noconvert().none(),
           "d_bias"_a.noconvert().none(), "width"_a, "Write the gradients that have an array to be written to.");
 }
 

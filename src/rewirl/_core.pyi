@@ -115,7 +115,7 @@ class Product:
     def order(self) -> NDArray[np.uint32]: ...
     def forward(
         self,
-        pool: Pool,
+        threads: int,
         values: NDArray[np.float32],
         bias: NDArray[np.float32] | None,
         x: NDArray[np.float32],
@@ -124,7 +124,7 @@ class Product:
     ) -> None: ...
     def backward(
         self,
-        pool: Pool,
+        threads: int,
         values: NDArray[np.float32],
         x: NDArray[np.float32] | None,
         dy: NDArray[np.float32],

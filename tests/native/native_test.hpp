@@ -80,6 +80,7 @@ void test_index();
 void test_networks();
 void test_targets();
 void test_pool();
+void test_products();
 void test_threads();
 void test_predicting_beside_learning(int height);  // of blocks; 1 is none
 

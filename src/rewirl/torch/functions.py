@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import Function
 
-from rewirl._core import Pool, Product
+from rewirl._core import Product
 from rewirl.nn import tile_shape
-
-_pools: list[tuple[int, Pool]] = []
 
 
 class Connections:
@@ -55,20 +53,14 @@ def output(x: Tensor, values: Tensor, bias: Tensor | None, connections: Connecti
     """Return what `sparse_linear` does; PyTorch does not differentiate it."""
     y = torch.empty(len(x), connections.shape[0])
     connections.product.forward(
-        _pool(), _array(values), None if bias is None else _array(bias), _array(x), y.numpy(), _width(len(x))
+        torch.get_num_threads(),
+        _array(values),
+        None if bias is None else _array(bias),
+        _array(x),
+        y.numpy(),
+        _width(len(x)),
     )
     return y
-
-
-def _pool() -> Pool:
-    """Return worker threads, as many as PyTorch uses."""
-    threads = min(torch.get_num_threads(), 256)
-    if not _pools or _pools[-1][0] < threads:
-        _pools[:] = [(threads, Pool(threads))]
-    pool = _pools[-1][1]
-    if pool.threads != threads:
-        pool.use(threads)
-    return pool
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
@@ -88,7 +80,7 @@ def gradients(
     d_values = torch.empty_like(values) if needs[1] else None
     d_bias = torch.empty(n_out) if needs[2] else None
     connections.product.backward(
-        _pool(),
+        torch.get_num_threads(),
         _array(values),
         _array(x) if x is not None and needs[1] else None,
         _array(dy),

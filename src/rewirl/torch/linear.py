@@ -23,8 +23,8 @@ class SparseLinear(nn.Module):
     """y = W x + b with a sparse W, in float32 on the CPU; the place of `torch.nn.Linear` in a model.
 
     `values`, float32 [connections], and `bias`, float32 [out_features], are parameters of any optimiser. The buffer
-    `indices`, int64 [connections], says where each value is: row * in_features + column. It computes with as many
-    threads as `torch.get_num_threads()` says. Results do not depend on their number.
+    `indices`, int64 [connections], says where each value is: row * in_features + column. It computes with
+    PyTorch's threads, as many as `torch.get_num_threads()`. Results do not depend on their number.
 
     Args:
         in_features: number of inputs.

@@ -207,12 +207,11 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
         raise WatchError(f"{path} cannot be written: {error}; a name such as out.mp4 is a video") from error
 
     def show() -> None:
+
         try:
             frame = environment.env.render()
-        except (ImportError, AttributeError, RuntimeError):
-            raise  # of the rendering libraries, mostly
-        except gymnasium.error.DependencyNotInstalled as error:
-            raise WatchError(f"{environment.name} cannot be drawn: {error}") from error
+        except (ImportError, AttributeError, RuntimeError, gymnasium.error.DependencyNotInstalled):
+            raise  # of the rendering libraries, mostly, or of one that is missing
         except RAISED as error:
             hint = "; unset MUJOCO_GL, or set it to egl or osmesa" if "MUJOCO_GL" in os.environ else ""
             raise WatchError(f"{environment.name}: render() raised {type(error).__name__}: {error}{hint}") from error

@@ -6,14 +6,12 @@ import copy
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
+from torch.nn.functional import linear, mse_loss
 
-torch = pytest.importorskip("torch")
-
-from torch import nn  # noqa: E402
-from torch.nn.functional import linear, mse_loss  # noqa: E402
-
-from rewirl.topology import Rule, random_free_indices  # noqa: E402
-from rewirl.torch import Rewiring, SparseLinear, attribution, strength  # noqa: E402
+from rewirl.topology import Rule, random_free_indices
+from rewirl.torch import Rewiring, SparseLinear, attribution, strength
 
 
 def model_of(structure="unstructured", sparsity=0.8, seed=0):

@@ -11,15 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import linear
 
-torch = pytest.importorskip("torch")
-
-from torch.nn.functional import linear  # noqa: E402
-
-from rewirl import _core  # noqa: E402
-from rewirl.torch import SparseLinear  # noqa: E402
+from rewirl import _core
+from rewirl.torch import SparseLinear
 
 
 def of_dense(layer, x, dy):
