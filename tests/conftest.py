@@ -8,6 +8,12 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+# Matrices of tests are small: other threads of the libraries that multiply them would only spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Processes that tests start compile the package once, and not each for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 import pytest
 from hypothesis import settings
 

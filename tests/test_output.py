@@ -155,6 +155,20 @@ class Painted(gymnasium.Env):
 gymnasium.register("rewirl-tests/Painted-v0", entry_point="test_output:Painted", disable_env_checker=True)
 
 
+def trained(*options):
+    """Train here, where nothing is to be seen of how a process does it."""
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *map(str, options)])
+    assert ended.value.code == 0
+
+
+def watched(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["watch", *map(str, arguments)])
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
+
+
 def painted(tmp_path, picture):
     path = tmp_path / "run"
     env = [
@@ -166,9 +180,8 @@ def painted(tmp_path, picture):
         "test_output",
     ]
     options = [*SMALL[2:-1], "0", *env, "--run-dir", path]
-    here = str(Path(__file__).parent)
-    assert rewirl("train", *options, cwd=here).returncode == 0
-    return path, here
+    trained(*options)
+    return path
 
 
 @pytest.mark.parametrize(
@@ -181,23 +194,22 @@ def painted(tmp_path, picture):
         ("floats", "must return uint8"),
     ],
 )
-def test_an_environment_that_does_not_draw_is_named(tmp_path, picture, word):
-    path, here = painted(tmp_path, picture)
-    ended = rewirl("watch", path, "--video", tmp_path / "out.mp4", cwd=here)
-    assert ended.returncode == 2 and word in ended.stderr and "Traceback" not in ended.stderr
-    assert "video:" not in ended.stdout and ("MUJOCO_GL" in ended.stderr) <= (picture == "raises")
+def test_an_environment_that_does_not_draw_is_named(tmp_path, capsys, picture, word):
+    code, out, err = watched(capsys, painted(tmp_path, picture), "--video", tmp_path / "out.mp4")
+    assert code == 2 and word in err and "Traceback" not in err
+    assert "video:" not in out and ("MUJOCO_GL" in err) <= (picture == "raises")
 
 
-def test_a_video_is_there_or_it_is_said_why_not(tmp_path):
-    path, here = painted(tmp_path, "good")
+def test_a_video_is_there_or_it_is_said_why_not(tmp_path, capsys):
+    path = painted(tmp_path, "good")
     for name in ("out.txt", "out", "run/config.json/out.mp4"):
-        ended = rewirl("watch", path, "--video", tmp_path / name, cwd=here)
-        assert ended.returncode == 2 and "cannot be written" in ended.stderr and "Traceback" not in ended.stderr
-        assert "video:" not in ended.stdout
+        code, out, err = watched(capsys, path, "--video", tmp_path / name)
+        assert code == 2 and "cannot be written" in err and "Traceback" not in err
+        assert "video:" not in out
 
 
 def test_a_window_that_ends_the_process_is_refused(tmp_path):
-    path, here = painted(tmp_path, "abort")
+    path, here = painted(tmp_path, "abort"), str(Path(__file__).parent)
     without = {"DISPLAY": "", "WAYLAND_DISPLAY": "", "SDL_VIDEODRIVER": ""}
     ended = rewirl("watch", path, env=without, cwd=here)
     assert ended.returncode == 2 and "use --video" in ended.stderr
@@ -209,7 +221,7 @@ def test_a_window_that_ends_the_process_is_refused(tmp_path):
 def test_a_rendering_library_that_is_not_there_is_named(tmp_path, library):
     path = tmp_path / "run"
     options = [*SMALL[2:-1], "0", "--env", "InvertedPendulum-v5", "--run-dir", path]
-    assert rewirl("train", *options).returncode == 0
+    trained(*options)
     env = {"MUJOCO_GL": library, "DISPLAY": ""}
     ended = rewirl("watch", path, "--video", tmp_path / "out.mp4", env=env)
     assert ended.returncode == 2 and "Traceback" not in ended.stderr, ended.stderr
