@@ -26,6 +26,7 @@ REPORTS = {
     "ds-drl": ("ds-drl",),
     "ninety-percent": ("ninety-percent", *(f"ds-drl/HalfCheetah-v5-td3-{seed}" for seed in (0, 1, 2))),
     "noise": ("noise",),
+    "cartpole": ("cartpole",),
 }
 """What the report of an experiment is about: run directories, and directories that contain some, below results/."""
 

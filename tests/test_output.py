@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from rewirl import printing
+from rewirl.cli.main import main
 from rewirl.experiments.sweep import table
 from rewirl.training import progress
 
@@ -49,7 +50,9 @@ def test_a_sweep_without_output_trains(tmp_path):
 
 
 @pytest.mark.parametrize("shell", [">&-", "> /dev/full"])
-@pytest.mark.parametrize("command", [["presets"], ["--version"], ["inspect", "--env", "Pendulum-v1"]])
+@pytest.mark.parametrize(
+    "command", [["presets"], ["--version"], ["inspect", "--env", "Pendulum-v1"], ["report", "--help"], ["--help"]]
+)
 def test_a_result_that_nobody_can_read_is_a_failure_in_one_line(command, shell):
     ended = rewirl(*command, shell=shell)
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1 and "the standard output" in ended.stderr
@@ -95,6 +98,20 @@ def test_any_standard_output_will_do(monkeypatch, stream):
         assert stream.buffer.getvalue() == b"\\xb1\n"
 
 
+@pytest.mark.parametrize("command", ["train", "resume", "watch", "sweep", "report", "bench", "export"])
+def test_help_takes_any_standard_output(monkeypatch, capsys, command):
+    monkeypatch.setattr(sys, "stdout", stream := OnlyWrites())
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0 and "--help" in stream.text
+    for unreadable in (None, Broken()):
+        monkeypatch.setattr(sys, "stdout", unreadable)
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 1
+        assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_stream_that_cannot_tell_is_no_terminal():
     assert not printing.is_terminal(None) and not printing.is_terminal(object()) and not printing.is_terminal(Broken())
 
@@ -124,6 +141,8 @@ class Painted(gymnasium.Env):
         match self.picture:
             case "raises":
                 raise KeyError("no camera")
+            case "missing":
+                raise gymnasium.error.DependencyNotInstalled("pygame is not installed, run `pip install pygame`")
             case "none":
                 return None
             case "list":
@@ -134,6 +153,20 @@ class Painted(gymnasium.Env):
 
 
 gymnasium.register("rewirl-tests/Painted-v0", entry_point="test_output:Painted", disable_env_checker=True)
+
+
+def trained(*options):
+    """Train here, where nothing is to be seen of how a process does it."""
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *map(str, options)])
+    assert ended.value.code == 0
+
+
+def watched(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["watch", *map(str, arguments)])
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
 
 
 def painted(tmp_path, picture):
@@ -147,37 +180,36 @@ def painted(tmp_path, picture):
         "test_output",
     ]
     options = [*SMALL[2:-1], "0", *env, "--run-dir", path]
-    here = str(Path(__file__).parent)
-    assert rewirl("train", *options, cwd=here).returncode == 0
-    return path, here
+    trained(*options)
+    return path
 
 
 @pytest.mark.parametrize(
     ("picture", "word"),
     [
         ("raises", "no camera"),
+        ("missing", "this environment cannot be drawn: pygame is not installed, run `pip install pygame`"),
         ("none", "returned nothing"),
         ("list", "must return uint8"),
         ("floats", "must return uint8"),
     ],
 )
-def test_an_environment_that_does_not_draw_is_named(tmp_path, picture, word):
-    path, here = painted(tmp_path, picture)
-    ended = rewirl("watch", path, "--video", tmp_path / "out.mp4", cwd=here)
-    assert ended.returncode == 2 and word in ended.stderr and "Traceback" not in ended.stderr
-    assert "video:" not in ended.stdout
+def test_an_environment_that_does_not_draw_is_named(tmp_path, capsys, picture, word):
+    code, out, err = watched(capsys, painted(tmp_path, picture), "--video", tmp_path / "out.mp4")
+    assert code == 2 and word in err and "Traceback" not in err
+    assert "video:" not in out and ("MUJOCO_GL" in err) <= (picture == "raises")
 
 
-def test_a_video_is_there_or_it_is_said_why_not(tmp_path):
-    path, here = painted(tmp_path, "good")
+def test_a_video_is_there_or_it_is_said_why_not(tmp_path, capsys):
+    path = painted(tmp_path, "good")
     for name in ("out.txt", "out", "run/config.json/out.mp4"):
-        ended = rewirl("watch", path, "--video", tmp_path / name, cwd=here)
-        assert ended.returncode == 2 and "cannot be written" in ended.stderr and "Traceback" not in ended.stderr
-        assert "video:" not in ended.stdout
+        code, out, err = watched(capsys, path, "--video", tmp_path / name)
+        assert code == 2 and "cannot be written" in err and "Traceback" not in err
+        assert "video:" not in out
 
 
 def test_a_window_that_ends_the_process_is_refused(tmp_path):
-    path, here = painted(tmp_path, "abort")
+    path, here = painted(tmp_path, "abort"), str(Path(__file__).parent)
     without = {"DISPLAY": "", "WAYLAND_DISPLAY": "", "SDL_VIDEODRIVER": ""}
     ended = rewirl("watch", path, env=without, cwd=here)
     assert ended.returncode == 2 and "use --video" in ended.stderr
@@ -189,7 +221,7 @@ def test_a_window_that_ends_the_process_is_refused(tmp_path):
 def test_a_rendering_library_that_is_not_there_is_named(tmp_path, library):
     path = tmp_path / "run"
     options = [*SMALL[2:-1], "0", "--env", "InvertedPendulum-v5", "--run-dir", path]
-    assert rewirl("train", *options).returncode == 0
+    trained(*options)
     env = {"MUJOCO_GL": library, "DISPLAY": ""}
     ended = rewirl("watch", path, "--video", tmp_path / "out.mp4", env=env)
     assert ended.returncode == 2 and "Traceback" not in ended.stderr, ended.stderr

@@ -22,7 +22,8 @@ from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.tune.prepare import checked, make_task, usual_directory
 from rewirl.experiments.tune.session import study
 from rewirl.learners import *  # noqa: F403
-from rewirl.learners.learner import Learner, episode_count, evaluation_of
+from rewirl.learners.evaluating import episode_count, evaluation_of
+from rewirl.learners.learner import Learner
 from rewirl.learners.options import Options
 from rewirl.learners.views import LayerTopology, Transitions, layer_topologies
 from rewirl.options.resolve import resolve

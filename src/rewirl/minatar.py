@@ -10,9 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium
-from minatar.gym import BaseEnv  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 from rewirl.saved import count
+
+try:
+    from minatar.gym import BaseEnv  # type: ignore[import-not-found,import-untyped,unused-ignore]
+except ModuleNotFoundError as error:
+    raise ImportError(f"{error}; its games need the package minatar: pip install 'rewirl[minatar]'") from error
 
 _GAMES = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
 

@@ -202,24 +202,45 @@ def is_terminal(stream: Any) -> bool:
 
 @contextlib.contextmanager
 def text_only() -> Iterator[None]:
-    """Let what another library prints meanwhile be text and colours."""
-    out, err = (None if stream is None else _TextOnly(stream) for stream in (sys.stdout, sys.stderr))
+    """Let what another library prints meanwhile be text and colours.
+
+    Raises:
+        OutputError: it printed what was asked for and ended the program, but that cannot be printed.
+    """
+    out, err = _TextOnly(sys.stdout), _TextOnly(sys.stderr)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        yield
+        try:
+            yield
+        except SystemExit:
+            if out.problem is not None:
+                raise out.problem from None
+            raise
 
 
 class _TextOnly:
     """A stream that a terminal obeys in colours alone; all else of it is the stream's."""
 
     def __init__(self, stream: Any) -> None:
-        """Write to this stream."""
+        """Write to this stream; None is one that is closed."""
         self._stream = stream
+        self.encoding = getattr(stream, "encoding", None) or "ascii"
+        self.problem: OutputError | None = None
+        """Why something could not be printed."""
 
     def write(self, text: str) -> int:
         """Write text, as `visible_but_colours` has it."""
-        with contextlib.suppress(OutputError):
+        try:
             write(visible_but_colours(text), self._stream, end="")
+        except OutputError as error:
+            self.problem = self.problem or error
         return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: every write has been."""
+
+    def isatty(self) -> bool:
+        """Return whether the stream says that it is a terminal."""
+        return is_terminal(self._stream)
 
     def __getattr__(self, name: str) -> Any:
         """Return what the stream has."""

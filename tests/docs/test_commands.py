@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from prose import ROOT, pages
+
+from rewirl.cli.main import main
 
 LINES = {
     page: re.findall(r"^(rewirl +[a-z].*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
@@ -21,9 +23,11 @@ LINES = {
 
 @functools.cache
 def options(command: str) -> set[str]:
-    done = subprocess.run([sys.executable, "-m", "rewirl", *command.split(), "--help"], capture_output=True, text=True)
-    assert done.returncode == 0, f"there is no {command}: {done.stderr}"
-    return set(re.findall(r"--[a-z][a-z0-9-]*", done.stdout))
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as ended:
+        main([*command.split(), "--help"])
+    assert ended.value.code == 0, f"there is no {command}"
+    return set(re.findall(r"--[a-z][a-z0-9-]*", printed.getvalue()))
 
 
 @pytest.mark.parametrize("page", [page for page in LINES if LINES[page]], ids=lambda page: str(page.relative_to(ROOT)))

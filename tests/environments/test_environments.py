@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import gymnasium
 import numpy as np
 import probe_environments as probes
@@ -173,3 +175,10 @@ def test_mujoco_leaves_no_log_in_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     environment_source("HalfCheetah-v5").make_training().close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_games_whose_package_is_missing_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "minatar.gym", None)
+    monkeypatch.delitem(sys.modules, "rewirl.minatar", raising=False)
+    with pytest.raises(UnsuitableEnvironmentError, match=r"need the package minatar: pip install 'rewirl\[minatar\]'"):
+        environment_source("MinAtar/Breakout-v1", module="rewirl.minatar")

@@ -66,7 +66,7 @@ def test_every_experiment_runs_scaled_down_and_makes_no_run_twice(shared, monkey
     there = {path.name for path in shared.iterdir()}
     envs = {run.env for run in read_sweep(name).requests}
     env = "HalfCheetah-v5" if "HalfCheetah-v5" in envs else min(envs)
-    steps = 140 if name.startswith("frontier/") else 340  # their networks are large
+    steps = 140
     width = 96 if name == "blocks/width" else 32  # where 97% of absent connections leave some
     options = [*SMALL, "--hidden-sizes", width, width, "--total-timesteps", steps]
     assert rewirl("sweep", name, *options, "--envs", env, "--directory", shared) == 0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,10 @@ from sameness import metrics, same_to_the_bit
 from waiting import until
 
 from rewirl.cli.main import main
+from rewirl.experiments.sweep.cluster import Cluster
 from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import plan, run_status, saved_step
+from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.worker import make_run
 from rewirl.training.progress import Silent
 
@@ -134,3 +138,44 @@ def test_without_ray_its_extra_is_named(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit) as exit_:
         main(["sweep", str(file), "--directory", str(tmp_path / "runs"), "--ray", "local"])
     assert exit_.value.code == 2 and "pip install 'rewirl[ray]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("make", [lambda: ProcessPool(2), lambda: Cluster("local", 2)], ids=["processes", "cluster"])
+def test_one_run_is_left_while_another_goes_on_and_is_begun_again(tmp_path, monkeypatch, make):
+    monkeypatch.syspath_prepend(PROBES)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "sweep.toml"
+    file.write_text(SWEEP)
+    one, other = (
+        dataclasses.replace(run, config=dataclasses.replace(run.config, total_timesteps=10**7, checkpoint_every=0))
+        for run in list(plan(read_sweep(str(file)).requests, tmp_path / "runs").values())[:2]
+    )
+    executor = make()
+    ended: list[tuple[str, str]] = []
+    begun: list[str] = []
+
+    def until_that(what: Callable[[], bool]) -> None:
+        end = time.monotonic() + 120
+        while not what():
+            assert time.monotonic() < end
+            for name, message in executor.wait(0.2):
+                if "ended" in message:
+                    ended.append((name, message["ended"]))
+                elif "begin" in message:
+                    begun.append(name)
+
+    try:
+        for run in (one, other):
+            executor.start(run.name, run.values())
+        until_that(lambda: len(begun) == 2)
+        executor.stop(one.name)
+        until_that(lambda: bool(ended))
+        assert ended == [(one.name, "stopped")] and saved_step(one.path) is not None
+        executor.start(one.name, one.values())
+        until_that(lambda: len(begun) == 3)
+        executor.stop()
+        until_that(lambda: len(ended) == 3)
+        assert sorted(ended[1:]) == sorted((run.name, "stopped") for run in (one, other))
+    finally:
+        executor.close()

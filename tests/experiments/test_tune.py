@@ -21,6 +21,7 @@ from waiting import until as wait_until
 
 import rewirl
 from rewirl.cli.main import main
+from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import saved_step
 from rewirl.experiments.tune import study as study_of
 from rewirl.experiments.tune import trials as trials_of
@@ -527,7 +528,7 @@ def test_python_tunes_too_and_makes_the_best_agent(tmp_path, monkeypatch):
 
 def test_what_the_page_shows_works(tmp_path, monkeypatch):
     page = (Path(__file__).parents[2] / "docs" / "guides" / "tune.md").read_text()
-    code, preset = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)[0] for kind in ("python", "toml"))
+    (code,), (sweep, preset) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("python", "toml"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("rewirl.api.ProcessPool", lambda workers: Scripted(workers=1))
     assert "trials=24" in code and "agent.learn(run_dir" in code
@@ -536,6 +537,8 @@ def test_what_the_page_shows_works(tmp_path, monkeypatch):
     assert names["best"] == Path("tune/Pendulum-v1-ds-td3/best.toml") and names["agent"].steps == 60
     assert (tmp_path / "runs" / "tuned" / "policy").is_dir()
     names["agent"].close()
+    (tmp_path / "sweep.toml").write_text(sweep)
+    assert {request.label for request in read_sweep("sweep.toml").requests} == {"small", "best"}
     (tmp_path / "mine.toml").write_text(preset)
     settings = resolve({"preset": "mine.toml", "sparsity": 0.9})
     assert settings.agent.topology.structure == "4x1" and settings.agent.topology.sparsity == 0.9

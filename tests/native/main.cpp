@@ -17,9 +17,10 @@ int main(int count, char** arguments) {
     return 2;
   }
   test_pool();
-  test_threads();
   for (const int height : {1, 4}) test_predicting_beside_learning(height);
-  if (!pool_only)
+  if (pool_only)
+    test_threads();
+  else
     for (const std::string& name : available_instruction_sets()) {
       use_instruction_set(name);
       test_weights();

@@ -185,7 +185,7 @@ def arrays(names: Collection[str]) -> Iterator[tuple[str, Callable[[Arrays], Non
 
         return apply
 
-    for owner in ("actor", "critic2", "target_critic1", "normalisation"):
+    for owner in ("actor", "critic2", "target_critic1", "q", "target_q", "normalisation"):
         for name in _one_of_each(names, owner):
             kind = name.rpartition(".")[2]
             if kind in ("places", "born"):
@@ -267,11 +267,12 @@ def episodes() -> Iterator[tuple[str, Callable[[Arrays], None], bool]]:
 
     for value in (np.nan, np.inf, 1e6):
         yield f"episode has actions of {value}", of("actions", lambda a, v=value: np.full_like(a, v)), False
-    yield "episode has one action more", of("actions", lambda a: np.vstack([a, a[:1]])), False
+    yield "episode has one action more", of("actions", lambda a: np.concatenate([a, a[:1]])), False
     yield "episode has one action less", of("actions", lambda a: a[:-1]), False
     yield "episode has wide actions", of("actions", lambda a: np.hstack([a, a])), False
-    yield "episode has flat actions", of("actions", lambda a: a.reshape(-1)), False
-    yield "episode has actions of int64", of("actions", lambda a: a.astype(np.int64)), False
+    yield "episode has flat actions", of("actions", lambda a: a.reshape(-1) if a.ndim > 1 else a[:, np.newaxis]), False
+    other = {"f": np.int64, "i": np.float64}
+    yield "episode has actions of another type", of("actions", lambda a: a.astype(other[a.dtype.kind])), False
     yield "episode has no actions", of("actions", lambda a: a[:0]), False
     yield "episode lacks its actions", lambda found: found.pop("episode/actions"), False
     yield "episode lacks its observation", lambda found: found.pop("episode/observation"), False
@@ -303,7 +304,7 @@ def states(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
                 )
     counts = [("step",), ("total_timesteps",), ("metrics_offset",), ("agent", "updates"), ("replay", "cursor")]
     counts += [("agent", "adaptation", "rewired"), ("agent", "redo", "recycled"), ("episode", "number")]
-    counts += [("episode", "length"), ("agent", "networks", "actor", "steps")]
+    counts += [("episode", "length"), ("agent", "networks", next(iter(values["agent"]["networks"])), "steps")]
     counts += [("agent", "temperature", "steps")] if "temperature" in values["agent"] else []
     for path in counts:
         for value in COUNTS:
@@ -311,7 +312,7 @@ def states(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
                 continue
             yield f"{dotted(path)} is {short(value)}", put(("values", *path), value), False
         # A network's own steps count from 0 where they are not given, as for a policy.
-        yield f"{dotted(path)} is missing", drop(("values", *path)), path[-2:] == ("actor", "steps")
+        yield f"{dotted(path)} is missing", drop(("values", *path)), path[1:2] == ("networks",)
     for path in (("seconds",), ("episode", "total_reward"), ("agent", "temperature", "log")):
         if path[1:2] == ("temperature",) and "temperature" not in values["agent"]:
             continue
@@ -348,25 +349,26 @@ def states(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
 def _networks(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
     """Yield the same for what describes the networks."""
     at = ("values", "agent", "networks")
+    first = next(iter(found))
     sizes: list[Any] = [
         None, "x", [], [3], [3, 12], [2**23, 12, 8, 2], [3, 2**40, 8, 2], [3, -12, 8, 2], [3, 12.0, 8, 2], [3, 0, 8, 2],
         [3, 10**400, 8, 2], [3, True, 8, 2], ["3", "12", "8", "2"], [1] * 100_000,
     ]  # fmt: skip
-    if "sizes" in found["actor"]:
+    if "sizes" in found[first]:
         for size in sizes:
-            yield f"actor of sizes {short(size)}", put((*at, "actor", "sizes"), size), False
+            yield f"{first} of sizes {short(size)}", put((*at, first, "sizes"), size), False
     else:
         for value in sizes:
-            yield f"actor of n_in {short(value)}", put((*at, "actor", "n_in"), value), False
-            yield f"actor of operations {short(value)}", put((*at, "actor", "operations"), value), False
-        for number, operation in enumerate(found["actor"]["operations"]):
+            yield f"{first} of n_in {short(value)}", put((*at, first, "n_in"), value), False
+            yield f"{first} of operations {short(value)}", put((*at, first, "operations"), value), False
+        for number, operation in enumerate(found[first]["operations"]):
             for field, value in itertools.product(operation, (None, "x", -1, 10**400, [], {}, 2**40, 1e308)):
-                path = (*at, "actor", "operations", number, field)
+                path = (*at, first, "operations", number, field)
                 if operation[field] != value:
                     yield f"{dotted(path[3:])} is {short(value)}", put(path, value), False
-    if "target_critic1" in found:
+    for target in [name for name in found if name.startswith("target_")][:1]:
         for stale in ("x", [True], [1, 1, 1], [True] * 4, {}, None):
-            yield f"stale is {short(stale)}", put((*at, "target_critic1", "stale"), stale), False
+            yield f"stale is {short(stale)}", put((*at, target, "stale"), stale), False
 
 
 def raw_documents() -> Iterator[tuple[str, Callable[[bytes], bytes]]]:
@@ -419,11 +421,25 @@ def policies(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
     """Yield name, change of policy.json and whether it may be possible: what is known to matter."""
     for value in (2**62, 2**40, 10**400, -1, 0, "3", None, 3.0, True):
         yield f"observation_size is {short(value)}", put(("observation_size",), value), False
-    for value in ("O", "V8", "f4,f4", "(f4", "a" * 10_000, "float64, int", "M8", "i4", None, 5, ["f4"], {"names": []}):
-        yield f"bounds.dtype is {short(value)}", put(("bounds", "dtype"), value), False
-    for value in ([], [1.0], [1e308, "x"], "x", None, [[1.0, 2.0]], [10**400, 0.0], {}):
-        yield f"bounds.low is {short(value)}", put(("bounds", "low"), value), False
-    yield "bounds upside down", put(("bounds", "high"), [-9.0, -9.0]), False
+    if "bounds" in found:
+        for value in (
+            "O",
+            "V8",
+            "f4,f4",
+            "(f4",
+            "a" * 10_000,
+            "float64, int",
+            "M8",
+            "i4",
+            None,
+            5,
+            ["f4"],
+            {"names": []},
+        ):
+            yield f"bounds.dtype is {short(value)}", put(("bounds", "dtype"), value), False
+        for value in ([], [1.0], [1e308, "x"], "x", None, [[1.0, 2.0]], [10**400, 0.0], {}):
+            yield f"bounds.low is {short(value)}", put(("bounds", "low"), value), False
+        yield "bounds upside down", put(("bounds", "high"), [-9.0, -9.0]), False
     for value in (None, 0, 3, -1, "2", True, 10**400):
         yield f"actor.action_size is {short(value)}", put(("actor", "action_size"), value), False
     if "sizes" in found["actor"]:
@@ -435,7 +451,8 @@ def policies(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
                 if operation[field] != value:
                     possible = value == 1e308 or field in ("name", "of", "warm_up", "eps")
                     yield f"{dotted(path)} is {short(value)}", put(path, value), possible
-    for part in ("actor", "bounds", "environment", "agent", "seed", "step", "agent_config"):
+    parts = ("actor", "bounds", "environment", "agent", "seed", "step", "agent_config")
+    for part in [part for part in parts if part in found]:
         for value in (None, [], "x", -1, 10**400) if part not in ("agent",) else (None, [], 5):
             if part in ("seed", "step") and value == 10**400:
                 continue

@@ -36,6 +36,7 @@ _KINDS: tuple[tuple[Any, dict[str, Any]], ...] = (
     (rewirl.DSSimBa, _SMALLER),
     (rewirl.DSCrossQ, {**_SMALLER, "n_envs": 2}),
     (rewirl.XQC, _SMALLER),
+    (rewirl.DSDQN, {**_SMALL, "env": "CartPole-v1"}),
 )
 _MEGABYTES = 8
 """How much a process may have grown by in the end: what allocators keep for themselves, and caches."""
@@ -47,7 +48,8 @@ OBSERVATION = np.linspace(-1, 1, 3, dtype=np.float32)
 def an_agent(number: int, threads: int) -> Any:
     """Make a small agent and let it learn a little."""
     kind, options = _KINDS[number % len(_KINDS)]
-    agent = kind("rewirl-tests/Drift-v0", seed=number, threads=threads, env_module="probe_environments", **options)
+    options = {"env": "rewirl-tests/Drift-v0", **options}
+    agent = kind(seed=number, threads=threads, env_module="probe_environments", **options)
     agent.learn(16)
     return agent
 
@@ -78,7 +80,7 @@ def _come_and_go(runs: int, seed: int) -> None:
     before = _held()
     for number in range(runs):
         agent = an_agent(number, 1 + rng.randrange(2))
-        agent.predict(OBSERVATION)
+        agent.predict(np.resize(OBSERVATION, agent.observation_space.shape))
         if rng.random() < 0.5:
             agent.close()
         del agent

@@ -59,6 +59,7 @@ _KINDS = {
     "ds-xqc": _SPARSE + _SMALL_ACTOR,
     "ds-simba": _SPARSE + _RESIDUAL,
     "ds-crossq": _SPARSE + _SMALL_ACTOR,
+    "ds-dqn": _SPARSE + "--env CartPole-v1 --target-update-interval 7 --epsilon-steps 60 --update-every 2",
     "ds-td3 in blocks": _SPARSE + _BLOCKS,
     "ds-sac normalised": f"{_SPARSE} --normalise-observations --scale-rewards",
     "ds-td3 of two environments": f"{_SPARSE} --n-envs 2",

@@ -21,6 +21,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "ds-sac": {**_SPARSE, "temperature": "auto"},
     "ds-xqc": {**_SPARSE, "actor_hidden_sizes": (8, 8)},
     "ds-simba": {**_SPARSE, "hidden_sizes": (8, 8), "actor_hidden_sizes": (8,)},
+    "ds-dqn": {**_SPARSE, "target_update_interval": 7},
     "ds-crossq": {**_SPARSE, "actor_hidden_sizes": (8, 8), "normalise_observations": True},
 }
 AGENTS = tuple(_OPTIONS)
@@ -32,7 +33,7 @@ def settings(agent: str, seed: int = 3) -> tuple[TrainConfig, Any]:
     """Return the settings of a tiny run: of the sparse agents both layers are rewired all the time."""
     config = TrainConfig(
         agent=agent,
-        env="rewirl-tests/Drift-v0",
+        env="CartPole-v1" if agent == "ds-dqn" else "rewirl-tests/Drift-v0",
         env_module="probe_environments",
         seed=seed,
         total_timesteps=NEWEST,

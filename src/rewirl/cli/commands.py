@@ -24,7 +24,7 @@ COMMANDS = {
     "evaluate": Command("policy", "Play episodes with the saved policy of a run and print their returns."),
     "inspect": Command(
         "inspection",
-        "Show layers, connections, cost of training and memory of a run or of an agent, without training.",
+        "Show layers, connections, cost and memory: of a run, rewirl inspect DIRECTORY, or of an agent by its options.",
     ),
     "watch": Command("policy", "Watch the saved policy of a run act, in a window or as a video."),
     "policies": Command("policy", "List the policies that come with Rewirl, or show the card of one."),

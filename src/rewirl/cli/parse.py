@@ -27,8 +27,9 @@ Field = tuple[Any, Any, str]
 _PRESET: Field = (
     str | None,
     None,
-    "Settings of agent, environment and topology by name, such as ds-drl/ds-td3/HalfCheetah-v5 for a paper's; see "
-    "rewirl presets. None has the connections of the paper in its environments, 50% sparsity in any other.",
+    "Settings of agent, environment and topology by name, such as ds-drl/ds-td3/HalfCheetah-v5 for a paper's (see "
+    "rewirl presets), or a TOML file, such as rewirl tune writes. None has the connections of the paper in its "
+    "environments, 50% sparsity in any other.",
 )
 OPTIONAL_NAME: Any = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")]
 """A name given by its place, or left out."""

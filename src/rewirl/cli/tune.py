@@ -32,7 +32,8 @@ def tune(arguments: list[str]) -> int:
             tuple[str, ...],
             (),
             "What to sample, each as NAME=LOW:HIGH, NAME=log:LOW:HIGH or NAME=A,B,C, such as sparsity=0.5,0.8,0.9; a "
-            "NAME alone is what its help calls typical. None given is a space for the agent, which --dry-run shows.",
+            "NAME alone is what its help calls typical. None given is a space for the agent, which --dry-run shows. "
+            "--seed decides which values are tried.",
         ),
         trials=(int, 50, "Trials of the study in all. Typical: 30 to 200."),
         seeds=(

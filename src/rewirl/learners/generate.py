@@ -12,7 +12,7 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +33,8 @@ _MODULE = '''"""{summary}. {written}"""
 from __future__ import annotations
 
 {imports}
-from rewirl.learners.learner import UNSET, Learner
+from rewirl.learners.learner import Learner
+from rewirl.learners.unset import UNSET
 
 if TYPE_CHECKING:
     from rewirl.learners.learner import EnvironmentLike
@@ -145,12 +146,16 @@ def files() -> dict[Path, str]:
     }
 
 
+def left_over(texts: Mapping[Path, str]) -> list[Path]:
+    """Return the files written here before for which there is no text any more."""
+    return [path for path in HERE.glob("*.py") if path not in texts and _WRITTEN in path.read_text().partition("\n")[0]]
+
+
 def main() -> int:
     """Write what is not current, and delete what no entry stands for; return 0."""
     texts = files()
-    for path in HERE.glob("*.py"):
-        if path not in texts and path.name not in ("generate.py", "learner.py", "views.py"):
-            path.unlink()
+    for path in left_over(texts):
+        path.unlink()
     for path, text in texts.items():
         if not path.exists() or path.read_text() != text:
             path.write_text(text)

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.environments.source import environment_source
 from rewirl.exact import a_path, exactly
+from rewirl.learners.evaluating import episode_count, evaluation_of
+from rewirl.learners.unset import UNSET
 from rewirl.learners.views import LayerTopology, Transitions, layer_topologies, transitions_of
 from rewirl.options import sb3
 from rewirl.options.option import options, unknown_option
@@ -27,7 +29,7 @@ from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.storage.values import to_values
 from rewirl.tested import UntestedVersionWarning, untested
 from rewirl.training.callbacks import CallbackLike, Callbacks
-from rewirl.training.evaluation import Evaluation, Evaluator, Predict
+from rewirl.training.evaluation import Evaluation
 from rewirl.training.progress import Silent, Switchable, for_this_terminal
 from rewirl.training.resume import Reopened, reopen
 from rewirl.training.run import Run
@@ -39,17 +41,6 @@ if TYPE_CHECKING:
 
     EnvironmentLike = str | gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
     """A Gymnasium id, an environment, or a function without arguments that makes one."""
-
-
-class _Unset:
-    """The default of an option whose real one depends on the environment, or gives way to another option."""
-
-    def __repr__(self) -> str:
-        """Return what `help` shows in the signature."""
-        return "<default>"
-
-
-UNSET: Any = _Unset()
 
 
 class Learner:
@@ -407,25 +398,3 @@ class Learner:
     def __repr__(self) -> str:
         """Return environment, seed and steps."""
         return f"{type(self).__name__}({self._run.source.name!r}, seed={self._run.config.seed}, steps={self.steps})"
-
-
-def evaluation_of(evaluator: Evaluator, predict: Predict, step: int, state: list[Any] | None = None) -> Evaluation:
-    """Play the episodes of an evaluator without exploration noise and close it; arguments as for Evaluator.evaluate."""
-    try:
-        evaluation = evaluator.evaluate(predict, "evaluation", step=step, state=state)
-    finally:
-        evaluator.close()
-    assert evaluation is not None
-    return evaluation
-
-
-def episode_count(episodes: int) -> int:
-    """Return a number of episodes.
-
-    Raises:
-        ValueError: it is not a whole number of at least 1.
-    """
-    episodes = exactly(int, episodes, "episodes")
-    if episodes < 1:
-        raise ValueError(f"episodes must be at least 1, got {episodes}")
-    return episodes

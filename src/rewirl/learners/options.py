@@ -82,3 +82,10 @@ class Options(TypedDict, total=False):
     initial_temperature: float
     bins: int
     bound: float
+    adam_epsilon: float
+    update_every: int
+    double_q: bool
+    loss: Literal["huber", "squared"]
+    epsilon_start: float
+    epsilon_end: float
+    epsilon_steps: int

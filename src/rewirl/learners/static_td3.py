@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Never
 
-from rewirl.learners.learner import UNSET, Learner
+from rewirl.learners.learner import Learner
+from rewirl.learners.unset import UNSET
 
 if TYPE_CHECKING:
     from rewirl.learners.learner import EnvironmentLike

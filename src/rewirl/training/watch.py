@@ -192,6 +192,8 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
     if path is None:
         yield lambda: None  # in human mode the environment draws at every step by itself
         return
+    import gymnasium
+
     try:
         import imageio.v2
         import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: F401  (imageio finds it by itself, but not until the first frame)
@@ -205,10 +207,11 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
         raise WatchError(f"{path} cannot be written: {error}; a name such as out.mp4 is a video") from error
 
     def show() -> None:
+
         try:
             frame = environment.env.render()
-        except (ImportError, AttributeError, RuntimeError):
-            raise  # of the rendering libraries, mostly
+        except (ImportError, AttributeError, RuntimeError, gymnasium.error.DependencyNotInstalled):
+            raise  # of the rendering libraries, mostly, or of one that is missing
         except RAISED as error:
             hint = "; unset MUJOCO_GL, or set it to egl or osmesa" if "MUJOCO_GL" in os.environ else ""
             raise WatchError(f"{environment.name}: render() raised {type(error).__name__}: {error}{hint}") from error

@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import noisy
-from rewirl.agents import AGENTS, Cost
-from rewirl.agents.changing_cost import ChangingCost
+from rewirl.agents import AGENTS, Cost, agent_entry
+from rewirl.agents.changing_cost import ChangingCost, updates_of
 from rewirl.exact import from_values
 from rewirl.saved import count, fields, listed, number, shown
 from rewirl.storage.metrics_log import CHANGED, read_metrics
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
-from rewirl.topology import TopologyConfig
 
 ALONE = 0.95
 """Share of a core's time from which on a run counts as having had it to itself."""
@@ -162,7 +161,7 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         raise ValueError(f"{path}: the networks of a topology are not those of another")
     cost = _cost(train["agent"], evaluations[-1]["connections"])
     total = max(count(train["total_timesteps"], f"{path}: total_timesteps"), int(steps[-1]))
-    flops = _flops(cost, evaluations, settings, next(iter(topologies.values()), None), total)
+    flops = _flops(train["agent"], cost, evaluations, settings, next(iter(topologies.values()), None), total)
     last = [int(evaluations[-1]["connections"][name]) for name in cost.networks]
     if min(last) < 0 or not np.isfinite(flops).all():
         raise ValueError(f"{path}: connections or updates of an evaluation are impossible")
@@ -232,6 +231,7 @@ def _cost(agent: str, networks: Iterable[str]) -> Cost:
 
 
 def _flops(
+    agent: str,
     of_agent: Cost,
     evaluations: Sequence[dict[str, Any]],
     settings: dict[str, Any],
@@ -244,13 +244,14 @@ def _flops(
     updates between two evaluations cost the mean of what they would cost at either.
 
     Args:
-        of_agent: what counts.
+        agent: its name.
+        of_agent: what counts of it.
         evaluations: lines of the log.
         settings: of the agent.
         topology: of any line of the log, for the sizes of the networks; None if there is none.
         total_timesteps: of the run.
     """
-    changing = _changing_cost(of_agent, settings, topology, total_timesteps)
+    changing = _changing_cost(agent, of_agent, settings, topology, total_timesteps)
     updates = [count(line["updates"], "the updates of an evaluation") for line in evaluations]
     if changing is not None and updates == sorted(updates):
         return np.array(changing.training_flops(updates), np.float64)
@@ -268,19 +269,17 @@ def _flops(
 
 
 def _changing_cost(
-    of_agent: Cost, settings: dict[str, Any], topology: dict[str, Any] | None, total_timesteps: int
+    agent: str, of_agent: Cost, settings: dict[str, Any], topology: dict[str, Any] | None, total_timesteps: int
 ) -> ChangingCost | None:
     given = settings.get("topology") or {}
     if given.get("initial_sparsity") is None or topology is None or not topology.keys() >= set(of_agent.networks):
         return None
     try:
-        own = from_values(TopologyConfig, given)
-        steps = max(total_timesteps - count(settings["learning_starts"], "learning_starts"), 0)
-        updates = steps * count(settings.get("updates_per_step", 1), "updates_per_step")
-    except (KeyError, ValueError):  # of another version
+        config = from_values(agent_entry(agent).config, settings)
+    except ValueError:  # of another version, or of an agent that is not known here
         return None
     shapes = {name: [(n_out, n_in) for n_out, n_in in topology[name]["shapes"]] for name in of_agent.networks}
-    return ChangingCost(of_agent, own, settings, shapes, updates)
+    return ChangingCost(of_agent, config.topology, settings, shapes, updates_of(config, total_timesteps))
 
 
 def _topology(networks: Any) -> dict[str, Any]:

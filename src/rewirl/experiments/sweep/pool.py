@@ -49,7 +49,11 @@ class ProcessPool:
     def start(self, name: str, run: Mapping[str, Any], measure: bool = False) -> None:
         """See Executor."""
         output = tempfile.TemporaryFile()  # noqa: SIM115
-        process, pipe = processes.start("rewirl.experiments.sweep.worker", "main", output, self._path)
+        try:
+            process, pipe = processes.start("rewirl.experiments.sweep.worker", "main", output, self._path)
+        except BaseException:
+            output.close()
+            raise
         self._workers[name] = _Worker(process, pipe, output)
         with contextlib.suppress(OSError):  # killed already; `wait` notices
             pipe.send_bytes(json.dumps({"run": run, "measure": measure}).encode())

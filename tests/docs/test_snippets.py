@@ -1,0 +1,80 @@
+"""The Python and the sweep files on pages work as they stand there, for fewer steps."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prose import ROOT
+
+import rewirl
+from rewirl.cli.main import main
+from rewirl.experiments.sweep.file import read_sweep
+from rewirl.topology import make_rule
+
+SMALL = "hidden_sizes=(12, 8), learning_starts=40, batch_size=8, threads=1"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def blocks(page: str, kind: str = "python") -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_what_a_user_of_stable_baselines3_writes() -> None:
+    (code,) = blocks("docs/from-sb3.md")
+    code = code.replace('"Pendulum-v1", seed=0', f'"Pendulum-v1", seed=0, {SMALL}')
+    assert SMALL in code and "agent.learn(8_000," in code and "agent.learn(2_000)" in code
+    code = (
+        code.replace("8_000", "80")
+        .replace("2_000", "20")
+        .replace("agent = rewirl.resume", "agent.close()\nagent = rewirl.resume")
+    )
+    names = {"observation": np.zeros(3, np.float32)}
+    exec(code, names)
+    assert names["agent"].steps == 100 and names["policy"].about["step"] == 80  # type: ignore[attr-defined]
+    names["agent"].close()  # type: ignore[attr-defined]
+
+
+def test_resuming_from_python() -> None:
+    with rewirl.DSTD3("Pendulum-v1", hidden_sizes=(12, 8), learning_starts=40, batch_size=8, threads=1) as agent:
+        agent.learn(100, run_dir="runs/first", callback=lambda moment: moment.step < 60)
+    (code,) = blocks("docs/guides/resume.md")
+    names: dict[str, rewirl.DSTD3] = {}
+    exec(code, names)
+    assert names["agent"].steps == 100
+    names["agent"].close()
+
+
+def test_a_wrapper_with_arguments_set(tmp_path: Path) -> None:
+    (code,) = blocks("docs/environments.md")
+    (tmp_path / "my_wrappers.py").write_text(code)
+    assert code.startswith("# my_wrappers.py")
+    with rewirl.DSTD3("Pendulum-v1", wrapper=["my_wrappers:Clipped"], hidden_sizes=(8,), batch_size=4) as agent:
+        agent.learn(30)
+        assert abs(agent.replay.rewards).max() <= 1
+
+
+def test_a_rule_by_known_criteria() -> None:
+    rule = next(code for code in blocks("CONTRIBUTING.md") if "ByCriteria" in code)
+    names: dict[str, type] = {}
+    exec(f"from rewirl.topology.rules.by_criteria import ByCriteria\n{rule}", names)
+    own = make_rule("rigl", rewirl.topology.TopologyConfig())
+    assert (names["RigL"].drops, names["RigL"].grows) == (type(own).drops, type(own).grows)  # type: ignore[attr-defined]
+
+
+def test_the_sweep_of_the_guide(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (text,) = blocks("docs/guides/sweep-and-report.md", "toml")
+    (tmp_path / "mine.toml").write_text(text)
+    assert len(read_sweep("mine.toml").requests) == 10
+    quick = ["--learning-starts", "40", "--total-timesteps", "60", "--eval-every", "0"]
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", "mine.toml", "--directory", "runs/mine", "--seeds", "0", "--batch-size", "8", *quick])
+    assert ended.value.code == 0 and "2 runs: 2 finished" in capsys.readouterr().out
