@@ -50,7 +50,7 @@ def test_a_name_that_is_nearly_one_gets_a_hint_and_a_directory_goes_first(monkey
     name = next(iter(pretrained.cards()))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(rewirl.PolicyError, match=f"no such policy comes with Rewirl; did you mean {name}"):
-        rewirl.load(name.replace("-v5", "-v4"))
+        rewirl.load(name[:-1])
     Path(name).mkdir(parents=True)
     with pytest.raises(rewirl.PolicyError, match=r"manifest\.json"):
         rewirl.load(name)
