@@ -126,3 +126,16 @@ def test_what_is_no_path_is_refused_by_name_at_every_public_door(tmp_path, monke
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(rewirl.UnsuitableEnvironmentError, match="an environment is given by its id"):
         rewirl.DSTD3(3)
+
+
+def test_a_working_directory_that_is_gone_is_said_in_python_too(tmp_path, monkeypatch):
+    with rewirl.DSTD3("Pendulum-v1", hidden_sizes=(8,), learning_starts=20, batch_size=10, threads=1) as agent:
+        agent.learn(30)
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        for door in (rewirl.load, rewirl.resume, agent.save, lambda path: agent.learn(30, run_dir=path)):
+            with pytest.raises(ValueError, match="is 'x', and the working directory is gone"):
+                door("x")
+        agent.save(tmp_path / "policy")
+    assert rewirl.load(tmp_path / "policy").about["step"] == 30

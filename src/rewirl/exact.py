@@ -94,11 +94,19 @@ def a_path(value: Any, name: str) -> Path:
     """Return a path that a program gives; arguments as for `exactly`.
 
     Raises:
-        ValueError: it is neither text nor a path.
+        ValueError: it is neither text nor a path, or it is relative to a working directory that is not there.
     """
     if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
         raise ValueError(f"{name} must be a path, such as 'runs/x', got {shown(value)}")
-    return Path(value)
+    path = Path(value)
+    try:
+        path.absolute()
+    except OSError as error:
+        raise ValueError(
+            f"{name} is {shown(str(path))}, and the working directory is gone or closed to you; change to another one, "
+            "or give an absolute path"
+        ) from error
+    return path
 
 
 def alternatives(kind: Any) -> tuple[Any, ...]:

@@ -199,6 +199,19 @@ def test_a_run_waits_for_the_one_whose_policy_it_starts_from(tmp_path):
     assert {run_status(each).state for each in moved.values()} == {"finished"}
 
 
+def test_a_policy_named_from_the_working_directory_is_the_same_one_when_the_sweep_goes_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = SETTINGS.replace("1500", "100") + 'agents = ["td3"]\nseeds = [0]\n'
+    (source,) = planned(tmp_path, text).values()
+    assert make_run(source, Silent(), lambda: False) == {"ended": "finished"}
+    warm = text + f'warm_up_policy = "runs/{source.name}"\n'
+    (run,) = planned(tmp_path, warm).values()
+    assert make_run(run, Silent(), lambda: False) == {"ended": "finished"}
+    check(planned(tmp_path, warm).values())
+    (other,) = planned(tmp_path, text + 'warm_up_policy = "elsewhere"\n').values()
+    assert other.name != run.name
+
+
 def test_a_run_killed_between_its_last_checkpoint_and_its_policy_is_not_finished_yet(tmp_path):
     (run,) = planned(tmp_path, SETTINGS.replace("1500", "100") + 'agents = ["td3"]\nseeds = [0]\n').values()
     assert make_run(run, Silent(), lambda: False) == {"ended": "finished"}

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from rewirl.agents import agent_entry, make_agent
+from rewirl.agents.dqn import DQNConfig
 from rewirl.agents.sac import SACConfig
 from rewirl.agents.td3 import TD3Config
+from rewirl.agents.xqc import XQCConfig
 from rewirl.cli.main import main
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
@@ -45,6 +47,18 @@ def test_what_is_met_is_not_remarked_on():
     assert said(agent(topology=changing)) == []
 
 
+def test_so_is_a_probability_that_does_not_fall_to_its_end():
+    dense = TopologyConfig(sparsity=0.0, rule="static")
+
+    def dqn(**settings):
+        return make_agent("dqn", DQNConfig(topology=dense, **SIZES, **settings), 3, 2, 0)
+
+    assert any("epsilon_steps is 1,901, and the run has 1,900" in line for line in said(dqn(epsilon_steps=1901)))
+    assert said(dqn(epsilon_steps=1900)) == [] == said(dqn())  # nobody has asked for a default
+    of_xqc = make_agent("xqc", XQCConfig(topology=dense, **SIZES, actor_hidden_sizes=(8,)), 3, 1, 0)
+    assert said(of_xqc) == []
+
+
 @pytest.mark.parametrize(
     ("topology", "settings", "words"),
     [
@@ -68,6 +82,7 @@ def test_what_is_met_is_not_remarked_on():
         ({}, {"policy_delay": 5000}, "policy_delay is 5,000"),
         ({}, {"n_steps": 3, "n_steps_after": 300_000}, "n_steps_after is 300,000"),
         ({}, {"buffer_distance": 0.2, "buffer_size": 100, "buffer_minimum": 100}, "forgets nothing"),
+        ({}, {"learning_rate_schedule": "linear", "learning_rate_updates": 2000}, "does not get to learning_rate_end"),
     ],
 )
 def test_what_is_never_met_is_said_in_a_line(topology, settings, words):

@@ -7,6 +7,7 @@ import sys
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
 
 import rewirl
@@ -97,3 +98,46 @@ def test_what_another_thread_sees_and_saves_while_it_learns_is_of_one_moment(tmp
     for name, layers in agent.topology.items():
         for layer, other in zip(layers, alone.topology[name], strict=True):
             assert (layer.weights != other.weights).nnz == 0
+
+
+NORMED = {**SMALL, "hidden_sizes": (16, 16), "actor_hidden_sizes": (16, 16), "adapt_every": 2}
+KINDS = [
+    (rewirl.DSTD3, "Pendulum-v1", {**SMALL, "hidden_sizes": (16, 16), "structure": "8x1"}),
+    (rewirl.DSXQC, "Pendulum-v1", NORMED),
+    (rewirl.DSSimBa, "Pendulum-v1", NORMED),
+    (rewirl.DSCrossQ, "Pendulum-v1", {**NORMED, "normalise_observations": True}),
+    (rewirl.DSDQN, "CartPole-v1", SMALL),
+]
+
+
+@pytest.mark.parametrize(("kind", "env", "options"), KINDS)
+def test_threads_predict_with_one_policy_and_one_agent_that_learns(tmp_path, kind, env, options):
+    agent, alone = (kind(env, **{**options, "threads": 2}) for _ in range(2))
+    for each in (agent, alone):
+        each.learn(40)
+    agent.save(tmp_path / "policy")
+    policy = rewirl.load(tmp_path / "policy")
+    rng = np.random.default_rng(0)
+    batches = [rng.standard_normal((size, *agent.observation_space.shape)) for size in (1, 7, 16, 100)]
+    expected = [policy.predict(batch).tobytes() for batch in batches]
+    wrong: list[int] = []
+
+    def ask(first: int) -> None:
+        for turn in range(first, first + 60):
+            number = turn % len(batches)
+            if policy.predict(batches[number]).tobytes() != expected[number]:
+                wrong.append(number)
+            agent.predict(batches[number])
+
+    threads = [threading.Thread(target=ask, args=(first,)) for first in range(3)]
+    for thread in threads:
+        thread.start()
+    agent.learn(30)
+    for thread in threads:
+        thread.join()
+    alone.learn(30)
+    assert not wrong
+    for batch in batches:
+        assert agent.predict(batch).tobytes() == alone.predict(batch).tobytes()
+    for each in (agent, alone):
+        each.close()

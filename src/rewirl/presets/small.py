@@ -19,12 +19,22 @@ PRESETS = {
             **_COMMON,
             "exploration": "ornstein-uhlenbeck",  # the goal is met by no noise that changes its mind at every step
             "exploration_noise": 0.5,
-            "total_timesteps": 300_000,
-            "buffer_size": 300_000,
+            "total_timesteps": 100_000,
+            "buffer_size": 100_000,
         },
     ),
     "small/lunar-lander": Preset(
-        "ds-td3", "LunarLanderContinuous-v3", {**_TUNED, "learning_starts": 10_000, "total_timesteps": 300_000}
+        "ds-td3",
+        "LunarLanderContinuous-v3",
+        # The step size of TD3 by default, 1e-3, swings between landing and hovering.
+        {
+            **_COMMON,
+            "learning_rate": 3e-4,
+            "batch_size": 256,
+            "buffer_size": 300_000,
+            "learning_starts": 10_000,
+            "total_timesteps": 300_000,
+        },
     ),
     "small/bipedal-walker": Preset(
         "ds-td3", "BipedalWalker-v3", {**_TUNED, "learning_starts": 10_000, "total_timesteps": 1_000_000}

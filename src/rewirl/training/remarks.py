@@ -92,6 +92,13 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
         )
     if config.buffer_distance is not None and config.buffer_minimum >= config.buffer_size:
         yield "warning: buffer_minimum is no less than buffer_size: buffer_distance forgets nothing"
+    for name, has, unit, end in (
+        ("learning_rate_updates", updates, "updates", "the step size does not get to learning_rate_end"),
+        ("epsilon_steps", total - learning_starts, "steps after the warm-up", "it does not get to epsilon_end"),
+    ):
+        asked = getattr(config, name, None)  # an agent's own default is not asked for
+        if asked is not None and asked > has and asked != getattr(type(config), name):
+            yield f"warning: {name} is {asked:,}, and the run has {has:,} {unit}: {end}"
     size, there = min(replay.capacity, total) * replay.transitions.itemsize * replay.transitions.shape[1], memory()
     if there is not None and size > _MOST_OF_MEMORY * there:
         yield (
