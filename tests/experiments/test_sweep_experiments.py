@@ -60,7 +60,7 @@ def rewirl(*arguments: object) -> int:
 
 @pytest.mark.parametrize("name", experiments())
 def test_every_experiment_runs_scaled_down_and_makes_no_run_twice(shared, monkeypatch, capsys, name):
-    monkeypatch.setattr(command, "ProcessPool", Here)
+    monkeypatch.setattr(command, "executor", lambda options: Here(2))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     Here.made = []
     there = {path.name for path in shared.iterdir()}
@@ -73,7 +73,8 @@ def test_every_experiment_runs_scaled_down_and_makes_no_run_twice(shared, monkey
     out = capsys.readouterr().out
     count = int(out.splitlines()[-1].split()[0])
     assert count >= 2 and f"{count} runs: {count} finished" in out
-    assert len(set(Here.made)) == len(Here.made) and not there & set(Here.made)
+    assert len(set(Here.made)) == len(Here.made)
+    assert set(Here.made) == {path.name for path in shared.iterdir() if path.is_dir()} - there
     for made in Here.made:
         config = json.loads((shared / made / "config.json").read_text())["config"]
         assert config["train"]["total_timesteps"] == steps and config["agent"]["hidden_sizes"] == [width, width]
