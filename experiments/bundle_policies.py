@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 import zipfile
@@ -45,7 +46,8 @@ def candidates(results: Path) -> list[Candidate]:
             directory = file.parent / run / "policy"
             if entry["sha256"] is None or sparsity(rewirl.load(directory)) == 0:
                 continue
-            by_task.setdefault(entry["env"], []).append((f"{entry['env']}/{entry['group']}", entry, directory))
+            name = f"{entry['env']}/{re.sub(r'[^A-Za-z0-9.]+', '-', entry['group'])}"
+            by_task.setdefault(entry["env"], []).append((name, entry, directory))
     for task in by_task.values():
         task.sort(key=lambda candidate: -candidate[1]["final_return"])
     return [each for rank in zip_longest(*by_task.values()) for each in rank if each is not None]
@@ -86,7 +88,7 @@ def card(candidate: Candidate, content: bytes) -> dict[str, Any]:
         "sizes": [layers[0].shape[1], *(layer.shape[0] for layer in layers)],
         "connections": sum(layer.connections for layer in layers),
         "sparsity": round(sparsity(policy), 3),
-        "agent": entry["group"],
+        "agent": policy.about["agent"],
         "environment": entry["env"],
         "steps": policy.about["step"],
         "seed": entry["seed"],
@@ -106,6 +108,8 @@ def main(arguments: Sequence[str] | None = None, results: Path = RESULTS, target
     cards: dict[str, Any] = {}
     for candidate in candidates(results):
         name, _, directory = candidate
+        if name in cards:
+            continue  # of another experiment, and worse
         content = archived(directory)
         if sum(each["bytes"] for each in cards.values()) + len(content) > LARGEST:
             print(f"{name}: {len(content):,} bytes are too many")

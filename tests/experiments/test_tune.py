@@ -20,6 +20,7 @@ import pytest
 from waiting import until as wait_until
 
 import rewirl
+from rewirl.agents import AGENTS
 from rewirl.cli.main import main
 from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import saved_step
@@ -319,6 +320,7 @@ def test_the_usual_space_is_what_help_calls_typical_stretched_to_what_one_has():
         ({"agent": "td3"}, {"sparsity", "structure", "adapt_every", "adapt_fraction"}),
         ({"agent": "static-sac"}, {"adapt_every", "adapt_fraction", "exploration_noise"}),
         ({"agent": "ds-crossq"}, {"tau"}),
+        ({"agent": "ds-dqn", "env": "CartPole-v1"}, {"tau", "exploration_noise"}),
         ({"preset": "ds-drl/ds-sac/HalfCheetah-v5"}, {"tau"}),
         ({"preset": "rnm/2-of-4-td3/HalfCheetah-v5"}, {"sparsity", "structure"}),
         ({"preset": "snip/td3/HalfCheetah-v5"}, {"adapt_every", "adapt_fraction"}),
@@ -328,6 +330,20 @@ def test_the_usual_space_is_what_help_calls_typical_stretched_to_what_one_has():
 def test_the_usual_space_leaves_out_what_an_agent_has_no_use_for_and_what_is_said(request_, without):
     space = usual_space({"env": "HalfCheetah-v5", **request_} if "agent" in request_ else request_)
     assert space and not without & set(space)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_every_agent_has_a_space_with_what_it_can_use_most(agent):
+    entry = AGENTS[agent]
+    env = "Pendulum-v1" if "Box" in entry.actions else "CartPole-v1"
+    space = usual_space({"agent": agent, "env": env})
+    most = {"learning_rate", "batch_size", "gamma"}
+    most |= set() if entry.dense else {"sparsity", "structure"}
+    most |= {"adapt_every", "adapt_fraction"} if agent.startswith("ds-") else set()
+    most |= {"target_update_interval", "epsilon_end"} if agent.endswith("dqn") else set()
+    most |= {"tau"} if entry.targets and not agent.endswith("dqn") else set()
+    assert space.keys() - {"exploration_noise"} == most
+    assert ("exploration_noise" in space) == agent.endswith("td3")
 
 
 def test_a_short_run_rewires_at_least_twice():

@@ -99,11 +99,15 @@ def test_actions_never_leave_their_bounds():
 
 
 @pytest.mark.parametrize("name", pretrained.cards())
-def test_trained_policies_with_large_outputs_are_as_near(name):
+def test_trained_policies_are_as_near(name):
+    """Outputs of those of MuJoCo reach 100, and are rounded before their tanh, in Rewirl too."""
     policy = TrainedPolicy.load(Path(name))
     done = run(policy, plan_of(policy))
-    assert done.difference < EXACT
-    assert EXACT / 10 < done.own < 1e-4  # outputs of 100 are rounded before their tanh
+    if done.difference is None:
+        assert done.others == 0
+    else:
+        assert done.difference < EXACT
+        assert done.own < 1e-4
 
 
 @pytest.mark.parametrize("structure", ["dense", "unstructured", "8x1"])

@@ -32,7 +32,7 @@ def rewire(network, share, rng):
             network.rewire(network.layers[index].name, *random_event(layer, share, rng))
 
 
-def test_five_hundred_updates_with_rewirings(instruction_set, pool):
+def test_two_hundred_updates_with_rewirings(instruction_set, pool):
     rng = np.random.default_rng(0)
     tau = float(np.float32(0.02))
     online = network_of_shares(rng)
@@ -40,8 +40,8 @@ def test_five_hundred_updates_with_rewirings(instruction_set, pool):
     expected = [dense(layer) for layer in online.layers]
     biases = [layer.bias.astype(np.float64) for layer in online.layers]
     differed = 0
-    for update in range(1, 501):
-        if update % 50 == 0:
+    for update in range(1, 201):
+        if update % 20 == 0:
             rewire(online, 0.2, rng)
         learn(online, rng)
         update_targets([target], 0.02, pool)

@@ -25,7 +25,8 @@ def test_each_is_the_one_of_its_card():
         content = pretrained.archive(name).read_bytes()
         assert (hashlib.sha256(content).hexdigest(), len(content)) == (card["sha256"], card["bytes"])
         policy = rewirl.load(name)
-        assert f"{policy.about['environment']['name']}/{policy.about['agent']}" == name
+        assert policy.about["environment"]["name"] == name.partition("/")[0]
+        assert policy.about["agent"] == card["agent"]
         assert policy.about["step"] == card["steps"]
         assert sum(layer.connections for layer in policy.topology["actor"]) == card["connections"]
         observation = np.zeros(card["sizes"][0])
@@ -49,7 +50,7 @@ def test_a_name_that_is_nearly_one_gets_a_hint_and_a_directory_goes_first(monkey
     name = next(iter(pretrained.cards()))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(rewirl.PolicyError, match=f"no such policy comes with Rewirl; did you mean {name}"):
-        rewirl.load(name.replace("-v5", "-v4"))
+        rewirl.load(name[:-1])
     Path(name).mkdir(parents=True)
     with pytest.raises(rewirl.PolicyError, match=r"manifest\.json"):
         rewirl.load(name)

@@ -111,8 +111,7 @@ def test_nothing_is_made_where_it_is_not_to_be(tmp_path, capsys):
     assert len(made) == 1
 
 
-@pytest.mark.parametrize("at", [30, 45, 97, 215])
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("threads", "at"), [(1, 30), (1, 45), (1, 97), (1, 215), (2, 45), (2, 215)])
 def test_what_offers_its_state_is_resumed_to_the_bit_and_evaluated_with_it(tmp_path, at, threads, capsys):
     import dataclasses
 

@@ -90,10 +90,10 @@ def test_what_another_thread_sees_and_saves_while_it_learns_is_of_one_moment(tmp
 
     thread = threading.Thread(target=look)
     thread.start()
-    agent.learn(400)
+    agent.learn(160)
     over.set()
     thread.join()
-    alone.learn(400)
+    alone.learn(160)
     assert not faults
     for name, layers in agent.topology.items():
         for layer, other in zip(layers, alone.topology[name], strict=True):

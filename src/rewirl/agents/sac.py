@@ -28,7 +28,7 @@ class SACConfig(AgentConfig):
 
     tau: float = 1.0
     """Share of the online networks that the targets take over per target update; 1 copies them, which the presets
-    ds-drl/sac and ds-drl/ds-sac do every 1000 updates. Typical: 0.005 or 1."""
+    ds-drl/sac and ds-drl/ds-sac do every 1000 updates. Typical: 0.001 to 0.01, or 1."""
 
     target_update_interval: int = 1000
     """Updates between two updates of the targets. Typical: 1 with a small tau, 1000 with 1."""

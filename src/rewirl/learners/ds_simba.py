@@ -112,7 +112,7 @@ class DSSimBa(Learner):
                 long first steps, or those of each connection since it was grown.
             batch_size: Transitions per update. Typical: 100 to 256.
             gamma: Discount of future rewards per step; the paper's is clip((T/5 - 1) / (T/5), 0.95, 0.995), with T the
-                steps of an episode.
+                steps of an episode. Typical: 0.95 to 0.995.
             n_steps: Rewards that a target sums before it bootstraps; the window ends where its episode does. More learn
                 faster from sparse networks, and are off-policy. Typical: 1 to 3.
             n_steps_after: Updates until then have targets of one step. Typical: 0 to 300000.

@@ -117,7 +117,7 @@ class SAC(Learner):
                 faster from sparse networks, and are off-policy. Typical: 1 to 3.
             n_steps_after: Updates until then have targets of one step. Typical: 0 to 300000.
             tau: Share of the online networks that the targets take over per target update; 1 copies them, which the
-                presets ds-drl/sac and ds-drl/ds-sac do every 1000 updates. Typical: 0.005 or 1.
+                presets ds-drl/sac and ds-drl/ds-sac do every 1000 updates. Typical: 0.001 to 0.01, or 1.
             redo_every: Updates between two looks for dormant units, which are then begun anew (ReDo); 0 never does.
                 Typical: 0, or 1000 to 100000.
             redo_threshold: Units are dormant whose mean activation is at most this share of their layer's. Typical: 0

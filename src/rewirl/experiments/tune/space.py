@@ -15,7 +15,10 @@ from rewirl.options.option import Option, options, unknown_option
 from rewirl.options.resolve import AMOUNTS, Settings, resolve
 from rewirl.storage.values import from_text
 
-USUAL = ("learning_rate", "batch_size", "gamma", "tau", "exploration_noise")
+USUAL = (
+    *("learning_rate", "batch_size", "gamma", "tau", "target_update_interval"),
+    *("exploration_noise", "epsilon_end"),
+)
 USUAL_SPARSE = ("sparsity", "structure")
 USUAL_REWIRED = ("adapt_every", "adapt_fraction")
 """What is sampled unless one says otherwise, as far as an agent has it: of any, of sparse and of rewired ones."""
@@ -191,7 +194,7 @@ def _usual(option: Option, request: Mapping[str, Any], settings: Settings) -> Di
         return None
     low, high = (option.read([word]) for word in option.typical)
     if option.name == "adapt_every":  # or nothing would be rewired before the run is over
-        updates = (settings.run.total_timesteps - settings.agent.learning_starts) * settings.agent.updates_per_step
+        updates = settings.agent.updates_after(settings.run.total_timesteps - settings.agent.learning_starts)
         high = min(high, updates // 2)
     if type(own) in (int, float):
         low, high = min(low, own), max(high, own)
