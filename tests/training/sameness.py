@@ -27,7 +27,9 @@ def same_to_the_bit(one: Path, other: Path) -> None:
         assert array.dtype == second.arrays[name].dtype and array.tobytes() == second.arrays[name].tobytes(), name
     # How much of the log was on the disk when it was saved, and what its settings are, is no part of where a run is.
     aside = {"seconds": None, "metrics_offset": None, "metrics_sha256": None, "metrics_unwritten": None, "config": None}
-    assert {**first.values, **aside} == {**second.values, **aside}
+    found, expected = {**first.values, **aside}, {**second.values, **aside}
+    others = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+    assert found == expected, f"{', '.join(f'{name}: {found.get(name)}, not {expected.get(name)}' for name in others)}"
     assert (one / "policy" / "policy.safetensors").read_bytes() == (
         other / "policy" / "policy.safetensors"
     ).read_bytes()
