@@ -200,7 +200,7 @@ def test_evaluations_with_impossible_counts_are_refused(tmp_path, finished, chan
     ]
     (tmp_path / "config.json").write_bytes((finished / "config.json").read_bytes())
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with pytest.raises(ValueError, match="are impossible|is 1e.308, which is not a number"):
+    with pytest.raises(ValueError, match=r"are impossible|is 1e.308, which is not a number"):
         read_run(tmp_path)
 
 
