@@ -29,7 +29,7 @@ $(VENV)/installed-for-development: pyproject.toml CMakeLists.txt | compiler $(VE
 	@rm -f $(VENV)/installed $(VENV)/installed-for-tests
 	@touch $@
 
-# Lint, types and the fast tests, in whatever is installed: under a minute.
+# Lint, types and the fast tests, in whatever is installed: a little over a minute.
 quick:
 	@[ -e $(VENV)/installed-for-development ] || [ -e $(VENV)/installed-for-tests ] || { echo "Nothing is installed yet: make dev"; exit 1; }
 	$(VENV)/bin/ruff check .
