@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 
-class TorchLayers:
+class TorchLayers(ABC):
     def __init__(self, specification: dict[str, Any]) -> None:
         import torch
 
@@ -43,8 +44,9 @@ class TorchLayers:
             self.tasks[f"forward {sparsity:g}"], self.tasks[f"both {sparsity:g}"] = tasks_of(layer)
         self.facts: dict[str, Any] = {"connections": None}
 
+    @abstractmethod
     def layer(self, width: int, sparsity: float) -> Any:
-        raise NotImplementedError
+        """Return a module of PyTorch, [samples, width] to [samples, width]."""
 
     def warm_up(self) -> None:
         for task in self.tasks.values():

@@ -312,6 +312,24 @@ def test_a_stop_during_evaluation_leaves_it_to_the_resumed_run():
     same_state(whole, second)
 
 
+@pytest.mark.parametrize("questions", [0, 1, 4])  # before the last evaluation, and inside it
+def test_a_run_stopped_before_its_last_evaluation_is_done_has_not_ended(questions):
+    whole, first, second = training(), training(), training()
+    whole.run(60)
+    asked = []
+
+    def stop() -> bool:
+        asked.append(first.step)
+        return asked.count(60) > questions
+
+    assert not first.run(60, stop).finished
+    second.load_state(*first.recorder.checkpoints[60])
+    assert second.run(60).finished
+    for event in ("evaluation", "episode", "end"):
+        assert first.recorder.named(event) + second.recorder.named(event) == whole.recorder.named(event)
+    same_state(whole, second)
+
+
 def test_a_run_stopped_before_its_first_step_starts_once():
     first, second = training(), training()
     first.run(60, lambda: True)

@@ -150,6 +150,17 @@ def test_a_signal_saves_the_run_and_resuming_it_is_exact_and_idempotent(tmp_path
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
 
 
+def test_a_signal_in_the_last_step_leaves_the_last_evaluation_to_the_resumed_run(tmp_path, uninterrupted):
+    path = tmp_path / "run"
+    stopped = train_and_kill(path, config().total_timesteps - 1, signal.SIGTERM)
+    assert stopped.returncode == 128 + signal.SIGTERM, stopped.stdout + stopped.stderr
+    with resume(path, Silent()) as run:
+        assert run.train().finished
+    same_to_the_bit(path, uninterrupted)
+    of_both = [[line for line in metrics(one) if line["event"] != "checkpoint"] for one in (path, uninterrupted)]
+    assert of_both[0] == of_both[1]
+
+
 def test_a_second_signal_ends_at_once_and_leaves_the_checkpoint_before(tmp_path):
     twice = KILL_AT.replace("int(sys.argv[2]))", "int(sys.argv[2])); os.kill(os.getpid(), int(sys.argv[2]))", 1)
     ended = train_and_kill(tmp_path / "run", 100, signal.SIGTERM, twice)

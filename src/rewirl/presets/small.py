@@ -26,7 +26,7 @@ PRESETS = {
     "small/lunar-lander": Preset(
         "ds-td3",
         "LunarLanderContinuous-v3",
-        # The step size of TD3 by default, 1e-3, swings between landing and hovering.
+        # With the usual step size of TD3, 1e-3, and batches of 100 a run of 105,000 steps did not keep landing.
         {
             **_COMMON,
             "learning_rate": 3e-4,

@@ -111,6 +111,7 @@ class RunRecord:
             for network, count in fields.get("connections", {}).items():
                 self._board.scalar(f"connections/{network}", float(count), step)
         if event == "evaluation":
+            self._resumed = None  # the checkpoint there is older than this
             self._pace(step, float(fields["seconds"]))
         elif event == "topology":
             self._alive(step, fields["networks"])

@@ -145,6 +145,7 @@ class Training:
             self.progress.end()
             if callbacks is not None:
                 callbacks.end()
+        ended = ended and not self._evaluation_is_due(ended)  # a stop may have left it to the resumed run
         if ended and saved:  # the last line of the log says that everything is there
             self.note("end", seconds=self._seconds)
         return Outcome(self.step, ended, saved, self._latest)
