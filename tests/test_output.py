@@ -217,6 +217,15 @@ def test_a_window_that_ends_the_process_is_refused(tmp_path):
     assert ended.returncode == 2 and "SIGABRT" in ended.stderr
 
 
+def test_a_video_needs_no_desktop_and_no_word_is_said_of_one(tmp_path):
+    pytest.importorskip("pygame")
+    path = tmp_path / "run"
+    trained(*SMALL[2:-1], "0", "--env", "Pendulum-v1", "--run-dir", path)
+    without = {"DISPLAY": "", "WAYLAND_DISPLAY": "", "XDG_RUNTIME_DIR": ""}
+    ended = rewirl("watch", path, "--video", tmp_path / "out.mp4", env=without)
+    assert ended.returncode == 0 and "XDG_RUNTIME_DIR" not in ended.stderr, ended.stderr
+
+
 @pytest.mark.parametrize("library", ["nonsense", "glfw"])
 def test_a_rendering_library_that_is_not_there_is_named(tmp_path, library):
     path = tmp_path / "run"

@@ -192,6 +192,7 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
     if path is None:
         yield lambda: None  # in human mode the environment draws at every step by itself
         return
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # or pygame asks for a desktop, and complains where there is none
     import gymnasium
 
     try:
