@@ -169,7 +169,8 @@ def test_the_house_knows_it_by_its_line():
     [(1, 1, 10, 10), (4, 1, 0, 0), (4, 1, 1, 1), (4, 1, 4, 1), (4, 1, 5, 2), (3, 2, 7, 6)],
 )
 def test_how_many_updates_there_are(every, per_step, steps, updates):
-    assert DQNConfig(update_every=every, updates_per_step=per_step).updates_after(steps) == updates
+    config = DQNConfig(update_every=every, updates_per_step=per_step)
+    assert config.updates_after(steps) == sum(map(config.updates_at, range(steps))) == updates
 
 
 @pytest.mark.parametrize(

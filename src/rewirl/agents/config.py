@@ -157,6 +157,10 @@ class AgentConfig:
             return start + x * (end - start)
         return end + (start - end) * (1 + cos(pi * x)) / 2
 
+    def updates_at(self, step: int) -> int:
+        """Return how many updates follow a step, counted from 0 at `learning_starts`."""
+        return self.updates_per_step
+
     def updates_after(self, steps: int) -> int:
         """Return how many updates there are in so many steps from `learning_starts` on."""
         return steps * self.updates_per_step

@@ -84,6 +84,10 @@ class DQNConfig(AgentConfig):
         left = max(1 - explored / self.epsilon_steps, 0.0)
         return self.epsilon_end + left * (self.epsilon_start - self.epsilon_end)
 
+    def updates_at(self, step: int) -> int:
+        """Return how many updates follow a step, counted from 0 at `learning_starts`."""
+        return self.updates_per_step if step % self.update_every == 0 else 0
+
     def updates_after(self, steps: int) -> int:
         """Return how many updates there are in so many steps from `learning_starts` on."""
         return -(-steps // self.update_every) * self.updates_per_step

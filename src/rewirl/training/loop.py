@@ -74,8 +74,7 @@ class Training:
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
         self._learning_starts = learning_starts
-        self._updates_per_step = getattr(agent.config, "updates_per_step", 1)  # agents of another kind have none
-        self._update_every = getattr(agent.config, "update_every", 1)
+        self._updates_at = getattr(agent.config, "updates_at", lambda step: 1)  # agents of another kind have none
         self._policy = policy
         self._seconds = 0.0
         self._core_share = CoreShare(config.threads)
@@ -243,12 +242,12 @@ class Training:
         over = after.terminated or after.truncated
         self.agent.normalisation.reward(after.reward, over, episode.index)
         learning_for = self.step - self._learning_starts
-        if learning_for >= 0 and learning_for % self._update_every == 0:
+        if learning_for >= 0:
             if learning_for == 0:
                 for remark in remarks.of_scales(self.replay, self.agent.normalisation):
                     self.progress.message(remark)
             try:
-                for _ in range(self._updates_per_step):
+                for _ in range(self._updates_at(learning_for)):
                     self.agent.update(self.replay)
             except FloatingPointError as error:
                 raise self._diverged(str(error)) from error
