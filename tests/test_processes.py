@@ -51,7 +51,7 @@ def test_one_that_takes_too_long_is_killed(path):
         assert pipe.recv() == "here"
     began = time.monotonic()
     assert processes.end(process, 0.1) == -9
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60  # it would wait for ever
 
 
 def test_nothing_is_left_open_where_none_can_be_started(path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -138,16 +139,37 @@ def judge(samples: list[Sample], full: int, run: Path) -> list[str]:
     ]
 
 
-def long_run(run: Path, steps: int, buffer: int, seed: int, threads: int, every: float, *options: str) -> list[str]:
-    """Train and watch one run; it must end well and hold to `judge`. Return what was seen."""
-    began = time.monotonic()
+def long_run(
+    run: Path, steps: int, buffer: int, seed: int, threads: int, every: float, *options: str, looks: int | None = None
+) -> list[str]:
+    """Train and watch one run; it must end well and hold to `judge`.
+
+    Args:
+        run: the run's directory.
+        steps: of the run.
+        buffer: transitions of its replay memory.
+        seed: of the run.
+        threads: of the run.
+        every: seconds between two looks.
+        *options: more of `rewirl train`.
+        looks: stop the run after so many looks that `judge` can use, None for never.
+
+    Returns:
+        What was seen, for people.
+    """
+    began, full = time.monotonic(), 2 * buffer
+    samples = []
     with train(run, steps, buffer, seed, threads, *options) as process:
-        samples = list(watched(process, run, every))
+        for sample in watched(process, run, every):
+            samples.append(sample)
+            if looks is not None and sum(seen.step >= full for seen in samples) == looks:
+                process.terminate()
         assert process.stderr is not None
         errors = process.stderr.read()
-    assert process.returncode == 0, errors
-    assert read_metrics(run / "metrics.jsonl")[-1]["event"] == "end"
-    seen = judge(samples, 2 * buffer, run)
+    assert process.returncode == (0 if looks is None else 128 + signal.SIGTERM), errors
+    if looks is None:
+        assert read_metrics(run / "metrics.jsonl")[-1]["event"] == "end"
+    seen = judge(samples, full, run)
     took = f"{steps:,} steps, {threads} thread(s), in {time.monotonic() - began:.0f} s; {len(samples)} samples"
     return [took, *seen]
 

@@ -12,9 +12,9 @@ from long_run import Sample, judge, long_run, look, newest_step
 
 def test_a_run_leaves_nothing_behind_once_its_replay_memory_is_full(tmp_path):
     options = ["--checkpoint-every", "1000", "--eval-every", "1000", "--eval-episodes", "2"]
-    # Long enough for samples enough, of a fast run on a machine that is slow to look.
-    seen = long_run(tmp_path / "run", 24_000, 1_500, 0, 1, 0.05, *options)
-    assert "24,000 steps" in seen[0]
+    # Far more steps than are waited for: however seldom a busy machine looks, the run is still there.
+    seen = long_run(tmp_path / "run", 10_000_000, 1_500, 0, 1, 0.05, *options, looks=40)
+    assert "10,000,000 steps" in seen[0]
 
 
 def test_what_is_seen_of_a_process(tmp_path):
