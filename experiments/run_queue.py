@@ -51,6 +51,7 @@ QUEUE = (
     Part("blocks/screening", "blocks"),
     Part("blocks/at-90", "blocks"),
     Part("blocks/width", "blocks"),
+    Part("small/tasks", "small"),
 )
 
 
