@@ -89,3 +89,13 @@ class Options(TypedDict, total=False):
     epsilon_start: float
     epsilon_end: float
     epsilon_steps: int
+    activation: Literal["tanh", "relu"]
+    rollout_steps: int
+    epochs: int
+    gae_lambda: float
+    clip_range: float
+    value_clip_range: float | None
+    value_coefficient: float
+    entropy_coefficient: float
+    max_gradient_norm: float
+    initial_deviation: float
