@@ -8,11 +8,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rewirl.agents.agent import Agent
-from rewirl.agents.config import AgentConfig
+from rewirl.agents.config import AgentConfig, ReplayConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.crossq import CrossQ, CrossQConfig
 from rewirl.agents.dqn import DQN, DQNConfig
 from rewirl.agents.policy import Policy
+from rewirl.agents.ppo import PPO, PPOConfig
 from rewirl.agents.registry import AGENTS, Entry, agent_entry, make_agent
 from rewirl.agents.sac import SAC, SACConfig
 from rewirl.agents.simba import SimBa, SimBaConfig
@@ -22,6 +23,7 @@ from rewirl.agents.xqc import XQC, XQCConfig
 __all__ = [
     "AGENTS",
     "DQN",
+    "PPO",
     "SAC",
     "TD3",
     "XQC",
@@ -32,7 +34,9 @@ __all__ = [
     "CrossQConfig",
     "DQNConfig",
     "Entry",
+    "PPOConfig",
     "Policy",
+    "ReplayConfig",
     "SACConfig",
     "SimBa",
     "SimBaConfig",

@@ -29,6 +29,8 @@ class Architecture(NamedTuple):
     operations: Sequence[Operation]
     initialisation: Mapping[str, Initialisation] | None = None
     """Of the weights of each linear operation, by its name; None is the agent's for all."""
+    gains: Mapping[str, float] | None = None
+    """What these are multiplied by, by the same names; None is 1 for all."""
 
     @classmethod
     def mlp(cls, *sizes: int) -> Architecture:
@@ -82,6 +84,7 @@ class Networks:
                 seed,
                 name,
                 architecture.initialisation or initialisation,
+                architecture.gains,
             )
             for name, architecture in architectures.items()
         }

@@ -10,14 +10,17 @@ if TYPE_CHECKING:
     from rewirl.learners.dqn import DQN
     from rewirl.learners.ds_crossq import DSCrossQ
     from rewirl.learners.ds_dqn import DSDQN
+    from rewirl.learners.ds_ppo import DSPPO
     from rewirl.learners.ds_sac import DSSAC
     from rewirl.learners.ds_simba import DSSimBa
     from rewirl.learners.ds_td3 import DSTD3
     from rewirl.learners.ds_xqc import DSXQC
+    from rewirl.learners.ppo import PPO
     from rewirl.learners.sac import SAC
     from rewirl.learners.simba import SimBa
     from rewirl.learners.static_crossq import StaticCrossQ
     from rewirl.learners.static_dqn import StaticDQN
+    from rewirl.learners.static_ppo import StaticPPO
     from rewirl.learners.static_sac import StaticSAC
     from rewirl.learners.static_simba import StaticSimBa
     from rewirl.learners.static_td3 import StaticTD3
@@ -28,9 +31,11 @@ if TYPE_CHECKING:
 __all__ = [
     "DQN",
     "DSDQN",
+    "DSPPO",
     "DSSAC",
     "DSTD3",
     "DSXQC",
+    "PPO",
     "SAC",
     "TD3",
     "XQC",
@@ -40,6 +45,7 @@ __all__ = [
     "SimBa",
     "StaticCrossQ",
     "StaticDQN",
+    "StaticPPO",
     "StaticSAC",
     "StaticSimBa",
     "StaticTD3",
@@ -51,14 +57,17 @@ _MODULES = {
     "DQN": "dqn",
     "DSCrossQ": "ds_crossq",
     "DSDQN": "ds_dqn",
+    "DSPPO": "ds_ppo",
     "DSSAC": "ds_sac",
     "DSSimBa": "ds_simba",
     "DSTD3": "ds_td3",
     "DSXQC": "ds_xqc",
+    "PPO": "ppo",
     "SAC": "sac",
     "SimBa": "simba",
     "StaticCrossQ": "static_crossq",
     "StaticDQN": "static_dqn",
+    "StaticPPO": "static_ppo",
     "StaticSAC": "static_sac",
     "StaticSimBa": "static_simba",
     "StaticTD3": "static_td3",

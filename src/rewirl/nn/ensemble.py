@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import hypot, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,10 +175,40 @@ class Ensemble:
         """
         return [workspace.clip(limit) for workspace in self._workspaces]
 
+    def clip_together(self, limit: float, other: float = 0.0) -> float:
+        """Scale the gradients of the last `backward` so that the norm of those of all networks together is at most
+        `limit`.
+
+        Args:
+            limit: more than 0.
+            other: the norm of gradients elsewhere that count too.
+
+        Returns:
+            What they were multiplied by, and those elsewhere are to be: at most 1.
+
+        Raises:
+            ValueError: there are no gradients, or the limit is not positive.
+            FloatingPointError: the norm is not finite.
+        """
+        norms = [workspace.norm() for workspace in self._workspaces]
+        norm = hypot(*norms, other)
+        if not isfinite(norm):
+            raise FloatingPointError(f"the norm of the gradients is {norm}")
+        factor = min(1.0, limit / norm) if norm > 0 else 1.0
+        for workspace, own in zip(self._workspaces, norms, strict=True):
+            if factor < 1 and own > 0:
+                workspace.clip(own * factor)
+        return factor
+
     def adam(
-        self, learning_rate: float, weight_decay: float = 0.0, decoupled: bool = False, beta1: float = 0.9
+        self,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
+        beta1: float = 0.9,
+        epsilon: float = _EPSILON,
     ) -> None:
-        """Take one step of Adam with the gradients of the last `backward` (beta2 0.999, epsilon 1e-8).
+        """Take one step of Adam with the gradients of the last `backward` (beta2 0.999).
 
         A grown connection starts with zero moments, while the bias correction goes by the steps of the network, unless
         `count_ages` was called.
@@ -188,11 +218,12 @@ class Ensemble:
             weight_decay: this times the weight is added to the gradient; biases and dense layers too.
             decoupled: weights shrink by learning_rate * weight_decay instead (Loshchilov and Hutter 2019).
             beta1: decay of the first moments.
+            epsilon: what is added to the root of the second moments.
 
         Raises:
             ValueError: a network is not trainable, or has no gradients since it was rewired.
         """
-        _core.adam(self._pool, self._workspaces, learning_rate, beta1, _BETA2, _EPSILON, weight_decay, decoupled)
+        _core.adam(self._pool, self._workspaces, learning_rate, beta1, _BETA2, epsilon, weight_decay, decoupled)
 
     def step(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rewirl.agents.agent import Agent
-from rewirl.agents.config import AgentConfig
+from rewirl.agents.config import AgentConfig, ReplayConfig
 from rewirl.agents.normalisation import Normalisation
 from rewirl.agents.registry import AGENTS
 from rewirl.replay import Replay
@@ -52,8 +52,8 @@ def refuse_impossible(agent: Agent, total: int) -> None:
     """
     config = agent.config
     starts = getattr(config, "learning_starts", 0)
-    if total <= starts:
-        raise ValueError(f"nothing would be learnt: {_too_short(total, starts)}")
+    if total <= starts or not config.updates_after(total - starts):
+        raise ValueError(f"nothing would be learnt: {_too_short(config, total, starts)}")
     if config.topology.rule != "static" and not any(first_event(config, delay) for delay in _delays(agent).values()):
         raise ValueError(
             f"nothing is ever rewired: no update of a network has adapt_every {config.topology.adapt_every:,} and "
@@ -62,12 +62,12 @@ def refuse_impossible(agent: Agent, total: int) -> None:
         )
 
 
-def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> Iterator[str]:
+def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: int) -> Iterator[str]:
     """Yield what a new run is to say of its settings, a line each.
 
     Args:
         agent: before it learns.
-        replay: its replay memory.
+        replay: its replay memory; None if it has none.
         total: steps of the run.
         learning_starts: steps before the first update.
     """
@@ -77,7 +77,7 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
     yield from _of_name(agent)
     updates = config.updates_after(max(total - learning_starts, 0))
     if not updates:
-        yield f"warning: nothing is learnt yet: {_too_short(total, learning_starts)}"
+        yield f"warning: nothing is learnt yet: {_too_short(config, total, learning_starts)}"
         return
     yield from _of_topology(agent, updates)
     periods = ["redo_every", "buffer_empty_every", "target_update_interval", "policy_delay"]
@@ -85,13 +85,6 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
         period = getattr(config, name, 0)
         if period > updates:
             yield f"warning: {name} is {period:,}, and the run has {updates:,} updates: it never happens"
-    if config.n_steps > 1 and config.n_steps_after >= updates:
-        yield (
-            f"warning: n_steps_after is {config.n_steps_after:,}, and the run has {updates:,} updates: targets have "
-            f"one step, never {config.n_steps}"
-        )
-    if config.buffer_distance is not None and config.buffer_minimum >= config.buffer_size:
-        yield "warning: buffer_minimum is no less than buffer_size: buffer_distance forgets nothing"
     for name, has, unit, end in (
         ("learning_rate_updates", updates, "updates", "the step size does not get to learning_rate_end"),
         ("epsilon_steps", total - learning_starts, "steps after the warm-up", "it does not get to epsilon_end"),
@@ -99,6 +92,19 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
         asked = getattr(config, name, None)  # an agent's own default is not asked for
         if asked is not None and asked > has and asked != getattr(type(config), name):
             yield f"warning: {name} is {asked:,}, and the run has {has:,} {unit}: {end}"
+    if isinstance(config, ReplayConfig) and replay is not None:
+        yield from _of_memory(config, replay, total, updates)
+
+
+def _of_memory(config: ReplayConfig, replay: Replay, total: int, updates: int) -> Iterator[str]:
+    """Say what is odd about a replay memory and what is drawn from it."""
+    if config.n_steps > 1 and config.n_steps_after >= updates:
+        yield (
+            f"warning: n_steps_after is {config.n_steps_after:,}, and the run has {updates:,} updates: targets have "
+            f"one step, never {config.n_steps}"
+        )
+    if config.buffer_distance is not None and config.buffer_minimum >= config.buffer_size:
+        yield "warning: buffer_minimum is no less than buffer_size: buffer_distance forgets nothing"
     size, there = min(replay.capacity, total) * replay.transitions.itemsize * replay.transitions.shape[1], memory()
     if there is not None and size > _MOST_OF_MEMORY * there:
         yield (
@@ -120,11 +126,15 @@ def _of_name(agent: Agent) -> Iterator[str]:
         yield f"{agent.name} with a sparsity is what {name} is: sparse from the first step, {how}."
 
 
-def _too_short(total: int, learning_starts: int) -> str:
-    remedy = "give more total_timesteps" + (" or a smaller learning_starts" if learning_starts > 1 else "")
+def _too_short(config: AgentConfig, total: int, learning_starts: int) -> str:
+    name, steps = "learning_starts", learning_starts
+    if not isinstance(config, ReplayConfig):
+        name = "rollout_steps"
+        steps = getattr(config, name, 0)
+    remedy = "give more total_timesteps" + (f" or a smaller {name}" if steps > 1 else "")
     return (
-        f"there is no update in the first {learning_starts:,} steps (learning_starts), and the run has {total:,} "
-        f"(total_timesteps); {remedy}"
+        f"there is no update in the first {steps:,} steps ({name}), and the run has {total:,} (total_timesteps); "
+        f"{remedy}"
     )
 
 
