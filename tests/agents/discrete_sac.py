@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rewirl.agents.config import AgentConfig
+from rewirl.agents.config import ReplayConfig
 from rewirl.agents.cost import Cost
-from rewirl.agents.learner import Learner
 from rewirl.agents.networks import Architecture
 from rewirl.agents.policy import Policy
 from rewirl.agents.registry import Entry
+from rewirl.agents.replay_learner import ReplayLearner
 from rewirl.topology import TopologyConfig
 
 VALUES, POLICY = ("q1", "q2"), ("policy",)
 
 
 @dataclass(frozen=True)
-class DiscreteSACConfig(AgentConfig):
+class DiscreteSACConfig(ReplayConfig):
     temperature: float = 0.1
     """Weight of the entropy in the objective."""
 
@@ -27,7 +27,7 @@ class DiscreteSACConfig(AgentConfig):
     """Updates of the values per update of the policy."""
 
 
-class DiscreteSAC(Learner[DiscreteSACConfig]):
+class DiscreteSAC(ReplayLearner[DiscreteSACConfig]):
     ONLINE, TARGETS = (*POLICY, *VALUES), VALUES
     COST = Cost(ONLINE, {"policy": "policy_every"})
     STREAMS = {"exploration": "exploration"}  # noqa: RUF012

@@ -95,6 +95,9 @@ class StandInAgent:
         self.weights += 0.01 * np.float32(self.loss) * self.rng.normal(size=self.weights.shape).astype(np.float32)
         self.updates += 1
 
+    def cut(self, environment: int = 0) -> None:
+        self.normalisation.cut(environment)
+
     def diagnostics(self) -> dict[str, float]:
         return {"loss": self.loss}
 

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rewirl.agents.agent import Agent
-from rewirl.agents.config import AgentConfig
+from rewirl.agents.config import AgentConfig, ReplayConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.crossq import CrossQ, CrossQConfig
 from rewirl.agents.dqn import DQN, DQNConfig
@@ -33,6 +33,7 @@ __all__ = [
     "DQNConfig",
     "Entry",
     "Policy",
+    "ReplayConfig",
     "SACConfig",
     "SimBa",
     "SimBaConfig",

@@ -6,19 +6,19 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from rewirl.agents.config import AgentConfig
-from rewirl.agents.learner import Learner
+from rewirl.agents.config import ReplayConfig
 from rewirl.agents.networks import Architecture, Networks
 from rewirl.agents.policy import Policy
+from rewirl.agents.replay_learner import ReplayLearner
 from rewirl.nn import Initialisation, Tiles, empty_tiles
 from rewirl.replay import Batch
 
 ACTOR, CRITICS = ("actor",), ("critic1", "critic2")
 
-Config = TypeVar("Config", bound=AgentConfig)
+Config = TypeVar("Config", bound=ReplayConfig)
 
 
-class ActorCritic(Learner[Config]):
+class ActorCritic(ReplayLearner[Config]):
     """An actor, twin critics, and targets of some of them, all of any density.
 
     Args:

@@ -19,7 +19,10 @@ Action = NDArray[np.float32] | int
 
 
 class Agent(Protocol):
-    """An agent that learns from a replay memory; it knows no environment."""
+    """An agent; it knows no environment.
+
+    It says by `REPLAY` how it learns: by `update` from a replay memory, or by `learn` from every step as it comes.
+    """
 
     ONLINE: ClassVar[tuple[str, ...]]
     """The networks that learn, by name."""
@@ -32,6 +35,9 @@ class Agent(Protocol):
 
     ACTIONS: ClassVar[tuple[str, ...]]
     """The spaces of actions that it takes, as Gymnasium calls them: Box, Discrete."""
+
+    REPLAY: ClassVar[bool]
+    """Whether it learns from a replay memory. The settings of one that does are a `ReplayConfig`."""
 
     name: str
     observation_size: int
@@ -76,7 +82,42 @@ class Agent(Protocol):
         """
 
     def update(self, replay: Replay) -> None:
-        """Do one update, with the rewiring that falls on it."""
+        """Do one update, with the rewiring that falls on it.
+
+        Raises:
+            TypeError: it has no replay memory.
+        """
+
+    def learn(
+        self,
+        observation: NDArray[np.float32],
+        action: NDArray[np.float32],
+        reward: float,
+        next_observation: NDArray[np.float32],
+        terminated: bool,
+        truncated: bool,
+        environment: int = 0,
+    ) -> None:
+        """Learn from a step in the order in which steps end: do the updates that fall on it, with their rewiring.
+
+        The action of a step is chosen after the updates of all steps that end before it.
+
+        Args:
+            observation: before the step, float32 [observation].
+            action: as a replay memory would keep it, float32 [action].
+            reward: of the step.
+            next_observation: after it, float32 [observation].
+            terminated: whether the episode reached a terminal state.
+            truncated: whether it was cut by a time limit.
+            environment: of which of the run's environments.
+
+        Raises:
+            TypeError: it learns from a replay memory.
+        """
+
+    def cut(self, environment: int = 0) -> None:
+        """Note that the episode in an environment is given up: another one begins. A step in it that was begun is
+        never handed over."""
 
     def diagnostics(self) -> dict[str, float]:
         """Return named scalars of the last update; empty before the first."""

@@ -1,4 +1,4 @@
-"""The hyper-parameters that all agents have."""
+"""The hyper-parameters that all agents have, and those of agents with a replay memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rewirl.topology import TopologyConfig
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """Networks, topology, optimiser and replay memory; each agent has defaults of its own.
+    """Networks, topology and optimiser; each agent has defaults of its own.
 
     Raises:
         ValueError: a field is out of its range; the message names it.
@@ -45,22 +45,8 @@ class AgentConfig:
     """What Adam's bias correction counts: the steps of the network, which gives grown connections long first steps, or
     those of each connection since it was grown."""
 
-    batch_size: int = 256
-    """Transitions per update. Typical: 100 to 256."""
-
     gamma: float = 0.99
     """Discount of future rewards per step. Typical: 0.98 to 0.995."""
-
-    n_steps: int = 1
-    """Rewards that a target sums before it bootstraps; the window ends where its episode does. More learn faster from
-    sparse networks, and are off-policy. Typical: 1 to 3."""
-
-    n_steps_after: int = 0
-    """Updates until then have targets of one step. Typical: 0 to 300000."""
-
-    tau: float = 0.005
-    """Share of the online networks that the targets take over per target update; 1 copies them. Typical: 0.001 to
-    0.01."""
 
     redo_every: int = 0
     """Updates between two looks for dormant units, which are then begun anew (ReDo); 0 never does. Typical: 0, or 1000
@@ -69,39 +55,14 @@ class AgentConfig:
     redo_threshold: float = 0.1
     """Units are dormant whose mean activation is at most this share of their layer's. Typical: 0 to 0.1."""
 
-    updates_per_step: int = 1
-    """Updates per step of the environment, once --learning-starts steps are done. Typical: 1 to 2."""
-
-    learning_starts: int = 10_000
-    """Steps with uniformly random actions before the first update. Typical: 1000 to 25000."""
-
-    buffer_size: int = 1_000_000
-    """Transitions the replay memory holds. Typical: 100000 to 1000000."""
-
     normalise_observations: bool = False
     """Whether the networks see each observation less the mean, divided by the standard deviation, of all observations
-    acted on so far (RSNorm of SimBa). The replay memory keeps them as they are. Typical: for features of very different
+    acted on so far (RSNorm of SimBa). A replay memory keeps them as they are. Typical: for features of very different
     scales."""
 
     scale_rewards: bool = False
     """Whether rewards are divided by the standard deviation of the discounted return so far in an episode, over all
-    steps so far. The replay memory keeps them as they are. Typical: for returns far from 1 to 1000."""
-
-    buffer_distance: float | None = None
-    """Forget the oldest transitions while the actions in them are further than this from the policy's, half the mean
-    squared difference in units of [-1, 1]; none forgets only when the memory is full. Typical: 0.2."""
-
-    buffer_empty_every: int = 0
-    """Updates after which all transitions but the newest --buffer-minimum are forgotten, again and again, so that what
-    an earlier policy saw does not stay (PlaD); 0 never does. Typical: 0 or 200000."""
-
-    buffer_minimum: int = 100_000
-    """Transitions that --buffer-distance and --buffer-empty-every leave in any case. Typical: a tenth of the memory."""
-
-    resample_noise_from: int | None = None
-    """Observation features from this one on (counted from 0, so the number of real ones) are noise that is drawn anew
-    from N(0, 1) whenever a transition is sampled from the memory, so that none can be learnt by heart; none takes
-    transitions as they were. For environments such as rewirl/Noisy-v0. Typical: 17 for HalfCheetah."""
+    steps so far. A replay memory keeps them as they are. Typical: for returns far from 1 to 1000."""
 
     def __post_init__(self) -> None:
         """Turn each value into its type exactly, and refuse what cannot work."""
@@ -123,22 +84,14 @@ class AgentConfig:
             )
         self._require("weight_decay", 0 <= self.weight_decay < inf, "finite, 0 or more")
         self._require("bias_correction", self.bias_correction in ("network", "connection"), "network or connection")
-        self._require("batch_size", 1 <= self.batch_size < 2**31, "at least 1 and below 2^31")
         self._require("gamma", 0 <= self.gamma <= 1, "between 0 and 1")
-        self._require("n_steps", 1 <= self.n_steps <= 10_000, "at least 1 and at most 10,000")
-        self._require("n_steps_after", self.n_steps_after >= 0, "0 or more")
-        self._require("tau", 0 < self.tau <= 1, "above 0 and at most 1")
         self._require("redo_every", self.redo_every >= 0, "0 or more")
         self._require("redo_threshold", 0 <= self.redo_threshold < inf, "finite, 0 or more")
-        self._require("updates_per_step", 1 <= self.updates_per_step <= 1_000, "at least 1 and at most 1,000")
-        self._require("learning_starts", self.learning_starts >= 1, "at least 1 (the first update needs a transition)")
-        self._require("buffer_size", self.buffer_size >= 1, "at least 1")
-        distance = self.buffer_distance
-        self._require("buffer_distance", distance is None or 0 <= distance < inf, "finite and 0 or more, or none")
-        self._require("buffer_empty_every", self.buffer_empty_every >= 0, "0 or more")
-        self._require("buffer_minimum", self.buffer_minimum >= 1, "at least 1")
-        noise = self.resample_noise_from
-        self._require("resample_noise_from", noise is None or noise >= 0, "0 or more, or none")
+
+    @property
+    def learning_starts(self) -> int:
+        """Steps before the first update with the actions of a warm-up: none without a replay memory to fill."""
+        return 0
 
     def learning_rate_at(self, update: int) -> float:
         """Return the step size of an update.
@@ -157,6 +110,79 @@ class AgentConfig:
             return start + x * (end - start)
         return end + (start - end) * (1 + cos(pi * x)) / 2
 
+    def updates_after(self, steps: int) -> int:
+        """Return how many updates there are in so many steps: one each, unless a subclass says otherwise."""
+        return steps
+
+    def _require(self, name: str, fine: bool, rule: str) -> None:
+        if not fine:
+            raise ValueError(f"{name} must be {rule}, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class ReplayConfig(AgentConfig):
+    """What an agent that learns from a replay memory has besides.
+
+    Raises:
+        ValueError: a field is out of its range; the message names it.
+    """
+
+    batch_size: int = 256
+    """Transitions per update. Typical: 100 to 256."""
+
+    n_steps: int = 1
+    """Rewards that a target sums before it bootstraps; the window ends where its episode does. More learn faster from
+    sparse networks, and are off-policy. Typical: 1 to 3."""
+
+    n_steps_after: int = 0
+    """Updates until then have targets of one step. Typical: 0 to 300000."""
+
+    tau: float = 0.005
+    """Share of the online networks that the targets take over per target update; 1 copies them. Typical: 0.001 to
+    0.01."""
+
+    updates_per_step: int = 1
+    """Updates per step of the environment, once --learning-starts steps are done. Typical: 1 to 2."""
+
+    learning_starts: int = 10_000
+    """Steps with uniformly random actions before the first update. Typical: 1000 to 25000."""
+
+    buffer_size: int = 1_000_000
+    """Transitions the replay memory holds. Typical: 100000 to 1000000."""
+
+    buffer_distance: float | None = None
+    """Forget the oldest transitions while the actions in them are further than this from the policy's, half the mean
+    squared difference in units of [-1, 1]; none forgets only when the memory is full. Typical: 0.2."""
+
+    buffer_empty_every: int = 0
+    """Updates after which all transitions but the newest --buffer-minimum are forgotten, again and again, so that what
+    an earlier policy saw does not stay (PlaD); 0 never does. Typical: 0 or 200000."""
+
+    buffer_minimum: int = 100_000
+    """Transitions that --buffer-distance and --buffer-empty-every leave in any case. Typical: a tenth of the memory."""
+
+    resample_noise_from: int | None = None
+    """Observation features from this one on (counted from 0, so the number of real ones) are noise that is drawn anew
+    from N(0, 1) whenever a transition is sampled from the memory, so that none can be learnt by heart; none takes
+    transitions as they were. For environments such as rewirl/Noisy-v0. Typical: 17 for HalfCheetah."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        super().__post_init__()
+        self._require("batch_size", 1 <= self.batch_size < 2**31, "at least 1 and below 2^31")
+        self._require("n_steps", 1 <= self.n_steps <= 10_000, "at least 1 and at most 10,000")
+        self._require("n_steps_after", self.n_steps_after >= 0, "0 or more")
+        self._require("tau", 0 < self.tau <= 1, "above 0 and at most 1")
+        self._require("updates_per_step", 1 <= self.updates_per_step <= 1_000, "at least 1 and at most 1,000")
+        self._require("learning_starts", self.learning_starts >= 1, "at least 1 (the first update needs a transition)")
+        self._require("buffer_size", self.buffer_size >= 1, "at least 1")
+        distance = self.buffer_distance
+        self._require("buffer_distance", distance is None or 0 <= distance < inf, "finite and 0 or more, or none")
+        self._require("buffer_empty_every", self.buffer_empty_every >= 0, "0 or more")
+        self._require("buffer_minimum", self.buffer_minimum >= 1, "at least 1")
+        noise = self.resample_noise_from
+        self._require("resample_noise_from", noise is None or noise >= 0, "0 or more, or none")
+
     def updates_at(self, step: int) -> int:
         """Return how many updates follow a step, counted from 0 at `learning_starts`."""
         return self.updates_per_step
@@ -164,7 +190,3 @@ class AgentConfig:
     def updates_after(self, steps: int) -> int:
         """Return how many updates there are in so many steps from `learning_starts` on."""
         return steps * self.updates_per_step
-
-    def _require(self, name: str, fine: bool, rule: str) -> None:
-        if not fine:
-            raise ValueError(f"{name} must be {rule}, got {getattr(self, name)}")

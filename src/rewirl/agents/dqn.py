@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.agents.config import AgentConfig
+from rewirl.agents.config import ReplayConfig
 from rewirl.agents.cost import Cost
-from rewirl.agents.learner import Learner
 from rewirl.agents.networks import Architecture, Networks
 from rewirl.agents.policy import Policy
+from rewirl.agents.replay_learner import ReplayLearner
 from rewirl.nn import Tiles, empty_tiles, refuse_nonfinite
 from rewirl.replay import Batch, Replay
 from rewirl.saved import count
@@ -23,7 +23,7 @@ VALUES = ("q",)
 
 
 @dataclass(frozen=True)
-class DQNConfig(AgentConfig):
+class DQNConfig(ReplayConfig):
     """Hyper-parameters of DQN."""
 
     learning_rate: float = 2.5e-4
@@ -93,7 +93,7 @@ class DQNConfig(AgentConfig):
         return -(-steps // self.update_every) * self.updates_per_step
 
 
-class DQN(Learner[DQNConfig]):
+class DQN(ReplayLearner[DQNConfig]):
     """Q-learning between numbered actions on a network of any density.
 
     The network q has an output for each action, its value Q(s, a). The policy takes the action of the largest.

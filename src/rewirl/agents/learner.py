@@ -1,4 +1,4 @@
-"""What every agent that learns from a replay memory does in the same way, whatever its networks and its algorithm."""
+"""What every agent does in the same way, whatever its networks and its algorithm."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from rewirl.agents.networks import Architecture, Networks
 from rewirl.agents.normalisation import Normalisation
 from rewirl.agents.policy import Policy
 from rewirl.nn import Initialisation, Network, Pool
-from rewirl.replay import Batch, Forgetting, Replay
+from rewirl.replay import Replay
 from rewirl.saved import count
 
 Config = TypeVar("Config", bound=AgentConfig)
 
 
 class Learner(ABC, Generic[Config]):
-    """An agent of named networks, with a batch, a policy, and a state that files keep.
+    """An agent of named networks, with a policy, and a state that files keep.
 
-    An algorithm says which networks there are, makes of them what it computes with (`_use`), and has an `_explore` and
-    an `update`. What both get of observations and rewards is normalised, if the settings say so.
+    An algorithm says which networks there are and makes of them what it computes with (`_use`). `ReplayLearner` has
+    what agents with a replay memory share; one without has `explore` and `learn` of its own.
 
     Args:
         name: what to call the agent.
@@ -57,6 +57,9 @@ class Learner(ABC, Generic[Config]):
     ACTIONS: ClassVar[tuple[str, ...]] = ("Box",)
     """The spaces of actions that it takes."""
 
+    REPLAY: ClassVar[bool] = False
+    """Whether it learns from a replay memory; see `Agent`."""
+
     def __init__(
         self,
         name: str,
@@ -68,14 +71,10 @@ class Learner(ABC, Generic[Config]):
         seed: int,
         threads: int,
     ) -> None:
-        if config.buffer_distance is not None and self.ACTIONS != ("Box",):
-            raise ValueError(f"buffer_distance compares actions that are real numbers; those of {name} are choices")
         self.name, self.config = name, config
         self.observation_size, self.action_size = observation_size, action_size
         self.updates = 0
         self._pool = Pool(threads)
-        self._batch = Batch(config.batch_size, observation_size, action_size, self._pool)
-        self._forgetting = Forgetting(config.buffer_distance, config.buffer_empty_every, config.buffer_minimum)
         normalisation = Normalisation(
             observation_size, config.normalise_observations, config.scale_rewards, config.gamma
         )
@@ -94,20 +93,33 @@ class Learner(ABC, Generic[Config]):
         """Take networks to compute with, at the start and whenever a state is loaded; return the policy they make."""
 
     @abstractmethod
-    def _explore(self, observation: NDArray[np.float32]) -> Action:
-        """Return an action for training, for an observation as networks see it; see `Agent.explore`."""
+    def explore(self, observation: NDArray[np.float32], environment: int = 0) -> Action:
+        """Return an action for training; see `Agent`."""
 
-    @abstractmethod
+    def learn(
+        self,
+        observation: NDArray[np.float32],
+        action: NDArray[np.float32],
+        reward: float,
+        next_observation: NDArray[np.float32],
+        terminated: bool,
+        truncated: bool,
+        environment: int = 0,
+    ) -> None:
+        """Learn from a step; see `Agent`. An agent with a replay memory does so by `update`."""
+        raise TypeError(f"{self.name} learns from a replay memory: add the step there, and call update")
+
     def update(self, replay: Replay) -> None:
-        """Do one update; see `Agent`."""
+        """Do one update; see `Agent`. An agent without a replay memory does so in `learn`."""
+        raise TypeError(f"{self.name} has no replay memory: hand it every step, by learn")
+
+    def cut(self, environment: int = 0) -> None:
+        """Note that the episode in an environment is given up; see `Agent`."""
+        self.normalisation.cut(environment)
 
     @abstractmethod
     def diagnostics(self) -> dict[str, float]:
         """Return named scalars of the last update; see `Agent`."""
-
-    def explore(self, observation: NDArray[np.float32], environment: int = 0) -> Action:
-        """Return an action for training; see `Agent`."""
-        return self._explore(self._policy.seen(observation))
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         """Return the policy's actions without noise for float32 [batch, observation]; see `Policy.predict`."""
@@ -116,15 +128,6 @@ class Learner(ABC, Generic[Config]):
     def predict_noisily(self, observations: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
         """Return the policy's actions with exploration noise from another stream than training's; see `Agent`."""
         return self._policy.explore(observations, rng, getattr(self.config, "exploration_noise", 0.0))
-
-    def _sample(self, replay: Replay) -> Batch:
-        """Draw the batch of an update, of windows of `n_steps` once `n_steps_after` updates are done."""
-        c = self.config
-        self._forgetting(replay, self.updates, self.predict)
-        steps = c.n_steps if self.updates > c.n_steps_after else 1
-        batch = replay.sample(self._batch, steps, c.gamma)
-        self.normalisation.apply(batch)
-        return batch
 
     def networks(self) -> dict[str, Network]:
         """Return the networks by name, targets last."""

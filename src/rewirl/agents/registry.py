@@ -61,6 +61,11 @@ class Entry:
         return self.agent.ACTIONS
 
     @property
+    def replay(self) -> bool:
+        """Whether it learns from a replay memory."""
+        return self.agent.REPLAY
+
+    @property
     def cost(self) -> Cost:
         """Its parameters and the floating-point operations of training it."""
         return self.agent.COST

@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.actor_critic import ACTOR, CRITICS
-from rewirl.agents.config import AgentConfig
-from rewirl.agents.learner import Learner
+from rewirl.agents.config import ReplayConfig
 from rewirl.agents.networks import Architecture, Networks
 from rewirl.agents.policy import Policy
+from rewirl.agents.replay_learner import ReplayLearner
 from rewirl.agents.temperature import Temperature
 from rewirl.nn import Ensemble, Initialisation, LogStd, Operation, Samples, SquashedGaussian, Tiles, sample_one
 from rewirl.replay import Batch
 
 
 @dataclass(frozen=True)
-class SoftConfig(AgentConfig):
+class SoftConfig(ReplayConfig):
     """Hyper-parameters of SAC on networks with norms."""
 
     actor_hidden_sizes: tuple[int, ...] = (256, 256)
@@ -53,7 +53,7 @@ class SoftConfig(AgentConfig):
 Config = TypeVar("Config", bound=SoftConfig)
 
 
-class SoftActorCritic(Learner[Config]):
+class SoftActorCritic(ReplayLearner[Config]):
     """A tanh-Gaussian actor, twin critics, and a temperature that is learnt.
 
     The mean of the Gaussian is the deterministic policy.

@@ -10,11 +10,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rewirl.agents import AGENTS, agent_entry
+from rewirl.agents import agent_entry
 from rewirl.bench import machine
 from rewirl.bench.interleaved import say
 from rewirl.bench.machine import table
 from rewirl.bench.serve import versions
+from rewirl.bench.synthetic import refuse_agents
 from rewirl.options.resolve import resolve
 from rewirl.presets.lookup import protocol
 from rewirl.training import run as training_run
@@ -66,9 +67,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Validate."""
-        unknown = [agent for agent in self.agents if agent not in AGENTS]
-        if unknown or not self.agents:
-            raise ValueError(f"agents must be among {', '.join(AGENTS)}; got {', '.join(unknown) or 'none'}")
+        refuse_agents(self.agents)
         for name in ("steps", "learning_starts", "eval_every", "eval_episodes", "batch_size", "rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.agents import Agent, AgentConfig, agent_entry, make_agent
+from rewirl.agents import AGENTS, Agent, AgentConfig, agent_entry, make_agent
 from rewirl.options.resolve import papers_settings
 from rewirl.replay import Replay
 
@@ -59,6 +60,18 @@ def settings(agent: str, sparsity: float | None, **others: Any) -> AgentConfig:
     if sparsity in PAPER_LAMBDAS:
         amount = {"lambdas": PAPER_LAMBDAS[sparsity]}
     return papers_settings(agent, "HalfCheetah-v5", **amount, **others)
+
+
+def refuse_agents(agents: Sequence[str]) -> None:
+    """Refuse agents that cannot be timed: their updates take a replay memory.
+
+    Raises:
+        ValueError: there are none, or one is unknown or has no replay memory.
+    """
+    known = [name for name, entry in AGENTS.items() if entry.replay]
+    others = [agent for agent in agents if agent not in known]
+    if others or not agents:
+        raise ValueError(f"agents must be among {', '.join(known)}; got {', '.join(others) or 'none'}")
 
 
 def is_dense(agent: str) -> bool:

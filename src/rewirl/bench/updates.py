@@ -8,7 +8,6 @@ from statistics import median
 from typing import Any
 
 from rewirl import _core
-from rewirl.agents import AGENTS
 from rewirl.bench import machine, phases
 from rewirl.bench.interleaved import Candidate, measure, merged_versions, ratio, spread
 from rewirl.bench.machine import table
@@ -19,6 +18,7 @@ from rewirl.bench.synthetic import (
     connections_of,
     is_dense,
     random_transitions,
+    refuse_agents,
     replay_of,
     settings,
 )
@@ -55,9 +55,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Validate."""
-        unknown = [agent for agent in self.agents if agent not in AGENTS]
-        if unknown or not self.agents:
-            raise ValueError(f"agents must be among {', '.join(AGENTS)}; got {', '.join(unknown) or 'none'}")
+        refuse_agents(self.agents)
         if not all(0 < sparsity < 1 for sparsity in self.sparsities):
             raise ValueError(f"sparsities must lie between 0 and 1, got {self.sparsities}; dense agents are agents")
         if not self.threads or min(self.batch_size, self.rounds, *self.threads) < 1 or self.seconds <= 0:

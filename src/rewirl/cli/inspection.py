@@ -11,6 +11,7 @@ from typing import Any
 
 from rewirl.agents.agent import Agent
 from rewirl.agents.changing_cost import ChangingCost, updates_of
+from rewirl.agents.config import ReplayConfig
 from rewirl.cli.errors import usage_errors
 from rewirl.cli.parse import parse, parse_run
 from rewirl.nn import Network
@@ -73,7 +74,8 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
 
     Returns:
         `agent`; `params`, the connections of the networks that learn; `flops` to train; `sparsity`, the share of absent
-        connections in them; `memory_bytes` of the networks with optimiser, and of the full replay memory;
+        connections in them; `memory_bytes` of the networks with optimiser, and of the full replay memory, 0 where
+        there is none;
         `networks`, for each network and layer `shape` (outputs, inputs), `connections`, `density`, `format` and
         `structure`, dense for a dense layer; of a network that is no multilayer perceptron also `operations`;
         `normalisation`, the running statistics, where observations are normalised or rewards scaled.
@@ -108,7 +110,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         "sparsity": 1 - params / places,
         "memory_bytes": {
             "agent": sum(array.nbytes for array in agent.state()[0].values()),
-            "replay": row * config.buffer_size,
+            "replay": row * config.buffer_size if isinstance(config, ReplayConfig) else 0,
         },
         "networks": {name: {"layers": layers[name], **_operations(network)} for name, network in networks.items()},
         **({} if changing is None else {"changing": changing}),
@@ -182,6 +184,6 @@ def table(description: Mapping[str, Any]) -> str:
     lines += [
         f"flops      {description['flops']:.3g} to train (Evci et al. 2020)",
         f"memory     {memory['agent'] / 1e6:,.1f} MB networks and optimiser, "
-        f"{memory['replay'] / 1e6:,.1f} MB replay memory when full",
+        + (f"{memory['replay'] / 1e6:,.1f} MB replay memory when full" if memory["replay"] else "no replay memory"),
     ]
     return "\n".join(lines)

@@ -340,7 +340,7 @@ class Learner:
 
     @property
     def replay(self) -> Transitions:
-        """The replay memory: read-only views of arrays with a row per transition."""
+        """The replay memory: read-only views of arrays with a row per transition; ValueError where there is none."""
         return transitions_of(self._run.training.replay)
 
     @property

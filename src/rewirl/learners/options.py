@@ -27,18 +27,18 @@ class Options(TypedDict, total=False):
     learning_rate_updates: int | None
     weight_decay: float
     bias_correction: Literal["network", "connection"]
-    batch_size: int
     gamma: float
+    redo_every: int
+    redo_threshold: float
+    normalise_observations: bool
+    scale_rewards: bool
+    batch_size: int
     n_steps: int
     n_steps_after: int
     tau: float
-    redo_every: int
-    redo_threshold: float
     updates_per_step: int
     learning_starts: int
     buffer_size: int
-    normalise_observations: bool
-    scale_rewards: bool
     buffer_distance: float | None
     buffer_empty_every: int
     buffer_minimum: int

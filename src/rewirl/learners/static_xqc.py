@@ -38,18 +38,18 @@ class StaticXQC(Learner):
         learning_rate_updates: int | None = 2_000_000,
         weight_decay: float = 0.0,
         bias_correction: Literal["network", "connection"] = "network",
-        batch_size: int = 256,
         gamma: float = 0.995,
+        redo_every: int = 0,
+        redo_threshold: float = 0.1,
+        normalise_observations: bool = False,
+        scale_rewards: bool = True,
+        batch_size: int = 256,
         n_steps: int = 1,
         n_steps_after: int = 0,
         tau: float = 0.005,
-        redo_every: int = 0,
-        redo_threshold: float = 0.1,
         updates_per_step: int = 2,
         learning_starts: int = 5_000,
         buffer_size: int = 1_000_000,
-        normalise_observations: bool = False,
-        scale_rewards: bool = True,
         buffer_distance: float | None = None,
         buffer_empty_every: int = 0,
         buffer_minimum: int = 100_000,
@@ -112,28 +112,28 @@ class StaticXQC(Learner):
                 (AdamW). Typical: 0, since weights have unit norm.
             bias_correction: What Adam's bias correction counts: the steps of the network, which gives grown connections
                 long first steps, or those of each connection since it was grown.
-            batch_size: Transitions per update. Typical: 100 to 256.
             gamma: Discount of future rewards per step; the paper's is clip((T/5 - 1) / (T/5), 0.95, 0.995), with T the
                 steps of an episode. Typical: 0.95 to 0.995.
+            redo_every: Updates between two looks for dormant units, which are then begun anew (ReDo); 0 never does.
+                Typical: 0, or 1000 to 100000.
+            redo_threshold: Units are dormant whose mean activation is at most this share of their layer's. Typical: 0
+                to 0.1.
+            normalise_observations: Whether the networks see each observation less the mean, divided by the standard
+                deviation, of all observations acted on so far (RSNorm of SimBa). A replay memory keeps them as they
+                are. Typical: for features of very different scales.
+            scale_rewards: Whether rewards are divided by the standard deviation of the discounted return so far in an
+                episode, over all steps so far. A replay memory keeps them as they are. Typical: for returns far from 1
+                to 1000.
+            batch_size: Transitions per update. Typical: 100 to 256.
             n_steps: Rewards that a target sums before it bootstraps; the window ends where its episode does. More learn
                 faster from sparse networks, and are off-policy. Typical: 1 to 3.
             n_steps_after: Updates until then have targets of one step. Typical: 0 to 300000.
             tau: Share of the online networks that the targets take over per target update; 1 copies them. Typical:
                 0.001 to 0.01.
-            redo_every: Updates between two looks for dormant units, which are then begun anew (ReDo); 0 never does.
-                Typical: 0, or 1000 to 100000.
-            redo_threshold: Units are dormant whose mean activation is at most this share of their layer's. Typical: 0
-                to 0.1.
             updates_per_step: Updates per step of the environment, once `learning_starts` steps are done. Typical: 1 to
                 2.
             learning_starts: Steps with uniformly random actions before the first update. Typical: 1000 to 25000.
             buffer_size: Transitions the replay memory holds. Typical: 100000 to 1000000.
-            normalise_observations: Whether the networks see each observation less the mean, divided by the standard
-                deviation, of all observations acted on so far (RSNorm of SimBa). The replay memory keeps them as they
-                are. Typical: for features of very different scales.
-            scale_rewards: Whether rewards are divided by the standard deviation of the discounted return so far in an
-                episode, over all steps so far. The replay memory keeps them as they are. Typical: for returns far from
-                1 to 1000.
             buffer_distance: Forget the oldest transitions while the actions in them are further than this from the
                 policy's, half the mean squared difference in units of [-1, 1]; none forgets only when the memory is
                 full. Typical: 0.2.

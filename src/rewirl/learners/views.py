@@ -88,8 +88,14 @@ def layer_topologies(networks: Mapping[str, Network]) -> dict[str, list[LayerTop
     return {name: [LayerTopology(layer) for layer in network.layers] for name, network in networks.items()}
 
 
-def transitions_of(replay: Replay) -> Transitions:
-    """Return what a replay memory holds; copies once it has forgotten transitions, else views, read-only."""
+def transitions_of(replay: Replay | None) -> Transitions:
+    """Return what a replay memory holds; copies once it has forgotten transitions, else views, read-only.
+
+    Raises:
+        ValueError: there is no replay memory.
+    """
+    if replay is None:
+        raise ValueError("this agent has no replay memory: it learns from its latest steps")
     rows, _ = replay.state()
     stored = rows["transitions"]
     widths = (replay.observations.shape[1], replay.actions.shape[1], replay.observations.shape[1], 1, 1)

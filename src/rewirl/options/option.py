@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rewirl.agents import AGENTS, agent_entry
+from rewirl.agents import AGENTS, ReplayConfig, agent_entry
 from rewirl.exact import alternatives, exactly
 from rewirl.hints import did_you_mean
 from rewirl.options import sb3
@@ -100,6 +100,8 @@ def unknown_option(agent: str, name: str, known: Iterable[str]) -> ValueError:
         known: the names there are, the nearest of which is named.
     """
     hint = sb3.hint(name, sb3.ARGUMENTS) or did_you_mean(name, known)
+    if not agent_entry(agent).replay and name in {field.name for field in dataclasses.fields(ReplayConfig)}:
+        hint = "it has no replay memory, which this option is about"
     return ValueError(f"{agent} has no option {name!r}; {hint}")
 
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from rewirl.replay import Replay
 
 
-_SAVED = ("step", "total_timesteps", "seconds", "evaluated", "warm_up", "diagnostics", "agent", "replay", "episode")
-"""What the state of a training run consists of."""
+_SAVED = ("step", "total_timesteps", "seconds", "evaluated", "warm_up", "diagnostics", "agent", "episode")
+"""What the state of a training run consists of, with `replay` where there is a replay memory."""
 
 
 class Training:
@@ -39,7 +39,7 @@ class Training:
 
     Args:
         agent: any agent.
-        replay: its replay memory.
+        replay: its replay memory; None for an agent without one, which is handed every step.
         environment: where it acts, or the environments that take turns.
         config: the run's settings.
         learning_starts: steps before the first update, with the actions of `warm_up`.
@@ -50,7 +50,7 @@ class Training:
     def __init__(
         self,
         agent: Agent,
-        replay: Replay,
+        replay: Replay | None,
         environment: AnyEnvironment | Sequence[AnyEnvironment],
         config: TrainConfig,
         learning_starts: int,
@@ -162,9 +162,11 @@ class Training:
         }
         if not self.environment.spaces.flat:
             values["spaces"] = self.environment.spaces.values()
-        for name, part in (("agent", self.agent), ("replay", self.replay), ("episode", self._collection)):
-            part_arrays, values[name] = part.state()
-            arrays.update({f"{name}/{key}": array for key, array in part_arrays.items()})
+        parts = {"agent": self.agent, "replay": self.replay, "episode": self._collection}
+        for name, part in parts.items():
+            if part is not None:
+                part_arrays, values[name] = part.state()
+                arrays.update({f"{name}/{key}": array for key, array in part_arrays.items()})
         return arrays, values
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
@@ -180,7 +182,8 @@ class Training:
             raise ValueError(f"this is not the state of a training run: {type(error).__name__}: {error}") from error
 
     def _load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
-        missing = [name for name in _SAVED if name not in values]
+        expected = _SAVED if self.replay is None else (*_SAVED, "replay")
+        missing = [name for name in expected if name not in values]
         if missing:
             raise ValueError(f"this is not the state of a training run: {', '.join(missing)} missing")
         if "spaces" in values:  # vectors have nothing to say but their sizes, which agent and replay memory check
@@ -202,7 +205,8 @@ class Training:
         diagnostics = fields(values["diagnostics"], "the saved diagnostics")
         diagnostics = {name: number(value, f"the saved {name[:100]}") for name, value in diagnostics.items()}
         self.agent.load_state(parts["agent"], fields(values["agent"], "the saved agent"))
-        self.replay.load_state(parts["replay"], fields(values["replay"], "the saved replay memory"))
+        if self.replay is not None:
+            self.replay.load_state(parts["replay"], fields(values["replay"], "the saved replay memory"))
         self.warm_up.load_state(values["warm_up"])
         self.step = step
         self._started = True  # the log says so, of a checkpoint of step 0 too
@@ -212,11 +216,19 @@ class Training:
         self._diagnostics = diagnostics
         saved = fields(values["episode"], "the saved episode")
         for episode, problem in self._collection.load_state(parts["episode"], saved, self.step):
-            self.replay.cut(self._collection.since(episode, self.step))
-            self.agent.normalisation.cut(episode.index)
+            if self.replay is not None:
+                self.replay.cut(self._collection.since(episode, self.step))
+            self.agent.cut(episode.index)
             self.progress.message(
                 f"warning: {problem}. A new episode begins at step {self.step:,}; the run continues, but not to the bit"
             )
+
+    def _may_act(self, episode: Episode) -> bool:
+        """Tell whether a step may begin: without a replay memory, once no update is due before it ends."""
+        if self.replay is not None:
+            return True
+        updates_after = self.agent.config.updates_after
+        return updates_after(self._collection.ends(episode, self.step)) == updates_after(self.step)
 
     def _act(self, episode: Episode) -> None:
         """Begin a step in an environment that waits for an action."""
@@ -234,23 +246,23 @@ class Training:
 
     def _advance(self) -> None:
         for waiting in self._collection.idle():
-            self._act(waiting)
+            if self._may_act(waiting):
+                self._act(waiting)
         episode = self._collection.turn(self.step)
         observation, row, after = episode.finish_step()
         # Truncation ends the episode but not the task: only a terminated step has no future to bootstrap from.
-        self.replay.add(observation, row, after.reward, after.observation, after.terminated, after.truncated)
+        step = (observation, row, after.reward, after.observation, after.terminated, after.truncated)
         over = after.terminated or after.truncated
+        if self.replay is not None:
+            self.replay.add(*step)
         self.agent.normalisation.reward(after.reward, over, episode.index)
-        learning_for = self.step - self._learning_starts
-        if learning_for >= 0:
-            if learning_for == 0:
-                for remark in remarks.of_scales(self.replay, self.agent.normalisation):
-                    self.progress.message(remark)
-            try:
-                for _ in range(self._updates_at(learning_for)):
-                    self.agent.update(self.replay)
-            except FloatingPointError as error:
-                raise self._diverged(str(error)) from error
+        try:
+            if self.replay is None:
+                self.agent.learn(*step, episode.index)
+            else:
+                self._update(self.replay)
+        except FloatingPointError as error:
+            raise self._diverged(str(error)) from error
         self.step += 1
         if over:
             fields: dict[str, Any] = {"return": episode.total_reward, "length": episode.length}
@@ -263,6 +275,17 @@ class Training:
                 self.callbacks.step(after.reward)
             if over:
                 self.callbacks.episode(episode.total_reward, episode.length)
+
+    def _update(self, replay: Replay) -> None:
+        """Do the updates that follow this step."""
+        learning_for = self.step - self._learning_starts
+        if learning_for < 0:
+            return
+        if learning_for == 0:
+            for remark in remarks.of_scales(replay, self.agent.normalisation):
+                self.progress.message(remark)
+        for _ in range(self._updates_at(learning_for)):
+            self.agent.update(replay)
 
     def _is_due(self, period: int) -> bool:
         return period > 0 and self.step > 0 and self.step % period == 0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rewirl.agents.agent import Agent
-from rewirl.agents.config import AgentConfig
+from rewirl.agents.config import AgentConfig, ReplayConfig
 from rewirl.agents.normalisation import Normalisation
 from rewirl.agents.registry import AGENTS
 from rewirl.replay import Replay
@@ -62,12 +62,12 @@ def refuse_impossible(agent: Agent, total: int) -> None:
         )
 
 
-def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> Iterator[str]:
+def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: int) -> Iterator[str]:
     """Yield what a new run is to say of its settings, a line each.
 
     Args:
         agent: before it learns.
-        replay: its replay memory.
+        replay: its replay memory; None if it has none.
         total: steps of the run.
         learning_starts: steps before the first update.
     """
@@ -85,13 +85,6 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
         period = getattr(config, name, 0)
         if period > updates:
             yield f"warning: {name} is {period:,}, and the run has {updates:,} updates: it never happens"
-    if config.n_steps > 1 and config.n_steps_after >= updates:
-        yield (
-            f"warning: n_steps_after is {config.n_steps_after:,}, and the run has {updates:,} updates: targets have "
-            f"one step, never {config.n_steps}"
-        )
-    if config.buffer_distance is not None and config.buffer_minimum >= config.buffer_size:
-        yield "warning: buffer_minimum is no less than buffer_size: buffer_distance forgets nothing"
     for name, has, unit, end in (
         ("learning_rate_updates", updates, "updates", "the step size does not get to learning_rate_end"),
         ("epsilon_steps", total - learning_starts, "steps after the warm-up", "it does not get to epsilon_end"),
@@ -99,6 +92,19 @@ def at_start(agent: Agent, replay: Replay, total: int, learning_starts: int) -> 
         asked = getattr(config, name, None)  # an agent's own default is not asked for
         if asked is not None and asked > has and asked != getattr(type(config), name):
             yield f"warning: {name} is {asked:,}, and the run has {has:,} {unit}: {end}"
+    if isinstance(config, ReplayConfig) and replay is not None:
+        yield from _of_memory(config, replay, total, updates)
+
+
+def _of_memory(config: ReplayConfig, replay: Replay, total: int, updates: int) -> Iterator[str]:
+    """Say what is odd about a replay memory and what is drawn from it."""
+    if config.n_steps > 1 and config.n_steps_after >= updates:
+        yield (
+            f"warning: n_steps_after is {config.n_steps_after:,}, and the run has {updates:,} updates: targets have "
+            f"one step, never {config.n_steps}"
+        )
+    if config.buffer_distance is not None and config.buffer_minimum >= config.buffer_size:
+        yield "warning: buffer_minimum is no less than buffer_size: buffer_distance forgets nothing"
     size, there = min(replay.capacity, total) * replay.transitions.itemsize * replay.transitions.shape[1], memory()
     if there is not None and size > _MOST_OF_MEMORY * there:
         yield (

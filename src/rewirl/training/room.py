@@ -41,10 +41,11 @@ def refuse_sizes_beyond_memory(config: AgentConfig, observation_size: int) -> No
     learnt = sum(config.hidden_sizes)
     if _is_dense(config.topology):
         learnt += sum(n_in * n_out for n_in, n_out in pairwise(sizes))
-    needed = _NETWORKS * _BYTES_LEARNT * learnt + _BYTES_VALUE * config.batch_size * sum(sizes)
+    batch_size = getattr(config, "batch_size", 1)  # an agent without a memory may learn from one step at a time
+    needed = _NETWORKS * _BYTES_LEARNT * learnt + _BYTES_VALUE * batch_size * sum(sizes)
     if there is not None and needed > there:
         raise ValueError(
-            f"hidden_sizes {' '.join(map(str, config.hidden_sizes))} with batch_size {config.batch_size:,} need "
+            f"hidden_sizes {' '.join(map(str, config.hidden_sizes))} with batch_size {batch_size:,} need "
             f"at least {needed / 2**30:,.1f} GiB of memory, and there are {there / 2**30:,.1f} GiB; choose smaller ones"
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rewirl import _core, agents
-from rewirl.agents import AgentConfig
+from rewirl.agents import AgentConfig, ReplayConfig
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.environments.environment_process import EnvironmentProcess, portable
 from rewirl.environments.memory import Memory, memory_of
@@ -62,14 +62,8 @@ class Run:
         sizes = self.environment.observation_size, self.environment.action_size
         try:
             _refuse_actions(config.agent, self.environment)
-            noise_from = agent_config.resample_noise_from
-            if noise_from is not None and self.environment.changes:
-                raise ValueError(
-                    "resample_noise_from says which features are noise for the whole run, but "
-                    f"{self.source.name} changes in its course; leave one of them out"
-                )
             refuse_sizes_beyond_memory(agent_config, self.environment.observation_size)
-            replay = Replay(agent_config.buffer_size, *sizes, config.seed, noise_from, config.n_envs)
+            replay = self._replay(config, agent_config)
             self.agent = agents.make_agent(config.agent, agent_config, *sizes, config.seed, config.threads)
         except BaseException:
             for environment in self.environments:
@@ -91,6 +85,23 @@ class Run:
         self._checked = False
         self._memory: Memory | None = None
         self.configure(config)
+
+    def _replay(self, config: TrainConfig, agent_config: AgentConfig) -> Replay | None:
+        """Return the replay memory; None for an agent that has none."""
+        if not isinstance(agent_config, ReplayConfig):
+            if config.warm_up_policy is not None:
+                raise ValueError(
+                    f"warm_up_policy fills a replay memory, and {config.agent} has none; leave warm_up_policy out"
+                )
+            return None
+        noise_from = agent_config.resample_noise_from
+        if noise_from is not None and self.environment.changes:
+            raise ValueError(
+                "resample_noise_from says which features are noise for the whole run, but "
+                f"{self.source.name} changes in its course; leave one of them out"
+            )
+        sizes = self.environment.observation_size, self.environment.action_size
+        return Replay(agent_config.buffer_size, *sizes, config.seed, noise_from, config.n_envs)
 
     def configure(self, config: TrainConfig) -> None:
         """Take on settings that change nothing of what is learnt: how long, how often to evaluate and to save.

@@ -41,11 +41,13 @@ def measure(planned: PlannedRun) -> Rates:
         planned.config, eval_every=0, checkpoint_every=0, warm_up_policy=None, env_processes=False
     )
     config = dataclasses.replace(config, env_processes=False)  # whose time nobody here would see
-    starts = min(_WARM_UP_STEPS, planned.agent_config.learning_starts)
-    with Run(config, dataclasses.replace(planned.agent_config, learning_starts=starts), Silent()) as run:
+    agent_config, starts = planned.agent_config, min(_WARM_UP_STEPS, planned.agent_config.learning_starts)
+    if starts:  # an agent without a replay memory has no warm-up
+        agent_config = dataclasses.replace(agent_config, learning_starts=starts)  # type: ignore[call-arg]
+    with Run(config, agent_config, Silent()) as run:
         stopwatch = Stopwatch()
         run.training.run(starts)
-        warm_up = stopwatch.seconds() / starts
+        warm_up = stopwatch.seconds() / max(starts, 1)
         _learn_for(run, _SETTLING_SECONDS)
         steps, seconds = _learn_for(run, _SECONDS)
         rates = {"warm_up": warm_up, "learning": seconds / steps, "evaluation": 0.0, "episode": 0.0}
