@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.normalisation import Statistics
-from rewirl.nn import LOG_STD_BOUNDS, LogStd, Network, pack, sample_one, unpack
+from rewirl.nn import LOG_STD_BOUNDS, LogStd, Network, SoftplusNormal, normal, pack, sample_one, unpack
 from rewirl.saved import shown
 
-Head = Literal["tanh", "greedy"]
-"""tanh: an action is the tanh of the outputs; greedy: it is the number of the largest, counted from 0."""
+Head = Literal["tanh", "clip", "greedy", "softmax"]
+"""How an action is made of the outputs: their tanh; they themselves, clipped to [-1, 1]; or the number of the largest,
+counted from 0 (greedy and softmax). With noise softmax draws that number from the softmax of the outputs."""
 
 
 class Policy:
@@ -27,6 +28,7 @@ class Policy:
         statistics: by which observations are normalised before the network sees them; shared, not copied. None leaves
             them as they are.
         log_std: how the actor of SAC makes standard deviations of its second half of outputs; None is as usual.
+        deviation: of the noise on clipped outputs, float32 [action]; None is none.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class Policy:
         head: Head = "tanh",
         statistics: Statistics | None = None,
         log_std: LogStd | None = None,
+        deviation: NDArray[np.float32] | None = None,
     ) -> None:
         self.actor = actor
         self.action_size = actor.n_out if action_size is None else action_size
         self.head: Head = head
         self.statistics = statistics
         self.log_std = log_std or LogStd()
+        self.deviation = deviation
 
     @property
     def observation_size(self) -> int:
@@ -51,7 +55,7 @@ class Policy:
     @property
     def actions(self) -> str:
         """The space of actions that it takes, as Gymnasium calls it: Box or Discrete."""
-        return "Box" if self.head == "tanh" else "Discrete"
+        return "Box" if self.head in ("tanh", "clip") else "Discrete"
 
     def seen(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return observations, float32 [..., observation], as the network sees them."""
@@ -75,11 +79,14 @@ class Policy:
         observations = self.seen(observations)
         if len(observations) > 1:
             outputs = unpack(self.actor.predict(pack(observations))[:, : self.action_size], len(observations))
-            actions: NDArray[Any] = np.tanh(outputs) if self.head == "tanh" else _largest(outputs)
-            return actions
+            return np.tanh(outputs) if self.head == "tanh" else self._actions_of(outputs)
         if self.head == "tanh":
             return self.actor.act_squashed(observations[0])[np.newaxis, : self.action_size]
-        return _largest(self.actor.act(observations[0])[np.newaxis, : self.action_size])
+        return self._actions_of(self.actor.act(observations[0])[np.newaxis, : self.action_size])
+
+    def _actions_of(self, outputs: NDArray[np.float32]) -> NDArray[Any]:
+        """Return the actions of a head other than tanh."""
+        return np.clip(outputs, -1, 1) if self.head == "clip" else _largest(outputs)
 
     def explore(self, observations: NDArray[np.float32], rng: np.random.Generator, noise: float) -> NDArray[Any]:
         """Return actions with noise.
@@ -88,8 +95,8 @@ class Policy:
             observations: float32 [batch, observation].
             rng: of the noise.
             noise: standard deviation of what is added to an action, in units of [-1, 1]; of numbered actions the
-                probability that one is replaced by a random one. Not used by the policy of SAC, which is a distribution
-                itself.
+                probability that one is replaced by a random one. Not used by the policies of SAC and PPO, which are
+                distributions themselves.
 
         Returns:
             As `predict`.
@@ -97,11 +104,13 @@ class Policy:
         Raises:
             ValueError: the observations have another number of features; or numbered actions have no noise.
         """
-        if self.head != "tanh" and not noise:
+        if self.head == "greedy" and not noise:
             raise ValueError("this policy chooses between numbered actions, and has no noise to add to them")
         if observations.ndim != 2 or observations.shape[1] != self.actor.n_in:
             raise ValueError(f"observations must be [batch, {self.actor.n_in}], got {list(observations.shape)}")
-        if self.head != "tanh":
+        if self.head in ("clip", "softmax"):
+            return self._drawn(self.seen(observations), rng)
+        if self.head == "greedy":
             actions = self.predict(observations)
             drawn = rng.random(len(actions)) < noise
             return np.where(drawn, rng.integers(self.action_size, size=len(actions)), actions)
@@ -109,6 +118,18 @@ class Policy:
         if self.actor.n_out == 2 * self.action_size:
             return np.stack([sample_one(self.actor.act(each), rng, self.log_std) for each in observations])
         return np.stack([self.actor.act_squashed(each, rng, noise) for each in observations])
+
+    def _drawn(self, observations: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
+        """Return actions of clip with the noise of their deviations, or of softmax drawn from it."""
+        outputs = np.stack([self.actor.act(each)[: self.action_size] for each in observations])
+        if self.head == "softmax":
+            return drawn(outputs, rng)
+        if self.actor.n_out == 2 * self.action_size:  # deviations of their own: softplus of the second half
+            normals = SoftplusNormal(self.action_size)
+            outputs = np.stack([normals.sample(self.actor.act(each), rng) for each in observations])
+        elif self.deviation is not None:
+            outputs += self.deviation * normal(rng, outputs.size).reshape(outputs.shape)
+        return np.clip(outputs, -1, 1)
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `from_state` needs."""
@@ -118,6 +139,8 @@ class Policy:
         values = {**values, "action_size": self.action_size, **head}
         if not self.log_std.usual:
             values["log_std"] = list(self.log_std)
+        if self.deviation is not None:
+            arrays["deviation"] = self.deviation.copy()
         if self.statistics is not None:
             of_statistics, values["normalisation"] = self.statistics.state()
             arrays |= of_statistics
@@ -136,11 +159,23 @@ class Policy:
             raise ValueError(f"the actor has {actor.n_out} outputs, which cannot hold {shown(action_size)} actions")
         head = values.get("head", "tanh")
         if head not in get_args(Head):
-            raise ValueError(f"the head of a policy is {' or '.join(get_args(Head))}, got {shown(head)}")
+            raise ValueError(
+                f"the head of a policy is {', '.join(get_args(Head)[:-1])} or {get_args(Head)[-1]}, got {shown(head)}"
+            )
         statistics = None
         if "normalisation" in values:
             statistics = Statistics.from_state(arrays, values["normalisation"], actor.n_in)
-        return cls(actor, action_size, head, statistics, _log_std(values.get("log_std")))
+        deviation = arrays.get("deviation")
+        if deviation is not None and (
+            deviation.dtype != np.float32
+            or deviation.shape != (action_size,)
+            or not (np.isfinite(deviation) & (deviation >= 0)).all()
+        ):
+            raise ValueError(
+                f"the array deviation is {deviation.dtype} {list(deviation.shape)}, expected finite float32 "
+                f"[{action_size}], 0 or more"
+            )
+        return cls(actor, action_size, head, statistics, _log_std(values.get("log_std")), deviation)
 
 
 def _log_std(saved: object) -> LogStd | None:
@@ -158,6 +193,15 @@ def _log_std(saved: object) -> LogStd | None:
             if lowest <= low < high <= highest:
                 return LogStd(low, high, soft)
     raise ValueError(f"log_std of a policy is two bounds within {list(LOG_STD_BOUNDS)} and soft, got {shown(saved)}")
+
+
+def drawn(logits: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw numbers of choices, int64 [...], from the softmax of logits, float32 [..., choices].
+
+    The largest of logits plus independent Gumbel noise is such a number.
+    """
+    numbers: NDArray[np.int64] = (logits + rng.gumbel(size=logits.shape)).argmax(axis=-1)
+    return numbers
 
 
 def _largest(outputs: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -113,7 +113,7 @@ def _options(config: Any) -> Mapping[str, Option]:
     for part, settings in parts:
         hints = typing.get_type_hints(settings)
         for field in dataclasses.fields(settings):
-            if field.name == "topology":
+            if field.name == "topology" or field.name in getattr(settings, "WITHOUT", ()):
                 continue
             if field.name in result:
                 raise TypeError(f"{field.name} is a field of {settings.__name__} and of {result[field.name].settings}")
