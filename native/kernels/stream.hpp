@@ -127,7 +127,8 @@ float masked_trace(const MaskedRows& a, const float* dy, const float* x, float d
       const unsigned bits = bits_of(a, r, c);
       if (bits == 0) continue;
       const size_t count = static_cast<size_t>(__builtin_popcount(bits));
-      const Vec now = fma(d, squeeze(part_of(x, c, a.columns), bits), faded * load(at, count));
+      const Vec before = count == kWidth ? load(at) : load(at, count);
+      const Vec now = fma(d, squeeze(part_of(x, c, a.columns), bits), faded * before);
       store(at, now, count);
       sum = sum + magnitude(now);
       at += count;

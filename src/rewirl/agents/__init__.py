@@ -13,6 +13,7 @@ from rewirl.agents.cost import Cost
 from rewirl.agents.crossq import CrossQ, CrossQConfig
 from rewirl.agents.dqn import DQN, DQNConfig
 from rewirl.agents.policy import Policy
+from rewirl.agents.ppo import PPO, PPOConfig
 from rewirl.agents.registry import AGENTS, Entry, agent_entry, make_agent
 from rewirl.agents.sac import SAC, SACConfig
 from rewirl.agents.simba import SimBa, SimBaConfig
@@ -24,6 +25,7 @@ from rewirl.agents.xqc import XQC, XQCConfig
 __all__ = [
     "AGENTS",
     "DQN",
+    "PPO",
     "SAC",
     "TD3",
     "XQC",
@@ -34,6 +36,7 @@ __all__ = [
     "CrossQConfig",
     "DQNConfig",
     "Entry",
+    "PPOConfig",
     "Policy",
     "ReplayConfig",
     "SACConfig",

@@ -37,6 +37,7 @@ def sparse_network(
     seed: int,
     name: str,
     initialisation: Initialisation | Mapping[str, Initialisation] = "fan-in",
+    gains: Mapping[str, float] | None = None,
 ) -> Network:
     """Return a network with a random sparse topology and random weights (Sokar et al. 2022, section 4).
 
@@ -47,18 +48,22 @@ def sparse_network(
         seed: the run's seed.
         name: of the network, which decides its sparsity and its random streams.
         initialisation: of the weights, see `rewirl.nn.initialised`.
+        gains: see there too.
 
     Raises:
         ValueError: the sparsity is impossible for these sizes; the message has the table of layers.
     """
     shape_of = linear_shapes(n_in, operations)
     shapes = list(shape_of.values())
+    if not shapes:  # free parameters alone
+        return initialised(n_in, operations, {}, seeding.generator(seed, f"{name} weights"))
     densities(config.of(name), shapes)  # an impossible sparsity is refused now, not when a changing one comes to it
     at_start = densities(config.at_start.of(name), shapes)
     indices = random_topology(shapes, at_start, seeding.generator(seed, f"{name} topology"), config.spread)
     rng = seeding.generator(seed, f"{name} weights")
     by_name = dict(zip(shape_of, indices, strict=True))
-    return initialised(n_in, in_blocks(n_in, operations, config), by_name, rng, initialisation, config.initial_scale)
+    in_places = in_blocks(n_in, operations, config)
+    return initialised(n_in, in_places, by_name, rng, initialisation, config.initial_scale, gains)
 
 
 def in_blocks(n_in: int, operations: Sequence[Operation], config: TopologyConfig) -> list[Operation]:

@@ -29,6 +29,8 @@ class Architecture(NamedTuple):
     operations: Sequence[Operation]
     initialisation: Mapping[str, Initialisation] | None = None
     """Of the weights of each linear operation, by its name; None is the agent's for all."""
+    gains: Mapping[str, float] | None = None
+    """What these are multiplied by, by the same names; None is 1 for all."""
 
     @classmethod
     def mlp(cls, *sizes: int) -> Architecture:
@@ -82,11 +84,12 @@ class Networks:
                 seed,
                 name,
                 architecture.initialisation or initialisation,
+                architecture.gains,
             )
             for name, architecture in architectures.items()
         }
         for name, network in online.items():
-            if config.redo_every and not _is_mlp(network):
+            if config.redo_every and network.layers and not _is_mlp(network):
                 raise ValueError(f"redo_every recycles units of multilayer perceptrons; {name} is none")
         self._own(online, {name: TargetNetwork(online[name]) for name in targets})
 
@@ -138,7 +141,7 @@ class Networks:
                 )
         if self._adaptation.due(update):
             for number, name in enumerate(names):
-                if not c.topology.rewires(name):
+                if not self.online[name].layers or not c.topology.rewires(name):
                     continue
                 gradient = partial(self.ensemble(*names).dense_gradient, number, x=x)
                 self._adaptation.adapt(name, self.online[name], update, gradient)

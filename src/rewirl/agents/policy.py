@@ -126,7 +126,7 @@ class Policy:
             return drawn(outputs, rng)
         if self.actor.n_out == 2 * self.action_size:  # deviations of their own: softplus of the second half
             normals = SoftplusNormal(self.action_size)
-            outputs = np.stack([normals.sample(self.actor.act(each), rng) for each in observations])
+            outputs = np.stack([normals.sample(self.actor.act(each), rng).copy() for each in observations])
         elif self.deviation is not None:
             outputs += self.deviation * normal(rng, outputs.size).reshape(outputs.shape)
         return np.clip(outputs, -1, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rewirl.agents.agent import Agent
@@ -11,6 +11,7 @@ from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.crossq import CrossQ, CrossQConfig
 from rewirl.agents.dqn import DQN, DQNConfig
+from rewirl.agents.ppo import PPO, PPOConfig
 from rewirl.agents.sac import SAC, SACConfig
 from rewirl.agents.simba import SimBa, SimBaConfig
 from rewirl.agents.stream_ac import StreamAC, StreamACConfig
@@ -77,16 +78,30 @@ class Entry:
         """Whether it has every connection unless it is told otherwise."""
         return self.topology.sparsity == 0
 
-    def make(self, config: AgentConfig, observation_size: int, action_size: int, seed: int, threads: int = 1) -> Agent:
+    def make(
+        self,
+        config: AgentConfig,
+        observation_size: int,
+        action_size: int,
+        seed: int,
+        threads: int = 1,
+        actions: str | None = None,
+    ) -> Agent:
         """Return a new agent; arguments as for `make_agent`.
 
         Raises:
             TypeError: the settings are those of another kind of agent.
             ValueError: they are impossible for these sizes.
         """
+        kind = self.actions[0] if actions is None else actions
+        if kind not in self.actions:
+            raise ValueError(f"{self.name} takes actions of {' or '.join(self.actions)}, not of {kind}")
         if not isinstance(config, self.config):
             raise TypeError(f"{self.name} takes settings of {self.config.__name__}, got {type(config).__name__}")
-        return self.agent(self.name, config, observation_size, action_size, seed, threads)
+        make: Any = self.agent  # one that takes several spaces of actions is told which
+        several = {"actions": kind} if len(self.actions) > 1 else {}
+        agent: Agent = make(self.name, config, observation_size, action_size, seed, threads, **several)
+        return agent
 
 
 _DENSE = TopologyConfig(sparsity=0.0, rule="static")
@@ -100,6 +115,7 @@ _OF_SAC: dict[str, Any] = {
 }
 _STATIC_80 = TopologyConfig(sparsity=0.8, rule="static")
 _SET_80 = TopologyConfig(sparsity=0.8, rule="set", drop="magnitude", adapt_fraction=0.1)
+_STATIC_80_OF_PPO, _SET_80_OF_PPO = (replace(each, initial_scale="sparse") for each in (_STATIC_80, _SET_80))
 _SET_80_OF_UNITS = TopologyConfig(sparsity=0.8, rule="set", drop="relative", adapt_fraction=0.1)
 _SET, _SET_OF_SAC = (TopologyConfig(sparsity=0.5, rule="set", adapt_fraction=fraction) for fraction in (0.05, 0.1))
 _STAYS = "on a random sparse topology that stays"
@@ -153,6 +169,9 @@ AGENTS = {
             "DSStreamSARSA",
             "Stream SARSA, sparse and rewired while it learns",
         ),
+        Entry("ppo", PPO, PPOConfig, _DENSE, "PPO", "dense PPO"),
+        Entry("static-ppo", PPO, PPOConfig, _STATIC_80_OF_PPO, "StaticPPO", f"PPO {_STAYS}"),
+        Entry("ds-ppo", PPO, PPOConfig, _SET_80_OF_PPO, "DSPPO", f"PPO {_REWIRED}"),
     )
 }
 """The agents by name; static and dense ones are the same algorithm with another topology."""
@@ -170,7 +189,13 @@ def agent_entry(name: str) -> Entry:
 
 
 def make_agent(
-    name: str, config: AgentConfig, observation_size: int, action_size: int, seed: int, threads: int = 1
+    name: str,
+    config: AgentConfig,
+    observation_size: int,
+    action_size: int,
+    seed: int,
+    threads: int = 1,
+    actions: str | None = None,
 ) -> Agent:
     """Return a new agent.
 
@@ -181,9 +206,10 @@ def make_agent(
         action_size: features of an action, or how many actions there are to choose from.
         seed: of every random stream of the agent.
         threads: how many threads may compute, at least 1; the results do not depend on it.
+        actions: the space of actions, as Gymnasium calls it; None is the first that the agent takes.
 
     Raises:
         TypeError: the configuration is that of another kind of agent.
         ValueError: there is no such agent, or the configuration is impossible for these sizes.
     """
-    return agent_entry(name).make(config, observation_size, action_size, seed, threads)
+    return agent_entry(name).make(config, observation_size, action_size, seed, threads, actions)

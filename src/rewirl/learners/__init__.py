@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rewirl.learners.dqn import DQN
     from rewirl.learners.ds_crossq import DSCrossQ
     from rewirl.learners.ds_dqn import DSDQN
+    from rewirl.learners.ds_ppo import DSPPO
     from rewirl.learners.ds_sac import DSSAC
     from rewirl.learners.ds_simba import DSSimBa
     from rewirl.learners.ds_stream_ac import DSStreamAC
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from rewirl.learners.ds_stream_sarsa import DSStreamSARSA
     from rewirl.learners.ds_td3 import DSTD3
     from rewirl.learners.ds_xqc import DSXQC
+    from rewirl.learners.ppo import PPO
     from rewirl.learners.sac import SAC
     from rewirl.learners.simba import SimBa
     from rewirl.learners.static_crossq import StaticCrossQ
     from rewirl.learners.static_dqn import StaticDQN
+    from rewirl.learners.static_ppo import StaticPPO
     from rewirl.learners.static_sac import StaticSAC
     from rewirl.learners.static_simba import StaticSimBa
     from rewirl.learners.static_stream_ac import StaticStreamAC
@@ -37,9 +40,11 @@ if TYPE_CHECKING:
 __all__ = [
     "DQN",
     "DSDQN",
+    "DSPPO",
     "DSSAC",
     "DSTD3",
     "DSXQC",
+    "PPO",
     "SAC",
     "TD3",
     "XQC",
@@ -52,6 +57,7 @@ __all__ = [
     "SimBa",
     "StaticCrossQ",
     "StaticDQN",
+    "StaticPPO",
     "StaticSAC",
     "StaticSimBa",
     "StaticStreamAC",
@@ -69,6 +75,7 @@ _MODULES = {
     "DQN": "dqn",
     "DSCrossQ": "ds_crossq",
     "DSDQN": "ds_dqn",
+    "DSPPO": "ds_ppo",
     "DSSAC": "ds_sac",
     "DSSimBa": "ds_simba",
     "DSStreamAC": "ds_stream_ac",
@@ -76,10 +83,12 @@ _MODULES = {
     "DSStreamSARSA": "ds_stream_sarsa",
     "DSTD3": "ds_td3",
     "DSXQC": "ds_xqc",
+    "PPO": "ppo",
     "SAC": "sac",
     "SimBa": "simba",
     "StaticCrossQ": "static_crossq",
     "StaticDQN": "static_dqn",
+    "StaticPPO": "static_ppo",
     "StaticSAC": "static_sac",
     "StaticSimBa": "static_simba",
     "StaticStreamAC": "static_stream_ac",

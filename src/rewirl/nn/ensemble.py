@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,10 +175,30 @@ class Ensemble:
         """
         return [workspace.clip(limit) for workspace in self._workspaces]
 
+    def clip_together(self, limit: float) -> float:
+        """Scale the gradients of the last `backward` so that the norm of those of all networks together is at most
+        `limit`; arguments and errors as of `clip`.
+
+        Returns:
+            The norm before.
+        """
+        norms = [workspace.norm() for workspace in self._workspaces]
+        norm = sqrt(sum(each**2 for each in norms))
+        if norm > limit:
+            for workspace, own in zip(self._workspaces, norms, strict=True):
+                if own > 0:
+                    workspace.clip(own * limit / norm)
+        return norm
+
     def adam(
-        self, learning_rate: float, weight_decay: float = 0.0, decoupled: bool = False, beta1: float = 0.9
+        self,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
+        beta1: float = 0.9,
+        epsilon: float = _EPSILON,
     ) -> None:
-        """Take one step of Adam with the gradients of the last `backward` (beta2 0.999, epsilon 1e-8).
+        """Take one step of Adam with the gradients of the last `backward` (beta2 0.999).
 
         A grown connection starts with zero moments, while the bias correction goes by the steps of the network, unless
         `count_ages` was called.
@@ -188,11 +208,12 @@ class Ensemble:
             weight_decay: this times the weight is added to the gradient; biases and dense layers too.
             decoupled: weights shrink by learning_rate * weight_decay instead (Loshchilov and Hutter 2019).
             beta1: decay of the first moments.
+            epsilon: what is added to the root of the second moments.
 
         Raises:
             ValueError: a network is not trainable, or has no gradients since it was rewired.
         """
-        _core.adam(self._pool, self._workspaces, learning_rate, beta1, _BETA2, _EPSILON, weight_decay, decoupled)
+        _core.adam(self._pool, self._workspaces, learning_rate, beta1, _BETA2, epsilon, weight_decay, decoupled)
 
     def step(
         self,

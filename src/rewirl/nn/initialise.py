@@ -27,6 +27,7 @@ def initialised(
     rng: np.random.Generator,
     initialisation: Initialisation | Mapping[str, Initialisation] = "fan-in",
     scale: Scale = "dense",
+    gains: Mapping[str, float] | None = None,
 ) -> Network:
     """Return a network with random weights.
 
@@ -44,6 +45,7 @@ def initialised(
             being for each unit the number of its connections, at least 1, and n_out the mean number of connections
             of an input, which keeps activations as large as in a dense network (Evci et al. 2020); largest, as if
             of dense weights those of the largest magnitude were kept.
+        gains: what the weights of a linear operation are multiplied by, by its name; 1 where it is not among them.
 
     Raises:
         ValueError: operations and places do not fit together.
@@ -57,7 +59,8 @@ def initialised(
             weights, bias = drawn(features[reads[0]], operation.n_out, places.get(name), rng, own, scale)
             if operation.unit_norm:
                 weights = _unit_norm(weights, features[reads[0]], operation.n_out, places.get(name))
-            arrays[f"{name}.values"] = weights
+            gain = (gains or {}).get(name, 1.0)
+            arrays[f"{name}.values"] = weights if gain == 1 else weights * np.float32(gain)
             if operation.bias:
                 arrays[f"{name}.bias"] = bias
         features.append(operation.made(features[reads[0]] if reads else 0))

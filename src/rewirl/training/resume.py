@@ -13,7 +13,7 @@ from rewirl.agents import Agent, AgentConfig, agent_entry, make_agent
 from rewirl.environments.recipe import Recipe
 from rewirl.environments.same import difference
 from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
-from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
 from rewirl.exact import from_values
 from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, lines, shown
@@ -288,9 +288,10 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Shown:
         ValueError: the agent cannot be built.
     """
     config, agent_config = settings_of(directory)
-    observations, actions = _sizes(directory, config)
-    refuse_sizes_beyond_memory(agent_config, observations)
-    agent = make_agent(config.agent, agent_config, observations, actions, config.seed, config.threads)
+    spaces = _spaces(directory, config)
+    sizes = spaces.observation_size, spaces.action_size
+    refuse_sizes_beyond_memory(agent_config, spaces.observation_size)
+    agent = make_agent(config.agent, agent_config, *sizes, config.seed, config.threads, spaces.actions.kind)
     total = config.total_timesteps
     try:
 
@@ -309,12 +310,11 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Shown:
     return Shown(agent, total, Recipe(config.env, named=config.wrapper).name)
 
 
-def _sizes(directory: RunDirectory, config: TrainConfig) -> tuple[int, int]:
-    """Return how many features observations and actions have, by the run's policy or else by its environment."""
+def _spaces(directory: RunDirectory, config: TrainConfig) -> Spaces:
+    """Return the spaces of observations and actions, by the run's policy or else by its environment."""
     try:
-        spaces = TrainedPolicy.load(directory.path).spaces
+        return TrainedPolicy.load(directory.path).spaces
     except PolicyError:
         environment = source_of(directory, config).make_training()
         environment.close()
-        spaces = environment.spaces
-    return spaces.observation_size, spaces.action_size
+        return environment.spaces

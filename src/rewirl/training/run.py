@@ -65,7 +65,8 @@ class Run:
             _refuse_number(config)
             refuse_sizes_beyond_memory(agent_config, self.environment.observation_size)
             replay = self._replay(config, agent_config)
-            self.agent = agents.make_agent(config.agent, agent_config, *sizes, config.seed, config.threads)
+            kind = self.environment.actions.kind
+            self.agent = agents.make_agent(config.agent, agent_config, *sizes, config.seed, config.threads, kind)
         except BaseException:
             for environment in self.environments:
                 environment.close()

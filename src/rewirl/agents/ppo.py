@@ -1,0 +1,399 @@
+"""PPO, Static-PPO and DS-PPO (Schulman et al. 2017; advantages: 2016): they differ by topology alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import inf, isfinite, log, sqrt
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewirl.agents.agent import Action
+from rewirl.agents.config import AgentConfig
+from rewirl.agents.cost import Cost
+from rewirl.agents.distributions import Categorical, Normal
+from rewirl.agents.learner import Learner
+from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.policy import Policy, drawn
+from rewirl.nn import (
+    Network,
+    Parameter,
+    ReLU,
+    Tanh,
+    Tiles,
+    mean_weights,
+    mlp,
+    names_of,
+    normal,
+    pack,
+    unpack,
+)
+from rewirl.replay import Rollout
+from rewirl.saved import fields
+
+ACTOR_CRITIC = ("actor", "critic")
+
+
+@dataclass(frozen=True)
+class PPOConfig(AgentConfig):
+    """Hyper-parameters of PPO."""
+
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Units of the hidden layers of actor and critic. Typical: 64 64."""
+
+    learning_rate: float = 3e-4
+
+    normalise_observations: bool = True
+
+    scale_rewards: bool = True
+
+    activation: Literal["tanh", "relu"] = "tanh"
+    """What follows on every hidden layer. Typical: tanh."""
+
+    rollout_steps: int = 2048
+    """Steps of the run that are collected with one policy and then learnt from, over all environments together; a
+    multiple of --batch-size. Typical: 512 to 4096."""
+
+    batch_size: int = 64
+    """Steps of a minibatch, from which one update is. Typical: 32 to 256."""
+
+    epochs: int = 10
+    """How often every step of a rollout is learnt from. Typical: 3 to 20."""
+
+    gae_lambda: float = 0.95
+    """Lambda of the advantages: 0 trusts the values after one step, 1 sums the rewards to the end. Typical: 0.8 to
+    0.98."""
+
+    clip_range: float = 0.2
+    """How far the probability of an action may move from what it was in the rollout before its gradient ends, epsilon
+    in the paper. Typical: 0.1 to 0.3."""
+
+    value_clip_range: float | None = None
+    """How far a value may move from what it was in the rollout before its gradient ends; none lets it. Typical: none,
+    or 0.2."""
+
+    value_coefficient: float = 0.5
+    """Weight of the squared errors of values in the loss, c1 in the paper. Typical: 0.25 to 1."""
+
+    entropy_coefficient: float = 0.0
+    """Weight of the entropy of the policy in the loss, c2 in the paper; more explores longer. Typical: 0 to 0.01."""
+
+    max_gradient_norm: float = 0.5
+    """What the norm of all gradients together is cut to. Typical: 0.5 to 1."""
+
+    adam_epsilon: float = 1e-5
+    """What Adam adds to the root of its second moments. Typical: 1e-8 to 1e-5."""
+
+    initial_deviation: float = 1.0
+    """Standard deviation of a Box of actions at the start, in units of [-1, 1]. Typical: 0.3 to 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        super().__post_init__()
+        self._require("batch_size", 2 <= self.batch_size < 2**31, "at least 2 (advantages are normalised over it)")
+        steps = self.rollout_steps
+        self._require("rollout_steps", 2 <= steps < 2**31, "at least 2 and below 2^31")
+        self._require("rollout_steps", steps % self.batch_size == 0, f"a multiple of batch_size {self.batch_size}")
+        self._require("epochs", 1 <= self.epochs <= 1_000, "at least 1 and at most 1,000")
+        self._require("gae_lambda", 0 <= self.gae_lambda <= 1, "between 0 and 1")
+        for name in ("clip_range", "max_gradient_norm", "adam_epsilon", "initial_deviation"):
+            self._require(name, 0 < getattr(self, name) < inf, "finite and positive")
+        value_clip = self.value_clip_range
+        self._require("value_clip_range", value_clip is None or 0 < value_clip < inf, "finite and positive, or none")
+        for name in ("value_coefficient", "entropy_coefficient"):
+            self._require(name, 0 <= getattr(self, name) < inf, "finite, 0 or more")
+
+    def updates_after(self, steps: int) -> int:
+        """Return how many updates, of a minibatch each, there are in so many steps."""
+        return steps // self.rollout_steps * self.epochs * (self.rollout_steps // self.batch_size)
+
+
+class PPO(Learner[PPOConfig]):
+    """Proximal policy optimisation with an actor and a critic of any density.
+
+    The actor gives the means of a normal distribution whose standard deviations are free parameters, or the logits of
+    numbered actions; the critic gives V(s).
+
+    Args:
+        name: what to call it: ppo, static-ppo or ds-ppo.
+        config: hyper-parameters.
+        observation_size: features of an observation.
+        action_size: features of an action, or how many actions there are to choose from.
+        seed: of every random stream of the agent.
+        threads: 2 computes actor and critic side by side; the results are the same.
+        actions: the space of actions, Box or Discrete.
+
+    Raises:
+        ValueError: the sparsity is impossible for these sizes, or there is no such rule.
+    """
+
+    ONLINE: ClassVar[tuple[str, ...]] = ACTOR_CRITIC
+    STREAMS: ClassVar[Mapping[str, str]] = {"exploration": "exploration", "minibatches": "minibatches"}
+    COST = Cost(ACTOR_CRITIC)
+    ACTIONS: ClassVar[tuple[str, ...]] = ("Box", "Discrete")
+
+    def __init__(
+        self,
+        name: str,
+        config: PPOConfig,
+        observation_size: int,
+        action_size: int,
+        seed: int,
+        threads: int = 1,
+        actions: str = "Box",
+    ) -> None:
+        self._box = actions == "Box"
+        self._rollout = Rollout(config.rollout_steps, observation_size, action_size)
+        self._weights = mean_weights(config.batch_size)
+        architectures = {
+            "actor": self.architecture("actor", config, observation_size, action_size),
+            "critic": self.architecture("critic", config, observation_size, 1),
+        }
+        if self._box:
+            architectures["log_std"] = Architecture(observation_size, [Parameter("free", size=action_size)])
+        self._trained = tuple(architectures)
+        super().__init__(name, config, observation_size, action_size, architectures, "orthogonal", seed, threads)
+        if self._box:
+            log_std = np.full(action_size, log(config.initial_deviation), np.float32)
+            self._networks.online["log_std"].set_values("free.values", log_std)
+            self._policy.deviation = _deviation(self._networks)
+
+    @classmethod
+    def architecture(cls, network: str, config: PPOConfig, n_in: int, n_out: int) -> Architecture:
+        """Return what a network is made of: a multilayer perceptron, unless a subclass says otherwise.
+
+        Its weights are orthogonal, times sqrt(2) in hidden layers, 0.01 in the actor's output and 1 in the critic's.
+
+        Args:
+            network: its name: actor or critic.
+            config: hyper-parameters.
+            n_in: number of inputs.
+            n_out: number of outputs.
+        """
+        sizes = (n_in, *config.hidden_sizes, n_out)
+        gains = dict.fromkeys(names_of(len(sizes) - 1), sqrt(2)) | {"output": 0.01 if network == "actor" else 1.0}
+        return Architecture(n_in, mlp(sizes, activation=Tanh if config.activation == "tanh" else ReLU), gains=gains)
+
+    def _use(self, networks: Networks) -> Policy:
+        self._last: _Last | None = None
+        self._all = networks.ensemble(*self._trained)
+        self._weighted = self._all.subset(0, 1)
+        return Policy(
+            networks.online["actor"], None, "clip" if self._box else "softmax", deviation=_deviation(networks)
+        )
+
+    # Algorithm 1, PPO, actor-critic style: for iteration = 1, 2, ...
+
+    def explore(self, observation: NDArray[np.float32], environment: int = 0) -> Action:
+        """Return a ~ pi_old(.|s), of a Box clipped to [-1, 1]; see `Agent`."""
+        state, policy, rng = self._policy.seen(observation), self._policy, self._streams["exploration"]
+        outputs = policy.actor.act(state)
+        if policy.deviation is None:
+            choice = int(drawn(outputs, rng))
+            self._rollout.begin(environment, state, np.eye(1, self.action_size, choice, np.float32)[0])
+            return choice
+        action = outputs + policy.deviation * normal(rng, self.action_size)
+        self._rollout.begin(environment, state, action)
+        return np.clip(action, -1, 1)
+
+    def learn(
+        self,
+        observation: NDArray[np.float32],
+        action: NDArray[np.float32],
+        reward: float,
+        next_observation: NDArray[np.float32],
+        terminated: bool,
+        truncated: bool,
+        environment: int = 0,
+    ) -> None:
+        """Keep a step, and learn from all of a rollout once there are `rollout_steps`; see `Agent`."""
+        self._rollout.end(environment, reward, self._policy.seen(next_observation), terminated, truncated)
+        if not self._rollout.full:
+            return
+        steps = self._judged()
+        for _ in range(self.config.epochs):
+            for minibatch in self._minibatches(steps):
+                self._update(minibatch)
+        self._rollout.clear()
+        self._policy.deviation = _deviation(self._networks)  # pi_old <- pi
+
+    def _judged(self) -> NDArray[np.float32]:
+        """Return the steps of the rollout as rows: state, action, ln pi_old(a|s), A, A + V_old(s), V_old(s)."""
+        c, rollout, online = self.config, self._rollout, self._networks.online
+        values, next_values = (
+            unpack(online["critic"].predict(pack(states)), len(states))[:, 0]
+            for states in (rollout.states, rollout.next_states)
+        )
+        returns = self.normalisation.returns
+        rewards = rollout.rewards if returns is None else rollout.rewards * returns.affine[1]
+        advantages = generalised_advantages(
+            rewards, values, next_values, rollout.terminated, rollout.over, rollout.environments, c.gamma, c.gae_lambda
+        )
+        outputs = online["actor"].predict(pack(rollout.states))
+        log_pi = unpack(self._distribution(outputs, pack(rollout.actions)).log_pi, len(values))
+        spread = float((advantages + values).var())
+        self._explained = 1 - float(advantages.var()) / spread if spread > 0 else 0.0
+        columns = rollout.states, rollout.actions, log_pi, advantages, advantages + values, values
+        return np.column_stack(columns).astype(np.float32)
+
+    def _distribution(self, outputs: Tiles, actions: Tiles) -> Normal | Categorical:
+        """Return pi(.|s) with the probabilities of actions, for outputs of the actor."""
+        if not self._box:
+            return Categorical(outputs, actions)
+        return Normal(outputs, self._networks.online["log_std"].values("free.values")[:, np.newaxis], actions)
+
+    def _minibatches(self, steps: NDArray[np.float32]) -> Iterator[Tiles]:
+        """Yield all steps once, in random order, as batches, float32 [tiles, ..., width]."""
+        order = self._streams["minibatches"].permutation(len(steps))
+        for first in range(0, len(steps), self.config.batch_size):
+            yield pack(steps[order[first : first + self.config.batch_size]])
+
+    def _update(self, minibatch: Tiles) -> None:
+        """Take a step up E[L_clip - c1 L_value + c2 S] of a minibatch (equation 9), and do what falls on it."""
+        c, w = self.config, self._weights
+        self.updates += 1
+        ends = np.cumsum([self.observation_size, self.action_size, 1, 1, 1])
+        states, actions, old_log_pi, advantages, returns, old_values = np.split(minibatch, ends, axis=1)
+        outputs, values, *_ = self._all.forward(states)
+        policy = self._distribution(outputs, actions)
+
+        # A <- (A - mean) / (standard deviation + 1e-8)
+        advantages = advantages - (w * advantages).sum()
+        variance = float((w * advantages**2).sum()) * c.batch_size / (c.batch_size - 1)
+        advantages /= sqrt(variance) + 1e-8
+
+        # r = pi(a|s) / pi_old(a|s);  L_clip = min(r A, clip(r, 1 - epsilon, 1 + epsilon) A)    (equation 7)
+        # dL_clip/dln pi(a|s) = r A, but 0 where r has left the range to where A pulls it
+        log_ratio = (policy.log_pi - old_log_pi) * (w > 0)  # padding has none
+        ratio = np.exp(log_ratio)
+        held = np.where(advantages > 0, ratio > 1 + c.clip_range, ratio < 1 - c.clip_range)
+        of_outputs, *of_log_std = policy.gradients(-w * ratio * advantages * ~held, -c.entropy_coefficient * w)
+
+        # L_value = (V(s) - G)^2 with G = A + V_old(s), before A is normalised;  dL_value/dV = 2 (V(s) - G)
+        errors = values - returns
+        of_values = 2 * c.value_coefficient * w * errors
+        if c.value_clip_range is not None:
+            # L_value = max of that and (V_old + clip(V - V_old, -epsilon, epsilon) - G)^2, which is flat beyond
+            moved = values - old_values
+            clipped = old_values + np.clip(moved, -c.value_clip_range, c.value_clip_range) - returns
+            of_values *= (np.abs(moved) <= c.value_clip_range) | (errors**2 > clipped**2)
+
+        self._all.backward(states, [of_outputs, of_values, *of_log_std])
+        norm = self._all.clip_together(c.max_gradient_norm)
+        if not isfinite(norm):
+            raise FloatingPointError(f"the norm of the gradients is {norm}")
+        rate = c.learning_rate_at(self.updates)
+        self._weighted.adam(rate, c.weight_decay, epsilon=c.adam_epsilon)
+        if self._box:
+            self._all.subset(2).adam(rate, epsilon=c.adam_epsilon)
+        self._last = _Last(states, advantages, log_ratio, errors, policy.entropy)
+        self._networks.after_step(self._trained, states, w, self.updates)
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return named scalars of the last update; empty before the first.
+
+        -L_clip, L_value and entropy of its minibatch before the step; `kl`, E[r - 1 - ln r], and `clipped`, the share
+        of r out of range; how much of the variance of the returns of the rollout the values explained; the mean
+        standard deviation of a Box of actions; and those of `Networks.diagnostics` on the minibatch.
+        """
+        if self._last is None:
+            return {}
+        states, advantages, log_ratio, errors, entropy = self._last
+        c, w, ratio = self.config, self._weights.astype(np.float64), np.exp(log_ratio.astype(np.float64))
+        surrogate = np.minimum(ratio * advantages, np.clip(ratio, 1 - c.clip_range, 1 + c.clip_range) * advantages)
+        told = {
+            "actor_loss": -float((w * surrogate).sum()),
+            "critic_loss": float((w * errors.astype(np.float64) ** 2).sum()),
+            "entropy": float((w * entropy).sum()),
+            "kl": float((w * (ratio - 1 - log_ratio)).sum()),
+            "clipped": float((w * (np.abs(ratio - 1) > c.clip_range)).sum()),
+            "explained_variance": self._explained,
+        }
+        if self._policy.deviation is not None:
+            told["deviation"] = float(self._policy.deviation.mean())
+        return {**told, **self._networks.diagnostics({ACTOR_CRITIC: states}, self._weights)}
+
+    def networks(self) -> dict[str, Network]:
+        """Return actor and critic by name; the standard deviations have no connections."""
+        return {name: network for name, network in super().networks().items() if network.layers}
+
+    def cut(self, environment: int = 0) -> None:
+        """Note that the episode in an environment is given up; see `Agent`."""
+        super().cut(environment)
+        self._rollout.cut(environment)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return everything an exact continuation needs: networks, moments, streams, counters, the rollout so far."""
+        arrays, values = super().state()
+        of_rollout, values["rollout"] = self._rollout.state()
+        return {**arrays, **{f"rollout.{name}": array for name, array in of_rollout.items()}}, values
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
+        """Put back what `state` returned.
+
+        Raises:
+            ValueError: an array or value is missing or does not fit this agent; the message names it. Nothing has
+                changed then.
+        """
+        of_rollout = {name.removeprefix("rollout."): each for name, each in arrays.items()}
+        rollout = self._rollout.restored(of_rollout, fields(values.get("rollout"), "the saved rollout"))
+        super().load_state(arrays, values)
+        self._rollout = rollout
+
+
+class _Last(NamedTuple):
+    """What diagnostics need of the last update, each float32 [tiles, ..., width]."""
+
+    states: Tiles
+    advantages: Tiles
+    log_ratio: Tiles
+    errors: Tiles
+    entropy: Tiles
+
+
+def generalised_advantages(
+    rewards: NDArray[np.float32],
+    values: NDArray[np.float32],
+    next_values: NDArray[np.float32],
+    terminated: NDArray[np.uint8],
+    over: NDArray[np.uint8],
+    environments: NDArray[np.int64],
+    gamma: float,
+    lambda_: float,
+) -> NDArray[np.float64]:
+    """Return the advantages of steps in the order in which they ended (Schulman et al. 2016, equation 16).
+
+        delta_t = r_t + gamma (1 - terminated_t) V(s_{t+1}) - V(s_t)
+        A_t = delta_t + gamma lambda (1 - over_t) A_{t+1}
+
+    where t + 1 is the next step in the same environment. A time limit ends the sum, but V(s_{t+1}) stands for what
+    would have come; so does the end of the steps.
+
+    Args:
+        rewards: r_t, [steps].
+        values: V(s_t), [steps].
+        next_values: V(s_{t+1}), [steps].
+        terminated: 1 where the episode reached a terminal state, [steps].
+        over: 1 where the episode ended, be it by a time limit, [steps].
+        environments: in which of several each step was, [steps].
+        gamma: discount per step.
+        lambda_: between 0 and 1.
+
+    Returns:
+        float64 [steps].
+    """
+    deltas = rewards.astype(np.float64) + gamma * (1.0 - terminated) * next_values - values
+    goes_on = gamma * lambda_ * (1.0 - over)
+    advantages, later = np.empty(len(deltas)), dict.fromkeys(environments.tolist(), 0.0)
+    steps = zip(deltas.tolist(), goes_on.tolist(), environments.tolist(), strict=True)
+    for t, (delta, weight, environment) in reversed(list(enumerate(steps))):
+        advantages[t] = later[environment] = delta + weight * later[environment]
+    return advantages
+
+
+def _deviation(networks: Networks) -> NDArray[np.float32] | None:
+    """Return the standard deviations of a Box of actions, float32 [action]."""
+    log_std = networks.online.get("log_std")
+    return None if log_std is None else np.exp(log_std.values("free.values"))
