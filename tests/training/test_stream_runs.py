@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sameness import metrics, same_to_the_bit
-from test_run import KILL_AT, config, train_and_kill
+from test_run import KILL_AT, OF_ANY_AGENT, config, train_and_kill
 
 import rewirl
 from rewirl.cli.main import main
@@ -62,7 +62,7 @@ def test_killed_and_resumed_is_the_uninterrupted_run_to_the_bit(tmp_path, whole)
     whole, agent = whole
     path = tmp_path / "run"
     given = {**OPTIONS, "agent": agent, "env": ENVS[agent], "total_timesteps": STEPS}
-    killed = train_and_kill(path, 175, signal.SIGKILL, KILL_AT, *flags(given))
+    killed = train_and_kill(path, 175, signal.SIGKILL, KILL_AT, *flags(given), common=OF_ANY_AGENT)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     with resume(path, Silent()) as run:
         assert run.train().finished
@@ -85,7 +85,7 @@ def test_it_is_inspected_reported_evaluated_and_exported(whole, tmp_path, capsys
     policy = rewirl.load(whole)
     last = [line for line in metrics(whole) if line["event"] == "evaluation"][-1]
     assert policy.evaluate(2).returns == pytest.approx(last["returns"])
-    size = policy.observation_space.shape[0]
+    size = {"Pendulum-v1": 3, "CartPole-v1": 4}[ENVS[agent]]
     observations = np.random.default_rng(0).normal(size=(300, size)).astype(np.float32)
     assert (policy.predict(observations, deterministic=False) != policy.predict(observations)).any()
     capsys.readouterr()
