@@ -100,7 +100,7 @@ class Running:
         difference = x - self.mean
         self.mean += difference / self.count
         self.squares += difference * (x - self.mean)
-        return np.sqrt((self.squares / (self.count - 1) if self.count > 1 else 1.0) + 1e-8)
+        return np.sqrt((self.squares / (self.count - 1) if self.count > 1 else np.ones_like(self.squares)) + 1e-8)
 
 
 class Bounded:

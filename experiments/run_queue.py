@@ -52,6 +52,9 @@ QUEUE = (
     Part("blocks/at-90", "blocks"),
     Part("blocks/width", "blocks"),
     Part("small/tasks", "small"),
+    Part("on-policy/cartpole", "on-policy"),
+    Part("on-policy/half-cheetah", "on-policy"),
+    Part("streams/mujoco", "streams"),
 )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from rewirl import seeding
-from rewirl.nn import Add, BatchNorm, BatchRenorm, LayerNorm, Linear, ReLU, normal, tile_shape
+from rewirl.nn import Add, BatchNorm, BatchRenorm, LayerNorm, Linear, ReLU, Tanh, normal, tile_shape
 from rewirl.nn.operations import named
 
 
@@ -42,6 +42,8 @@ class Composed:
                     made = torch.nn.functional.linear(of[0], weight, own.get("bias"))
                 case ReLU():
                     made = torch.relu(of[0])
+                case Tanh():
+                    made = torch.tanh(of[0])
                 case Add():
                     made = of[0] + of[1]
                 case LayerNorm():

@@ -114,7 +114,7 @@ def test_its_policy_acts_alone():
     many = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
     for observations in (many, many[:1]):
         assert np.array_equal(policy.predict(observations), agent.predict(observations))
-    with pytest.raises(ValueError, match="the head of a policy is one of tanh, clip, greedy, softmax, got 'best'"):
+    with pytest.raises(ValueError, match="the head of a policy is tanh, clip, greedy or softmax, got 'best'"):
         load_policy(arrays, {**values, "head": "best"})
 
 

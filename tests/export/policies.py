@@ -29,7 +29,7 @@ def trained(policy, actions, said=None):
     return TrainedPolicy(policy, Spaces(BoxShape((policy.observation_size,)), actions), said or about())
 
 
-def policy_of(agent, structure):
+def policy_of(agent, structure, actions=None):
     """The policy of an agent of Rewirl, not trained, whose arrays are all random."""
     topology = TopologyConfig(sparsity=0, rule="static") if structure == "dense" else TopologyConfig(
         sparsity=0.6, rule="set", structure=structure
@@ -37,13 +37,14 @@ def policy_of(agent, structure):
     sizes = {"hidden_sizes": (24, 24), "actor_hidden_sizes": (24,)} if agent == "simba" else {"hidden_sizes": (37, 33)}
     if agent in ("xqc", "crossq"):
         sizes["actor_hidden_sizes"] = (37, 33)
-    actions = CHOICES if agent == "dqn" else BOX
-    made = make_agent(agent, AGENTS[agent].config(topology=topology, batch_size=16, **sizes), INPUT, actions.size, 5)
+    actions = actions or (CHOICES if agent == "dqn" else BOX)
+    config = AGENTS[agent].config(topology=topology, batch_size=16, **sizes)
+    made = make_agent(agent, config, INPUT, actions.size, 5, actions=actions.kind)
     arrays, values = made.policy_state()
     made.close()
     rng = np.random.default_rng(8)
-    if agent == "dqn":  # so that it does not always choose the same
-        arrays["output.values"] *= 10
+    if agent in ("dqn", "ppo"):  # so that it does not always choose the same, and is at its bounds now and then
+        arrays["output.values"] *= 10 if agent == "dqn" else 500
     for name, array in arrays.items():
         kind = name.rpartition(".")[2]
         if array.dtype == np.float32 and kind in ("bias", "shift", "mean"):

@@ -32,7 +32,7 @@ def run(policy, plan, tanh="libm"):
 
 
 @pytest.mark.parametrize("structure", ["dense", "unstructured", "4x1", "8x1"])
-@pytest.mark.parametrize("agent", ["td3", "sac", "simba", "xqc", "crossq"])
+@pytest.mark.parametrize("agent", ["td3", "sac", "simba", "xqc", "crossq", "ppo"])
 def test_c_acts_as_the_policy_of_every_agent(agent, structure):
     policy = policy_of(agent, structure)
     plan = plan_of(policy)
@@ -43,7 +43,7 @@ def test_c_acts_as_the_policy_of_every_agent(agent, structure):
 
 
 @pytest.mark.parametrize("structure", ["unstructured", "8x1"])
-@pytest.mark.parametrize("made", [discrete, partial(policy_of, "dqn")])
+@pytest.mark.parametrize("made", [discrete, partial(policy_of, "dqn"), partial(policy_of, "ppo", actions=CHOICES)])
 def test_numbered_actions(made, structure):
     policy = made(structure)
     done = run(policy, plan_of(policy))

@@ -22,7 +22,7 @@ EXACT = 1e-5
 
 
 @pytest.mark.parametrize("structure", ["dense", "unstructured", "8x1"])
-@pytest.mark.parametrize("agent", ["td3", "sac", "simba", "xqc", "crossq"])
+@pytest.mark.parametrize("agent", ["td3", "sac", "simba", "xqc", "crossq", "ppo"])
 def test_it_acts_as_the_policy_of_every_agent(agent, structure):
     policy = policy_of(agent, structure)
     plan = plan_of(policy)

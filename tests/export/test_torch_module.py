@@ -30,7 +30,7 @@ def module_of(policy):
 
 
 @pytest.mark.parametrize("structure", ["dense", "unstructured", "8x1"])
-@pytest.mark.parametrize("agent", ["td3", "sac", "simba", "xqc", "crossq"])
+@pytest.mark.parametrize("agent", ["td3", "sac", "simba", "xqc", "crossq", "ppo"])
 def test_it_acts_as_the_policy_of_every_agent(agent, structure):
     policy = policy_of(agent, structure)
     done = parity.compare(policy, acting(module_of(policy)), "torch", plan_of(policy))

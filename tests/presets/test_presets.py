@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rewirl.agents import SACConfig, TD3Config, make_agent
+from rewirl.agents import SACConfig, TD3Config, agent_entry, make_agent
 from rewirl.exact import from_values
 from rewirl.options.option import options
 from rewirl.options.resolve import agent_settings, resolve
@@ -93,11 +93,14 @@ def test_every_other_preset_gives_an_agent_that_can_be_built(name):
         or DISCRETE.get(found.env)
         or (10 * TASKS[name.rpartition("/")[2]][0], TASKS[name.rpartition("/")[2]][1])
     )
-    agent = make_agent(found.agent, replace(found.config, buffer_size=1), *sizes[:2], seed=0)
+    config = replace(found.config, buffer_size=1) if agent_entry(found.agent).replay else found.config
+    kind = "Discrete" if found.env in DISCRETE else "Box"
+    agent = make_agent(found.agent, config, *sizes[:2], seed=0, actions=kind)
     TrainConfig(agent=found.agent, env=found.env, **found.train)
     topology = found.config.topology
     if name.startswith(("rlx2", "graesser")) and topology.initial_sparsity is None:
-        of_networks = (("actor", topology.actor_sparsity), ("critic1", None))
+        critic = "critic" if "ppo" in name else "critic1"
+        of_networks = (("actor", topology.actor_sparsity), (critic, None))
         for network, wanted in (("q", None),) if found.env in DISCRETE else of_networks:
             layers = agent.networks()[network].layers
             places = sum(layer.shape[0] * layer.shape[1] for layer in layers)
@@ -132,6 +135,27 @@ def test_dqn_has_the_settings_of_its_papers():
     updates = wide.updates_after(10_000_000)
     assert (wide.topology.sparsity_start, wide.topology.sparsity_end) == (updates // 5, 4 * updates // 5)
     assert (wide.topology.sparsity, wide.hidden_sizes) == (0.95, (768, 768))
+
+
+def test_ppo_has_the_settings_of_its_papers():
+    found = preset("graesser/rigl-ppo/HalfCheetah-v5")
+    config, topology = found.config, found.config.topology
+    assert (found.agent, topology.summary(), topology.anneal) == ("ds-ppo", "sparsity 0.9, rigl", "cosine")
+    assert (topology.adapt_every, topology.adapt_fraction, topology.adapt_end) == (250, 0.3, 120_000)
+    assert (config.weight_decay, config.initial_deviation, topology.initial_scale) == (1e-4, 0.35, "sparse")
+    assert config.updates_after(found.train["total_timesteps"]) == config.learning_rate_updates == 156_480
+    pruned = preset("graesser/prune-ppo/Hopper-v5").config.topology
+    assert (pruned.sparsity_start, pruned.sparsity_end, pruned.adapt_every) == (32_000, 120_000, 500)
+    assert preset("graesser/ppo/Ant-v5").config.topology.summary() == "dense"
+    cheetah, pole = (preset(f"cleanrl/ppo/{env}") for env in ("HalfCheetah-v5", "CartPole-v1"))
+    usual = ("hidden_sizes", "rollout_steps", "batch_size", "epochs", "learning_rate", "gae_lambda", "clip_range")
+    assert [getattr(cheetah.config, name) for name in usual] == [(64, 64), 2048, 64, 10, 3e-4, 0.95, 0.2]
+    assert [getattr(pole.config, name) for name in usual] == [(64, 64), 512, 128, 4, 2.5e-4, 0.95, 0.2]
+    for found in (cheetah, pole):
+        c = found.config
+        assert c.updates_after(found.train["total_timesteps"]) == c.learning_rate_updates
+        assert (c.value_clip_range, c.max_gradient_norm, c.adam_epsilon) == (0.2, 0.5, 1e-5)
+    assert pole.train["n_envs"] == 4 and not pole.config.normalise_observations and cheetah.config.scale_rewards
 
 
 def test_rlx2_has_its_papers_settings():

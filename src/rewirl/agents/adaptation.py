@@ -55,8 +55,6 @@ def sparse_network(
     """
     shape_of = linear_shapes(n_in, operations)
     shapes = list(shape_of.values())
-    if not shapes:  # free parameters alone
-        return initialised(n_in, operations, {}, seeding.generator(seed, f"{name} weights"))
     densities(config.of(name), shapes)  # an impossible sparsity is refused now, not when a changing one comes to it
     at_start = densities(config.at_start.of(name), shapes)
     indices = random_topology(shapes, at_start, seeding.generator(seed, f"{name} topology"), config.spread)

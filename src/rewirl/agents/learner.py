@@ -84,8 +84,9 @@ class Learner(ABC, Generic[Config]):
         normalisation = self.NORMALISATION(
             observation_size, config.normalise_observations, config.scale_rewards, config.gamma
         )
+        online = {network: architectures[network] for network in self.ONLINE}
         self._take(
-            Networks(architectures, self.TARGETS, self.STREAMS, config, initialisation, seed, self._pool), normalisation
+            Networks(online, self.TARGETS, self.STREAMS, config, initialisation, seed, self._pool), normalisation
         )
 
     def _take(self, networks: Networks, normalisation: Normalisation) -> None:

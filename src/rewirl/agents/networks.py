@@ -89,7 +89,7 @@ class Networks:
             for name, architecture in architectures.items()
         }
         for name, network in online.items():
-            if config.redo_every and network.layers and not _is_mlp(network):
+            if config.redo_every and not _is_mlp(network):
                 raise ValueError(f"redo_every recycles units of multilayer perceptrons; {name} is none")
         self._own(online, {name: TargetNetwork(online[name]) for name in targets})
 
@@ -141,7 +141,7 @@ class Networks:
                 )
         if self._adaptation.due(update):
             for number, name in enumerate(names):
-                if not self.online[name].layers or not c.topology.rewires(name):
+                if not c.topology.rewires(name):
                     continue
                 gradient = partial(self.ensemble(*names).dense_gradient, number, x=x)
                 self._adaptation.adapt(name, self.online[name], update, gradient)

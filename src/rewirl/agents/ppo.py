@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import inf, isfinite, log, sqrt
+from math import inf, log, sqrt
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -14,12 +14,11 @@ from rewirl.agents.agent import Action
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.distributions import Categorical, Normal
+from rewirl.agents.free_vector import FreeVector
 from rewirl.agents.learner import Learner
 from rewirl.agents.networks import Architecture, Networks
-from rewirl.agents.policy import Policy, drawn
+from rewirl.agents.policy import Head, Policy, drawn
 from rewirl.nn import (
-    Network,
-    Parameter,
     ReLU,
     Tanh,
     Tiles,
@@ -144,21 +143,14 @@ class PPO(Learner[PPOConfig]):
         threads: int = 1,
         actions: str = "Box",
     ) -> None:
-        self._box = actions == "Box"
         self._rollout = Rollout(config.rollout_steps, observation_size, action_size)
         self._weights = mean_weights(config.batch_size)
         architectures = {
             "actor": self.architecture("actor", config, observation_size, action_size),
             "critic": self.architecture("critic", config, observation_size, 1),
         }
-        if self._box:
-            architectures["log_std"] = Architecture(observation_size, [Parameter("free", size=action_size)])
-        self._trained = tuple(architectures)
+        self._log_std = FreeVector(np.full(action_size, log(config.initial_deviation))) if actions == "Box" else None
         super().__init__(name, config, observation_size, action_size, architectures, "orthogonal", seed, threads)
-        if self._box:
-            log_std = np.full(action_size, log(config.initial_deviation), np.float32)
-            self._networks.online["log_std"].set_values("free.values", log_std)
-            self._policy.deviation = _deviation(self._networks)
 
     @classmethod
     def architecture(cls, network: str, config: PPOConfig, n_in: int, n_out: int) -> Architecture:
@@ -178,11 +170,13 @@ class PPO(Learner[PPOConfig]):
 
     def _use(self, networks: Networks) -> Policy:
         self._last: _Last | None = None
-        self._all = networks.ensemble(*self._trained)
-        self._weighted = self._all.subset(0, 1)
-        return Policy(
-            networks.online["actor"], None, "clip" if self._box else "softmax", deviation=_deviation(networks)
-        )
+        self._both = networks.ensemble(*ACTOR_CRITIC)
+        head: Head = "softmax" if self._log_std is None else "clip"
+        return Policy(networks.online["actor"], head=head, deviation=self._deviation())
+
+    def _deviation(self) -> NDArray[np.float32] | None:
+        """Return the standard deviations of a Box of actions, float32 [action]."""
+        return None if self._log_std is None else np.exp(self._log_std.values).astype(np.float32)
 
     # Algorithm 1, PPO, actor-critic style: for iteration = 1, 2, ...
 
@@ -217,7 +211,7 @@ class PPO(Learner[PPOConfig]):
             for minibatch in self._minibatches(steps):
                 self._update(minibatch)
         self._rollout.clear()
-        self._policy.deviation = _deviation(self._networks)  # pi_old <- pi
+        self._policy.deviation = self._deviation()  # pi_old <- pi
 
     def _judged(self) -> NDArray[np.float32]:
         """Return the steps of the rollout as rows: state, action, ln pi_old(a|s), A, A + V_old(s), V_old(s)."""
@@ -240,9 +234,9 @@ class PPO(Learner[PPOConfig]):
 
     def _distribution(self, outputs: Tiles, actions: Tiles) -> Normal | Categorical:
         """Return pi(.|s) with the probabilities of actions, for outputs of the actor."""
-        if not self._box:
+        if self._log_std is None:
             return Categorical(outputs, actions)
-        return Normal(outputs, self._networks.online["log_std"].values("free.values")[:, np.newaxis], actions)
+        return Normal(outputs, self._log_std.values.astype(np.float32)[:, np.newaxis], actions)
 
     def _minibatches(self, steps: NDArray[np.float32]) -> Iterator[Tiles]:
         """Yield all steps once, in random order, as batches, float32 [tiles, ..., width]."""
@@ -256,7 +250,7 @@ class PPO(Learner[PPOConfig]):
         self.updates += 1
         ends = np.cumsum([self.observation_size, self.action_size, 1, 1, 1])
         states, actions, old_log_pi, advantages, returns, old_values = np.split(minibatch, ends, axis=1)
-        outputs, values, *_ = self._all.forward(states)
+        outputs, values = self._both.forward(states)
         policy = self._distribution(outputs, actions)
 
         # A <- (A - mean) / (standard deviation + 1e-8)
@@ -280,16 +274,16 @@ class PPO(Learner[PPOConfig]):
             clipped = old_values + np.clip(moved, -c.value_clip_range, c.value_clip_range) - returns
             of_values *= (np.abs(moved) <= c.value_clip_range) | (errors**2 > clipped**2)
 
-        self._all.backward(states, [of_outputs, of_values, *of_log_std])
-        norm = self._all.clip_together(c.max_gradient_norm)
-        if not isfinite(norm):
-            raise FloatingPointError(f"the norm of the gradients is {norm}")
+        # A step of Adam with gradients whose norm, of all of them together, is at most max_gradient_norm
+        self._both.backward(states, [of_outputs, of_values])
+        of_std = [each.sum(axis=(0, 2), dtype=np.float64) for each in of_log_std]
+        factor = self._both.clip_together(c.max_gradient_norm, float(np.linalg.norm(of_std)))
         rate = c.learning_rate_at(self.updates)
-        self._weighted.adam(rate, c.weight_decay, epsilon=c.adam_epsilon)
-        if self._box:
-            self._all.subset(2).adam(rate, epsilon=c.adam_epsilon)
+        self._both.adam(rate, c.weight_decay, epsilon=c.adam_epsilon)
+        if self._log_std is not None:
+            self._log_std.adam(factor * of_std[0], rate, c.adam_epsilon)
         self._last = _Last(states, advantages, log_ratio, errors, policy.entropy)
-        self._networks.after_step(self._trained, states, w, self.updates)
+        self._networks.after_step(ACTOR_CRITIC, states, w, self.updates)
 
     def diagnostics(self) -> dict[str, float]:
         """Return named scalars of the last update; empty before the first.
@@ -315,10 +309,6 @@ class PPO(Learner[PPOConfig]):
             told["deviation"] = float(self._policy.deviation.mean())
         return {**told, **self._networks.diagnostics({ACTOR_CRITIC: states}, self._weights)}
 
-    def networks(self) -> dict[str, Network]:
-        """Return actor and critic by name; the standard deviations have no connections."""
-        return {name: network for name, network in super().networks().items() if network.layers}
-
     def cut(self, environment: int = 0) -> None:
         """Note that the episode in an environment is given up; see `Agent`."""
         super().cut(environment)
@@ -327,8 +317,11 @@ class PPO(Learner[PPOConfig]):
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything an exact continuation needs: networks, moments, streams, counters, the rollout so far."""
         arrays, values = super().state()
-        of_rollout, values["rollout"] = self._rollout.state()
-        return {**arrays, **{f"rollout.{name}": array for name, array in of_rollout.items()}}, values
+        for name, part in (("rollout", self._rollout), ("log_std", self._log_std)):
+            if part is not None:
+                of_part, values[name] = part.state()
+                arrays |= {f"{name}.{key}": array for key, array in of_part.items()}
+        return arrays, values
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
         """Put back what `state` returned.
@@ -337,10 +330,17 @@ class PPO(Learner[PPOConfig]):
             ValueError: an array or value is missing or does not fit this agent; the message names it. Nothing has
                 changed then.
         """
-        of_rollout = {name.removeprefix("rollout."): each for name, each in arrays.items()}
-        rollout = self._rollout.restored(of_rollout, fields(values.get("rollout"), "the saved rollout"))
+        of: dict[str, dict[str, NDArray[Any]]] = {"rollout": {}, "log_std": {}}
+        for name, array in arrays.items():
+            part, _, rest = name.partition(".")
+            of.get(part, {})[rest] = array
+        rollout = self._rollout.restored(of["rollout"], fields(values.get("rollout"), "the saved rollout"))
+        log_std = self._log_std
+        if log_std is not None:
+            log_std = log_std.restored("log_std", of["log_std"], values.get("log_std"))
         super().load_state(arrays, values)
-        self._rollout = rollout
+        self._rollout, self._log_std = rollout, log_std
+        self._policy.deviation = self._deviation()
 
 
 class _Last(NamedTuple):
@@ -391,9 +391,3 @@ def generalised_advantages(
     for t, (delta, weight, environment) in reversed(list(enumerate(steps))):
         advantages[t] = later[environment] = delta + weight * later[environment]
     return advantages
-
-
-def _deviation(networks: Networks) -> NDArray[np.float32] | None:
-    """Return the standard deviations of a Box of actions, float32 [action]."""
-    log_std = networks.online.get("log_std")
-    return None if log_std is None else np.exp(log_std.values("free.values"))

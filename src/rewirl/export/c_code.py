@@ -120,7 +120,8 @@ class _Source:
         plan = self._plan
         body = [line for index, step in enumerate(plan.steps) for line in self._step(index, step)]
         body += self._head()
-        uses_tanh = isinstance(plan.head, Box) or any(isinstance(step, TanhStep) for step in plan.steps)
+        squashed = isinstance(plan.head, Box) and plan.head.squashed
+        uses_tanh = squashed or any(isinstance(step, TanhStep) for step in plan.steps)
         functions = []
         if uses_tanh:
             functions += c_functions.TANH_LIBM if self._tanh_of == "libm" else c_functions.tanh_table()
@@ -260,11 +261,12 @@ class _Source:
         if isinstance(head, Box):
             arrays = {"centre": head.centre, "half": head.half, "low": head.low, "high": head.high}
             centre, half, low, high = (self._constant(f"action_{key}", array) for key, array in arrays.items())
+            output = f"{c_functions.TANH}({raw}[i])" if head.squashed else f"{raw}[i]"
             return [
                 "/* the action, within its bounds */",
                 "int status = 0;",
                 f"for (size_t i = 0; i < {self._plan.n_out}; ++i) {{",
-                f"    const float value = {centre}[i] + {half}[i] * {c_functions.TANH}({raw}[i]);",
+                f"    const float value = {centre}[i] + {half}[i] * {output};",
                 "    if (value != value) {",
                 "        status = -1;",
                 "    }",

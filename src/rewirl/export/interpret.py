@@ -31,7 +31,7 @@ def act(plan: Plan, observations: Floats) -> NDArray[Any]:
     """
     raw = outputs(plan, observations)
     if isinstance(plan.head, Box):
-        mapped = np.tanh(raw) * plan.head.half + plan.head.centre
+        mapped = (np.tanh(raw) if plan.head.squashed else raw) * plan.head.half + plan.head.centre
         within: Floats = np.minimum(np.maximum(mapped, plan.head.low), plan.head.high)
         return within
     choices: NDArray[np.int64] = raw.argmax(axis=1) + plan.head.start

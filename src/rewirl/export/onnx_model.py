@@ -167,8 +167,8 @@ class _Model:
             at = [self._constant(f"head_{word}", np.array([number])) for word, number in cut.items()]
             raw = self._node("Slice", "head_outputs", raw, *at)
         if isinstance(head, Box):
-            squashed = self._node("Tanh", "head_tanh", raw)
-            mapped = self._affine("head_mapped", squashed, head.half, head.centre)
+            output = self._node("Tanh", "head_tanh", raw) if head.squashed else raw
+            mapped = self._affine("head_mapped", output, head.half, head.centre)
             above = self._node("Max", "head_above", mapped, self._constant("head_low", head.low))
             self._node("Min", ACTION, above, self._constant("head_high", head.high))
         else:

@@ -100,7 +100,8 @@ def _exact(trained: TrainedPolicy, given: Floats) -> NDArray[np.float64]:
     parameters = {name: array.astype(np.float64) for name, array in arrays.items()}
     parameters |= {f"{layer.name}.values": layer.weights().astype(np.float64) for layer in actor.actor.layers}
     outputs = reference.run(actor.actor.operations, parameters, actor.seen(given).astype(np.float64), training=False)
-    return np.tanh(outputs[-1][:, : actor.action_size])
+    raw = outputs[-1][:, : actor.action_size]
+    return np.tanh(raw) if actor.head == "tanh" else np.clip(raw, -1, 1)
 
 
 def _tie(trained: TrainedPolicy, observation: Floats, one: int, other: int) -> bool:

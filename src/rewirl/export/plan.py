@@ -117,12 +117,14 @@ class ConstantStep(Step):
 
 @dataclass(frozen=True)
 class Box:
-    """Actions centre + half * tanh(outputs), within [low, high]; float32 [action] each."""
+    """Actions centre + half * tanh(outputs), or * outputs, within [low, high]; float32 [action] each."""
 
     centre: Floats
     half: Floats
     low: Floats
     high: Floats
+    squashed: bool
+    """Whether there is a tanh."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def plan_of(trained: TrainedPolicy, int8: bool = False, dense_from: float = DENS
     actions = trained.spaces.actions
     head: Box | Choice
     if isinstance(actions, ActionBounds):
-        head = _box(actions)
+        head = _box(actions, policy.head == "tanh")
     else:
         assert isinstance(actions, DiscreteActions)
         if not -_LARGEST_CHOICE <= actions.start <= _LARGEST_CHOICE - actions.size:
@@ -194,10 +196,10 @@ def plan_of(trained: TrainedPolicy, int8: bool = False, dense_from: float = DENS
     return Plan(policy.observation_size, tuple(_steps(policy, int8, dense_from)), policy.action_size, head, about)
 
 
-def _box(actions: ActionBounds) -> Box:
+def _box(actions: ActionBounds, squashed: bool) -> Box:
     low, high = (actions.to_user(np.full((1, actions.size), side, np.float32)).reshape(-1) for side in (-1, 1))
     centre, half = (actions.high / 2 + actions.low / 2), (actions.high / 2 - actions.low / 2)
-    box = Box(centre.astype(np.float32), half.astype(np.float32), low, high)
+    box = Box(centre.astype(np.float32), half.astype(np.float32), low, high, squashed)
     if not all(np.isfinite(array).all() for array in (box.centre, box.half, low, high)):
         raise ValueError("the bounds of its actions are beyond float32, in which an exported policy acts")
     return box

@@ -49,11 +49,12 @@ class TorchPolicy(nn.Module):
             bounds = {"centre": head.centre, "half_range": head.half, "low": head.low, "high": head.high}
             for name, array in bounds.items():
                 self.register_buffer(name, _tensor(array))
+            self._squashed = head.squashed
         else:
             self._start = plan.head.start
 
     def outputs(self, observations: Tensor) -> Tensor:
-        """Return what actions are made of, before tanh or the choice: float32 [..., action] for [..., observation]."""
+        """Return what actions are made of, before tanh or choice: float32 [..., action] for [..., observation]."""
         if observations.shape[-1] != self._n_in:
             raise ValueError(f"observations must be [..., {self._n_in}], got {list(observations.shape)}")
         values = [observations]
@@ -73,7 +74,7 @@ class TorchPolicy(nn.Module):
         raw = self.outputs(observations)
         if not self._box:
             return raw.argmax(dim=-1) + self._start
-        mapped = self.centre + self.half_range * torch.tanh(raw)
+        mapped = self.centre + self.half_range * (torch.tanh(raw) if self._squashed else raw)
         return torch.minimum(torch.maximum(mapped, self.low), self.high)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite, sqrt
+from math import hypot, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,20 +175,30 @@ class Ensemble:
         """
         return [workspace.clip(limit) for workspace in self._workspaces]
 
-    def clip_together(self, limit: float) -> float:
+    def clip_together(self, limit: float, other: float = 0.0) -> float:
         """Scale the gradients of the last `backward` so that the norm of those of all networks together is at most
-        `limit`; arguments and errors as of `clip`.
+        `limit`.
+
+        Args:
+            limit: more than 0.
+            other: the norm of gradients elsewhere that count too.
 
         Returns:
-            The norm before.
+            What they were multiplied by, and those elsewhere are to be: at most 1.
+
+        Raises:
+            ValueError: there are no gradients, or the limit is not positive.
+            FloatingPointError: the norm is not finite.
         """
         norms = [workspace.norm() for workspace in self._workspaces]
-        norm = sqrt(sum(each**2 for each in norms))
-        if norm > limit:
-            for workspace, own in zip(self._workspaces, norms, strict=True):
-                if own > 0:
-                    workspace.clip(own * limit / norm)
-        return norm
+        norm = hypot(*norms, other)
+        if not isfinite(norm):
+            raise FloatingPointError(f"the norm of the gradients is {norm}")
+        factor = min(1.0, limit / norm) if norm > 0 else 1.0
+        for workspace, own in zip(self._workspaces, norms, strict=True):
+            if factor < 1 and own > 0:
+                workspace.clip(own * factor)
+        return factor
 
     def adam(
         self,

@@ -1,6 +1,7 @@
 """Graesser, Evci, Elsen, Castro: The State of Sparse Training in Deep Reinforcement Learning, ICML 2022.
 
-ERK at 90% over all layers: SAC for 1M steps on MuJoCo, DQN for 100,000 on classic control after 1,000 random ones.
+ERK at 90% over all layers: SAC and PPO for 1M steps on MuJoCo, DQN for 100,000 on classic control after 1,000 random
+ones. What the paper and the settings that came with its code say differently of PPO is as in the paper.
 """
 
 from __future__ import annotations
@@ -73,6 +74,43 @@ _METHODS_OF_DQN: dict[str, tuple[str, dict[str, Any]]] = {
     "rigl-": ("ds-dqn", {"rule": "rigl", **_REWIRED_DQN}),
 }
 
+_OF_PPO: dict[str, Any] = {
+    "initial_deviation": 0.35,
+    "learning_rate_schedule": "linear",
+    "learning_rate_updates": 489 * 320,
+    "weight_decay": 1e-6,
+    "total_timesteps": 489 * 2048,
+    "eval_every": 7 * 2048,
+    "eval_episodes": 20,
+}
+_SPARSE_PPO: dict[str, Any] = {"sparsity": 0.9, "weight_decay": 1e-4, "initial_scale": "sparse"}
+_REWIRED_PPO: dict[str, Any] = {
+    **_REWIRED,
+    **_SPARSE_PPO,
+    "adapt_every": 250,
+    "adapt_fraction": 0.3,
+    "adapt_end": 120_000,
+}
+
+_METHODS_OF_PPO: dict[str, tuple[str, dict[str, Any]]] = {
+    "": ("ppo", {}),
+    "static-": ("static-ppo", _SPARSE_PPO),
+    "prune-": (
+        "ds-ppo",
+        {
+            "sparsity": 0.9,
+            "rule": "prune",
+            "initial_scale": "dense",
+            "initial_sparsity": 0.0,
+            "sparsity_start": 32_000,
+            "sparsity_end": 120_000,
+            "adapt_every": 500,
+        },
+    ),
+    "set-": ("ds-ppo", {"rule": "set", **_REWIRED_PPO}),
+    "rigl-": ("ds-ppo", {"rule": "rigl", **_REWIRED_PPO}),
+}
+
 PRESETS = {
     **{
         f"graesser/{method}-sac/{env}": Preset(agent, env, {**_COMMON, **options})
@@ -83,5 +121,10 @@ PRESETS = {
         f"graesser/{method}dqn/{env}": Preset(agent, env, {**_OF_DQN, **options})
         for method, (agent, options) in _METHODS_OF_DQN.items()
         for env in CLASSIC
+    },
+    **{
+        f"graesser/{method}ppo/{env}": Preset(agent, env, {**_OF_PPO, **options})
+        for method, (agent, options) in _METHODS_OF_PPO.items()
+        for env in TASKS
     },
 }
