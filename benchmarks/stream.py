@@ -171,7 +171,7 @@ def of_pytorch(kind: str, sizes: tuple[int, ...], steps: Steps) -> Callable[[int
         with torch.no_grad():
             next_value = 0.0 if over else float(values(following).max())
         value = values(now)[action]
-        delta = scaled + 0.99 * next_value - float(value)
+        delta = scaled + 0.99 * next_value - value.item()
         to_value.step(value, delta, over or (kind == "stream-q" and action != best))
         if kind == "stream-ac":
             mean, raw = actor(now).chunk(2)

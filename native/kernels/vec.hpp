@@ -89,7 +89,6 @@ REWIRL_INLINE void store(float* p, Vec x, size_t n) {
 REWIRL_INLINE Vec magnitude(Vec x) { return _mm512_abs_ps(x); }
 // The next numbers of p in the lanes of this mask, 0 in the others; and the lanes of a mask one after the other.
 REWIRL_INLINE Vec expand(const float* p, unsigned mask) {
-  // The instruction that loads and expands at once takes longer than the two.
   const unsigned first = (1u << __builtin_popcount(mask)) - 1u;
   return _mm512_maskz_expand_ps(static_cast<__mmask16>(mask), _mm512_maskz_loadu_ps(static_cast<__mmask16>(first), p));
 }

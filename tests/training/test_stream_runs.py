@@ -86,7 +86,7 @@ def test_it_is_inspected_reported_evaluated_and_exported(whole, tmp_path, capsys
     last = [line for line in metrics(whole) if line["event"] == "evaluation"][-1]
     assert policy.evaluate(2).returns == pytest.approx(last["returns"])
     size = {"Pendulum-v1": 3, "CartPole-v1": 4}[ENVS[agent]]
-    observations = np.random.default_rng(0).normal(size=(300, size)).astype(np.float32)
+    observations = np.random.default_rng(0).normal(size=(3000, size)).astype(np.float32)
     assert (policy.predict(observations, deterministic=False) != policy.predict(observations)).any()
     capsys.readouterr()
     assert command("export", whole, "--directory", tmp_path / "c") == 0
