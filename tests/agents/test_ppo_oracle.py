@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ppo_experience import SEED, TOPOLOGIES, experience, make, play
+from ppo_experience import SEED, experience, make, play
 from ppo_oracle import PPOOracle, arrays_of
 
 SETTINGS = {
@@ -60,8 +60,10 @@ def learn(oracle, whole, first, last):
     return actions
 
 
-@pytest.mark.parametrize("settings", SETTINGS)
-@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize(
+    ("topology", "settings"),
+    [("dense", "plain"), ("dense", "all"), ("unstructured", "usual"), ("unstructured", "all"), ("8x1", "all")],
+)
 @pytest.mark.parametrize("kind", ["Box", "Discrete"])
 def test_all_updates_of_two_rollouts_end_in_the_weights_of_pytorch(kind, topology, settings):
     agent, steps = make(kind, topology, **SETTINGS[settings]), 96

@@ -233,7 +233,7 @@ def test_impossible_settings_are_refused_by_name(changes, message):
         ({"rule": "rigl"}, "rule rigl with drop paper asks for the gradient of a batch"),
         ({"rule": "set", "drop": "sensitivity"}, "drop sensitivity asks for the gradient of a batch"),
         ({"rule": "static", "structure": "8x1"}, "structure 8x1 has blocks"),
-        ({"rule": "static", "initial_scale": "largest"}, "give initial_scale dense or sparse"),
+        ({"rule": "static", "initial_scale": "largest"}, "initial_scale largest is of dense weights"),
     ],
 )
 def test_topologies_that_need_batches_are_refused_by_name(topology_, message):

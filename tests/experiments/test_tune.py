@@ -337,7 +337,8 @@ def test_every_agent_has_a_space_with_what_it_can_use_most(agent):
     entry = AGENTS[agent]
     env = "Pendulum-v1" if "Box" in entry.actions else "CartPole-v1"
     space = usual_space({"agent": agent, "env": env})
-    most = {"learning_rate", "batch_size", "gamma"}
+    most = {"learning_rate", "gamma"} | ({"batch_size"} if entry.replay else set())
+    most |= {"clip_range", "gae_lambda", "entropy_coefficient"} if agent.endswith("ppo") else set()
     most |= set() if entry.dense else {"sparsity", "structure"}
     most |= {"adapt_every", "adapt_fraction"} if agent.startswith("ds-") else set()
     most |= {"target_update_interval", "epsilon_end"} if agent.endswith("dqn") else set()

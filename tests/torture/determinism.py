@@ -169,6 +169,7 @@ def between_instruction_sets(
         The two sets, the updates, and the distance; see `apart`.
     """
     options = ["--env", "HalfCheetah-v5", "--seed", str(seed), "--eval-every", "0", *SIZES, *small(agent)]
+    options += ["--adapt-every", "1000000"]  # places that have a weight stay what they are, so vectors can be compared
     made = {
         (sets, count): trained(root / f"{sets}-{count}", agent, 1000 + count, *options, sets=sets)
         for sets in _core.available_instruction_sets()

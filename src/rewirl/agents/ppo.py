@@ -53,10 +53,10 @@ class PPOConfig(AgentConfig):
 
     rollout_steps: int = 2048
     """Steps of the run that are collected with one policy and then learnt from, over all environments together; a
-    multiple of --batch-size. Typical: 512 to 4096."""
+    multiple of --batch-size. Typical: 2048."""
 
     batch_size: int = 64
-    """Steps of a minibatch, from which one update is. Typical: 32 to 256."""
+    """Steps of a minibatch, from which one update is; a divisor of --rollout-steps. Typical: 64."""
 
     epochs: int = 10
     """How often every step of a rollout is learnt from. Typical: 3 to 20."""

@@ -61,6 +61,16 @@ class StreamConfig(AgentConfig):
         self._require("trace_decay", 0 <= self.trace_decay <= 1, "between 0 and 1")
         self._require("kappa", 0 < self.kappa < inf, "finite and positive")
         self._require("initial_zeros", 0 <= self.initial_zeros < 1, "0 or more and below 1")
+        topology = self.topology
+        if isinstance(topology.spread, Blocks):
+            raise ValueError(
+                f"structure {topology.structure} has blocks, which pay in batches, and a stream is learnt from one step "
+                "at a time; leave structure out"
+            )
+        if topology.initial_scale == "largest":
+            raise ValueError(
+                "initial_scale largest is of dense weights, and those of stream-x are mostly 0; give dense or sparse"
+            )
 
 
 Config = TypeVar("Config", bound=StreamConfig)
@@ -100,7 +110,7 @@ class Streaming(Learner[Config]):
         seed: int,
         threads: int,
     ) -> None:
-        _refuse_batches(name, config)
+        _refuse_gradients(name, config)
         self._decay = config.gamma * config.trace_decay
         self._told: dict[str, float] = {}
         self._state: NDArray[np.float32] | None = None  # what the next action is for, as networks see it
@@ -243,16 +253,9 @@ def finite(delta: float) -> float:
     return delta
 
 
-def _refuse_batches(name: str, config: StreamConfig) -> None:
-    """Refuse a topology that only makes sense where there are batches."""
+def _refuse_gradients(name: str, config: StreamConfig) -> None:
+    """Refuse a rule that asks for the gradient of a batch."""
     topology = config.topology
-    if isinstance(topology.spread, Blocks):
-        raise ValueError(
-            f"structure {topology.structure} has blocks, which pay in batches, and {name} learns from one step at a "
-            "time; leave structure out"
-        )
-    if topology.initial_scale == "largest":
-        raise ValueError(f"{name} begins with weights of its own, mostly 0; give initial_scale dense or sparse")
     if make_rule(topology.rule, topology).uses_gradient:
         raise ValueError(
             f"rule {topology.rule} with drop {topology.drop} asks for the gradient of a batch, and {name} learns from "

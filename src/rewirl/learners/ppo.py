@@ -118,8 +118,8 @@ class PPO(Learner):
                 to 1000.
             activation: What follows on every hidden layer. Typical: tanh.
             rollout_steps: Steps of the run that are collected with one policy and then learnt from, over all
-                environments together; a multiple of `batch_size`. Typical: 512 to 4096.
-            batch_size: Steps of a minibatch, from which one update is. Typical: 32 to 256.
+                environments together; a multiple of `batch_size`. Typical: 2048.
+            batch_size: Steps of a minibatch, from which one update is; a divisor of `rollout_steps`. Typical: 64.
             epochs: How often every step of a rollout is learnt from. Typical: 3 to 20.
             gae_lambda: Lambda of the advantages: 0 trusts the values after one step, 1 sums the rewards to the end.
                 Typical: 0.8 to 0.98.

@@ -133,7 +133,8 @@ class Episode:
         self.total_reward = number(values.get("total_reward"), "the saved return of the episode")
         running = truth(values.get("running"), "whether the saved episode is running")
         recorded = truth(values.get("recorded"), "whether the saved episode is recorded")
-        began = count(values.get("began", step - self.length), "the saved step at which the episode began")
+        first = 0 if self.number == 0 else step - self.length
+        began = count(values.get("began", first), "the saved step at which the episode began")
         self.observation, self._begun = None, None
         if "environment" in values or self._environment.state():
             self._before = listed(values.get("environment"), "what the saved environment keeps between episodes")

@@ -52,8 +52,8 @@ def refuse_impossible(agent: Agent, total: int) -> None:
     """
     config = agent.config
     starts = getattr(config, "learning_starts", 0)
-    if total <= starts:
-        raise ValueError(f"nothing would be learnt: {_too_short(total, starts)}")
+    if total <= starts or not config.updates_after(total - starts):
+        raise ValueError(f"nothing would be learnt: {_too_short(config, total, starts)}")
     if config.topology.rule != "static" and not any(first_event(config, delay) for delay in _delays(agent).values()):
         raise ValueError(
             f"nothing is ever rewired: no update of a network has adapt_every {config.topology.adapt_every:,} and "
@@ -77,7 +77,7 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
     yield from _of_name(agent)
     updates = config.updates_after(max(total - learning_starts, 0))
     if not updates:
-        yield f"warning: nothing is learnt yet: {_too_short(total, learning_starts)}"
+        yield f"warning: nothing is learnt yet: {_too_short(config, total, learning_starts)}"
         return
     yield from _of_topology(agent, updates)
     periods = ["redo_every", "buffer_empty_every", "target_update_interval", "policy_delay"]
@@ -126,11 +126,15 @@ def _of_name(agent: Agent) -> Iterator[str]:
         yield f"{agent.name} with a sparsity is what {name} is: sparse from the first step, {how}."
 
 
-def _too_short(total: int, learning_starts: int) -> str:
-    remedy = "give more total_timesteps" + (" or a smaller learning_starts" if learning_starts > 1 else "")
+def _too_short(config: AgentConfig, total: int, learning_starts: int) -> str:
+    name, steps = "learning_starts", learning_starts
+    if not isinstance(config, ReplayConfig):
+        name = "rollout_steps"
+        steps = getattr(config, name, 0)
+    remedy = "give more total_timesteps" + (f" or a smaller {name}" if steps > 1 else "")
     return (
-        f"there is no update in the first {learning_starts:,} steps (learning_starts), and the run has {total:,} "
-        f"(total_timesteps); {remedy}"
+        f"there is no update in the first {steps:,} steps ({name}), and the run has {total:,} (total_timesteps); "
+        f"{remedy}"
     )
 
 
