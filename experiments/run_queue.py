@@ -54,6 +54,7 @@ QUEUE = (
     Part("small/tasks", "small"),
     Part("on-policy/cartpole", "on-policy"),
     Part("on-policy/half-cheetah", "on-policy"),
+    Part("streams/mujoco", "streams"),
 )
 
 

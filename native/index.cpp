@@ -42,9 +42,9 @@ std::vector<uint32_t> counted(size_t n) {
 }
 
 Index Index::build(int32_t rows, int32_t columns, const std::vector<int32_t>& row, const std::vector<int32_t>& column,
-                   std::vector<uint32_t>& order) {
+                   std::vector<uint32_t>& order, const Blocking* asked) {
   const size_t n = row.size();
-  const Blocking chosen = blocking(rows, columns, static_cast<int64_t>(n));
+  const Blocking chosen = asked ? *asked : blocking(rows, columns, static_cast<int64_t>(n));
   Index index;
   index.rows = rows;
   index.columns = columns;

@@ -29,9 +29,10 @@ struct Index {
   Buffer<uint16_t> column;
   Buffer<uint32_t> source;
 
-  // The index of these positions, and in `order` the place of each sorted position in the given arrays.
+  // The index of these positions, and in `order` the place of each sorted position in the given arrays; laid out as
+  // `chosen`, or else as blocking() says.
   static Index build(int32_t rows, int32_t columns, const std::vector<int32_t>& row, const std::vector<int32_t>& column,
-                     std::vector<uint32_t>& order);
+                     std::vector<uint32_t>& order, const Blocking* chosen = nullptr);
   SparseMatrix view() const {
     return {rows, columns, block, blocks, panel, start.data(), column.data(), source.data()};
   }

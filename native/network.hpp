@@ -77,6 +77,11 @@ class Network {
     const auto lock = change();
     optimiser_.steps = steps;
   }
+  // To be called by whoever has moved what was learnt and is the only one that may now, see change().
+  void count_step() {
+    ++optimiser_.steps;
+    stepped();
+  }
   bool followed = false;  // by a TargetUpdate, which orders its weights as it needs them
 
   // To look at it, or to change it, while others may use it. Who changes it waits at the turnstile until all who look

@@ -114,6 +114,13 @@ class Operation {
                                      Part) const {}
   virtual void act(const float* const* in, float* out, Epilogue epilogue) const = 0;  // a single sample
 
+  // Learning from one sample at a time, of operations that can. act_gradient() adds to the gradients of the values it
+  // reads, null where nobody asks. trace() makes the traces m of what it has learnt decay * m + the gradient, and
+  // returns the sum of their magnitudes. Values and gradients have room for whole vectors, of zeros.
+  virtual bool streams() const { return false; }
+  virtual void act_gradient(const float* const*, const float*, const float*, float* const*) const {}
+  virtual double trace(const float* const*, const float*, float) const { return 0.0; }
+
   // What an optimiser moves; and what else it has learnt, such as running statistics. The pointers are good until a
   // rewiring.
   virtual std::vector<Learnable*> learnables() const { return {}; }

@@ -10,6 +10,7 @@ Weights::Weights(const WeightsSpec& spec)
       n_in_(spec.n_in),
       n_out_(spec.n_out),
       height_(spec.height),
+      by_row_(spec.by_row),
       trainable_(spec.trainable) {
   if (spec.height < 1 || spec.height > kMaxHeight)
     throw std::invalid_argument("blocks are from 1 to " + std::to_string(kMaxHeight) + " outputs high, got " +
@@ -31,6 +32,14 @@ void Weights::unit_rows() {
 
 void Weights::batch_gradient(const float*, const Batch&, float*, Part) const {
   throw std::logic_error("these weights take their gradient tile by tile");
+}
+
+void Weights::pull(const float*, float*) const {
+  throw std::logic_error("these weights do not learn from a single sample");
+}
+
+float Weights::trace(const float*, const float*, float) const {
+  throw std::logic_error("these weights do not learn from a single sample");
 }
 
 std::unique_ptr<Weights> Weights::rewired(const int64_t* dropped, size_t n_dropped, const int64_t* grown,
@@ -66,7 +75,7 @@ std::unique_ptr<Weights> Weights::rewired(const int64_t* dropped, size_t n_dropp
   std::vector<uint32_t> order;
   std::unique_ptr<Weights> next = make_weights(
       format_when_rewired(),
-      {n_in_, n_out_, new_places.data(), new_places.size(), new_values.data(), trainable_, &order, height_});
+      {n_in_, n_out_, new_places.data(), new_places.size(), new_values.data(), trainable_, &order, height_, by_row_});
   const auto move = [&](const auto& from, auto& to, auto initial) {
     if (from.size() == 0) return;
     if (to.size() == 0) to = std::decay_t<decltype(to)>(order.size());

@@ -36,6 +36,7 @@ struct WeightsSpec {
   bool trainable;
   std::vector<uint32_t>* order = nullptr;  // if given, set to where each of the new values is in `values`
   int32_t height = 1;                      // outputs of a block, where connections come and go in blocks
+  bool by_row = false;                     // of one sample at a time: what becomes of it is stored row by row
 };
 
 // Of a matrix [n_out][n_in] whose places exist or not. Memory grows with the connections. Weights that are trained have
@@ -54,6 +55,7 @@ class Weights : public Learnable {
   int32_t n_out() const { return n_out_; }
   bool trainable() const { return trainable_; }
   int32_t height() const { return height_; }
+  bool by_row() const { return by_row_; }
   // The smallest that comes and goes: the place itself, or where the block of a place begins. Sorted by unit and place
   // the places of a block are side by side.
   int64_t unit(int64_t place) const;
@@ -79,6 +81,12 @@ class Weights : public Learnable {
   virtual void stretches(Part part, const Visit& visit) const = 0;
   virtual void act(const float* x, float* y, const float* bias, bool relu) const = 0;  // a single sample
 
+  // Learning from a single sample, of formats that can. d_in += weights^T d_out; and the traces m become decay * m +
+  // d_out x^T, where the sum of their magnitudes is returned.
+  virtual bool streams() const { return false; }
+  virtual void pull(const float* d_out, float* d_in) const;
+  virtual float trace(const float* d_out, const float* x, float decay) const;
+
   // Divides the values of each row by their Euclidean norm; rows without any, or of zeros, stay what they are.
   virtual void unit_rows();
 
@@ -99,7 +107,7 @@ class Weights : public Learnable {
 
  private:
   int32_t n_in_, n_out_, height_;
-  bool trainable_;
+  bool by_row_, trainable_;
 };
 
 using WeightsFactory = std::unique_ptr<Weights> (*)(const WeightsSpec&);

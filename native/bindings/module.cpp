@@ -63,6 +63,7 @@ NB_MODULE(_core, m) {
   bind_networks(m);
   bind_passes(m);
   bind_product(m);
+  bind_stream(m);
 }
 
 }  // namespace rewirl

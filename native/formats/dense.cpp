@@ -67,6 +67,14 @@ class Dense final : public Weights {
     kernels().gemv(n_out(), n_in(), values.data(), x, y, bias, relu);
   }
 
+  bool streams() const override { return true; }
+  void pull(const float* d_out, float* d_in) const override {
+    kernels().gemv_transposed(n_out(), n_in(), values.data(), d_out, d_in);
+  }
+  float trace(const float* d_out, const float* x, float decay) const override {
+    return kernels().trace(n_out(), n_in(), d_out, x, decay, m.data());
+  }
+
   void unit_rows() override { kernels().unit_rows(n_out(), n_in(), values.data()); }
 
   std::unique_ptr<Weights> rewired(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown,
@@ -77,7 +85,9 @@ class Dense final : public Weights {
   }
 
  private:
-  const char* format_when_rewired() const override { return height() > 1 ? "blocks" : "unstructured"; }
+  const char* format_when_rewired() const override {
+    return height() > 1 ? "blocks" : by_row() ? "rows" : "unstructured";
+  }
   const float* row(int r) const { return values.data() + static_cast<ptrdiff_t>(r) * n_in(); }
 };
 

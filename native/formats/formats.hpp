@@ -5,7 +5,8 @@
 #define REWIRL_FORMATS(LINE) \
   LINE(dense)                \
   LINE(blocks)               \
-  LINE(unstructured)
+  LINE(unstructured)         \
+  LINE(rows)
 
 namespace rewirl {
 

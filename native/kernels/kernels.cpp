@@ -9,6 +9,7 @@
 #include "kernels/norms.hpp"
 #include "kernels/optimiser.hpp"
 #include "kernels/sparse.hpp"
+#include "kernels/stream.hpp"
 
 namespace rewirl {
 
@@ -57,7 +58,13 @@ const Kernels& REWIRL_TABLE() {
                                  unit_rows,
                                  categorical,
                                  small,
-                                 cut};
+                                 cut,
+                                 gemv_transposed,
+                                 trace,
+                                 masked_gemv,
+                                 masked_transposed,
+                                 masked_trace,
+                                 add_scaled};
   return table;
 }
 

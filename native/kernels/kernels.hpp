@@ -45,6 +45,15 @@ struct BlockMatrix {
   const uint8_t* edge;          // whether each block is the first (bit 0) and the last (bit 1) of its input
 };
 
+// The same without blocks or panels: values row by row, and of each row the columns as bits, 16 in a word, the lowest
+// first.
+struct MaskedRows {
+  int32_t rows, columns;
+  const uint32_t* start;  // of every row, and the end
+  const uint16_t* mask;   // [rows][words()]
+  size_t words() const { return (static_cast<size_t>(columns) + 15) / 16; }
+};
+
 enum class Epilogue { none, relu, gate };  // gate: 0 where gate <= 0 (the derivative of ReLU)
 
 struct AdamStep {
@@ -198,6 +207,17 @@ struct Kernels {
 
   // w = 0 where |w| < limit.
   void (*cut)(size_t n, float* w, float limit);
+
+  // Of a single sample, for a dense matrix and for rows with masks: dx += a^T dy; and z = decay * z + dy x^T at its
+  // places, returning the sum of |z|. masked_gemv is gemv.
+  void (*gemv_transposed)(int rows, int columns, const float* a, const float* dy, float* dx);
+  float (*trace)(int rows, int columns, const float* dy, const float* x, float decay, float* z);
+  void (*masked_gemv)(const MaskedRows& a, const float* values, const float* x, float* y, const float* bias, bool relu);
+  void (*masked_transposed)(const MaskedRows& a, const float* values, const float* dy, float* dx);
+  float (*masked_trace)(const MaskedRows& a, const float* dy, const float* x, float decay, float* z);
+
+  // w += scale * z.
+  void (*add_scaled)(size_t n, float scale, const float* z, float* w);
 };
 
 const Kernels& kernels_portable();

@@ -86,6 +86,14 @@ REWIRL_INLINE void store(float* p, Vec x, size_t n) {
   _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1u), x);
 }
 
+REWIRL_INLINE Vec magnitude(Vec x) { return _mm512_abs_ps(x); }
+// The next numbers of p in the lanes of this mask, 0 in the others; and the lanes of a mask one after the other.
+REWIRL_INLINE Vec expand(const float* p, unsigned mask) {
+  const unsigned first = (1u << __builtin_popcount(mask)) - 1u;
+  return _mm512_maskz_expand_ps(static_cast<__mmask16>(mask), _mm512_maskz_loadu_ps(static_cast<__mmask16>(first), p));
+}
+REWIRL_INLINE Vec squeeze(Vec x, unsigned mask) { return _mm512_maskz_compress_ps(static_cast<__mmask16>(mask), x); }
+
 #elif defined(REWIRL_AVX2)
 
 using Vec = __m256;
@@ -127,6 +135,40 @@ REWIRL_INLINE __m256i first_of_8(size_t n) {
 }
 REWIRL_INLINE Vec load(const float* p, size_t n) { return _mm256_maskload_ps(p, first_of_8(n)); }
 REWIRL_INLINE void store(float* p, Vec x, size_t n) { _mm256_maskstore_ps(p, first_of_8(n), x); }
+
+REWIRL_INLINE Vec magnitude(Vec x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
+// For each mask of 8 lanes, a byte per lane: which of the packed numbers it gets, 8 and more where it gets none; and
+// which lane the packed number is of.
+struct LaneTables {
+  uint64_t expand[256], squeeze[256];
+};
+static constexpr LaneTables lane_tables() {
+  LaneTables t{};
+  for (unsigned mask = 0; mask < 256; ++mask) {
+    unsigned n = 0;
+    for (unsigned lane = 0; lane < 8; ++lane) {
+      if (mask >> lane & 1) {
+        t.expand[mask] |= uint64_t{n} << (8 * lane);
+        t.squeeze[mask] |= uint64_t{lane} << (8 * n++);
+      } else {
+        t.expand[mask] |= uint64_t{0x80} << (8 * lane);
+      }
+    }
+    for (; n < 8; ++n) t.squeeze[mask] |= uint64_t{0x80} << (8 * n);
+  }
+  return t;
+}
+static constexpr LaneTables kLanes = lane_tables();
+// Lanes by such a table; those that get none are 0.
+REWIRL_INLINE Vec by_lanes(Vec x, uint64_t table) {
+  const __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(table)));
+  const __m256i none = _mm256_cmpgt_epi32(lanes, _mm256_set1_epi32(7));
+  return _mm256_andnot_ps(_mm256_castsi256_ps(none), _mm256_permutevar8x32_ps(x, lanes));
+}
+REWIRL_INLINE Vec expand(const float* p, unsigned mask) {
+  return by_lanes(load(p, static_cast<size_t>(__builtin_popcount(mask))), kLanes.expand[mask]);
+}
+REWIRL_INLINE Vec squeeze(Vec x, unsigned mask) { return by_lanes(x, kLanes.squeeze[mask]); }
 
 #else  // portable: four floats; SSE2 on x86-64, NEON on AArch64
 
@@ -170,6 +212,20 @@ REWIRL_INLINE Vec load(const float* p, size_t n) {
 }
 REWIRL_INLINE void store(float* p, Vec x, size_t n) {
   for (size_t i = 0; i < n; ++i) p[i] = x[i];
+}
+REWIRL_INLINE Vec magnitude(Vec x) { return (Vec)((I4)x & 0x7fffffff); }
+REWIRL_INLINE Vec expand(const float* p, unsigned mask) {
+  Vec made{};
+  for (int lane = 0; lane < 4; ++lane)
+    if (mask >> lane & 1) made[lane] = *p++;
+  return made;
+}
+REWIRL_INLINE Vec squeeze(Vec x, unsigned mask) {
+  Vec made{};
+  int n = 0;
+  for (int lane = 0; lane < 4; ++lane)
+    if (mask >> lane & 1) made[n++] = x[lane];
+  return made;
 }
 
 #endif

@@ -29,6 +29,13 @@ class Add final : public Operation {
   void act(const float* const* in, float* out, Epilogue) const override {
     for (int32_t i = 0; i < features; ++i) out[i] = in[0][i] + in[1][i];
   }
+
+  bool streams() const override { return true; }
+  void act_gradient(const float* const*, const float*, const float* d_out, float* const* d_in) const override {
+    for (int j = 0; j < 2; ++j)
+      if (float* d = d_in[j])
+        for (int32_t i = 0; i < features; ++i) d[i] += d_out[i];
+  }
 };
 
 }  // namespace

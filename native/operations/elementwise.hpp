@@ -31,6 +31,12 @@ class Elementwise : public Operation {
     for (int32_t i = 0; i < features; ++i) out[i] = Function::value(in[0][i], setting_);
   }
 
+  bool streams() const override { return true; }
+  void act_gradient(const float* const* in, const float* out, const float* d_out, float* const* d_in) const override {
+    if (float* d = d_in[0])
+      for (int32_t i = 0; i < features; ++i) d[i] += d_out[i] * Function::slope(in[0][i], out[i], setting_);
+  }
+
  private:
   float setting_;
 };

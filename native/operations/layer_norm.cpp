@@ -47,12 +47,7 @@ class LayerNorm final : public Operation {
   }
 
   void act(const float* const* in, float* out, Epilogue epilogue) const override {
-    float mean = 0.0f, square = 0.0f;
-    const float share = 1.0f / static_cast<float>(features);
-    for (int32_t f = 0; f < features; ++f) mean += in[0][f];
-    mean *= share;
-    for (int32_t f = 0; f < features; ++f) square += (in[0][f] - mean) * (in[0][f] - mean);
-    const float inverse = 1.0f / std::sqrt(square * share + epsilon_);
+    const auto [mean, inverse] = moments(in[0]);
     for (int32_t f = 0; f < features; ++f) {
       const size_t i = static_cast<size_t>(f);
       const float y =
@@ -61,7 +56,54 @@ class LayerNorm final : public Operation {
     }
   }
 
+  bool streams() const override { return true; }
+
+  // With x' = (x - mean) * inverse and g = d_out * scale: inverse * (g - mean(g) - x' * mean(g * x')).
+  void act_gradient(const float* const* in, const float*, const float* d_out, float* const* d_in) const override {
+    float* d = d_in[0];
+    if (!d) return;
+    const auto [mean, inverse] = moments(in[0]);
+    float sum = 0.0f, product = 0.0f;
+    for (int32_t f = 0; f < features; ++f) {
+      const float g = d_out[f] * scale(f);
+      sum += g;
+      product += g * ((in[0][f] - mean) * inverse);
+    }
+    const float share = 1.0f / static_cast<float>(features);
+    sum *= share;
+    product *= share;
+    for (int32_t f = 0; f < features; ++f)
+      d[f] += inverse * (d_out[f] * scale(f) - sum - (in[0][f] - mean) * inverse * product);
+  }
+
+  double trace(const float* const* in, const float* d_out, float decay) const override {
+    if (!scale_) return 0.0;
+    const auto [mean, inverse] = moments(in[0]);
+    double sum = 0.0;
+    for (int32_t f = 0; f < features; ++f) {
+      const size_t i = static_cast<size_t>(f);
+      float &of_scale = scale_->m[i], &of_shift = shift_->m[i];
+      of_scale = decay * of_scale + d_out[f] * ((in[0][f] - mean) * inverse);
+      of_shift = decay * of_shift + d_out[f];
+      sum += std::fabs(of_scale) + std::fabs(of_shift);
+    }
+    return sum;
+  }
+
  private:
+  struct Moments {
+    float mean, inverse;
+  };
+  Moments moments(const float* x) const {
+    float mean = 0.0f, square = 0.0f;
+    const float share = 1.0f / static_cast<float>(features);
+    for (int32_t f = 0; f < features; ++f) mean += x[f];
+    mean *= share;
+    for (int32_t f = 0; f < features; ++f) square += (x[f] - mean) * (x[f] - mean);
+    return {mean, 1.0f / std::sqrt(square * share + epsilon_)};
+  }
+  float scale(int32_t feature) const { return scale_ ? scale_->values[static_cast<size_t>(feature)] : 1.0f; }
+
   LayerNormTile of(int vectors) const {
     return {features, vectors, epsilon_, scale_ ? scale_->values.data() : nullptr,
             shift_ ? shift_->values.data() : nullptr};

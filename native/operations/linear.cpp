@@ -12,7 +12,8 @@ Linear::Linear(const OperationSpec& spec)
     : Operation(spec, spec.count("n_out")), unit_norm_(spec.numbers.count("unit_norm") && spec.flag("unit_norm")) {
   weights_ =
       make_weights(spec.format, {spec.features[0], features, spec.places, spec.connections, spec.values, spec.trainable,
-                                 nullptr, spec.numbers.count("height") ? spec.count("height") : 1});
+                                 nullptr, spec.numbers.count("height") ? spec.count("height") : 1,
+                                 spec.numbers.count("by_row") && spec.flag("by_row")});
   if (spec.flag("bias")) bias_ = std::make_unique<Learnable>("bias", static_cast<size_t>(features), spec.trainable);
 }
 
@@ -56,6 +57,16 @@ void Linear::bias_gradient(const float* d_out, int vectors, float* gradient, boo
 
 void Linear::act(const float* const* in, float* out, Epilogue epilogue) const {
   weights_->act(in[0], out, bias(), epilogue == Epilogue::relu);
+}
+
+void Linear::act_gradient(const float* const*, const float*, const float* d_out, float* const* d_in) const {
+  if (d_in[0]) weights_->pull(d_out, d_in[0]);
+}
+
+double Linear::trace(const float* const* in, const float* d_out, float decay) const {
+  const double sum = weights_->trace(d_out, in[0], decay);
+  const float one = 1.0f;
+  return bias_ ? sum + kernels().trace(1, features, &one, d_out, decay, bias_->m.data()) : sum;
 }
 
 std::vector<Learnable*> Linear::learnables() const {

@@ -23,6 +23,9 @@ class Linear final : public Operation {
   void parameter_gradient_of(const WholeBatch& batch, const Batch* in, const float* d_out, const float* statistics,
                              const Buffer<float>* gradients, Part part) const override;
   void act(const float* const* in, float* out, Epilogue epilogue) const override;
+  bool streams() const override { return weights_->streams(); }
+  void act_gradient(const float* const* in, const float* out, const float* d_out, float* const* d_in) const override;
+  double trace(const float* const* in, const float* d_out, float decay) const override;
   std::vector<Learnable*> learnables() const override;
   void stretches(Part part, const std::function<void(size_t, size_t, size_t)>& visit) const override;
   void changed() override { weights_->changed(); }

@@ -31,6 +31,12 @@ class Parameter final : public Operation {
     std::copy(vector_->values.begin(), vector_->values.end(), out);
   }
 
+  bool streams() const override { return true; }
+  double trace(const float* const*, const float* d_out, float decay) const override {
+    const float one = 1.0f;
+    return kernels().trace(1, features, &one, d_out, decay, vector_->m.data());
+  }
+
  private:
   std::unique_ptr<Learnable> vector_;
 };

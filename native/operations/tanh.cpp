@@ -24,6 +24,12 @@ class Tanh final : public Operation {
     }
   }
 
+  bool streams() const override { return true; }
+  void act_gradient(const float* const*, const float* out, const float* d_out, float* const* d_in) const override {
+    if (float* d = d_in[0])
+      for (int32_t i = 0; i < features; ++i) d[i] += d_out[i] * (1.0f - out[i] * out[i]);
+  }
+
   void act(const float* const* in, float* out, Epilogue) const override {
     float here[kLane] = {}, made[kLane];
     for (int32_t i = 0; i < features; i += kLane) {  // the kernel takes whole vectors

@@ -203,7 +203,9 @@ def test_without_them_nothing_is_counted_and_nothing_is_saved():
         option: {entry.agent.__name__ for entry in AGENTS.values() if getattr(entry.config(), option)}
         for option in ("normalise_observations", "scale_rewards")
     }
-    assert asking == {"normalise_observations": {"SimBa"}, "scale_rewards": {"XQC"}}  # as their papers do
+    online = {"PPO", "StreamAC", "StreamQ", "StreamSARSA"}
+    # As their papers do.
+    assert asking == {"normalise_observations": {"SimBa", *online}, "scale_rewards": {"XQC", *online}}
 
 
 @pytest.mark.parametrize(

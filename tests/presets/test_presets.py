@@ -72,6 +72,7 @@ DISCRETE = {
     "MinAtar/SpaceInvaders-v1": (600, 4),
 }
 """Sizes of observations, and how many actions there are to choose from."""
+OTHERS = {"InvertedPendulum-v5": (4, 1)}
 
 LARGE = ("simba/", "xqc/", "crossq/")
 """Presets of networks that take long to begin: one of each stands for all tasks and topologies."""
@@ -91,6 +92,7 @@ def test_every_other_preset_gives_an_agent_that_can_be_built(name):
     sizes = (
         TASKS.get(found.env)
         or DISCRETE.get(found.env)
+        or OTHERS.get(found.env)
         or (10 * TASKS[name.rpartition("/")[2]][0], TASKS[name.rpartition("/")[2]][1])
     )
     config = replace(found.config, buffer_size=1) if agent_entry(found.agent).replay else found.config

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ OPTIONS = shlex.split(
     "--adapt-every 5 --adapt-fraction 0.2 --batch-size 20 --learning-starts 60 --buffer-size 150 "
     "--eval-every 100 --eval-episodes 2 --checkpoint-every 70 --total-timesteps 400 --threads 1"
 )
+OF_ANY_AGENT = shlex.split("--seed 3 --eval-every 100 --eval-episodes 2 --checkpoint-every 70 --threads 1")
 
 
 def config(**settings: Any) -> TrainConfig:
@@ -101,10 +103,10 @@ ParallelEvaluations.ready = lambda self: False
 
 
 def train_and_kill(
-    path: Path, at: int, by: int, program: str = KILL_AT, *options: str
+    path: Path, at: int, by: int, program: str = KILL_AT, *options: str, common: Sequence[str] = OPTIONS
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", program, str(at), str(int(by)), "train", *OPTIONS, *options, "--run-dir", str(path)],
+        [sys.executable, "-c", program, str(at), str(int(by)), "train", *common, *options, "--run-dir", str(path)],
         capture_output=True,
         text=True,
         env={

@@ -17,6 +17,8 @@ from rewirl.agents.ppo import PPO, PPOConfig
 from rewirl.agents.registry import AGENTS, Entry, agent_entry, make_agent
 from rewirl.agents.sac import SAC, SACConfig
 from rewirl.agents.simba import SimBa, SimBaConfig
+from rewirl.agents.stream_ac import StreamAC, StreamACConfig
+from rewirl.agents.stream_q import StreamQ, StreamQConfig, StreamSARSA
 from rewirl.agents.td3 import TD3, TD3Config
 from rewirl.agents.xqc import XQC, XQCConfig
 
@@ -40,6 +42,11 @@ __all__ = [
     "SACConfig",
     "SimBa",
     "SimBaConfig",
+    "StreamAC",
+    "StreamACConfig",
+    "StreamQ",
+    "StreamQConfig",
+    "StreamSARSA",
     "TD3Config",
     "XQCConfig",
     "agent_entry",

@@ -39,6 +39,9 @@ class Agent(Protocol):
     REPLAY: ClassVar[bool]
     """Whether it learns from a replay memory. The settings of one that does are a `ReplayConfig`."""
 
+    MOST_ENVIRONMENTS: ClassVar[int | None]
+    """How many environments it may learn in at once; None is any number."""
+
     name: str
     observation_size: int
     action_size: int

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import cos, inf, pi
-from typing import Literal
+from typing import ClassVar, Literal
 
 from rewirl.exact import make_exact
 from rewirl.topology import TopologyConfig
@@ -17,6 +17,9 @@ class AgentConfig:
     Raises:
         ValueError: a field is out of its range; the message names it.
     """
+
+    WITHOUT: ClassVar[tuple[str, ...]] = ()
+    """Fields that agents of this kind have no use for: no options of theirs, and refused where they are given."""
 
     hidden_sizes: tuple[int, ...] = (256, 256)
     """Units of the hidden layers of actor and critics. Typical: 256 256."""
@@ -67,6 +70,9 @@ class AgentConfig:
     def __post_init__(self) -> None:
         """Turn each value into its type exactly, and refuse what cannot work."""
         make_exact(self)
+        for each in fields(self):
+            if each.name in self.WITHOUT and getattr(self, each.name) != each.default:
+                raise ValueError(f"{type(self).__name__} has no use for {each.name}; leave it out")
         self._require("hidden_sizes", min(self.hidden_sizes, default=0) >= 1, "at least one size, each at least 1")
         self._require("learning_rate", 0 < self.learning_rate < inf, "finite and positive")
         end, horizon = self.learning_rate_end, self.learning_rate_updates

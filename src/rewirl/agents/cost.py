@@ -55,7 +55,7 @@ class Cost:
         Args:
             connections: per network the connections of each layer, as for `parameters`.
             updates: gradient updates of the agent.
-            settings: of the agent, by name; `batch_size` is the samples per update.
+            settings: of the agent, by name; `batch_size` is the samples per update, 1 where there is none.
 
         Returns:
             Number of operations.
@@ -63,7 +63,7 @@ class Cost:
         Raises:
             ValueError: a network is missing or a number out of range.
         """
-        batch_size: int = settings["batch_size"]
+        batch_size: int = settings.get("batch_size", 1)
         delays: dict[str, int] = {network: settings.get(self.delays.get(network, ""), 1) for network in self.networks}
         if updates < 0 or batch_size < 1 or min(delays.values()) < 1:
             names = ", ".join(dict.fromkeys(["batch_size", *self.delays.values()]))

@@ -60,6 +60,12 @@ class Learner(ABC, Generic[Config]):
     REPLAY: ClassVar[bool] = False
     """Whether it learns from a replay memory; see `Agent`."""
 
+    MOST_ENVIRONMENTS: ClassVar[int | None] = None
+    """How many environments it may learn in at once; see `Agent`."""
+
+    NORMALISATION: ClassVar[type[Normalisation]] = Normalisation
+    """How observations and rewards are normalised."""
+
     def __init__(
         self,
         name: str,
@@ -75,7 +81,7 @@ class Learner(ABC, Generic[Config]):
         self.observation_size, self.action_size = observation_size, action_size
         self.updates = 0
         self._pool = Pool(threads)
-        normalisation = Normalisation(
+        normalisation = self.NORMALISATION(
             observation_size, config.normalise_observations, config.scale_rewards, config.gamma
         )
         online = {network: architectures[network] for network in self.ONLINE}

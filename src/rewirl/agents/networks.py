@@ -146,6 +146,16 @@ class Networks:
                 gradient = partial(self.ensemble(*names).dense_gradient, number, x=x)
                 self._adaptation.adapt(name, self.online[name], update, gradient)
 
+    def rewire(self, name: str, update: int) -> None:
+        """Rewire a network that has just taken a step, if an event falls on it; its rule needs no gradient.
+
+        Args:
+            name: of the network.
+            update: its number, from 1.
+        """
+        if self._adaptation.due(update) and self._config.topology.rewires(name):
+            self._adaptation.adapt(name, self.online[name], update, _no_gradient)
+
     def diagnostics(self, inputs: Mapping[tuple[str, ...], Tiles], weights: Tiles) -> dict[str, float]:
         """Return named scalars: the connections rewired and the units recycled so far, and for each network the share
         of its hidden units that are dormant on a batch (score at most DORMANT).
@@ -223,6 +233,10 @@ class Networks:
                 continue  # fan-ins move from unit to unit there
             if not topology.spread.kept(layer.shape, mine.places(), layer.places()):
                 raise ValueError(f"layer {layer.name} does not have the structure {topology.structure}")
+
+
+def _no_gradient(layer: str) -> NDArray[np.float32]:
+    raise ValueError(f"there is no batch whose gradient {layer} could have")
 
 
 def _is_mlp(network: Network) -> bool:

@@ -6,15 +6,18 @@ that moment, so that old transitions are seen as new ones are.
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl import _core
 from rewirl.nn import Tiles
 from rewirl.replay import Batch
-from rewirl.saved import count, fields, listed, number
+from rewirl.saved import count, fields, listed, number, truth
 
 EPSILON = 1e-8
 """Added to variances, as in SimBa, SimbaV2 and Gymnasium's wrappers."""
@@ -32,9 +35,12 @@ class Statistics:
 
     Args:
         size: numbers in a vector.
+        sample: whether vectors are divided by the deviation of a sample, with n - 1 for n, where there are two or more
+            (stream-x, Elsayed et al. 2024).
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, sample: bool = False) -> None:
+        self.sample = sample
         self.count = 0
         self.mean = np.zeros(size)
         self.variance = np.ones(size)
@@ -50,11 +56,35 @@ class Statistics:
         self.variance *= (self.count - 1) / self.count
         self._affine = None
 
+    def add_number(self, x: float) -> None:
+        """Count a number, of statistics of single ones: `add` in less time."""
+        self.count += 1
+        difference = x - float(self.mean[0])
+        step = difference / self.count
+        self.mean[0] += step
+        self.variance[0] = (float(self.variance[0]) + difference * step) * ((self.count - 1) / self.count)
+        self._affine = None
+
+    def add_and_normalise(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Count a vector, float32 [size], and return it normalised, with the deviation of a sample."""
+        self.count += 1
+        self._affine = None
+        out = np.empty_like(x)
+        _core.count_and_normalise(self.count, x, self.mean, self.variance, EPSILON, out)
+        return out
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """The variance that vectors are normalised by, float64 [size]."""
+        if not self.sample:
+            return self.variance
+        return self.variance * (self.count / (self.count - 1)) if self.count > 1 else np.ones_like(self.variance)
+
     @property
     def affine(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The mean and 1 / sqrt(variance + EPSILON), float32 [size]."""
         if self._affine is None:
-            self._affine = self.mean.astype(np.float32), (1 / np.sqrt(self.variance + EPSILON)).astype(np.float32)
+            self._affine = self.mean.astype(np.float32), (1 / np.sqrt(self.spread + EPSILON)).astype(np.float32)
         return self._affine
 
     def normalised(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -75,7 +105,7 @@ class Statistics:
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `from_state` needs: copies of the arrays, and JSON values."""
         arrays = {f"{_NAME}.mean": self.mean.copy(), f"{_NAME}.variance": self.variance.copy()}
-        return arrays, {"count": self.count}
+        return arrays, {"count": self.count, **({"sample": True} if self.sample else {})}
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, NDArray[Any]], values: Any, size: int) -> Self:
@@ -84,8 +114,9 @@ class Statistics:
         Raises:
             ValueError: an array or value is missing or impossible; the message names it.
         """
-        result = cls(size)
-        result.count = count(fields(values, "the saved statistics").get("count"), "the saved number of observations")
+        saved_values = fields(values, "the saved statistics")
+        result = cls(size, truth(saved_values.get("sample", False), "whether the saved statistics are of a sample"))
+        result.count = count(saved_values.get("count"), "the saved number of observations")
         for name, own in (("mean", result.mean), ("variance", result.variance)):
             saved = arrays.get(f"{_NAME}.{name}")
             if saved is None:
@@ -140,7 +171,7 @@ class Normalisation:
         """
         if self.returns is not None:
             discounted = self._gamma * self._running.get(environment, 0.0) + reward
-            self.returns.add(np.array([discounted]))
+            self.returns.add_number(discounted)
             self._running[environment] = 0.0 if over else discounted
 
     def cut(self, environment: int = 0) -> None:
@@ -180,14 +211,16 @@ class Normalisation:
         Raises:
             ValueError: an array or value is missing or impossible; the message names it.
         """
-        result = Normalisation(0, False, False, self._gamma)
+        result = copy.copy(self)
+        result._running = {}
         saved = fields(values, "the saved normalisation")
         if self.observations is not None:
             size = len(self.observations.mean)
             result.observations = Statistics.from_state(arrays, saved.get("observations"), size)
+            result.observations.sample = self.observations.sample
         if self.returns is not None:
             returns = fields(saved.get("returns"), "the saved statistics of returns")
-            result.returns = Statistics(1)
+            result.returns = Statistics(1, self.returns.sample)
             result.returns.count = count(returns.get("count"), "the saved number of rewards")
             result.returns.mean[0] = number(returns.get("mean"), "the saved mean of returns")
             result.returns.variance[0] = variance = number(returns.get("variance"), "the saved variance of returns")
@@ -196,6 +229,13 @@ class Normalisation:
             running = listed(returns.get("running"), "the saved returns so far")
             result._running = {index: number(value, "a saved return so far") for index, value in enumerate(running)}
         return result
+
+    @property
+    def reward_factor(self) -> float:
+        """What a reward is multiplied by: 1, or 1 / sqrt(variance(G) + EPSILON)."""
+        if self.returns is None:
+            return 1.0
+        return 1.0 / math.sqrt(float(self.returns.spread[0]) + EPSILON)
 
     def description(self) -> dict[str, Any]:
         """Return the statistics as JSON values for people; empty where there are none.
@@ -209,3 +249,24 @@ class Normalisation:
         if self.returns is not None:
             result["returns"] = {"count": self.returns.count, "std": float(np.sqrt(self.returns.variance[0]))}
         return result
+
+
+class OnlineNormalisation(Normalisation):
+    """The same where every step is learnt from as it comes (stream-x, Elsayed et al. 2024, Algorithms 4 to 6).
+
+    An observation is counted when it is met: the first of an episode, and then what each step leads to, the last one
+    too. Networks see it as it was normalised then. The deviations are those of samples; arguments as of Normalisation.
+    """
+
+    def __init__(self, observation_size: int, observations: bool, rewards: bool, gamma: float) -> None:
+        super().__init__(observation_size, observations, rewards, gamma)
+        for statistics in (self.observations, self.returns):
+            if statistics is not None:
+                statistics.sample = True
+
+    def observe(self, observation: NDArray[np.float32]) -> None:
+        """Do nothing: `met` has counted it, or will."""
+
+    def met(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Count an observation, float32 [observation], and return it as networks see it, an array of its own."""
+        return observation.copy() if self.observations is None else self.observations.add_and_normalise(observation)

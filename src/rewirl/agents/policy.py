@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.normalisation import Statistics
-from rewirl.nn import LOG_STD_BOUNDS, LogStd, Network, normal, pack, sample_one, unpack
+from rewirl.nn import LOG_STD_BOUNDS, LogStd, Network, SoftplusNormal, normal, pack, sample_one, unpack
 from rewirl.saved import shown
 
 Head = Literal["tanh", "clip", "greedy", "softmax"]
@@ -124,7 +124,10 @@ class Policy:
         outputs = np.stack([self.actor.act(each)[: self.action_size] for each in observations])
         if self.head == "softmax":
             return drawn(outputs, rng)
-        if self.deviation is not None:
+        if self.actor.n_out == 2 * self.action_size:  # deviations of their own: softplus of the second half
+            normals = SoftplusNormal(self.action_size)
+            outputs = np.stack([normals.sample(self.actor.act(each), rng).copy() for each in observations])
+        elif self.deviation is not None:
             outputs += self.deviation * normal(rng, outputs.size).reshape(outputs.shape)
         return np.clip(outputs, -1, 1)
 

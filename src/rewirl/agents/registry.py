@@ -14,6 +14,8 @@ from rewirl.agents.dqn import DQN, DQNConfig
 from rewirl.agents.ppo import PPO, PPOConfig
 from rewirl.agents.sac import SAC, SACConfig
 from rewirl.agents.simba import SimBa, SimBaConfig
+from rewirl.agents.stream_ac import StreamAC, StreamACConfig
+from rewirl.agents.stream_q import StreamQ, StreamQConfig, StreamSARSA
 from rewirl.agents.td3 import TD3, TD3Config
 from rewirl.agents.xqc import XQC, XQCConfig
 from rewirl.hints import did_you_mean
@@ -140,6 +142,33 @@ AGENTS = {
         Entry("dqn", DQN, DQNConfig, _DENSE, "DQN", "dense DQN, for numbered actions"),
         Entry("static-dqn", DQN, DQNConfig, _STATIC_80, "StaticDQN", f"DQN {_STAYS}"),
         Entry("ds-dqn", DQN, DQNConfig, _SET_80, "DSDQN", f"DQN {_REWIRED}"),
+        Entry("stream-ac", StreamAC, StreamACConfig, _DENSE, "StreamAC", "streaming actor-critic, dense"),
+        Entry("static-stream-ac", StreamAC, StreamACConfig, _STATIC_80, "StaticStreamAC", f"Stream AC {_STAYS}"),
+        Entry("ds-stream-ac", StreamAC, StreamACConfig, _SET_80, "DSStreamAC", f"Stream AC {_REWIRED}"),
+        Entry(
+            "stream-q", StreamQ, StreamQConfig, _DENSE, "StreamQ", "streaming Q-learning, dense, for numbered actions"
+        ),
+        Entry("static-stream-q", StreamQ, StreamQConfig, _STATIC_80, "StaticStreamQ", f"Stream Q {_STAYS}"),
+        Entry("ds-stream-q", StreamQ, StreamQConfig, _SET_80, "DSStreamQ", f"Stream Q {_REWIRED}"),
+        Entry(
+            "stream-sarsa",
+            StreamSARSA,
+            StreamQConfig,
+            _DENSE,
+            "StreamSARSA",
+            "streaming SARSA, dense, for numbered actions",
+        ),
+        Entry(
+            "static-stream-sarsa", StreamSARSA, StreamQConfig, _STATIC_80, "StaticStreamSARSA", f"Stream SARSA {_STAYS}"
+        ),
+        Entry(
+            "ds-stream-sarsa",
+            StreamSARSA,
+            StreamQConfig,
+            _SET_80,
+            "DSStreamSARSA",
+            "Stream SARSA, sparse and rewired while it learns",
+        ),
         Entry("ppo", PPO, PPOConfig, _DENSE, "PPO", "dense PPO"),
         Entry("static-ppo", PPO, PPOConfig, _STATIC_80_OF_PPO, "StaticPPO", f"PPO {_STAYS}"),
         Entry("ds-ppo", PPO, PPOConfig, _SET_80_OF_PPO, "DSPPO", f"PPO {_REWIRED}"),

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rewirl.learners.ds_ppo import DSPPO
     from rewirl.learners.ds_sac import DSSAC
     from rewirl.learners.ds_simba import DSSimBa
+    from rewirl.learners.ds_stream_ac import DSStreamAC
+    from rewirl.learners.ds_stream_q import DSStreamQ
+    from rewirl.learners.ds_stream_sarsa import DSStreamSARSA
     from rewirl.learners.ds_td3 import DSTD3
     from rewirl.learners.ds_xqc import DSXQC
     from rewirl.learners.ppo import PPO
@@ -23,8 +26,14 @@ if TYPE_CHECKING:
     from rewirl.learners.static_ppo import StaticPPO
     from rewirl.learners.static_sac import StaticSAC
     from rewirl.learners.static_simba import StaticSimBa
+    from rewirl.learners.static_stream_ac import StaticStreamAC
+    from rewirl.learners.static_stream_q import StaticStreamQ
+    from rewirl.learners.static_stream_sarsa import StaticStreamSARSA
     from rewirl.learners.static_td3 import StaticTD3
     from rewirl.learners.static_xqc import StaticXQC
+    from rewirl.learners.stream_ac import StreamAC
+    from rewirl.learners.stream_q import StreamQ
+    from rewirl.learners.stream_sarsa import StreamSARSA
     from rewirl.learners.td3 import TD3
     from rewirl.learners.xqc import XQC
 
@@ -42,14 +51,23 @@ __all__ = [
     "CrossQ",
     "DSCrossQ",
     "DSSimBa",
+    "DSStreamAC",
+    "DSStreamQ",
+    "DSStreamSARSA",
     "SimBa",
     "StaticCrossQ",
     "StaticDQN",
     "StaticPPO",
     "StaticSAC",
     "StaticSimBa",
+    "StaticStreamAC",
+    "StaticStreamQ",
+    "StaticStreamSARSA",
     "StaticTD3",
     "StaticXQC",
+    "StreamAC",
+    "StreamQ",
+    "StreamSARSA",
 ]
 
 _MODULES = {
@@ -60,6 +78,9 @@ _MODULES = {
     "DSPPO": "ds_ppo",
     "DSSAC": "ds_sac",
     "DSSimBa": "ds_simba",
+    "DSStreamAC": "ds_stream_ac",
+    "DSStreamQ": "ds_stream_q",
+    "DSStreamSARSA": "ds_stream_sarsa",
     "DSTD3": "ds_td3",
     "DSXQC": "ds_xqc",
     "PPO": "ppo",
@@ -70,8 +91,14 @@ _MODULES = {
     "StaticPPO": "static_ppo",
     "StaticSAC": "static_sac",
     "StaticSimBa": "static_simba",
+    "StaticStreamAC": "static_stream_ac",
+    "StaticStreamQ": "static_stream_q",
+    "StaticStreamSARSA": "static_stream_sarsa",
     "StaticTD3": "static_td3",
     "StaticXQC": "static_xqc",
+    "StreamAC": "stream_ac",
+    "StreamQ": "stream_q",
+    "StreamSARSA": "stream_sarsa",
     "TD3": "td3",
     "XQC": "xqc",
 }

@@ -89,6 +89,12 @@ class Options(TypedDict, total=False):
     epsilon_start: float
     epsilon_end: float
     epsilon_steps: int
+    trace_decay: float
+    kappa: float
+    initial_zeros: float
+    truncated_is_terminal: bool
+    actor_kappa: float
+    entropy: float
     activation: Literal["tanh", "relu"]
     rollout_steps: int
     epochs: int

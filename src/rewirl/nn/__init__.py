@@ -1,7 +1,7 @@
 """Sparse networks and their optimiser on the native core. Knows matrices and batches, not reinforcement learning."""
 
 from rewirl._core import Pool
-from rewirl.nn.architectures import batch_normalised, batch_renormalised, residual
+from rewirl.nn.architectures import batch_normalised, batch_renormalised, layer_normalised, residual
 from rewirl.nn.categorical import Bins, Distributions, cross_entropy, of_smaller_mean
 from rewirl.nn.ensemble import Ensemble, refuse_nonfinite
 from rewirl.nn.heads import (
@@ -33,6 +33,7 @@ from rewirl.nn.operations import (
     ReLU,
     Tanh,
 )
+from rewirl.nn.stream import SoftplusNormal, Stream, begin_sparsely
 from rewirl.nn.target import TargetNetwork, update_targets
 from rewirl.nn.tiles import Tiles, empty_tiles, mean_weights, pack, tile_shape, unpack
 
@@ -59,16 +60,20 @@ __all__ = [
     "ReLU",
     "Samples",
     "Scale",
+    "SoftplusNormal",
     "SquashedGaussian",
+    "Stream",
     "Tanh",
     "TargetNetwork",
     "Tiles",
     "batch_normalised",
     "batch_renormalised",
+    "begin_sparsely",
     "cross_entropy",
     "empty_tiles",
     "headers",
     "initialised",
+    "layer_normalised",
     "load_native",
     "mean_weights",
     "minimum",

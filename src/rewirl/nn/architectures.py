@@ -1,11 +1,11 @@
-"""The networks of papers after SAC, as lists of operations: residual blocks with layer norm, chains with batch norm."""
+"""The networks of papers after SAC, as lists of operations: residual blocks and chains with norms."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from rewirl.nn.mlp import names_of
-from rewirl.nn.operations import Add, BatchNorm, BatchRenorm, LayerNorm, Linear, Operation, ReLU
+from rewirl.nn.operations import Add, BatchNorm, BatchRenorm, LayerNorm, LeakyReLU, Linear, Operation, ReLU
 
 
 def residual(sizes: Sequence[int], n_out: int) -> list[Operation]:
@@ -81,3 +81,25 @@ def batch_renormalised(sizes: Sequence[int], n_out: int) -> list[Operation]:
             BatchRenorm(f"norm{number}", eps=1e-3, momentum=0.01),
         ]
     return [*operations, Linear("output", n_out=n_out)]
+
+
+def layer_normalised(sizes: Sequence[int], n_out: int) -> list[Operation]:
+    """Return the network of stream-x: layer norm before each activation (Elsayed et al. 2024, section 3).
+
+        h = LeakyReLU(LayerNorm(W h + b))    for each hidden layer; the norm has no scale and shift
+        y = V h + c
+
+    Weights are stored row by row, for one sample at a time.
+
+    Args:
+        sizes: units of each hidden layer.
+        n_out: outputs.
+    """
+    operations: list[Operation] = []
+    for number, (name, size) in enumerate(zip(names_of(len(sizes) + 1), sizes, strict=False), 1):
+        operations += [
+            Linear(name, n_out=size, by_row=True),
+            LayerNorm(f"norm{number}", affine=False),
+            LeakyReLU(f"leaky_relu{number}"),
+        ]
+    return [*operations, Linear("output", n_out=n_out, by_row=True)]

@@ -110,6 +110,11 @@ class Network:
         """Number of connections of all layers."""
         return sum(layer.connections for layer in self.layers)
 
+    def first_moments(self) -> dict[str, NDArray[np.float32]]:
+        """Return Adam's first moments of all that is learnt, or the traces of a `Stream`, by the names of `arrays`;
+        may be written to."""
+        return {f"{name}.{array}": self.core.first_moment(name, array) for name, array in self.core.learnables()}
+
     @property
     def steps(self) -> int:
         """Steps of the optimiser done."""

@@ -96,6 +96,9 @@ class Linear(Operation):
     format: str = ""
     """How the core stores the weights, such as unstructured; empty is what suits the places and the height."""
 
+    by_row: bool = False
+    """Whether sparse weights are stored row by row, which suits networks that see one sample at a time (`Stream`)."""
+
     def made(self, features: int) -> int:
         """Return the outputs."""
         return self.n_out
@@ -115,7 +118,8 @@ class Linear(Operation):
         """
         if self.format == "dense":
             raise ValueError("a linear operation is dense where no places are given; leave its format out")
-        return self.format or ("dense" if dense else "blocks" if self.height > 1 else "unstructured")
+        sparse = "blocks" if self.height > 1 else "rows" if self.by_row else "unstructured"
+        return self.format or ("dense" if dense else sparse)
 
 
 @dataclass(frozen=True)
@@ -295,7 +299,8 @@ def to_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:
     result = []
     for operation in operations:
         fields = dataclasses.asdict(operation)
-        for setting, default in (("height", 1), ("unit_norm", False), ("format", "")):  # unknown to version 0.1.0
+        # Unknown to version 0.1.0.
+        for setting, default in (("height", 1), ("unit_norm", False), ("format", ""), ("by_row", False)):
             if fields.get(setting) == default:
                 del fields[setting]
         result.append({"kind": operation.kind, **fields, "of": list(operation.of)})

@@ -100,7 +100,10 @@ def unknown_option(agent: str, name: str, known: Iterable[str]) -> ValueError:
         known: the names there are, the nearest of which is named.
     """
     hint = sb3.hint(name, sb3.ARGUMENTS) or did_you_mean(name, known)
-    if not agent_entry(agent).replay and name in {field.name for field in dataclasses.fields(ReplayConfig)}:
+    config = agent_entry(agent).config
+    if name in config.WITHOUT:
+        hint = "it does not learn by Adam and from batches, which this option is about"
+    elif not agent_entry(agent).replay and name in {field.name for field in dataclasses.fields(ReplayConfig)}:
         hint = "it has no replay memory, which this option is about"
     return ValueError(f"{agent} has no option {name!r}; {hint}")
 
@@ -113,7 +116,7 @@ def _options(config: Any) -> Mapping[str, Option]:
     for part, settings in parts:
         hints = typing.get_type_hints(settings)
         for field in dataclasses.fields(settings):
-            if field.name == "topology":
+            if field.name == "topology" or field.name in getattr(settings, "WITHOUT", ()):
                 continue
             if field.name in result:
                 raise TypeError(f"{field.name} is a field of {settings.__name__} and of {result[field.name].settings}")

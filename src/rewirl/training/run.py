@@ -62,6 +62,7 @@ class Run:
         sizes = self.environment.observation_size, self.environment.action_size
         try:
             _refuse_actions(config.agent, self.environment)
+            _refuse_number(config)
             refuse_sizes_beyond_memory(agent_config, self.environment.observation_size)
             replay = self._replay(config, agent_config)
             kind = self.environment.actions.kind
@@ -321,6 +322,15 @@ def _environments(source: EnvironmentSource, count: int, processes: bool) -> lis
             environment.close()
         raise
     return result
+
+
+def _refuse_number(config: TrainConfig) -> None:
+    """Refuse more environments than the agent can learn in."""
+    most = agents.agent_entry(config.agent).agent.MOST_ENVIRONMENTS
+    if most is not None and config.n_envs > most:
+        raise ValueError(
+            f"n_envs is {config.n_envs}, and {config.agent} learns from one stream of steps; leave n_envs out"
+        )
 
 
 def _refuse_actions(agent: str, environment: AnyEnvironment) -> None:
