@@ -7,18 +7,14 @@ CORE = $(shell find native tests benchmarks -name '*.[ch]pp')
 SOURCES := pyproject.toml CMakeLists.txt $(shell find src native cmake -type f -not -name '*.pyc')
 installing = @echo "Installing what Rewirl needs into $(VENV), and compiling its core: a few minutes, without a word."
 
-.PHONY: train test dev quick aarch64 format clean
+.PHONY: train test dev quick lint all-tests fast-tests aarch64 format clean
 train: $(VENV)/installed
 	@trap : INT; if [ -e $(RUN_DIR)/config.json ]; then $(VENV)/bin/rewirl resume $(RUN_DIR); \
 	else $(VENV)/bin/rewirl train --preset ds-drl/ds-td3/HalfCheetah-v5 --run-dir $(RUN_DIR); fi || \
 	{ code=$$?; [ $$code = 130 ] || exit $$code; }  # Ctrl-C has saved the run: that is no error
 
 test: $(VENV)/installed-for-tests
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/clang-format --dry-run --Werror $(CORE)
-	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 lint all-tests
 
 # Python files are used where they lie; the core is compiled again when it is imported after a change.
 dev: $(VENV)/installed-for-development
@@ -29,13 +25,21 @@ $(VENV)/installed-for-development: pyproject.toml CMakeLists.txt | compiler $(VE
 	@rm -f $(VENV)/installed $(VENV)/installed-for-tests
 	@touch $@
 
-# Lint, types and the fast tests, in whatever is installed: a little over a minute.
+# Lint and types beside the fast tests, in whatever is installed: under a minute.
 quick:
 	@[ -e $(VENV)/installed-for-development ] || [ -e $(VENV)/installed-for-tests ] || { echo "Nothing is installed yet: make dev"; exit 1; }
+	@$(MAKE) --no-print-directory --jobs=2 lint fast-tests
+
+lint:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/clang-format --dry-run --Werror $(CORE)
 	$(VENV)/bin/mypy
+
+all-tests:
+	$(VENV)/bin/python -m pytest
+
+fast-tests:
 	$(VENV)/bin/python -m pytest -q -x -m quick
 
 # The core's own tests on AArch64 (NEON), emulated. Debian: apt install g++-aarch64-linux-gnu qemu-user

@@ -1,10 +1,12 @@
-"""Keeps what the queue has finished: the records of all runs, and the policy of the median seed of each agent and task.
+"""Keeps what the queue has finished: the records of all runs, and for each agent and task a policy.
+
+It is that of the seed with the median final return, or of the next to it that has one.
 
 python experiments/keep_runs.py              # from ~/rewirl-runs into results/
 python experiments/write_results.py          # then: the indices and reports of what is kept
 
 Nothing in the queue's directory is changed. A policy is checked before it is kept. policies.json of an experiment lists
-those of the median seeds with the SHA-256 of their weights, and what has none yet.
+what is kept with the SHA-256 of its weights, and what has none yet.
 """
 
 from __future__ import annotations
@@ -55,14 +57,19 @@ def keep_records(source: Path, directory: Path) -> list[str]:
     return new
 
 
-def median_run(group: RunGroup) -> RunData:
-    """Return the run with the median final return; of an even number the lower one of the middle two."""
+def from_the_median(group: RunGroup) -> list[RunData]:
+    """Return a group's full runs, that of the median final return first, then what is next to it in rank, lower first.
+
+    Of an even number the median is the lower one of the middle two.
+    """
     full = group.full()
-    return full[int(np.argsort(group.finals(), kind="stable")[(len(full) - 1) // 2])]
+    order = np.argsort(group.finals(), kind="stable")
+    median = (len(full) - 1) // 2
+    return [full[order[rank]] for rank in sorted(range(len(full)), key=lambda rank: (abs(rank - median), rank))]
 
 
 def keep_policies(source: Path, directory: Path) -> dict[str, Any]:
-    """Copy the policy of the median seed of each group of kept runs, where there is one and it is sound.
+    """Copy the policy of the median seed of each group of kept runs, or of the seed next to it that has a sound one.
 
     Args:
         source: an experiment in the queue's directory.
@@ -74,11 +81,13 @@ def keep_policies(source: Path, directory: Path) -> dict[str, Any]:
     groups, _ = group_runs(find_runs([directory])[0])
     entries = {}
     for group in groups:
-        run = median_run(group)
-        policy = run.path / "policy"
-        if not policy.is_dir():
-            _keep_policy(source / run.path.name / "policy", policy)
-        manifest = policy / "manifest.json"
+        runs = from_the_median(group)
+        run = runs[0]
+        for other in runs:
+            if _keep_policy(source / other.path.name / "policy", other.path / "policy"):
+                run = other
+                break
+        manifest = run.path / "policy" / "manifest.json"
         sha256 = None
         if manifest.is_file():
             sha256 = json.loads(manifest.read_text(encoding="utf-8"))["files"]["policy.safetensors"]["sha256"]
@@ -93,23 +102,24 @@ def keep_policies(source: Path, directory: Path) -> dict[str, Any]:
     return dict(sorted(entries.items()))
 
 
-def _keep_policy(source: Path, kept: Path) -> None:
-    """Copy a policy that is whole, sound and small enough; say why not."""
-    if not source.is_dir():
-        return
+def _keep_policy(source: Path, kept: Path) -> bool:
+    """Copy a policy that is whole, sound and small enough, or say why not; return whether it is there."""
+    if kept.is_dir() or not source.is_dir():
+        return kept.is_dir()
     size = sum(path.stat().st_size for path in source.iterdir())
     if size > LARGEST:
         say(f"{source} has {size:,} bytes, more than the {LARGEST:,} that are kept")
-        return
+        return False
     try:
         rewirl.load(source)
     except PolicyError as error:
         say(f"{source} is not kept: {error}")
-        return
+        return False
     half = kept.with_name(".policy.copying")
     shutil.rmtree(half, ignore_errors=True)
     shutil.copytree(source, half)
     half.rename(kept)
+    return True
 
 
 def main(arguments: Sequence[str] | None = None, results: Path = RESULTS) -> int:

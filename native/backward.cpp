@@ -1,5 +1,6 @@
 // The gradients of a network, and its steps down them.
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 #include "kernels/cpu.hpp"
@@ -47,7 +48,7 @@ void Network::step(Workspace& w, const Batch& x, const float* gradient_out, cons
   descend(w, x, settings, pool);
 }
 
-void Network::regress(Workspace& w, const Batch& x, size_t samples, const float* targets, const float* weights,
+bool Network::regress(Workspace& w, const Batch& x, size_t samples, const float* targets, const float* weights,
                       float* errors, const Adam& settings) {
   const auto lock = change();
   w.parts = 1;
@@ -60,6 +61,7 @@ void Network::regress(Workspace& w, const Batch& x, size_t samples, const float*
     pull[i] = 2.0f * errors[i] * weights[i];
   }
   descend(w, x, settings, nullptr);
+  return std::all_of(errors, errors + pull.size(), [](float error) { return std::isfinite(error); });
 }
 
 void Network::classify(Workspace& w, const Batch& x, size_t samples, int parts, const float* targets,

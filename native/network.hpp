@@ -45,8 +45,8 @@ class Network {
   // backward() of the parameters and adam() in one: each layer takes its step while its gradients are in the cache.
   void step(Workspace& w, const Batch& x, const float* gradient_out, const Adam& settings, Pool* pool = nullptr);
   // forward() and step() down the sum over the batch of weight * (output - target)^2, for a network of one output;
-  // errors = output - target. targets, weights and errors are [tiles][width].
-  void regress(Workspace& w, const Batch& x, size_t samples, const float* targets, const float* weights, float* errors,
+  // errors = output - target. targets, weights and errors are [tiles][width]. Returns whether all errors are finite.
+  bool regress(Workspace& w, const Batch& x, size_t samples, const float* targets, const float* weights, float* errors,
                const Adam& settings);
   // forward() and step() down the cross-entropy between `targets` and the softmax of the outputs for the first of
   // `parts` batches, the others acting through statistics alone: the sum of -weight * target * ln probability. targets

@@ -1,4 +1,6 @@
 // Passes through networks: forward, backward and steps, each network with a workspace.
+#include <atomic>
+
 #include "bindings/arguments.hpp"
 #include "network.hpp"
 
@@ -216,7 +218,7 @@ void bind_passes(nb::module_& m) {
          float weight_decay, bool decoupled, const std::optional<size_t>& samples) {
         REQUIRE(workspaces.size() == errors.size(), "one array of errors per network is needed");
         require_trainable(workspaces);
-        if (workspaces.empty()) return;
+        if (workspaces.empty()) return true;
         const Input input = input_of(workspaces, x, samples);
         require_tiles(targets, input.batch.tiles, 1, input.batch.vectors, "the targets");
         require_tiles(weights, input.batch.tiles, 1, input.batch.vectors, "the weights");
@@ -226,18 +228,22 @@ void bind_passes(nb::module_& m) {
           require_tiles(Tiles(errors[i]), input.batch.tiles, 1, input.batch.vectors, "the errors");
         }
         const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
+        std::atomic<bool> finite = true;
         const Released release;
         pool.run(static_cast<int>(workspaces.size()), [&](int i) {
           const size_t n = static_cast<size_t>(i);
           const std::lock_guard<std::mutex> in_use(workspaces[n]->in_use);
-          network_of(*workspaces[n])
-              .regress(*workspaces[n], input.batch, input.samples, targets.data(), weights.data(), errors[n].data(),
-                       settings);
+          if (!network_of(*workspaces[n])
+                   .regress(*workspaces[n], input.batch, input.samples, targets.data(), weights.data(),
+                            errors[n].data(), settings))
+            finite = false;
         });
+        return finite.load();
       },
       "pool"_a, "workspaces"_a, "x"_a, "targets"_a, "weights"_a, "errors"_a.noconvert(), "learning_rate"_a, "beta1"_a,
       "beta2"_a, "epsilon"_a, "weight_decay"_a, "decoupled"_a = false, "samples"_a = nb::none(),
-      "A step of Adam of each network down sum(weights * (output - targets)^2); errors = output - targets.");
+      "A step of Adam of each network down sum(weights * (output - targets)^2); errors = output - targets. Returns "
+      "whether all of them are finite.");
 
   m.def(
       "classify",

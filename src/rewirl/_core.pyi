@@ -171,7 +171,7 @@ def regress(
     weight_decay: float,
     decoupled: bool = False,
     samples: int | None = None,
-) -> None: ...
+) -> bool: ...
 def classify(
     pool: Pool,
     workspaces: Sequence[Workspace],

@@ -1,4 +1,4 @@
-"""What the queue has finished is kept: every record, and the policy of the median seed if it is sound."""
+"""What the queue has finished is kept: every record, and a sound policy of the seed nearest to the median."""
 
 from __future__ import annotations
 
@@ -57,19 +57,30 @@ def test_records_and_the_policy_of_the_median_seed_are_kept(queue, tmp_path, cap
     assert "part: 0 new runs; 1 of 1" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("damage", ["cut", "large", "none"])
-def test_a_policy_that_is_not_sound_or_too_large_is_not_kept(queue, tmp_path, damage, monkeypatch, capsys):
+@pytest.mark.parametrize("damage", ["cut", "none"])
+def test_in_place_of_a_policy_that_is_not_sound_that_of_the_next_seed_is_kept(queue, tmp_path, damage, capsys):
     policy = queue / "part" / "HalfCheetah-v5-td3-2" / "policy"
     if damage == "cut":
         (policy / "policy.safetensors").write_bytes(b"x")
-    elif damage == "large":
-        monkeypatch.setattr(keep_runs, "LARGEST", 10)
     else:
         policy.rename(policy.with_name("elsewhere"))
     results = tmp_path / "results"
     assert keep_runs.main(["--directory", str(queue)], results) == 0
-    assert not list(results.rglob("*.safetensors")) and [one["sha256"] for one in listed(results).values()] == [None]
-    assert (str(policy) in capsys.readouterr().err) == (damage != "none")
+    (entry,) = listed(results).values()
+    assert entry["seed"] == 1 and entry["seeds"] == [0, 1, 2] and len(entry["sha256"]) == 64
+    (kept,) = results.rglob("*.safetensors")
+    assert kept.parent == results / "part" / "HalfCheetah-v5-td3-1" / "policy"
+    assert (str(policy) in capsys.readouterr().err) == (damage == "cut")
+
+
+def test_policies_that_are_too_large_are_not_kept(queue, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(keep_runs, "LARGEST", 10)
+    results = tmp_path / "results"
+    assert keep_runs.main(["--directory", str(queue)], results) == 0
+    assert not list(results.rglob("*.safetensors"))
+    (entry,) = listed(results).values()
+    assert entry["seed"] == 2 and entry["sha256"] is None
+    assert "more than the 10 that are kept" in capsys.readouterr().err
 
 
 def test_without_the_queue_it_says_so(tmp_path, capsys):

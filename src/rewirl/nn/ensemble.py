@@ -252,11 +252,12 @@ class Ensemble:
             ValueError: shapes do not fit, or a network is not trainable or has more than one output.
             FloatingPointError: an error is not finite.
         """
-        _core.regress(
+        finite = _core.regress(
             self._pool, self._workspaces, x, targets, weights, list(errors), learning_rate, 0.9, _BETA2, _EPSILON,
             weight_decay, decoupled, samples,
         )  # fmt: skip
-        refuse_nonfinite(errors, "the difference from its target")
+        if not finite:
+            refuse_nonfinite(errors, "the difference from its target")
 
     def classify(
         self,
