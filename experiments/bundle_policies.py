@@ -2,9 +2,9 @@
 
 python experiments/bundle_policies.py        # from results/ into src/rewirl/pretrained/
 
-Of each task the best sparse agent comes first, by the final return of its median seed. Further ones follow as long as
-all archives together take at most 2 MB. Each plays 100 episodes that are new to it; what is there already and has not
-changed is not played again.
+Of each task the best sparse agent comes first, by the final return of the seed that is kept. Further ones follow as
+long as all archives together take at most 2 MB. Each plays 100 episodes that are new to it; what is there already and
+has not changed is not played again.
 """
 
 from __future__ import annotations
@@ -92,8 +92,9 @@ def card(candidate: Candidate, content: bytes) -> dict[str, Any]:
         "environment": entry["env"],
         "steps": policy.about["step"],
         "seed": entry["seed"],
-        "made": f"results/{directory.parents[1].name}, run {directory.parent.name}: the seed with the median final "
-        f"return of seeds {', '.join(map(str, entry['seeds']))}",
+        "made": f"results/{directory.parents[1].name}, run {directory.parent.name}: of seeds "
+        f"{', '.join(map(str, entry['seeds']))} the one with the median final return, or the next to it whose policy "
+        "is kept",
         "versions": json.loads((directory.parent / "config.json").read_text(encoding="utf-8"))["versions"],
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 
@@ -152,5 +153,11 @@ def test_a_command_to_copy_names_the_script_that_was_started(tmp_path):
     script = tmp_path / "my env" / "rewirl"
     script.parent.mkdir()
     script.write_text("from rewirl.cli.main import main\nmain()\n")
-    done = subprocess.run([sys.executable, script, "presets"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, script, "presets"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+    )
     assert "\n'my env/rewirl' presets NAME shows one in full; 'my env/rewirl' train --preset" in done.stdout

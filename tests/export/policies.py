@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from rewirl.agents import AGENTS, Policy, load_policy, make_agent
@@ -18,6 +20,8 @@ from rewirl.training.trained_policy import TrainedPolicy
 INPUT = 11
 BOX = ActionBounds([-2.0, -1.0, 0.5], [2.0, 3.0, 0.75])
 CHOICES = DiscreteActions(5, start=-2)
+KEPT = sorted((Path(__file__).parents[2] / "results").glob("*/*/policy"))
+"""Trained policies. Outputs of those of MuJoCo reach 130 before their tanh: what is rounded on the way there shows."""
 
 
 def about(agent="td3", name="Somewhere-v0"):
@@ -52,6 +56,23 @@ def policy_of(agent, structure, actions=None):
         elif array.dtype == np.float32 and kind in ("scale", "variance"):
             array[:] = rng.uniform(0.5, 2, size=array.shape)
     return trained(load_policy(arrays, values), actions)
+
+
+def wide(density):
+    """A policy of the size of Humanoid's, whose outputs reach 130 as those of trained ones do."""
+    rng = np.random.default_rng(2)
+    operations, places, values = [], {}, {}
+    n_in = 376
+    for name, n_out, gain in (("a", 256, 1.4), ("b", 256, 1.4), ("c", 17, 30)):
+        count = round(density * n_in * n_out)
+        if density < 1:
+            places[name] = np.sort(rng.choice(n_in * n_out, count, replace=False))
+        values[f"{name}.values"] = (rng.normal(size=count) * gain / np.sqrt(density * n_in)).astype(np.float32)
+        values[f"{name}.bias"] = rng.normal(size=n_out).astype(np.float32)
+        operations += [Linear(name, n_out=n_out), *([ReLU()] if name != "c" else [])]
+        n_in = n_out
+    bounds = ActionBounds([-0.4] * 17, [0.4] * 17)
+    return trained(Policy(Network(376, operations, places, values)), bounds)
 
 
 def discrete(structure):

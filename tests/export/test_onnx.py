@@ -7,7 +7,7 @@ import re
 import numpy as np
 import onnx
 import pytest
-from policies import BOX, INPUT, about, discrete, every_operation, policy_of, save, trained
+from policies import BOX, INPUT, KEPT, about, discrete, every_operation, policy_of, save, trained, wide
 
 from rewirl.agents import Policy
 from rewirl.cli.commands import run
@@ -16,7 +16,8 @@ from rewirl.export import interpret, parity
 from rewirl.export.files import runtime
 from rewirl.export.onnx_model import IR_VERSION, OPSET, onnx_model
 from rewirl.export.plan import plan_of
-from rewirl.nn import Linear, Network, ReLU
+from rewirl.nn import LeakyReLU, Linear, Network, ReLU
+from rewirl.training.trained_policy import TrainedPolicy
 
 EXACT = 1e-5
 
@@ -39,6 +40,42 @@ def test_every_operation():
     policy = every_operation()
     plan = plan_of(policy)
     assert parity.compare(policy, runtime(onnx_model(plan)), "onnxruntime", plan).difference < EXACT
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.parent.name)
+def test_trained_policies_are_as_near(path):
+    policy = TrainedPolicy.load(path)
+    plan = plan_of(policy)
+    done = parity.compare(policy, runtime(onnx_model(plan)), "onnxruntime", plan)
+    assert done.others == 0 if done.difference is None else done.difference < EXACT / 10
+
+
+@pytest.mark.parametrize("density", [1.0, 0.5])
+def test_wide_and_wild_ones_in_float64_and_with_less_in_float32(density):
+    policy = wide(density)
+    plan = plan_of(policy)
+    in_float64, in_float32 = (
+        parity.compare(policy, runtime(onnx_model(plan, precision)), "onnxruntime", plan).difference
+        for precision in ("float64", "float32")
+    )
+    assert in_float64 < EXACT / 10
+    assert EXACT / 10 < in_float32 < 1e-4
+
+
+@pytest.mark.parametrize("slope", [0.2, 3.0, -0.5])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_leaky_relu_and_nan(slope, precision):
+    operations = [Linear("a", n_out=9), LeakyReLU(slope=slope), Linear("b", n_out=3)]
+    rng = np.random.default_rng(1)
+    arrays = {"a.values": rng.normal(size=9 * INPUT) / 3, "b.values": rng.normal(size=27) / 3}
+    arrays = {name: each.astype(np.float32) for name, each in arrays.items()}
+    policy = trained(Policy(Network(INPUT, operations, {}, arrays)), BOX)
+    plan = plan_of(policy)
+    act = runtime(onnx_model(plan, precision))
+    assert parity.compare(policy, act, "onnxruntime", plan).difference < EXACT
+    given = np.zeros((2, INPUT), np.float32)
+    given[1, 4] = np.nan
+    assert np.isnan(act(given)).tolist() == [[False] * 3, [True] * 3]
 
 
 def very_sparse():
@@ -71,7 +108,10 @@ def test_the_opset_is_as_stated_and_no_name_comes_from_the_policy():
     assert model.ir_version == IR_VERSION
     assert model.doc_string.isascii() and model.doc_string.replace("\n", "").isprintable()
     names = {name for node in model.graph.node for name in (node.name, *node.input, *node.output)}
-    assert all(re.fullmatch(r"(observation|action|(step\d+|head)(_\w+)?|action_node)", name) for name in names)
+    assert all(
+        re.fullmatch(r"(observation|action|(step\d+|head|observation_float64)(_\w+)?|action_node)", name)
+        for name in names
+    )
 
 
 def test_the_command_writes_it(tmp_path, capsys):
@@ -79,5 +119,10 @@ def test_the_command_writes_it(tmp_path, capsys):
     assert run("export", [str(saved), "--format", "onnx", "--directory", str(tmp_path), "--name", "gait"]) == 0
     assert "by onnxruntime" in capsys.readouterr().out
     onnx.checker.check_model(onnx.load(tmp_path / "gait.onnx"), full_check=True)
+    assert run("export", [str(saved), "--format", "onnx", "--directory", str(tmp_path), "--precision", "float32"]) == 0
+    kinds = {node.op_type for node in onnx.load(tmp_path / "policy.onnx").graph.node}
+    assert "Gemm" in kinds and "float64" not in str(onnx.load(tmp_path / "policy.onnx"))
+    with pytest.raises(UsageError, match="--precision is for ONNX"):
+        run("export", [str(saved), "--precision", "float32", "--directory", str(tmp_path / "c")])
     with pytest.raises(UsageError, match="--tanh is for C"):
         run("export", [str(saved), "--format", "onnx", "--tanh", "table"])

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from policies import BOX, CHOICES, discrete, every_operation, policy_of, save, trained
+from policies import BOX, CHOICES, KEPT, discrete, every_operation, policy_of, save, trained, wide
 
 import rewirl
 from rewirl.agents import Policy
@@ -15,6 +15,7 @@ from rewirl.export import parity
 from rewirl.export.plan import plan_of
 from rewirl.export.torch_module import SparseWeights, TorchPolicy
 from rewirl.nn import Linear, Network
+from rewirl.training.trained_policy import TrainedPolicy
 
 
 def acting(module):
@@ -25,8 +26,8 @@ def acting(module):
     return act
 
 
-def module_of(policy):
-    return TorchPolicy(plan_of(policy, dense_from=1.0))
+def module_of(policy, precision="float64"):
+    return TorchPolicy(plan_of(policy, dense_from=1.0), precision)
 
 
 @pytest.mark.parametrize("structure", ["dense", "unstructured", "8x1"])
@@ -48,10 +49,52 @@ def test_every_operation_and_numbered_actions():
     assert parity.compare(policy, acting(module_of(policy)), "torch", plan_of(policy)).others == 0
 
 
-def test_it_learns_in_its_connections_alone():
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.parent.name)
+def test_trained_policies_are_as_near(path):
+    policy = TrainedPolicy.load(path)
+    done = parity.compare(policy, acting(module_of(policy)), "torch", plan_of(policy))
+    assert done.others == 0 if done.difference is None else done.difference < 1e-6
+
+
+@pytest.mark.parametrize("density", [1.0, 0.5])
+def test_wide_and_wild_ones_in_float64_and_with_less_in_float32(density):
+    policy = wide(density)
+    in_float64, in_float32 = (
+        parity.compare(policy, acting(module_of(policy, precision)), "torch", plan_of(policy)).difference
+        for precision in ("float64", "float32")
+    )
+    assert in_float64 < 1e-6 < in_float32 < 1e-4
+
+
+@pytest.mark.parametrize("policy", [policy_of("simba", "8x1"), every_operation(), discrete("unstructured")])
+def test_parameters_gradients_and_results_are_float32_in_either_precision(policy):
+    observations = torch.randn(3, 11, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for precision in ("float64", "float32"):
+        module = module_of(policy, precision)
+        outputs = module.outputs(observations)
+        outputs.square().sum().backward()
+        assert outputs.dtype == torch.float32
+        assert {each.dtype for each in module.parameters()} == {torch.float32}
+        assert module(observations).dtype == (torch.int64 if policy.spaces.actions is CHOICES else torch.float32)
+        gradients.append([each.grad for each in module.parameters()])
+    for exact, near in zip(*gradients, strict=True):
+        assert exact.dtype == torch.float32
+        assert torch.allclose(exact, near, rtol=1e-4, atol=1e-5)
+
+
+def test_another_precision_is_refused(tmp_path):
+    policy = rewirl.load(save(policy_of("td3", "dense"), tmp_path / "saved"))
+    assert policy.to_torch(precision="float32")(torch.zeros(11)).shape == (3,)
+    with pytest.raises(ValueError, match="precision must be float64 or float32, got 'float16'"):
+        policy.to_torch(precision="float16")
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_it_learns_in_its_connections_alone(precision):
     """Gradients are those of a masked dense layer; a step of an optimiser adds no connection."""
     policy = policy_of("td3", "unstructured")
-    module = module_of(policy)
+    module = module_of(policy, precision)
     observations = torch.randn(64, 11, generator=torch.Generator().manual_seed(0))
     module.outputs(observations).square().mean().backward()
     layers = policy.actor.actor.layers

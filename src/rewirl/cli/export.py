@@ -10,6 +10,7 @@ from rewirl.cli.parse import parse
 from rewirl.cli.policy import POLICY_HELP
 from rewirl.export.c_code import Tanh
 from rewirl.export.files import Format, WeightType, export_c, export_onnx
+from rewirl.export.plan import Precision
 from rewirl.printing import result, say, visible
 from rewirl.training.trained_policy import TrainedPolicy
 
@@ -35,15 +36,23 @@ def export(arguments: list[str]) -> int:
             "Where C has its tanh from: tanhf of the C library, or a table of 580 bytes that needs no library. None is "
             "libm.",
         ),
+        precision=(
+            Precision | None,
+            None,
+            "What an ONNX model computes the network in: float64 rounds nothing away; float32 takes half the time, and "
+            "is for runtimes without float64. None is float64.",
+        ),
         overwrite=(bool, False, "Replace files that are there."),
     )
     if options.format == "onnx" and options.tanh is not None:
         raise UsageError("--tanh is for C: an ONNX model leaves it to what runs it")
+    if options.format == "c" and options.precision is not None:
+        raise UsageError("--precision is for ONNX: C computes in float32, with compensated sums")
     with usage_errors():
         trained = TrainedPolicy.load(options.run)
         where = (trained, options.directory, options.name, options.weights)
         if options.format == "onnx":
-            exported = export_onnx(*where, overwrite=options.overwrite)
+            exported = export_onnx(*where, options.precision or "float64", options.overwrite)
         else:
             exported = export_c(*where, options.tanh or "libm", options.overwrite)
     for path in exported.paths:

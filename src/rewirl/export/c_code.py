@@ -32,9 +32,9 @@ Tanh = Literal["libm", "table"]
 """Where tanh comes from: tanhf of the C library, or a table with cubic interpolation."""
 
 _COLUMNS = 110
-_STRETCH = 32
-"""Products of a sum that are added up by themselves, where there are more than twice as many. The rounding errors of a
-sum grow with its length: actions of a policy with outputs of 100 were up to 1.2e-5 of half their range away."""
+_STRETCH = 16
+"""Products of a sum that are added up by themselves, where there are more. The rounding errors of a sum grow with its
+length: actions of a policy with outputs of 100 were up to 1.2e-5 of half their range away."""
 
 _TYPES = {"uint8": "uint8_t", "uint16": "uint16_t", "uint32": "uint32_t", "uint64": "uint64_t", "int8": "int8_t"}
 
@@ -309,22 +309,38 @@ def _summed(
         body: of the loop; a statement that begins with {} adds to the next of the sums.
         begin: what the counter begins with, if it is not to go on from where it is.
     """
-    if longest <= 2 * _STRETCH:
+    if longest <= _STRETCH:
         yield from (f"        for ({begin}; {counter} < {end}; ++{counter}) {{", *_indented(3, body, sums), "        }")
         return
     parts = [name.replace("sum", "part") for name in sums]
+    # Four sums side by side, two where there are eight rows: shorter ones, and fewer turns of the loop.
+    beside = [parts, *([f"{part}_{number}" for part in parts] for number in range(2, min(4, 16 // len(sums)) + 1))]
+    turn = [line for each in beside for line in ("{", *_indented(1, [*body, f"++{counter};"], each), "}")]
+    together = [line for name, part in zip(sums, parts, strict=True) for line in _compensated(name, part)]
     yield from (
+        *([f"        {begin};"] if begin else []),
         *(f"        float {name.replace('sum', 'lost')} = 0.0f;" for name in sums),
-        f"        for ({begin}; {counter} < {end};) {{",
-        f"            const size_t left = {end} - {counter};",
-        f"            const size_t stop = {counter} + (left < {_STRETCH} ? left : {_STRETCH});",
+        f"        while ({end} - {counter} >= {_STRETCH}) {{",
+        *(f"            float {', '.join(f'{part} = 0.0f' for part in each)};" for each in beside),
+        f"            for (int turn = 0; turn < {_STRETCH // len(beside)}; ++turn) {{",
+        *(f"                {line}" for line in turn),
+        "            }",
+        *(f"            {part} += {_tree([each[i] for each in beside[1:]])};" for i, part in enumerate(parts)),
+        *together,
+        "        }",
+        f"        if ({counter} < {end}) {{",
         *(f"            float {part} = 0.0f;" for part in parts),
-        f"            for (; {counter} < stop; ++{counter}) {{",
+        f"            for (; {counter} < {end}; ++{counter}) {{",
         *_indented(4, body, parts),
         "            }",
-        *(line for name, part in zip(sums, parts, strict=True) for line in _compensated(name, part)),
+        *together,
         "        }",
     )
+
+
+def _tree(names: Sequence[str]) -> str:
+    """Return the sum of one name or three, that of the last two first."""
+    return names[0] if len(names) == 1 else f"{names[0]} + ({names[1]} + {names[2]})"
 
 
 def _compensated(total: str, part: str) -> Iterator[str]:

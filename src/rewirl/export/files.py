@@ -14,7 +14,7 @@ from rewirl.export import compiled, interpret, parity
 from rewirl.export.buffers import Buffers
 from rewirl.export.c_code import CFiles, Tanh, c_files
 from rewirl.export.parity import Parity
-from rewirl.export.plan import Floats, Plan, plan_of
+from rewirl.export.plan import Floats, Plan, Precision, plan_of
 from rewirl.export.text import checked_name
 from rewirl.storage.files import write_atomically
 from rewirl.training.trained_policy import TrainedPolicy
@@ -83,6 +83,7 @@ def export_onnx(
     directory: Path,
     name: str = "policy",
     weights: WeightType = "float32",
+    precision: Precision = "float64",
     overwrite: bool = False,
 ) -> Exported:
     """Write a policy as NAME.onnx, and compare it with what that computes.
@@ -92,6 +93,7 @@ def export_onnx(
         directory: where; made if it is not there.
         name: of the file.
         weights: how they are stored.
+        precision: what the network is computed in.
         overwrite: whether a file of this name is replaced.
 
     Raises:
@@ -104,7 +106,7 @@ def export_onnx(
     except ModuleNotFoundError as error:
         raise ValueError(f"ONNX needs the package {error.name}: pip install 'rewirl[export]'") from error
     plan = plan_of(trained, weights == "int8")
-    model = onnx_model(plan)
+    model = onnx_model(plan, precision)
     paths = _write(directory, {f"{checked_name(name)}.onnx": model}, overwrite)
     try:
         by_runtime = runtime(model)

@@ -1,6 +1,9 @@
 """A policy as an ONNX model. Needs the package onnx.
 
 Operators are those of opset 13, so that older runtimes and converters take it. Every name in the model is made here.
+
+A runtime adds products in an order of its own, and in float32 that alone took actions up to 1.3e-5 of half their range
+away, where outputs reach 100 before their tanh. So the network is computed in float64. What is stored stays float32.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from rewirl.export.plan import (
     NormalStep,
     PairStep,
     Plan,
+    Precision,
     ReLUStep,
     Step,
     TanhStep,
@@ -35,30 +39,35 @@ IR_VERSION = 7
 OBSERVATION, ACTION = "observation", "action"
 
 
-def onnx_model(plan: Plan) -> bytes:
+def onnx_model(plan: Plan, precision: Precision = "float64") -> bytes:
     """Return a policy as an ONNX file: `observation`, float32 [batch, n_in], becomes `action`, within its bounds.
 
     `action` is float32 [batch, n_out], or int64 [batch] where actions are choices.
 
     Args:
         plan: the policy.
+        precision: what the network is computed in, from the observation to its outputs.
     """
-    return _Model(plan).file()
+    return _Model(plan, precision).file()
 
 
 class _Model:
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, precision: Precision) -> None:
+        self._plan, self._float64 = plan, precision == "float64"
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
-        self._values = [OBSERVATION]
+        self._values: list[str] = []
 
     def file(self) -> bytes:
         plan = self._plan
+        self._values.append(self._computed(f"{OBSERVATION}_float64", OBSERVATION))
         for index, step in enumerate(plan.steps):
             made = self._step(f"step{index + 1}", step, [self._values[read] for read in step.reads])
             self._values.append(made)
-        self._head(self._values[-1], plan.features(len(plan.steps)))
+        outputs = self._values[-1]
+        if self._float64:
+            outputs = self._node("Cast", "head_float32", outputs, to=TensorProto.FLOAT)
+        self._head(outputs, plan.features(len(plan.steps)))
         box = isinstance(plan.head, Box)
         kind = TensorProto.FLOAT if box else TensorProto.INT64
         shape: list[str | int | None] = ["batch", plan.n_out] if box else ["batch"]
@@ -89,21 +98,30 @@ class _Model:
         self._constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
+    def _computed(self, name: str, of: str) -> str:
+        """Return what a float32 value is called where it is computed with: itself, or this name of it as float64."""
+        return self._node("Cast", name, of, to=TensorProto.DOUBLE) if self._float64 else of
+
+    def _vector(self, name: str, values: NDArray[Any]) -> str:
+        """Store the numbers of features, or one number, as what they are computed with."""
+        return self._constant(name, values.astype(np.float64 if self._float64 else np.float32))
+
     def _step(self, name: str, step: Step, of: list[str]) -> str:
         """Append a step and return what its value is called."""
         match step:
             case LinearStep():
-                bias = [] if step.bias is None else [self._constant(f"{name}_bias", step.bias)]
-                return self._node("Gemm", name, of[0], self._weights(name, step), *bias, transB=1)
+                bias = [] if step.bias is None else [self._vector(f"{name}_bias", step.bias)]
+                weights = self._computed(f"{name}_float64", self._weights(name, step))
+                return self._node("Gemm", name, of[0], weights, *bias, transB=1)
             case NormalStep():
-                centred = self._node("Sub", f"{name}_centred", of[0], self._constant(f"{name}_mean", step.mean))
+                centred = self._node("Sub", f"{name}_centred", of[0], self._vector(f"{name}_mean", step.mean))
                 return self._affine(name, centred, step.factor, step.shift)
             case LayerNormStep():
                 mean = self._node("ReduceMean", f"{name}_mean", of[0], axes=[1])
                 centred = self._node("Sub", f"{name}_centred", of[0], mean)
                 square = self._node("Mul", f"{name}_square", centred, centred)
                 variance = self._node("ReduceMean", f"{name}_variance", square, axes=[1])
-                epsilon = self._constant(f"{name}_eps", np.array(step.eps, np.float32))
+                epsilon = self._vector(f"{name}_eps", np.array(step.eps))
                 root = self._node("Sqrt", f"{name}_root", self._node("Add", f"{name}_sum", variance, epsilon))
                 if step.scale is None:
                     return self._node("Div", name, centred, root)
@@ -112,21 +130,25 @@ class _Model:
             case ReLUStep():
                 if step.slope == 0:
                     return self._node("Relu", name, of[0])
-                return self._node("LeakyRelu", name, of[0], alpha=step.slope)
+                if not self._float64:
+                    return self._node("LeakyRelu", name, of[0], alpha=step.slope)
+                slope = self._vector(f"{name}_slope", np.array(np.float32(step.slope)))
+                sloped = self._node("Mul", f"{name}_sloped", of[0], slope)  # onnxruntime's LeakyRelu is float32
+                return self._node("Max" if step.slope <= 1 else "Min", name, of[0], sloped)
             case TanhStep():
                 return self._node("Tanh", name, of[0])
             case PairStep():
                 return self._node("Mul" if step.times else "Add", name, *of)
             case ConstantStep():
-                return self._constant(name, step.values[np.newaxis])  # for every observation of a batch
+                return self._vector(name, step.values[np.newaxis])  # for every observation of a batch
         raise TypeError(f"no step {type(step).__name__}")
 
     def _affine(self, name: str, of: str, factor: Floats, shift: Floats | None) -> str:
-        factors = self._constant(f"{name}_factor", factor)
+        factors = self._vector(f"{name}_factor", factor)
         if shift is None:
             return self._node("Mul", name, of, factors)
         scaled = self._node("Mul", f"{name}_scaled", of, factors)
-        return self._node("Add", name, scaled, self._constant(f"{name}_shift", shift))
+        return self._node("Add", name, scaled, self._vector(f"{name}_shift", shift))
 
     def _weights(self, name: str, step: LinearStep) -> str:
         """Store weights, [n_out, n_in], and return what they are called as float32."""
@@ -167,8 +189,9 @@ class _Model:
             at = [self._constant(f"head_{word}", np.array([number])) for word, number in cut.items()]
             raw = self._node("Slice", "head_outputs", raw, *at)
         if isinstance(head, Box):
-            output = self._node("Tanh", "head_tanh", raw) if head.squashed else raw
-            mapped = self._affine("head_mapped", output, head.half, head.centre)
+            squashed = self._node("Tanh", "head_tanh", raw) if head.squashed else raw
+            scaled = self._node("Mul", "head_scaled", squashed, self._constant("head_half", head.half))
+            mapped = self._node("Add", "head_mapped", scaled, self._constant("head_centre", head.centre))
             above = self._node("Max", "head_above", mapped, self._constant("head_low", head.low))
             self._node("Min", ACTION, above, self._constant("head_high", head.high))
         else:

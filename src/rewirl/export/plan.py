@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ from rewirl.nn.operations import named
 from rewirl.training.trained_policy import TrainedPolicy
 
 Floats = NDArray[np.float32]
+
+Precision = Literal["float64", "float32"]
+"""What the network of an ONNX model or a module of PyTorch is computed in; weights and actions are float32 anyway."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 _LARGEST_CHOICE = 2**63 - 1
 

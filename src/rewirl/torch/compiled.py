@@ -17,7 +17,10 @@ CONNECTIONS: WeakValueDictionary[int, Connections] = WeakValueDictionary()
 NUMBERS = count()
 
 
-@torch.library.custom_op("rewirl::sparse_linear", mutates_args=())
+# Schemas are said, as torch 2.4 reads none from annotations that are text.
+@torch.library.custom_op(
+    "rewirl::sparse_linear", mutates_args=(), schema="(Tensor x, Tensor values, Tensor? bias, int number) -> Tensor"
+)
 def numbered(x: Tensor, values: Tensor, bias: Tensor | None, number: int) -> Tensor:
     """Return W x + b of the layer of this number, float32 [samples, n_out], for x, float32 [samples, n_in]."""
     return output(x, values, bias, CONNECTIONS[number])
@@ -28,7 +31,11 @@ def _(x: Tensor, values: Tensor, bias: Tensor | None, number: int) -> Tensor:
     return x.new_empty(x.shape[0], CONNECTIONS[number].shape[0])
 
 
-@torch.library.custom_op("rewirl::sparse_linear_gradients", mutates_args=())
+@torch.library.custom_op(
+    "rewirl::sparse_linear_gradients",
+    mutates_args=(),
+    schema="(Tensor x, Tensor values, Tensor dy, int number, bool[] needs) -> (Tensor, Tensor, Tensor)",
+)
 def _gradients(x: Tensor, values: Tensor, dy: Tensor, number: int, needs: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
     connections = CONNECTIONS[number]
     if connections.collect is not None and needs[1]:
