@@ -64,8 +64,8 @@ class StreamConfig(AgentConfig):
         topology = self.topology
         if isinstance(topology.spread, Blocks):
             raise ValueError(
-                f"structure {topology.structure} has blocks, which pay in batches, and a stream is learnt from one step "
-                "at a time; leave structure out"
+                f"structure {topology.structure} has blocks, which pay in batches, and streams have one step at a "
+                "time; leave structure out"
             )
         if topology.initial_scale == "largest":
             raise ValueError(
