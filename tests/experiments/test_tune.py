@@ -339,9 +339,11 @@ def test_every_agent_has_a_space_with_what_it_can_use_most(agent):
     space = usual_space({"agent": agent, "env": env})
     most = {"learning_rate", "gamma"} | ({"batch_size"} if entry.replay else set())
     most |= {"clip_range", "gae_lambda", "entropy_coefficient"} if agent.endswith("ppo") else set()
-    most |= set() if entry.dense else {"sparsity", "structure"}
+    streams = "stream-" in agent  # which have no batches, in which blocks pay
+    most |= set() if entry.dense else {"sparsity"} if streams else {"sparsity", "structure"}
     most |= {"adapt_every", "adapt_fraction"} if agent.startswith("ds-") else set()
     most |= {"target_update_interval", "epsilon_end"} if agent.endswith("dqn") else set()
+    most |= {"epsilon_end"} if agent.endswith(("stream-q", "stream-sarsa")) else set()
     most |= {"tau"} if entry.targets and not agent.endswith("dqn") else set()
     assert space.keys() - {"exploration_noise"} == most
     assert ("exploration_noise" in space) == agent.endswith("td3")

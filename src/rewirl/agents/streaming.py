@@ -30,7 +30,7 @@ class StreamConfig(AgentConfig):
     hidden_sizes: tuple[int, ...] = (128, 128)
 
     learning_rate: float = 1.0
-    """Step size of ObGD before it is bounded, alpha. Typical: 1."""
+    """Step size of ObGD before it is bounded, alpha. Typical: 0.3 to 1."""
 
     normalise_observations: bool = True
     """Whether the networks see each observation less the mean, divided by the standard deviation, of all observations
@@ -64,8 +64,8 @@ class StreamConfig(AgentConfig):
         topology = self.topology
         if isinstance(topology.spread, Blocks):
             raise ValueError(
-                f"structure {topology.structure} has blocks, which pay in batches, and a stream is learnt from step by "
-                "step; leave structure out"
+                f"structure {topology.structure} has blocks, which pay in batches, and streams have one step at a "
+                "time; leave structure out"
             )
         if topology.initial_scale == "largest":
             raise ValueError(

@@ -86,7 +86,7 @@ class DSStreamSARSA(Learner):
             env_processes: whether each environment has a process of its own, with the same result; for an environment
                 given by its id.
             hidden_sizes: Units of the hidden layers of actor and critics. Typical: 256 256.
-            learning_rate: Step size of ObGD before it is bounded, alpha. Typical: 1.
+            learning_rate: Step size of ObGD before it is bounded, alpha. Typical: 0.3 to 1.
             learning_rate_schedule: How the step size of every network changes with the updates: constant, or from
                 `learning_rate` to `learning_rate_end` over `learning_rate_updates` in a straight line or in half a
                 cosine, and constant afterwards.
