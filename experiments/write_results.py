@@ -27,6 +27,7 @@ REPORTS = {
     "ninety-percent": ("ninety-percent", *(f"ds-drl/HalfCheetah-v5-td3-{seed}" for seed in (0, 1, 2))),
     "noise": ("noise",),
     "cartpole": ("cartpole",),
+    "small": ("small",),
 }
 """What the report of an experiment is about: run directories, and directories that contain some, below results/."""
 
