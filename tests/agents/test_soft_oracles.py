@@ -72,9 +72,10 @@ def test_an_update_has_the_losses_and_gradients_of_autograd(kind, topology, batc
     told = agent.diagnostics()
     for name, expected in oracle.told.items():
         # The policy of XQC is judged after a step of the critics, in which the shift of the input norm, that the next
-        # norm undoes, moves by the rounding of a gradient of 0.
+        # norm undoes, moves by the rounding of a gradient of 0. It is the mean of values of about 1 that nearly cancel.
         follows = kind == "xqc" and name == "policy_value"
-        assert told[name] == pytest.approx(expected, rel=2e-4 if follows else 2e-5, abs=1e-6), name
+        relative, absolute = (2e-4, 5e-5) if follows else (2e-5, 1e-6)
+        assert told[name] == pytest.approx(expected, rel=relative, abs=absolute), name
     assert told["temperature"] == pytest.approx(oracle.alpha, rel=1e-6)
     first = "actor" if kind == "simba" else "critic"
     for name, gradients in oracle.gradients.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -48,13 +49,16 @@ def newest_step(metrics: Path) -> int:
 
 
 def disk(path: Path) -> float:
-    """Return the size of all files below a directory that others write to, MiB."""
+    """Return the size of a file, or of all files below a directory that others write to, MiB."""
+    if path.is_file():
+        return path.stat().st_size / MIB
     total = 0
-    for file in [path, *path.rglob("*")]:
-        try:
-            total += file.stat().st_size if file.is_file() else 0
-        except FileNotFoundError:  # a checkpoint that has been rotated away
-            continue
+    for directory, _, names in os.walk(path):  # which passes over directories that are gone
+        for name in names:
+            try:
+                total += Path(directory, name).stat().st_size
+            except FileNotFoundError:  # of a checkpoint that has been rotated away
+                continue
     return total / MIB
 
 
@@ -81,9 +85,12 @@ def watched(process: subprocess.Popen[str], run: Path, every: float) -> Iterator
             return
         except subprocess.TimeoutExpired:
             try:
-                yield look(process.pid, run)
-            except (FileNotFoundError, ProcessLookupError, KeyError):  # it ended in between
-                return
+                sample = look(process.pid, run)
+            except (FileNotFoundError, ProcessLookupError, KeyError):
+                if process.poll() is None:
+                    raise
+                return  # it ended in between
+            yield sample
 
 
 def train(run: Path, steps: int, buffer: int, seed: int, threads: int, *options: str) -> subprocess.Popen[str]:
