@@ -52,9 +52,11 @@ def test_the_queue_holds_the_runs_of_the_paper_in_their_order_and_what_is_kept_f
     assert {runs[name].config.total_timesteps for name in names[45 : 45 + screening]} == {500_000}
     assert [name[-1] for name in names[45 + screening :][:20]] == [*"33444"[:2], *"44"] * 5
     run_queue.take_over(runs, run_queue.QUEUE, ROOT / "results")
-    check(run for run in runs.values() if run.path.exists())
+    box2d = ("BipedalWalker", "LunarLander")  # an extra
+    check(run for name, run in runs.items() if run.path.exists() and not name.startswith(box2d))
     finished = [name for name, run in runs.items() if run_status(run).state == "finished"]
-    kept = {path.parent.name for path in (ROOT / "results" / "ds-drl").glob("*/config.json")}
+    folders = {part.directory for part in run_queue.QUEUE}
+    kept = {path.parent.name for folder in folders for path in (ROOT / "results" / folder).glob("*/config.json")}
     assert set(finished) == kept & set(names) and len(finished) == len(kept)
 
 
