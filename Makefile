@@ -7,14 +7,14 @@ CORE = $(shell find native tests benchmarks -name '*.[ch]pp')
 SOURCES := pyproject.toml CMakeLists.txt $(shell find src native cmake -type f -not -name '*.pyc')
 installing = @echo "Installing what Rewirl needs into $(VENV), and compiling its core: a few minutes, without a word."
 
-.PHONY: train test dev quick lint all-tests fast-tests aarch64 format clean
+.PHONY: train test dev quick lint tests-of-runs other-tests fast-tests aarch64 format clean
 train: $(VENV)/installed
 	@trap : INT; if [ -e $(RUN_DIR)/config.json ]; then $(VENV)/bin/rewirl resume $(RUN_DIR); \
 	else $(VENV)/bin/rewirl train --preset ds-drl/ds-td3/HalfCheetah-v5 --run-dir $(RUN_DIR); fi || \
 	{ code=$$?; [ $$code = 130 ] || exit $$code; }  # Ctrl-C has saved the run: that is no error
 
 test: $(VENV)/installed-for-tests
-	@$(MAKE) --no-print-directory --jobs=2 lint all-tests
+	@$(MAKE) --no-print-directory --jobs=3 other-tests tests-of-runs lint
 
 # Python files are used where they lie; the core is compiled again when it is imported after a change.
 dev: $(VENV)/installed-for-development
@@ -36,8 +36,13 @@ lint:
 	$(VENV)/bin/clang-format --dry-run --Werror $(CORE)
 	$(VENV)/bin/mypy
 
-all-tests:
-	$(VENV)/bin/python -m pytest
+# All tests in two halves that take about as long, one for each of two cores.
+RUNS = tests/torture tests/training tests/experiments tests/storage
+tests-of-runs:
+	$(VENV)/bin/python -m pytest -q $(RUNS)
+
+other-tests:
+	$(VENV)/bin/python -m pytest -q tests $(RUNS:%=--ignore=%)
 
 fast-tests:
 	$(VENV)/bin/python -m pytest -q -x -m quick
