@@ -37,7 +37,7 @@ lint:
 	$(VENV)/bin/mypy
 
 # All tests in two halves that take about as long, one for each of two cores.
-RUNS = tests/torture tests/training tests/experiments tests/storage
+RUNS = tests/experiments tests/storage tests/torture tests/training
 tests-of-runs:
 	$(VENV)/bin/python -m pytest -q $(RUNS)
 

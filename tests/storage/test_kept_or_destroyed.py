@@ -28,6 +28,7 @@ def create(path):
 
 
 def test_what_was_forgotten_is_closed_and_its_lines_are_on_disk(tmp_path):
+    gc.collect()  # what other tests have forgotten
     before = open_files()
     directory = create(tmp_path)
     log, board = MetricsLog(directory.metrics), TensorBoardWriter(directory.tensorboard)
