@@ -17,8 +17,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 import pytest
 from hypothesis import settings
 
-from rewirl.printing import program
-
 settings.register_profile("any machine", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("any machine")
 
@@ -60,10 +58,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """What the slow ones import takes as long as some of the fast ones run."""
     quick = config.option.markexpr == "quick" and collection_path.name.startswith("test_")
     return True if quick and is_slow(collection_path) else None
-
-
-def pytest_sessionstart() -> None:
-    program()  # it keeps its first answer, which is of the working directory then; tests change that
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

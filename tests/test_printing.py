@@ -145,7 +145,7 @@ def test_commands_to_copy_begin_with_what_starts_this_installation(
     monkeypatch.setattr(sys, "argv", [started])
     monkeypatch.setattr(sys, "executable", str(tmp_path / python))
     monkeypatch.setenv("PATH", str(tmp_path / on_path) if on_path else "/nowhere")
-    assert printing.program.__wrapped__() == printed
+    assert printing.program() == printed
 
 
 def test_a_command_to_copy_names_the_script_that_was_started(tmp_path):

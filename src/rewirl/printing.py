@@ -8,7 +8,6 @@ a run: messages that cannot be shown are left out, results that cannot be are an
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import re
 import shlex
@@ -90,7 +89,6 @@ def quoted_path(path: object) -> str:
     return quoted(f"./{text}" if text.startswith("-") else text)
 
 
-@functools.cache
 def program() -> str:
     """Return what starts the command line from here, for a command to copy.
 

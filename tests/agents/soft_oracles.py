@@ -37,7 +37,12 @@ class SimBaOracle(ComposedAgent):
 
 
 class XQCOracle(ComposedAgent):
-    """Palenicek et al. 2026: joint batches through batch norm, categorical critics, weights of unit norm."""
+    """Palenicek et al. 2026: joint batches through batch norm, categorical critics, weights of unit norm.
+
+    `judges` are critics after their step, by name, that the policy is judged by in place of the oracle's own.
+    """
+
+    judges = None
 
     def policy(self, state, training):
         return self.drawn(self.networks["actor"](state, training), lambda x: x.clamp(-10, 2))
@@ -74,7 +79,8 @@ class XQCOracle(ComposedAgent):
         if self.updates % c.policy_delay == 0:
             mine, log_pi = self.drawn(outputs, lambda x: x.clamp(-10, 2))
             both = torch.cat([state, mine], 1)
-            value = torch.min(*(torch.softmax(n[f"critic{i}"](both, False), 1) @ bins for i in (1, 2)))[:, None]
+            judges = self.judges or n
+            value = torch.min(*(torch.softmax(judges[f"critic{i}"](both, False), 1) @ bins for i in (1, 2)))[:, None]
             self.told |= {"policy_value": value.mean().item(), "entropy": -log_pi.mean().item()}
             self.descend((self.alpha * log_pi - value).mean(), "actor", rate=rate)
             self.temper(log_pi, -self.action_size / 2, rate)
