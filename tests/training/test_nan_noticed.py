@@ -19,12 +19,14 @@ SMALL = {"hidden_sizes": (16, 16), "batch_size": 20, "learning_starts": 50, "buf
 
 
 def options_of(agent):
-    if agent in ("DSSimBa", "DSXQC"):  # their networks have sizes of other names
+    if agent in ("DSSimBa", "DSXQC", "DSCrossQ"):  # their networks have sizes of other names
         return {"batch_size": 20, "learning_starts": 50, "buffer_size": 1000}
+    if agent == "DSPPO":
+        return {"hidden_sizes": (16, 16), "batch_size": 26, "rollout_steps": 52}
     return SMALL
 
 
-@pytest.mark.parametrize("agent", ["TD3", "DSTD3", "SAC", "DSSAC", "DSSimBa", "DSXQC"])
+@pytest.mark.parametrize("agent", ["TD3", "DSTD3", "SAC", "DSSAC", "DSSimBa", "DSXQC", "DSCrossQ", "DSPPO"])
 def test_an_agent_that_diverges_is_noticed_at_the_update_and_not_at_an_evaluation(agent, tmp_path):
     learner = getattr(rewirl, agent)("Pendulum-v1", seed=0, learning_rate=1e20, **options_of(agent))
     with pytest.raises(DivergedError) as raised:

@@ -206,12 +206,13 @@ class PPO(Learner[PPOConfig]):
         self._rollout.end(environment, reward, self._policy.seen(next_observation), terminated, truncated)
         if not self._rollout.full:
             return
-        steps = self._judged()
-        for _ in range(self.config.epochs):
-            for minibatch in self._minibatches(steps):
-                self._update(minibatch)
-        self._rollout.clear()
-        self._policy.deviation = self._deviation()  # pi_old <- pi
+        with np.errstate(over="ignore", invalid="ignore"):  # the norm of the gradients tells what is not finite
+            steps = self._judged()
+            for _ in range(self.config.epochs):
+                for minibatch in self._minibatches(steps):
+                    self._update(minibatch)
+            self._rollout.clear()
+            self._policy.deviation = self._deviation()  # pi_old <- pi
 
     def _judged(self) -> NDArray[np.float32]:
         """Return the steps of the rollout as rows: state, action, ln pi_old(a|s), A, A + V_old(s), V_old(s)."""
