@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,14 @@ main(["train", *sys.argv[2:]])
 """
 
 # Layers of 128 x 128 with 64 samples are large enough that two threads share them.
-SIZES = ["--hidden-sizes", "128", "128", "--batch-size", "64", "--learning-starts", "1000", "--buffer-size", "15000"]
+SIZES = {
+    "hidden_sizes": "128 128",
+    "actor_hidden_sizes": "128 128",
+    "batch_size": "64",
+    "learning_starts": "1000",
+    "buffer_size": "15000",
+    "rollout_steps": "1024",
+}
 
 Variant = tuple[int, bool, bool]
 """Threads, evaluations, and whether it is made a second time."""
@@ -95,11 +103,12 @@ def suited(agent: str) -> tuple[str, ...]:
     return ("--env", "HalfCheetah-v5" if "Box" in agent_entry(agent).actions else "CartPole-v1")
 
 
-def small(agent: str) -> tuple[str, ...]:
-    """Return options that give an agent's actor a hundred units too."""
-    of = agent_entry(agent).config
-    own = of(hidden_sizes=(128, 128))
-    return ("--actor-hidden-sizes", "128", "128") if hasattr(own, "actor_hidden_sizes") else ()
+def sizes(agent: str, given: Sequence[str] = ()) -> list[str]:
+    """Return those options of SIZES that an agent has and that are not given."""
+    config = agent_entry(agent).config
+    names = {field.name for field in fields(config)} - {*config.WITHOUT}
+    chosen = {f"--{name.replace('_', '-')}": words for name, words in SIZES.items() if name in names}
+    return [word for option, words in chosen.items() if option not in given for word in (option, *words.split())]
 
 
 def same_seed(
@@ -110,7 +119,7 @@ def same_seed(
     for kind in kinds:
         agent = kind.partition(" ")[0]
         with score.trial(kind):
-            own = (*suited(agent), *options, *small(agent), *VARIED.get(kind, ()))
+            own = (*suited(agent), *options, *sizes(agent, options), *VARIED.get(kind, ()))
             score.compared += compare(root / kind, agent, steps, *own, variants=variants)
     return score
 
@@ -134,7 +143,7 @@ def compare(root: Path, agent: str, steps: int, *options: str, variants: Sequenc
 def everywhere(runs: int, seed: int, root: Path) -> Score:
     """Train the first `runs` kinds of runs for 20,000 steps, mostly of HalfCheetah-v5, in every variant."""
     kinds = [*VARIED, *AGENTS][:runs]
-    return same_seed(root, kinds, 20_000, "--seed", str(seed), *SIZES)
+    return same_seed(root, kinds, 20_000, "--seed", str(seed))
 
 
 def networks(saved: Checkpoint) -> dict[str, NDArray[np.float64]]:
@@ -168,7 +177,7 @@ def between_instruction_sets(
     Yields:
         The two sets, the updates, and the distance; see `apart`.
     """
-    options = ["--env", "HalfCheetah-v5", "--seed", str(seed), "--eval-every", "0", *SIZES, *small(agent)]
+    options = ["--env", "HalfCheetah-v5", "--seed", str(seed), "--eval-every", "0", *sizes(agent)]
     options += ["--adapt-every", "1000000"]  # places that have a weight stay what they are, so vectors can be compared
     made = {
         (sets, count): trained(root / f"{sets}-{count}", agent, 1000 + count, *options, sets=sets)
