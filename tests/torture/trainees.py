@@ -33,6 +33,7 @@ import rewirl.environments.environment_process
 import rewirl.training.evaluation_process
 import rewirl.training.run  # noqa: F401  (what a run needs later is imported before anything is forked, too)
 from rewirl import processes
+from rewirl.agents import agent_entry
 from rewirl.cli.main import main
 from rewirl.storage.bundle import PREVIOUS
 from rewirl.storage.checkpoint import load_checkpoint
@@ -43,10 +44,11 @@ PATIENCE_SECONDS = 60.0
 """How long anything may take before it counts as hanging."""
 
 _OPTIONS = (
-    "--env rewirl-tests/Drift-v0 --env-module probe_environments --seed 3 --hidden-sizes 16 12 --batch-size 10 "
-    f"--learning-starts 40 --buffer-size 70 --eval-every 50 --eval-episodes 2 --checkpoint-every 35 "
-    f"--total-timesteps {STEPS} "
+    "--env rewirl-tests/Drift-v0 --env-module probe_environments --seed 3 --hidden-sizes 16 12 "
+    f"--eval-every 50 --eval-episodes 2 --checkpoint-every 35 --total-timesteps {STEPS} "
 )
+_REPLAY = "--batch-size 10 --learning-starts 40 --buffer-size 70 "
+_ROLLOUT = "--batch-size 10 --rollout-steps 40 --epochs 2 "
 _SPARSE = "--sparsity 0.5 --adapt-every 5 --adapt-fraction 0.2 "
 _SMALL_ACTOR = "--actor-hidden-sizes 12 "
 _RESIDUAL = "--hidden-sizes 16 16 --actor-hidden-sizes 12 "
@@ -69,6 +71,9 @@ _KINDS = {
     "ds-td3 that wanders, of two environments": f"{_SPARSE} --exploration ornstein-uhlenbeck --n-envs 2",
     "td3 that is pruned": "--rule prune --initial-sparsity 0 --sparsity 0.6 --sparsity-end 80 --adapt-every 7",
     "static-sac of two processes": "--sparsity 0.5 --n-envs 2 --env-processes",
+    "ds-ppo": _SPARSE + _ROLLOUT,
+    "ppo of two environments": f"{_ROLLOUT} --n-envs 2",
+    "ds-stream-ac": _SPARSE,
 }
 """The options of each kind of run, whose name begins with its agent."""
 
@@ -82,7 +87,9 @@ def nothing() -> None:
 
 def options(kind: str, threads: int = 1) -> list[str]:
     """Return the options of a small run, the same for everything that is compared."""
-    return shlex.split(f"{_OPTIONS} {_KINDS[kind]} --agent {kind.split()[0]} --threads {threads}")
+    agent = kind.split()[0]
+    replay = _REPLAY if agent_entry(agent).replay else ""
+    return shlex.split(f"{_OPTIONS} {replay} {_KINDS[kind]} --agent {agent} --threads {threads}")
 
 
 def kind_of(number: int) -> tuple[str, int]:
