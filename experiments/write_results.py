@@ -28,6 +28,8 @@ REPORTS = {
     "noise": ("noise",),
     "cartpole": ("cartpole",),
     "small": ("small",),
+    "on-policy": ("on-policy",),
+    "streams": ("streams",),
 }
 """What the report of an experiment is about: run directories, and directories that contain some, below results/."""
 
