@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +15,11 @@ from rewirl.nn.operations import named
 
 DORMANT = 0.025
 """Score up to which a unit counts as dormant."""
+
+MEASURES = ("dormant", "effective_rank", "weight_norm")
+"""What is measured of every network."""
+
+_NAME = re.compile(rf"(?P<network>.+)_(?P<measure>{'|'.join(MEASURES)})")
 
 _SHARE = 0.99
 """Of the sum of all singular values, which those that count have together."""
@@ -35,6 +44,21 @@ def measured(ensemble: Ensemble, number: int, weights: Tiles) -> dict[str, float
         features = ensemble.value(number, representation).transpose(1, 0, 2)
         result["effective_rank"] = effective_rank(features[:, weights[:, 0] != 0])
     return {**result, "weight_norm": weight_norm(network)}
+
+
+def measures_in(diagnostics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the measures that are among diagnostics, by network and measure.
+
+    Earlier versions recorded the share of dormant units alone; networks without all measures are left out.
+
+    Args:
+        diagnostics: by name, such as actor_dormant.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in diagnostics.items():
+        if match := _NAME.fullmatch(name):
+            found.setdefault(match["network"], {})[match["measure"]] = value
+    return {name: measures for name, measures in found.items() if len(measures) == len(MEASURES)}
 
 
 def effective_rank(features: NDArray[np.float32]) -> float:
