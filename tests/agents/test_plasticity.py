@@ -43,7 +43,7 @@ def test_the_effective_rank_is_of_the_largest_singular_values_that_are_99_percen
 
 def test_a_network_is_measured_on_the_samples_of_a_batch_by_hand():
     weights = np.float32([[1, 1], [2, 0], [-1, -1], [0.02, 0]])
-    biases = [np.zeros(4, np.float32), np.full(1, 7, np.float32)]
+    biases = [np.float32([0, 0, 0.5, 0]), np.full(1, 7, np.float32)]  # the third unit is awake in padding alone
     network = mlp_network([2, 4, 1], [None, None], [weights.reshape(-1), np.ones(4, np.float32)], biases)
     ensemble = Ensemble([network], Pool(1))
     ensemble.forward(pack(np.float32([[1, 0], [0, 1], [1, 1]])))
