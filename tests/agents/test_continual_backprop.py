@@ -268,6 +268,7 @@ def test_impossible_settings_are_refused(settings, message):
     ("name", "change", "message"),
     [
         ("age", lambda a: a[:-1], r"the saved actor: the age of its units is int64 \[\d+\], expected int64"),
+        ("age", lambda a: a + 1, "the age of its units has impossible numbers"),  # older than its network
         ("utility", lambda a: a - 1, "the saved actor: the utility of its units has impossible numbers"),
         ("activation", lambda a: a + np.nan, "the activation of its units has impossible numbers"),
         ("due", lambda a: a + 1, "the due of its units has impossible numbers"),

@@ -108,7 +108,8 @@ class ContinualBackprop:
                     f"the {name} of its units is {found}, expected {expected.dtype} {list(expected.shape)} (continual "
                     "backprop)"
                 )
-            low, high = -np.inf if name == "activation" else 0.0, 1.0 if name == "due" else np.inf
+            low = -np.inf if name == "activation" else 0.0
+            high = {"due": 1.0, "age": network.steps + 1}.get(name, np.inf)
             if not (np.isfinite(array) & (array >= low) & (array < high)).all():
                 raise ValueError(f"the {name} of its units has impossible numbers (continual backprop)")
         ends = np.cumsum([len(units.age) for units in other._layers])[:-1]

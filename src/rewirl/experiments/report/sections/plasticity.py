@@ -39,11 +39,11 @@ def plasticity(groups: Sequence[RunGroup], environments: Sequence[str], style: f
     if not blocks:
         return []
     text = (
-        "A unit is dormant whose mean activation on a batch is at most 2.5% of the mean of its layer (Sokar et al. "
-        "2023). The effective rank is of the last hidden layer on that batch: how many of the largest singular values "
-        "make up 99% of their sum (Kumar et al. 2021). It is at most the size of the batch. The norm is Euclidean, of "
-        "all weights of a network, biases left out. In networks that lose the ability to learn, the dormant units and "
-        "the norm often grow, and the rank falls (Dohare et al. 2024)."
+        "A unit is dormant whose mean activation on a batch is at most 2.5% of the mean of its layer. The effective "
+        "rank is of the last hidden layer on that batch: how many of the largest singular values make up 99% of their "
+        "sum (Kumar et al. 2021). It is at most the size of the batch. The norm is Euclidean, of all weights of a "
+        "network, biases left out. In networks that lose the ability to learn, the dormant units and the norm often "
+        "grow, and the rank falls (Dohare et al. 2024)."
     )
     return [Heading("Plasticity"), Text(text), *blocks]
 
