@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ def sample_rows(
     live: int,
     count: int,
     outs: Sequence[NDArray[np.float32]],
+    expected: int = -1,
+    wait: Callable[[], None] | None = None,
 ) -> None: ...
 
 class Pool:
