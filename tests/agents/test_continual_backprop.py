@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from dqn_experience import experience as dqn_experience
 from experience import bits, random_replay, through_a_file, topology
+from ppo_experience import experience as ppo_experience
+from ppo_experience import make as make_ppo
+from ppo_experience import play as play_ppo
 from test_dqn import make as make_dqn
 from test_sac import make as make_sac
 from test_td3 import make as make_td3
@@ -209,6 +212,16 @@ def test_an_agent_goes_on_to_the_bit_after_a_restart(make, replays, at):
     assert bits(resumed) == bits(through) and resumed.diagnostics() == through.diagnostics()
     assert resumed.diagnostics()["recycled"] > 0
     assert {name: network.connections for name, network in through._networks.online.items()} == connections
+
+
+def test_ppo_of_relus_replaces_units_and_goes_on_to_the_bit():
+    through, stopped, resumed = (make_ppo(activation="relu", seed=seed, **QUICK) for seed in (5, 5, 6))
+    whole = ppo_experience(300)
+    play_ppo(through, whole)
+    play_ppo(stopped, type(whole)(*(part[:150] for part in whole)))
+    resumed.load_state(*through_a_file(stopped.state()))
+    play_ppo(resumed, whole, start=150)
+    assert bits(resumed) == bits(through) and resumed.diagnostics()["recycled"] > 0
 
 
 def test_only_what_goes_into_or_out_of_replaced_units_begins_again():
