@@ -231,6 +231,7 @@ def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
         "blocks/at-90": 40,
         "blocks/width": 20,
         "blocks/fast": 40,
+        "discrete/breakout": 9,
         "discrete/cartpole": 9,
         "frontier/per-hour": 10,
         "frontier/simba-width": 16,
