@@ -227,6 +227,19 @@ def adam(
     weight_decay: float,
     decoupled: bool = False,
 ) -> None: ...
+def observe_units(
+    hidden: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    in_values: NDArray[np.float32],
+    in_units: NDArray[np.int32] | None,
+    out_values: NDArray[np.float32],
+    out_units: NDArray[np.int32] | None,
+    decay: float,
+    adaptable: bool,
+    age: NDArray[np.int64],
+    activation: NDArray[np.float64],
+    utility: NDArray[np.float64],
+) -> None: ...
 def update_targets(pool: Pool, updates: Sequence[TargetUpdate], tau: float) -> None: ...
 def minimum(
     outputs: Sequence[NDArray[np.float32]],
