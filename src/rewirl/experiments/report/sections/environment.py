@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from rewirl.experiments.report.document import Block, Figure, Heading, Items, Ta
 from rewirl.experiments.report.pairs import WINDOW, stream
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup, area_unit
-from rewirl.experiments.report.sections.comparison import at_step, improvement_table, reach_table, with_dense_ones
+from rewirl.experiments.report.sections.comparison import at_step, improvement_tables, reach_table, with_dense_ones
 from rewirl.experiments.report.sections.words import (
     STEPS,
     TIMES,
     area,
     both_intervals,
+    figure_of,
+    legend_of,
     mean_and_deviation,
     runs_in_words,
     seconds_in_words,
@@ -46,7 +49,7 @@ def on_environment(env: str, groups: Sequence[RunGroup], style: figures.Style) -
     blocks.append(_cost_table(env, groups))
     pairs = with_dense_ones(groups)
     if pairs:
-        blocks += [improvement_table(env, pairs), reach_table(env, pairs)]
+        blocks += [*improvement_tables(env, pairs), reach_table(env, pairs)]
     else:
         blocks.append(Text(f"On {env} there are no runs of a sparse agent and of its dense one to compare."))
     return blocks
@@ -80,8 +83,9 @@ def _curves(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[
         for item in groups
     }
     alt = f"{env}: final return against the connections of actor and critics, with 95% intervals by bootstrap."
-    svg = figures.points(positions, style, "connections (thousands)", "final return")
-    return [*blocks, Figure(svg, "Return against connections", alt)]
+    draw = partial(figures.points, positions, style, "connections (thousands)", "final return")
+    blocks.append(figure_of(draw, len(groups), "Return against connections", alt))
+    return [*legend_of([item.label for item in groups], style), *blocks]
 
 
 def _curve(
@@ -109,7 +113,8 @@ def _curve(
         f"mean of {SMOOTH} evaluations."
     )
     alt += " Thin lines are single runs cut short." if thin else ""
-    return Figure(figures.lines(series, thin, style, axis, "evaluation return"), title, alt)
+    draw = partial(figures.lines, series, thin, style, axis, "evaluation return", (None, None))
+    return figure_of(draw, len(groups), title, alt)
 
 
 def _result_tables(env: str, groups: Sequence[RunGroup]) -> list[Block]:
