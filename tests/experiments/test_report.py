@@ -266,6 +266,7 @@ def test_damaged_directories_are_named_and_the_others_reported(tmp_path, capsys)
         text = json.dumps(lines[1]).replace(f'"{name}": {json.dumps(lines[1][name])}', f'"{name}": {value}')
         broken.write_text(text + "\n")
     make_run(tmp_path / "runs", "td3", 6, [])
+    make_run(tmp_path / "runs", "td3", 7, [], eval_every=0)
     with pytest.raises(RunDirectoryError, match="changed after the run started"):
         read_run(config.parent)
     output = tmp_path / "report.html"
@@ -275,9 +276,15 @@ def test_damaged_directories_are_named_and_the_others_reported(tmp_path, capsys)
     warned = capsys.readouterr().err
     page = output.read_text()
     assert "1 run of 1 agent on" in page
-    for seed in range(1, 7):
+    assert f"{HERE}-td3-6 is left out: no evaluation yet\n" in warned
+    assert f"{HERE}-td3-7 is left out: it was not evaluated (eval_every 0)" in warned
+    for seed in range(1, 8):
         name = f"{HERE}-td3-{seed}"
-        assert f"{name} is left out" in warned and name in page[page.index("Directories that were left out") :]
+        assert (
+            f"{name} is left out" in warned
+            and warned.count(name) == 1
+            and name in page[page.index("Directories that were left out") :]
+        )
 
 
 def test_a_copy_of_a_run_counts_once(tmp_path):

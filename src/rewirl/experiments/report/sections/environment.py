@@ -158,15 +158,23 @@ def _of_mean(sample: NDArray[np.float64], rng: np.random.Generator, show: Callab
 
 def _few_evaluations(groups: Sequence[RunGroup]) -> list[Block]:
     """Say of which groups a final return is of too few evaluations, or not of trained policies alone."""
-    items = []
-    for item in groups:
-        counts = [len(run.until(item.horizon)) for run in item.full()]
-        few = min(counts) < WINDOW
-        untrained = any(run.steps[0] == 0 and count <= WINDOW for run, count in zip(item.full(), counts, strict=True))
-        if few or untrained:
-            text = f"{item.label}: the final return is the mean of {min(min(counts), WINDOW)} evaluations"
-            items.append(text + (", that of the untrained policy at step 0 among them." if untrained else " only."))
+    words = {item.label: few_evaluations(item) for item in groups}
+    items = [f"{label}: the final return is the mean of {text}." for label, text in words.items() if text]
     return [Items(items)] if items else []
+
+
+def few_evaluations(item: RunGroup) -> str:
+    """Return which evaluations final returns of a group are of, where they are few or not of trained policies alone.
+
+    Args:
+        item: the group.
+    """
+    counts = [len(run.until(item.horizon)) for run in item.full()]
+    untrained = any(run.steps[0] == 0 and count <= WINDOW for run, count in zip(item.full(), counts, strict=True))
+    if min(counts) >= WINDOW and not untrained:
+        return ""
+    among = ", that of the untrained policy at step 0 among them" if untrained else " only"
+    return f"{min(min(counts), WINDOW)} evaluations{among}"
 
 
 def _cost_table(env: str, groups: Sequence[RunGroup]) -> Table:
