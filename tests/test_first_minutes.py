@@ -85,6 +85,7 @@ def test_a_printed_report_has_two_figures_a_row() -> None:
     page = document.html([])
     printed = page[page.index("@media print") :]
     assert ".figures { grid-template-columns: 1fr 1fr;" in printed and "break-inside: avoid" in printed
+    assert "td.number { white-space: normal; }" in printed  # a column that does not fit is lost on paper
 
 
 def test_help_says_how_a_run_is_inspected_and_where_presets_come_from(rewirl) -> None:

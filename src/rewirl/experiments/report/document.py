@@ -138,7 +138,10 @@ figcaption strong { display: block; color: var(--ink); }
   h2, h3, .caption { break-after: avoid; }
   pre { white-space: pre-wrap; }
   table { font-size: 7.5pt; }
-  th, td { padding: .2rem .35rem; }
+  th, td { padding: .2rem .3rem; }
+  tbody th { min-width: 5.5rem; }
+  td.long { min-width: 0; }
+  td.number { white-space: normal; }
 }
 """
 
