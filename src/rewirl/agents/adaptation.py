@@ -84,6 +84,30 @@ def linear_shapes(n_in: int, operations: Sequence[Operation]) -> dict[str, tuple
     return shapes
 
 
+def ends(operations: Sequence[Operation]) -> dict[str, tuple[bool, bool]]:
+    """Return for each linear operation, by its name, whether its inputs are those of the network, and its outputs.
+
+    They are where no other linear operation lies between.
+
+    Args:
+        operations: of a network.
+    """
+    listed = named(operations)
+    linear = [isinstance(operation, Linear) for operation, _, _ in listed]
+    behind, before = [False], [False] * len(listed)  # by value: a linear operation made it; by operation: one follows
+    for number, (_, _, reads) in enumerate(listed):
+        behind.append(linear[number] or any(behind[value] for value in reads))
+    for number in reversed(range(len(listed))):
+        for value in listed[number].reads:
+            if value:
+                before[value - 1] |= linear[number] or before[number]
+    return {
+        name: (not any(behind[value] for value in reads), not before[number])
+        for number, (_, name, reads) in enumerate(listed)
+        if linear[number]
+    }
+
+
 class Adaptation:
     """When and how the networks of an agent are rewired.
 
@@ -117,10 +141,16 @@ class Adaptation:
             update: number of the gradient update, from 1.
             gradient: of the loss of that step; rules may ask for it.
         """
-        c, fraction = self._config, self._config.fraction_at(update)
+        c, fraction, at_ends = self._config, self._config.fraction_at(update), ends(network.operations)
+
+        def layer_state(index: int) -> LayerState:
+            layer = network.layers[index]
+            of_layer = partial(gradient, layer.name) if self.rule.uses_gradient else None
+            full_name = f"{name}.{layer.name}"
+            return LayerState(layer.shape, layer.places(), layer.values, of_layer, 1, full_name, *at_ends[layer.name])
 
         def scores(index: int) -> NDArray[np.float64]:
-            return drop_scores(self.rule, self._layer_state(network, index, gradient), fraction, self._rng, c.spread)
+            return drop_scores(self.rule, layer_state(index), fraction, self._rng, c.spread)
 
         shapes = [layer.shape for layer in network.layers]
         connections = [layer.connections for layer in network.layers]
@@ -131,7 +161,7 @@ class Adaptation:
             hidden = index < len(network.layers) - 1
             change = rewire(
                 self.rule,
-                self._layer_state(network, index, gradient),
+                layer_state(index),
                 fraction,
                 self._rng,
                 regrow_dropped=c.regrow_dropped,
@@ -142,11 +172,6 @@ class Adaptation:
             if len(change.dropped) or len(change.grown):
                 network.rewire(layer.name, change.dropped, change.grown)
                 self.rewired += len(change.grown)
-
-    def _layer_state(self, network: Network, index: int, gradient: Gradient) -> LayerState:
-        layer = network.layers[index]
-        of_layer = partial(gradient, layer.name) if self.rule.uses_gradient else None
-        return LayerState(layer.shape, layer.places(), layer.values, of_layer)
 
     def state(self) -> dict[str, Any]:
         """Return everything an exact continuation needs, as JSON values."""

@@ -141,7 +141,8 @@ class StreamAC(Learner):
                 blocks each connection for itself).
             rule: How connections are rewired: static (never), set (drop the weakest, grow at random), rigl (drop the
                 weakest, grow where the gradient is largest), prune (only follow a changing sparsity: drop the smallest
-                weights), or package.module:Class, which is looked for in the working directory too.
+                weights), wast (drop weak connections of unimportant inputs, grow at important ones), or
+                package.module:Class, which is looked for in the working directory too.
             drop: Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl),
                 halves (half of them the smallest positive, half the largest negative weights), code (the fraction of
                 the positive and of the negative weights, and every exact zero), magnitude (smallest absolute value),

@@ -49,6 +49,8 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
             )
         if self.rule == "prune" and self.initial_sparsity is None:
             raise ValueError("the rule prune needs an initial_sparsity to start from; 0 is dense")
+        if self.rule == "wast":
+            self._check_wast()
         if self.ablate_below and self.rule == "static":
             raise ValueError("ablate_below needs a rule that rewires, not static")
         if self.distribution == "global" and (
@@ -57,6 +59,16 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
             raise ValueError(
                 "distribution global compares the scores of different layers, which are ranks within a layer for drop "
                 "halves and code; give drop magnitude, l2, sensitivity or random"
+            )
+
+    def _check_wast(self) -> None:
+        """Refuse what the rule wast has of its own."""
+        if (self.drop, self.grow) != ("paper", "paper"):
+            raise ValueError("the rule wast drops and grows by the importance of inputs; leave drop and grow out")
+        if self.distribution == "global":
+            raise ValueError(
+                "distribution global compares the scores of different layers, and those of the rule wast are in other "
+                "units in every layer; give another rule"
             )
 
     def summary(self) -> str:

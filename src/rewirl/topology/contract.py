@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -26,7 +27,7 @@ def in_order(state: LayerState, height: int) -> tuple[NDArray[np.int64], LayerSt
         FloatingPointError: weights are not finite: training has diverged.
     """
     order = np.argsort(state.indices)
-    ordered = LayerState(state.shape, state.indices[order], state.weights[order], state.compute_gradient, height)
+    ordered = replace(state, indices=state.indices[order], weights=state.weights[order], height=height)
     indices = ordered.indices
     if len(indices):
         if indices[0] < 0 or indices[-1] >= state.total or (np.diff(indices) == 0).any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -166,6 +166,8 @@ def _grown(
     part = held.part
     weights = np.abs(state.weights)[held.positions].mean(axis=1)
     of_blocks = None if gradient is None else lambda: part.mean(np.abs(gradient()))
-    matrix = LayerState(part.shape, held.numbers, weights, of_blocks)
+    matrix = replace(
+        state, shape=part.shape, indices=held.numbers, weights=weights, compute_gradient=of_blocks, height=1
+    )
     numbers = checked_growth(rule, rule.grow(matrix, occupied, count, rng), matrix, occupied, count)
     return part.indices(numbers).reshape(-1)
