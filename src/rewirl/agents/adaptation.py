@@ -25,6 +25,7 @@ from rewirl.topology import (
     rewire,
 )
 from rewirl.topology.memory import RuleMemory
+from rewirl.topology.predictive import predictive_topology
 
 Gradient = Callable[[str], NDArray[np.float32]]
 """The gradient of a loss for every place of the layer of this name, connection or not, float32 [n_out, n_in]."""
@@ -38,6 +39,7 @@ def sparse_network(
     name: str,
     initialisation: Initialisation | Mapping[str, Initialisation] = "fan-in",
     gains: Mapping[str, float] | None = None,
+    predicts: NDArray[np.float64] | None = None,
 ) -> Network:
     """Return a network with a random sparse topology and random weights (Sokar et al. 2022, section 4).
 
@@ -49,6 +51,8 @@ def sparse_network(
         name: of the network, which decides its sparsity and its random streams.
         initialisation: of the weights, see `rewirl.nn.initialised`.
         gains: see there too.
+        predicts: how well each input predicts each feature, as for `predictive_topology`, by which sparse first layers
+            are chosen; None leaves them random.
 
     Raises:
         ValueError: the sparsity is impossible for these sizes; the message has the table of layers.
@@ -60,6 +64,12 @@ def sparse_network(
     indices = random_topology(shapes, at_start, seeding.generator(seed, f"{name} topology"), config.spread)
     rng = seeding.generator(seed, f"{name} weights")
     by_name = dict(zip(shape_of, indices, strict=True))
+    if predicts is not None:
+        choices = seeding.generator(seed, f"{name} predictive topology")
+        for layer, (first, _) in ends(operations).items():
+            own = by_name[layer]
+            if first and own is not None:
+                by_name[layer] = predictive_topology(shape_of[layer], own, predicts, choices, config.spread)
     in_places = in_blocks(n_in, operations, config)
     return initialised(n_in, in_places, by_name, rng, initialisation, config.initial_scale, gains)
 

@@ -77,6 +77,8 @@ class Learner(ABC, Generic[Config]):
         seed: int,
         threads: int,
     ) -> None:
+        if config.topology.initial_topology == "predictive" and not self.REPLAY:
+            raise ValueError(f"initial_topology predictive needs a warm-up, and {name} learns from the first step on")
         self.name, self.config = name, config
         self.observation_size, self.action_size = observation_size, action_size
         self.updates = 0

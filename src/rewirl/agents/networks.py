@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
-from rewirl.agents.adaptation import Adaptation, sparse_network
+from rewirl.agents.adaptation import Adaptation, ends, sparse_network
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.dormancy import dormant_share, recycle
 from rewirl.nn import Ensemble, Initialisation, Network, Operation, Pool, TargetNetwork, Tiles, mlp, update_targets
 from rewirl.nn.state import described
 from rewirl.saved import count, fields, shown
+from rewirl.topology.predictive import predictability
 
 DORMANT = 0.025
 """Score up to which a unit counts as dormant in the diagnostics."""
@@ -68,30 +69,64 @@ class Networks:
         seed: int,
         pool: Pool,
     ) -> None:
-        self._config, self._pool = config, pool
-        self._initialisation: Initialisation = initialisation
+        self._config, self._pool, self._seed = config, pool, seed
+        self._architectures, self._initialisation = architectures, initialisation
         self._adaptation = Adaptation(config.topology, seed)
         self._purposes = streams
         self.streams = {name: seeding.generator(seed, purpose) for name, purpose in streams.items()}
         """The random streams by name."""
         self._redo_rng = seeding.generator(seed, "recycling")
         self._recycled = 0
-        online = {
-            name: sparse_network(
-                architecture.n_in,
-                architecture.operations,
-                config.topology,
-                seed,
-                name,
-                architecture.initialisation or initialisation,
-                architecture.gains,
-            )
-            for name, architecture in architectures.items()
-        }
+        online = {name: self._new(name) for name in architectures}
         for name, network in online.items():
             if config.redo_every and not _is_mlp(network):
                 raise ValueError(f"redo_every recycles units of multilayer perceptrons; {name} is none")
+        if config.topology.initial_topology == "predictive" and not any(map(_chooses_inputs, online.values())):
+            raise ValueError(
+                "initial_topology predictive chooses the connections of first layers, and those of all networks are "
+                "dense; give a higher sparsity, or layer_sparsities"
+            )
         self._own(online, {name: TargetNetwork(online[name]) for name in targets})
+
+    def _new(self, name: str, predicts: NDArray[np.float64] | None = None) -> Network:
+        """Return a network as it begins; see `sparse_network`."""
+        made = self._architectures[name]
+        return sparse_network(
+            made.n_in,
+            made.operations,
+            self._config.topology,
+            self._seed,
+            name,
+            made.initialisation or self._initialisation,
+            made.gains,
+            predicts,
+        )
+
+    def predictive(self, observations: NDArray[Any], actions: NDArray[Any], later: NDArray[Any]) -> Networks:
+        """Return new networks, whose first layers are chosen by what predicts the next observation.
+
+        Everything else is as networks began: other layers, the numbers of connections, and the streams.
+
+        Args:
+            observations: float32 [steps, observation].
+            actions: float32 [steps, action].
+            later: the observations after the steps, float32 [steps, observation].
+
+        Raises:
+            ValueError: a network takes neither observations nor observations and actions.
+        """
+        predicts = predictability(np.concatenate([observations, actions], axis=1), later)
+        online = {}
+        for name, made in self._architectures.items():
+            if made.n_in not in (observations.shape[1], predicts.shape[0]):
+                raise ValueError(
+                    f"initial_topology predictive needs networks of observations, or of observations and actions; "
+                    f"{name} has {made.n_in} inputs"
+                )
+            online[name] = self._new(name, predicts[: made.n_in])
+        other = copy.copy(self)
+        other._own(online, {name: TargetNetwork(online[name]) for name in self.targets})
+        return other
 
     def _own(self, online: dict[str, Network], targets: dict[str, TargetNetwork]) -> None:
         self.online, self.targets = online, targets
@@ -233,6 +268,11 @@ class Networks:
                 continue  # fan-ins move from unit to unit there
             if not topology.spread.kept(layer.shape, mine.places(), layer.places()):
                 raise ValueError(f"layer {layer.name} does not have the structure {topology.structure}")
+
+
+def _chooses_inputs(network: Network) -> bool:
+    """Tell whether there is a sparse layer of the network's inputs."""
+    return any(first and not network.layer(name).dense for name, (first, _) in ends(network.operations).items())
 
 
 def _no_gradient(layer: str) -> NDArray[np.float32]:

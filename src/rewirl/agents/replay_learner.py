@@ -73,6 +73,8 @@ class ReplayLearner(Learner[Config]):
     def _sample(self, replay: Replay) -> Batch:
         """Draw the batch of an update, of windows of `n_steps` once `n_steps_after` updates are done."""
         c = self.config
+        if self.updates == 1 and c.topology.initial_topology == "predictive":
+            self._take(self._networks.predictive(*replay.steps()), self.normalisation)
         self._forgetting(replay, self.updates, self.predict)
         steps = c.n_steps if self.updates > c.n_steps_after else 1
         batch = replay.sample(self._batch, steps, c.gamma)

@@ -60,6 +60,7 @@ class Options(TypedDict, total=False):
     structure: str
     ablate_below: float
     initial_scale: Literal["dense", "sparse", "largest"]
+    initial_topology: Literal["random", "predictive"]
     rule: str
     drop: Literal["paper", "halves", "code", "magnitude", "relative", "l2", "sensitivity", "random"]
     grow: Literal["paper", "random", "gradient"]

@@ -58,6 +58,7 @@ class StreamQ(Learner):
         structure: str = "unstructured",
         ablate_below: float = 0.0,
         initial_scale: Literal["dense", "sparse", "largest"] = "dense",
+        initial_topology: Literal["random", "predictive"] = "random",
         rule: str = "static",
         drop: Literal["paper", "halves", "code", "magnitude", "relative", "l2", "sensitivity", "random"] = "paper",
         grow: Literal["paper", "random", "gradient"] = "paper",
@@ -142,6 +143,10 @@ class StreamQ(Learner):
                 dense layer, as in the papers' codes), sparse (the inputs it has, which keeps the size of activations,
                 Evci et al. 2020), or largest (as if the largest magnitudes of a dense layer were kept, as in RLx2; in
                 blocks each connection for itself).
+            initial_topology: Which connections networks start with: random, or predictive (the first layer is chosen at
+                the first update, from the transitions of the warm-up: each unit gets features that predict the same
+                feature one step later, and features that predict nothing get none). The number of connections is the
+                same. Typical: random.
             rule: How connections are rewired: static (never), set (drop the weakest, grow at random), rigl (drop the
                 weakest, grow where the gradient is largest), prune (only follow a changing sparsity: drop the smallest
                 weights), wast (drop weak connections of unimportant inputs, grow at important ones), or

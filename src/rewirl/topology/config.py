@@ -51,6 +51,11 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
             raise ValueError("the rule prune needs an initial_sparsity to start from; 0 is dense")
         if self.rule == "wast":
             self._check_wast()
+        if self.initial_topology == "predictive" and isinstance(self.spread, FanIn) and self.spread.group is not None:
+            raise ValueError(
+                f"initial_topology predictive chooses among all inputs of a unit, and structure {self.structure} among "
+                "neighbouring ones; leave one of them out"
+            )
         if self.ablate_below and self.rule == "static":
             raise ValueError("ablate_below needs a rule that rewires, not static")
         if self.distribution == "global" and (
