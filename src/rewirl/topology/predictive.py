@@ -79,7 +79,7 @@ def predictive_topology(
     blocks = structure if isinstance(structure, Blocks) and structure.height_in(shape) > 1 else None
     parts = blocks.parts(shape) if blocks else [Part(0, shape[0], 1, n_in)]
     seeds = np.flatnonzero(predicts.any(axis=0))
-    useful: NDArray[np.bool_] = predicts.any(axis=1)
+    useful: NDArray[np.bool_] = np.asarray(predicts.any(axis=1))
     useful[seeds] = True
     chosen = []
     for part in parts:
