@@ -36,6 +36,7 @@ class ActorCritic(ReplayLearner[Config]):
     """
 
     ONLINE: ClassVar[tuple[str, ...]] = (*ACTOR, *CRITICS)
+    SQUARED_ERRORS: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class ActorCritic(ReplayLearner[Config]):
         rate = c.learning_rate_at(self.updates)
         self._critics.regress(batch.states_actions, y, batch.weights, self._errors, rate, c.weight_decay)
         self._learnt.add("critics")
+        self._networks.note_errors(self._errors, y, batch.weights)
         self._networks.after_step(CRITICS, batch.states_actions, batch.weights, self.updates)
 
     def _step_actor(self, batch: Batch, gradient: Tiles) -> None:

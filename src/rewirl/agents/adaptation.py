@@ -24,6 +24,7 @@ from rewirl.topology import (
     random_topology,
     rewire,
 )
+from rewirl.topology.adaptive import AdaptiveSparsity
 from rewirl.topology.memory import RuleMemory
 from rewirl.topology.predictive import predictive_topology
 
@@ -135,6 +136,8 @@ class Adaptation:
         self._memory = RuleMemory(self.rule)
         self.rewired = 0
         """Connections rewired so far, in all networks."""
+        self.sparsity = AdaptiveSparsity(config) if config.adaptive else None
+        """What adapts the sparsity to the loss; None where nothing does."""
         self._config = config
         self._rng = seeding.generator(seed, "adaptation")
 
@@ -164,7 +167,10 @@ class Adaptation:
 
         shapes = [layer.shape for layer in network.layers]
         connections = [layer.connections for layer in network.layers]
-        budgets = layer_budgets(c.of(name), shapes, connections, update, scores)
+        if self.sparsity is None:
+            budgets = layer_budgets(c.of(name), shapes, connections, update, scores)
+        else:
+            budgets = self.sparsity.budgets(name, shapes, connections, update)
         for index, (layer, budget) in enumerate(zip(network.layers, budgets, strict=True)):
             if layer.dense and budget == layer.connections:
                 continue
@@ -185,7 +191,8 @@ class Adaptation:
 
     def state(self) -> dict[str, Any]:
         """Return everything an exact continuation needs, as JSON values."""
-        return {"rng": seeding.state(self._rng), "rewired": self.rewired, **self._memory.state()}
+        adaptive = {} if self.sparsity is None else {"sparsity": self.sparsity.state()}
+        return {"rng": seeding.state(self._rng), "rewired": self.rewired, **self._memory.state(), **adaptive}
 
     def load_state(self, values: Any) -> None:
         """Put back what `state` returned.
@@ -197,4 +204,6 @@ class Adaptation:
         rewired = count(values.get("rewired"), "the saved number of connections rewired")
         seeding.restore(self._rng, values.get("rng"))
         self._memory.load_state(values)
+        if self.sparsity is not None:
+            self.sparsity.load_state(values.get("sparsity"))
         self.rewired = rewired

@@ -112,6 +112,7 @@ class DQN(ReplayLearner[DQNConfig]):
 
     ONLINE: ClassVar[tuple[str, ...]] = VALUES
     TARGETS: ClassVar[tuple[str, ...]] = VALUES
+    SQUARED_ERRORS: ClassVar[bool] = True
     STREAMS: ClassVar[Mapping[str, str]] = {"exploration": "exploration"}
     COST = Cost(VALUES)
     ACTIONS: ClassVar[tuple[str, ...]] = ("Discrete",)
@@ -198,6 +199,7 @@ class DQN(ReplayLearner[DQNConfig]):
         rate = c.learning_rate_at(self.updates)
         self._values.step(batch.states, [gradient], rate, c.weight_decay, epsilon=c.adam_epsilon)
         self._learnt = True
+        self._networks.note_errors([errors], y, batch.weights)
         self._networks.after_step(VALUES, batch.states, batch.weights, self.updates)
 
     def diagnostics(self) -> dict[str, float]:

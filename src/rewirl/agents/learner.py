@@ -63,6 +63,9 @@ class Learner(ABC, Generic[Config]):
     MOST_ENVIRONMENTS: ClassVar[int | None] = None
     """How many environments it may learn in at once; see `Agent`."""
 
+    SQUARED_ERRORS: ClassVar[bool] = False
+    """Whether it tells `Networks.note_errors` how far its values are from their targets."""
+
     NORMALISATION: ClassVar[type[Normalisation]] = Normalisation
     """How observations and rewards are normalised."""
 
@@ -79,6 +82,8 @@ class Learner(ABC, Generic[Config]):
     ) -> None:
         if config.topology.initial_topology == "predictive" and not self.REPLAY:
             raise ValueError(f"initial_topology predictive needs a warm-up, and {name} learns from the first step on")
+        if config.topology.adaptive and not self.SQUARED_ERRORS:
+            raise ValueError(f"sparsity_schedule adaptive goes by squared errors of values, and {name} has none")
         self.name, self.config = name, config
         self.observation_size, self.action_size = observation_size, action_size
         self.updates = 0

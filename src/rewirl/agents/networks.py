@@ -159,6 +159,21 @@ class Networks:
         """Move every target towards its network: the soft update, then MaintainSparsity; see `nn.update_targets`."""
         update_targets(self.targets.values(), tau, self._pool)
 
+    def note_errors(self, errors: Sequence[Tiles], targets: Tiles, weights: Tiles) -> None:
+        """Tell a sparsity that adapts to the loss how far values are from their targets, before their step.
+
+        Args:
+            errors: of each network of values, float32 [tiles, 1, width].
+            targets: of the values, float32 [tiles, 1, width].
+            weights: of the samples, as for `after_step`; they add up to 1.
+        """
+        adaptive = self._adaptation.sparsity
+        if adaptive is None:
+            return
+        w, y = weights.astype(np.float64), targets.astype(np.float64)
+        squares = [float((each.astype(np.float64) ** 2 * w).sum()) for each in errors]
+        adaptive.note(sum(squares) / len(squares), float((y**2 * w).sum() - (y * w).sum() ** 2))
+
     def after_step(self, names: tuple[str, ...], x: Tiles, weights: Tiles, update: int) -> None:
         """Do what falls on an update once networks have taken a step: recycle dormant units (ReDo), then rewire.
 
@@ -202,6 +217,8 @@ class Networks:
         result = {"rewired": float(self._adaptation.rewired)}
         if self._config.redo_every:
             result["recycled"] = float(self._recycled)
+        if self._adaptation.sparsity is not None:
+            result |= self._adaptation.sparsity.told()
         samples = int(np.count_nonzero(weights))
         for names, x in inputs.items():
             ensemble = self.ensemble(*names)

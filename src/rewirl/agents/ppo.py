@@ -132,6 +132,7 @@ class PPO(Learner[PPOConfig]):
     STREAMS: ClassVar[Mapping[str, str]] = {"exploration": "exploration", "minibatches": "minibatches"}
     COST = Cost(ACTOR_CRITIC)
     ACTIONS: ClassVar[tuple[str, ...]] = ("Box", "Discrete")
+    SQUARED_ERRORS: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -284,6 +285,7 @@ class PPO(Learner[PPOConfig]):
         if self._log_std is not None:
             self._log_std.adam(factor * of_std[0], rate, c.adam_epsilon)
         self._last = _Last(states, advantages, log_ratio, errors, policy.entropy)
+        self._networks.note_errors([errors], returns, w)
         self._networks.after_step(ACTOR_CRITIC, states, w, self.updates)
 
     def diagnostics(self) -> dict[str, float]:

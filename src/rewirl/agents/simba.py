@@ -68,6 +68,7 @@ class SimBa(SoftActorCritic[SimBaConfig]):
     """
 
     TARGETS: ClassVar[tuple[str, ...]] = CRITICS
+    SQUARED_ERRORS: ClassVar[bool] = True
     COST = Cost(SoftActorCritic.ONLINE)
 
     def __init__(
@@ -135,6 +136,7 @@ class SimBa(SoftActorCritic[SimBaConfig]):
         self._critics.regress(
             batch.states_actions, y, batch.weights, self._errors, self._learning_rate, c.weight_decay, decoupled=True
         )
+        self._networks.note_errors(self._errors, y, batch.weights)
         self._networks.after_step(CRITICS, batch.states_actions, batch.weights, self.updates)
         self._of_critics = lambda: (
             [float((e.astype(np.float64) ** 2 * batch.weights).sum()) for e in self._errors],

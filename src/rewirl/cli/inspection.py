@@ -18,6 +18,7 @@ from rewirl.nn import Network
 from rewirl.options.train import TrainConfig
 from rewirl.printing import number, result
 from rewirl.storage.run_directory import RunDirectory
+from rewirl.topology import TopologyConfig
 from rewirl.training.progress import Silent
 from rewirl.training.resume import at_latest_checkpoint
 from rewirl.training.run import Run
@@ -78,6 +79,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         there is none;
         `networks`, for each network and layer `shape` (outputs, inputs), `connections`, `density`, `format` and
         `structure`, dense for a dense layer; of a network that is no multilayer perceptron also `operations`;
+        `adaptive`, the bounds of a sparsity that follows the loss, where flops are those of the connections now;
         `normalisation`, the running statistics, where observations are normalised or rewards scaled.
     """
     networks = agent.networks()
@@ -114,8 +116,14 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         },
         "networks": {name: {"layers": layers[name], **_operations(network)} for name, network in networks.items()},
         **({} if changing is None else {"changing": changing}),
+        **({"adaptive": _bounds(config.topology)} if config.topology.adaptive else {}),
         **({"normalisation": normalisation} if normalisation else {}),
     }
+
+
+def _bounds(topology: TopologyConfig) -> dict[str, Any]:
+    names = ("lowest_sparsity", "sparsity", "actor_sparsity", "critic_sparsity", "sparsity_start", "sparsity_end")
+    return {name: getattr(topology, name) for name in names}
 
 
 def _operations(network: Network) -> dict[str, list[str]]:
@@ -123,7 +131,7 @@ def _operations(network: Network) -> dict[str, list[str]]:
 
 
 def changing_sparsity(agent: Agent, updates: int) -> dict[str, Any] | None:
-    """Return what becomes of an agent whose sparsity changes, by its schedule; None for any other.
+    """Return what becomes of an agent whose sparsity changes by a schedule; None for any other.
 
     Args:
         agent: any agent.
@@ -134,7 +142,7 @@ def changing_sparsity(agent: Agent, updates: int) -> dict[str, Any] | None:
         which the sparsity changes; and at the end of the run `params`, `sparsity` and by network `connections`.
     """
     topology, settings = agent.config.topology, dataclasses.asdict(agent.config)
-    if topology.initial_sparsity is None:
+    if topology.initial_sparsity is None or topology.adaptive:
         return None
     shapes = {name: [layer.shape for layer in agent.networks()[name].layers] for name in agent.COST.networks}
     changing = ChangingCost(agent.COST, topology, settings, shapes, updates)
@@ -175,6 +183,13 @@ def table(description: Mapping[str, Any]) -> str:
             f"changing   from update {end['from_update']:,} to {end['to_update']:,}; at the end of the run "
             f"sparsity {end['sparsity']:.3f}, {end['params']:,} connections ({each})",
         ]
+    if "adaptive" in description:
+        bounds = description["adaptive"]
+        own = [f"{bounds[name]:g}" for name in ("sparsity", "actor_sparsity", "critic_sparsity") if bounds[name]]
+        lines.append(
+            f"adaptive   from update {bounds['sparsity_start']:,} to {bounds['sparsity_end']:,}, between sparsity "
+            f"{bounds['lowest_sparsity']:g} and {' or '.join(own)}, by the loss; flops are those of the sparsity now"
+        )
     normalisation = description.get("normalisation", {})
     for what, unit in (("observations", "observations"), ("returns", "rewards, of the discounted return")):
         if what in normalisation:

@@ -70,6 +70,10 @@ class DQN(Learner):
         initial_sparsity: float | None = None,
         sparsity_start: int = 0,
         sparsity_end: int = 800_000,
+        sparsity_schedule: Literal["cubic", "adaptive"] = "cubic",
+        lowest_sparsity: float = 0.2,
+        sparsity_step: float = 1.1,
+        loss_tolerance: float = 1.1,
         distribution: Literal["erdos-renyi", "uniform", "global", "connectivity"] = "erdos-renyi",
         structure: str = "unstructured",
         ablate_below: float = 0.0,
@@ -175,6 +179,14 @@ class DQN(Learner):
                 all updates.
             sparsity_end: Update from which on the sparsity is the final one. It changes as a cubic, fast at first.
                 Typical: 80% of all updates.
+            sparsity_schedule: How the sparsity changes, if there is an initial one: cubic, from it to the final one; or
+                adaptive (PALS): every event between `sparsity_start` and `sparsity_end` shrinks or expands a network,
+                or neither, by how the loss of the critics has changed, and the final sparsity is the highest.
+            lowest_sparsity: Adaptive: below it every event shrinks, and none expands a network beyond it. Typical: 0.2.
+            sparsity_step: Adaptive: a network that shrinks drops this many times `adapt_fraction` and grows that
+                fraction; one that expands does the reverse. Typical: 1.05 to 1.2.
+            loss_tolerance: Adaptive: how many times the least loss so far still lets a network shrink. Typical: 1.05 to
+                1.2.
             distribution: How `sparsity` is spread over the layers: erdos-renyi (small layers are denser), uniform (the
                 same in all), global (the drop scores of all layers of a network are ranked together; starts dense, as
                 SNIP), or connectivity (starts as erdos-renyi; connections added later go to the layers that lack most

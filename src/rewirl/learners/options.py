@@ -56,6 +56,10 @@ class Options(TypedDict, total=False):
     initial_sparsity: float | None
     sparsity_start: int
     sparsity_end: int
+    sparsity_schedule: Literal["cubic", "adaptive"]
+    lowest_sparsity: float
+    sparsity_step: float
+    loss_tolerance: float
     distribution: Literal["erdos-renyi", "uniform", "global", "connectivity"]
     structure: str
     ablate_below: float

@@ -90,6 +90,7 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
             )
         own = (("actor", self.actor_sparsity), ("critics", self.critic_sparsity), ("at first", self.initial_sparsity))
         words += [f"{name} {value:g}" for name, value in own if value is not None]
+        words += [f"adaptive from {self.lowest_sparsity:g}"] if self.adaptive else []
         if words == ["sparsity 0"]:
             return "dense"
         return ", ".join([word for word in words if word] + [self.rule])

@@ -47,6 +47,8 @@ class Rewiring:
         **options: Any,
     ) -> None:
         self.config = TopologyConfig(rule=rule, **options)
+        if self.config.adaptive:
+            raise ValueError("sparsity_schedule adaptive goes by the losses of an agent; give cubic")
         self.rule = make_rule(rule, self.config)
         self.rewired = 0
         """Connections grown so far."""

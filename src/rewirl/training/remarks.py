@@ -193,7 +193,7 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
                 f"warning: the sparsity stays {topology.initial_sparsity:g}: it changes from update "
                 f"{topology.sparsity_start:,} on, and the last event is by update {last:,}"
             )
-        elif last < topology.sparsity_end:
+        elif last < topology.sparsity_end and not topology.adaptive:
             yield (
                 f"warning: the sparsity does not get to its end: sparsity_end is {topology.sparsity_end:,}, and the "
                 f"last event is by update {last:,}"

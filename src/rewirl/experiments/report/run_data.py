@@ -278,6 +278,8 @@ def _changing_cost(
         config = from_values(agent_entry(agent).config, settings)
     except ValueError:  # of another version, or of an agent that is not known here
         return None
+    if config.topology.adaptive:  # no schedule says what it will be
+        return None
     shapes = {name: [(n_out, n_in) for n_out, n_in in topology[name]["shapes"]] for name in of_agent.networks}
     return ChangingCost(of_agent, config.topology, settings, shapes, updates_of(config, total_timesteps))
 
