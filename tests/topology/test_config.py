@@ -45,6 +45,7 @@ NAMES = [
     "adapt_offset",
     "adapt_end",
     "adapt_actor",  # since 0.2.0
+    "freeze_after",  # since 0.2.0
 ]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
+from rewirl.agents.frozen import Frozen
 from rewirl.nn import Initialisation, Linear, Network, Operation, initialised
 from rewirl.nn.operations import named
 from rewirl.saved import count, fields
@@ -145,7 +146,7 @@ class Adaptation:
         """Tell whether an event falls on this update, counted from 1."""
         return self.rule.adapts and self._config.due(update)
 
-    def adapt(self, name: str, network: Network, update: int, gradient: Gradient) -> None:
+    def adapt(self, name: str, network: Network, update: int, gradient: Gradient, frozen: Frozen | None = None) -> None:
         """Rewire every sparse layer of a network; each keeps its number of connections, or follows its schedule.
 
         Args:
@@ -153,14 +154,16 @@ class Adaptation:
             network: which has just taken a step of its optimiser.
             update: number of the gradient update, from 1.
             gradient: of the loss of that step; rules may ask for it.
+            frozen: connections that stay; None for none.
         """
         c, fraction, at_ends = self._config, self._config.fraction_at(update), ends(network.operations)
 
         def layer_state(index: int) -> LayerState:
             layer = network.layers[index]
             of_layer = partial(gradient, layer.name) if self.rule.uses_gradient else None
-            full_name = f"{name}.{layer.name}"
-            return LayerState(layer.shape, layer.places(), layer.values, of_layer, 1, full_name, *at_ends[layer.name])
+            where = (f"{name}.{layer.name}", *at_ends[layer.name])
+            stays = None if frozen is None else frozen.of(name, layer)
+            return LayerState(layer.shape, layer.places(), layer.values, of_layer, 1, *where, stays)
 
         def scores(index: int) -> NDArray[np.float64]:
             return drop_scores(self.rule, layer_state(index), fraction, self._rng, c.spread)
@@ -188,6 +191,8 @@ class Adaptation:
             if len(change.dropped) or len(change.grown):
                 network.rewire(layer.name, change.dropped, change.grown)
                 self.rewired += len(change.grown)
+        if frozen is not None:
+            frozen.moved(name, network)
 
     def state(self) -> dict[str, Any]:
         """Return everything an exact continuation needs, as JSON values."""

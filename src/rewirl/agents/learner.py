@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
@@ -82,6 +83,8 @@ class Learner(ABC, Generic[Config]):
     ) -> None:
         if config.topology.initial_topology == "predictive" and not self.REPLAY:
             raise ValueError(f"initial_topology predictive needs a warm-up, and {name} learns from the first step on")
+        if config.topology.freeze_after and not self.REPLAY:
+            raise ValueError(f"freeze_after needs an agent with a replay memory, and {name} has none")
         if config.topology.adaptive and not self.SQUARED_ERRORS:
             raise ValueError(f"sparsity_schedule adaptive goes by squared errors of values, and {name} has none")
         self.name, self.config = name, config
@@ -165,6 +168,22 @@ class Learner(ABC, Generic[Config]):
         normalisation = self.normalisation.restored(arrays, values.get("normalisation", {}))
         self.updates = count(values.get("updates"), "the saved number of updates")
         self._take(networks, normalisation)
+
+    def freeze(self) -> int:
+        """End a task; see `Agent`. An agent without a replay memory has none."""
+        raise TypeError(f"{self.name} has no replay memory, and its connections cannot be frozen")
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks have ended; see `Agent`."""
+        return self._networks.frozen.tasks
+
+    def policy_of(self, task: int) -> Policy:
+        """Return the policy of a task that has ended; see `Agent`."""
+        policy = copy.copy(self._policy)
+        name = next(name for name, network in self._networks.online.items() if network is policy.actor)
+        policy.actor = self._networks.frozen.network_of(name, policy.actor, task)
+        return policy
 
     def policy_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `Policy.from_state` needs."""

@@ -14,6 +14,7 @@ from rewirl import seeding
 from rewirl.agents.adaptation import Adaptation, ends, sparse_network
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.dormancy import dormant_share, recycle
+from rewirl.agents.frozen import Frozen, allocate, refuse_full, refuse_unfreezable
 from rewirl.nn import Ensemble, Initialisation, Network, Operation, Pool, TargetNetwork, Tiles, mlp, update_targets
 from rewirl.nn.state import described
 from rewirl.saved import count, fields, shown
@@ -86,6 +87,12 @@ class Networks:
                 "initial_topology predictive chooses the connections of first layers, and those of all networks are "
                 "dense; give a higher sparsity, or layer_sparsities"
             )
+        if config.topology.freeze_after:
+            refuse_unfreezable(config, online)
+            for name, network in online.items():
+                refuse_full(name, network, len(config.topology.freeze_after))
+        self.frozen = Frozen()
+        """The connections that never change again."""
         self._own(online, {name: TargetNetwork(online[name]) for name in targets})
 
     def _new(self, name: str, predicts: NDArray[np.float64] | None = None) -> Network:
@@ -101,6 +108,26 @@ class Networks:
             made.gains,
             predicts,
         )
+
+    def freeze(self) -> int:
+        """End a task: freeze all connections that live, and give every network as many new ones as the task had.
+
+        Returns:
+            The number of the task, from 1.
+
+        Raises:
+            ValueError: the settings do not allow it, or a network has no free place; names which. Nothing has changed.
+        """
+        refuse_unfreezable(self._config, self.online)
+        for name, network in self.online.items():
+            refuse_full(name, network)
+        self.frozen.freeze(self.online)
+        topology, seed = self._config.topology, self._seed
+        for name, network in self.online.items():
+            start = self._architectures[name].initialisation or self._initialisation
+            allocate(name, network, self.frozen.tasks, topology, start, seed)
+            self.frozen.moved(name, network)
+        return self.frozen.tasks
 
     def predictive(self, observations: NDArray[Any], actions: NDArray[Any], later: NDArray[Any]) -> Networks:
         """Return new networks, whose first layers are chosen by what predicts the next observation.
@@ -189,12 +216,14 @@ class Networks:
                 self._recycled += recycle(
                     self.ensemble(*names), number, weights, c.redo_threshold, self._initialisation, self._redo_rng
                 )
+        for name in names:
+            self.frozen.restore(name, self.online[name])
         if self._adaptation.due(update):
             for number, name in enumerate(names):
                 if not c.topology.rewires(name):
                     continue
                 gradient = partial(self.ensemble(*names).dense_gradient, number, x=x)
-                self._adaptation.adapt(name, self.online[name], update, gradient)
+                self._adaptation.adapt(name, self.online[name], update, gradient, self.frozen)
 
     def rewire(self, name: str, update: int) -> None:
         """Rewire a network that has just taken a step, if an event falls on it; its rule needs no gradient.
@@ -239,7 +268,8 @@ class Networks:
         for name, network in self.all().items():
             network_arrays, values["networks"][name] = network.state()
             arrays.update({f"{name}.{key}": array for key, array in network_arrays.items()})
-        return arrays, values
+        of_frozen, tasks = self.frozen.state()
+        return {**arrays, **of_frozen}, {**values, **tasks}
 
     def restored(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> Networks:
         """Return networks of the same kind as `state` described them; these here stay what they are.
@@ -272,6 +302,7 @@ class Networks:
         redo = fields(redo, "the saved state of recycling")
         other._recycled = count(redo.get("recycled"), "the saved number of units recycled")
         other._redo_rng = _restored("recycling", redo.get("rng"))
+        other.frozen = Frozen.restored(online, arrays, values)
         other._own(online, targets)
         return other
 

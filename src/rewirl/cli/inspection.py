@@ -79,6 +79,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         there is none;
         `networks`, for each network and layer `shape` (outputs, inputs), `connections`, `density`, `format` and
         `structure`, dense for a dense layer; of a network that is no multilayer perceptron also `operations`;
+        `tasks`, how many have ended and after which updates they do, where connections are frozen;
         `adaptive`, the bounds of a sparsity that follows the loss, where flops are those of the connections now;
         `normalisation`, the running statistics, where observations are normalised or rewards scaled.
     """
@@ -102,6 +103,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
     config, normalisation = agent.config, agent.normalisation.description()
     updates = updates_of(config, total_timesteps)
     changing = changing_sparsity(agent, updates)
+    after = config.topology.freeze_after
     row = 4 * (2 * agent.observation_size + agent.action_size + 2)  # float32 each, reward and end among them
     return {
         "agent": agent.name,
@@ -116,6 +118,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         },
         "networks": {name: {"layers": layers[name], **_operations(network)} for name, network in networks.items()},
         **({} if changing is None else {"changing": changing}),
+        **({"tasks": {"ended": agent.tasks, "freeze_after": list(after)}} if agent.tasks or after else {}),
         **({"adaptive": _bounds(config.topology)} if config.topology.adaptive else {}),
         **({"normalisation": normalisation} if normalisation else {}),
     }
@@ -183,6 +186,13 @@ def table(description: Mapping[str, Any]) -> str:
             f"changing   from update {end['from_update']:,} to {end['to_update']:,}; at the end of the run "
             f"sparsity {end['sparsity']:.3f}, {end['params']:,} connections ({each})",
         ]
+    if "tasks" in description:
+        tasks = description["tasks"]
+        after = ", ".join(f"{each:,}" for each in tasks["freeze_after"])
+        lines.append(
+            f"tasks      {tasks['ended']} ended{after and f', one after each of the updates {after}'}; flops are those "
+            "of the connections now"
+        )
     if "adaptive" in description:
         bounds = description["adaptive"]
         own = [f"{bounds[name]:g}" for name in ("sparsity", "actor_sparsity", "critic_sparsity") if bounds[name]]

@@ -75,6 +75,7 @@ class Options(TypedDict, total=False):
     adapt_offset: int
     adapt_end: int | None
     adapt_actor: bool
+    freeze_after: Sequence[int]
     target_update_interval: int
     temperature: float | Literal["auto"]
     target_entropy: float | None

@@ -23,6 +23,8 @@ class LayerState:
         name: of the network and the layer, such as critic1.hidden1; the same at every event.
         of_input: whether its inputs are those of the network.
         of_output: whether its outputs are those of the network.
+        frozen: which connections are neither dropped nor counted among those of which a fraction is, bool
+            [connections]; None for none.
 
     Raises:
         ValueError: indices and weights are not two vectors of the same length.
@@ -36,6 +38,7 @@ class LayerState:
     name: str = ""
     of_input: bool = False
     of_output: bool = False
+    frozen: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         """Check that every connection has an index and a weight."""
