@@ -6,7 +6,7 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from rewirl.agents.config import ReplayConfig
+from rewirl.agents.config import LayersConfig
 from rewirl.agents.networks import Architecture, Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.replay_learner import ReplayLearner
@@ -15,7 +15,7 @@ from rewirl.replay import Batch
 
 ACTOR, CRITICS = ("actor",), ("critic1", "critic2")
 
-Config = TypeVar("Config", bound=ReplayConfig)
+Config = TypeVar("Config", bound=LayersConfig)
 
 
 class ActorCritic(ReplayLearner[Config]):
@@ -59,7 +59,7 @@ class ActorCritic(ReplayLearner[Config]):
 
     @classmethod
     def architecture(cls, network: str, config: Config, n_in: int, n_out: int) -> Architecture:
-        """Return what a network is made of: a multilayer perceptron, unless a subclass says otherwise.
+        """Return what a network is made of: a chain of layers, unless a subclass says otherwise.
 
         Args:
             network: its name: actor, critic1 or critic2.
@@ -67,7 +67,7 @@ class ActorCritic(ReplayLearner[Config]):
             n_in: number of inputs.
             n_out: number of outputs.
         """
-        return Architecture.mlp(n_in, *config.hidden_sizes, n_out)
+        return Architecture.layered(n_in, config, n_out)
 
     def _use(self, networks: Networks) -> Policy:
         self._learnt.clear()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.agents.config import ReplayConfig
+from rewirl.agents.config import LayersConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.networks import Architecture, Networks
 from rewirl.agents.policy import Policy
@@ -23,7 +23,7 @@ VALUES = ("q",)
 
 
 @dataclass(frozen=True)
-class DQNConfig(ReplayConfig):
+class DQNConfig(LayersConfig):
     """Hyper-parameters of DQN."""
 
     learning_rate: float = 2.5e-4
@@ -128,7 +128,7 @@ class DQN(ReplayLearner[DQNConfig]):
 
     @classmethod
     def architecture(cls, network: str, config: DQNConfig, n_in: int, n_out: int) -> Architecture:
-        """Return what the network is made of: a multilayer perceptron, unless a subclass says otherwise.
+        """Return what the network is made of: a chain of layers, unless a subclass says otherwise.
 
         Args:
             network: its name: q.
@@ -136,7 +136,7 @@ class DQN(ReplayLearner[DQNConfig]):
             n_in: number of inputs.
             n_out: number of outputs.
         """
-        return Architecture.mlp(n_in, *config.hidden_sizes, n_out)
+        return Architecture.layered(n_in, config, n_out)
 
     def _use(self, networks: Networks) -> Policy:
         self._learnt = False

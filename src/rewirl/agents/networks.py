@@ -12,10 +12,21 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.agents.adaptation import Adaptation, ends, sparse_network
-from rewirl.agents.config import AgentConfig
+from rewirl.agents.config import AgentConfig, LayersConfig
 from rewirl.agents.dormancy import dormant_share, recycle
 from rewirl.agents.frozen import Frozen, allocate, refuse_full, refuse_unfreezable
-from rewirl.nn import Ensemble, Initialisation, Network, Operation, Pool, TargetNetwork, Tiles, mlp, update_targets
+from rewirl.nn import (
+    Ensemble,
+    Initialisation,
+    Network,
+    Operation,
+    Pool,
+    TargetNetwork,
+    Tiles,
+    layered,
+    mlp,
+    update_targets,
+)
 from rewirl.nn.state import described
 from rewirl.saved import count, fields, shown
 from rewirl.topology.predictive import predictability
@@ -38,6 +49,11 @@ class Architecture(NamedTuple):
     def mlp(cls, *sizes: int) -> Architecture:
         """Return that of a multilayer perceptron with so many units in each layer, inputs first."""
         return cls(sizes[0], mlp(sizes))
+
+    @classmethod
+    def layered(cls, n_in: int, config: LayersConfig, n_out: int) -> Architecture:
+        """Return that of a chain of hidden layers, of the sizes and the kind of the settings."""
+        return cls(n_in, layered(n_in, config.hidden_sizes, n_out, config.hidden_layers))
 
 
 class Networks:
