@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from rewirl.agents.adaptation import Adaptation, ends, sparse_network
+from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.nn import Add, Linear, ReLU, mlp
+from rewirl.nn.operations import ends
 from rewirl.topology import LayerState, TopologyConfig, make_rule, rewire
 from rewirl.topology.memory import RuleMemory
 from rewirl.topology.structure import structure_of

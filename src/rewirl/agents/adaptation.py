@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.agents.frozen import Frozen
 from rewirl.nn import Initialisation, Linear, Network, Operation, initialised
-from rewirl.nn.operations import named
+from rewirl.nn.operations import ends, named
 from rewirl.saved import count, fields
 from rewirl.topology import (
     LayerState,
@@ -94,30 +94,6 @@ def linear_shapes(n_in: int, operations: Sequence[Operation]) -> dict[str, tuple
         if isinstance(operation, Linear):
             shapes[name] = (operation.n_out, before)
     return shapes
-
-
-def ends(operations: Sequence[Operation]) -> dict[str, tuple[bool, bool]]:
-    """Return for each linear operation, by its name, whether its inputs are those of the network, and its outputs.
-
-    They are where no other linear operation lies between.
-
-    Args:
-        operations: of a network.
-    """
-    listed = named(operations)
-    linear = [isinstance(operation, Linear) for operation, _, _ in listed]
-    behind, before = [False], [False] * len(listed)  # by value: a linear operation made it; by operation: one follows
-    for number, (_, _, reads) in enumerate(listed):
-        behind.append(linear[number] or any(behind[value] for value in reads))
-    for number in reversed(range(len(listed))):
-        for value in listed[number].reads:
-            if value:
-                before[value - 1] |= linear[number] or before[number]
-    return {
-        name: (not any(behind[value] for value in reads), not before[number])
-        for number, (_, name, reads) in enumerate(listed)
-        if linear[number]
-    }
 
 
 class Adaptation:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
-from rewirl.agents.adaptation import Adaptation, ends, sparse_network
+from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.agents.config import AgentConfig, LayersConfig
 from rewirl.agents.dormancy import dormant_share, recycle
 from rewirl.agents.frozen import Frozen, allocate, refuse_full, refuse_unfreezable
@@ -27,6 +27,7 @@ from rewirl.nn import (
     mlp,
     update_targets,
 )
+from rewirl.nn.operations import ends
 from rewirl.nn.state import described
 from rewirl.saved import count, fields, shown
 from rewirl.topology.predictive import predictability

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rewirl import noisy
 from rewirl.agents import AGENTS, Cost, agent_entry
 from rewirl.agents.changing_cost import ChangingCost, updates_of
 from rewirl.exact import from_values
+from rewirl.experiments.report.inputs import latest_inputs
 from rewirl.saved import count, fields, listed, number, shown
 from rewirl.storage.metrics_log import CHANGED, read_metrics
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
@@ -60,6 +61,8 @@ class RunData:
     """Processor time over wall-clock time; None where a run of one thread did not record it."""
     noise_from: int | None
     """The first feature of the observation that is noise; None where there is none, or it does not stay where it is."""
+    inputs: dict[str, dict[str, list[float] | None]] = field(default_factory=dict)
+    """What networks made of each input at the end, see `inputs`; empty where a run did not record it."""
 
     @property
     def alone(self) -> bool:
@@ -182,6 +185,7 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         topologies,
         _core_share(evaluations, seconds),
         _noise_from(train, settings, topologies),
+        latest_inputs([line for line in lines if line["event"] == "topology"]),
     )
 
 
