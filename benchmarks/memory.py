@@ -56,7 +56,8 @@ def measure(width: int, sparsity: float, batch_size: int) -> dict[str, Any]:
     child = subprocess.run([sys.executable, program, specification], stdout=subprocess.PIPE, text=True)
     if child.returncode:
         raise SystemExit(f"the agent of width {width}, {sparsity:.1%} sparse failed; its error is above")
-    return {"width": width, "sparsity": sparsity} | json.loads(child.stdout)
+    measured: dict[str, Any] = json.loads(child.stdout)
+    return {"width": width, "sparsity": sparsity} | measured
 
 
 def dense_bytes(shapes: dict[str, list[tuple[int, int]]]) -> int:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,8 @@ from rewirl.agents.td3 import TD3Config
 from rewirl.environments.action_bounds import ActionBounds
 from rewirl.environments.observations import BoxShape
 from rewirl.environments.spaces import Spaces
-from rewirl.export import interpret
 from rewirl.export.c_code import c_files
+from rewirl.export.interpret import act
 from rewirl.export.parity import observations
 from rewirl.export.plan import Box, Plan, plan_of
 from rewirl.topology import TopologyConfig
@@ -154,7 +154,7 @@ def structures(sparsity: float) -> None:
             topology = replace(topology, structure=structure)
         agent = make_agent("static-td3", TD3Config(topology=topology), 17, 6, seed=0)
         policy = load_policy(*agent.policy_state())
-        made_in = {"name": "Walker2d-v5", "id": None, "kwargs": {}, "module": None}
+        made_in: dict[str, Any] = {"name": "Walker2d-v5", "id": None, "kwargs": {}, "module": None}
         about = {"agent": "static-td3", "agent_config": {}, "environment": made_in, "seed": 0, "step": 0}
         trained = TrainedPolicy(policy, Spaces(BoxShape((17,)), bounds), about)
         for weights in ("float32", "int8"):
@@ -208,15 +208,15 @@ def on_device(plan: Plan) -> OnDevice:
         stack = max(int(line.split("\t")[1]) for line in (Path(place) / "policy.su").read_text().splitlines())
         machine = ("-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none", "-icount", "shift=0")
         said = run(place, EMULATOR, *machine, "-semihosting", "-kernel", "all.elf")
-    loop, act, *bits = (int(word, 16) for word in re.findall(r"^[0-9a-f]{8}$", said, re.MULTILINE))
+    loop, acting, *bits = (int(word, 16) for word in re.findall(r"^[0-9a-f]{8}$", said, re.MULTILINE))
     actions = np.array(bits, np.uint32).view(np.float32 if box else np.int64)
-    instructions = round(act / loop * 2 * LOOP / OBSERVATIONS)
+    instructions = round(acting / loop * 2 * LOOP / OBSERVATIONS)
     return OnDevice(flash + data, data + zeros, stack, instructions, actions)
 
 
 def check(plan: Plan, device: OnDevice) -> None:
     """End here if the device acted otherwise than the arrays of the plan say."""
-    expected = interpret.act(plan, observations(plan)[:OBSERVATIONS]).reshape(-1)
+    expected = act(plan, observations(plan)[:OBSERVATIONS]).reshape(-1)
     scale = np.tile(plan.head.half, OBSERVATIONS) if isinstance(plan.head, Box) else 1
     difference = np.abs((device.actions - expected) / scale).max()
     if not difference < 1e-4:
@@ -228,13 +228,13 @@ def evaluated(trained: TrainedPolicy, plan: Plan, episodes: int, seed: int) -> s
     head = plan.head
     if isinstance(head, Box):  # the evaluation maps [-1, 1] to the bounds by itself
         one, none = np.ones_like(head.half), np.zeros_like(head.half)
-        plan = replace(plan, head=Box(none, one, -one, one))
+        plan = replace(plan, head=Box(none, one, -one, one, head.squashed))
     else:
         plan = replace(plan, head=replace(head, start=0))
     source = trained.source()
     assert source.make_another is not None
     evaluator = Evaluator(source.make_another, episodes, seed)
-    done = evaluator.evaluate(lambda given: interpret.act(plan, given), "evaluation", step=trained.about["step"])
+    done = evaluator.evaluate(lambda given: act(plan, given), "evaluation", step=trained.about["step"])
     evaluator.close()
     assert done is not None
     return f"{done.mean:,.0f} ± {done.std:,.0f}"

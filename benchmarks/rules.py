@@ -124,7 +124,8 @@ def share_of_events(times: list[float], begin: int) -> float:
         times: of all updates, in seconds.
         begin: how many of them are left out.
     """
-    of_events, others = [], []
+    of_events: list[float] = []
+    others: list[float] = []
     for update, seconds in enumerate(times[begin:], begin + 1):
         (of_events if update % EVERY < EVENT else others).append(seconds)
     usual = fmean(others)

@@ -108,7 +108,7 @@ class Bounded:
 
     def __init__(self, network: torch.nn.Module, kappa: float, decay: float = 0.99 * 0.8) -> None:
         """Begin with traces of 0."""
-        self.parameters, self.kappa, self.decay = list(network.parameters()), kappa, decay
+        self.parameters, self.kappa, self.decay = tuple(network.parameters()), kappa, decay
         self.traces = [torch.zeros_like(each) for each in self.parameters]
 
     @torch.no_grad()
@@ -199,7 +199,7 @@ def main(options: Options) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     steps = Steps()
-    candidates = {
+    candidates: dict[tuple[str, float | str], Callable[[int], None]] = {
         (kind, sparsity): of_rewirl(kind, options.hidden_sizes, sparsity, steps)
         for kind in ("stream-ac", "stream-q")
         for sparsity in options.sparsities
@@ -210,9 +210,9 @@ def main(options: Options) -> None:
     numbers = dict.fromkeys(candidates, 0)
     for turn in range(options.rounds + 1):  # the first is not counted
         for key, step in candidates.items():
-            found, numbers[key] = rate(step, options.seconds, numbers[key])
+            rates_now, numbers[key] = rate(step, options.seconds, numbers[key])
             if turn:
-                rates[key].append(found)
+                rates[key].append(rates_now)
     rows = []
     for (kind, what), found in rates.items():
         times = [own / theirs for own, theirs in zip(found, rates[kind, "PyTorch"], strict=True)]

@@ -160,6 +160,8 @@ def test_settings_that_would_change_a_task_are_refused(changes, message):
 def test_agents_that_cannot_freeze_say_so():
     with pytest.raises(ValueError, match="normalise_observations"):
         make(normalise_observations=True).freeze()
+    with pytest.raises(ValueError, match="cbp_replacement_rate replaces units"):
+        make(cbp_replacement_rate=0.1).freeze()
     simba = agents.make_agent("ds-simba", SimBaConfig(hidden_sizes=(8,)), OBSERVATION, ACTION, 0)
     with pytest.raises(ValueError, match="learns more than connections and biases"):
         simba.freeze()

@@ -8,6 +8,7 @@ from experience import bits, through_a_file, topology
 from ppo_experience import OBSERVATION, experience, make, play
 
 from rewirl.agents import PPO, PPOConfig, agent_entry, load_policy, make_agent
+from rewirl.agents.distributions import deviations
 from rewirl.agents.ppo import generalised_advantages
 from rewirl.options.resolve import agent_settings
 from rewirl.topology import TopologyConfig
@@ -282,3 +283,13 @@ def test_gradients_that_are_not_finite_end_it():
     whole = experience(96)
     with pytest.raises(FloatingPointError, match="the norm of the gradients is"), np.errstate(all="ignore"):
         play(agent, whole._replace(rewards=whole.rewards * np.float64(1e38)))
+
+
+def test_standard_deviations_beyond_float32_end_it_and_are_not_loaded():
+    with pytest.raises(FloatingPointError, match=r"a standard deviation of the policy is exp\(90\)"):
+        deviations(np.array([1.0, 90.0]))
+    agent = make()
+    arrays, values = agent.state()
+    arrays["log_std.values"][0] = 90.0
+    with pytest.raises(ValueError, match="the saved log_std is 90, beyond what float32 can hold"):
+        agent.load_state(arrays, values)

@@ -36,9 +36,11 @@ from hostile_values import (
     episodes,
     headers,
     manifests,
+    online_states,
     policies,
     raw_documents,
     replays,
+    rollouts,
     states,
 )
 from victims import AGENTS, GOOD, NEWEST, newest, policy_of
@@ -228,9 +230,12 @@ def of_checkpoints(agent: str, run: Path, rng: np.random.Generator) -> Iterator[
     for file in ("agent.safetensors", "episode.safetensors"):
         for name, change in headers():
             yield Attack(f"{file}: {name}", agent, "checkpoint", rewritten(newest, file, change), says=file)
+    held = load_checkpoint(checkpoint).arrays
     for file, changes in (
-        ("agent.safetensors", arrays(load_checkpoint(checkpoint).arrays)),
-        ("replay.safetensors", replays()),
+        ("agent.safetensors", arrays(held)),
+        ("agent.safetensors", rollouts() if "agent/rollout.rows" in held else ()),
+        ("agent.safetensors", online_states() if "agent/state" in held else ()),
+        ("replay.safetensors", replays() if "replay/transitions" in held else ()),
         ("episode.safetensors", episodes()),
     ):
         for name, of_arrays, may_pass in changes:
@@ -310,8 +315,9 @@ def _random_byte(agent: str, run: Path, rng: np.random.Generator) -> Attack:
 
 
 def _random_arrays(agent: str, run: Path, rng: np.random.Generator) -> Attack:
-    options = [(newest, "checkpoint", "agent"), (newest, "checkpoint", "replay"), (newest, "checkpoint", "episode")]
-    bundle, target, stem = [*options, (policy_of, "policy", "policy")][rng.integers(4)]
+    stems = [path.stem for path in sorted(newest(run).glob("*.safetensors"))]
+    places = [*((newest, "checkpoint", stem) for stem in stems), (policy_of, "policy", "policy")]
+    bundle, target, stem = places[rng.integers(len(places))]
     seed = int(rng.integers(2**31))
 
     def change(found: Arrays) -> None:

@@ -132,6 +132,15 @@ def leaves(values: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         yield from leaves(value, (*path, key))
 
 
+def has(values: Any, path: tuple[Any, ...]) -> bool:
+    """Return whether there is anything at the end of a path of keys."""
+    for key in path:
+        if not isinstance(values, dict) or key not in values:
+            return False
+        values = values[key]
+    return True
+
+
 def dotted(path: tuple[Any, ...]) -> str:
     return ".".join(map(str, path))
 

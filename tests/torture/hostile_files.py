@@ -22,6 +22,7 @@ from victims import GOOD, NEWEST, TOTAL, make_runs
 
 import rewirl
 from rewirl.cli.main import main
+from rewirl.environments.actions import DiscreteActions
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.storage.checkpoint import CheckpointError, load_checkpoint
 from rewirl.storage.metrics_log import read_metrics
@@ -73,8 +74,12 @@ def _use_policy(attack: Attack, run: Path) -> list[str]:
     for observations in (np.zeros(size), np.full((3, size), 1e30), np.full((20, size), -1.0)):
         actions = policy.predict(observations)
         bounds = policy._trained.spaces.actions
-        inside = (actions >= bounds.low - 1e-6) & (actions <= bounds.high + 1e-6)
-        if not (inside | np.isnan(actions)).all():
+        if isinstance(bounds, DiscreteActions):
+            # Of outputs that are NaN, none is the largest: -1.
+            inside = (actions >= bounds.start - 1) & (actions < bounds.start + bounds.size)
+        else:
+            inside = (actions >= bounds.low - 1e-6) & (actions <= bounds.high + 1e-6) | np.isnan(actions)
+        if not inside.all():
             return ["problem", f"actions {actions.tolist()} out of bounds"]
     repr(policy)
     try:

@@ -18,6 +18,7 @@ from file_changes import (
     Arrays,
     dotted,
     drop,
+    has,
     header,
     leaves,
     put,
@@ -185,7 +186,17 @@ def arrays(names: Collection[str]) -> Iterator[tuple[str, Callable[[Arrays], Non
 
         return apply
 
-    for owner in ("actor", "critic2", "target_critic1", "q", "target_q", "normalisation"):
+    for owner in (
+        "actor",
+        "critic",
+        "critic2",
+        "target_critic1",
+        "q",
+        "target_q",
+        "normalisation",
+        "log_std",
+        "observations",
+    ):
         for name in _one_of_each(names, owner):
             kind = name.rpartition(".")[2]
             if kind in ("places", "born"):
@@ -225,6 +236,66 @@ def arrays(names: Collection[str]) -> Iterator[tuple[str, Callable[[Arrays], Non
         True,
     )
     yield "an array of nobody, evil/x", lambda f: f.update({"evil/x": np.ones(3, np.float32)}), False
+
+
+def rollouts() -> Iterator[tuple[str, Callable[[Arrays], None], bool]]:
+    """Yield the same for what PPO has in agent.safetensors: a rollout of observation, action and what else it needs."""
+
+    def of(name: str, change: Callable[[NDArray[Any]], Any]) -> Callable[[Arrays], None]:
+        return lambda found: found.update({f"agent/rollout.{name}": change(found[f"agent/rollout.{name}"])})
+
+    def cell(column: int, value: float) -> Callable[[NDArray[Any]], Any]:
+        def change(found: NDArray[Any]) -> NDArray[Any]:
+            found[3, column] = value
+            return found
+
+        return change
+
+    for value in (np.nan, np.inf, -np.inf):
+        for column in (0, 4, -2, -1):
+            yield f"rollout has {value} in column {column}", of("rows", cell(column, value)), False
+    yield "rollout has one row less", of("rows", lambda a: a[:-1]), False
+    yield "rollout has one row more", of("rows", lambda a: np.vstack([a, a[:1]])), False
+    yield "rollout has no rows", of("rows", lambda a: a[:0]), False
+    yield "rollout has one column less", of("rows", lambda a: a[:, :-1]), False
+    yield "rollout is flat", of("rows", lambda a: a.reshape(-1)), False
+    yield "rollout of float64", of("rows", lambda a: a.astype(np.float64)), False
+    yield "rollout missing", lambda found: found.pop("agent/rollout.rows"), False
+    yield "rollout ends of 7", of("ends", lambda a: np.full_like(a, 7)), False
+    yield "rollout ends of bool", of("ends", lambda a: a > 0), False
+    yield "rollout ends one short", of("ends", lambda a: a[:-1]), False
+    for number in (-1, 1, 2**40):
+        # An agent does not know how many environments there are.
+        yield (
+            f"rollout of environment {number}",
+            of("environments", lambda a, n=number: np.full_like(a, n)),
+            number == 1,
+        )
+    yield "rollout environments one short", of("environments", lambda a: a[:-1]), False
+    yield "rollout environments of float64", of("environments", lambda a: a.astype(np.float64)), False
+    yield "rollout has begun twice", of("begun", lambda a: np.zeros((2, a.shape[1]), a.dtype)), False
+    yield "rollout has begun with another width", of("begun", lambda a: np.zeros((0, 99), a.dtype)), False
+
+    def long(found: Arrays) -> None:
+        for part in ("rows", "ends", "environments"):
+            found[f"agent/rollout.{part}"] = np.concatenate([found[f"agent/rollout.{part}"]] * 9)
+
+    yield "rollout is longer than it may be", long, False
+
+
+def online_states() -> Iterator[tuple[str, Callable[[Arrays], None], bool]]:
+    """Yield the same for what stream-x has in agent.safetensors: the observation it acted on."""
+
+    def of(change: Callable[[NDArray[Any]], Any]) -> Callable[[Arrays], None]:
+        return lambda found: found.update({"agent/state": change(found["agent/state"])})
+
+    for value in (np.nan, np.inf):
+        yield f"the state is {value}", of(lambda a, v=value: np.full_like(a, v)), False
+    yield "the state is one short", of(lambda a: a[:-1]), False
+    yield "the state is one more", of(lambda a: np.append(a, a[:1])), False
+    yield "the state is a matrix", of(lambda a: a[np.newaxis]), False
+    yield "the state is of float64", of(lambda a: a.astype(np.float64)), False
+    yield "the state is empty", of(lambda a: a[:0]), False
 
 
 def replays() -> Iterator[tuple[str, Callable[[Arrays], None], bool]]:
@@ -305,8 +376,10 @@ def states(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
     counts = [("step",), ("total_timesteps",), ("metrics_offset",), ("agent", "updates"), ("replay", "cursor")]
     counts += [("agent", "adaptation", "rewired"), ("agent", "redo", "recycled"), ("episode", "number")]
     counts += [("episode", "length"), ("agent", "networks", next(iter(values["agent"]["networks"])), "steps")]
-    counts += [("agent", "temperature", "steps")] if "temperature" in values["agent"] else []
+    counts += [("agent", "temperature", "steps")]
     for path in counts:
+        if not has(values, path):
+            continue
         for value in COUNTS:
             if path == ("total_timesteps",) and value == 2**63:
                 continue
@@ -314,7 +387,7 @@ def states(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
         # A network's own steps count from 0 where they are not given, as for a policy.
         yield f"{dotted(path)} is missing", drop(("values", *path)), path[1:2] == ("networks",)
     for path in (("seconds",), ("episode", "total_reward"), ("agent", "temperature", "log")):
-        if path[1:2] == ("temperature",) and "temperature" not in values["agent"]:
+        if not has(values, path):
             continue
         for value in ("x", None, True, 10**400, [], {}):
             yield f"{dotted(path)} is {short(value)}", put(("values", *path), value), False
@@ -326,22 +399,39 @@ def states(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
             False,
         )
     yield "the step of another moment", put(("values", "step"), 99), False
-    yield "a replay memory of another size", put(("values", "replay", "capacity"), 71), False
-    yield "a cursor beyond", put(("values", "replay", "cursor"), 70), False
-    yield "forgotten is no truth value", put(("values", "replay", "forgotten"), "yes"), False
+    if "replay" in values:
+        yield "a replay memory of another size", put(("values", "replay", "capacity"), 71), False
+        yield "a cursor beyond", put(("values", "replay", "cursor"), 70), False
+        yield "forgotten is no truth value", put(("values", "replay", "forgotten"), "yes"), False
     yield "evaluated is no step", put(("values", "evaluated"), "x"), False
     for value in (5, "x", [1], {"x": "y"}, {"x": []}, {"x": 10**400}):
         yield f"diagnostics is {short(value)}", put(("values", "diagnostics"), value), False
     yield from _networks(values["agent"]["networks"])
-    if "observations" in values["agent"].get("normalisation", {}):
+    for statistics in values["agent"].get("normalisation", {}):
         for value in COUNTS:
-            path = ("values", "agent", "normalisation", "observations", "count")
+            path = ("values", "agent", "normalisation", statistics, "count")
             yield f"{dotted(path[1:])} is {short(value)}", put(path, value), False
+    for place in ("mean", "variance"):
+        path = ("values", "agent", "normalisation", "returns", place)
+        if has(values, path[1:]):
+            for value in ("x", None, True, 10**400, [], {}, *([-1.0] if place == "variance" else [])):
+                yield f"{dotted(path[1:])} is {short(value)}", put(path, value), False
+    if has(values, ("agent", "normalisation", "returns", "running")):
+        for value in ("x", None, 5, ["x"], [10**400], [1.0, 2.0], []):
+            path = ("values", "agent", "normalisation", "returns", "running")
+            # Numbers are what they are, and those of environments that are not there are not used.
+            yield f"{dotted(path[1:])} is {short(value)}", put(path, value), value in ([1.0, 2.0], [])
+    if has(values, ("agent", "rollout", "begun")):
+        for value in ("x", None, 5, ["x"], [10**400], [-1], [True], [3, 3]):
+            yield f"rollout.begun is {short(value)}", put(("values", "agent", "rollout", "begun"), value), False
+    if has(values, ("agent", "log_std", "steps")):
+        for value in COUNTS:
+            yield f"log_std.steps is {short(value)}", put(("values", "agent", "log_std", "steps"), value), False
     for number in range(len(values["episode"].get("others", []))):
         for field, value in itertools.product(("number", "length"), COUNTS):
             path = ("values", "episode", "others", number, field)  # type: ignore[assignment]
             yield f"{dotted(path[1:])} is {short(value)}", put(path, value), False
-    for part in ("agent", "replay", "episode", "warm_up"):
+    for part in [name for name in ("agent", "replay", "episode", "warm_up") if name in values]:
         for value in (None, 5, "x", [], {}):
             yield f"{part} is {short(value)}", put(("values", part), value), False
 
@@ -449,7 +539,7 @@ def policies(found: Any) -> Iterator[tuple[str, Callable[[Any], None], bool]]:
             for field, value in itertools.product(operation, (None, "x", -1, 10**400, [], {}, 2**24 - 1, 1e308)):
                 path = ("actor", "operations", number, field)
                 if operation[field] != value:
-                    possible = value == 1e308 or field in ("name", "of", "warm_up", "eps")
+                    possible = value == 1e308 or field in ("name", "of", "warm_up", "eps", "slope")
                     yield f"{dotted(path)} is {short(value)}", put(path, value), possible
     parts = ("actor", "bounds", "environment", "agent", "seed", "step", "agent_config")
     for part in [part for part in parts if part in found]:

@@ -7,12 +7,14 @@ from typing import Any
 
 import probe_environments  # noqa: F401  (imported before anything is forked)
 
+from rewirl.agents import agent_entry
 from rewirl.options.resolve import agent_settings
 from rewirl.options.train import TrainConfig
 from rewirl.training import run as runs
 from rewirl.training.progress import Silent
 
-_SMALL: dict[str, Any] = {"hidden_sizes": (12, 8), "batch_size": 10, "learning_starts": 30, "buffer_size": 70}
+_SMALL: dict[str, Any] = {"hidden_sizes": (12, 8)}
+_REPLAY: dict[str, Any] = {"batch_size": 10, "learning_starts": 30, "buffer_size": 70}
 _SPARSE: dict[str, Any] = {"sparsity": 0.5, "adapt_every": 4, "adapt_fraction": 0.2}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "td3": {},
@@ -23,6 +25,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "ds-simba": {**_SPARSE, "hidden_sizes": (8, 8), "actor_hidden_sizes": (8,)},
     "ds-dqn": {**_SPARSE, "target_update_interval": 7},
     "ds-crossq": {**_SPARSE, "actor_hidden_sizes": (8, 8), "normalise_observations": True},
+    "ds-ppo": {**_SPARSE, "batch_size": 10, "rollout_steps": 30, "epochs": 2},
+    "ds-stream-ac": _SPARSE,
+    "ds-stream-q": _SPARSE,
 }
 AGENTS = tuple(_OPTIONS)
 GOOD, NEWEST, TOTAL = 80, 100, 110
@@ -33,7 +38,7 @@ def settings(agent: str, seed: int = 3) -> tuple[TrainConfig, Any]:
     """Return the settings of a tiny run: of the sparse agents both layers are rewired all the time."""
     config = TrainConfig(
         agent=agent,
-        env="CartPole-v1" if agent == "ds-dqn" else "rewirl-tests/Drift-v0",
+        env="CartPole-v1" if agent in ("ds-dqn", "ds-stream-q") else "rewirl-tests/Drift-v0",
         env_module="probe_environments",
         seed=seed,
         total_timesteps=NEWEST,
@@ -42,7 +47,8 @@ def settings(agent: str, seed: int = 3) -> tuple[TrainConfig, Any]:
         checkpoint_every=40,
         threads=1,
     )
-    return config, agent_settings(agent, config.env, **{**_SMALL, **_OPTIONS[agent]})
+    sizes = {**_SMALL, **(_REPLAY if agent_entry(agent).replay else {})}
+    return config, agent_settings(agent, config.env, **{**sizes, **_OPTIONS[agent]})
 
 
 def make_runs(root: Path) -> dict[str, Path]:

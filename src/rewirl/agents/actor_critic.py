@@ -6,8 +6,9 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import LayersConfig
-from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.replay_learner import ReplayLearner
 from rewirl.nn import Initialisation, Tiles, empty_tiles

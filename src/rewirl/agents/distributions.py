@@ -36,6 +36,19 @@ class Normal:
         return [of_log_pi * self._z * self._precision, of_log_pi * (self._z**2 - 1) + of_entropy]
 
 
+def deviations(log_std: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return sigma = exp(log_std), float32.
+
+    Raises:
+        FloatingPointError: one is beyond float32.
+    """
+    with np.errstate(over="ignore"):
+        sigma = np.exp(log_std).astype(np.float32)
+    if not np.isfinite(sigma).all():
+        raise FloatingPointError(f"a standard deviation of the policy is exp({log_std.max():.3g})")
+    return sigma
+
+
 class Categorical:
     """pi(a|s) = softmax(logits).
 

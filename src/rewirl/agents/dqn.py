@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import LayersConfig
 from rewirl.agents.cost import Cost
-from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.replay_learner import ReplayLearner
 from rewirl.nn import Tiles, empty_tiles, refuse_nonfinite

@@ -171,6 +171,8 @@ def refuse_unfreezable(config: AgentConfig, networks: Mapping[str, Network]) -> 
         why = "initial_sparsity changes how many connections there are, and a task adds to them"
     elif isinstance(topology.spread, FanIn):
         why = f"structure {topology.structure} says how many inputs a unit has, and a task gives it more"
+    elif config.cbp_replacement_rate:
+        why = "cbp_replacement_rate replaces units, and those of earlier tasks are to stay"
     elif config.normalise_observations:
         why = "normalise_observations would show earlier tasks other observations than they learnt from"
     for name, network in networks.items():

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.agent import Action
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
-from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.networks import Networks
 from rewirl.agents.normalisation import Normalisation
 from rewirl.agents.policy import Policy
 from rewirl.nn import Initialisation, Network, Pool

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.agents.adaptation import Adaptation, sparse_network
-from rewirl.agents.config import AgentConfig, LayersConfig
-from rewirl.agents.dormancy import dormant_share, recycle
+from rewirl.agents.architecture import Architecture
+from rewirl.agents.config import AgentConfig
+from rewirl.agents.continual_backprop import ContinualBackprop
+from rewirl.agents.dormancy import recycle
 from rewirl.agents.frozen import Frozen, allocate, refuse_full, refuse_unfreezable
+from rewirl.agents.plasticity import measured, weight_norm
 from rewirl.nn import (
     Ensemble,
     Initialisation,
     Network,
-    Operation,
     Pool,
     TargetNetwork,
     Tiles,
-    layered,
     mlp,
     update_targets,
 )
@@ -31,30 +32,6 @@ from rewirl.nn.operations import ends
 from rewirl.nn.state import described
 from rewirl.saved import count, fields, shown
 from rewirl.topology.predictive import predictability
-
-DORMANT = 0.025
-"""Score up to which a unit counts as dormant in the diagnostics."""
-
-
-class Architecture(NamedTuple):
-    """What a network is made of."""
-
-    n_in: int
-    operations: Sequence[Operation]
-    initialisation: Mapping[str, Initialisation] | None = None
-    """Of the weights of each linear operation, by its name; None is the agent's for all."""
-    gains: Mapping[str, float] | None = None
-    """What these are multiplied by, by the same names; None is 1 for all."""
-
-    @classmethod
-    def mlp(cls, *sizes: int) -> Architecture:
-        """Return that of a multilayer perceptron with so many units in each layer, inputs first."""
-        return cls(sizes[0], mlp(sizes))
-
-    @classmethod
-    def layered(cls, n_in: int, config: LayersConfig, n_out: int) -> Architecture:
-        """Return that of a chain of hidden layers, of the sizes and the kind of the settings."""
-        return cls(n_in, layered(n_in, config.hidden_sizes, n_out, config.hidden_layers))
 
 
 class Networks:
@@ -99,6 +76,8 @@ class Networks:
         for name, network in online.items():
             if config.redo_every and not _is_mlp(network):
                 raise ValueError(f"redo_every recycles units of multilayer perceptrons; {name} is none")
+            if config.cbp_replacement_rate and not _is_mlp(network):
+                raise ValueError(f"cbp_replacement_rate replaces units of multilayer perceptrons; {name} is none")
         if config.topology.initial_topology == "predictive" and not any(map(_chooses_inputs, online.values())):
             raise ValueError(
                 "initial_topology predictive chooses the connections of first layers, and those of all networks are "
@@ -110,7 +89,16 @@ class Networks:
                 refuse_full(name, network, len(config.topology.freeze_after))
         self.frozen = Frozen()
         """The connections that never change again."""
-        self._own(online, {name: TargetNetwork(online[name]) for name in targets})
+        self._begin(online, targets)
+
+    def _begin(self, online: dict[str, Network], targets: Iterable[str]) -> None:
+        """Own networks before their first step, with targets that are copies."""
+        c = self._config
+        self._own(
+            online,
+            {name: TargetNetwork(online[name]) for name in targets},
+            {name: ContinualBackprop(network, c) for name, network in online.items() if c.cbp_replacement_rate},
+        )
 
     def _new(self, name: str, predicts: NDArray[np.float64] | None = None) -> Network:
         """Return a network as it begins; see `sparse_network`."""
@@ -169,12 +157,18 @@ class Networks:
                 )
             online[name] = self._new(name, predicts[: made.n_in])
         other = copy.copy(self)
-        other._own(online, {name: TargetNetwork(online[name]) for name in self.targets})
+        other._begin(online, self.targets)
         return other
 
-    def _own(self, online: dict[str, Network], targets: dict[str, TargetNetwork]) -> None:
+    def _own(
+        self,
+        online: dict[str, Network],
+        targets: dict[str, TargetNetwork],
+        continual: dict[str, ContinualBackprop],
+    ) -> None:
         self.online, self.targets = online, targets
         """The networks that learn, and the targets of some of them, by name."""
+        self._continual = continual
         self._ensembles: dict[tuple[Any, ...], Ensemble] = {}
         if self._config.bias_correction == "connection":  # of layers too that are dense now and may not be later
             for network in online.values():
@@ -219,7 +213,8 @@ class Networks:
         adaptive.note(sum(squares) / len(squares), float((y**2 * w).sum() - (y * w).sum() ** 2))
 
     def after_step(self, names: tuple[str, ...], x: Tiles, weights: Tiles, update: int) -> None:
-        """Do what falls on an update once networks have taken a step: recycle dormant units (ReDo), then rewire.
+        """Do what falls on an update once networks have taken a step: recycle dormant units (ReDo) or replace those of
+        least utility (continual backprop), then rewire.
 
         Args:
             names: of the networks, which took the step as one ensemble.
@@ -233,6 +228,11 @@ class Networks:
                 self._recycled += recycle(
                     self.ensemble(*names), number, weights, c.redo_threshold, self._initialisation, self._redo_rng
                 )
+        if self._continual:
+            for number, name in enumerate(names):
+                self._recycled += self._continual[name].step(
+                    self.ensemble(*names), number, weights, self._initialisation, self._redo_rng
+                )
         for name in names:
             self.frozen.restore(name, self.online[name])
         if self._adaptation.due(update):
@@ -241,6 +241,8 @@ class Networks:
                     continue
                 gradient = partial(self.ensemble(*names).dense_gradient, number, x=x)
                 self._adaptation.adapt(name, self.online[name], update, gradient, self.frozen)
+                if self._continual:
+                    self._continual[name].rewired()
 
     def rewire(self, name: str, update: int) -> None:
         """Rewire a network that has just taken a step, if an event falls on it; its rule needs no gradient.
@@ -253,15 +255,16 @@ class Networks:
             self._adaptation.adapt(name, self.online[name], update, _no_gradient)
 
     def diagnostics(self, inputs: Mapping[tuple[str, ...], Tiles], weights: Tiles) -> dict[str, float]:
-        """Return named scalars: the connections rewired and the units recycled so far, and for each network the share
-        of its hidden units that are dormant on a batch (score at most DORMANT).
+        """Return named scalars: the connections rewired and the units recycled so far, and of each network the measures
+        of `plasticity.measured`.
 
         Args:
-            inputs: the batch for each ensemble, float32 [tiles, n_in, width].
+            inputs: the batch for each ensemble, float32 [tiles, n_in, width]; of networks that are in none only the
+                norm of their weights is told.
             weights: of its samples, as for `after_step`.
         """
         result = {"rewired": float(self._adaptation.rewired)}
-        if self._config.redo_every:
+        if self._config.redo_every or self._continual:
             result["recycled"] = float(self._recycled)
         if self._adaptation.sparsity is not None:
             result |= self._adaptation.sparsity.told()
@@ -270,7 +273,11 @@ class Networks:
             ensemble = self.ensemble(*names)
             ensemble.forward(x, samples)
             for number, name in enumerate(names):
-                result[f"{name}_dormant"] = dormant_share(ensemble, number, weights, DORMANT)
+                found = measured(ensemble, number, weights)
+                result.update({f"{name}_{what}": value for what, value in found.items()})
+        for name, network in self.online.items():
+            if not any(name in names for names in inputs):
+                result[f"{name}_weight_norm"] = weight_norm(network)
         return result
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -285,6 +292,8 @@ class Networks:
         for name, network in self.all().items():
             network_arrays, values["networks"][name] = network.state()
             arrays.update({f"{name}.{key}": array for key, array in network_arrays.items()})
+        for name, units in self._continual.items():
+            arrays.update({f"cbp.{name}.{key}": array for key, array in units.state().items()})
         of_frozen, tasks = self.frozen.state()
         return {**arrays, **of_frozen}, {**values, **tasks}
 
@@ -311,6 +320,14 @@ class Networks:
                     targets[followed] = TargetNetwork.restored(online[followed], own_arrays, own_values)
             except ValueError as error:
                 raise ValueError(f"the saved {name}: {error}") from error
+        continual = {}
+        for name, units in self._continual.items():
+            prefix = f"cbp.{name}."
+            records = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
+            try:
+                continual[name] = units.restored(online[name], records)
+            except ValueError as error:
+                raise ValueError(f"the saved {name}: {error}") from error
         other = copy.copy(self)
         other._adaptation = Adaptation(self._config.topology, 0)
         other._adaptation.load_state(values.get("adaptation"))
@@ -320,7 +337,7 @@ class Networks:
         other._recycled = count(redo.get("recycled"), "the saved number of units recycled")
         other._redo_rng = _restored("recycling", redo.get("rng"))
         other.frozen = Frozen.restored(online, arrays, values)
-        other._own(online, targets)
+        other._own(online, targets, continual)
         return other
 
     def _check_structure(self, own: Network, saved: Network) -> None:

@@ -11,24 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.agent import Action
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
-from rewirl.agents.distributions import Categorical, Normal
+from rewirl.agents.distributions import Categorical, Normal, deviations
 from rewirl.agents.free_vector import FreeVector
 from rewirl.agents.learner import Learner
-from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Head, Policy, drawn
-from rewirl.nn import (
-    ReLU,
-    Tanh,
-    Tiles,
-    mean_weights,
-    mlp,
-    names_of,
-    normal,
-    pack,
-    unpack,
-)
+from rewirl.nn import ReLU, Tanh, Tiles, mean_weights, mlp, names_of, normal, pack, unpack
 from rewirl.replay import Rollout
 from rewirl.saved import fields
 
@@ -177,7 +168,7 @@ class PPO(Learner[PPOConfig]):
 
     def _deviation(self) -> NDArray[np.float32] | None:
         """Return the standard deviations of a Box of actions, float32 [action]."""
-        return None if self._log_std is None else np.exp(self._log_std.values).astype(np.float32)
+        return None if self._log_std is None else deviations(self._log_std.values)
 
     # Algorithm 1, PPO, actor-critic style: for iteration = 1, 2, ...
 
@@ -341,9 +332,14 @@ class PPO(Learner[PPOConfig]):
         log_std = self._log_std
         if log_std is not None:
             log_std = log_std.restored("log_std", of["log_std"], values.get("log_std"))
+            if not (log_std.values < _LARGEST_LOG_STD).all():
+                raise ValueError(f"the saved log_std is {log_std.values.max():.3g}, beyond what float32 can hold")
         super().load_state(arrays, values)
         self._rollout, self._log_std = rollout, log_std
         self._policy.deviation = self._deviation()
+
+
+_LARGEST_LOG_STD = log(np.finfo(np.float32).max)
 
 
 class _Last(NamedTuple):

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.agent import Action
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import ReplayConfig
 from rewirl.agents.learner import Learner
-from rewirl.agents.networks import Architecture
 from rewirl.nn import Initialisation
 from rewirl.replay import Batch, Forgetting, Replay
 

@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from rewirl.agents.actor_critic import ACTOR, CRITICS
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.cost import Cost
-from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.soft import SoftActorCritic, SoftConfig
 from rewirl.nn import Initialisation, LogStd, Operation, Tiles, empty_tiles, minimum, residual

@@ -13,8 +13,10 @@ from rewirl.agents.agent import Agent
 from rewirl.agents.changing_cost import ChangingCost, updates_of
 from rewirl.agents.config import ReplayConfig
 from rewirl.agents.importance import input_importance
+from rewirl.agents.plasticity import measures_in
 from rewirl.cli.errors import usage_errors
 from rewirl.cli.inputs import lines_of_inputs
+from rewirl.cli.inspected_plasticity import plasticity_lines
 from rewirl.cli.parse import parse, parse_run
 from rewirl.nn import Network
 from rewirl.options.train import TrainConfig
@@ -36,7 +38,7 @@ def inspect(arguments: list[str]) -> int:
             saved = at_latest_checkpoint(directory, Silent())
         with saved:
             inputs = input_importance(saved.agent, saved.transitions)
-            _print(saved.env, saved.agent, saved.total, options.json, inputs)
+            _print(saved.env, saved.agent, saved.total, options.json, saved.diagnostics, inputs)
         return 0
     options = parse_run("inspect", arguments, json=as_json)
     print_description(lambda: Run(without_evaluation(options.run), options.agent, Silent()), options.json)
@@ -59,11 +61,21 @@ def print_description(make: Callable[[], Run], as_json: bool = False) -> None:
         _print(run.source.name, run.agent, run.total, as_json)
 
 
-def _print(env: str, agent: Agent, total: int, as_json: bool, inputs: Mapping[str, Any] | None = None) -> None:
-    description = {"env": env, **describe(agent, total)}
+def _print(
+    env: str,
+    agent: Agent,
+    total: int,
+    as_json: bool,
+    diagnostics: Mapping[str, float] | None = None,
+    inputs: Mapping[str, Any] | None = None,
+) -> None:
+    measures = measures_in(diagnostics or {})
+    description = {"env": env, **describe(agent, total), **({"plasticity": measures} if measures else {})}
+    lines = [*plasticity_lines(measures)]
     if inputs is not None:
         description |= {"observation_size": agent.observation_size, "inputs": inputs}
-    result(json.dumps(description) if as_json else table(description))
+        lines += lines_of_inputs(inputs, agent.observation_size)
+    result(json.dumps(description) if as_json else "\n".join([table(description), *lines]))
 
 
 def without_evaluation(config: TrainConfig) -> TrainConfig:
@@ -216,6 +228,4 @@ def table(description: Mapping[str, Any]) -> str:
         f"memory     {memory['agent'] / 1e6:,.1f} MB networks and optimiser, "
         + (f"{memory['replay'] / 1e6:,.1f} MB replay memory when full" if memory["replay"] else "no replay memory"),
     ]
-    if "inputs" in description:
-        lines += lines_of_inputs(description["inputs"], description["observation_size"])
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from rewirl.presets import (
     graesser,
     methods,
     minatar,
+    plasticity,
     rlx2,
     small,
     sokar,
@@ -34,7 +35,8 @@ _OF_PAPERS = {
     name: preset
     for presets in (
         *(sokar.PRESETS, rlx2.PRESETS, graesser.PRESETS, methods.PRESETS, anf.PRESETS),
-        *(frontier.PRESETS, fast.PRESETS, minatar.PRESETS, cleanrl.PRESETS, stream.PRESETS, spacenet.PRESETS),
+        *(frontier.PRESETS, fast.PRESETS, minatar.PRESETS, cleanrl.PRESETS, stream.PRESETS),
+        *(plasticity.PRESETS, spacenet.PRESETS),
     )
     for name, preset in presets.items()
 }

@@ -15,6 +15,7 @@ from rewirl.experiments.report.sections.drift import drift
 from rewirl.experiments.report.sections.environment import on_environment
 from rewirl.experiments.report.sections.inputs import which_inputs
 from rewirl.experiments.report.sections.paper import paper
+from rewirl.experiments.report.sections.plasticity import plasticity
 from rewirl.experiments.report.sections.protocol import Problems, commands, how, missing, what_was_run
 
 
@@ -53,6 +54,7 @@ def report(runs: Sequence[RunData], problems: Problems, names: Labels = ()) -> l
     for env in environments:
         blocks += on_environment(env, [item for item in groups if item.env == env], style)
     blocks += across(groups, environments, style)
+    blocks += plasticity(groups, environments, style)
     blocks += drift(groups, environments)
     blocks += which_inputs(groups)
     blocks += missing(groups, problems, [(run.path, reason) for run, reason in left_out], findings)
