@@ -57,20 +57,26 @@ def test_what_is_frozen_stays_and_the_task_keeps_its_policy(name, changes):
     assert agent.freeze() == agent.tasks == 1
     for key, (matrix, _) in layers(agent).items():
         had = ~np.isnan(before[key][0])
+        if key[1] == "output":  # which begins again
+            assert np.array_equal(~np.isnan(matrix), had) and not (matrix[had] == before[key][0][had]).any()
+            continue
         room = min(had.sum(), (~had).sum())
         assert (~np.isnan(matrix)).sum() == had.sum() + room and np.abs(matrix[~had & ~np.isnan(matrix)]).min() > 0
     started = layers(agent)
     taught(agent, 9, seed=1)
     for key, (matrix, bias) in layers(agent).items():
         had = ~np.isnan(before[key][0])
+        if key[1] == "output":
+            assert (~np.isnan(matrix)).sum() == had.sum() and not np.array_equal(bias, before[key][1])
+            continue
         assert np.array_equal(matrix[had], before[key][0][had]), key
         new, began = ~np.isnan(matrix) & ~had, ~np.isnan(started[key][0]) & ~had
         assert new.sum() == began.sum()  # events conserve the connections of the task
         assert not np.array_equal(matrix[new], started[key][0][began])
         if key[1] == "hidden1" and (new.sum() < new.size - had.sum()):
             assert not np.array_equal(new, began), key  # and rewire them
-        if key[1] == "output":
-            assert np.array_equal(bias, before[key][1])
+        used = (~np.isnan(before[key][0])).reshape(len(bias), -1).any(axis=1)
+        assert np.array_equal(bias[used], before[key][1][used]), key
     assert not np.array_equal(agent.predict(seen), acts[0]) or name == "ds-dqn"
     policy = agent.policy_of(1)
     assert np.array_equal(policy.predict(seen), acts[0]) and np.array_equal(policy.predict(alone), acts[1])
@@ -105,8 +111,12 @@ def test_a_run_with_tasks_resumes_to_the_bit(at):
 def test_impossible_saved_tasks_are_refused():
     agent = taught(make(), 2)
     agent.freeze()
-    name = "frozen.actor.hidden1"
+    name, head = "frozen.actor.hidden1", "frozen.actor.output.task1"
     for array, wrong, message in (
+        (f"{head}.places", np.array([3, 2]), "do not fit the layer"),
+        (f"{head}.values", np.zeros(1, np.float32), "do not fit the layer"),
+        (f"{head}.bias", np.full(ACTION, np.nan, np.float32), "finite"),
+        (f"{head}.bias", None, "must be there"),
         ("places", None, "must be there"),
         ("tasks", np.zeros(0, np.int64), "must be there"),
         ("tasks", np.zeros(3, np.uint16), "do not fit"),
@@ -114,9 +124,10 @@ def test_impossible_saved_tasks_are_refused():
         ("places", np.array([10**6], np.int64), "no connection"),
     ):
         arrays, values = through_a_file(agent.state())
-        del arrays[f"{name}.{array}"]
+        full = array if "." in array else f"{name}.{array}"
+        del arrays[full]
         if wrong is not None:
-            arrays[f"{name}.{array}"] = wrong
+            arrays[full] = wrong
         with pytest.raises(ValueError, match=message):
             make().load_state(arrays, values)
     arrays, values = through_a_file(agent.state())
@@ -176,9 +187,7 @@ def test_agents_that_cannot_freeze_say_so():
 
 
 def test_python_freezes_and_saves_the_policy_of_a_task(tmp_path):
-    with rewirl.DSTD3(
-        "Pendulum-v1", hidden_sizes=(16, 16), layer_sparsities=(0.5, 0.8, 0.5), learning_starts=20, seed=1
-    ) as agent:
+    with rewirl.DSTD3("Pendulum-v1", hidden_sizes=(16, 16), sparsity=0.6, learning_starts=20, seed=1) as agent:
         agent.learn(40)
         observation = agent.observation_space.sample()
         acted = agent.predict(observation)

@@ -136,8 +136,8 @@ class Agent(Protocol):
         """Put back what `state` returned; ValueError names what does not fit."""
 
     def freeze(self) -> int:
-        """End a task: connections and biases in use never change or go again, and as many new connections come as the
-        task had.
+        """End a task: hidden connections and biases in use never change or go again, as many new connections come, and
+        the output layer begins again with random weights.
 
         Returns:
             The number of the task, from 1.

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.agents.config import AgentConfig
 from rewirl.nn import Initialisation, Layer, Linear, Network, initialised
-from rewirl.nn.operations import named
+from rewirl.nn.layer import Places
+from rewirl.nn.operations import ends, named
 from rewirl.saved import count, fields
 from rewirl.topology import TopologyConfig, random_free_indices
 from rewirl.topology.blocks import Blocks, Part
@@ -43,17 +44,34 @@ class _FrozenLayer:
     positions: NDArray[np.int64]
 
 
-class Frozen:
-    """The frozen connections of an agent's networks.
+@dataclass(frozen=True)
+class _Head:
+    """The output layer of a network as a task left it.
 
-    A task ends when all connections that live then are frozen. The biases of units that have one of them, and those of
-    the outputs, are frozen too, so that the network of these connections alone stays what it was.
+    Args:
+        places: of its connections, int64 [connections], sorted.
+        values: of these, float32 [connections].
+        bias: float32 [n_out]; empty where there is none.
+    """
+
+    places: NDArray[np.int64]
+    values: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+class Frozen:
+    """The frozen connections of an agent's networks, and the output layers of the tasks that have ended.
+
+    A task ends when all connections that live then in hidden layers are frozen. The biases of units that have one of
+    them, or one to the outputs, are frozen too. The output layer is the task's own: it is kept aside, and another one
+    learns. So the network of the connections of a task alone stays what it was.
     """
 
     def __init__(self) -> None:
         self.tasks = 0
         """How many tasks have ended."""
         self._layers: dict[str, dict[str, _FrozenLayer]] = {}
+        self._heads: dict[str, dict[str, list[_Head]]] = {}
 
     def freeze(self, networks: Mapping[str, Network]) -> None:
         """End a task: freeze the living connections of networks.
@@ -65,11 +83,16 @@ class Frozen:
             raise ValueError(f"at most {MOST_TASKS:,} tasks can end")
         self.tasks += 1
         for name, network in networks.items():
-            of = {layer.name: self._frozen(name, layer) for layer in network.layers}
-            for layer, used in _used(network).items():
-                units = of[layer].units
-                units[(units == 0) & used] = self.tasks
+            hidden, outputs = _split(network)
+            of = {layer.name: self._frozen(name, layer) for layer in hidden}
+            used = _used(network)
+            for layer_name, own in of.items():
+                own.units[(own.units == 0) & used[layer_name]] = self.tasks
             self._layers[name] = of
+            for layer in outputs:
+                order = np.argsort(layer.places())
+                head = _Head(layer.places()[order], layer.values[order], _bias(layer))
+                self._heads.setdefault(name, {}).setdefault(layer.name, []).append(head)
 
     def _frozen(self, network: str, layer: Layer) -> _FrozenLayer:
         """Return all that lives of a layer as frozen, what already was with its own task."""
@@ -126,10 +149,17 @@ class Frozen:
             if len(own.bias):
                 known = (own.units > 0) & (own.units <= task)
                 arrays[f"{layer_name}.bias"] = np.where(known, own.bias, np.float32(0))
+        for layer_name, heads in self._heads[name].items():
+            head = heads[task - 1]
+            places[layer_name] = None if network.layer(layer_name).dense else head.places
+            arrays[f"{layer_name}.values"] = head.values
+            if len(head.bias):
+                arrays[f"{layer_name}.bias"] = head.bias
         return Network(network.n_in, network.operations, places, arrays, trainable=False)
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return which connections and biases are frozen; their values are those of the networks."""
+        """Return which connections and biases are frozen, whose values are those of the networks, and the output layers
+        of tasks."""
         if not self.tasks:
             return {}, {}
         arrays: dict[str, NDArray[Any]] = {}
@@ -137,6 +167,11 @@ class Frozen:
             for layer, own in layers.items():
                 for array in ("places", "tasks", "units"):
                     arrays[f"{_NAME}.{name}.{layer}.{array}"] = getattr(own, array)
+        for name, outputs in self._heads.items():
+            for layer, heads in outputs.items():
+                for task, head in enumerate(heads, 1):
+                    for array in ("places", "values", "bias"):
+                        arrays[f"{_NAME}.{name}.{layer}.task{task}.{array}"] = getattr(head, array)
         return arrays, {_NAME: {"tasks": self.tasks}}
 
     @classmethod
@@ -152,10 +187,19 @@ class Frozen:
         if _NAME not in values:
             return frozen
         frozen.tasks = count(fields(values[_NAME], "the saved frozen tasks").get("tasks"), "the saved number of tasks")
+        if frozen.tasks > MOST_TASKS:
+            raise ValueError(f"{frozen.tasks:,} tasks are saved, more than the {MOST_TASKS:,} that can end")
         for name, network in networks.items():
+            hidden, outputs = _split(network)
             frozen._layers[name] = {
-                layer.name: _restored(layer, f"{_NAME}.{name}.{layer.name}", arrays, frozen.tasks)
-                for layer in network.layers
+                layer.name: _restored(layer, f"{_NAME}.{name}.{layer.name}", arrays, frozen.tasks) for layer in hidden
+            }
+            frozen._heads[name] = {
+                layer.name: [
+                    _restored_head(layer, f"{_NAME}.{name}.{layer.name}.task{task}", arrays)
+                    for task in range(1, frozen.tasks + 1)
+                ]
+                for layer in outputs
             }
         return frozen
 
@@ -185,12 +229,13 @@ def refuse_unfreezable(config: AgentConfig, networks: Mapping[str, Network]) -> 
 
 
 def refuse_full(name: str, network: Network, times: int = 1) -> None:
-    """Refuse a network that has no free place in any layer, or would have none with so many times its connections.
+    """Refuse a network that has no free place in any hidden layer, or would have none with so many times its
+    connections.
 
     Raises:
         ValueError: so it is.
     """
-    if all(layer.dense or layer.density * times >= 1 for layer in network.layers):
+    if all(layer.dense or layer.density * times >= 1 for layer in _split(network)[0]):
         raise ValueError(f"{name} has no free place for another task after {times} of them; give a higher sparsity")
 
 
@@ -202,13 +247,14 @@ def allocate(
     initialisation: Initialisation | Mapping[str, Initialisation],
     seed: int,
 ) -> None:
-    """Give a network random connections for another task, as many in each layer as the task before had there.
+    """Give a network random connections for another task, as many in each hidden layer as the task before had there.
 
-    Where a layer has fewer free places it gets all of them. Weights are drawn as at the start.
+    Where a layer has fewer free places it gets all of them. Weights are drawn as at the start. Those of the output
+    layer are drawn again, with moments of 0; its topology stays.
 
     Args:
         name: of the network.
-        network: all of whose connections are frozen.
+        network: all of whose hidden connections are frozen.
         task: the number of the one that has ended, of which every task has had as many connections.
         config: of the agent, for the structure.
         initialisation: of the weights.
@@ -216,18 +262,34 @@ def allocate(
 
     """
     rng = seeding.generator(seed, f"{name} topology after task {task}")
-    grown = {layer.name: _new_places(layer, task, config, rng) for layer in network.layers}
+    hidden, outputs = _split(network)
+    grown: dict[str, Places] = {layer.name: _new_places(layer, task, config, rng) for layer in hidden}
+    grown |= {layer.name: None if layer.dense else np.sort(layer.places()) for layer in outputs}
     weights = seeding.generator(seed, f"{name} weights after task {task}")
     drawn = initialised(network.n_in, network.operations, grown, weights, initialisation, config.initial_scale)
-    for layer in network.layers:
+    for layer in hidden:
         new = grown[layer.name]
-        if not len(new):
-            continue
-        network.rewire(layer.name, np.empty(0, np.int64), new)
-        own, places = drawn.layer(layer.name), layer.places()
-        values, order = layer.values.copy(), np.argsort(places)
-        values[order[np.searchsorted(places, own.places(), sorter=order)]] = own.values
-        layer.set_values(values)
+        if new is not None and len(new):
+            network.rewire(layer.name, np.empty(0, np.int64), new)
+            _take(layer, drawn.layer(layer.name))
+    for layer in outputs:
+        _take(layer, drawn.layer(layer.name))
+        biases = [layer.bias_moments] if len(_bias(layer)) else []
+        if biases:
+            layer.bias[:] = drawn.layer(layer.name).bias
+        for moments in (layer.moments, *biases):
+            for array in moments:
+                array[:] = 0
+        if len(layer.born):  # with moments of 0 they are as young as connections that have just grown
+            layer.born[:] = network.steps
+
+
+def _take(layer: Layer, drawn: Layer) -> None:
+    """Give connections of a layer the weights of those at the same places in another one."""
+    places, values = layer.places(), layer.values.copy()
+    order = np.argsort(places)
+    values[order[np.searchsorted(places, drawn.places(), sorter=order)]] = drawn.values
+    layer.set_values(values)
 
 
 def _new_places(layer: Layer, task: int, config: TopologyConfig, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -243,8 +305,18 @@ def _new_places(layer: Layer, task: int, config: TopologyConfig, rng: np.random.
     return np.sort(np.concatenate(new))
 
 
+def _split(network: Network) -> tuple[list[Layer], list[Layer]]:
+    """Return the hidden layers of a network, and those that make its outputs."""
+    at_ends = ends(network.operations)
+    last = [at_ends[layer.name][1] for layer in network.layers]
+    return (
+        [layer for layer, is_last in zip(network.layers, last, strict=True) if not is_last],
+        [layer for layer, is_last in zip(network.layers, last, strict=True) if is_last],
+    )
+
+
 def _used(network: Network) -> dict[str, NDArray[np.bool_]]:
-    """Return by layer which of its outputs are used: by a connection to or from them, or as outputs; bool [n_out]."""
+    """Return by layer which of its outputs are used, by a connection to or from them; bool [n_out]."""
     used: dict[str, NDArray[np.bool_]] = {}
     makes: list[set[str]] = [set()]  # by value, the layers that it is made of with no other layer between
     for operation, name, reads in named(network.operations):
@@ -257,8 +329,6 @@ def _used(network: Network) -> dict[str, NDArray[np.bool_]]:
         used[name] = np.bincount(places // n_in, minlength=n_out) > 0
         for source in before:
             used[source] |= np.bincount(places % n_in, minlength=n_in) > 0
-    for source in makes[-1]:
-        used[source][:] = True
     return used
 
 
@@ -267,6 +337,28 @@ def _bias(layer: Layer) -> NDArray[np.float32]:
         return layer.bias.copy()
     except ValueError:  # it has none
         return np.empty(0, np.float32)
+
+
+def _restored_head(layer: Layer, name: str, arrays: Mapping[str, NDArray[Any]]) -> _Head:
+    """Return the output layer of a task by the saved arrays, checked.
+
+    Raises:
+        ValueError: an array is missing or does not fit; the message names it.
+    """
+    total, has_bias = layer.shape[0] * layer.shape[1], len(_bias(layer)) > 0
+    found = []
+    for array, dtype in (("places", np.int64), ("values", np.float32), ("bias", np.float32)):
+        saved = arrays.get(f"{name}.{array}")
+        if saved is None or saved.dtype != dtype or saved.ndim != 1 or not np.isfinite(saved).all():
+            raise ValueError(f"the array {name}.{array} must be there, of finite {np.dtype(dtype)} and one dimension")
+        found.append(saved.copy())
+    places, values, bias = found
+    in_range = len(places) and places[0] >= 0 and places[-1] < total and (np.diff(places) > 0).all()
+    if not in_range or len(values) != len(places) or len(bias) != layer.shape[0] * has_bias:
+        raise ValueError(f"the arrays {name}.places, values and bias do not fit the layer")
+    if layer.dense and len(places) != total:
+        raise ValueError(f"the array {name}.places has to have every place of a dense layer")
+    return _Head(places, values, bias)
 
 
 def _restored(layer: Layer, name: str, arrays: Mapping[str, NDArray[Any]], most: int) -> _FrozenLayer:

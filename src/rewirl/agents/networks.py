@@ -115,7 +115,7 @@ class Networks:
         )
 
     def freeze(self) -> int:
-        """End a task: freeze all connections that live, and give every network as many new ones as the task had.
+        """End a task: freeze the hidden connections that live, and give every network new ones and new outputs.
 
         Returns:
             The number of the task, from 1.

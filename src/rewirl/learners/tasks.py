@@ -28,8 +28,8 @@ class Tasks:
         return self._run.agent.tasks
 
     def freeze(self) -> int:
-        """End a task: connections and biases in use never change or go again, and as many new connections come as the
-        task had. What is learnt from now on is another task.
+        """End a task: hidden connections and biases in use never change or go again, as many new connections come, and
+        the output layer begins again with random weights. What is learnt from now on is another task.
 
         Returns:
             The number of the task that has ended, from 1.

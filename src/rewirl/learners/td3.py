@@ -243,9 +243,9 @@ class TD3(Learner):
             adapt_end: Last update on which an event may fall; none means until the end of training.
             adapt_actor: Whether the actor is rewired too; without it only the critics are, and the actor keeps the
                 topology it starts with.
-            freeze_after: Updates after which a task ends (SpaceNet): connections and biases in use are frozen, and as
-                many new connections come as the task had. Typical: none, or the updates after which the environment
-                changes.
+            freeze_after: Updates after which a task ends (SpaceNet): hidden connections and biases in use are frozen,
+                as many new ones come, and the output layer begins again. Typical: none, or the updates after which the
+                environment changes.
 
         Raises:
             UnsuitableEnvironmentError: the environment cannot be found, or has spaces that the agent does not take.

@@ -35,8 +35,8 @@ class ScheduleConfig:
     with."""
 
     freeze_after: tuple[int, ...] = ()
-    """Updates after which a task ends (SpaceNet): connections and biases in use are frozen, and as many new connections
-    come as the task had. Typical: none, or the updates after which the environment changes."""
+    """Updates after which a task ends (SpaceNet): hidden connections and biases in use are frozen, as many new ones
+    come, and the output layer begins again. Typical: none, or the updates after which the environment changes."""
 
     def __post_init__(self) -> None:
         """Turn each value into its type exactly; check each option, and those that belong together."""
