@@ -113,7 +113,7 @@ def _curve(
         f"mean of {SMOOTH} evaluations."
     )
     alt += " Thin lines are single runs cut short." if thin else ""
-    draw = partial(figures.lines, series, thin, style, axis, "evaluation return", (None, None))
+    draw = partial(figures.lines, series, thin, style, axis, "evaluation return")
     return figure_of(draw, len(groups), title, alt)
 
 
