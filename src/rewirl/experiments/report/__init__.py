@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rewirl.experiments.report.document import Block, Heading, Text
 from rewirl.experiments.report.judge import judge
 from rewirl.experiments.report.labels import Labels
+from rewirl.experiments.report.mujoco_version import by_version
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import group_runs
 from rewirl.experiments.report.sections.across import across
@@ -51,7 +52,8 @@ def report(runs: Sequence[RunData], problems: Problems, names: Labels = ()) -> l
     ]
     for env in environments:
         blocks += on_environment(env, [item for item in groups if item.env == env], style)
-    blocks += across(groups, environments, style)
+    for words, alike in by_version(groups, lambda item: item.mujoco).items():
+        blocks += across(alike, list(dict.fromkeys(item.env for item in alike)), style, words)
     blocks += drift(groups, environments)
     blocks += missing(groups, problems, [(run.path, reason) for run, reason in left_out], findings)
     blocks += how(groups)
