@@ -23,6 +23,8 @@ from rewirl import dm_control
 from rewirl.environments.identity import nearest_environment
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.experiments.sweep.file import read_sweep
+from rewirl.experiments.sweep.plan import check, plan
 from rewirl.options.resolve import resolve
 from rewirl.training import run as runs
 from rewirl.training.progress import Silent
@@ -141,6 +143,13 @@ def test_a_preset_trains_and_goes_on_to_the_bit(tmp_path):
     ]
     assert heard[0] == heard[1]
     assert [line["lengths"] for line in heard[0] if line["event"] == "evaluation"] == [[500]] * 3
+
+
+@pytest.mark.parametrize("name", ["dense", "dog-run", "dog-width"])
+def test_runs_of_the_experiments_can_start(tmp_path, name):
+    planned = plan(read_sweep(f"frontier/{name}", {"buffer_size": 100}).requests, tmp_path).values()
+    *_, last = (run for run in planned if run.config.env.startswith("dm_control/"))
+    check([last])
 
 
 def test_a_policy_is_evaluated_in_its_task_again(tmp_path):
