@@ -55,6 +55,8 @@ QUEUE = (
     Part("on-policy/cartpole", "on-policy"),
     Part("on-policy/half-cheetah", "on-policy"),
     Part("streams/mujoco", "streams"),
+    Part("discrete/breakout", "minatar"),
+    Part("plasticity/slippery-ant", "plasticity"),
 )
 
 

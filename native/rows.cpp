@@ -41,13 +41,14 @@ void gather_rows(const RowMatrix& rows, const int64_t* index, size_t begin, size
 }
 
 void sample_rows(Pool& pool, const BitGenerator& bits, const Ring& ring, size_t count,
-                 const std::vector<MutableTiles>& outs) {
+                 const std::vector<MutableTiles>& outs, const ExpectedRow* expected) {
   const size_t capacity = ring.rows.rows;
   std::vector<int64_t> index(count);
   for (int64_t& i : index) {
     const size_t row = ring.first + below(bits, static_cast<uint32_t>(ring.live));
     i = static_cast<int64_t>(row < capacity ? row : row - capacity);
   }
+  if (expected != nullptr && std::find(index.begin(), index.end(), expected->row) != index.end()) expected->wait();
   const int threads =
       count * ring.rows.columns >= 4096 ? pool.threads() : 1;  // fewer numbers are not worth a hand-over
   pool.run(threads, [&](int i) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "pool.hpp"
@@ -27,9 +28,15 @@ struct Ring {
 void gather_rows(const RowMatrix& rows, const int64_t* index, size_t begin, size_t end,
                  const std::vector<MutableTiles>& outs);
 
+// A row that is still to be written: `wait` returns when it is, and is called only if the row was drawn.
+struct ExpectedRow {
+  int64_t row;
+  std::function<void()> wait;
+};
+
 // Rows drawn uniformly with replacement; large batches are shared by the threads of the pool.
 void sample_rows(Pool& pool, const BitGenerator& bits, const Ring& ring, size_t count,
-                 const std::vector<MutableTiles>& outs);
+                 const std::vector<MutableTiles>& outs, const ExpectedRow* expected = nullptr);
 
 // Windows of up to `steps` rows, each as one transition. The columns of a row are state, action, next state, reward and
 // continues; ends[row] is not 0 where an episode ends. What follows on a row is `stride` rows later: rows of several

@@ -218,6 +218,11 @@ def test_inspect_of_a_run_shows_its_networks(rewirl, run):
     for name, count in [line for line in lines if line["event"] == "evaluation"][-1]["connections"].items():
         assert sum(layer["connections"] for layer in shown["networks"][name]["layers"]) == count
     assert shown["flops"] > 0
+    told = [line for line in lines if line["event"] == "diagnostics"][-1]
+    assert shown["plasticity"].keys() == {"actor", "critic1", "critic2"}
+    assert shown["plasticity"]["actor"]["weight_norm"] == told["actor_weight_norm"]
+    people = rewirl("inspect", run).out
+    assert f"{told['critic1_dormant']:.1%} {told['critic1_effective_rank']:>14.0f}" in people
 
 
 def test_a_finished_run_says_so_and_can_be_extended(rewirl, run, tmp_path):

@@ -167,5 +167,6 @@ void bind_networks(nb::module_& m);
 void bind_passes(nb::module_& m);
 void bind_product(nb::module_& m);
 void bind_stream(nb::module_& m);
+void bind_units(nb::module_& m);
 
 }  // namespace rewirl

@@ -64,6 +64,7 @@ NB_MODULE(_core, m) {
   bind_passes(m);
   bind_product(m);
   bind_stream(m);
+  bind_units(m);
 }
 
 }  // namespace rewirl

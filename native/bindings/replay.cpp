@@ -52,16 +52,22 @@ void bind_replay(nb::module_& m) {
   m.def(
       "sample_rows",
       [](Pool& pool, const nb::object& bit_generator, const Rows& rows, size_t first, size_t live, size_t count,
-         const std::vector<WritableTiles>& outs) {
+         const std::vector<WritableTiles>& outs, int64_t expected, const nb::object& wait) {
         require_gather(rows.shape(1), count, outs);
         const Ring ring = ring_of(rows, first, live);
+        REQUIRE(expected < 0 || !wait.is_none(), "what is expected has to be waited for");
         const BitGenerator& bits = bits_of(bit_generator);
+        const ExpectedRow row{expected, [&wait] {
+                                const nb::gil_scoped_acquire acquire;
+                                wait();
+                              }};
         const Released release;
-        sample_rows(pool, bits, ring, count, tiles_of(outs));
+        sample_rows(pool, bits, ring, count, tiles_of(outs), expected < 0 ? nullptr : &row);
       },
-      "pool"_a, "bit_generator"_a, "rows"_a, "first"_a, "live"_a, "count"_a, "outs"_a.noconvert(),
+      "pool"_a, "bit_generator"_a, "rows"_a, "first"_a, "live"_a, "count"_a, "outs"_a.noconvert(), "expected"_a = -1,
+      "wait"_a = nb::none(),
       "gather_rows of `count` rows of a ring, at `first` plus what Generator.integers(live, size=count) of a NumPy bit "
-      "generator draws.");
+      "generator draws. If row number `expected` is among them, `wait` is called before any is read; it may write it.");
 
   m.def(
       "sample_windows",

@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ def sample_rows(
     live: int,
     count: int,
     outs: Sequence[NDArray[np.float32]],
+    expected: int = -1,
+    wait: Callable[[], None] | None = None,
 ) -> None: ...
 
 class Pool:
@@ -224,6 +226,19 @@ def adam(
     epsilon: float,
     weight_decay: float,
     decoupled: bool = False,
+) -> None: ...
+def observe_units(
+    hidden: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    in_values: NDArray[np.float32],
+    in_units: NDArray[np.int32] | None,
+    out_values: NDArray[np.float32],
+    out_units: NDArray[np.int32] | None,
+    decay: float,
+    adaptable: bool,
+    age: NDArray[np.int64],
+    activation: NDArray[np.float64],
+    utility: NDArray[np.float64],
 ) -> None: ...
 def update_targets(pool: Pool, updates: Sequence[TargetUpdate], tau: float) -> None: ...
 def minimum(

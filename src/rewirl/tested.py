@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 
-TESTED = {"gymnasium": "1.4", "mujoco": "4.0", "numpy": "2.4", "scipy": "1.17", "tyro": "1.0"}
+TESTED = {"gymnasium": "1.4", "mujoco": "4.0", "numpy": "2.5", "scipy": "1.18", "tyro": "1.0"}
 """The newest version of each, without its patch: a newer patch is as good."""
 
 SILENT = "REWIRL_UNTESTED"

@@ -53,3 +53,8 @@ def gradient(agent, name, array):
 
 def topology(network):
     return [layer.places().tobytes() for layer in network.layers]
+
+
+def measures(*networks):
+    """The names that diagnostics have for what is measured of these networks."""
+    return {f"{name}_{what}" for name in networks for what in ("dormant", "effective_rank", "weight_norm")}

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from experience import through_a_file, topology
+from experience import measures, through_a_file, topology
 
 from rewirl.agents import AgentConfig
 from rewirl.agents.networks import Architecture, Networks
@@ -69,7 +69,7 @@ def test_networks_of_any_operations_are_rewired_and_followed_by_their_targets():
     told = learn(networks, 7)
     assert all(topology(network) != before[name] for name, network in networks.online.items())
     assert {name: network.connections for name, network in networks.online.items()} == connections
-    assert told["rewired"] > 0 and set(told) == {"rewired", *(f"{name}_dormant" for name in networks.online)}
+    assert told["rewired"] > 0 and set(told) == {"rewired", *measures(*networks.online)}
     for name, target in networks.targets.items():
         assert target.connections <= networks.online[name].connections
         assert not np.array_equal(target.values("output.values"), networks.online[name].values("output.values"))

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from experience import ACTION, OBSERVATION, bits, observations, random_replay, through_a_file, topology
+from experience import ACTION, OBSERVATION, bits, measures, observations, random_replay, through_a_file, topology
 from scipy import integrate, stats
 
 from rewirl.agents import SACConfig, load_policy, make_agent
@@ -316,7 +316,7 @@ def test_diagnostics_describe_the_policy_too():
     assert set(told) == {
         *("critic1_loss", "critic2_loss", "target_mean", "rewired"),
         *("policy_value", "entropy", "temperature"),
-        *("actor_dormant", "critic1_dormant", "critic2_dormant"),
+        *measures("actor", "critic1", "critic2"),
     }
     assert all(math.isfinite(value) for value in told.values())
 

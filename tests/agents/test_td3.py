@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 import pytest
-from experience import ACTION, OBSERVATION, bits, observations, random_replay, through_a_file, topology
+from experience import ACTION, OBSERVATION, bits, measures, observations, random_replay, through_a_file, topology
 
 from rewirl.agents import TD3, Policy, TD3Config, load_policy, make_agent
 from rewirl.replay import Replay
@@ -311,8 +311,8 @@ def test_diagnostics_are_of_the_last_update_of_each_kind():
     assert agent.diagnostics() == {}
     agent.update(replay)
     first = agent.diagnostics()
-    dormant = {"actor_dormant", "critic1_dormant", "critic2_dormant"}
-    assert set(first) == {"critic1_loss", "critic2_loss", "target_mean", "rewired", *dormant}
+    measured = measures("actor", "critic1", "critic2")
+    assert set(first) == {"critic1_loss", "critic2_loss", "target_mean", "rewired", *measured}
     agent.update(replay)
     second = agent.diagnostics()
     agent.update(replay)

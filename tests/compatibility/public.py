@@ -48,7 +48,9 @@ def described(value: Any) -> Any:
         members = {
             name: described(member)
             for name, member in inspect.getmembers(value)
-            if not name.startswith("_") and (callable(member) or isinstance(member, property))
+            if not name.startswith("_")
+            and (callable(member) or isinstance(member, property))
+            and not (issubclass(value, BaseException) and hasattr(BaseException, name))  # they are Python's
         }
         fields = [field.name for field in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else []
         return {"class": members, "fields": fields, "parameters": parameters(value)}
@@ -58,7 +60,12 @@ def described(value: Any) -> Any:
 
 
 def parameters(function: Any) -> list[str]:
-    """The parameters of a function by name, with a star where they are given by name alone."""
+    """The parameters of a function by name, with a star where they are given by name alone.
+
+    Those of an error that Python makes are none, whatever its version says of them.
+    """
+    if inspect.isclass(function) and issubclass(function, BaseException) and "__init__" not in vars(function):
+        return []
     try:
         signature = inspect.signature(function)
     except ValueError:

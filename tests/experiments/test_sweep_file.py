@@ -231,6 +231,7 @@ def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
         "blocks/at-90": 40,
         "blocks/width": 20,
         "blocks/fast": 40,
+        "discrete/breakout": 9,
         "discrete/cartpole": 9,
         "frontier/dense": 4,
         "frontier/dog-run": 4,
@@ -243,6 +244,7 @@ def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
         "methods/noise": 6,
         "on-policy/cartpole": 9,
         "on-policy/half-cheetah": 9,
+        "plasticity/slippery-ant": 12,
         "small/tasks": 18,
         "streams/mujoco": 15,
     }

@@ -31,6 +31,7 @@ int main(int count, char** arguments) {
       test_products();
       test_threads();
     }
+  if (!pool_only) test_units();
   check_throws<std::invalid_argument>([] { use_instruction_set("none"); }, "an unknown instruction set");
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed ? 1 : 0;

@@ -82,6 +82,7 @@ void test_targets();
 void test_pool();
 void test_products();
 void test_threads();
+void test_units();
 void test_predicting_beside_learning(int height);  // of blocks; 1 is none
 
 }  // namespace rewirl

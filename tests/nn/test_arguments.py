@@ -282,6 +282,11 @@ def test_arrays_must_be_aligned_to_their_numbers(network, pool):
             call()
 
 
+def test_a_row_that_is_expected_has_to_be_waited_for(pool):
+    with pytest.raises(ValueError, match="what is expected has to be waited for"):
+        _core.sample_rows(pool, np.random.PCG64(0), zeros(5, 6), 0, 5, 1, [zeros(1, 6, 16)], 2)
+
+
 @pytest.mark.parametrize("step", [-1, 2])
 def test_squash_gradient_refuses_samples_that_are_apart(step):
     apart, together = zeros(1, 3, 16 * abs(step))[:, :, ::step], zeros(1, 3, 16)

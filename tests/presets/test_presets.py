@@ -72,7 +72,7 @@ DISCRETE = {
     "MinAtar/SpaceInvaders-v1": (600, 4),
 }
 """Sizes of observations, and how many actions there are to choose from."""
-OTHERS = {"InvertedPendulum-v5": (4, 1), "dm_control/cheetah-run-v0": (17, 6)}
+OTHERS = {"InvertedPendulum-v5": (4, 1), "rewirl/SlipperyAnt-v0": (105, 8), "dm_control/cheetah-run-v0": (17, 6)}
 
 LARGE = ("simba/", "xqc/", "crossq/")
 """Presets of networks that take long to begin: one of each stands for all tasks and topologies."""

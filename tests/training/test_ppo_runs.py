@@ -97,9 +97,9 @@ def test_every_action_of_a_rollout_is_of_the_policy_that_it_is_learnt_from(tmp_p
         agent.explore = lambda x, environment: (begun.append((environment, agent.updates)), explore(x, environment))[1]
         ended = []
 
-        def learnt(*step):
-            ended.append((step[-1], agent.updates))
-            learn(*step)
+        def learnt(*step, environment):
+            ended.append((environment, agent.updates))
+            learn(*step, environment=environment)
 
         agent.learn = learnt
         run.training.run(3 * 64)

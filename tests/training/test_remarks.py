@@ -78,6 +78,7 @@ def test_so_is_a_probability_that_does_not_fall_to_its_end():
         ),
         ({"anneal": "cosine", "adapt_end": 10**6, "adapt_every": 10}, {}, "fraction does not get to 0"),
         ({}, {"redo_every": 5000}, "redo_every is 5,000"),
+        ({}, {"cbp_replacement_rate": 1e-4}, "no unit is ever old enough to be replaced"),
         ({}, {"buffer_empty_every": 5000}, "buffer_empty_every is 5,000"),
         ({}, {"policy_delay": 5000}, "policy_delay is 5,000"),
         ({}, {"n_steps": 3, "n_steps_after": 300_000}, "n_steps_after is 300,000"),

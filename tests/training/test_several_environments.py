@@ -18,6 +18,7 @@ from test_run import AGENT, KILL_AT, config, train_and_kill, trained
 
 import rewirl
 from rewirl import seeding
+from rewirl.agents import DQNConfig, TD3Config
 from rewirl.cli.main import main
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.environments.environment_process import EnvironmentProcess
@@ -26,6 +27,7 @@ from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.options.train import TrainConfig
 from rewirl.storage.checkpoint import load_latest
 from rewirl.training import run as runs
+from rewirl.training.learning import Learning
 from rewirl.training.loop import Training
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume
@@ -329,3 +331,59 @@ def test_gymnasiums_own_hint_is_passed_on(monkeypatch):
     monkeypatch.setitem(gymnasium.registry, "Lacking-v0", gymnasium.envs.registration.EnvSpec("Lacking-v0", missing))
     with pytest.raises(UnsuitableEnvironmentError, match=r'run `pip install "gymnasium\[box2d\]"`'):
         environment_source("Lacking-v0").make_training()
+
+
+def fetched(monkeypatch):
+    """Note of each outcome whether it is fetched before, in or after the updates that follow its step."""
+    noted, when = [], ["before"]
+    fetch, update, finish = Learning._fetch, Learning._update, Learning.finish
+
+    def fetching(learning, episode, store):
+        noted.append(when[0])
+        return fetch(learning, episode, store)
+
+    def updating(learning, replay, updates):
+        when[0] = "in"
+        update(learning, replay, updates)
+        when[0] = "after"
+
+    def finishing(learning, episode, step):
+        when[0] = "before"
+        return finish(learning, episode, step)
+
+    for name, function in (("_fetch", fetching), ("_update", updating), ("finish", finishing)):
+        monkeypatch.setattr(Learning, name, function)
+    return noted
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"n_steps": 3}, {"update_every": 2}, {"updates_per_step": 2, "buffer_empty_every": 50, "buffer_minimum": 40}],
+)
+def test_one_environment_in_a_process_is_at_work_while_the_agent_learns(tmp_path, monkeypatch, changes):
+    kind = DQNConfig if "update_every" in changes else TD3Config
+    settings = {"hidden_sizes": (24, 16), "batch_size": 20, "learning_starts": 60, "buffer_size": 150, **changes}
+    options = {"agent": "ds-dqn" if kind is DQNConfig else "ds-td3", "total_timesteps": 220}
+    if kind is DQNConfig:
+        options |= {"env": "CartPole-v1", "env_module": None}
+    agent = kind(topology=AGENT.topology, **settings)
+    here = trained(tmp_path / "here", config(**options), agent)
+    noted = fetched(monkeypatch)
+    beside = trained(tmp_path / "beside", config(**options, env_processes=True), agent)
+    same_to_the_bit(beside, here)
+    assert set(noted[:61]) == {"before"}
+    if "n_steps" in changes:
+        assert set(noted[61:]) == {"in"}  # each batch waits: its windows may end in the newest transition
+    elif "update_every" in changes:
+        assert set(noted[61::2]) == {"before"} and {"in", "after"} == set(noted[62::2])
+    else:
+        assert {"in", "after"} == set(noted[61:])
+
+
+def test_rewards_that_are_scaled_are_waited_for(tmp_path, monkeypatch):
+    agent = dataclasses.replace(AGENT, scale_rewards=True)
+    here = trained(tmp_path / "here", config(total_timesteps=120), agent)
+    noted = fetched(monkeypatch)
+    beside = trained(tmp_path / "beside", config(total_timesteps=120, env_processes=True), agent)
+    same_to_the_bit(beside, here)
+    assert set(noted) == {"before"}

@@ -58,6 +58,21 @@ class AgentConfig:
     redo_threshold: float = 0.1
     """Units are dormant whose mean activation is at most this share of their layer's. Typical: 0 to 0.1."""
 
+    cbp_replacement_rate: float = 0.0
+    """Share of a hidden layer's mature units that continual backprop replaces per update, those of least utility; 0
+    never does. Typical: 0, or 1e-5 to 1e-4."""
+
+    cbp_maturity_threshold: int = 10_000
+    """Updates of its network after which a unit is mature: a new one is safe until then. Typical: 1000 to 10000."""
+
+    cbp_decay_rate: float = 0.99
+    """Share of the running averages of utility and activation that is left one update later. Typical: 0.99."""
+
+    cbp_utility: Literal["adaptable-contribution", "contribution"] = "adaptable-contribution"
+    """What a unit is worth: contribution is its mean activation times its outgoing weights; adaptable-contribution
+    takes the deviation from the mean instead, and divides by the incoming weights, since units that these hold fast
+    adapt slowly. Typical: adaptable-contribution."""
+
     normalise_observations: bool = False
     """Whether the networks see each observation less the mean, divided by the standard deviation, of all observations
     acted on so far (RSNorm of SimBa). A replay memory keeps them as they are. Typical: for features of very different
@@ -93,6 +108,15 @@ class AgentConfig:
         self._require("gamma", 0 <= self.gamma <= 1, "between 0 and 1")
         self._require("redo_every", self.redo_every >= 0, "0 or more")
         self._require("redo_threshold", 0 <= self.redo_threshold < inf, "finite, 0 or more")
+        self._require("cbp_replacement_rate", 0 <= self.cbp_replacement_rate <= 1, "between 0 and 1")
+        self._require("cbp_maturity_threshold", self.cbp_maturity_threshold >= 0, "0 or more")
+        self._require("cbp_decay_rate", 0 <= self.cbp_decay_rate < 1, "0 or more and below 1")
+        utilities = ("adaptable-contribution", "contribution")
+        self._require("cbp_utility", self.cbp_utility in utilities, " or ".join(utilities))
+        if self.redo_every and self.cbp_replacement_rate:
+            raise ValueError(
+                "redo_every and cbp_replacement_rate both replace units, and neither would know of the other; give one"
+            )
 
     @property
     def learning_starts(self) -> int:

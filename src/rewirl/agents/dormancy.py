@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.nn import Ensemble, Initialisation, LeakyReLU, ReLU, Tanh, Tiles
+from rewirl.nn import Ensemble, Initialisation, LeakyReLU, Network, ReLU, Tanh, Tiles
 from rewirl.nn.operations import named
 
 
@@ -49,9 +49,8 @@ def recycle(
 ) -> int:
     """Reinitialise every dormant unit of a multilayer perceptron (Sokar et al. 2023, Algorithm 1), not its topology.
 
-    Incoming weights are drawn as at the start, as for a dense layer; the bias and outgoing weights become 0, but for
-    those that lead to another dormant unit; Adam's moments of all of these become 0, and where ages count they are as
-    young as grown connections. With a threshold of 0 the outputs of the network do not change.
+    See `reinitialise`; outgoing weights that lead to another dormant unit are drawn too. With a threshold of 0 the
+    outputs of the network do not change.
 
     Args:
         ensemble: after a pass.
@@ -70,22 +69,40 @@ def recycle(
         if not dormant.any():
             continue
         recycled += int(dormant.sum())
-        into, out_of = network.layers[index], network.layers[index + 1]
-        n_out, n_in = into.shape
-        bound = np.sqrt(6 / (n_in + n_out)) if initialisation == "xavier" else 1 / np.sqrt(n_in)
-        incoming = dormant[into.places() // n_in]
-        values = into.values.copy()
-        values[incoming] = rng.uniform(-bound, bound, int(incoming.sum()))
-        into.set_values(values)
-        into.bias[dormant] = 0
-        outgoing = dormant[out_of.places() % n_out]
-        values = out_of.values.copy()
-        values[outgoing] = 0
-        out_of.set_values(values)
-        for moments, reset in ((into.moments, incoming), (into.bias_moments, dormant), (out_of.moments, outgoing)):
-            for array in moments:
-                array[reset] = 0
-        for layer, reset in ((into, incoming), (out_of, outgoing)):
-            if len(layer.born):  # with moments of 0 they are as young as connections that have just grown
-                layer.born[reset] = network.steps
+        reinitialise(network, index, dormant, initialisation, rng)
     return recycled
+
+
+def reinitialise(
+    network: Network, index: int, units: NDArray[np.bool_], initialisation: Initialisation, rng: np.random.Generator
+) -> None:
+    """Let units of a hidden layer of a multilayer perceptron begin again, within their connections.
+
+    Incoming weights are drawn as at the start, as for a dense layer; the bias and outgoing weights become 0. Adam's
+    moments of all of these become 0, and where ages count they are as young as grown connections.
+
+    Args:
+        network: of the units.
+        index: of the layer, from 0.
+        units: which, bool [units].
+        initialisation: how weights were drawn at the start.
+        rng: the random stream.
+    """
+    into, out_of = network.layers[index], network.layers[index + 1]
+    n_out, n_in = into.shape
+    bound = np.sqrt(6 / (n_in + n_out)) if initialisation == "xavier" else 1 / np.sqrt(n_in)
+    incoming = units[into.places() // n_in]
+    values = into.values.copy()
+    values[incoming] = rng.uniform(-bound, bound, int(incoming.sum()))
+    into.set_values(values)
+    into.bias[units] = 0
+    outgoing = units[out_of.places() % n_out]
+    values = out_of.values.copy()
+    values[outgoing] = 0
+    out_of.set_values(values)
+    for moments, reset in ((into.moments, incoming), (into.bias_moments, units), (out_of.moments, outgoing)):
+        for array in moments:
+            array[reset] = 0
+    for layer, reset in ((into, incoming), (out_of, outgoing)):
+        if len(layer.born):  # with moments of 0 they are as young as connections that have just grown
+            layer.born[reset] = network.steps

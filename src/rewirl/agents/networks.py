@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.agents.config import AgentConfig
-from rewirl.agents.dormancy import dormant_share, recycle
+from rewirl.agents.continual_backprop import ContinualBackprop
+from rewirl.agents.dormancy import recycle
+from rewirl.agents.plasticity import measured, weight_norm
 from rewirl.nn import Ensemble, Initialisation, Network, Operation, Pool, TargetNetwork, Tiles, mlp, update_targets
 from rewirl.nn.state import described
 from rewirl.saved import count, fields, shown
-
-DORMANT = 0.025
-"""Score up to which a unit counts as dormant in the diagnostics."""
 
 
 class Architecture(NamedTuple):
@@ -91,11 +90,24 @@ class Networks:
         for name, network in online.items():
             if config.redo_every and not _is_mlp(network):
                 raise ValueError(f"redo_every recycles units of multilayer perceptrons; {name} is none")
-        self._own(online, {name: TargetNetwork(online[name]) for name in targets})
+            if config.cbp_replacement_rate and not _is_mlp(network):
+                raise ValueError(f"cbp_replacement_rate replaces units of multilayer perceptrons; {name} is none")
+        continual = online if config.cbp_replacement_rate else {}
+        self._own(
+            online,
+            {name: TargetNetwork(online[name]) for name in targets},
+            {name: ContinualBackprop(network, config) for name, network in continual.items()},
+        )
 
-    def _own(self, online: dict[str, Network], targets: dict[str, TargetNetwork]) -> None:
+    def _own(
+        self,
+        online: dict[str, Network],
+        targets: dict[str, TargetNetwork],
+        continual: dict[str, ContinualBackprop],
+    ) -> None:
         self.online, self.targets = online, targets
         """The networks that learn, and the targets of some of them, by name."""
+        self._continual = continual
         self._ensembles: dict[tuple[Any, ...], Ensemble] = {}
         if self._config.bias_correction == "connection":  # of layers too that are dense now and may not be later
             for network in online.values():
@@ -125,7 +137,8 @@ class Networks:
         update_targets(self.targets.values(), tau, self._pool)
 
     def after_step(self, names: tuple[str, ...], x: Tiles, weights: Tiles, update: int) -> None:
-        """Do what falls on an update once networks have taken a step: recycle dormant units (ReDo), then rewire.
+        """Do what falls on an update once networks have taken a step: recycle dormant units (ReDo) or replace those of
+        least utility (continual backprop), then rewire.
 
         Args:
             names: of the networks, which took the step as one ensemble.
@@ -139,12 +152,19 @@ class Networks:
                 self._recycled += recycle(
                     self.ensemble(*names), number, weights, c.redo_threshold, self._initialisation, self._redo_rng
                 )
+        if self._continual:
+            for number, name in enumerate(names):
+                self._recycled += self._continual[name].step(
+                    self.ensemble(*names), number, weights, self._initialisation, self._redo_rng
+                )
         if self._adaptation.due(update):
             for number, name in enumerate(names):
                 if not c.topology.rewires(name):
                     continue
                 gradient = partial(self.ensemble(*names).dense_gradient, number, x=x)
                 self._adaptation.adapt(name, self.online[name], update, gradient)
+                if self._continual:
+                    self._continual[name].rewired()
 
     def rewire(self, name: str, update: int) -> None:
         """Rewire a network that has just taken a step, if an event falls on it; its rule needs no gradient.
@@ -157,22 +177,27 @@ class Networks:
             self._adaptation.adapt(name, self.online[name], update, _no_gradient)
 
     def diagnostics(self, inputs: Mapping[tuple[str, ...], Tiles], weights: Tiles) -> dict[str, float]:
-        """Return named scalars: the connections rewired and the units recycled so far, and for each network the share
-        of its hidden units that are dormant on a batch (score at most DORMANT).
+        """Return named scalars: the connections rewired and the units recycled so far, and of each network the measures
+        of `plasticity.measured`.
 
         Args:
-            inputs: the batch for each ensemble, float32 [tiles, n_in, width].
+            inputs: the batch for each ensemble, float32 [tiles, n_in, width]; of networks that are in none only the
+                norm of their weights is told.
             weights: of its samples, as for `after_step`.
         """
         result = {"rewired": float(self._adaptation.rewired)}
-        if self._config.redo_every:
+        if self._config.redo_every or self._continual:
             result["recycled"] = float(self._recycled)
         samples = int(np.count_nonzero(weights))
         for names, x in inputs.items():
             ensemble = self.ensemble(*names)
             ensemble.forward(x, samples)
             for number, name in enumerate(names):
-                result[f"{name}_dormant"] = dormant_share(ensemble, number, weights, DORMANT)
+                found = measured(ensemble, number, weights)
+                result.update({f"{name}_{what}": value for what, value in found.items()})
+        for name, network in self.online.items():
+            if not any(name in names for names in inputs):
+                result[f"{name}_weight_norm"] = weight_norm(network)
         return result
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -187,6 +212,8 @@ class Networks:
         for name, network in self.all().items():
             network_arrays, values["networks"][name] = network.state()
             arrays.update({f"{name}.{key}": array for key, array in network_arrays.items()})
+        for name, units in self._continual.items():
+            arrays.update({f"cbp.{name}.{key}": array for key, array in units.state().items()})
         return arrays, values
 
     def restored(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> Networks:
@@ -212,6 +239,14 @@ class Networks:
                     targets[followed] = TargetNetwork.restored(online[followed], own_arrays, own_values)
             except ValueError as error:
                 raise ValueError(f"the saved {name}: {error}") from error
+        continual = {}
+        for name, units in self._continual.items():
+            prefix = f"cbp.{name}."
+            records = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
+            try:
+                continual[name] = units.restored(online[name], records)
+            except ValueError as error:
+                raise ValueError(f"the saved {name}: {error}") from error
         other = copy.copy(self)
         other._adaptation = Adaptation(self._config.topology, 0)
         other._adaptation.load_state(values.get("adaptation"))
@@ -220,7 +255,7 @@ class Networks:
         redo = fields(redo, "the saved state of recycling")
         other._recycled = count(redo.get("recycled"), "the saved number of units recycled")
         other._redo_rng = _restored("recycling", redo.get("rng"))
-        other._own(online, targets)
+        other._own(online, targets, continual)
         return other
 
     def _check_structure(self, own: Network, saved: Network) -> None:

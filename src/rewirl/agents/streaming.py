@@ -16,7 +16,8 @@ from rewirl.agents.config import AgentConfig
 from rewirl.agents.learner import Learner
 from rewirl.agents.networks import Architecture
 from rewirl.agents.normalisation import Normalisation, OnlineNormalisation
-from rewirl.nn import Stream, begin_sparsely, empty_tiles, layer_normalised
+from rewirl.nn import Stream, begin_sparsely, layer_normalised, mean_weights, pack
+from rewirl.saved import count
 from rewirl.topology import make_rule
 from rewirl.topology.blocks import Blocks
 
@@ -25,7 +26,10 @@ from rewirl.topology.blocks import Blocks
 class StreamConfig(AgentConfig):
     """Hyper-parameters that all agents of stream-x have."""
 
-    WITHOUT: ClassVar[tuple[str, ...]] = ("weight_decay", "bias_correction", "redo_every", "redo_threshold")
+    WITHOUT: ClassVar[tuple[str, ...]] = (
+        *("weight_decay", "bias_correction", "redo_every", "redo_threshold", "cbp_replacement_rate"),
+        *("cbp_maturity_threshold", "cbp_decay_rate", "cbp_utility"),
+    )
 
     hidden_sizes: tuple[int, ...] = (128, 128)
 
@@ -75,7 +79,8 @@ class StreamConfig(AgentConfig):
 
 Config = TypeVar("Config", bound=StreamConfig)
 
-_NO_BATCH = empty_tiles(1, 1)
+_REMEMBERED = 256
+"""Latest states that are kept for `diagnostics`."""
 
 
 class Streaming(Learner[Config]):
@@ -114,6 +119,8 @@ class Streaming(Learner[Config]):
         self._decay = config.gamma * config.trace_decay
         self._told: dict[str, float] = {}
         self._state: NDArray[np.float32] | None = None  # what the next action is for, as networks see it
+        self._latest = np.zeros((_REMEMBERED, observation_size), np.float32)  # of which as many as were seen
+        self._seen = 0
         architectures = {
             network: self.architecture(network, config, observation_size, n_out) for network, n_out in outputs.items()
         }
@@ -187,6 +194,8 @@ class Streaming(Learner[Config]):
         c = self.config
         self.updates += 1
         state = self._met(observation)
+        self._latest[self._seen % _REMEMBERED] = state
+        self._seen += 1
         self._state = None
         after = self._met(next_observation)
         final = terminated or (truncated and c.truncated_is_terminal)
@@ -211,16 +220,20 @@ class Streaming(Learner[Config]):
         """Return named scalars of the last step; empty before the first.
 
         td_error and reward_factor, what a reward was multiplied by; of each network NAME_step, the size of its step;
-        rewired, the connections rewired so far.
+        those of `Networks.diagnostics` on the latest 256 states.
         """
-        return {**self._told, **self._networks.diagnostics({}, _NO_BATCH)} if self._told else {}
+        if not self._told:
+            return {}
+        states = self._latest[: self._seen]
+        return {**self._told, **self._networks.diagnostics({self.ONLINE: pack(states)}, mean_weights(len(states)))}
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything an exact continuation needs: networks, traces, streams, counters, statistics, the state."""
         arrays, values = super().state()
         if self._state is not None:
             arrays["state"] = self._state.copy()
-        return arrays, values
+        arrays["latest"] = self._latest[: self._seen].copy()
+        return arrays, {**values, "seen": self._seen}
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
         """Put back what `state` returned.
@@ -229,17 +242,28 @@ class Streaming(Learner[Config]):
             ValueError: an array or value is missing or does not fit this agent; the message names it. Nothing has
                 changed then.
         """
-        state = arrays.get("state")
-        if state is not None and (
-            state.dtype != np.float32 or state.shape != (self.observation_size,) or not np.isfinite(state).all()
-        ):
-            raise ValueError(
-                f"the array state is {state.dtype} {list(state.shape)}, expected finite float32 "
-                f"[{self.observation_size}]"
-            )
+        seen = count(values.get("seen", 0), "the saved number of states seen")  # earlier ones had none
+        state = _saved_states(arrays, "state", (self.observation_size,))
+        latest = _saved_states(arrays, "latest", (min(seen, _REMEMBERED), self.observation_size))
+        if seen and latest is None:
+            raise ValueError("the array latest is missing")
         super().load_state(arrays, values)
-        self._state = None if state is None else state.copy()
+        self._state, self._seen = state, seen
+        if latest is not None:
+            self._latest[: len(latest)] = latest
         self._told = {}
+
+
+def _saved_states(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+    """Return a copy of a saved array of states, None if there is none; ValueError if it is impossible."""
+    array = arrays.get(name)
+    if array is None:
+        return None
+    if array.dtype != np.float32 or array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(
+            f"the array {name} is {array.dtype} {list(array.shape)}, expected finite float32 {list(shape)}"
+        )
+    return array.copy()
 
 
 def finite(delta: float) -> float:

@@ -12,7 +12,9 @@ from typing import Any
 from rewirl.agents.agent import Agent
 from rewirl.agents.changing_cost import ChangingCost, updates_of
 from rewirl.agents.config import ReplayConfig
+from rewirl.agents.plasticity import measures_in
 from rewirl.cli.errors import usage_errors
+from rewirl.cli.inspected_plasticity import plasticity_lines
 from rewirl.cli.parse import parse, parse_run
 from rewirl.nn import Network
 from rewirl.options.train import TrainConfig
@@ -32,7 +34,7 @@ def inspect(arguments: list[str]) -> int:
         with usage_errors(), RunDirectory.open(options.run, lock=False) as directory:
             saved = at_latest_checkpoint(directory, Silent())
         with saved:
-            _print(saved.env, saved.agent, saved.total, options.json)
+            _print(saved.env, saved.agent, saved.total, options.json, saved.diagnostics)
         return 0
     options = parse_run("inspect", arguments, json=as_json)
     print_description(lambda: Run(without_evaluation(options.run), options.agent, Silent()), options.json)
@@ -55,9 +57,10 @@ def print_description(make: Callable[[], Run], as_json: bool = False) -> None:
         _print(run.source.name, run.agent, run.total, as_json)
 
 
-def _print(env: str, agent: Agent, total: int, as_json: bool) -> None:
-    description = {"env": env, **describe(agent, total)}
-    result(json.dumps(description) if as_json else table(description))
+def _print(env: str, agent: Agent, total: int, as_json: bool, diagnostics: Mapping[str, float] | None = None) -> None:
+    measures = measures_in(diagnostics or {})
+    description = {"env": env, **describe(agent, total), **({"plasticity": measures} if measures else {})}
+    result(json.dumps(description) if as_json else "\n".join([table(description), *plasticity_lines(measures)]))
 
 
 def without_evaluation(config: TrainConfig) -> TrainConfig:

@@ -30,6 +30,10 @@ class Options(TypedDict, total=False):
     gamma: float
     redo_every: int
     redo_threshold: float
+    cbp_replacement_rate: float
+    cbp_maturity_threshold: int
+    cbp_decay_rate: float
+    cbp_utility: Literal["adaptable-contribution", "contribution"]
     normalise_observations: bool
     scale_rewards: bool
     batch_size: int

@@ -5,7 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from rewirl.hints import nearest
-from rewirl.presets import anf, cleanrl, fast, frontier, graesser, methods, minatar, rlx2, small, sokar, stream
+from rewirl.presets import (
+    anf,
+    cleanrl,
+    fast,
+    frontier,
+    graesser,
+    methods,
+    minatar,
+    plasticity,
+    rlx2,
+    small,
+    sokar,
+    stream,
+)
 from rewirl.presets.preset import Preset
 from rewirl.presets.preset_file import SUFFIX, read_preset
 from rewirl.presets.small import suggestion
@@ -22,6 +35,7 @@ _OF_PAPERS = {
     for presets in (
         *(sokar.PRESETS, rlx2.PRESETS, graesser.PRESETS, methods.PRESETS, anf.PRESETS),
         *(frontier.PRESETS, fast.PRESETS, minatar.PRESETS, cleanrl.PRESETS, stream.PRESETS),
+        plasticity.PRESETS,
     )
     for name, preset in presets.items()
 }

@@ -75,6 +75,9 @@ _METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     # Sokar et al. 2023 (ReDo): a dense network, units of at most a tenth of the mean activation
     "redo/sac": ("sac", {"redo_every": 1_000, "redo_threshold": 0.1, **_SAC}),
+    # Dohare et al. 2024 (continual backprop): of the mature units one in 10,000 per update
+    "cbp/td3": ("td3", {"cbp_replacement_rate": 1e-4, "cbp_maturity_threshold": 10_000}),
+    "cbp/sac": ("sac", {"cbp_replacement_rate": 1e-4, "cbp_maturity_threshold": 10_000, **_SAC}),
     # Obando-Ceron et al. 2024: networks of five times the width, pruned to 95% between 20% and 80% of training
     "obando-ceron/wide-prune-sac": (
         "ds-sac",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,10 +69,28 @@ class Replay:
         self._rng = seeding.generator(seed, "replay")
         self._environments = environments
         self._noise_from, self._noise_rng = noise_from, seeding.generator(seed, "replay noise")
+        self._add_expected: Callable[[], None] | None = None
 
     def __len__(self) -> int:
         """Return the number of transitions stored."""
+        self.settle()
         return self._size
+
+    def expect(self, add: Callable[[], None]) -> None:
+        """Count the next transition as stored from now on, though it is still on its way.
+
+        Samples are drawn as if it were there; those in which it is wait for it, and so does all else that is asked.
+
+        Args:
+            add: waits for the transition and calls `add` with it.
+        """
+        self._add_expected = add
+
+    def settle(self) -> None:
+        """Wait for the transition that is expected, if there is one."""
+        if self._add_expected is not None:
+            add, self._add_expected = self._add_expected, None
+            add()
 
     def add(
         self,
@@ -117,16 +135,19 @@ class Replay:
         Returns:
             Copies, float32 [count, observation_size] and [count, action_size].
         """
+        self.settle()
         rows = (self._first + np.arange(min(count, self._size))) % self.capacity
         return self.observations[rows], self.actions[rows]
 
     def forget(self, count: int) -> None:
         """Remove the oldest transitions, so many but not all: the latest stays."""
+        self.settle()
         self._has_forgotten = True
         self._size -= min(count, self._size - 1)
 
     def cut(self, before: int = 0) -> None:
         """Note that what follows on a transition is of another episode: on the latest, or on one so many before it."""
+        self.settle()
         if before < self._size:
             self._ends[self._cursor - 1 - before] = True
 
@@ -153,13 +174,20 @@ class Replay:
         Raises:
             ValueError: the memory is empty.
         """
-        if self._size == 0:
+        if steps > 1:
+            self.settle()
+        size, cursor, expected = self._size, self._cursor, -1
+        if self._add_expected is not None:
+            expected, size, cursor = cursor, min(size + 1, self.capacity), (cursor + 1) % self.capacity
+        if size == 0:
             raise ValueError("the replay memory is empty: store a transition before sampling")
         bits = self._rng.bit_generator
         if steps == 1:
             # Of a ring that is full for good any row may be the first.
-            first = self._first if self._has_forgotten else 0
-            _core.sample_rows(batch.pool, bits, self.transitions, first, self._size, batch.size, batch.parts)
+            first = (cursor - size) % self.capacity if self._has_forgotten else 0
+            _core.sample_rows(
+                batch.pool, bits, self.transitions, first, size, batch.size, batch.parts, expected, self.settle
+            )
         else:
             _core.sample_windows(
                 bits,
@@ -188,6 +216,7 @@ class Replay:
 
         The arrays are views, not copies, unless some transitions have been forgotten.
         """
+        self.settle()
         live: Any = slice(self._size)
         cursor = self._cursor
         if self._has_forgotten:  # in their order, to be put back from row 0 on

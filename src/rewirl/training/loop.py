@@ -21,6 +21,7 @@ from rewirl.training.divergence import DivergedError, not_finite
 from rewirl.training.drift import Drift, connections, density
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
+from rewirl.training.learning import Learning
 from rewirl.training.outcome import InFlight, Outcome
 from rewirl.training.progress import Progress
 from rewirl.training.warm_up import WarmUp
@@ -74,7 +75,8 @@ class Training:
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
         self._learning_starts = learning_starts
-        self._updates_at = getattr(agent.config, "updates_at", lambda step: 1)  # agents of another kind have none
+        environments = self._collection.environments
+        self._learning = Learning(agent, replay, environments, learning_starts, progress.message)
         self._policy = policy
         self._seconds = 0.0
         self._core_share = CoreShare(config.threads)
@@ -249,21 +251,12 @@ class Training:
             if self._may_act(waiting):
                 self._act(waiting)
         episode = self._collection.turn(self.step)
-        observation, row, after = episode.finish_step()
-        # Truncation ends the episode but not the task: only a terminated step has no future to bootstrap from.
-        step = (observation, row, after.reward, after.observation, after.terminated, after.truncated)
-        over = after.terminated or after.truncated
-        if self.replay is not None:
-            self.replay.add(*step)
-        self.agent.normalisation.reward(after.reward, over, episode.index)
         try:
-            if self.replay is None:
-                self.agent.learn(*step, episode.index)
-            else:
-                self._update(self.replay)
+            after = self._learning.finish(episode, self.step)
         except FloatingPointError as error:
             raise self._diverged(str(error)) from error
         self.step += 1
+        over = after.terminated or after.truncated
         if over:
             fields: dict[str, Any] = {"return": episode.total_reward, "length": episode.length}
             if len(self._collection.episodes) > 1:
@@ -275,17 +268,6 @@ class Training:
                 self.callbacks.step(after.reward)
             if over:
                 self.callbacks.episode(episode.total_reward, episode.length)
-
-    def _update(self, replay: Replay) -> None:
-        """Do the updates that follow this step."""
-        learning_for = self.step - self._learning_starts
-        if learning_for < 0:
-            return
-        if learning_for == 0:
-            for remark in remarks.of_scales(replay, self.agent.normalisation):
-                self.progress.message(remark)
-        for _ in range(self._updates_at(learning_for)):
-            self.agent.update(replay)
 
     def _is_due(self, period: int) -> bool:
         return period > 0 and self.step > 0 and self.step % period == 0

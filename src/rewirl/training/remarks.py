@@ -85,6 +85,11 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
         period = getattr(config, name, 0)
         if period > updates:
             yield f"warning: {name} is {period:,}, and the run has {updates:,} updates: it never happens"
+    if config.cbp_replacement_rate and config.cbp_maturity_threshold >= updates:
+        yield (
+            f"warning: cbp_maturity_threshold is {config.cbp_maturity_threshold:,}, and the run has {updates:,} "
+            "updates: no unit is ever old enough to be replaced"
+        )
     for name, has, unit, end in (
         ("learning_rate_updates", updates, "updates", "the step size does not get to learning_rate_end"),
         ("epsilon_steps", total - learning_starts, "steps after the warm-up", "it does not get to epsilon_end"),

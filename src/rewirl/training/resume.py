@@ -16,7 +16,7 @@ from rewirl.environments.source import EnvironmentSource, environment_source, re
 from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
 from rewirl.exact import from_values
 from rewirl.options.train import TrainConfig
-from rewirl.saved import count, fields, lines, shown
+from rewirl.saved import count, fields, lines, number, shown
 from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
 from rewirl.storage.metrics_log import last_event, read_metrics
 from rewirl.storage.policy_file import PolicyError
@@ -266,6 +266,8 @@ class Shown:
     """Steps of the whole run."""
     env: str
     """The name of its environment."""
+    diagnostics: dict[str, float]
+    """What the checkpoint has of them; empty where there is none."""
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -292,7 +294,7 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Shown:
     sizes = spaces.observation_size, spaces.action_size
     refuse_sizes_beyond_memory(agent_config, spaces.observation_size)
     agent = make_agent(config.agent, agent_config, *sizes, config.seed, config.threads, spaces.actions.kind)
-    total = config.total_timesteps
+    total, diagnostics = config.total_timesteps, dict[str, float]()
     try:
 
         def put_back(saved: Checkpoint) -> None:
@@ -302,12 +304,14 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Shown:
             with _naming(directory, saved):
                 agent.load_state(arrays, fields(saved.values.get("agent"), "the saved agent"))
                 total = count(saved.values.get("total_timesteps"), "the saved total_timesteps")
+                told = fields(saved.values.get("diagnostics"), "the saved diagnostics")
+                diagnostics.update({name: number(value, f"the saved {name[:100]}") for name, value in told.items()})
 
         load_latest(directory.checkpoints, progress.message, put_back)
     except BaseException:
         agent.close()
         raise
-    return Shown(agent, total, Recipe(config.env, named=config.wrapper).name)
+    return Shown(agent, total, Recipe(config.env, named=config.wrapper).name, diagnostics)
 
 
 def _spaces(directory: RunDirectory, config: TrainConfig) -> Spaces:

@@ -16,6 +16,7 @@ from rewirl.experiments.report.sections.claims import claims
 from rewirl.experiments.report.sections.drift import drift
 from rewirl.experiments.report.sections.environment import on_environment
 from rewirl.experiments.report.sections.paper import paper
+from rewirl.experiments.report.sections.plasticity import plasticity
 from rewirl.experiments.report.sections.protocol import Problems, commands, how, missing, what_was_run
 
 
@@ -59,6 +60,7 @@ def report(
         blocks += on_environment(env, here, style, beside(here) if published_curves else ())
     for words, alike in by_version(groups, lambda item: item.mujoco).items():
         blocks += across(alike, list(dict.fromkeys(item.env for item in alike)), style, words)
+    blocks += plasticity(groups, environments, style)
     blocks += drift(groups, environments)
     blocks += missing(groups, problems, [(run.path, reason) for run, reason in left_out], findings)
     blocks += how(groups)

@@ -17,6 +17,7 @@ from rewirl import noisy
 from rewirl.agents import AGENTS, Cost, agent_entry
 from rewirl.agents.changing_cost import ChangingCost, updates_of
 from rewirl.exact import from_values
+from rewirl.experiments.report.plasticity_data import Plasticity, plasticity_of
 from rewirl.saved import count, fields, listed, number, shown
 from rewirl.storage.metrics_log import CHANGED, read_metrics
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
@@ -60,6 +61,8 @@ class RunData:
     """Processor time over wall-clock time; None where a run of one thread did not record it."""
     noise_from: int | None
     """The first feature of the observation that is noise; None where there is none, or it does not stay where it is."""
+    plasticity: Plasticity
+    """What says whether networks can still learn; see `plasticity_data`. Empty where a run did not record it."""
 
     @property
     def alone(self) -> bool:
@@ -182,6 +185,7 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         topologies,
         _core_share(evaluations, seconds),
         _noise_from(train, settings, topologies),
+        plasticity_of(lines),
     )
 
 
@@ -202,7 +206,7 @@ def _core_share(evaluations: Sequence[dict[str, Any]], seconds: NDArray[np.float
     return share
 
 
-_EVENTS = ("evaluation", "topology", CHANGED)
+_EVENTS = ("evaluation", "topology", "diagnostics", CHANGED)
 
 _AGENT, _OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"), re.compile(r"[a-z][a-z0-9_]{0,63}")
 

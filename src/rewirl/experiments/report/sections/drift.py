@@ -77,7 +77,7 @@ def _drift_of(item: RunGroup) -> list[Block]:
     if not common:
         return []
     first, last = runs[0].topologies[common[0]], common[-1]
-    kinds = _kinds(first)
+    kinds = kinds_of(first)
     shares: dict[str, list[NDArray[np.float64]]] = {}
     for run in runs:
         for name, network in run.topologies[common[0]].items():
@@ -140,7 +140,7 @@ def _base(name: str) -> str:
     return name.rstrip("0123456789")
 
 
-def _kinds(networks: Iterable[str]) -> dict[str, str]:
+def kinds_of(networks: Iterable[str]) -> dict[str, str]:
     """Return by network the name of those that are drawn together: critics for critic1 and critic2."""
     sizes = Counter(map(_base, networks))
     return {name: f"{_base(name)}s" if sizes[_base(name)] > 1 else name for name in networks}

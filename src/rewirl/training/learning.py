@@ -1,0 +1,88 @@
+"""What follows a step of an environment: its transition is stored, and the agent learns.
+
+An environment with a process of its own is still at work on the step while the agent does the updates that follow it.
+Which transitions these look at is drawn first; only if the step's own is among them do they wait for it. So the numbers
+are those of a run that fetches, stores and learns one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from rewirl.agents import Agent
+from rewirl.environments.environment import Step
+from rewirl.environments.environment_process import EnvironmentProcess
+from rewirl.replay import Replay
+from rewirl.training import remarks
+from rewirl.training.collection import AnyEnvironment
+from rewirl.training.episode import Episode
+
+
+class Learning:
+    """An agent that learns from steps as they end.
+
+    Args:
+        agent: what learns.
+        replay: its memory, if it has one.
+        environments: of the run.
+        learning_starts: steps before the first update.
+        tell: what a remark is told to.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        replay: Replay | None,
+        environments: Sequence[AnyEnvironment],
+        learning_starts: int,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._agent = agent
+        self._replay = replay
+        self._learning_starts = learning_starts
+        self._tell = tell
+        self._updates_at = getattr(agent.config, "updates_at", lambda step: 1)  # agents of another kind have none
+        # The reward of a step counts for the factor of all rewards in the updates that follow it.
+        beside = agent.normalisation.returns is None
+        self._beside = [beside and isinstance(environment, EnvironmentProcess) for environment in environments]
+
+    def finish(self, episode: Episode, step: int) -> Step:
+        """Return the outcome of the step that was begun in an episode, and do what follows it.
+
+        Args:
+            episode: in which the step ends.
+            step: its number in the run, from 0.
+
+        Raises:
+            FaultyEnvironmentError: the environment misbehaved.
+            FloatingPointError: what the agent learns is not finite.
+        """
+        replay = self._replay
+        if replay is None:
+            return self._fetch(episode, partial(self._agent.learn, environment=episode.index))
+        learning_for = step - self._learning_starts
+        updates = 0 if learning_for < 0 else self._updates_at(learning_for)
+        if updates and learning_for and self._beside[episode.index]:
+            outcomes: list[Step] = []
+            replay.expect(lambda: outcomes.append(self._fetch(episode, replay.add)))
+            self._update(replay, updates)
+            replay.settle()
+            return outcomes[0]
+        outcome = self._fetch(episode, replay.add)
+        if learning_for == 0:
+            for remark in remarks.of_scales(replay, self._agent.normalisation):
+                self._tell(remark)
+        self._update(replay, updates)
+        return outcome
+
+    def _fetch(self, episode: Episode, store: Callable[..., None]) -> Step:
+        observation, row, after = episode.finish_step()
+        self._agent.normalisation.reward(after.reward, after.terminated or after.truncated, episode.index)
+        # Truncation ends the episode but not the task: only a terminated step has no future to bootstrap from.
+        store(observation, row, after.reward, after.observation, after.terminated, after.truncated)
+        return after
+
+    def _update(self, replay: Replay, updates: int) -> None:
+        for _ in range(updates):
+            self._agent.update(replay)
