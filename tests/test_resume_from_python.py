@@ -198,7 +198,10 @@ def test_agents_are_neither_pickled_nor_copied(tmp_path):
         (lambda: rewirl.TD3("Pendulum-v1", train_freq=1), "every step is followed by its updates"),
         (lambda: rewirl.TD3("Pendulum-v1", gradient_steps=2), "updates_per_step, after every step"),
         (lambda: rewirl.TD3("Pendulum-v1", **SMALL).learn(5, progress_bar=True), "here: progress=True"),
-        (lambda: rewirl.TD3("Pendulum-v1", **SMALL).learn(5, sparsity=1), "no argument 'sparsity'; see help"),
+        (
+            lambda: rewirl.TD3("Pendulum-v1", **SMALL).learn(5, sparsity=1),
+            r"no argument 'sparsity'; .* TD3\(env, sparsity=\.\.\.\)",
+        ),
         (lambda: rewirl.TD3("Pendulum-v1", **SMALL).replay_buffer, r"here: agent\.replay"),
         (lambda: rewirl.TD3("Pendulum-v1", **SMALL).num_timesteps, r"here: agent\.steps"),
         (lambda: rewirl.TD3("Pendulum-v1", **SMALL).nothing, "no attribute 'nothing'$"),

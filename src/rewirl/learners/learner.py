@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import signal
 import threading
 import warnings
@@ -17,13 +18,15 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.environments.source import environment_source
 from rewirl.exact import a_path, exactly
+from rewirl.hints import did_you_mean
 from rewirl.learners.evaluating import episode_count, evaluation_of
 from rewirl.learners.unset import UNSET
 from rewirl.learners.views import LayerTopology, Transitions, layer_topologies, transitions_of
 from rewirl.options import sb3
-from rewirl.options.option import options, unknown_option
+from rewirl.options.option import options
 from rewirl.options.resolve import changed, resolve
 from rewirl.options.train import TrainConfig
+from rewirl.options.unknown import UnknownOptionError, unknown_option
 from rewirl.storage.policy_file import save_policy
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.storage.values import to_values
@@ -41,6 +44,10 @@ if TYPE_CHECKING:
 
     EnvironmentLike = str | gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
     """A Gymnasium id, an environment, or a function without arguments that makes one."""
+
+
+_USUAL = {"eval_episodes": 10, "checkpoint_every": 100_000, "keep_checkpoints": 2}
+"""How often to evaluate and to save where nobody says."""
 
 
 class Learner:
@@ -70,6 +77,9 @@ class Learner:
         if isinstance(arguments["env"], str) and arguments["env"] in sb3.POLICIES:
             raise ValueError(f"env is {arguments['env']!r}; {sb3.hint('policy', sb3.ARGUMENTS)}")
         wrapper = exactly(tuple[str, ...], arguments["wrapper"], "wrapper")
+        schedule = next((name for name in sb3.SCHEDULES if callable(arguments.get(name))), None)
+        if schedule is not None:
+            raise ValueError(f"{schedule} must be a number, got a function; {sb3.SCHEDULES[schedule]}")
         source = environment_source(arguments["env"], env_kwargs, env_module, wrapper)
         request = {name: arguments[name] for name in known if arguments[name] is not UNSET}
         if arguments["threads"] is not None:
@@ -124,6 +134,8 @@ class Learner:
         self._run, self._progress, self._reopened, self._plan = run, progress, reopened, plan
         self._directory = None if reopened is None else reopened.directory.path
         self._resumed = reopened is not None
+        self._asked: dict[str, int] = {}
+        """How often to evaluate and to save, as far as `learn` has been told."""
         self._noise = seeding.generator(run.config.seed, "predict")
         self._learning = threading.Lock()
 
@@ -182,9 +194,10 @@ class Learner:
                 an earlier call, or writes nothing.
             callback: is called while the agent learns: a function of a `rewirl.Moment`, after every step; an object
                 with some of the methods of `rewirl.Callback`; or a list of these. One that returns False ends training.
-            eval_every: steps between evaluations. None is 5,000 if there is a run directory or progress to show them
-                in and the environment can be made again, else 0, which is never. None is the run's own for this and
-                the next three where the agent is one of `rewirl.resume` or `rewirl.from_preset`.
+            eval_every: steps between evaluations. None, for this and the next three, is what an earlier call was
+                given; else the run's own where the agent is one of `rewirl.resume` or `rewirl.from_preset`; else 5,000
+                if there is a run directory or progress to show them in and the environment can be made again; else 0,
+                which is never.
             eval_episodes: episodes per evaluation; None is 10.
             checkpoint_every: steps between checkpoints; 0 saves at the end only. None is 100,000.
             keep_checkpoints: how many stay on disk; None is 2.
@@ -204,39 +217,27 @@ class Learner:
         """
         run = self._run
         for name in unknown:
-            raise TypeError(f"learn() has no argument {name!r}; {sb3.hint(name, sb3.LEARN) or 'see help(agent.learn)'}")
+            raise UnknownOptionError(f"learn() has no argument {name!r}; {self._hint(name)}")
         with self._one_at_a_time():
             progress, check = exactly(bool, progress, "progress"), exactly(bool, check, "check")
             steps = self._steps(total_timesteps)
             path = None if run_dir is None else a_path(run_dir, "run_dir").absolute()
             recorded = path is not None or self._directory is not None
+            given = {"eval_every": eval_every, "eval_episodes": eval_episodes}
+            given |= {"checkpoint_every": checkpoint_every, "keep_checkpoints": keep_checkpoints}
+            asked = self._asked | {name: value for name, value in given.items() if value is not None}
             own = run.config if self._resumed else self._plan
-            if own is not None:
-                if eval_every is None:
-                    eval_every = own.eval_every if recorded or progress or callback is not None else 0
-                eval_episodes = own.eval_episodes if eval_episodes is None else eval_episodes
-                checkpoint_every = own.checkpoint_every if checkpoint_every is None else checkpoint_every
-                keep_checkpoints = own.keep_checkpoints if keep_checkpoints is None else keep_checkpoints
-            if eval_every is None:
-                eval_every = 0
-                if recorded or progress:
-                    run.examine(check)
-                    eval_every = 0 if run.source.make_another is None else 5_000
-                    if eval_every == 0:
-                        self._progress.message(f"{run.source.name} is not evaluated in: {run.source.why}")
-            if eval_every or recorded:
+            how_often = _USUAL | ({} if own is None else {name: getattr(own, name) for name in given}) | asked
+            if "eval_every" not in asked:
+                if own is None:
+                    how_often["eval_every"] = self._usual_eval_every(check) if recorded or progress else 0
+                elif not (recorded or progress or callback is not None):
+                    how_often["eval_every"] = 0
+            if how_often["eval_every"] or recorded:
                 run.examine(check)
                 run.check_memory(check)
-            run.configure(
-                changed(
-                    run.config,
-                    total_timesteps=run.training.step + steps,
-                    eval_every=eval_every,
-                    eval_episodes=10 if eval_episodes is None else eval_episodes,
-                    checkpoint_every=100_000 if checkpoint_every is None else checkpoint_every,
-                    keep_checkpoints=2 if keep_checkpoints is None else keep_checkpoints,
-                )
-            )
+            run.configure(changed(run.config, total_timesteps=run.training.step + steps, **how_often))
+            self._asked = asked
             callbacks = None if callback is None else Callbacks(callback, run.training, self)
             if path is not None and path != self._directory:
                 run.record_in(path)
@@ -254,6 +255,14 @@ class Learner:
             raise SystemExit(128 + stop.signal)
         return self
 
+    def _hint(self, name: str) -> str:
+        """Return what to write for a keyword that `learn` does not have."""
+        if name in options(self.name):
+            return f"it is an option of the agent: {type(self).__name__}(env, {name}=...)"
+        arguments = inspect.signature(self.learn).parameters
+        known = [each for each, argument in arguments.items() if argument.kind is not argument.VAR_KEYWORD]
+        return sb3.hint(name, sb3.LEARN) or did_you_mean(name, known)
+
     @contextlib.contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
         """Refuse what would change the agent while it learns."""
@@ -264,6 +273,15 @@ class Learner:
         finally:
             self._learning.release()
 
+    def _usual_eval_every(self, check: bool) -> int:
+        """Return the steps between evaluations where nobody says; 0 where there can be none, which is told."""
+        self._run.examine(check)
+        if self._run.source.make_another is not None:
+            return 5_000
+        source = self._run.source
+        self._progress.message(f"{source.name} is not evaluated in: {source.why}")
+        return 0
+
     def _steps(self, total_timesteps: int | None) -> int:
         """Return the steps that `learn` is to do."""
         training = self._run.training
@@ -273,6 +291,11 @@ class Learner:
             if left < 1:
                 raise ValueError(f"the run is at its end, at step {training.step:,}; say how many total_timesteps more")
             return left
+        if total_timesteps is None:
+            raise ValueError(
+                "total_timesteps says how many steps to learn for, such as learn(100_000); only an agent of "
+                "rewirl.resume or rewirl.from_preset knows by itself"
+            )
         steps: int = exactly(int, total_timesteps, "total_timesteps")
         if steps < 1:
             raise ValueError(f"total_timesteps must be at least 1, got {steps}")

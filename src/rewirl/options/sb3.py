@@ -29,14 +29,23 @@ ARGUMENTS = {
     "tensorboard_log": "learn(run_dir=...) writes TensorBoard events there",
     "verbose": "learn(progress=True)",
     "device": "leave it out: everything runs on the processor; threads=2 uses two cores",
-    "use_sde": "none",
-    "sde_sample_freq": "none",
+    "use_sde": "leave it out: exploration has no generalised state-dependent noise",
+    "sde_sample_freq": "leave it out: exploration has no generalised state-dependent noise",
     "stats_window_size": "none: metrics.jsonl has every episode",
     "monitor_wrapper": "leave it out: episodes are recorded in run_dir",
     "_init_setup_model": "leave it out",
     "lr_schedule": 'learning_rate_schedule="linear" or "cosine", with learning_rate_updates',
 }
 """Arguments of constructors, by their names in Stable-Baselines3."""
+
+SCHEDULES = {
+    "learning_rate": 'learning_rate_schedule="linear" or "cosine" changes it, over learning_rate_updates',
+    "clip_range": "it stays what it is all the time",
+}
+"""Arguments that may be functions there."""
+
+OF_ROLLOUTS = {"n_steps": "rollout_steps, over all environments together: n_steps times n_envs"}
+"""Arguments of PPO's constructor whose name means something else here."""
 
 LEARN = {
     "log_interval": "eval_every",
@@ -75,7 +84,15 @@ POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
 
 def hint(name: str, table: dict[str, str]) -> str:
     """Return what stands for a name of Stable-Baselines3, in words; "" for any other name."""
-    return f"Stable-Baselines3's {name} is here: {table[name]}" if name in table else ""
+    if name not in table:
+        return ""
+    what = table[name]
+    there = f"Stable-Baselines3's {name}"
+    if what.startswith("leave it out"):
+        return f"{there} is not needed here: {what}"
+    if what.startswith("none: "):
+        return f"there is nothing like {there} here: {what.removeprefix('none: ')}"
+    return f"{there} is here: {what}"
 
 
 def table(name: str, entries: dict[str, str]) -> str:

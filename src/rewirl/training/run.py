@@ -179,11 +179,24 @@ class Run:
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Outcome:
         """Train to the end, or until `stop`, asked after every step, is true; see Training.run."""
+        if isinstance(self.training.recorder, RunRecord):
+            self.training.recorder.keep = self.config.keep_checkpoints
+            self._tell_of_other_evaluations(self.training.recorder.config["train"])
         try:
             return self.training.run(self.total, stop)
         finally:
             if self.training.evaluations is not None:
                 self.training.evaluations.close()  # no process stays behind between two calls
+
+    def _tell_of_other_evaluations(self, recorded: Mapping[str, Any]) -> None:
+        """Say where the run is evaluated in another way than its record says, which stays as it is."""
+        for name in ("eval_every", "eval_episodes"):
+            there, here = recorded.get(name), getattr(self.config, name)
+            if there not in (None, here):
+                self._progress.message(
+                    f"{name} is {here:,} from now on, but {there:,} in config.json, by which the run is resumed and "
+                    "repeated"
+                )
 
     def policy_state(self) -> State:
         """Return the arrays and JSON values of the policy as it is now."""
