@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import warnings
 from collections.abc import Sequence
@@ -21,12 +22,15 @@ from rewirl.experiments.sweep import table
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.tune.prepare import checked, make_task, usual_directory
 from rewirl.experiments.tune.session import study
+from rewirl.hints import did_you_mean
 from rewirl.learners import *  # noqa: F403
 from rewirl.learners.evaluating import episode_count, evaluation_of
 from rewirl.learners.learner import Learner
 from rewirl.learners.options import Options
 from rewirl.learners.views import LayerTopology, Transitions, layer_topologies
+from rewirl.options.option import all_options
 from rewirl.options.resolve import resolve
+from rewirl.options.unknown import UnknownOptionError
 from rewirl.processes import cores
 from rewirl.storage.checkpoint import CheckpointError
 from rewirl.storage.policy_file import PolicyError
@@ -271,6 +275,9 @@ def tune(
         ValueError: Optuna is not installed, something cannot be sampled or trained, or the directory has another study.
         RuntimeError: no trial is complete, or the study cannot be written any more.
     """
+    for name in options.keys() - all_options().keys():
+        known = [*inspect.signature(tune).parameters, *all_options()]
+        raise UnknownOptionError(f"tune() has no argument {name!r}; {did_you_mean(name, known, 'help(rewirl.tune)')}")
     asked = {"env": env, "agent": agent, "preset": None if preset is None else str(preset)}
     request = {**{name: value for name, value in asked.items() if value is not None}, **options}
     task = make_task(request, sample, exactly(int, trials, "trials"), seeds or (seed,), seed, prune)

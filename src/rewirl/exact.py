@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
 import os
 import types
@@ -19,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from rewirl.printing import typed
+from rewirl.printing import option, typed
 from rewirl.saved import LIMIT, shown
 
 T = TypeVar("T")
@@ -72,7 +71,7 @@ def exactly(kind: Any, value: Any, name: str) -> Any:
         result = _exactly(alternative, value)
         if result is not _REFUSED:
             return result
-    raise ValueError(f"{name} must be {_described(kind)}, got {shown(value)}{_example(kind)}")
+    raise ValueError(f"{name} must be {_described(kind)}, got {shown(value)}{_example(kind, name)}")
 
 
 def make_exact(settings: Any, part: type[Any] | None = None) -> None:
@@ -191,13 +190,13 @@ def _without_numpy(value: Any, depth: int) -> Any:
     return _python(value)
 
 
-def _example(kind: Any) -> str:
+def _example(kind: Any, name: str) -> str:
     """Return how a list is written, for a message; "" for any other type."""
     items = next((typing.get_args(each)[0] for each in alternatives(kind) if typing.get_origin(each) is tuple), None)
     if items is None:
         return ""
     values = {int: [256, 256], float: [0.5, 0.9]}.get(items, ["package.module:Class"])
-    return f"; for example {' '.join(map(str, values)) if typed() else json.dumps(values)}"
+    return f"; for example: {option(name)} {' '.join(map(str, values))}" if typed() else f"; for example {values}"
 
 
 def _described(kind: Any) -> str:

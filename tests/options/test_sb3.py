@@ -49,8 +49,8 @@ def test_what_the_table_names_is_there() -> None:
         ("stream-ac", "batch_size", "it learns from every step once"),
         ("ppo", "tau", "it has no target networks"),
         ("stream-q", "buffer_size", "it has no replay memory"),
-        ("ppo", "use_sde", "is not needed here: leave it out"),
-        ("td3", "replay_buffer_class", "there is nothing like Stable-Baselines3's replay_buffer_class here"),
+        ("ppo", "use_sde", "use_sde has no counterpart here; leave it out: exploration"),
+        ("td3", "replay_buffer_class", "replay_buffer_class has no counterpart here: the replay memory is uniform"),
     ],
 )
 def test_why_an_agent_has_no_such_option(agent: str, name: str, reason: str) -> None:
@@ -65,7 +65,7 @@ def test_a_keyword_that_is_not_there_is_a_type_error_everywhere() -> None:
             lambda: rewirl.from_preset("small/pendulum", sparsty=0.5),
             lambda: agent.learn(5, evl_every=1),
         ):
-            with pytest.raises(TypeError, match="has no (option|argument)") as refused:
+            with pytest.raises(TypeError, match=r"has no (option|argument)") as refused:
                 call()
             assert isinstance(refused.value, ValueError)
 

@@ -12,13 +12,14 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 
+from rewirl.cli import elsewhere
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.errors import UsageError, usage_errors
 from rewirl.exact import alternatives
 from rewirl.hints import did_you_mean
 from rewirl.options.option import Option, all_options, options
 from rewirl.options.resolve import Settings, resolve
-from rewirl.printing import text_only
+from rewirl.printing import program, text_only
 from rewirl.storage.values import from_text
 
 Field = tuple[Any, Any, str]
@@ -35,6 +36,8 @@ OPTIONAL_NAME: Any = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(m
 """A name given by its place, or left out."""
 
 _HELP = ("-h", "--help")
+_OF_RUNS = ("train", "tune", "inspect")
+"""Commands with the options of a run, of which other programs have names of their own."""
 
 
 class _Words(tuple[str, ...]):
@@ -137,7 +140,10 @@ def _parsed(command: str, arguments: list[str], about: str | None, fields: list[
         if not name.startswith("-"):
             raise UsageError(f"{command} does not know what to do with {name!r}; see rewirl {command} --help")
         there = [f"--{field[0].replace('_', '-')}" for field in _leaves(fields) if not _by_its_place(field)]
-        raise UsageError(f"{command} has no option {name}; {did_you_mean(name.replace('_', '-'), there)}")
+        hint = (elsewhere.hint(name) if command in _OF_RUNS else "") or did_you_mean(
+            name.replace("_", "-"), there, f"{program()} {command} --help"
+        )
+        raise UsageError(f"{command} has no option {name}; {hint}")
     return result
 
 

@@ -10,7 +10,7 @@ from rewirl.cli.errors import UsageError, failed, unprintable_output_ignored, us
 from rewirl.cli.inspection import print_description, without_evaluation
 from rewirl.cli.parse import parse, parse_run
 from rewirl.environments.environment import FaultyEnvironmentError
-from rewirl.presets.lookup import suggestion
+from rewirl.presets.lookup import preset, suggestion
 from rewirl.printing import number, program, quoted_path, result, visible
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training import resume as resuming
@@ -52,8 +52,13 @@ def train(arguments: list[str]) -> int:
         return 0
     name = f"{config.env}-{config.agent}-{config.seed}".replace("/", "-").replace(":", "-")
     path = options.run_dir or Path("runs") / name
-    preset = suggestion(config.env) if options.preset is None else None
-    hint = "" if preset is None else f"{config.env} has a preset of its own; try it with: --preset {preset}"
+    suggested = suggestion(config.env) if options.preset is None else None
+    hint = ""
+    if suggested is not None:
+        agent = preset(suggested).agent
+        hint = (
+            f"{config.env} has a preset of its own, of {agent}; train it with: {program()} train --preset {suggested}"
+        )
     return _train_to_the_end(
         lambda progress: runs.start(config, options.agent, path, progress, not options.no_check), path, hint
     )

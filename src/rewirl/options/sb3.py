@@ -86,12 +86,11 @@ def hint(name: str, table: dict[str, str]) -> str:
     """Return what stands for a name of Stable-Baselines3, in words; "" for any other name."""
     if name not in table:
         return ""
-    what = table[name]
-    there = f"Stable-Baselines3's {name}"
+    there, what = f"Stable-Baselines3's {name}", table[name]
     if what.startswith("leave it out"):
-        return f"{there} is not needed here: {what}"
+        return f"{there} has no counterpart here; {what}"
     if what.startswith("none: "):
-        return f"there is nothing like {there} here: {what.removeprefix('none: ')}"
+        return f"{there} has no counterpart here: {what.removeprefix('none: ')}"
     return f"{there} is here: {what}"
 
 

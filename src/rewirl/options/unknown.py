@@ -49,4 +49,4 @@ def _hint(agent: str, name: str, known: list[str]) -> str:
             return _TARGETS
         if name in ReplayConfig.__dataclass_fields__:
             return _MEMORY
-    return sb3.hint(name, sb3.ARGUMENTS) or did_you_mean(name, known)
+    return sb3.hint(name, sb3.ARGUMENTS) or did_you_mean(name, known, f"help(rewirl.{entry.python})")
