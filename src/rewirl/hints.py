@@ -32,6 +32,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return "" if name_there is None else f"did you mean {name_there}? "
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is spelled most like another, or None if none is near."""
-    return next(iter(get_close_matches(name, list(known), n=1)), None)
+def closest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """Return the known name that is spelled most like another, or None if none is as like as that, in [0, 1]."""
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=likeness)), None)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from rewirl.printing import command_line
-from rewirl.storage import run_directory
+from rewirl.storage import provenance
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 
 STAMP = Path(__file__).parents[2] / "cmake" / "revision.cmake"
@@ -70,11 +70,11 @@ def test_the_record_is_complete(tmp_path: Path) -> None:
 def test_an_installed_package_records_what_it_was_built_from_and_source_in_its_repository_where_that_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_directory, "REVISION", "0123abc-dirty")
-    monkeypatch.setattr(run_directory, "__file__", str(tmp_path / "site-packages" / "run_directory.py"))
+    monkeypatch.setattr(provenance, "REVISION", "0123abc-dirty")
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "site-packages" / "run_directory.py"))
     with create(tmp_path / "installed") as run:
         assert run.record["git_revision"] == "0123abc-dirty"
-    monkeypatch.setattr(run_directory, "_git", lambda *arguments: "4567def")
+    monkeypatch.setattr(provenance, "_git", lambda *arguments: "4567def")
     with create(tmp_path / "in its repository") as run:
         assert run.record["git_revision"] == "4567def"
 

@@ -19,9 +19,9 @@ from rewirl import seeding
 from rewirl.environments.source import environment_source
 from rewirl.exact import a_path, exactly
 from rewirl.hints import did_you_mean
-from rewirl.learners.evaluating import episode_count, evaluation_of
+from rewirl.learners.evaluating import episode_count, evaluate_in, evaluation_of, refuse_unknown
 from rewirl.learners.unset import UNSET
-from rewirl.learners.views import LayerTopology, Transitions, layer_topologies, transitions_of
+from rewirl.learners.views import NO_MEMORY, LayerTopology, Transitions, layer_topologies, transitions_of
 from rewirl.options import sb3
 from rewirl.options.option import options
 from rewirl.options.resolve import changed, resolve
@@ -37,7 +37,7 @@ from rewirl.training.progress import Silent, Switchable, for_this_terminal
 from rewirl.training.resume import Reopened, reopen
 from rewirl.training.run import Run
 from rewirl.training.signals import StopRequest
-from rewirl.training.trained_policy import Observation
+from rewirl.training.trained_policy import Observation, TrainedPolicy
 
 if TYPE_CHECKING:
     import gymnasium
@@ -324,11 +324,13 @@ class Learner:
         act = agent.predict if deterministic else partial(agent.predict_noisily, rng=self._noise)
         return self._run.environment.spaces.predict(act, observation, allow_nonfinite)
 
-    def evaluate(self, episodes: int = 10) -> Evaluation:
+    def evaluate(self, episodes: int = 10, env: EnvironmentLike | None = None, **unknown: Never) -> Evaluation:
         """Play the evaluation episodes of this seed without exploration noise; training is not disturbed.
 
         Args:
             episodes: how many.
+            env: another environment, or a function that makes the agent's own where that was given as an object. One
+                that differs from it is warned of by name. None is the agent's own.
 
         Returns:
             Returns and lengths of the episodes.
@@ -337,6 +339,9 @@ class Learner:
             UnsuitableEnvironmentError: the environment cannot be made a second time.
             FaultyEnvironmentError: the environment misbehaved.
         """
+        refuse_unknown("evaluate", unknown)
+        if env is not None:
+            return evaluate_in(TrainedPolicy.of_state(*self._run.policy_state()), env, episodes)
         evaluator, state = self._run.evaluator(episode_count(episodes)), self._run.environment.state() or None
         return evaluation_of(evaluator, self._run.agent.predict, self.steps, state)
 
@@ -363,7 +368,11 @@ class Learner:
 
     @property
     def replay(self) -> Transitions:
-        """The replay memory: read-only views of arrays with a row per transition; ValueError where there is none."""
+        """The replay memory: read-only views of arrays with a row per transition.
+
+        Raises:
+            AttributeError: the agent has none.
+        """
         return transitions_of(self._run.training.replay)
 
     @property
@@ -407,6 +416,8 @@ class Learner:
         def __getattr__(self, name: str) -> NoReturn:
             """Say what Stable-Baselines3's names are here."""
             hint = sb3.hint(name, sb3.ATTRIBUTES)
+            if name == "replay":  # of a property that raises, Python asks here too
+                hint = NO_MEMORY
             problem = f"{type(self).__name__!r} object has no attribute {name!r}"
             raise AttributeError(f"{problem}; {hint}" if hint else problem)
 

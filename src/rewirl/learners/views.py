@@ -14,6 +14,8 @@ from rewirl.replay import Replay
 if TYPE_CHECKING:
     from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
+NO_MEMORY = "this agent has no replay memory: it learns from its latest steps"
+
 
 class LayerTopology:
     """Which connections a layer has now, and their weights; ask for `agent.topology` again after a rewiring."""
@@ -95,10 +97,10 @@ def transitions_of(replay: Replay | None) -> Transitions:
     """Return what a replay memory holds; copies once it has forgotten transitions, else views, read-only.
 
     Raises:
-        ValueError: there is no replay memory.
+        AttributeError: there is no replay memory.
     """
     if replay is None:
-        raise ValueError("this agent has no replay memory: it learns from its latest steps")
+        raise AttributeError(NO_MEMORY)
     rows, _ = replay.state()
     stored = rows["transitions"]
     widths = (replay.observations.shape[1], replay.actions.shape[1], replay.observations.shape[1], 1, 1)

@@ -59,6 +59,18 @@ LEARN = {
 }
 """Arguments of `learn`."""
 
+EVALUATE = {
+    "n_eval_episodes": "episodes",
+    "eval_env": "env",
+    "deterministic": "leave it out: evaluation is without exploration noise",
+    "render": "rewirl watch, of a saved policy",
+    "return_episode_rewards": "leave it out: the result has returns and lengths of all episodes",
+    "callback": "none: agent.predict acts in episodes of your own",
+    "reward_threshold": "none: compare the result's mean",
+    "warn": "leave it out",
+}
+"""Arguments of `evaluate_policy`."""
+
 ATTRIBUTES = {
     "get_parameters": "agent.topology has the weights and biases of every layer",
     "set_parameters": "none: rewirl.resume puts a run back",
@@ -77,6 +89,20 @@ ATTRIBUTES = {
     "evaluate_policy": "agent.evaluate(episodes)",
 }
 """Attributes and methods of agents."""
+
+POLICY = {
+    "learn": "a policy does not learn: rewirl.resume(run_dir) or rewirl.from_preset(...) gives an agent that does",
+    "save": "it is saved: copy its directory",
+    "close": "it holds nothing to be closed",
+    "replay": "a policy has no replay memory: rewirl.resume(run_dir) gives the agent with it",
+    "config": 'policy.about["agent_config"]',
+    "steps": 'policy.about["step"]',
+    "observation_space": 'that of the environment policy.about["environment"]',
+    "action_space": 'that of the environment policy.about["environment"]',
+    "policy": "policy.predict acts",
+    "evaluate_policy": "policy.evaluate(episodes)",
+}
+"""What agents have, or policies there, and policies here have not."""
 
 POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
 """What stands first in a constructor there."""

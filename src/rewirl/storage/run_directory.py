@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
-import importlib.metadata
 import os
 import platform
 import re
-import subprocess
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping
@@ -17,8 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rewirl._revision import REVISION
-from rewirl.printing import option, to_resume
+from rewirl.printing import option, to_resume, typed
 from rewirl.storage import bundle, strict_json
 from rewirl.storage.files import (
     TEMPORARY,
@@ -30,6 +27,8 @@ from rewirl.storage.files import (
     sync_directory,
     write_atomically,
 )
+from rewirl.storage.policy_file import DOCUMENT as POLICY
+from rewirl.storage.provenance import git_revision, processor, versions
 
 _FORMAT = 1
 _CONFIG = "config.json"
@@ -38,7 +37,6 @@ _LARGEST_RECORD = 4 * 2**20
 """Bytes of config.json: text of more may take gigabytes once it is parsed."""
 _OWN = re.compile(r"config\.json|metrics\.jsonl|policy")
 """What has a temporary name while it is written here; anything else with such a name is the user's own."""
-_PACKAGES = ("rewirl", "numpy", "gymnasium", "mujoco")
 
 
 class RunDirectoryError(Exception):
@@ -123,8 +121,7 @@ class RunDirectory:
         """
         path = path.absolute()
         if not exists(path / _CONFIG):
-            why = f"it has no {_CONFIG}" if exists(path) else "there is no such directory"
-            raise RunDirectoryError(f"{path} holds no run: {why}")
+            raise RunDirectoryError(f"{path} holds no run: {_why_none(path)}")
         if not lock:
             return cls(path, _read_record(path), None)
         try:
@@ -263,6 +260,15 @@ def _lock(path: Path, instead: str) -> int:
         raise RunInUseError(f"{path} is in use by {owner}; stop it first{instead}") from None
 
 
+def _why_none(path: Path) -> str:
+    if not exists(path):
+        return "there is no such directory"
+    if not exists(path / POLICY):
+        return f"it has no {_CONFIG}"
+    use = "rewirl evaluate, watch and export take" if typed() else "rewirl.load reads"
+    return f"it is a saved policy, which {use}; to train on takes the directory of a run"
+
+
 def _refuse_foreign(path: Path) -> None:
     """Refuse a directory that holds something, but not a run."""
     if exists(path) and not path.is_dir():
@@ -319,8 +325,8 @@ def _record(config: dict[str, Any], instruction_set: str, kernels: int | None) -
         "format": _FORMAT,
         "config": config,
         "config_hash": _hash(config),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-        "git_revision": _git_revision(),
+        "versions": versions(),
+        "git_revision": git_revision(),
         "machine": {
             "platform": platform.platform(),
             "cpu": processor(),
@@ -360,38 +366,3 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _hash(config: dict[str, Any]) -> str:
     return hashlib.sha256(strict_json.canonical(config, "config")).hexdigest()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git_revision() -> str | None:
-    """Return the revision of Rewirl's own source, marked "-dirty" if it has changes, or None if nobody knows.
-
-    Source that is run where it lies is asked now; an installed package says what it was built from.
-    """
-    here = Path(__file__).resolve()
-    try:
-        # Installed inside somebody else's repository, the package is not one of its files.
-        _git(here.parent, "ls-files", "--error-unmatch", here.name)
-        return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    except (OSError, subprocess.SubprocessError):
-        return REVISION
-
-
-def _git(directory: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(directory), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
-
-
-def processor() -> str:
-    """Return the name of this machine's processor, as runs record it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

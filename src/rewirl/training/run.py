@@ -166,7 +166,7 @@ class Run:
         if self.source.make_another is None:
             raise UnsuitableEnvironmentError(
                 f"{self.source.name} cannot be made a second time for evaluation ({self.source.why}): give a function "
-                "that makes it instead, register it with Gymnasium, or do not evaluate (eval_every=0)"
+                "that makes it instead, or register it with Gymnasium; or evaluate(env=make_env), or eval_every=0"
             )
         return Evaluator(self.source.make_another, episodes, self.config.seed)
 
