@@ -80,7 +80,8 @@ class _TargetLayer(Layer):
 
     def connected(self, values: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return which values are weights of connections: those that are not zero."""
-        return values != 0
+        there: NDArray[np.bool_] = values != 0
+        return there
 
 
 def update_targets(targets: Iterable[TargetNetwork], tau: float, pool: _core.Pool) -> None:
