@@ -176,6 +176,7 @@ def test_the_name_of_a_class_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'DSSAC2'"):
         rewirl.DSSAC2  # noqa: B018
     assert {"DSTD3", "TD3", "StaticTD3", "load"} <= set(dir(rewirl))
+    assert set(dir(rewirl)) == {*rewirl.__all__, "__version__"}
 
 
 def test_what_learn_was_told_holds_until_it_is_told_otherwise(tmp_path, capsys):

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import gymnasium
 import pytest
 
+import rewirl
 from rewirl.cli import elsewhere
 from rewirl.cli.main import main
+from rewirl.environments import recipe
 from rewirl.options.option import all_options
+from rewirl.options.resolve import resolve
 from rewirl.options.sb3 import ARGUMENTS, LEARN
+from rewirl.presets import lookup
+from rewirl.presets.small import PRESETS
+from rewirl.training.remarks import _of_rule
 
 OWN = {"preset", "run-dir", "trials", "workers", "video"}
 
@@ -64,3 +72,68 @@ def test_no_wall_of_names(capsys):
     assert len(said(capsys, "train", "--zzz", "1")) < 150
     wrong_space = said(capsys, "train", "--env", "CartPole-v1")
     assert "Train dqn or static-dqn there, one of" in wrong_space
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "--seed"], "--seed needs a value; see "),
+        (["train", "--env", "--seed", "1"], "--env needs a value; see "),
+        (["train", "--preset"], "--preset needs a value"),
+        (["sweep", "x.toml", "--normalise-observations"], "--normalise-observations needs a value"),
+        (["watch", "x", "--video"], "--video needs a value"),
+        (["bench", "kernels", "--seconds"], "needs a value|has no option"),
+        (["resume"], "resume needs RUN: directory of the run"),
+        (["export", "x", "--format", "torch"], r"made in Python: rewirl\.load\(DIRECTORY\)\.to_torch\(\)"),
+    ],
+)
+def test_what_is_missing_is_said(arguments, words, capsys):
+    text = said(capsys, *arguments)
+    assert text.startswith("rewirl: ") and re.search(words, text)
+
+
+def test_presets_are_listed_by_what_their_names_begin_with(capsys):
+    for prefix in ("small", "small/"):
+        with pytest.raises(SystemExit) as ended:
+            main(["presets", prefix])
+        listed = re.findall(r"^small/\S+", capsys.readouterr().out, re.MULTILINE)
+        assert ended.value.code == 0 and set(listed) == set(PRESETS)
+    assert "did you mean" in said(capsys, "presets", "smal/pendulum")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--adapt-every", "100"], r"adapt_every does nothing here: td3 is never rewired.*; ds-td3 is rewired"),
+        (["--rule", "set"], r"the rule set does nothing here: td3 has every connection.*; ds-td3 is rewired"),
+    ],
+)
+def test_options_of_rewiring_that_do_nothing_are_said_at_the_start(options, words, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--agent", "td3", "--env", "Pendulum-v1", "--hidden-sizes", "8", *options, "--dry-run"])
+    assert re.search(words, capsys.readouterr().err)
+
+
+def test_no_preset_has_options_that_do_nothing():
+    for name in lookup.names():
+        settings = resolve({"preset": name})
+        assert not list(_of_rule(SimpleNamespace(name=settings.run.agent, config=settings.agent)))
+
+
+def test_what_is_missing_for_an_environment_is_an_extra_of_rewirl():
+    missing = gymnasium.error.DependencyNotInstalled('Box2D is not installed: pip install "gymnasium[box2d]"')
+    assert recipe._package(missing) == ". Here: pip install 'rewirl[box2d]'"
+    assert recipe._package(ValueError("box2d")) == recipe._package(ImportError("no mujoco")) == ""
+
+
+def test_resuming_for_fewer_steps_says_how_many_there_are(tmp_path, capsys):
+    path = str(tmp_path / "run")
+    with rewirl.DSTD3("Pendulum-v1", hidden_sizes=(8,), batch_size=4, threads=1) as agent:
+        agent.learn(40, run_dir=path, eval_every=0)
+    for steps, words in (
+        ("30", "already has 40 steps, and --total-timesteps 30 is of the whole run"),
+        (None, "finished"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["resume", path, *(["--total-timesteps", steps] if steps else [])])
+        assert ended.value.code == 0 and words in capsys.readouterr().out

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rewirl import learners, seeding
 from rewirl.agents import agent_entry
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.observations import ObservationError
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.exact import a_path, exactly
 from rewirl.experiments.sweep import table
@@ -54,6 +55,7 @@ __all__ = [
     "FaultyEnvironmentError",
     "LayerTopology",
     "Moment",
+    "ObservationError",
     "Policy",
     "PolicyError",
     "RunDirectoryError",

@@ -195,7 +195,8 @@ def _example(kind: Any, name: str) -> str:
     items = next((typing.get_args(each)[0] for each in alternatives(kind) if typing.get_origin(each) is tuple), None)
     if items is None:
         return ""
-    values: list[Any] = {int: [256, 256], float: [0.5, 0.9]}.get(items, ["package.module:Class"])
+    examples: dict[Any, list[Any]] = {int: [256, 256], float: [0.5, 0.9]}
+    values = examples.get(items, ["package.module:Class"])
     return f"; for example: {option(name)} {' '.join(map(str, values))}" if typed() else f"; for example {values}"
 
 

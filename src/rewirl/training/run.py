@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,11 @@ class Run:
                 environment.close()
         if self._memory is not None:
             self._progress.message(f"warning: {self.source.name}: {self._memory}")
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what the run says of its settings when it begins."""
+        starts = getattr(self.agent.config, "learning_starts", 0)
+        yield from remarks.at_start(self.agent, self.training.replay, self.total, starts)
 
     def evaluator(self, episodes: int) -> Evaluator:
         """Return an evaluator in environments of its own, with the run's evaluation seeds.
