@@ -7,6 +7,7 @@ import functools
 import json
 import typing
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -155,11 +156,11 @@ def _refuse_missing(command: str, arguments: list[str], fields: list[Any]) -> No
         UsageError: something is missing; says what.
     """
     if not arguments:
-        for name, *kind in (field for field in fields if len(field) == 2):
+        for name, *kind in (field for field in fields if len(field) == 2 and _takes_a_value(field[1])):
             about = next(mark.help for mark in kind[0].__metadata__ if hasattr(mark, "help"))
             raise UsageError(f"{command} needs {name.upper()}: {about[0].lower()}{about[1:]}")
     valued = {f"--{_dashed(name)}" for name, kind in _leaves(fields) if _takes_a_value(kind)}
-    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+    for argument, following in pairwise([*arguments, "--"]):
         if argument.replace("_", "-") in valued and following.startswith("--"):
             raise UsageError(f"{argument} needs a value; see {program()} {command} --help")
 
