@@ -64,6 +64,7 @@ def test_a_keyword_that_is_not_there_is_a_type_error_everywhere() -> None:
             lambda: rewirl.TD3("Pendulum-v1", sparsty=0.5),
             lambda: rewirl.from_preset("small/pendulum", sparsty=0.5),
             lambda: agent.learn(5, evl_every=1),
+            lambda: rewirl.tune("Pendulum-v1", trial=2),
         ):
             with pytest.raises(TypeError, match=r"has no (option|argument)") as refused:
                 call()
