@@ -38,7 +38,7 @@ main(sys.argv[1:])
 """
 
 
-def test_the_last_frame_shows_the_robot_wherever_it_has_run_to(tmp_path):
+def test_the_last_frame_shows_the_robot_and_the_floor_wherever_it_has_run_to(tmp_path):
     (tmp_path / "far_away.py").write_text(FAR)
 
     def rewirl(*arguments):
@@ -58,6 +58,7 @@ def test_the_last_frame_shows_the_robot_wherever_it_has_run_to(tmp_path):
     picture = np.frombuffer(frames, np.uint8).reshape(-1, 480, 480, 3)[-1].astype(np.int64)
     orange = (picture[..., 0] - picture[..., 2] > 40).mean()  # the cheetah's colour; floor and sky are grey and blue
     assert orange > 0.01
+    assert picture[-40:].std() > 10  # 90 metres from where it began; the model's floor of 40 metres ends before
 
 
 def test_a_rendering_library_that_is_not_there_ends_nothing_without_words(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
 import signal
 import threading
 import warnings
@@ -18,16 +17,16 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.environments.source import environment_source
 from rewirl.exact import a_path, exactly
-from rewirl.hints import did_you_mean
 from rewirl.learners.evaluating import episode_count, evaluate_in, evaluation_of, refuse_unknown
+from rewirl.learners.how_often import how_often, unknown_argument
+from rewirl.learners.tasks import Tasks
 from rewirl.learners.unset import UNSET
 from rewirl.learners.views import NO_MEMORY, LayerTopology, Transitions, layer_topologies, transitions_of
 from rewirl.options import sb3
 from rewirl.options.option import options
 from rewirl.options.resolve import changed, resolve
 from rewirl.options.train import TrainConfig
-from rewirl.options.unknown import UnknownOptionError, unknown_option
-from rewirl.storage.policy_file import save_policy
+from rewirl.options.unknown import unknown_option
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.storage.values import to_values
 from rewirl.tested import UntestedVersionWarning, untested
@@ -46,11 +45,7 @@ if TYPE_CHECKING:
     """A Gymnasium id, an environment, or a function without arguments that makes one."""
 
 
-_USUAL = {"eval_episodes": 10, "checkpoint_every": 100_000, "keep_checkpoints": 2}
-"""How often to evaluate and to save where nobody says."""
-
-
-class Learner:
+class Learner(Tasks):
     """What all agents have in common; the generated classes only say which options theirs has."""
 
     name: str
@@ -74,12 +69,8 @@ class Learner:
             raise unknown_option(self.name, name, known)
         env_kwargs = exactly(dict[str, Any], arguments["env_kwargs"] or {}, "env_kwargs")
         env_module = exactly(str | None, arguments["env_module"], "env_module")
-        if isinstance(arguments["env"], str) and arguments["env"] in sb3.POLICIES:
-            raise ValueError(f"env is {arguments['env']!r}; {sb3.hint('policy', sb3.ARGUMENTS)}")
+        sb3.refuse_foreign(arguments)
         wrapper = exactly(tuple[str, ...], arguments["wrapper"], "wrapper")
-        schedule = next((name for name in sb3.SCHEDULES if callable(arguments.get(name))), None)
-        if schedule is not None:
-            raise ValueError(f"{schedule} must be a number, got a function; {sb3.SCHEDULES[schedule]}")
         source = environment_source(arguments["env"], env_kwargs, env_module, wrapper)
         request = {name: arguments[name] for name in known if arguments[name] is not UNSET}
         if arguments["threads"] is not None:
@@ -217,7 +208,7 @@ class Learner:
         """
         run = self._run
         for name in unknown:
-            raise UnknownOptionError(f"learn() has no argument {name!r}; {self._hint(name)}")
+            raise unknown_argument(self, name)
         with self._one_at_a_time():
             progress, check = exactly(bool, progress, "progress"), exactly(bool, check, "check")
             steps = self._steps(total_timesteps)
@@ -227,16 +218,14 @@ class Learner:
             given |= {"checkpoint_every": checkpoint_every, "keep_checkpoints": keep_checkpoints}
             asked = self._asked | {name: value for name, value in given.items() if value is not None}
             own = run.config if self._resumed else self._plan
-            how_often = _USUAL | ({} if own is None else {name: getattr(own, name) for name in given}) | asked
-            if "eval_every" not in asked:
-                if own is None:
-                    how_often["eval_every"] = self._usual_eval_every(check) if recorded or progress else 0
-                elif not (recorded or progress or callback is not None):
-                    how_often["eval_every"] = 0
-            if how_often["eval_every"] or recorded:
+            shown = recorded or progress or (own is not None and callback is not None)
+            often = how_often(asked, own, shown)
+            if shown and own is None and "eval_every" not in asked and not self._may_evaluate(check):
+                often["eval_every"] = 0
+            if often["eval_every"] or recorded:
                 run.examine(check)
                 run.check_memory(check)
-            run.configure(changed(run.config, total_timesteps=run.training.step + steps, **how_often))
+            run.configure(changed(run.config, total_timesteps=run.training.step + steps, **often))
             self._asked = asked
             callbacks = None if callback is None else Callbacks(callback, run.training, self)
             if path is not None and path != self._directory:
@@ -255,14 +244,6 @@ class Learner:
             raise SystemExit(128 + stop.signal)
         return self
 
-    def _hint(self, name: str) -> str:
-        """Return what to write for a keyword that `learn` does not have."""
-        if name in options(self.name):
-            return f"it is an option of the agent: {type(self).__name__}(env, {name}=...)"
-        arguments = inspect.signature(self.learn).parameters
-        known = [each for each, argument in arguments.items() if argument.kind is not argument.VAR_KEYWORD]
-        return sb3.hint(name, sb3.LEARN) or did_you_mean(name, known)
-
     @contextlib.contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
         """Refuse what would change the agent while it learns."""
@@ -273,14 +254,13 @@ class Learner:
         finally:
             self._learning.release()
 
-    def _usual_eval_every(self, check: bool) -> int:
-        """Return the steps between evaluations where nobody says; 0 where there can be none, which is told."""
+    def _may_evaluate(self, check: bool) -> bool:
+        """Return whether the environment can be made again, and tell why if not."""
         self._run.examine(check)
-        if self._run.source.make_another is not None:
-            return 5_000
         source = self._run.source
-        self._progress.message(f"{source.name} is not evaluated in: {source.why}")
-        return 0
+        if source.make_another is None:
+            self._progress.message(f"{source.name} is not evaluated in: {source.why}")
+        return source.make_another is not None
 
     def _steps(self, total_timesteps: int | None) -> int:
         """Return the steps that `learn` is to do."""
@@ -385,14 +365,6 @@ class Learner:
         """Environment steps learnt from so far."""
         return self._run.training.step
 
-    def save(self, path: str | Path) -> None:
-        """Save the policy as a directory, from which `rewirl.load` and `rewirl evaluate` read it.
-
-        Raises:
-            PolicyError: it cannot be written, or `path` holds something else.
-        """
-        save_policy(a_path(path, "path"), *self._run.policy_state())
-
     def close(self) -> None:
         """Release run directory, environments and threads; an environment of yours stays open. Idempotent.
 
@@ -415,9 +387,9 @@ class Learner:
 
         def __getattr__(self, name: str) -> NoReturn:
             """Say what Stable-Baselines3's names are here."""
-            hint = sb3.hint(name, sb3.ATTRIBUTES)
-            if name == "replay":  # of a property that raises, Python asks here too
-                hint = NO_MEMORY
+            hint = (
+                NO_MEMORY if name == "replay" else sb3.hint(name, sb3.ATTRIBUTES)
+            )  # a property that raises comes here
             problem = f"{type(self).__name__!r} object has no attribute {name!r}"
             raise AttributeError(f"{problem}; {hint}" if hint else problem)
 

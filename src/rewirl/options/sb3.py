@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 ARGUMENTS = {
     "policy": "leave it out: there is one kind of policy, and the environment comes first",
     "policy_kwargs": "net_arch is hidden_sizes=(256, 256); the other settings of networks are options of their own",
@@ -118,6 +121,23 @@ def hint(name: str, table: dict[str, str]) -> str:
     if what.startswith("none: "):
         return f"{there} has no counterpart here: {what.removeprefix('none: ')}"
     return f"{there} is here: {what}"
+
+
+def refuse_foreign(arguments: Mapping[str, Any]) -> None:
+    """Refuse what stands for something else in a constructor there.
+
+    Args:
+        arguments: of a constructor here, by name.
+
+    Raises:
+        ValueError: the environment is a kind of policy, or a number is a function; says what it is here.
+    """
+    env = arguments["env"]
+    if isinstance(env, str) and env in POLICIES:
+        raise ValueError(f"env is {env!r}; {hint('policy', ARGUMENTS)}")
+    for name, what in SCHEDULES.items():
+        if callable(arguments.get(name)):
+            raise ValueError(f"{name} must be a number, got a function; {what}")
 
 
 def table(name: str, entries: dict[str, str]) -> str:

@@ -103,13 +103,19 @@ def watch(
 
 
 def _follow(environment: Environment) -> None:
-    """Let the model's own camera "track" draw: Gymnasium 1.4 finds it, and then has a free one look at the start."""
-    renderer = getattr(environment.env.unwrapped, "mujoco_renderer", None)
-    if renderer is None or getattr(renderer, "camera_id", None) != -1:
-        return  # no MuJoCo, or a camera that somebody has named
-    mujoco: Any = importlib.import_module("mujoco")
+    """Let the model's own camera "track" draw, and the floor without an end: some policies run off it.
 
-    renderer.camera_id = mujoco.mj_name2id(renderer.model, mujoco.mjtObj.mjOBJ_CAMERA, "track")  # -1 if there is none
+    Gymnasium 1.4 finds that camera, and then has a free one look at the start. A plane of any size bears whatever is on
+    it, so what happens stays the same.
+    """
+    renderer = getattr(environment.env.unwrapped, "mujoco_renderer", None)
+    if renderer is None:
+        return  # no MuJoCo
+    mujoco: Any = importlib.import_module("mujoco")
+    model = renderer.model
+    model.geom_size[model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE, :2] = 0  # which draws it without an end
+    if getattr(renderer, "camera_id", None) == -1:  # unless somebody has named one
+        renderer.camera_id = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, "track")  # -1 if there is none
 
 
 def _choose_offscreen_rendering() -> None:
