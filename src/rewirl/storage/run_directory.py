@@ -37,7 +37,6 @@ _LARGEST_RECORD = 4 * 2**20
 """Bytes of config.json: text of more may take gigabytes once it is parsed."""
 _OWN = re.compile(r"config\.json|metrics\.jsonl|policy")
 """What has a temporary name while it is written here; anything else with such a name is the user's own."""
-_PACKAGES = ("rewirl", "numpy", "gymnasium", "mujoco", "dm_control")
 
 
 class RunDirectoryError(Exception):
