@@ -44,9 +44,9 @@ def test_a_run_that_would_train_nothing_is_refused_with_the_remedy(rewirl, tmp_p
 
 def test_a_task_with_a_preset_of_its_own_says_so_and_one_that_has_none_does_not(rewirl) -> None:
     quick = [*SMALL, "--total-timesteps", "60", "--eval-every", "0"]
-    assert "try it with: --preset small/pendulum" in rewirl("train", "--env", "Pendulum-v1", *quick).out
+    assert "train --preset small/pendulum" in rewirl("train", "--env", "Pendulum-v1", *quick).out
     assert "--preset" not in rewirl("train", "--env", "InvertedPendulum-v5", *quick).out
-    assert "try it with" not in rewirl("train", "--preset", "small/pendulum", *quick, "--seed", "1").out
+    assert "a preset of its own" not in rewirl("train", "--preset", "small/pendulum", *quick, "--seed", "1").out
 
 
 def test_an_environment_of_the_working_directory_is_named_with_its_module(rewirl, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from rewirl.cli.inspected_plasticity import plasticity_lines
 from rewirl.cli.parse import parse, parse_run
 from rewirl.nn import Network
 from rewirl.options.train import TrainConfig
-from rewirl.printing import number, result
+from rewirl.printing import number, result, say
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.topology import TopologyConfig
 from rewirl.training.progress import Silent
@@ -59,6 +59,9 @@ def print_description(make: Callable[[], Run], as_json: bool = False) -> None:
         run = make()
     with run:
         _print(run.source.name, run.agent, run.total, as_json)
+        if not as_json:
+            for remark in run.remarks():
+                say(remark)
 
 
 def _print(
@@ -115,9 +118,11 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         for name, network in networks.items()
     }
     connections = {name: [layer["connections"] for layer in of_network] for name, of_network in layers.items()}
-    params = agent.COST.parameters(connections)
-    places = sum(math.prod(layer["shape"]) for name in agent.COST.networks for layer in layers[name])
     config, normalisation = agent.config, agent.normalisation.description()
+    settings = dataclasses.asdict(config)
+    cost = agent.COST.of(settings)
+    params = cost.parameters(connections)
+    places = sum(math.prod(layer["shape"]) for name in cost.networks for layer in layers[name])
     updates = updates_of(config, total_timesteps)
     changing = changing_sparsity(agent, updates)
     after = config.topology.freeze_after
@@ -125,9 +130,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
     return {
         "agent": agent.name,
         "params": params,
-        "flops": agent.COST.training_flops(connections, updates, dataclasses.asdict(config))
-        if changing is None
-        else changing.pop("flops"),
+        "flops": cost.training_flops(connections, updates, settings) if changing is None else changing.pop("flops"),
         "sparsity": 1 - params / places,
         "memory_bytes": {
             "agent": sum(array.nbytes for array in agent.state()[0].values()),
@@ -164,8 +167,9 @@ def changing_sparsity(agent: Agent, updates: int) -> dict[str, Any] | None:
     topology, settings = agent.config.topology, dataclasses.asdict(agent.config)
     if topology.initial_sparsity is None or topology.adaptive:
         return None
-    shapes = {name: [layer.shape for layer in agent.networks()[name].layers] for name in agent.COST.networks}
-    changing = ChangingCost(agent.COST, topology, settings, shapes, updates)
+    cost = agent.COST.of(settings)
+    shapes = {name: [layer.shape for layer in agent.networks()[name].layers] for name in cost.networks}
+    changing = ChangingCost(cost, topology, settings, shapes, updates)
     at_end = changing.connections(updates)
     params, places = sum(at_end.values()), sum(math.prod(shape) for of in shapes.values() for shape in of)
     return {

@@ -19,6 +19,8 @@ from rewirl.printing import visible
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 MARKS = "osD^vPX"
+GREY = "#808080"
+"""Of what others have published: no label has it."""
 _PATTERNS = {"-": (), "--": (7, 3), "-.": (12, 3, 2, 3), ":": (2, 3)}
 
 Floats = NDArray[np.float64]
@@ -60,6 +62,7 @@ def lines(
     y: str,
     limits: tuple[float | None, float | None] = (None, None),
     legend: bool = True,
+    published: Mapping[str, tuple[Floats, Floats, Floats, Floats]] | None = None,
 ) -> str:
     """Draw curves with bands.
 
@@ -71,9 +74,14 @@ def lines(
         y: name of the axis, with its unit.
         limits: of the y axis.
         legend: whether it says which curve is what.
+        published: curves of others, as `series`; drawn in grey behind all others, with a mark at every point.
     """
 
     def draw(axes: Any) -> None:
+        for number, (label, (at, value, low, high)) in enumerate((published or {}).items()):
+            mark = MARKS[number % len(MARKS)]
+            axes.plot(at, value, color=GREY, marker=mark, markersize=4, linewidth=0.9, label=label, zorder=1)
+            axes.fill_between(at, low, high, color=GREY, alpha=0.12, linewidth=0, zorder=1)
         for label, (at, value, low, high) in series.items():
             colour, dashes = _look(style[label])
             axes.plot(at, value, color=colour, linestyle=DASHES[dashes], label=label, linewidth=1.6)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from rewirl.experiments.report import aggregates
 from rewirl.experiments.report.aggregates import Estimate
+from rewirl.experiments.report.mujoco_version import by_version
 from rewirl.experiments.report.pairs import (
     Pair,
     common_step,
@@ -87,8 +88,9 @@ def judge(groups: Sequence[RunGroup]) -> list[Finding]:
                 pairs.append((agent, other))
                 of_claim.append(_on_one(claim, agent, other))
         findings += _corrected(of_claim, len(claim.environments))
-        if len(pairs) > 1:
-            findings += _over_all(claim, pairs)
+        for alike in by_version(pairs, lambda pair: pair[0].mujoco).values():
+            if len(alike) > 1:
+                findings += _over_all(claim, alike)
     return findings
 
 

@@ -168,7 +168,7 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
     }
     if len({tuple((name, *map(tuple, of["shapes"])) for name, of in each.items()) for each in topologies.values()}) > 1:
         raise ValueError(f"{path}: the networks of a topology are not those of another")
-    cost = _cost(train["agent"], evaluations[-1]["connections"])
+    cost = _cost(train["agent"], evaluations[-1]["connections"], settings)
     total = max(count(train["total_timesteps"], f"{path}: total_timesteps"), int(steps[-1]))
     flops = _flops(train["agent"], cost, evaluations, settings, next(iter(topologies.values()), None), total)
     last = [int(evaluations[-1]["connections"][name]) for name in cost.networks]
@@ -234,10 +234,10 @@ def _refuse_names(path: Path, train: dict[str, Any], settings: dict[str, Any]) -
         count(train["threads"], f"{path}: threads")
 
 
-def _cost(agent: str, networks: Iterable[str]) -> Cost:
+def _cost(agent: str, networks: Iterable[str], settings: dict[str, Any]) -> Cost:
     """Return what counts of an agent; of one that is not known here, all of its networks but the targets."""
     if agent in AGENTS:
-        return AGENTS[agent].cost
+        return AGENTS[agent].cost.of(settings)
     return Cost(tuple(name for name in networks if not name.startswith("target_")))
 
 

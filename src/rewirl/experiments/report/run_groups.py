@@ -30,6 +30,7 @@ from rewirl.experiments.report.labels import (
     without_environment,
 )
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
+from rewirl.experiments.report.mujoco_version import environment_names, mujoco_of
 from rewirl.experiments.report.published import Published
 from rewirl.experiments.report.run_data import RunData
 from rewirl.options.train import TrainConfig
@@ -41,6 +42,7 @@ class RunGroup:
     """Runs of one agent with the same settings on one environment."""
 
     env: str
+    """Its name; with the version of MuJoCo where the runs of a report are of several."""
     agent: str
     label: str
     """What it is called; no two groups on an environment are called the same."""
@@ -85,6 +87,11 @@ class RunGroup:
         return np.array([learning_curve_area(run.until(step).tolist()) for run in self.full(step)])
 
     @property
+    def mujoco(self) -> str:
+        """The version of MuJoCo that computed its environment, or "" where none did."""
+        return mujoco_of(self.runs[0])
+
+    @property
     def parameters(self) -> float:
         """Connections of the networks that learn, mean over runs."""
         return float(np.mean([run.parameters for run in self.runs]))
@@ -119,9 +126,9 @@ def group_runs(runs: Sequence[RunData], labels: Labels = ()) -> tuple[list[RunGr
     runs_by_seed: dict[tuple[str, str, str], dict[int, RunData]] = {}
     options: dict[tuple[str, str, str], dict[str, Any]] = {}
     left_out = []
-    for run in runs:
+    for run, name in zip(runs, environment_names(runs), strict=True):
         own = options_of(run)
-        key = (run.env, run.agent, json.dumps(own, sort_keys=True))
+        key = (name, run.agent, json.dumps(own, sort_keys=True))
         options[key] = own
         same = runs_by_seed.setdefault(key, {})
         other = same.get(run.seed)

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from rewirl.experiments.report import aggregates, figures
 from rewirl.experiments.report.document import Block, Figure, Heading, Items, Table, Text
 from rewirl.experiments.report.pairs import WINDOW, stream
+from rewirl.experiments.report.published_curves import PublishedCurve
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup, area_unit
 from rewirl.experiments.report.sections.comparison import at_step, improvement_tables, reach_table, with_dense_ones
+from rewirl.experiments.report.sections.published_curves import published_table
 from rewirl.experiments.report.sections.words import (
     STEPS,
     TIMES,
@@ -34,16 +36,20 @@ SMOOTH = 5
 """Evaluations in the running mean of a drawn curve."""
 
 
-def on_environment(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[Block]:
+def on_environment(
+    env: str, groups: Sequence[RunGroup], style: figures.Style, published: Sequence[PublishedCurve] = ()
+) -> list[Block]:
     """Return the section on one environment.
 
     Args:
         env: its id.
         groups: those on it, at least one.
         style: colours of the labels.
+        published: curves of others on the same task.
     """
     blocks: list[Block] = [Heading(env)]
-    blocks += _curves(env, groups, style)
+    blocks += _curves(env, groups, style, published)
+    blocks += published_table(env, published)
     blocks += _result_tables(env, groups)
     blocks += _few_evaluations(groups)
     blocks.append(_cost_table(env, groups))
@@ -55,23 +61,29 @@ def on_environment(env: str, groups: Sequence[RunGroup], style: figures.Style) -
     return blocks
 
 
-def curves_against_steps(env: str, groups: Sequence[RunGroup], style: figures.Style) -> Figure:
+def curves_against_steps(
+    env: str, groups: Sequence[RunGroup], style: figures.Style, published: Sequence[PublishedCurve] = ()
+) -> Figure:
     """Return the learning curves of some groups.
 
     Args:
         env: the environment of all of them.
         groups: at least one.
         style: colours of the labels.
+        published: curves of others on the same task.
     """
     steps = max(item.total for item in groups)
-    return _curve(env, groups, style, env, *unit_of("environment steps", steps, lambda run: run.steps, STEPS))
+    axis = unit_of("environment steps", steps, lambda run: run.steps, STEPS)
+    return _curve(env, groups, style, env, *axis, published=published)
 
 
-def _curves(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[Block]:
+def _curves(
+    env: str, groups: Sequence[RunGroup], style: figures.Style, published: Sequence[PublishedCurve]
+) -> list[Block]:
     seconds = max(float(run.seconds[-1]) for item in groups for run in item.runs)
     blocks: list[Block] = []
     if any(item.published is None for item in groups):
-        blocks.append(curves_against_steps(env, groups, style))
+        blocks.append(curves_against_steps(env, groups, style, published))
     if all(run.alone for item in groups for run in item.runs):
         axis = unit_of("wall-clock time", seconds, lambda run: run.seconds, TIMES)
         blocks.append(_curve(env, groups, style, "Return against time", *axis))
@@ -96,8 +108,9 @@ def _curve(
     axis: str,
     of: Callable[[RunData], NDArray[Any]],
     unit: float,
+    published: Sequence[PublishedCurve] = (),
 ) -> Figure:
-    """Return a figure of returns against a column of the runs, in some unit."""
+    """Return a figure of returns against a column of the runs, in some unit; published curves are against steps."""
     series, thin = {}, []
     for item in groups:
         full = item.full()
@@ -113,8 +126,15 @@ def _curve(
         f"mean of {SMOOTH} evaluations."
     )
     alt += " Thin lines are single runs cut short." if thin else ""
-    draw = partial(figures.lines, series, thin, style, axis, "evaluation return")
-    return figure_of(draw, len(groups), title, alt)
+    if published:
+        sources = ", ".join(dict.fromkeys(curve.source.partition(":")[0] for curve in published))
+        alt += f" Grey, with a mark at every point: published by others ({sources})."
+    of_others = {
+        curve.label: (curve.steps / unit, curve.mean, curve.mean - curve.deviation, curve.mean + curve.deviation)
+        for curve in published
+    }
+    draw = partial(figures.lines, series, thin, style, axis, "evaluation return", published=of_others)
+    return figure_of(draw, 0 if published else len(groups), title, alt)  # the page's legend has no curves of others
 
 
 def _result_tables(env: str, groups: Sequence[RunGroup]) -> list[Block]:
