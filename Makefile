@@ -7,14 +7,14 @@ CORE = $(shell find native tests benchmarks -name '*.[ch]pp')
 SOURCES := pyproject.toml CMakeLists.txt $(shell find src native cmake -type f -not -name '*.pyc')
 installing = @echo "Installing what Rewirl needs into $(VENV), and compiling its core: a few minutes, without a word."
 
-.PHONY: train test dev quick lint tests-of-runs other-tests fast-tests aarch64 format clean
+.PHONY: train test dev quick lint tests-of-runs other-tests tests-of-dm-control fast-tests aarch64 format clean
 train: $(VENV)/installed
 	@trap : INT; if [ -e $(RUN_DIR)/config.json ]; then $(VENV)/bin/rewirl resume $(RUN_DIR); \
 	else $(VENV)/bin/rewirl train --preset ds-drl/ds-td3/HalfCheetah-v5 --run-dir $(RUN_DIR); fi || \
 	{ code=$$?; [ $$code = 130 ] || exit $$code; }  # Ctrl-C has saved the run: that is no error
 
 test: $(VENV)/installed-for-tests
-	@$(MAKE) --no-print-directory --jobs=3 other-tests tests-of-runs lint
+	@$(MAKE) --no-print-directory --jobs=3 other-tests tests-of-runs lint tests-of-dm-control
 
 # Python files are used where they lie; the core is compiled again when it is imported after a change.
 dev: $(VENV)/installed-for-development
@@ -43,6 +43,21 @@ tests-of-runs:
 
 other-tests:
 	$(VENV)/bin/python -m pytest -q tests $(RUNS:%=--ignore=%)
+
+# dm_control needs an older MuJoCo than Gymnasium does. So its tests have an environment with these two, in which all
+# else is that of the first one; pip takes the versions from what Rewirl says there of its extra.
+DM_CONTROL = $(VENV)/dm-control
+tests-of-dm-control: $(DM_CONTROL)/installed
+	$(DM_CONTROL)/bin/python -m pytest -q tests/test_dm_control.py
+
+$(DM_CONTROL)/installed: pyproject.toml | $(VENV)/installed-for-tests
+	@rm -rf $(DM_CONTROL)
+	@$(VENV)/bin/python -m venv --without-pip $(DM_CONTROL)
+	@first=$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	echo "import site; site.addsitedir('$$first')" > \
+		$$($(DM_CONTROL)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first.pth
+	$(VENV)/bin/python -m pip --python $(DM_CONTROL)/bin/python install --quiet 'rewirl[dm-control]'
+	@touch $@
 
 fast-tests:
 	$(VENV)/bin/python -m pytest -q -x -m quick

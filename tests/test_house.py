@@ -17,7 +17,7 @@ LONGEST_FILE = 400
 FLOORS = (
     ("plugins", "processes", "saved", "hints", "printing", "tested", "toml_file", "_core", "_revision"),
     ("seeding", "exact"),
-    ("nn", "topology", "changing", "noisy", "minatar", "timed"),
+    ("nn", "topology", "changing", "noisy", "minatar", "dm_control", "timed"),
     ("replay", "torch"),
     ("agents",),
     ("environments", "storage", "presets"),

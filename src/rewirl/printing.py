@@ -106,14 +106,14 @@ def program() -> str:
     python = shutil.which("python")
     if python == sys.executable:
         return "python -m rewirl"
-    return _from_here(scripts[0]) if scripts else f"{_from_here(Path(sys.executable))} -m rewirl"
+    return from_here(scripts[0]) if scripts else f"{from_here(Path(sys.executable))} -m rewirl"
 
 
-def _from_here(file: Path) -> str:
-    """Return a path as it is typed in the working directory."""
+def from_here(file: Path) -> str:
+    """Return a path for a command to copy, as it is typed in the working directory."""
     with contextlib.suppress(OSError, ValueError):  # it is not below the working directory, or that is gone
-        return quoted(file.relative_to(Path.cwd()))
-    return quoted(file)
+        return quoted_path(file.relative_to(Path.cwd()))
+    return quoted_path(file)
 
 
 @contextlib.contextmanager

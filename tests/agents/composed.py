@@ -114,7 +114,8 @@ class ComposedAgent:
             name: torch.optim.AdamW(
                 self.networks[name].parameters.values(), c.learning_rate, (beta1, 0.999), 1e-8, c.weight_decay
             )
-            for name in ("actor", "critic1", "critic2")
+            for name in self.networks
+            if not name.startswith("target_")
         }
         self.log_alpha = torch.tensor(np.log(c.initial_temperature), dtype=torch.float64, requires_grad=True)
         self.alpha_optimiser = torch.optim.Adam([self.log_alpha], c.learning_rate)
@@ -189,8 +190,10 @@ class ComposedAgent:
     def move_targets(self):
         tau = self.config.tau
         with torch.no_grad():
-            for i in (1, 2):
-                online, target = self.networks[f"critic{i}"], self.networks[f"target_critic{i}"]
+            for name, target in self.networks.items():
+                if not name.startswith("target_"):
+                    continue
+                online = self.networks[name.removeprefix("target_")]
                 for mine, theirs in ((target.parameters, online.parameters), (target.statistics, online.statistics)):
                     for name in mine:
                         mine[name] = (tau * theirs[name] + (1 - tau) * mine[name]).detach()

@@ -40,7 +40,8 @@ def through_a_file(state):
 
 def passes(agent, name):
     """The ensemble in which a network of an actor-critic learns, and its number there."""
-    names = ("actor",) if name == "actor" else ("critic1", "critic2")
+    critics = tuple(each for each in ("critic1", "critic2") if each in agent.networks())
+    names = ("actor",) if name == "actor" else critics
     return agent._networks.ensemble(*names), names.index(name)
 
 

@@ -7,17 +7,21 @@ from composed import ComposedAgent
 
 
 class SimBaOracle(ComposedAgent):
-    """Lee et al. 2025: SAC with soft targets, AdamW, and log_std = -10 + 6 (1 + tanh)."""
+    """Lee et al. 2025: SAC with one or two critics, soft targets, AdamW, and log_std = -10 + 6 (1 + tanh)."""
 
     def policy(self, state):
         return self.drawn(self.networks["actor"](state), lambda x: -10 + 6 * (1 + torch.tanh(x)))
+
+    def least(self, values):
+        return torch.cat(values, 1).min(1, keepdim=True).values
 
     def update(self):
         c, n = self.config, self.networks
         state, action, reward, next_state, terminated = self.sample()
         # actor
         mine, log_pi = self.policy(state)
-        value = torch.min(*(n[f"critic{i}"](torch.cat([state, mine], 1)) for i in (1, 2)))
+        critics = range(1, 1 + c.n_critics)
+        value = self.least([n[f"critic{i}"](torch.cat([state, mine], 1)) for i in critics])
         self.told |= {"policy_value": value.mean().item(), "entropy": -log_pi.mean().item()}
         self.descend((self.alpha * log_pi - value).mean(), "actor")
         # temperature
@@ -26,10 +30,10 @@ class SimBaOracle(ComposedAgent):
         with torch.no_grad():
             next_action, next_log_pi = self.policy(next_state)
             both = torch.cat([next_state, next_action], 1)
-            value = torch.min(*(n[f"target_critic{i}"](both) for i in (1, 2)))
+            value = self.least([n[f"target_critic{i}"](both) for i in critics])
             y = reward + c.gamma * (1 - terminated) * (value - self.alpha * next_log_pi)
         self.told["target_mean"] = y.mean().item()
-        for i in (1, 2):
+        for i in critics:
             loss = ((n[f"critic{i}"](torch.cat([state, action], 1)) - y) ** 2).mean()
             self.told[f"critic{i}_loss"] = loss.item()
             self.descend(loss, f"critic{i}")

@@ -12,17 +12,19 @@ from rewirl.topology import TopologyConfig
 
 SMALL = {
     "ds-simba": {"hidden_sizes": (24, 24), "actor_hidden_sizes": (16,)},
+    "ds-simba, one critic": {"hidden_sizes": (24, 24), "actor_hidden_sizes": (16,), "n_critics": 1},
     "ds-xqc": {"hidden_sizes": (40, 33), "actor_hidden_sizes": (24, 24), "bins": 21},
     "ds-crossq": {"hidden_sizes": (40, 33), "actor_hidden_sizes": (24, 24)},
 }
 
 
 def make(kind, seed=0, threads=1, structure="unstructured", **changes):
+    changes, kind = {**SMALL[kind], **changes}, kind.partition(",")[0]
     usual = AGENTS[kind].topology
     topology = TopologyConfig(
         sparsity=0.7, rule="set", drop=usual.drop, structure=structure, adapt_every=3, adapt_fraction=0.2
     )
-    settings = {"batch_size": 40, "topology": topology, **SMALL[kind], **changes}
+    settings = {"batch_size": 40, "topology": topology, **changes}
     return make_agent(kind, AGENTS[kind].config(**settings), OBSERVATION, ACTION, seed, threads)
 
 
@@ -77,6 +79,18 @@ def test_what_training_costs_counts_both_updates_of_a_step_and_both_halves_of_a_
     actor = networks["actor"].connections
     # 60 steps: 120 updates of the critics with 80 samples, 40 of the actor with 40
     assert describe(agent, 60 + agent.config.learning_starts)["flops"] == 6 * 40 * (120 * 2 * critics + 40 * actor)
+
+
+def test_a_single_critic_of_simba_is_all_that_is_made_and_counted():
+    one, two = make("ds-simba, one critic"), make("ds-simba")
+    names = [name for name in two.networks() if not name.endswith("critic2")]
+    assert list(one.networks()) == names == ["actor", "critic1", "target_critic1"]
+    expected = one.networks()["actor"].connections + one.networks()["critic1"].connections
+    assert describe(one, 60 + one.config.learning_starts)["params"] == expected
+    assert describe(one, 60 + one.config.learning_starts)["flops"] == 60 * 40 * 6 * expected
+    replay = random_replay()
+    one.update(replay)
+    assert "critic1_loss" in one.diagnostics() and "critic2_loss" not in one.diagnostics()
 
 
 @pytest.mark.parametrize("kind", SMALL)
@@ -137,6 +151,7 @@ def test_a_critic_of_crossq_sees_the_next_states_through_the_statistics_alone():
     ("kind", "changes", "message"),
     [
         ("ds-simba", {"hidden_sizes": (24, 16)}, "hidden_sizes must be the same size for every block"),
+        ("ds-simba", {"n_critics": 3}, "n_critics must be 1 or 2"),
         ("ds-simba", {"actor_hidden_sizes": ()}, "actor_hidden_sizes must be at least one size"),
         ("ds-xqc", {"bins": 1}, "bins must be at least 2"),
         ("ds-xqc", {"bound": 0.0}, "bound must be finite and positive"),

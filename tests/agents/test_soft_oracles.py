@@ -15,9 +15,10 @@ from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 
 SEED, OBSERVATION, ACTION = 5, 9, 3
-ORACLES = {"simba": SimBaOracle, "xqc": XQCOracle, "crossq": CrossQOracle}
+ORACLES = {"simba": SimBaOracle, "simba, one critic": SimBaOracle, "xqc": XQCOracle, "crossq": CrossQOracle}
 SMALL = {
     "simba": {"hidden_sizes": (24, 24), "actor_hidden_sizes": (16,), "initial_temperature": 0.5},
+    "simba, one critic": {"hidden_sizes": (24,), "actor_hidden_sizes": (16,), "n_critics": 1},
     "xqc": {"hidden_sizes": (40, 33), "actor_hidden_sizes": (24, 24), "initial_temperature": 0.5, "bins": 21},
     "crossq": {"hidden_sizes": (40, 33), "actor_hidden_sizes": (24, 24)},
 }
@@ -29,9 +30,9 @@ TOPOLOGIES = {
 
 
 def make(kind, topology, batch_size, **config):
-    entry = AGENTS[kind]
+    entry = AGENTS[kind.partition(",")[0]]
     settings = {"batch_size": batch_size, "policy_delay": 1, **SMALL[kind], **config}
-    if kind == "simba":
+    if entry.name == "simba":
         del settings["policy_delay"]
     agent = entry.make(entry.config(topology=TOPOLOGIES[topology], **settings), OBSERVATION, ACTION, SEED, threads=1)
     for network in agent.networks().values():  # not what every new network has, so that every term counts
@@ -78,7 +79,7 @@ def test_an_update_has_the_losses_and_gradients_of_autograd(kind, topology, batc
     for name, expected in oracle.told.items():
         assert told[name] == pytest.approx(expected, rel=2e-5, abs=1e-6), name
     assert told["temperature"] == pytest.approx(oracle.alpha, rel=1e-6)
-    first = "actor" if kind == "simba" else "critic"
+    first = "actor" if kind.startswith("simba") else "critic"
     for name, gradients in oracle.gradients.items():
         ensemble, number = passes(agent, name)
         tolerance = 1e-5 if name.startswith(first) else 2e-3  # others follow a step of Adam, which enlarges rounding
@@ -92,7 +93,7 @@ def test_an_update_has_the_losses_and_gradients_of_autograd(kind, topology, batc
 @pytest.mark.parametrize("kind", ORACLES)
 def test_updates_end_in_the_arrays_of_pytorch(kind, topology):
     """As close to float64 as PyTorch's own float32 is, measured against how far each network has moved."""
-    config = {"policy_delay": 3} if kind != "simba" else {}
+    config = {"policy_delay": 3} if not kind.startswith("simba") else {}
     if kind == "xqc":
         config["learning_rate_updates"] = 10
     agent, replay, transitions = make(kind, topology, 40, tau=0.05, **config)

@@ -10,7 +10,8 @@ import probe_environments as probes
 import pytest
 
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
-from rewirl.environments.source import environment_source, nearest_environment
+from rewirl.environments.identity import nearest_environment
+from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 
 
@@ -182,3 +183,24 @@ def test_games_whose_package_is_missing_say_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "rewirl.minatar", raising=False)
     with pytest.raises(UnsuitableEnvironmentError, match=r"need the package minatar: pip install 'rewirl\[minatar\]'"):
         environment_source("MinAtar/Breakout-v1", module="rewirl.minatar")
+
+
+def test_tasks_whose_package_is_missing_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dm_control", None)
+    monkeypatch.delitem(sys.modules, "rewirl.dm_control", raising=False)
+    with pytest.raises(UnsuitableEnvironmentError, match=r"^dm_control/dog-run-v0: .*install 'rewirl\[dm-control\]'"):
+        environment_source("dm_control/dog-run-v0")
+
+
+def test_a_module_that_the_user_names_goes_before_rewirls_own(tmp_path, monkeypatch):
+    (tmp_path / "my_suite.py").write_text(
+        "import gymnasium\ngymnasium.register('dm_control/dog-sit-v0', entry_point='probe_environments:Drift')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    source = environment_source("dm_control/dog-sit-v0", module="my_suite")
+    assert isinstance(source.make_training().env.unwrapped, probes.Drift)
+
+
+def test_games_are_found_by_name_alone():
+    pytest.importorskip("minatar")
+    assert environment_source("MinAtar/Breakout-v1").id == "MinAtar/Breakout-v1"

@@ -187,7 +187,7 @@ def test_the_command_reports_on_the_others(run, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(protocol, "command", fails)
     for figure in ("lines", "points", "inputs"):
-        monkeypatch.setattr(figures, figure, lambda *arguments: "<svg></svg>")
+        monkeypatch.setattr(figures, figure, lambda *arguments, **others: "<svg></svg>")
     assert ended(["report", tmp_path / "runs", "--output", tmp_path / "r.html", "--markdown", tmp_path / "r.md"]) == 0
     said = capsys.readouterr().err
     assert f"{bad} is left out: the report fails on it: KeyError: 'not thought of'" in said

@@ -10,10 +10,11 @@ from synthetic_runs import make_run, rising
 
 from rewirl.cli.main import main
 from rewirl.experiments.report import document, figures, report
+from rewirl.experiments.report.judge import judge
 from rewirl.experiments.report.run_data import find_runs
 from rewirl.experiments.report.run_groups import command, group_runs
 from rewirl.experiments.sweep.names import names_of
-from rewirl.options.resolve import resolve
+from rewirl.options.resolve import agent_settings, resolve
 from rewirl.presets import lookup
 from rewirl.storage.run_directory import _hash
 
@@ -28,17 +29,20 @@ def test_a_group_is_called_by_its_preset(tmp_path):
     options = dict(lookup.preset("rnm/2-of-4-td3/HalfCheetah-v5").options)
     make_run(tmp_path, "ds-td3", 0, rising(1, 1), **options)
     make_run(tmp_path, "ds-td3", 0, rising(1, 1), **{**options, "gamma": 0.9})
-    assert labels(tmp_path)[1] == "rnm/2-of-4-td3" and "gamma 0.9" in labels(tmp_path)[0]
+    other, preset = labels(tmp_path)
+    assert (preset, other) == ("rnm/2-of-4-td3", "ds-td3 (1)")
+    text = document.markdown(report(*find_runs([tmp_path])))
+    assert "preset rnm/2-of-4-td3/HalfCheetah-v5" in text and "gamma 0.9, " in text
 
 
 def test_runs_of_versions_that_lacked_an_option_are_in_one_group(tmp_path):
     """What an option is by default and what is recorded of it are the same, lists too."""
     for seed in (0, 1):
-        made = make_run(tmp_path, "ds-td3", seed, rising(1, 1))
+        made = make_run(tmp_path, "ds-td3", seed, rising(1, 1), usual=agent_settings)
     record = json.loads((made / "config.json").read_text())
     for name in ("wrapper", "n_envs", "env_processes"):
         del record["config"]["train"][name]
-    make_run(tmp_path / "older", "ds-td3", 2, rising(1, 1)).joinpath("config.json").write_text(
+    make_run(tmp_path / "older", "ds-td3", 2, rising(1, 1), usual=agent_settings).joinpath("config.json").write_text(
         json.dumps({**record, "config": {**record["config"], "train": {**record["config"]["train"], "seed": 2}}})
     )
     made.joinpath("config.json").write_text(json.dumps(record))
@@ -148,3 +152,44 @@ def test_runs_that_have_nothing_in_common_end_no_report(tmp_path):
     assert [str(path) for path, _ in problems] == [str(log.parent)] and "larger than any run" in problems[0][1]
     text = document.markdown(report(runs, problems))
     assert "ds-td3 and td3 on HalfCheetah-v5: no evaluations in common, so a claim cannot be judged" in text
+
+
+def of_mujoco(version, path):
+    """Make a run one of another version of MuJoCo."""
+    record = json.loads((path / "config.json").read_text())
+    record["versions"]["mujoco"] = version
+    (path / "config.json").write_text(json.dumps(record))
+
+
+def test_runs_of_two_versions_of_mujoco_are_neither_pooled_nor_compared(tmp_path):
+    for seed, version in enumerate(["3.17.0", "4.0.0", "3.17.0"]):
+        for env in ("HalfCheetah-v5", "Pendulum-v1"):
+            of_mujoco(version, make_run(tmp_path, "ds-td3", seed, rising(10 + seed, 1), env))
+    of_mujoco("4.0.0", make_run(tmp_path, "td3", 0, rising(1, 1)))
+    of_mujoco(None, make_run(tmp_path, "ds-td3", 5, rising(1, 1)))
+    runs, problems = find_runs([tmp_path])
+    groups = group_runs(runs)[0]
+    assert [(item.env, item.label, item.seeds) for item in groups] == [
+        ("HalfCheetah-v5 (MuJoCo 3.17.0)", "ds-td3", [0, 2]),
+        ("HalfCheetah-v5 (MuJoCo 4.0.0)", "td3", [0]),
+        ("HalfCheetah-v5 (MuJoCo 4.0.0)", "ds-td3", [1]),
+        ("HalfCheetah-v5 (MuJoCo of unknown version)", "ds-td3", [5]),
+        ("Pendulum-v1", "ds-td3", [0, 1, 2]),
+    ]
+    assert groups[0].published == groups[2].published is not None
+    page = document.markdown(report(runs, problems))
+    assert "On HalfCheetah-v5 (MuJoCo 3.17.0) there are no runs of a sparse agent and of its dense one" in page
+    for finding in judge(groups):
+        assert finding.env != "HalfCheetah-v5 (MuJoCo 3.17.0)" or finding.verdict == "missing"
+
+
+def test_environments_of_two_versions_of_mujoco_are_no_mean(tmp_path):
+    tasks = {"HalfCheetah-v5": "3.17.0", "Hopper-v5": "4.0.0", "Walker2d-v5": "4.0.0"}
+    for env, version in tasks.items():
+        for agent in ("td3", "ds-td3"):
+            for seed in (0, 1):
+                of_mujoco(version, make_run(tmp_path, agent, seed, rising(10 + seed, 1), env))
+    runs, problems = find_runs([tmp_path])
+    page = document.markdown(report(runs, problems))
+    assert re.findall(r"Over all environments.*", page) == ["Over all environments, MuJoCo 4.0.0"]
+    assert {finding.tasks for finding in judge(group_runs(runs)[0]) if finding.env is None} == {2}

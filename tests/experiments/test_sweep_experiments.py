@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,10 @@ def test_every_experiment_runs_scaled_down_and_makes_no_run_twice(shared, monkey
     Here.made = []
     there = {path.name for path in shared.iterdir()}
     envs = {run.env for run in read_sweep(name).requests}
+    if find_spec("dm_control") is None:
+        envs = {env for env in envs if not env.startswith("dm_control/")}
+    if not envs:
+        pytest.skip("needs dm_control; `make test` tries it in an environment of its own")
     few = ["HalfCheetah-v5"] if "HalfCheetah-v5" in envs else sorted(envs - BOX2D)[:2]
     steps = 140
     width = 96 if name == "blocks/width" else 32  # where 97% of absent connections leave some
@@ -82,7 +87,7 @@ def test_every_experiment_runs_scaled_down_and_makes_no_run_twice(shared, monkey
     assert rewirl("sweep", name, *options, "--envs", *few, "--directory", shared) == 0
     out = capsys.readouterr().out
     count = int(out.splitlines()[-1].split()[0])
-    assert count >= 2 and f"{count} runs: {count} finished" in out
+    assert count >= (1 if name == "frontier/dense" else 2) and f"{count} runs: {count} finished" in out
     assert len(set(Here.made)) == len(Here.made)
     assert set(Here.made) == {path.name for path in shared.iterdir() if path.is_dir()} - there
     for made in Here.made:

@@ -72,7 +72,7 @@ DISCRETE = {
     "MinAtar/SpaceInvaders-v1": (600, 4),
 }
 """Sizes of observations, and how many actions there are to choose from."""
-OTHERS = {"InvertedPendulum-v5": (4, 1), "rewirl/SlipperyAnt-v0": (105, 8)}
+OTHERS = {"InvertedPendulum-v5": (4, 1), "rewirl/SlipperyAnt-v0": (105, 8), "dm_control/cheetah-run-v0": (17, 6)}
 
 LARGE = ("simba/", "xqc/", "crossq/")
 """Presets of networks that take long to begin: one of each stands for all tasks and topologies."""
@@ -84,7 +84,7 @@ LARGE = ("simba/", "xqc/", "crossq/")
         name
         for name in names()
         if not name.startswith(("ds-drl/", "small/"))
-        and (not name.startswith(LARGE) or re.search("(ds|small)-.*Hopper", name))
+        and (not name.startswith(LARGE) or re.search("(ds|small)-.*(Hopper|cheetah)", name))
     ],
 )
 def test_every_other_preset_gives_an_agent_that_can_be_built(name):
@@ -158,6 +158,22 @@ def test_ppo_has_the_settings_of_its_papers():
         assert c.updates_after(found.train["total_timesteps"]) == c.learning_rate_updates
         assert (c.value_clip_range, c.max_gradient_norm, c.adam_epsilon) == (0.2, 0.5, 1e-5)
     assert pole.train["n_envs"] == 4 and not pole.config.normalise_observations and cheetah.config.scale_rewards
+
+
+def test_tasks_of_the_suite_have_the_papers_protocol():
+    """Two control steps a decision, two updates each: a million control steps are 500,000 decisions."""
+    for name in ("simba/simba/dog-run-v0", "xqc/ds-xqc/dog-run-v0"):
+        found = preset(name)
+        c = found.config
+        assert found.env == "dm_control/dog-run-v0"
+        assert found.train["env_kwargs"] == {"action_repeat": 2} and found.train["total_timesteps"] == 500_000
+        assert (c.gamma, c.updates_per_step, c.learning_starts) == (0.99, 2, 5_000)
+        if found.agent == "simba":
+            assert (c.n_critics, c.topology.sparsity, c.normalise_observations) == (1, 0.0, True)
+        else:
+            assert c.learning_rate_updates == c.updates_after(495_000) and c.topology.sparsity == 0.8
+    assert preset("simba/ds-simba/walker-run-v0").train["total_timesteps"] == 250_000
+    assert preset("simba/simba/Humanoid-v5").config.n_critics == 2
 
 
 def test_rlx2_has_its_papers_settings():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -21,6 +21,19 @@ class Cost:
     batches: Mapping[str, int] = field(default_factory=dict)
     """By network, how many batches it learns from at a time, where that is not one: two of a critic that sees the next
     states beside the states."""
+
+    numbers: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """By network the setting that says how many such networks there are, and the least of it with which this one is
+    there; any other is always there."""
+
+    def of(self, settings: Mapping[str, Any]) -> Cost:
+        """Return what counts of an agent with these settings: without the networks that they leave out."""
+
+        def there(network: str) -> bool:
+            setting, least = self.numbers.get(network, ("", 0))
+            return bool(settings.get(setting, least) >= least)
+
+        return replace(self, networks=tuple(filter(there, self.networks)))
 
     def parameters(self, connections: Mapping[str, Sequence[int]]) -> int:
         """Return the size of an agent: the sum over its networks of ||W_l||_0 over their layers l.

@@ -35,7 +35,7 @@ class Learner(ABC, Generic[Config]):
         config: hyper-parameters.
         observation_size: features of an observation.
         action_size: features of an action, or how many actions there are to choose from.
-        architectures: of the networks that learn, by name.
+        architectures: of the networks that learn, by name; some of `ONLINE` may be missing.
         initialisation: of the weights.
         seed: of every random stream of the agent.
         threads: how many may compute; the results are the same.
@@ -95,10 +95,10 @@ class Learner(ABC, Generic[Config]):
         normalisation = self.NORMALISATION(
             observation_size, config.normalise_observations, config.scale_rewards, config.gamma
         )
-        online = {network: architectures[network] for network in self.ONLINE}
-        self._take(
-            Networks(online, self.TARGETS, self.STREAMS, config, initialisation, seed, self._pool), normalisation
-        )
+        # An agent whose settings leave out some networks, such as a second critic, has no architectures of them.
+        online = {name: architectures[name] for name in self.ONLINE if name in architectures}
+        targets = [name for name in self.TARGETS if name in online]
+        self._take(Networks(online, targets, self.STREAMS, config, initialisation, seed, self._pool), normalisation)
 
     def _take(self, networks: Networks, normalisation: Normalisation) -> None:
         self._networks, self._streams, self.normalisation = networks, networks.streams, normalisation

@@ -29,6 +29,9 @@ class SimBaConfig(SoftConfig):
     actor_hidden_sizes: tuple[int, ...] = (128,)
     """The same of the actor. Typical: 128."""
 
+    n_critics: int = 2
+    """Critics, of whose values the smallest counts: 1, as the paper has it on the DeepMind Control Suite, or 2."""
+
     learning_rate: float = 1e-4
 
     weight_decay: float = 1e-2
@@ -51,6 +54,7 @@ class SimBaConfig(SoftConfig):
         for name in ("hidden_sizes", "actor_hidden_sizes"):
             sizes = getattr(self, name)
             self._require(name, len(set(sizes)) == 1, "the same size for every block")
+        self._require("n_critics", self.n_critics in (1, 2), "1 or 2")
 
 
 class SimBa(SoftActorCritic[SimBaConfig]):
@@ -70,17 +74,18 @@ class SimBa(SoftActorCritic[SimBaConfig]):
 
     TARGETS: ClassVar[tuple[str, ...]] = CRITICS
     SQUARED_ERRORS: ClassVar[bool] = True
-    COST = Cost(SoftActorCritic.ONLINE)
+    COST = Cost(SoftActorCritic.ONLINE, numbers={"critic2": ("n_critics", 2)})
 
     def __init__(
         self, name: str, config: SimBaConfig, observation_size: int, action_size: int, seed: int, threads: int = 1
     ) -> None:
+        critics = CRITICS[: config.n_critics]
         # Of the last update: y, and Q_i - y.
-        self._y, *self._errors = (empty_tiles(config.batch_size, 1) for _ in range(3))
-        self._d_values = [empty_tiles(config.batch_size, 1) for _ in CRITICS]
+        self._y, *self._errors = (empty_tiles(config.batch_size, 1) for _ in range(1 + len(critics)))
+        self._d_values = [empty_tiles(config.batch_size, 1) for _ in critics]
         architectures = {"actor": _architecture(observation_size, residual(config.actor_hidden_sizes, 2 * action_size))}
         critic = _architecture(observation_size + action_size, residual(config.hidden_sizes, 1))
-        architectures |= dict.fromkeys(CRITICS, critic)
+        architectures |= dict.fromkeys(critics, critic)
         # log_std = -10 + 6 (1 + tanh output), and a target entropy of -|A| / 2
         log_std, entropy = LogStd(-10.0, 2.0, soft=True), -action_size / 2
         super().__init__(
@@ -88,8 +93,9 @@ class SimBa(SoftActorCritic[SimBaConfig]):
         )
 
     def _use(self, networks: Networks) -> Policy:
-        self._target_critics = networks.ensemble("target_critic1", "target_critic2")
-        return super()._use(networks)
+        policy = super()._use(networks)
+        self._target_critics = networks.ensemble(*(f"target_{name}" for name in self._critic_names))
+        return policy
 
     def update(self, replay: Replay) -> None:
         """Do one update, in the order of the paper's code: actor, temperature, critics, targets."""
@@ -106,12 +112,12 @@ class SimBa(SoftActorCritic[SimBaConfig]):
         """Take a step of the actor down L = mean (alpha ln pi(a|s) - min_i Q_i(s, a)), a ~ pi(.|s)."""
         c, stored = self.config, batch.actions.copy()
         samples = self._draw_actions(self._actor, batch.states, batch.actions)
-        q1, q2 = self._critics.forward(batch.states_actions)
-        self._told["policy_value"] = float(np.vdot(np.minimum(q1, q2), batch.weights))
-        # dL/dQ_i = -1/batch for the smaller one; dL/da sums over both critics, no parameter of theirs is needed
-        first = q1 <= q2
-        np.multiply(first, -batch.weights, out=self._d_values[0])
-        np.multiply(~first, -batch.weights, out=self._d_values[1])
+        values = np.stack(self._critics.forward(batch.states_actions))
+        self._told["policy_value"] = float(np.vdot(values.min(axis=0), batch.weights))
+        # dL/dQ_i = -1/batch for the smallest one; dL/da sums over the critics, no parameter of theirs is needed
+        smallest = values.argmin(axis=0)
+        for number, gradient in enumerate(self._d_values):
+            np.multiply(smallest == number, -batch.weights, out=gradient)
         d_actions = self._critics.input_gradients(batch.states_actions, self._d_values, self.observation_size)
         d_raw = self._actor_gradient(batch, samples, d_actions, self._temperature.value)
         rate = self._actor_learning_rate
@@ -132,13 +138,13 @@ class SimBa(SoftActorCritic[SimBaConfig]):
         return y
 
     def _fit_critics(self, batch: Batch, y: Tiles) -> None:
-        """Take a step of both critics down L_i = mean (Q_i(s, a) - y)^2."""
+        """Take a step of every critic down L_i = mean (Q_i(s, a) - y)^2."""
         c = self.config
         self._critics.regress(
             batch.states_actions, y, batch.weights, self._errors, self._learning_rate, c.weight_decay, decoupled=True
         )
         self._networks.note_errors(self._errors, y, batch.weights)
-        self._networks.after_step(CRITICS, batch.states_actions, batch.weights, self.updates)
+        self._networks.after_step(self._critic_names, batch.states_actions, batch.weights, self.updates)
         self._of_critics = lambda: (
             [float((e.astype(np.float64) ** 2 * batch.weights).sum()) for e in self._errors],
             float(np.vdot(y, batch.weights)),

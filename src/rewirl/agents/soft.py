@@ -105,8 +105,9 @@ class SoftActorCritic(ReplayLearner[Config]):
         self._told.clear()
         self._of_critics: Callable[[], tuple[Sequence[float], float]] | None = None
         """Returns the losses of the critics in the last update, and the mean target."""
+        self._critic_names = tuple(name for name in CRITICS if name in networks.online)
         self._actor = networks.ensemble(*ACTOR)
-        self._critics = networks.ensemble(*CRITICS)
+        self._critics = networks.ensemble(*self._critic_names)
         return Policy(networks.online["actor"], self.action_size, log_std=self._log_std)
 
     def _explore(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -161,7 +162,7 @@ class SoftActorCritic(ReplayLearner[Config]):
         if self._of_critics is None:
             return {}
         batch, (losses, target_mean) = self._batch, self._of_critics()
-        inputs = {ACTOR: batch.states, CRITICS: batch.states_actions}
+        inputs = {ACTOR: batch.states, self._critic_names: batch.states_actions}
         told = {f"critic{number}_loss": loss for number, loss in enumerate(losses, 1)}
         told |= {"target_mean": target_mean, **self._told, "temperature": self._temperature.value}
         return {**told, **self._networks.diagnostics(inputs, batch.weights)}

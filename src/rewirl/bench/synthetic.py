@@ -29,11 +29,19 @@ class Transitions(NamedTuple):
     next_observations: NDArray[np.float32]
 
 
-def random_transitions(count: int) -> Transitions:
-    """Return random experience; the reward depends on it, so that the networks have something to learn."""
+def random_transitions(
+    count: int, observation_size: int = OBSERVATION_SIZE, action_size: int = ACTION_SIZE
+) -> Transitions:
+    """Return random experience; the reward depends on it, so that the networks have something to learn.
+
+    Args:
+        count: of steps.
+        observation_size: features of an observation.
+        action_size: features of an action.
+    """
     rng = np.random.default_rng(0)
-    observations = rng.standard_normal((count, OBSERVATION_SIZE), dtype=np.float32)
-    actions = rng.uniform(-1, 1, (count, ACTION_SIZE)).astype(np.float32)
+    observations = rng.standard_normal((count, observation_size), dtype=np.float32)
+    actions = rng.uniform(-1, 1, (count, action_size)).astype(np.float32)
     rewards = observations[:, 0] - np.square(actions).sum(1)
     next_observations = 0.9 * observations + 0.4 * rng.permutation(observations)
     return Transitions(observations, actions, rewards, next_observations.astype(np.float32, copy=False))
@@ -41,7 +49,8 @@ def random_transitions(count: int) -> Transitions:
 
 def replay_of(transitions: Transitions) -> Replay:
     """Return a replay memory full of these transitions."""
-    replay = Replay(len(transitions.rewards), OBSERVATION_SIZE, ACTION_SIZE, seed=0)
+    observation_size, action_size = transitions.observations.shape[1], transitions.actions.shape[1]
+    replay = Replay(len(transitions.rewards), observation_size, action_size, seed=0)
     for observation, action, reward, next_observation in zip(*transitions, strict=True):
         replay.add(observation, action, float(reward), next_observation, terminated=False)
     return replay
@@ -86,4 +95,5 @@ def agent_of(agent: str, config: AgentConfig, threads: int) -> Agent:
 
 def connections_of(agent: Agent) -> int:
     """Return the connections of the networks that learn, the paper's number of parameters."""
-    return agent.COST.parameters({name: [network.connections] for name, network in agent.networks().items()})
+    cost = agent.COST.of(vars(agent.config))
+    return cost.parameters({name: [network.connections] for name, network in agent.networks().items()})

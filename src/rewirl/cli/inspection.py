@@ -118,9 +118,11 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         for name, network in networks.items()
     }
     connections = {name: [layer["connections"] for layer in of_network] for name, of_network in layers.items()}
-    params = agent.COST.parameters(connections)
-    places = sum(math.prod(layer["shape"]) for name in agent.COST.networks for layer in layers[name])
     config, normalisation = agent.config, agent.normalisation.description()
+    settings = dataclasses.asdict(config)
+    cost = agent.COST.of(settings)
+    params = cost.parameters(connections)
+    places = sum(math.prod(layer["shape"]) for name in cost.networks for layer in layers[name])
     updates = updates_of(config, total_timesteps)
     changing = changing_sparsity(agent, updates)
     after = config.topology.freeze_after
@@ -128,9 +130,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
     return {
         "agent": agent.name,
         "params": params,
-        "flops": agent.COST.training_flops(connections, updates, dataclasses.asdict(config))
-        if changing is None
-        else changing.pop("flops"),
+        "flops": cost.training_flops(connections, updates, settings) if changing is None else changing.pop("flops"),
         "sparsity": 1 - params / places,
         "memory_bytes": {
             "agent": sum(array.nbytes for array in agent.state()[0].values()),
@@ -167,8 +167,9 @@ def changing_sparsity(agent: Agent, updates: int) -> dict[str, Any] | None:
     topology, settings = agent.config.topology, dataclasses.asdict(agent.config)
     if topology.initial_sparsity is None or topology.adaptive:
         return None
-    shapes = {name: [layer.shape for layer in agent.networks()[name].layers] for name in agent.COST.networks}
-    changing = ChangingCost(agent.COST, topology, settings, shapes, updates)
+    cost = agent.COST.of(settings)
+    shapes = {name: [layer.shape for layer in agent.networks()[name].layers] for name in cost.networks}
+    changing = ChangingCost(cost, topology, settings, shapes, updates)
     at_end = changing.connections(updates)
     params, places = sum(at_end.values()), sum(math.prod(shape) for of in shapes.values() for shape in of)
     return {

@@ -39,6 +39,12 @@ def report(arguments: list[str]) -> int:
             "Names for groups of runs, each as NAME=PATTERN, such as 'gradual pruning=*-prune-*': a group is called so "
             "whose run directories' names all fit the pattern. Others go by their preset, sweep, or agent and options.",
         ),
+        published_curves=(
+            bool,
+            True,
+            "Whether learning curves that others have published of the same agents and tasks are drawn too, with their "
+            "sources. They enter no number.",
+        ),
     )
     try:
         with text_only():  # it quotes what it does not understand of a matplotlibrc in the working directory
@@ -63,7 +69,7 @@ def report(arguments: list[str]) -> int:
         say(f"rewirl: warning: {path} is left out: {problem}")
     if not runs:
         raise UsageError(f"no run to report on in {', '.join(map(str, places))}")
-    make = functools.partial(report_on, names=labels)
+    make = functools.partial(report_on, names=labels, published_curves=options.published_curves)
     blocks = report_on_sound_runs(runs, problems, lambda problem: say(f"rewirl: warning: {problem}"), make)
     texts = {options.output: document.html(blocks)}
     if options.figures is not None:

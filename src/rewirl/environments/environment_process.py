@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from rewirl import processes
 from rewirl.environments.environment import Environment, FaultyEnvironmentError, Step
-from rewirl.environments.source import EnvironmentSource, environment_source, registration
+from rewirl.environments.identity import registration
+from rewirl.environments.source import EnvironmentSource, environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 
 _READY, _RESET, _STEP, _STATE, _LOAD = b"A", b"R", b"S", b"G", b"L"

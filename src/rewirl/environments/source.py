@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rewirl.environments.environment import Environment
+from rewirl.environments.identity import import_named, registered
 from rewirl.environments.likeness import likeness
 from rewirl.environments.portrait import differing, layers, moving, portrait
 from rewirl.environments.recipe import Recipe, named_wrapper, recipe_of
 from rewirl.environments.spaces import UnsuitableEnvironmentError
-from rewirl.hints import closest
-from rewirl.plugins import RAISED, import_module
+from rewirl.plugins import RAISED
 from rewirl.saved import fields, shown
 
 if TYPE_CHECKING:
@@ -94,9 +94,9 @@ def environment_source(
 
     settings = dict(kwargs or {})
     if module:
-        _import_module(module)
+        import_named(module)
     if isinstance(env, str):
-        identity = _registered(env)
+        identity = registered(env, own=not module)
         for name in wrapper:
             named_wrapper(name)
         return source_of(Recipe(identity, settings, named=tuple(wrapper)), module)
@@ -116,20 +116,6 @@ def environment_source(
     raise UnsuitableEnvironmentError(
         f"an environment is given by its id, as a gymnasium.Env or as a function that makes one; got {env!r}"
     )
-
-
-def registration(identity: str) -> str:
-    """Return how an id is registered in this process; two processes that say the same make the same environment.
-
-    Args:
-        identity: a registered Gymnasium id, with or without its module.
-    """
-    import gymnasium
-
-    spec = gymnasium.registry[identity.rpartition(":")[2]]
-    entry = spec.entry_point
-    named = f"{entry.__module__}:{getattr(entry, '__qualname__', repr(entry))}" if callable(entry) else entry
-    return repr(dataclasses.replace(spec, entry_point=named))
 
 
 def source_of(recipe: Recipe, module: str | None, made_by: str = "an id") -> EnvironmentSource:
@@ -169,8 +155,8 @@ def recorded_source(name: str, recorded: Mapping[str, Any], module: str | None) 
     except KeyError as error:
         raise ValueError(f"the recipe of the environment lacks {error}") from error
     if module:
-        _import_module(module)
-    _registered(recipe.id)
+        import_named(module)
+    registered(recipe.id, own=not module)
     return source_of(recipe, module, made_by)
 
 
@@ -336,61 +322,3 @@ def made_by_function(function: Callable[[], Any]) -> gymnasium.Env[Any, Any]:
         name = getattr(function, "__name__", type(function).__name__)
         raise UnsuitableEnvironmentError(f"{name}() must return a gymnasium.Env, it returned {env!r}")
     return env
-
-
-def _import_module(module: str) -> None:
-    try:
-        import_module(module)
-    except ModuleNotFoundError as error:
-        raise UnsuitableEnvironmentError(
-            f"cannot import env_module {module!r}: {error}. Install it, or run where {module.split('.')[0]}.py is"
-        ) from error
-    except RAISED as error:
-        raise UnsuitableEnvironmentError(
-            f"importing env_module {module!r} raised {type(error).__name__}: {error}"
-        ) from error
-
-
-def _registered(identity: str) -> str:
-    import gymnasium
-
-    prefix, colon, name = identity.rpartition(":")
-    if colon:  # Gymnasium's own way to say "import this module first"
-        _import_module(prefix)
-    if name in gymnasium.registry:
-        return identity
-    hint = nearest_environment(name, gymnasium.registry)
-    advice = f"did you mean {hint}? " if hint else ""
-    raise UnsuitableEnvironmentError(
-        f"unknown environment {name!r}: {advice or _gymnasiums_advice(name)}Environments of another package need the "
-        "module that registers them, as --env-module (env_module in Python) or before the id, as module:Id"
-    )
-
-
-def _gymnasiums_advice(name: str) -> str:
-    """Return what Gymnasium says of an id that it does not know, as a sentence; it names packages to install."""
-    import gymnasium
-
-    try:
-        gymnasium.spec(name)
-    except gymnasium.error.Error as error:
-        return f"Gymnasium says: {str(error).rstrip('.?')}. "
-    return ""
-
-
-def nearest_environment(name: str, registered: Mapping[str, Any]) -> str | None:
-    """Return the newest version of the registered id whose name is closest to a misspelt one, or None."""
-
-    def stem(identity: str) -> str:
-        return identity.rpartition("-v")[0] if "-v" in identity else identity
-
-    stems = {stem(identity).lower(): stem(identity) for identity in registered}
-    close = closest(stem(name).lower(), stems)
-    if close is None:
-        return None
-
-    def version(identity: str) -> int:
-        number = identity.rpartition("-v")[2]
-        return int(number) if number.isdigit() else -1
-
-    return max((identity for identity in registered if stem(identity) == stems[close]), key=version)

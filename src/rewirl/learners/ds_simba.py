@@ -62,6 +62,7 @@ class DSSimBa(Learner):
         actor_learning_rate: float | None = None,
         initial_temperature: float = 0.01,
         target_entropy: float | None = None,
+        n_critics: int = 2,
         sparsity: float | None = UNSET,
         lambdas: Sequence[float] | None = None,
         layer_sparsities: Sequence[float] | None = None,
@@ -169,6 +170,8 @@ class DSSimBa(Learner):
                 0.01 to 1.
             target_entropy: Entropy of the policy that the temperature is learnt for, in nats; none is in proportion to
                 the action dimensions, as the agent's paper says.
+            n_critics: Critics, of whose values the smallest counts: 1, as the paper has it on the DeepMind Control
+                Suite, or 2.
             sparsity: Share of a network's weights that are absent, spread over its layers by `distribution`; 0 is
                 dense. Set either this or `lambdas`. Typical: 0.5 to 0.95. Default: 0.8.
             lambdas: The paper's lambda_l per layer: a connection of layer l exists with probability lambda_l (n_l +

@@ -91,6 +91,7 @@ class Options(TypedDict, total=False):
     actor_hidden_sizes: Sequence[int]
     actor_learning_rate: float | None
     initial_temperature: float
+    n_critics: int
     bins: int
     bound: float
     adam_epsilon: float

@@ -1,7 +1,10 @@
-"""SimBa (Lee et al., ICLR 2025), XQC (Palenicek et al., ICLR 2026) and CrossQ (Bhatt et al., ICLR 2024) on MuJoCo.
+"""SimBa (Lee et al., ICLR 2025), XQC (Palenicek et al., ICLR 2026) and CrossQ (Bhatt et al., ICLR 2024).
 
 Dense as in the papers, and sparse, of which no paper says anything: 80% as where Ma et al. (ICML 2025) see static
 topologies win. SimBa's paper has no MuJoCo task of Gymnasium either; two critics and gamma 0.995 there are ours.
+
+On the DeepMind Control Suite the papers hold every action for two control steps, and count control steps. Here a step
+is a decision: a million control steps are 500,000 steps, with two updates each.
 """
 
 from __future__ import annotations
@@ -24,7 +27,36 @@ _OF_PAPER: dict[str, dict[str, Any]] = {
 _SMALL_SIMBA = {"hidden_sizes": (256, 256), "actor_hidden_sizes": (128,), "learning_rate": 3e-4}
 """SBX's networks and step size for SimBa on MuJoCo."""
 
+_SUITE_STEPS = {
+    **dict.fromkeys(
+        ("dog-stand", "dog-walk", "dog-trot", "dog-run", "humanoid-stand", "humanoid-walk", "humanoid-run"), 500_000
+    ),
+    **dict.fromkeys(("cheetah-run", "hopper-hop", "quadruped-run", "walker-run"), 250_000),
+}
+"""Of the tasks that have published curves; how often they are evaluated is ours."""
+
+_OF_SUITE: dict[str, Any] = {
+    "env_kwargs": {"action_repeat": 2},
+    "gamma": 0.99,
+    "updates_per_step": 2,
+    "eval_every": 12_500,
+}
+
+
+def _suite_options(paper: str, steps: int) -> dict[str, Any]:
+    own = {"n_critics": 1} if paper == "simba" else {"learning_rate_updates": 2 * (steps - _WARM_UP)}
+    return {**_OF_SUITE, **own, "total_timesteps": steps}
+
+
 PRESETS = {
+    **{
+        f"{paper}/{kind}{paper}/{task}-v0": Preset(
+            f"{kind}{paper}", f"dm_control/{task}-v0", _suite_options(paper, steps)
+        )
+        for paper in ("simba", "xqc")
+        for kind in ("", "static-", "ds-")
+        for task, steps in _SUITE_STEPS.items()
+    },
     **{
         f"{paper}/{kind}{paper}/{env}": Preset(f"{kind}{paper}", env, {**options, "total_timesteps": _STEPS})
         for paper, options in _OF_PAPER.items()

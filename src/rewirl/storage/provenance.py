@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rewirl._revision import REVISION
 
-_PACKAGES = ("rewirl", "numpy", "gymnasium", "mujoco")
+_PACKAGES = ("rewirl", "numpy", "gymnasium", "mujoco", "dm_control")
 
 
 def versions() -> dict[str, str | None]:

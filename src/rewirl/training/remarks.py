@@ -236,5 +236,5 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
 
 
 def _delays(agent: Agent) -> dict[str, int]:
-    cost = agent.COST
+    cost = agent.COST.of(vars(agent.config))
     return {name: getattr(agent.config, cost.delays.get(name, ""), 1) for name in cost.networks}

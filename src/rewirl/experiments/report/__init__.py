@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from rewirl.experiments.report.document import Block, Heading, Text
 from rewirl.experiments.report.judge import judge
 from rewirl.experiments.report.labels import Labels
+from rewirl.experiments.report.mujoco_version import by_version
+from rewirl.experiments.report.published_curves import beside
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import group_runs
 from rewirl.experiments.report.sections.across import across
@@ -19,13 +21,16 @@ from rewirl.experiments.report.sections.plasticity import plasticity
 from rewirl.experiments.report.sections.protocol import Problems, commands, how, missing, what_was_run
 
 
-def report(runs: Sequence[RunData], problems: Problems, names: Labels = ()) -> list[Block]:
+def report(
+    runs: Sequence[RunData], problems: Problems, names: Labels = (), published_curves: bool = True
+) -> list[Block]:
     """Return the report on some runs.
 
     Args:
         runs: any, at least one; finished or in progress.
         problems: directories that could not be read, with the reason.
         names: what groups are to be called.
+        published_curves: whether curves that others have published of the same tasks are drawn too.
 
     Raises:
         ValueError: there is no run.
@@ -52,8 +57,10 @@ def report(runs: Sequence[RunData], problems: Problems, names: Labels = ()) -> l
         *what_was_run(groups),
     ]
     for env in environments:
-        blocks += on_environment(env, [item for item in groups if item.env == env], style)
-    blocks += across(groups, environments, style)
+        here = [item for item in groups if item.env == env]
+        blocks += on_environment(env, here, style, beside(here) if published_curves else ())
+    for words, alike in by_version(groups, lambda item: item.mujoco).items():
+        blocks += across(alike, list(dict.fromkeys(item.env for item in alike)), style, words)
     blocks += plasticity(groups, environments, style)
     blocks += drift(groups, environments)
     blocks += which_inputs(groups)

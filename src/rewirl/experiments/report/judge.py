@@ -8,6 +8,7 @@ from typing import Literal
 
 from rewirl.experiments.report import aggregates
 from rewirl.experiments.report.aggregates import Estimate
+from rewirl.experiments.report.mujoco_version import by_version
 from rewirl.experiments.report.pairs import (
     Pair,
     common_step,
@@ -67,7 +68,7 @@ def judge(groups: Sequence[RunGroup]) -> list[Finding]:
         Claim by claim one finding per environment, and one over all of them where there are several. Claims that the
         paper does not make of an environment are left out, and claims about agents without any run.
     """
-    everywhere = {group.preset for group in groups}
+    everywhere = {group.of_paper for group in groups}
     environments = list(dict.fromkeys(group.env for group in groups))
     findings = []
     for claim in CLAIMS:
@@ -78,7 +79,7 @@ def judge(groups: Sequence[RunGroup]) -> list[Finding]:
         for env in environments:
             if base_of(env) not in claim.environments:
                 continue
-            here = {group.preset: group for group in groups if group.env == env}
+            here = {group.of_paper: group for group in groups if group.env == env}
             agent, other = here.get(claim.agent), here.get(claim.other)
             if agent is None or other is None or not comparable(agent, other):
                 counts = tuple(0 if group is None else len(group.runs) for group in (agent, other))
@@ -87,8 +88,9 @@ def judge(groups: Sequence[RunGroup]) -> list[Finding]:
                 pairs.append((agent, other))
                 of_claim.append(_on_one(claim, agent, other))
         findings += _corrected(of_claim, len(claim.environments))
-        if len(pairs) > 1:
-            findings += _over_all(claim, pairs)
+        for alike in by_version(pairs, lambda pair: pair[0].mujoco).values():
+            if len(alike) > 1:
+                findings += _over_all(claim, alike)
     return findings
 
 

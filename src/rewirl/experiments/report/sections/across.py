@@ -16,14 +16,18 @@ from rewirl.experiments.report.sections.words import area, both_intervals, perce
 Groups = Sequence[tuple[RunGroup, RunGroup]]
 
 
-def across(groups: Sequence[RunGroup], environments: Sequence[str], style: figures.Style) -> list[Block]:
+def across(
+    groups: Sequence[RunGroup], environments: Sequence[str], style: figures.Style, words: str = ""
+) -> list[Block]:
     """Return the section on all environments together, empty if there is one.
 
     Args:
         groups: of all environments.
         environments: their ids, in the order of the report.
         style: colours of the labels.
+        words: which environments these are, if not all.
     """
+    heading = Heading(f"Over all environments{f', {words}' if words else ''}")
     if len(environments) < 2:
         return []
     families: dict[tuple[str, str], list[tuple[RunGroup, RunGroup]]] = {}
@@ -38,10 +42,10 @@ def across(groups: Sequence[RunGroup], environments: Sequence[str], style: figur
     scores = {labels: scores[labels] for labels in families}
     if not families:
         text = "No sparse agent can be compared with its dense one, in positive returns, on two environments or more."
-        return [Heading("Over all environments"), Text(text)]
+        return [heading, Text(text)]
     rows = [row for labels, pairs in families.items() for row in _rows(labels, pairs, scores[labels])]
     return [
-        Heading("Over all environments"),
+        heading,
         Table(
             "Sparse over dense, in units of the dense agent's mean on the same environment; each counts the same. p "
             "is of Welch's test and not corrected for the number of comparisons.",

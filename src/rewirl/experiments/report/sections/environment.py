@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,18 @@ from numpy.typing import NDArray
 from rewirl.experiments.report import aggregates, figures
 from rewirl.experiments.report.document import Block, Figure, Heading, Items, Table, Text
 from rewirl.experiments.report.pairs import WINDOW, stream
+from rewirl.experiments.report.published_curves import PublishedCurve
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup, area_unit
-from rewirl.experiments.report.sections.comparison import at_step, improvement_table, reach_table, with_dense_ones
+from rewirl.experiments.report.sections.comparison import at_step, improvement_tables, reach_table, with_dense_ones
+from rewirl.experiments.report.sections.published_curves import published_table
 from rewirl.experiments.report.sections.words import (
     STEPS,
     TIMES,
     area,
     both_intervals,
+    figure_of,
+    legend_of,
     mean_and_deviation,
     runs_in_words,
     seconds_in_words,
@@ -31,44 +36,54 @@ SMOOTH = 5
 """Evaluations in the running mean of a drawn curve."""
 
 
-def on_environment(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[Block]:
+def on_environment(
+    env: str, groups: Sequence[RunGroup], style: figures.Style, published: Sequence[PublishedCurve] = ()
+) -> list[Block]:
     """Return the section on one environment.
 
     Args:
         env: its id.
         groups: those on it, at least one.
         style: colours of the labels.
+        published: curves of others on the same task.
     """
     blocks: list[Block] = [Heading(env)]
-    blocks += _curves(env, groups, style)
+    blocks += _curves(env, groups, style, published)
+    blocks += published_table(env, published)
     blocks += _result_tables(env, groups)
     blocks += _few_evaluations(groups)
     blocks.append(_cost_table(env, groups))
     pairs = with_dense_ones(groups)
     if pairs:
-        blocks += [improvement_table(env, pairs), reach_table(env, pairs)]
+        blocks += [*improvement_tables(env, pairs), reach_table(env, pairs)]
     else:
         blocks.append(Text(f"On {env} there are no runs of a sparse agent and of its dense one to compare."))
     return blocks
 
 
-def curves_against_steps(env: str, groups: Sequence[RunGroup], style: figures.Style) -> Figure:
+def curves_against_steps(
+    env: str, groups: Sequence[RunGroup], style: figures.Style, published: Sequence[PublishedCurve] = ()
+) -> Figure:
     """Return the learning curves of some groups.
 
     Args:
         env: the environment of all of them.
         groups: at least one.
         style: colours of the labels.
+        published: curves of others on the same task.
     """
     steps = max(item.total for item in groups)
-    return _curve(env, groups, style, env, *unit_of("environment steps", steps, lambda run: run.steps, STEPS))
+    axis = unit_of("environment steps", steps, lambda run: run.steps, STEPS)
+    return _curve(env, groups, style, env, *axis, published=published)
 
 
-def _curves(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[Block]:
+def _curves(
+    env: str, groups: Sequence[RunGroup], style: figures.Style, published: Sequence[PublishedCurve]
+) -> list[Block]:
     seconds = max(float(run.seconds[-1]) for item in groups for run in item.runs)
     blocks: list[Block] = []
     if any(item.published is None for item in groups):
-        blocks.append(curves_against_steps(env, groups, style))
+        blocks.append(curves_against_steps(env, groups, style, published))
     if all(run.alone for item in groups for run in item.runs):
         axis = unit_of("wall-clock time", seconds, lambda run: run.seconds, TIMES)
         blocks.append(_curve(env, groups, style, "Return against time", *axis))
@@ -80,8 +95,9 @@ def _curves(env: str, groups: Sequence[RunGroup], style: figures.Style) -> list[
         for item in groups
     }
     alt = f"{env}: final return against the connections of actor and critics, with 95% intervals by bootstrap."
-    svg = figures.points(positions, style, "connections (thousands)", "final return")
-    return [*blocks, Figure(svg, "Return against connections", alt)]
+    draw = partial(figures.points, positions, style, "connections (thousands)", "final return")
+    blocks.append(figure_of(draw, len(groups), "Return against connections", alt))
+    return [*legend_of([item.label for item in groups], style), *blocks]
 
 
 def _curve(
@@ -92,8 +108,9 @@ def _curve(
     axis: str,
     of: Callable[[RunData], NDArray[Any]],
     unit: float,
+    published: Sequence[PublishedCurve] = (),
 ) -> Figure:
-    """Return a figure of returns against a column of the runs, in some unit."""
+    """Return a figure of returns against a column of the runs, in some unit; published curves are against steps."""
     series, thin = {}, []
     for item in groups:
         full = item.full()
@@ -109,7 +126,15 @@ def _curve(
         f"mean of {SMOOTH} evaluations."
     )
     alt += " Thin lines are single runs cut short." if thin else ""
-    return Figure(figures.lines(series, thin, style, axis, "evaluation return"), title, alt)
+    if published:
+        sources = ", ".join(dict.fromkeys(curve.source.partition(":")[0] for curve in published))
+        alt += f" Grey, with a mark at every point: published by others ({sources})."
+    of_others = {
+        curve.label: (curve.steps / unit, curve.mean, curve.mean - curve.deviation, curve.mean + curve.deviation)
+        for curve in published
+    }
+    draw = partial(figures.lines, series, thin, style, axis, "evaluation return", (None, None), published=of_others)
+    return figure_of(draw, len(groups), title, alt)
 
 
 def _result_tables(env: str, groups: Sequence[RunGroup]) -> list[Block]:
@@ -153,15 +178,23 @@ def _of_mean(sample: NDArray[np.float64], rng: np.random.Generator, show: Callab
 
 def _few_evaluations(groups: Sequence[RunGroup]) -> list[Block]:
     """Say of which groups a final return is of too few evaluations, or not of trained policies alone."""
-    items = []
-    for item in groups:
-        counts = [len(run.until(item.horizon)) for run in item.full()]
-        few = min(counts) < WINDOW
-        untrained = any(run.steps[0] == 0 and count <= WINDOW for run, count in zip(item.full(), counts, strict=True))
-        if few or untrained:
-            text = f"{item.label}: the final return is the mean of {min(min(counts), WINDOW)} evaluations"
-            items.append(text + (", that of the untrained policy at step 0 among them." if untrained else " only."))
+    words = {item.label: few_evaluations(item) for item in groups}
+    items = [f"{label}: the final return is the mean of {text}." for label, text in words.items() if text]
     return [Items(items)] if items else []
+
+
+def few_evaluations(item: RunGroup) -> str:
+    """Return which evaluations final returns of a group are of, where they are few or not of trained policies alone.
+
+    Args:
+        item: the group.
+    """
+    counts = [len(run.until(item.horizon)) for run in item.full()]
+    untrained = any(run.steps[0] == 0 and count <= WINDOW for run, count in zip(item.full(), counts, strict=True))
+    if min(counts) >= WINDOW and not untrained:
+        return ""
+    among = ", that of the untrained policy at step 0 among them" if untrained else " only"
+    return f"{min(min(counts), WINDOW)} evaluations{among}"
 
 
 def _cost_table(env: str, groups: Sequence[RunGroup]) -> Table:

@@ -1,0 +1,105 @@
+"""Ids of environments: looked up among those that Gymnasium knows, and explained where one is unknown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.hints import closest
+from rewirl.plugins import RAISED, import_module
+
+OF_REWIRL = {"dm_control": "rewirl.dm_control", "MinAtar": "rewirl.minatar"}
+"""By namespace the module of Rewirl that registers what is in it, unless the user names one."""
+
+
+def registered(identity: str, own: bool = True) -> str:
+    """Return an id, once what registers it is imported.
+
+    Args:
+        identity: of the environment, with or without its module.
+        own: whether namespaces of Rewirl's own count; not where the user has named a module, which is imported already.
+
+    Raises:
+        UnsuitableEnvironmentError: the id is unknown (the nearest one is named), or a module cannot be imported.
+    """
+    import gymnasium
+
+    prefix, colon, name = identity.rpartition(":")
+    if colon:  # Gymnasium's own way to say "import this module first"
+        import_named(prefix)
+    elif own and (module := OF_REWIRL.get(name.partition("/")[0])):
+        try:
+            import_module(module)
+        except RAISED as error:  # it says which package is missing
+            raise UnsuitableEnvironmentError(f"{name}: {error}") from error
+    if name in gymnasium.registry:
+        return identity
+    hint = nearest_environment(name, gymnasium.registry)
+    advice = f"did you mean {hint}? " if hint else ""
+    raise UnsuitableEnvironmentError(
+        f"unknown environment {name!r}: {advice or _gymnasiums_advice(name)}Environments of another package need the "
+        "module that registers them, as --env-module (env_module in Python) or before the id, as module:Id"
+    )
+
+
+def import_named(module: str) -> None:
+    """Import a module that the user has named.
+
+    Raises:
+        UnsuitableEnvironmentError: it cannot be imported; says why.
+    """
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        raise UnsuitableEnvironmentError(
+            f"cannot import env_module {module!r}: {error}. Install it, or run where {module.split('.')[0]}.py is"
+        ) from error
+    except RAISED as error:
+        raise UnsuitableEnvironmentError(
+            f"importing env_module {module!r} raised {type(error).__name__}: {error}"
+        ) from error
+
+
+def _gymnasiums_advice(name: str) -> str:
+    """Return what Gymnasium says of an id that it does not know, as a sentence; it names packages to install."""
+    import gymnasium
+
+    try:
+        gymnasium.spec(name)
+    except gymnasium.error.Error as error:
+        return f"Gymnasium says: {str(error).rstrip('.?')}. "
+    return ""
+
+
+def nearest_environment(name: str, registered: Mapping[str, Any]) -> str | None:
+    """Return the newest version of the registered id whose name is closest to a misspelt one, or None."""
+
+    def stem(identity: str) -> str:
+        return identity.rpartition("-v")[0] if "-v" in identity else identity
+
+    stems = {stem(identity).lower(): stem(identity) for identity in registered}
+    close = closest(stem(name).lower(), stems)
+    if close is None:
+        return None
+
+    def version(identity: str) -> int:
+        number = identity.rpartition("-v")[2]
+        return int(number) if number.isdigit() else -1
+
+    return max((identity for identity in registered if stem(identity) == stems[close]), key=version)
+
+
+def registration(identity: str) -> str:
+    """Return how an id is registered in this process; two processes that say the same make the same environment.
+
+    Args:
+        identity: a registered Gymnasium id, with or without its module.
+    """
+    import gymnasium
+
+    spec = gymnasium.registry[identity.rpartition(":")[2]]
+    entry = spec.entry_point
+    named = f"{entry.__module__}:{getattr(entry, '__qualname__', repr(entry))}" if callable(entry) else entry
+    return repr(dataclasses.replace(spec, entry_point=named))

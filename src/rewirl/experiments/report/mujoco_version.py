@@ -1,0 +1,55 @@
+"""Which MuJoCo computed the environment of a run: another version is another environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import gymnasium
+
+from rewirl.experiments.report.run_data import RunData
+
+Item = TypeVar("Item")
+
+
+def mujoco_of(run: RunData) -> str:
+    """Return the version of MuJoCo that computed the environment of a run, or "" where none did.
+
+    Only of Gymnasium's other environments and of MinAtar it is known that none did.
+    """
+    spec = gymnasium.registry.get(run.env.rpartition(":")[2])
+    entry = "" if spec is None else str(spec.entry_point)
+    others = entry.startswith("gymnasium.envs.") and not entry.startswith("gymnasium.envs.mujoco")
+    if others or run.env.startswith("MinAtar/"):
+        return ""
+    return str((run.record.get("versions") or {}).get("mujoco") or "of unknown version")
+
+
+def environment_names(runs: Sequence[RunData]) -> list[str]:
+    """Return what the environment of each run is called: its name, and the version of MuJoCo where there are several.
+
+    Runs are only pooled and compared in environments of one name.
+    """
+    versions: dict[str, set[str]] = {}
+    for run in runs:
+        versions.setdefault(run.env, set()).add(mujoco_of(run))
+    return [f"{run.env} (MuJoCo {mujoco_of(run)})" if len(versions[run.env]) > 1 else run.env for run in runs]
+
+
+def by_version(items: Sequence[Item], of: Callable[[Item], str]) -> dict[str, list[Item]]:
+    """Return what may be pooled over environments, by the words for it.
+
+    Args:
+        items: any.
+        of: returns the version of MuJoCo of one, "" for none.
+
+    Returns:
+        All of them under "", unless there are several versions; then those of each under its name.
+    """
+    versions = list(dict.fromkeys(of(item) for item in items))
+    if len([version for version in versions if version]) < 2:
+        return {"": list(items)}
+    return {
+        f"MuJoCo {version}" if version else "without MuJoCo": [item for item in items if of(item) == version]
+        for version in versions
+    }
