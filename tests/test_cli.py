@@ -212,6 +212,21 @@ def test_evaluate_repeats_the_runs_own_last_evaluation(rewirl, run):
     )
 
 
+def test_inspect_of_a_run_shows_what_its_networks_make_of_every_input(rewirl, run):
+    shown = json.loads(rewirl("inspect", run, "--json").out)
+    size = shown["observation_size"]
+    for name, scores in shown["inputs"].items():
+        n_in = shown["networks"][name]["layers"][0]["shape"][1]
+        assert set(scores) == {"connections", "strength", "attribution"} and not name.startswith("target")
+        assert all(len(values) == n_in and min(values) >= 0 for values in scores.values())
+        assert sum(scores["connections"]) == shown["networks"][name]["layers"][0]["connections"]
+    assert len(shown["inputs"]["actor"]["strength"]) == size < len(shown["inputs"]["critic1"]["strength"])
+    text = rewirl("inspect", run).out
+    strengths = shown["inputs"]["actor"]["strength"]
+    strongest = strengths.index(max(strengths))
+    assert "inputs of actor, strongest first" in text and f"observation {strongest} " in text and "action 0 " in text
+
+
 def test_inspect_of_a_run_shows_its_networks(rewirl, run):
     shown = json.loads(rewirl("inspect", run, "--json").out)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

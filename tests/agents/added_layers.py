@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rewirl.agents import TD3, Entry, TD3Config
-from rewirl.agents.networks import Architecture
+from rewirl.agents.architecture import Architecture
 from rewirl.nn import Linear, Operation, load_native
 from rewirl.topology import TopologyConfig
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import ReplayConfig
 from rewirl.agents.cost import Cost
-from rewirl.agents.networks import Architecture
 from rewirl.agents.policy import Policy
 from rewirl.agents.registry import Entry
 from rewirl.agents.replay_learner import ReplayLearner

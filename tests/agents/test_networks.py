@@ -9,7 +9,8 @@ import pytest
 from experience import measures, through_a_file, topology
 
 from rewirl.agents import AgentConfig
-from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.architecture import Architecture
+from rewirl.agents.networks import Networks
 from rewirl.nn import Add, BatchNorm, LayerNorm, Linear, Pool, ReLU, mean_weights, pack
 from rewirl.topology import TopologyConfig
 

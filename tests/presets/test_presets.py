@@ -324,3 +324,12 @@ def test_small_tasks_have_presets_which_the_tool_names():
     assert lookup.suggestion("HalfCheetah-v5") is None and lookup.suggestion("mine") is None
     assert resolve({"preset": "small/swimmer"}).agent.gamma == 0.9999
     assert resolve({"preset": "small/mountain-car"}).agent.exploration == "ornstein-uhlenbeck"
+
+
+def test_spacenet_freezes_when_the_features_are_permuted():
+    found = preset("spacenet/td3/HalfCheetah-v5")
+    settings = resolve({"preset": "spacenet/td3/HalfCheetah-v5"})
+    every = settings.run.env_kwargs["permute_every"]
+    ends = [update + settings.agent.learning_starts for update in settings.agent.topology.freeze_after]
+    assert ends == [every, 2 * every, 3 * every] and settings.run.total_timesteps == 4 * every
+    assert found.agent == "ds-td3" and preset("spacenet/sac/Ant-v5").agent == "ds-sac"

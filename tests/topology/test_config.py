@@ -26,10 +26,15 @@ NAMES = [
     "initial_sparsity",
     "sparsity_start",
     "sparsity_end",
+    "sparsity_schedule",  # since 0.2.0
+    "lowest_sparsity",  # since 0.2.0
+    "sparsity_step",  # since 0.2.0
+    "loss_tolerance",  # since 0.2.0
     "distribution",
     "structure",
     "ablate_below",
     "initial_scale",
+    "initial_topology",  # since 0.2.0
     "rule",
     "drop",
     "grow",
@@ -40,6 +45,7 @@ NAMES = [
     "adapt_offset",
     "adapt_end",
     "adapt_actor",  # since 0.2.0
+    "freeze_after",  # since 0.2.0
 ]
 
 

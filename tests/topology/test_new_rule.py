@@ -80,7 +80,9 @@ def test_it_rewires_a_network_at_the_events_of_its_schedule(name):
 
 def test_a_misspelt_name_is_told_of_it(name):
     if name in RULES:
-        with pytest.raises(ValueError, match=r"did you mean sweep\? There are static, set, rigl, prune, sweep, and"):
+        with pytest.raises(
+            ValueError, match=r"did you mean sweep\? There are static, set, rigl, prune, wast, sweep, and"
+        ):
             make_rule("sweeep", TopologyConfig())
 
 

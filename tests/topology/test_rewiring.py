@@ -312,7 +312,7 @@ def test_rules_are_found_by_name():
     [
         ("sett", "did you mean set"),
         ("SET", "did you mean set"),
-        ("rigl9", "static, set, rigl, prune, and package.module:Class"),
+        ("rigl9", "static, set, rigl, prune, wast, and package.module:Class"),
         ("", "package.module:Class"),
         ("no_such_package.rules:Mine", "cannot import 'no_such_package.rules'"),
         (".rules:Mine", "cannot import"),

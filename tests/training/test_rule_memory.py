@@ -104,9 +104,10 @@ def resumed(path):
     return said.messages
 
 
-def test_a_rule_that_offers_its_state_is_resumed_to_the_bit(tmp_path):
-    trained(tmp_path / "whole", "own_rules:Offering")
-    trained(tmp_path / "stopped", "own_rules:Offering", 33)
+@pytest.mark.parametrize("rule", ["own_rules:Offering", "wast"])
+def test_a_rule_that_offers_its_state_is_resumed_to_the_bit(rule, tmp_path):
+    trained(tmp_path / "whole", rule)
+    trained(tmp_path / "stopped", rule, 33)
     assert resumed(tmp_path / "stopped") == []
     same_to_the_bit(tmp_path / "whole", tmp_path / "stopped")
 
@@ -125,7 +126,7 @@ def test_before_its_first_event_there_is_nothing_to_say(tmp_path):
 
 @pytest.mark.parametrize("rule", [*RULES, "own_rules:Averaging"])
 def test_a_new_rule_keeps_nothing(rule):
-    assert RuleMemory(make_rule(rule, TopologyConfig(sparsity=0.5))).state() == {}
+    assert RuleMemory(make_rule(rule, TopologyConfig(sparsity=0.5))).state() in ({}, {"rule": {}})
 
 
 @pytest.mark.parametrize("offered", [np.zeros(3), {"x": np.float32(1)}, float("nan"), {1, 2}])

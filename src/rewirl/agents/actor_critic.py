@@ -6,8 +6,9 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from rewirl.agents.config import ReplayConfig
-from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.architecture import Architecture
+from rewirl.agents.config import LayersConfig
+from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.replay_learner import ReplayLearner
 from rewirl.nn import Initialisation, Tiles, empty_tiles
@@ -15,7 +16,7 @@ from rewirl.replay import Batch
 
 ACTOR, CRITICS = ("actor",), ("critic1", "critic2")
 
-Config = TypeVar("Config", bound=ReplayConfig)
+Config = TypeVar("Config", bound=LayersConfig)
 
 
 class ActorCritic(ReplayLearner[Config]):
@@ -36,6 +37,7 @@ class ActorCritic(ReplayLearner[Config]):
     """
 
     ONLINE: ClassVar[tuple[str, ...]] = (*ACTOR, *CRITICS)
+    SQUARED_ERRORS: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -58,7 +60,7 @@ class ActorCritic(ReplayLearner[Config]):
 
     @classmethod
     def architecture(cls, network: str, config: Config, n_in: int, n_out: int) -> Architecture:
-        """Return what a network is made of: a multilayer perceptron, unless a subclass says otherwise.
+        """Return what a network is made of: a chain of layers, unless a subclass says otherwise.
 
         Args:
             network: its name: actor, critic1 or critic2.
@@ -66,7 +68,7 @@ class ActorCritic(ReplayLearner[Config]):
             n_in: number of inputs.
             n_out: number of outputs.
         """
-        return Architecture.mlp(n_in, *config.hidden_sizes, n_out)
+        return Architecture.layered(n_in, config, n_out)
 
     def _use(self, networks: Networks) -> Policy:
         self._learnt.clear()
@@ -81,6 +83,7 @@ class ActorCritic(ReplayLearner[Config]):
         rate = c.learning_rate_at(self.updates)
         self._critics.regress(batch.states_actions, y, batch.weights, self._errors, rate, c.weight_decay)
         self._learnt.add("critics")
+        self._networks.note_errors(self._errors, y, batch.weights)
         self._networks.after_step(CRITICS, batch.states_actions, batch.weights, self.updates)
 
     def _step_actor(self, batch: Batch, gradient: Tiles) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
+from rewirl.agents.frozen import Frozen
 from rewirl.nn import Initialisation, Linear, Network, Operation, initialised
-from rewirl.nn.operations import named
+from rewirl.nn.operations import ends, named
 from rewirl.saved import count, fields
 from rewirl.topology import (
     LayerState,
@@ -24,7 +25,9 @@ from rewirl.topology import (
     random_topology,
     rewire,
 )
+from rewirl.topology.adaptive import AdaptiveSparsity
 from rewirl.topology.memory import RuleMemory
+from rewirl.topology.predictive import predictive_topology
 
 Gradient = Callable[[str], NDArray[np.float32]]
 """The gradient of a loss for every place of the layer of this name, connection or not, float32 [n_out, n_in]."""
@@ -38,6 +41,7 @@ def sparse_network(
     name: str,
     initialisation: Initialisation | Mapping[str, Initialisation] = "fan-in",
     gains: Mapping[str, float] | None = None,
+    predicts: NDArray[np.float64] | None = None,
 ) -> Network:
     """Return a network with a random sparse topology and random weights (Sokar et al. 2022, section 4).
 
@@ -49,6 +53,8 @@ def sparse_network(
         name: of the network, which decides its sparsity and its random streams.
         initialisation: of the weights, see `rewirl.nn.initialised`.
         gains: see there too.
+        predicts: how well each input predicts each feature, as for `predictive_topology`, by which sparse first layers
+            are chosen; None leaves them random.
 
     Raises:
         ValueError: the sparsity is impossible for these sizes; the message has the table of layers.
@@ -60,6 +66,12 @@ def sparse_network(
     indices = random_topology(shapes, at_start, seeding.generator(seed, f"{name} topology"), config.spread)
     rng = seeding.generator(seed, f"{name} weights")
     by_name = dict(zip(shape_of, indices, strict=True))
+    if predicts is not None:
+        choices = seeding.generator(seed, f"{name} predictive topology")
+        for layer, (first, _) in ends(operations).items():
+            own = by_name[layer]
+            if first and own is not None:
+                by_name[layer] = predictive_topology(shape_of[layer], own, predicts, choices, config.spread)
     in_places = in_blocks(n_in, operations, config)
     return initialised(n_in, in_places, by_name, rng, initialisation, config.initial_scale, gains)
 
@@ -101,6 +113,8 @@ class Adaptation:
         self._memory = RuleMemory(self.rule)
         self.rewired = 0
         """Connections rewired so far, in all networks."""
+        self.sparsity = AdaptiveSparsity(config) if config.adaptive else None
+        """What adapts the sparsity to the loss; None where nothing does."""
         self._config = config
         self._rng = seeding.generator(seed, "adaptation")
 
@@ -108,7 +122,7 @@ class Adaptation:
         """Tell whether an event falls on this update, counted from 1."""
         return self.rule.adapts and self._config.due(update)
 
-    def adapt(self, name: str, network: Network, update: int, gradient: Gradient) -> None:
+    def adapt(self, name: str, network: Network, update: int, gradient: Gradient, frozen: Frozen | None = None) -> None:
         """Rewire every sparse layer of a network; each keeps its number of connections, or follows its schedule.
 
         Args:
@@ -116,22 +130,33 @@ class Adaptation:
             network: which has just taken a step of its optimiser.
             update: number of the gradient update, from 1.
             gradient: of the loss of that step; rules may ask for it.
+            frozen: connections that stay; None for none.
         """
-        c, fraction = self._config, self._config.fraction_at(update)
+        c, fraction, at_ends = self._config, self._config.fraction_at(update), ends(network.operations)
+
+        def layer_state(index: int) -> LayerState:
+            layer = network.layers[index]
+            of_layer = partial(gradient, layer.name) if self.rule.uses_gradient else None
+            where = (f"{name}.{layer.name}", *at_ends[layer.name])
+            stays = None if frozen is None else frozen.of(name, layer)
+            return LayerState(layer.shape, layer.places(), layer.values, of_layer, 1, *where, stays)
 
         def scores(index: int) -> NDArray[np.float64]:
-            return drop_scores(self.rule, self._layer_state(network, index, gradient), fraction, self._rng, c.spread)
+            return drop_scores(self.rule, layer_state(index), fraction, self._rng, c.spread)
 
         shapes = [layer.shape for layer in network.layers]
         connections = [layer.connections for layer in network.layers]
-        budgets = layer_budgets(c.of(name), shapes, connections, update, scores)
+        if self.sparsity is None:
+            budgets = layer_budgets(c.of(name), shapes, connections, update, scores)
+        else:
+            budgets = self.sparsity.budgets(name, shapes, connections, update)
         for index, (layer, budget) in enumerate(zip(network.layers, budgets, strict=True)):
             if layer.dense and budget == layer.connections:
                 continue
             hidden = index < len(network.layers) - 1
             change = rewire(
                 self.rule,
-                self._layer_state(network, index, gradient),
+                layer_state(index),
                 fraction,
                 self._rng,
                 regrow_dropped=c.regrow_dropped,
@@ -142,15 +167,13 @@ class Adaptation:
             if len(change.dropped) or len(change.grown):
                 network.rewire(layer.name, change.dropped, change.grown)
                 self.rewired += len(change.grown)
-
-    def _layer_state(self, network: Network, index: int, gradient: Gradient) -> LayerState:
-        layer = network.layers[index]
-        of_layer = partial(gradient, layer.name) if self.rule.uses_gradient else None
-        return LayerState(layer.shape, layer.places(), layer.values, of_layer)
+        if frozen is not None:
+            frozen.moved(name, network)
 
     def state(self) -> dict[str, Any]:
         """Return everything an exact continuation needs, as JSON values."""
-        return {"rng": seeding.state(self._rng), "rewired": self.rewired, **self._memory.state()}
+        adaptive = {} if self.sparsity is None else {"sparsity": self.sparsity.state()}
+        return {"rng": seeding.state(self._rng), "rewired": self.rewired, **self._memory.state(), **adaptive}
 
     def load_state(self, values: Any) -> None:
         """Put back what `state` returned.
@@ -162,4 +185,6 @@ class Adaptation:
         rewired = count(values.get("rewired"), "the saved number of connections rewired")
         seeding.restore(self._rng, values.get("rng"))
         self._memory.load_state(values)
+        if self.sparsity is not None:
+            self.sparsity.load_state(values.get("sparsity"))
         self.rewired = rewired

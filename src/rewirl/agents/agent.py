@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.normalisation import Normalisation
+from rewirl.agents.policy import Policy
 from rewirl.nn import Network
 from rewirl.replay import Replay
 
@@ -133,6 +134,32 @@ class Agent(Protocol):
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
         """Put back what `state` returned; ValueError names what does not fit."""
+
+    def freeze(self) -> int:
+        """End a task: hidden connections and biases in use never change or go again, as many new connections come, and
+        the output layer begins again with random weights.
+
+        Returns:
+            The number of the task, from 1.
+
+        Raises:
+            ValueError: the settings do not allow it, or there is no free place.
+            TypeError: it has no replay memory.
+        """
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks have ended."""
+
+    def policy_of(self, task: int) -> Policy:
+        """Return the policy of the connections of a task and of those before it alone: what it was when the task ended.
+
+        Args:
+            task: its number, from 1.
+
+        Raises:
+            ValueError: no such task has ended.
+        """
 
     def policy_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `load_policy` needs: the policy alone."""

@@ -7,6 +7,7 @@ from math import cos, inf, pi
 from typing import ClassVar, Literal
 
 from rewirl.exact import make_exact
+from rewirl.nn import HiddenLayers
 from rewirl.topology import TopologyConfig
 
 
@@ -220,3 +221,16 @@ class ReplayConfig(AgentConfig):
     def updates_after(self, steps: int) -> int:
         """Return how many updates there are in so many steps from `learning_starts` on."""
         return steps * self.updates_per_step
+
+
+@dataclass(frozen=True)
+class LayersConfig(ReplayConfig):
+    """What such an agent has besides whose hidden layers may be chosen.
+
+    Raises:
+        ValueError: a field is out of its range; the message names it.
+    """
+
+    hidden_layers: HiddenLayers = "relu"
+    """What a hidden layer makes of its inputs h: relu or tanh of W h; or the product of two such, number by number,
+    f(W1 h) * f(W2 h), with twice the connections (hadamard-relu, hadamard-tanh; Kooi et al. 2024). Typical: relu."""

@@ -57,6 +57,7 @@ class CrossQ(SoftActorCritic[CrossQConfig]):
     """
 
     TARGETS: ClassVar[tuple[str, ...]] = ()
+    SQUARED_ERRORS: ClassVar[bool] = True
     COST = Cost(SoftActorCritic.ONLINE, {"actor": "policy_delay"}, {"critic1": 2, "critic2": 2})
 
     def __init__(
@@ -110,6 +111,7 @@ class CrossQ(SoftActorCritic[CrossQConfig]):
         rate = self._learning_rate
         self._critics.step(batch.joint, gradients, rate, c.weight_decay, decoupled=True, beta1=BETA1)
         self._critics.update_statistics()
+        self._networks.note_errors(errors, y, batch.weights)
         self._networks.after_step(CRITICS, batch.joint, batch.weights, self.updates)
         self._of_critics = lambda: (
             [float((e.astype(np.float64) ** 2 * batch.weights).sum()) for e in errors],

@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.agents.config import ReplayConfig
+from rewirl.agents.architecture import Architecture
+from rewirl.agents.config import LayersConfig
 from rewirl.agents.cost import Cost
-from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.replay_learner import ReplayLearner
 from rewirl.nn import Tiles, empty_tiles, refuse_nonfinite
@@ -23,7 +24,7 @@ VALUES = ("q",)
 
 
 @dataclass(frozen=True)
-class DQNConfig(ReplayConfig):
+class DQNConfig(LayersConfig):
     """Hyper-parameters of DQN."""
 
     learning_rate: float = 2.5e-4
@@ -112,6 +113,7 @@ class DQN(ReplayLearner[DQNConfig]):
 
     ONLINE: ClassVar[tuple[str, ...]] = VALUES
     TARGETS: ClassVar[tuple[str, ...]] = VALUES
+    SQUARED_ERRORS: ClassVar[bool] = True
     STREAMS: ClassVar[Mapping[str, str]] = {"exploration": "exploration"}
     COST = Cost(VALUES)
     ACTIONS: ClassVar[tuple[str, ...]] = ("Discrete",)
@@ -127,7 +129,7 @@ class DQN(ReplayLearner[DQNConfig]):
 
     @classmethod
     def architecture(cls, network: str, config: DQNConfig, n_in: int, n_out: int) -> Architecture:
-        """Return what the network is made of: a multilayer perceptron, unless a subclass says otherwise.
+        """Return what the network is made of: a chain of layers, unless a subclass says otherwise.
 
         Args:
             network: its name: q.
@@ -135,7 +137,7 @@ class DQN(ReplayLearner[DQNConfig]):
             n_in: number of inputs.
             n_out: number of outputs.
         """
-        return Architecture.mlp(n_in, *config.hidden_sizes, n_out)
+        return Architecture.layered(n_in, config, n_out)
 
     def _use(self, networks: Networks) -> Policy:
         self._learnt = False
@@ -198,6 +200,7 @@ class DQN(ReplayLearner[DQNConfig]):
         rate = c.learning_rate_at(self.updates)
         self._values.step(batch.states, [gradient], rate, c.weight_decay, epsilon=c.adam_epsilon)
         self._learnt = True
+        self._networks.note_errors([errors], y, batch.weights)
         self._networks.after_step(VALUES, batch.states, batch.weights, self.updates)
 
     def diagnostics(self) -> dict[str, float]:

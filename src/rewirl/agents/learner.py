@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
@@ -10,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.agent import Action
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
-from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.networks import Networks
 from rewirl.agents.normalisation import Normalisation
 from rewirl.agents.policy import Policy
 from rewirl.nn import Initialisation, Network, Pool
@@ -63,6 +65,9 @@ class Learner(ABC, Generic[Config]):
     MOST_ENVIRONMENTS: ClassVar[int | None] = None
     """How many environments it may learn in at once; see `Agent`."""
 
+    SQUARED_ERRORS: ClassVar[bool] = False
+    """Whether it tells `Networks.note_errors` how far its values are from their targets."""
+
     NORMALISATION: ClassVar[type[Normalisation]] = Normalisation
     """How observations and rewards are normalised."""
 
@@ -77,6 +82,12 @@ class Learner(ABC, Generic[Config]):
         seed: int,
         threads: int,
     ) -> None:
+        if config.topology.initial_topology == "predictive" and not self.REPLAY:
+            raise ValueError(f"initial_topology predictive needs a warm-up, and {name} learns from the first step on")
+        if config.topology.freeze_after and not self.REPLAY:
+            raise ValueError(f"freeze_after needs an agent with a replay memory, and {name} has none")
+        if config.topology.adaptive and not self.SQUARED_ERRORS:
+            raise ValueError(f"sparsity_schedule adaptive goes by squared errors of values, and {name} has none")
         self.name, self.config = name, config
         self.observation_size, self.action_size = observation_size, action_size
         self.updates = 0
@@ -158,6 +169,22 @@ class Learner(ABC, Generic[Config]):
         normalisation = self.normalisation.restored(arrays, values.get("normalisation", {}))
         self.updates = count(values.get("updates"), "the saved number of updates")
         self._take(networks, normalisation)
+
+    def freeze(self) -> int:
+        """End a task; see `Agent`. An agent without a replay memory has none."""
+        raise TypeError(f"{self.name} has no replay memory, and its connections cannot be frozen")
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks have ended; see `Agent`."""
+        return self._networks.frozen.tasks
+
+    def policy_of(self, task: int) -> Policy:
+        """Return the policy of a task that has ended; see `Agent`."""
+        policy = copy.copy(self._policy)
+        name = next(name for name, network in self._networks.online.items() if network is policy.actor)
+        policy.actor = self._networks.frozen.network_of(name, policy.actor, task)
+        return policy
 
     def policy_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what `Policy.from_state` needs."""

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.agents.adaptation import Adaptation, sparse_network
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.continual_backprop import ContinualBackprop
 from rewirl.agents.dormancy import recycle
+from rewirl.agents.frozen import Frozen, allocate, refuse_full, refuse_unfreezable
 from rewirl.agents.plasticity import measured, weight_norm
-from rewirl.nn import Ensemble, Initialisation, Network, Operation, Pool, TargetNetwork, Tiles, mlp, update_targets
+from rewirl.nn import (
+    Ensemble,
+    Initialisation,
+    Network,
+    Pool,
+    TargetNetwork,
+    Tiles,
+    mlp,
+    update_targets,
+)
+from rewirl.nn.operations import ends
 from rewirl.nn.state import described
 from rewirl.saved import count, fields, shown
-
-
-class Architecture(NamedTuple):
-    """What a network is made of."""
-
-    n_in: int
-    operations: Sequence[Operation]
-    initialisation: Mapping[str, Initialisation] | None = None
-    """Of the weights of each linear operation, by its name; None is the agent's for all."""
-    gains: Mapping[str, float] | None = None
-    """What these are multiplied by, by the same names; None is 1 for all."""
-
-    @classmethod
-    def mlp(cls, *sizes: int) -> Architecture:
-        """Return that of a multilayer perceptron with so many units in each layer, inputs first."""
-        return cls(sizes[0], mlp(sizes))
+from rewirl.topology.predictive import predictability
 
 
 class Networks:
@@ -67,37 +64,101 @@ class Networks:
         seed: int,
         pool: Pool,
     ) -> None:
-        self._config, self._pool = config, pool
-        self._initialisation: Initialisation = initialisation
+        self._config, self._pool, self._seed = config, pool, seed
+        self._architectures, self._initialisation = architectures, initialisation
         self._adaptation = Adaptation(config.topology, seed)
         self._purposes = streams
         self.streams = {name: seeding.generator(seed, purpose) for name, purpose in streams.items()}
         """The random streams by name."""
         self._redo_rng = seeding.generator(seed, "recycling")
         self._recycled = 0
-        online = {
-            name: sparse_network(
-                architecture.n_in,
-                architecture.operations,
-                config.topology,
-                seed,
-                name,
-                architecture.initialisation or initialisation,
-                architecture.gains,
-            )
-            for name, architecture in architectures.items()
-        }
+        online = {name: self._new(name) for name in architectures}
         for name, network in online.items():
             if config.redo_every and not _is_mlp(network):
                 raise ValueError(f"redo_every recycles units of multilayer perceptrons; {name} is none")
             if config.cbp_replacement_rate and not _is_mlp(network):
                 raise ValueError(f"cbp_replacement_rate replaces units of multilayer perceptrons; {name} is none")
-        continual = online if config.cbp_replacement_rate else {}
+        if config.topology.initial_topology == "predictive" and not any(map(_chooses_inputs, online.values())):
+            raise ValueError(
+                "initial_topology predictive chooses the connections of first layers, and those of all networks are "
+                "dense; give a higher sparsity, or layer_sparsities"
+            )
+        if config.topology.freeze_after:
+            refuse_unfreezable(config, online)
+            for name, network in online.items():
+                refuse_full(name, network, len(config.topology.freeze_after))
+        self.frozen = Frozen()
+        """The connections that never change again."""
+        self._begin(online, targets)
+
+    def _begin(self, online: dict[str, Network], targets: Iterable[str]) -> None:
+        """Own networks before their first step, with targets that are copies."""
+        c = self._config
         self._own(
             online,
             {name: TargetNetwork(online[name]) for name in targets},
-            {name: ContinualBackprop(network, config) for name, network in continual.items()},
+            {name: ContinualBackprop(network, c) for name, network in online.items() if c.cbp_replacement_rate},
         )
+
+    def _new(self, name: str, predicts: NDArray[np.float64] | None = None) -> Network:
+        """Return a network as it begins; see `sparse_network`."""
+        made = self._architectures[name]
+        return sparse_network(
+            made.n_in,
+            made.operations,
+            self._config.topology,
+            self._seed,
+            name,
+            made.initialisation or self._initialisation,
+            made.gains,
+            predicts,
+        )
+
+    def freeze(self) -> int:
+        """End a task: freeze the hidden connections that live, and give every network new ones and new outputs.
+
+        Returns:
+            The number of the task, from 1.
+
+        Raises:
+            ValueError: the settings do not allow it, or a network has no free place; names which. Nothing has changed.
+        """
+        refuse_unfreezable(self._config, self.online)
+        for name, network in self.online.items():
+            refuse_full(name, network)
+        self.frozen.freeze(self.online)
+        topology, seed = self._config.topology, self._seed
+        for name, network in self.online.items():
+            start = self._architectures[name].initialisation or self._initialisation
+            allocate(name, network, self.frozen.tasks, topology, start, seed)
+            self.frozen.moved(name, network)
+        return self.frozen.tasks
+
+    def predictive(self, observations: NDArray[Any], actions: NDArray[Any], later: NDArray[Any]) -> Networks:
+        """Return new networks, whose first layers are chosen by what predicts the next observation.
+
+        Everything else is as networks began: other layers, the numbers of connections, and the streams.
+
+        Args:
+            observations: float32 [steps, observation].
+            actions: float32 [steps, action].
+            later: the observations after the steps, float32 [steps, observation].
+
+        Raises:
+            ValueError: a network takes neither observations nor observations and actions.
+        """
+        predicts = predictability(np.concatenate([observations, actions], axis=1), later)
+        online = {}
+        for name, made in self._architectures.items():
+            if made.n_in not in (observations.shape[1], predicts.shape[0]):
+                raise ValueError(
+                    f"initial_topology predictive needs networks of observations, or of observations and actions; "
+                    f"{name} has {made.n_in} inputs"
+                )
+            online[name] = self._new(name, predicts[: made.n_in])
+        other = copy.copy(self)
+        other._begin(online, self.targets)
+        return other
 
     def _own(
         self,
@@ -136,6 +197,21 @@ class Networks:
         """Move every target towards its network: the soft update, then MaintainSparsity; see `nn.update_targets`."""
         update_targets(self.targets.values(), tau, self._pool)
 
+    def note_errors(self, errors: Sequence[Tiles], targets: Tiles, weights: Tiles) -> None:
+        """Tell a sparsity that adapts to the loss how far values are from their targets, before their step.
+
+        Args:
+            errors: of each network of values, float32 [tiles, 1, width].
+            targets: of the values, float32 [tiles, 1, width].
+            weights: of the samples, as for `after_step`; they add up to 1.
+        """
+        adaptive = self._adaptation.sparsity
+        if adaptive is None:
+            return
+        w, y = weights.astype(np.float64), targets.astype(np.float64)
+        squares = [float((each.astype(np.float64) ** 2 * w).sum()) for each in errors]
+        adaptive.note(sum(squares) / len(squares), float((y**2 * w).sum() - (y * w).sum() ** 2))
+
     def after_step(self, names: tuple[str, ...], x: Tiles, weights: Tiles, update: int) -> None:
         """Do what falls on an update once networks have taken a step: recycle dormant units (ReDo) or replace those of
         least utility (continual backprop), then rewire.
@@ -157,12 +233,14 @@ class Networks:
                 self._recycled += self._continual[name].step(
                     self.ensemble(*names), number, weights, self._initialisation, self._redo_rng
                 )
+        for name in names:
+            self.frozen.restore(name, self.online[name])
         if self._adaptation.due(update):
             for number, name in enumerate(names):
                 if not c.topology.rewires(name):
                     continue
                 gradient = partial(self.ensemble(*names).dense_gradient, number, x=x)
-                self._adaptation.adapt(name, self.online[name], update, gradient)
+                self._adaptation.adapt(name, self.online[name], update, gradient, self.frozen)
                 if self._continual:
                     self._continual[name].rewired()
 
@@ -188,6 +266,8 @@ class Networks:
         result = {"rewired": float(self._adaptation.rewired)}
         if self._config.redo_every or self._continual:
             result["recycled"] = float(self._recycled)
+        if self._adaptation.sparsity is not None:
+            result |= self._adaptation.sparsity.told()
         samples = int(np.count_nonzero(weights))
         for names, x in inputs.items():
             ensemble = self.ensemble(*names)
@@ -214,7 +294,8 @@ class Networks:
             arrays.update({f"{name}.{key}": array for key, array in network_arrays.items()})
         for name, units in self._continual.items():
             arrays.update({f"cbp.{name}.{key}": array for key, array in units.state().items()})
-        return arrays, values
+        of_frozen, tasks = self.frozen.state()
+        return {**arrays, **of_frozen}, {**values, **tasks}
 
     def restored(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> Networks:
         """Return networks of the same kind as `state` described them; these here stay what they are.
@@ -255,6 +336,7 @@ class Networks:
         redo = fields(redo, "the saved state of recycling")
         other._recycled = count(redo.get("recycled"), "the saved number of units recycled")
         other._redo_rng = _restored("recycling", redo.get("rng"))
+        other.frozen = Frozen.restored(online, arrays, values)
         other._own(online, targets, continual)
         return other
 
@@ -268,6 +350,11 @@ class Networks:
                 continue  # fan-ins move from unit to unit there
             if not topology.spread.kept(layer.shape, mine.places(), layer.places()):
                 raise ValueError(f"layer {layer.name} does not have the structure {topology.structure}")
+
+
+def _chooses_inputs(network: Network) -> bool:
+    """Tell whether there is a sparse layer of the network's inputs."""
+    return any(first and not network.layer(name).dense for name, (first, _) in ends(network.operations).items())
 
 
 def _no_gradient(layer: str) -> NDArray[np.float32]:

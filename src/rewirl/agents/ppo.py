@@ -11,24 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.agent import Action
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.distributions import Categorical, Normal, deviations
 from rewirl.agents.free_vector import FreeVector
 from rewirl.agents.learner import Learner
-from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Head, Policy, drawn
-from rewirl.nn import (
-    ReLU,
-    Tanh,
-    Tiles,
-    mean_weights,
-    mlp,
-    names_of,
-    normal,
-    pack,
-    unpack,
-)
+from rewirl.nn import ReLU, Tanh, Tiles, mean_weights, mlp, names_of, normal, pack, unpack
 from rewirl.replay import Rollout
 from rewirl.saved import fields
 
@@ -132,6 +123,7 @@ class PPO(Learner[PPOConfig]):
     STREAMS: ClassVar[Mapping[str, str]] = {"exploration": "exploration", "minibatches": "minibatches"}
     COST = Cost(ACTOR_CRITIC)
     ACTIONS: ClassVar[tuple[str, ...]] = ("Box", "Discrete")
+    SQUARED_ERRORS: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -284,6 +276,7 @@ class PPO(Learner[PPOConfig]):
         if self._log_std is not None:
             self._log_std.adam(factor * of_std[0], rate, c.adam_epsilon)
         self._last = _Last(states, advantages, log_ratio, errors, policy.entropy)
+        self._networks.note_errors([errors], returns, w)
         self._networks.after_step(ACTOR_CRITIC, states, w, self.updates)
 
     def diagnostics(self) -> dict[str, float]:

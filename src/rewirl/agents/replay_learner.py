@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.agent import Action
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import ReplayConfig
 from rewirl.agents.learner import Learner
-from rewirl.agents.networks import Architecture
 from rewirl.nn import Initialisation
 from rewirl.replay import Batch, Forgetting, Replay
 
@@ -70,9 +70,17 @@ class ReplayLearner(Learner[Config]):
         """Return an action for training; see `Agent`."""
         return self._explore(self._policy.seen(observation))
 
+    def freeze(self) -> int:
+        """End a task; see `Agent`."""
+        return self._networks.freeze()
+
     def _sample(self, replay: Replay) -> Batch:
         """Draw the batch of an update, of windows of `n_steps` once `n_steps_after` updates are done."""
         c = self.config
+        if self.updates == 1 and c.topology.initial_topology == "predictive":
+            self._take(self._networks.predictive(*replay.steps()), self.normalisation)
+        if self.updates - 1 in c.topology.freeze_after:
+            self.freeze()
         self._forgetting(replay, self.updates, self.predict)
         steps = c.n_steps if self.updates > c.n_steps_after else 1
         batch = replay.sample(self._batch, steps, c.gamma)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.actor_critic import ActorCritic
-from rewirl.agents.config import ReplayConfig
+from rewirl.agents.config import LayersConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
@@ -21,7 +21,7 @@ from rewirl.replay import Batch, Replay
 
 
 @dataclass(frozen=True)
-class SACConfig(ReplayConfig):
+class SACConfig(LayersConfig):
     """Hyper-parameters of SAC."""
 
     learning_rate: float = 3e-4

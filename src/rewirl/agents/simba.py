@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from rewirl.agents.actor_critic import ACTOR, CRITICS
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.cost import Cost
-from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.soft import SoftActorCritic, SoftConfig
 from rewirl.nn import Initialisation, LogStd, Operation, Tiles, empty_tiles, minimum, residual
@@ -72,6 +73,7 @@ class SimBa(SoftActorCritic[SimBaConfig]):
     """
 
     TARGETS: ClassVar[tuple[str, ...]] = CRITICS
+    SQUARED_ERRORS: ClassVar[bool] = True
     COST = Cost(SoftActorCritic.ONLINE, numbers={"critic2": ("n_critics", 2)})
 
     def __init__(
@@ -141,6 +143,7 @@ class SimBa(SoftActorCritic[SimBaConfig]):
         self._critics.regress(
             batch.states_actions, y, batch.weights, self._errors, self._learning_rate, c.weight_decay, decoupled=True
         )
+        self._networks.note_errors(self._errors, y, batch.weights)
         self._networks.after_step(self._critic_names, batch.states_actions, batch.weights, self.updates)
         self._of_critics = lambda: (
             [float((e.astype(np.float64) ** 2 * batch.weights).sum()) for e in self._errors],

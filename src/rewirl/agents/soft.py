@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.actor_critic import ACTOR, CRITICS
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import ReplayConfig
-from rewirl.agents.networks import Architecture, Networks
+from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.replay_learner import ReplayLearner
 from rewirl.agents.temperature import Temperature

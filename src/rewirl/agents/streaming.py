@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
+from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.learner import Learner
-from rewirl.agents.networks import Architecture
 from rewirl.agents.normalisation import Normalisation, OnlineNormalisation
 from rewirl.nn import Stream, begin_sparsely, layer_normalised, mean_weights, pack
 from rewirl.saved import count

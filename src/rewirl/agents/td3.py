@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.actor_critic import ActorCritic
-from rewirl.agents.config import ReplayConfig
+from rewirl.agents.config import LayersConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.exploration import OrnsteinUhlenbeck
 from rewirl.agents.networks import Networks
@@ -21,7 +21,7 @@ from rewirl.replay import Batch, Replay
 
 
 @dataclass(frozen=True)
-class TD3Config(ReplayConfig):
+class TD3Config(LayersConfig):
     """Hyper-parameters of TD3."""
 
     weight_decay: float = 2e-4

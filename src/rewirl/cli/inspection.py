@@ -12,14 +12,17 @@ from typing import Any
 from rewirl.agents.agent import Agent
 from rewirl.agents.changing_cost import ChangingCost, updates_of
 from rewirl.agents.config import ReplayConfig
+from rewirl.agents.importance import input_importance
 from rewirl.agents.plasticity import measures_in
 from rewirl.cli.errors import usage_errors
+from rewirl.cli.inputs import lines_of_inputs
 from rewirl.cli.inspected_plasticity import plasticity_lines
 from rewirl.cli.parse import parse, parse_run
 from rewirl.nn import Network
 from rewirl.options.train import TrainConfig
 from rewirl.printing import number, result
 from rewirl.storage.run_directory import RunDirectory
+from rewirl.topology import TopologyConfig
 from rewirl.training.progress import Silent
 from rewirl.training.resume import at_latest_checkpoint
 from rewirl.training.run import Run
@@ -34,7 +37,8 @@ def inspect(arguments: list[str]) -> int:
         with usage_errors(), RunDirectory.open(options.run, lock=False) as directory:
             saved = at_latest_checkpoint(directory, Silent())
         with saved:
-            _print(saved.env, saved.agent, saved.total, options.json, saved.diagnostics)
+            inputs = input_importance(saved.agent, saved.transitions)
+            _print(saved.env, saved.agent, saved.total, options.json, saved.diagnostics, inputs)
         return 0
     options = parse_run("inspect", arguments, json=as_json)
     print_description(lambda: Run(without_evaluation(options.run), options.agent, Silent()), options.json)
@@ -57,10 +61,21 @@ def print_description(make: Callable[[], Run], as_json: bool = False) -> None:
         _print(run.source.name, run.agent, run.total, as_json)
 
 
-def _print(env: str, agent: Agent, total: int, as_json: bool, diagnostics: Mapping[str, float] | None = None) -> None:
+def _print(
+    env: str,
+    agent: Agent,
+    total: int,
+    as_json: bool,
+    diagnostics: Mapping[str, float] | None = None,
+    inputs: Mapping[str, Any] | None = None,
+) -> None:
     measures = measures_in(diagnostics or {})
     description = {"env": env, **describe(agent, total), **({"plasticity": measures} if measures else {})}
-    result(json.dumps(description) if as_json else "\n".join([table(description), *plasticity_lines(measures)]))
+    lines = [*plasticity_lines(measures)]
+    if inputs is not None:
+        description |= {"observation_size": agent.observation_size, "inputs": inputs}
+        lines += lines_of_inputs(inputs, agent.observation_size)
+    result(json.dumps(description) if as_json else "\n".join([table(description), *lines]))
 
 
 def without_evaluation(config: TrainConfig) -> TrainConfig:
@@ -81,6 +96,8 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         there is none;
         `networks`, for each network and layer `shape` (outputs, inputs), `connections`, `density`, `format` and
         `structure`, dense for a dense layer; of a network that is no multilayer perceptron also `operations`;
+        `tasks`, how many have ended and after which updates they do, where connections are frozen;
+        `adaptive`, the bounds of a sparsity that follows the loss, where flops are those of the connections now;
         `normalisation`, the running statistics, where observations are normalised or rewards scaled.
     """
     networks = agent.networks()
@@ -105,6 +122,7 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
     places = sum(math.prod(layer["shape"]) for name in cost.networks for layer in layers[name])
     updates = updates_of(config, total_timesteps)
     changing = changing_sparsity(agent, updates)
+    after = config.topology.freeze_after
     row = 4 * (2 * agent.observation_size + agent.action_size + 2)  # float32 each, reward and end among them
     return {
         "agent": agent.name,
@@ -117,8 +135,15 @@ def describe(agent: Agent, total_timesteps: int) -> dict[str, Any]:
         },
         "networks": {name: {"layers": layers[name], **_operations(network)} for name, network in networks.items()},
         **({} if changing is None else {"changing": changing}),
+        **({"tasks": {"ended": agent.tasks, "freeze_after": list(after)}} if agent.tasks or after else {}),
+        **({"adaptive": _bounds(config.topology)} if config.topology.adaptive else {}),
         **({"normalisation": normalisation} if normalisation else {}),
     }
+
+
+def _bounds(topology: TopologyConfig) -> dict[str, Any]:
+    names = ("lowest_sparsity", "sparsity", "actor_sparsity", "critic_sparsity", "sparsity_start", "sparsity_end")
+    return {name: getattr(topology, name) for name in names}
 
 
 def _operations(network: Network) -> dict[str, list[str]]:
@@ -126,7 +151,7 @@ def _operations(network: Network) -> dict[str, list[str]]:
 
 
 def changing_sparsity(agent: Agent, updates: int) -> dict[str, Any] | None:
-    """Return what becomes of an agent whose sparsity changes, by its schedule; None for any other.
+    """Return what becomes of an agent whose sparsity changes by a schedule; None for any other.
 
     Args:
         agent: any agent.
@@ -137,7 +162,7 @@ def changing_sparsity(agent: Agent, updates: int) -> dict[str, Any] | None:
         which the sparsity changes; and at the end of the run `params`, `sparsity` and by network `connections`.
     """
     topology, settings = agent.config.topology, dataclasses.asdict(agent.config)
-    if topology.initial_sparsity is None:
+    if topology.initial_sparsity is None or topology.adaptive:
         return None
     cost = agent.COST.of(settings)
     shapes = {name: [layer.shape for layer in agent.networks()[name].layers] for name in cost.networks}
@@ -179,6 +204,20 @@ def table(description: Mapping[str, Any]) -> str:
             f"changing   from update {end['from_update']:,} to {end['to_update']:,}; at the end of the run "
             f"sparsity {end['sparsity']:.3f}, {end['params']:,} connections ({each})",
         ]
+    if "tasks" in description:
+        tasks = description["tasks"]
+        after = ", ".join(f"{each:,}" for each in tasks["freeze_after"])
+        lines.append(
+            f"tasks      {tasks['ended']} ended{after and f', one after each of the updates {after}'}; flops are those "
+            "of the connections now"
+        )
+    if "adaptive" in description:
+        bounds = description["adaptive"]
+        own = [f"{bounds[name]:g}" for name in ("sparsity", "actor_sparsity", "critic_sparsity") if bounds[name]]
+        lines.append(
+            f"adaptive   from update {bounds['sparsity_start']:,} to {bounds['sparsity_end']:,}, between sparsity "
+            f"{bounds['lowest_sparsity']:g} and {' or '.join(own)}, by the loss; flops are those of the sparsity now"
+        )
     normalisation = description.get("normalisation", {})
     for what, unit in (("observations", "observations"), ("returns", "rewards, of the discounted return")):
         if what in normalisation:

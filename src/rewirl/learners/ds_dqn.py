@@ -58,6 +58,7 @@ class DSDQN(Learner):
         buffer_empty_every: int = 0,
         buffer_minimum: int = 100_000,
         resample_noise_from: int | None = None,
+        hidden_layers: Literal["relu", "tanh", "hadamard-relu", "hadamard-tanh"] = "relu",
         adam_epsilon: float = 1e-08,
         update_every: int = 1,
         target_update_interval: int = 500,
@@ -74,10 +75,15 @@ class DSDQN(Learner):
         initial_sparsity: float | None = None,
         sparsity_start: int = 0,
         sparsity_end: int = 800_000,
+        sparsity_schedule: Literal["cubic", "adaptive"] = "cubic",
+        lowest_sparsity: float = 0.2,
+        sparsity_step: float = 1.1,
+        loss_tolerance: float = 1.1,
         distribution: Literal["erdos-renyi", "uniform", "global", "connectivity"] = "erdos-renyi",
         structure: str = "unstructured",
         ablate_below: float = 0.0,
         initial_scale: Literal["dense", "sparse", "largest"] = "dense",
+        initial_topology: Literal["random", "predictive"] = "random",
         rule: str = "set",
         drop: Literal["paper", "halves", "code", "magnitude", "relative", "l2", "sensitivity", "random"] = "magnitude",
         grow: Literal["paper", "random", "gradient"] = "paper",
@@ -88,6 +94,7 @@ class DSDQN(Learner):
         adapt_offset: int = 0,
         adapt_end: int | None = None,
         adapt_actor: bool = True,
+        freeze_after: Sequence[int] = (),
         **unknown: Never,
     ) -> None:
         """Build the agent.
@@ -156,6 +163,9 @@ class DSDQN(Learner):
                 noise that is drawn anew from N(0, 1) whenever a transition is sampled from the memory, so that none can
                 be learnt by heart; none takes transitions as they were. For environments such as rewirl/Noisy-v0.
                 Typical: 17 for HalfCheetah.
+            hidden_layers: What a hidden layer makes of its inputs h: relu or tanh of W h; or the product of two such,
+                number by number, f(W1 h) * f(W2 h), with twice the connections (hadamard-relu, hadamard-tanh; Kooi et
+                al. 2024). Typical: relu.
             adam_epsilon: What Adam adds to the root of its second moments; larger makes smaller steps where gradients
                 are small. Typical: 1e-8 to 3e-4.
             update_every: Steps of the environment per `updates_per_step` updates. Typical: 1 to 4.
@@ -187,6 +197,14 @@ class DSDQN(Learner):
                 all updates.
             sparsity_end: Update from which on the sparsity is the final one. It changes as a cubic, fast at first.
                 Typical: 80% of all updates.
+            sparsity_schedule: How the sparsity changes, if there is an initial one: cubic, from it to the final one; or
+                adaptive (PALS): every event between `sparsity_start` and `sparsity_end` shrinks or expands a network,
+                or neither, by how the loss of the critics has changed, and the final sparsity is the highest.
+            lowest_sparsity: Adaptive: below it every event shrinks, and none expands a network beyond it. Typical: 0.2.
+            sparsity_step: Adaptive: a network that shrinks drops this many times `adapt_fraction` and grows that
+                fraction; one that expands does the reverse. Typical: 1.05 to 1.2.
+            loss_tolerance: Adaptive: how many times the least loss so far still lets a network shrink. Typical: 1.05 to
+                1.2.
             distribution: How `sparsity` is spread over the layers: erdos-renyi (small layers are denser), uniform (the
                 same in all), global (the drop scores of all layers of a network are ranked together; starts dense, as
                 SNIP), or connectivity (starts as erdos-renyi; connections added later go to the layers that lack most
@@ -201,9 +219,14 @@ class DSDQN(Learner):
                 dense layer, as in the papers' codes), sparse (the inputs it has, which keeps the size of activations,
                 Evci et al. 2020), or largest (as if the largest magnitudes of a dense layer were kept, as in RLx2; in
                 blocks each connection for itself).
+            initial_topology: Which connections networks start with: random, or predictive (the first layer is chosen at
+                the first update, from the transitions of the warm-up: each unit gets features that predict the same
+                feature one step later, and features that predict nothing get none). The number of connections is the
+                same. Typical: random.
             rule: How connections are rewired: static (never), set (drop the weakest, grow at random), rigl (drop the
                 weakest, grow where the gradient is largest), prune (only follow a changing sparsity: drop the smallest
-                weights), or package.module:Class, which is looked for in the working directory too.
+                weights), wast (drop weak connections of unimportant inputs, grow at important ones), or
+                package.module:Class, which is looked for in the working directory too.
             drop: Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl),
                 halves (half of them the smallest positive, half the largest negative weights), code (the fraction of
                 the positive and of the negative weights, and every exact zero), magnitude (smallest absolute value),
@@ -226,6 +249,9 @@ class DSDQN(Learner):
             adapt_end: Last update on which an event may fall; none means until the end of training.
             adapt_actor: Whether the actor is rewired too; without it only the critics are, and the actor keeps the
                 topology it starts with.
+            freeze_after: Updates after which a task ends (SpaceNet): hidden connections and biases in use are frozen,
+                as many new ones come, and the output layer begins again. Typical: none, or the updates after which the
+                environment changes.
 
         Raises:
             UnsuitableEnvironmentError: the environment cannot be found, or has spaces that the agent does not take.

@@ -18,13 +18,13 @@ from rewirl import seeding
 from rewirl.environments.source import environment_source
 from rewirl.exact import a_path, exactly
 from rewirl.learners.evaluating import episode_count, evaluation_of
+from rewirl.learners.tasks import Tasks
 from rewirl.learners.unset import UNSET
 from rewirl.learners.views import LayerTopology, Transitions, layer_topologies, transitions_of
 from rewirl.options import sb3
 from rewirl.options.option import options, unknown_option
 from rewirl.options.resolve import changed, resolve
 from rewirl.options.train import TrainConfig
-from rewirl.storage.policy_file import save_policy
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.storage.values import to_values
 from rewirl.tested import UntestedVersionWarning, untested
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     """A Gymnasium id, an environment, or a function without arguments that makes one."""
 
 
-class Learner:
+class Learner(Tasks):
     """What all agents have in common; the generated classes only say which options theirs has."""
 
     name: str
@@ -352,14 +352,6 @@ class Learner:
     def steps(self) -> int:
         """Environment steps learnt from so far."""
         return self._run.training.step
-
-    def save(self, path: str | Path) -> None:
-        """Save the policy as a directory, from which `rewirl.load` and `rewirl evaluate` read it.
-
-        Raises:
-            PolicyError: it cannot be written, or `path` holds something else.
-        """
-        save_policy(a_path(path, "path"), *self._run.policy_state())
 
     def close(self) -> None:
         """Release run directory, environments and threads; an environment of yours stays open. Idempotent.

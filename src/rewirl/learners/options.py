@@ -47,6 +47,7 @@ class Options(TypedDict, total=False):
     buffer_empty_every: int
     buffer_minimum: int
     resample_noise_from: int | None
+    hidden_layers: Literal["relu", "tanh", "hadamard-relu", "hadamard-tanh"]
     policy_delay: int
     policy_noise: float
     noise_clip: float
@@ -60,10 +61,15 @@ class Options(TypedDict, total=False):
     initial_sparsity: float | None
     sparsity_start: int
     sparsity_end: int
+    sparsity_schedule: Literal["cubic", "adaptive"]
+    lowest_sparsity: float
+    sparsity_step: float
+    loss_tolerance: float
     distribution: Literal["erdos-renyi", "uniform", "global", "connectivity"]
     structure: str
     ablate_below: float
     initial_scale: Literal["dense", "sparse", "largest"]
+    initial_topology: Literal["random", "predictive"]
     rule: str
     drop: Literal["paper", "halves", "code", "magnitude", "relative", "l2", "sensitivity", "random"]
     grow: Literal["paper", "random", "gradient"]
@@ -74,6 +80,7 @@ class Options(TypedDict, total=False):
     adapt_offset: int
     adapt_end: int | None
     adapt_actor: bool
+    freeze_after: Sequence[int]
     target_update_interval: int
     temperature: float | Literal["auto"]
     target_entropy: float | None

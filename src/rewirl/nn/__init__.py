@@ -1,7 +1,14 @@
 """Sparse networks and their optimiser on the native core. Knows matrices and batches, not reinforcement learning."""
 
 from rewirl._core import Pool
-from rewirl.nn.architectures import batch_normalised, batch_renormalised, layer_normalised, residual
+from rewirl.nn.architectures import (
+    HiddenLayers,
+    batch_normalised,
+    batch_renormalised,
+    layer_normalised,
+    layered,
+    residual,
+)
 from rewirl.nn.categorical import Bins, Distributions, cross_entropy, of_smaller_mean
 from rewirl.nn.ensemble import Ensemble, refuse_nonfinite
 from rewirl.nn.heads import (
@@ -45,6 +52,7 @@ __all__ = [
     "Bins",
     "Distributions",
     "Ensemble",
+    "HiddenLayers",
     "Initialisation",
     "Layer",
     "LayerNorm",
@@ -74,6 +82,7 @@ __all__ = [
     "headers",
     "initialised",
     "layer_normalised",
+    "layered",
     "load_native",
     "mean_weights",
     "minimum",

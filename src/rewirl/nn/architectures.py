@@ -1,11 +1,57 @@
-"""The networks of papers after SAC, as lists of operations: residual blocks and chains with norms."""
+"""The networks of papers, as lists of operations: chains of layers or of their products, residual blocks, norms."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
-from rewirl.nn.mlp import names_of
-from rewirl.nn.operations import Add, BatchNorm, BatchRenorm, LayerNorm, LeakyReLU, Linear, Operation, ReLU
+from rewirl.nn.mlp import mlp, names_of
+from rewirl.nn.operations import (
+    INPUT,
+    Add,
+    BatchNorm,
+    BatchRenorm,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    Multiply,
+    Operation,
+    ReLU,
+    Tanh,
+)
+
+HiddenLayers = Literal["relu", "tanh", "hadamard-relu", "hadamard-tanh"]
+"""Kinds of hidden layers, see `layered`."""
+
+
+def layered(n_in: int, sizes: Sequence[int], n_out: int, hidden: HiddenLayers) -> list[Operation]:
+    """Return a network of one kind of hidden layers, as a chain.
+
+        relu, tanh         h = f(W h + b)
+        hadamard-relu ...  h = f(W1 h + b1) * f(W2 h + b2), number by number (Kooi et al. 2024, section 4)
+
+    Args:
+        n_in: inputs.
+        sizes: units of each hidden layer.
+        n_out: outputs.
+        hidden: the kind of all hidden layers.
+    """
+    activation = Tanh if hidden.endswith("tanh") else ReLU
+    if not hidden.startswith("hadamard"):
+        return mlp((n_in, *sizes, n_out), activation=activation)
+    operations: list[Operation] = []
+    before = INPUT
+    for name, size in zip(names_of(len(sizes) + 1), sizes, strict=False):
+        first, second = f"{name}a", f"{name}b"
+        operations += [
+            Linear(first, n_out=size, of=(before,)),
+            activation(f"{first}_{activation.kind}"),
+            Linear(second, n_out=size, of=(before,)),
+            activation(f"{second}_{activation.kind}"),
+            Multiply(name, of=(f"{first}_{activation.kind}", f"{second}_{activation.kind}")),
+        ]
+        before = name
+    return [*operations, Linear("output", n_out=n_out)]
 
 
 def residual(sizes: Sequence[int], n_out: int) -> list[Operation]:

@@ -294,6 +294,30 @@ def named(operations: Sequence[Operation]) -> list[Named]:
     return result
 
 
+def ends(operations: Sequence[Operation]) -> dict[str, tuple[bool, bool]]:
+    """Return for each linear operation, by its name, whether its inputs are those of the network, and its outputs.
+
+    They are where no other linear operation lies between.
+
+    Args:
+        operations: of a network.
+    """
+    listed = named(operations)
+    linear = [isinstance(operation, Linear) for operation, _, _ in listed]
+    behind, before = [False], [False] * len(listed)  # by value: a linear operation made it; by operation: one follows
+    for index, (_, _, reads) in enumerate(listed):
+        behind.append(linear[index] or any(behind[value] for value in reads))
+    for index in reversed(range(len(listed))):
+        for value in listed[index].reads:
+            if value:
+                before[value - 1] |= linear[index] or before[index]
+    return {
+        name: (not any(behind[value] for value in reads), not before[index])
+        for index, (_, name, reads) in enumerate(listed)
+        if linear[index]
+    }
+
+
 def to_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:
     """Return a list of operations as JSON values."""
     result = []

@@ -17,6 +17,7 @@ from rewirl.presets import (
     rlx2,
     small,
     sokar,
+    spacenet,
     stream,
 )
 from rewirl.presets.preset import Preset
@@ -35,7 +36,7 @@ _OF_PAPERS = {
     for presets in (
         *(sokar.PRESETS, rlx2.PRESETS, graesser.PRESETS, methods.PRESETS, anf.PRESETS),
         *(frontier.PRESETS, fast.PRESETS, minatar.PRESETS, cleanrl.PRESETS, stream.PRESETS),
-        plasticity.PRESETS,
+        *(plasticity.PRESETS, spacenet.PRESETS),
     )
     for name, preset in presets.items()
 }

@@ -139,6 +139,17 @@ class Replay:
         rows = (self._first + np.arange(min(count, self._size))) % self.capacity
         return self.observations[rows], self.actions[rows]
 
+    def steps(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return the states, actions and next states of all transitions, in an order that a restored memory has too.
+
+        Returns:
+            Views or copies, float32 [transitions, observation_size], [transitions, action_size] and
+            [transitions, observation_size].
+        """
+        stored = self.state()[0]["transitions"]
+        n, a = self.observations.shape[1], self.actions.shape[1]
+        return stored[:, :n], stored[:, n : n + a], stored[:, n + a : 2 * n + a]
+
     def forget(self, count: int) -> None:
         """Remove the oldest transitions, so many but not all: the latest stays."""
         self.settle()

@@ -49,6 +49,13 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
             )
         if self.rule == "prune" and self.initial_sparsity is None:
             raise ValueError("the rule prune needs an initial_sparsity to start from; 0 is dense")
+        if self.rule == "wast":
+            self._check_wast()
+        if self.initial_topology == "predictive" and isinstance(self.spread, FanIn) and self.spread.group is not None:
+            raise ValueError(
+                f"initial_topology predictive chooses among all inputs of a unit, and structure {self.structure} among "
+                "neighbouring ones; leave one of them out"
+            )
         if self.ablate_below and self.rule == "static":
             raise ValueError("ablate_below needs a rule that rewires, not static")
         if self.distribution == "global" and (
@@ -57,6 +64,16 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
             raise ValueError(
                 "distribution global compares the scores of different layers, which are ranks within a layer for drop "
                 "halves and code; give drop magnitude, l2, sensitivity or random"
+            )
+
+    def _check_wast(self) -> None:
+        """Refuse what the rule wast has of its own."""
+        if (self.drop, self.grow) != ("paper", "paper"):
+            raise ValueError("the rule wast drops and grows by the importance of inputs; leave drop and grow out")
+        if self.distribution == "global":
+            raise ValueError(
+                "distribution global compares the scores of different layers, and those of the rule wast are in other "
+                "units in every layer; give another rule"
             )
 
     def summary(self) -> str:
@@ -73,6 +90,7 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
             )
         own = (("actor", self.actor_sparsity), ("critics", self.critic_sparsity), ("at first", self.initial_sparsity))
         words += [f"{name} {value:g}" for name, value in own if value is not None]
+        words += [f"adaptive from {self.lowest_sparsity:g}"] if self.adaptive else []
         if words == ["sparsity 0"]:
             return "dense"
         return ", ".join([word for word in words if word] + [self.rule])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -26,7 +27,8 @@ def in_order(state: LayerState, height: int) -> tuple[NDArray[np.int64], LayerSt
         FloatingPointError: weights are not finite: training has diverged.
     """
     order = np.argsort(state.indices)
-    ordered = LayerState(state.shape, state.indices[order], state.weights[order], state.compute_gradient, height)
+    frozen = None if state.frozen is None else state.frozen[order]
+    ordered = replace(state, indices=state.indices[order], weights=state.weights[order], height=height, frozen=frozen)
     indices = ordered.indices
     if len(indices):
         if indices[0] < 0 or indices[-1] >= state.total or (np.diff(indices) == 0).any():
@@ -39,7 +41,7 @@ def in_order(state: LayerState, height: int) -> tuple[NDArray[np.int64], LayerSt
 
 
 def checked_drop_scores(rule: Rule, returned: Any, state: LayerState) -> NDArray[np.float64]:
-    """Return what `Rule.drop_score` returned, as float64 [connections].
+    """Return what `Rule.drop_score` returned, as float64 [connections]; +inf for what is frozen.
 
     Raises:
         ValueError: it is not a number for each connection.
@@ -49,7 +51,7 @@ def checked_drop_scores(rule: Rule, returned: Any, state: LayerState) -> NDArray
         _fail(rule, f"drop_score must return one score per connection, {state.indices.shape}, got {scores.shape}")
     if np.isnan(scores).any():
         _fail(rule, "drop_score returned a score that is NaN")
-    return scores
+    return scores if state.frozen is None else np.where(state.frozen, np.inf, scores)
 
 
 def checked_grow_scores(rule: Rule, returned: Any, state: LayerState) -> NDArray[np.float64]:
@@ -93,7 +95,13 @@ def checked_growth(
 
 
 def rewired_count(
-    rule: Rule, scores: NDArray[np.float64], fraction: float, after: int, total: int, regrow_dropped: bool
+    rule: Rule,
+    scores: NDArray[np.float64],
+    fraction: float,
+    after: int,
+    total: int,
+    regrow_dropped: bool,
+    frozen: int = 0,
 ) -> int:
     """Return how many connections, or blocks, an event drops to grow others instead.
 
@@ -104,11 +112,12 @@ def rewired_count(
         after: how many there are to be after the event.
         total: how many there can be.
         regrow_dropped: whether what is dropped may be grown again.
+        frozen: how many of them the fraction is not of.
     """
     if not rule.rewires:
         return 0
     at_least, at_most = int(np.count_nonzero(scores == -np.inf)), int(np.count_nonzero(scores < np.inf))
-    count = min(max(int(fraction * len(scores)), at_least), at_most, after)
+    count = min(max(int(fraction * (len(scores) - frozen)), at_least), at_most, after)
     if regrow_dropped:
         return count
     return min(count, total - max(len(scores), after))  # what grows needs indices that are free already

@@ -12,6 +12,9 @@ from rewirl.exact import make_exact
 Distribution = Literal["erdos-renyi", "uniform", "global", "connectivity"]
 Shapes = Sequence[tuple[int, int]]
 
+_ADAPTIVE = (0.2, 1.1, 1.1)
+"""The usual lowest sparsity, step and tolerance of an adaptive one."""
+
 
 @dataclass(frozen=True)
 class DistributionConfig:
@@ -47,6 +50,21 @@ class DistributionConfig:
     """Update from which on the sparsity is the final one. It changes as a cubic, fast at first. Typical: 80% of all
     updates."""
 
+    sparsity_schedule: Literal["cubic", "adaptive"] = "cubic"
+    """How the sparsity changes, if there is an initial one: cubic, from it to the final one; or adaptive (PALS): every
+    event between --sparsity-start and --sparsity-end shrinks or expands a network, or neither, by how the loss of the
+    critics has changed, and the final sparsity is the highest."""
+
+    lowest_sparsity: float = _ADAPTIVE[0]
+    """Adaptive: below it every event shrinks, and none expands a network beyond it. Typical: 0.2."""
+
+    sparsity_step: float = _ADAPTIVE[1]
+    """Adaptive: a network that shrinks drops this many times --adapt-fraction and grows that fraction; one that expands
+    does the reverse. Typical: 1.05 to 1.2."""
+
+    loss_tolerance: float = _ADAPTIVE[2]
+    """Adaptive: how many times the least loss so far still lets a network shrink. Typical: 1.05 to 1.2."""
+
     distribution: Distribution = "erdos-renyi"
     """How `sparsity` is spread over the layers: erdos-renyi (small layers are denser), uniform (the same in all),
     global (the drop scores of all layers of a network are ranked together; starts dense, as SNIP), or connectivity
@@ -75,6 +93,7 @@ class DistributionConfig:
             )
         if self.distribution in ("global", "connectivity"):
             self._check_changing_distribution()
+        self._check_adaptive()
 
     def _check_changing_distribution(self) -> None:
         """Check what the distributions need that decide at events: a sparsity that falls or rises as they do."""
@@ -92,6 +111,43 @@ class DistributionConfig:
                     f"distribution connectivity spreads what is added; give an initial_sparsity of more than {final}"
                 )
 
+    def _check_adaptive(self) -> None:
+        """Check what an adaptive sparsity needs, and that its options are not given without it."""
+        if not 1 < self.sparsity_step < inf:
+            raise ValueError(f"sparsity_step must be above 1 and finite, got {self.sparsity_step}")
+        if not 1 <= self.loss_tolerance < inf:
+            raise ValueError(f"loss_tolerance must be at least 1 and finite, got {self.loss_tolerance}")
+        if not 0 <= self.lowest_sparsity < 1:
+            raise ValueError(f"lowest_sparsity must be at least 0 and below 1, got {self.lowest_sparsity}")
+        if not self.adaptive:
+            if (self.lowest_sparsity, self.sparsity_step, self.loss_tolerance) != _ADAPTIVE:
+                raise ValueError(
+                    "lowest_sparsity, sparsity_step and loss_tolerance belong to sparsity_schedule adaptive; it is "
+                    f"{self.sparsity_schedule}"
+                )
+            return
+        if self.initial_sparsity is None:
+            raise ValueError("sparsity_schedule adaptive needs an initial_sparsity to start from; 0 is dense")
+        if self.distribution in ("global", "connectivity"):
+            raise ValueError(
+                f"sparsity_schedule adaptive changes every layer by the same share, and distribution "
+                f"{self.distribution} does not; leave one of them out"
+            )
+        if self.lambdas is not None or self.layer_sparsities is not None or self.sparsity is None:
+            raise ValueError("adaptive is bounded by sparsity; leave lambdas and layer_sparsities out")
+        for name in ("sparsity", "actor_sparsity", "critic_sparsity"):
+            value = getattr(self, name)
+            if value is not None and value < max(self.lowest_sparsity, self.initial_sparsity):
+                raise ValueError(
+                    f"{name} is the highest with sparsity_schedule adaptive: it must be no less than lowest_sparsity "
+                    f"{self.lowest_sparsity} and initial_sparsity {self.initial_sparsity}, got {value}"
+                )
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the sparsity follows the loss."""
+        return self.sparsity_schedule == "adaptive"
+
     @property
     def at_start(self) -> Self:
         """The configuration of the networks at the start, with `initial_sparsity` as their sparsity if there is one."""
@@ -105,6 +161,10 @@ class DistributionConfig:
             layer_sparsities=None,
             actor_sparsity=None,
             critic_sparsity=None,
+            sparsity_schedule="cubic",
+            lowest_sparsity=_ADAPTIVE[0],
+            sparsity_step=_ADAPTIVE[1],
+            loss_tolerance=_ADAPTIVE[2],
         )
 
     def of(self, network: str) -> Self:

@@ -14,19 +14,25 @@ from rewirl.topology.indices import random_indices
 from rewirl.topology.structure import Structure
 
 InitialScale = Literal["dense", "sparse", "largest"]
+InitialTopology = Literal["random", "predictive"]
 
 
 @dataclass(frozen=True)
 class InitialConfig:
-    """How the random weights of sparse layers are drawn at the start."""
+    """Which connections networks start with, and how their random weights are drawn."""
 
     initial_scale: InitialScale = "dense"
     """What the random weights at the start are scaled for: dense (the inputs a unit would have in a dense layer, as in
     the papers' codes), sparse (the inputs it has, which keeps the size of activations, Evci et al. 2020), or largest
     (as if the largest magnitudes of a dense layer were kept, as in RLx2; in blocks each connection for itself)."""
 
+    initial_topology: InitialTopology = "random"
+    """Which connections networks start with: random, or predictive (the first layer is chosen at the first update, from
+    the transitions of the warm-up: each unit gets features that predict the same feature one step later, and features
+    that predict nothing get none). The number of connections is the same. Typical: random."""
+
     def __post_init__(self) -> None:
-        """Turn the value into its type exactly."""
+        """Turn each value into its type exactly."""
         make_exact(self, InitialConfig)
 
 

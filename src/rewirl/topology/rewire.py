@@ -93,7 +93,8 @@ def rewire(
             rule, ordered, scores, fraction, after, rng, blocks, regrow_dropped=regrow_dropped
         )
         return Rewiring(np.sort(order[dropped]), grown)
-    count = rewired_count(rule, scores, fraction, after, state.total, regrow_dropped) + max(before - after, 0)
+    frozen = 0 if state.frozen is None else int(np.count_nonzero(state.frozen))
+    count = rewired_count(rule, scores, fraction, after, state.total, regrow_dropped, frozen) + max(before - after, 0)
     if isinstance(structure, FanIn):
         grow_scores = checked_grow_scores(rule, rule.grow_score(ordered, rng), ordered)
         dropped, grown = rewire_fan_in(

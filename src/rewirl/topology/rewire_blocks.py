@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -58,7 +58,8 @@ def rewire_blocks(
     surplus = min(surplus, len(means) - (after > 0))
     lacking = shares([each.part for each in parts], [each.free for each in parts], max(after - before, 0))
     stay, total = len(means) - surplus + sum(lacking), sum(each.part.total for each in parts)
-    count = rewired_count(rule, means, fraction, stay, total, regrow_dropped)
+    frozen = 0 if state.frozen is None else sum(int(state.frozen[each.positions[:, 0]].sum()) for each in parts)
+    count = rewired_count(rule, means, fraction, stay, total, regrow_dropped, frozen)
 
     goes = np.zeros(len(means), dtype=np.bool_)
     goes[weakest_first[:surplus]] = True
@@ -166,6 +167,7 @@ def _grown(
     part = held.part
     weights = np.abs(state.weights)[held.positions].mean(axis=1)
     of_blocks = None if gradient is None else lambda: part.mean(np.abs(gradient()))
-    matrix = LayerState(part.shape, held.numbers, weights, of_blocks)
+    seen = replace(state, compute_gradient=of_blocks, height=1, frozen=None)
+    matrix = replace(seen, shape=part.shape, indices=held.numbers, weights=weights)
     numbers = checked_growth(rule, rule.grow(matrix, occupied, count, rng), matrix, occupied, count)
     return part.indices(numbers).reshape(-1)

@@ -34,6 +34,10 @@ class ScheduleConfig:
     """Whether the actor is rewired too; without it only the critics are, and the actor keeps the topology it starts
     with."""
 
+    freeze_after: tuple[int, ...] = ()
+    """Updates after which a task ends (SpaceNet): hidden connections and biases in use are frozen, as many new ones
+    come, and the output layer begins again. Typical: none, or the updates after which the environment changes."""
+
     def __post_init__(self) -> None:
         """Turn each value into its type exactly; check each option, and those that belong together."""
         make_exact(self, ScheduleConfig)
@@ -49,6 +53,8 @@ class ScheduleConfig:
             raise ValueError(
                 f"adapt_offset must be at least 0 and below adapt_every ({self.adapt_every}), got {self.adapt_offset}"
             )
+        if list(self.freeze_after) != sorted({update for update in self.freeze_after if update > 0}):
+            raise ValueError(f"freeze_after must be updates in their order, each later than 0, got {self.freeze_after}")
         if self.adapt_end is not None and self.adapt_end < 0:
             raise ValueError(f"adapt_end must be an update, 0 or later, or none, got {self.adapt_end}")
 

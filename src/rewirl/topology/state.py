@@ -20,6 +20,11 @@ class LayerState:
         compute_gradient: returns the gradient of the loss for every weight of the matrix, connection or not, float32
             [n_out, n_in]; None where no rule asks for it.
         height: how many neighbouring outputs share their inputs; 1 where the layer has no blocks.
+        name: of the network and the layer, such as critic1.hidden1; the same at every event.
+        of_input: whether its inputs are those of the network.
+        of_output: whether its outputs are those of the network.
+        frozen: which connections are neither dropped nor counted among those of which a fraction is, bool
+            [connections]; None for none.
 
     Raises:
         ValueError: indices and weights are not two vectors of the same length.
@@ -30,6 +35,10 @@ class LayerState:
     weights: NDArray[np.float32]
     compute_gradient: Callable[[], NDArray[np.float32]] | None = None
     height: int = 1
+    name: str = ""
+    of_input: bool = False
+    of_output: bool = False
+    frozen: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         """Check that every connection has an index and a weight."""

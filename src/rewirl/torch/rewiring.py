@@ -26,7 +26,7 @@ class Rewiring:
     Args:
         model: has layers that are `SparseLinear`; they are rewired in the order of `model.modules()`.
         optimizer: owns their values. `torch.optim.LBFGS` cannot be used, as it does not keep values apart.
-        rule: set, rigl, static, prune, or package.module:Class.
+        rule: set, rigl, static, prune, wast, or package.module:Class.
         seed: of the rule's random stream.
         followers: models whose layers of the same names have the same connections, and go on having them, such as a
             target network. Their grown values are 0 too.
@@ -47,6 +47,8 @@ class Rewiring:
         **options: Any,
     ) -> None:
         self.config = TopologyConfig(rule=rule, **options)
+        if self.config.adaptive:
+            raise ValueError("sparsity_schedule adaptive goes by the losses of an agent; give cubic")
         self.rule = make_rule(rule, self.config)
         self.rewired = 0
         """Connections grown so far."""
@@ -163,7 +165,8 @@ class Rewiring:
     def _state(self, name: str) -> LayerState:
         layer = self._layers[name]
         of_layer = self._gradients[name].total if self.rule.uses_gradient else None
-        return LayerState(layer.shape, layer.indices.numpy(), layer.values.detach().numpy(), of_layer)
+        ends = (name == next(iter(self._layers)), name == next(reversed(self._layers)))
+        return LayerState(layer.shape, layer.indices.numpy(), layer.values.detach().numpy(), of_layer, 1, name, *ends)
 
     def _carry(self, values: Tensor, before: torch.Size, source: Tensor) -> None:
         state: Mapping[str, Any] = self._optimizer.state.get(values, {})

@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.agent import Agent
+from rewirl.agents.importance import input_importance
+from rewirl.agents.learner import Learner
 from rewirl.nn import Network
+from rewirl.replay import Replay
 
 
 def online(networks: Mapping[str, Network]) -> dict[str, Network]:
@@ -73,6 +76,22 @@ class Drift:
             "input_connections": inputs,
             **({"operations": network.made_of} if network.made_of else {}),
         }
+
+
+def inputs_at_end(agent: Agent, replay: Replay | None, ended: bool) -> dict[str, Any]:
+    """Return what the log says at the end of a run of the inputs of its networks; nothing before.
+
+    Args:
+        agent: any agent.
+        replay: its replay memory, over which attributions are; None if it has none.
+        ended: whether the run is at its end.
+
+    Returns:
+        `inputs`, by network the result of `input_importance`.
+    """
+    if not ended or not isinstance(agent, Learner):  # an agent of another kind need not have networks of ours
+        return {}
+    return {"inputs": input_importance(agent, None if replay is None else replay.state()[0]["transitions"])}
 
 
 def _bits(places: NDArray[np.int64], total: int) -> NDArray[np.uint8]:

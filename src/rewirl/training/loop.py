@@ -18,7 +18,7 @@ from rewirl.training.callbacks import Callbacks
 from rewirl.training.collection import AnyEnvironment, Collection
 from rewirl.training.core_share import CoreShare
 from rewirl.training.divergence import DivergedError, not_finite
-from rewirl.training.drift import Drift, connections, density
+from rewirl.training.drift import Drift, connections, density, inputs_at_end
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
 from rewirl.training.learning import Learning
@@ -289,7 +289,10 @@ class Training:
             self._seconds,
             density(self.agent),
             {"updates": updates, "connections": connections(self.agent)},
-            self._drift.measure(self.agent.networks()),
+            {
+                "networks": self._drift.measure(self.agent.networks()),
+                **inputs_at_end(self.agent, self.replay, self.step >= self.total),
+            },
             {"updates": updates, **self._all_diagnostics()} if updates > 0 else {},
         )
         same = state is None and not self.environment.changes and self.agent.normalisation.observations is None
@@ -336,7 +339,7 @@ class Training:
             **self._core_share.measure(),
             **begun.fields,
         )
-        self.recorder.event("topology", begun.step, networks=begun.topology)
+        self.recorder.event("topology", begun.step, **begun.topology)
         if begun.diagnostics:
             self.recorder.event("diagnostics", begun.step, **begun.diagnostics)
         if evaluation is not self._untrained:

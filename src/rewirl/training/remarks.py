@@ -97,6 +97,8 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
         asked = getattr(config, name, None)  # an agent's own default is not asked for
         if asked is not None and asked > has and asked != getattr(type(config), name):
             yield f"warning: {name} is {asked:,}, and the run has {has:,} {unit}: {end}"
+    if late := [update for update in config.topology.freeze_after if update >= updates]:
+        yield f"warning: freeze_after is {late[0]:,}, and the run has {updates:,} updates: no task begins then"
     if isinstance(config, ReplayConfig) and replay is not None:
         yield from _of_memory(config, replay, total, updates)
 
@@ -198,7 +200,7 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
                 f"warning: the sparsity stays {topology.initial_sparsity:g}: it changes from update "
                 f"{topology.sparsity_start:,} on, and the last event is by update {last:,}"
             )
-        elif last < topology.sparsity_end:
+        elif last < topology.sparsity_end and not topology.adaptive:
             yield (
                 f"warning: the sparsity does not get to its end: sparsity_end is {topology.sparsity_end:,}, and the "
                 f"last event is by update {last:,}"

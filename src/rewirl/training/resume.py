@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rewirl import _core
 from rewirl.agents import Agent, AgentConfig, agent_entry, make_agent
 from rewirl.environments.recipe import Recipe
@@ -268,6 +271,8 @@ class Shown:
     """The name of its environment."""
     diagnostics: dict[str, float]
     """What the checkpoint has of them; empty where there is none."""
+    transitions: NDArray[np.float32] | None
+    """Of its replay memory, see `input_importance`; None where it has none."""
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -294,11 +299,11 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Shown:
     sizes = spaces.observation_size, spaces.action_size
     refuse_sizes_beyond_memory(agent_config, spaces.observation_size)
     agent = make_agent(config.agent, agent_config, *sizes, config.seed, config.threads, spaces.actions.kind)
-    total, diagnostics = config.total_timesteps, dict[str, float]()
+    total, diagnostics, transitions = config.total_timesteps, dict[str, float](), None
     try:
 
         def put_back(saved: Checkpoint) -> None:
-            nonlocal total
+            nonlocal total, transitions
             prefix = "agent/"
             arrays = {name.removeprefix(prefix): a for name, a in saved.arrays.items() if name.startswith(prefix)}
             with _naming(directory, saved):
@@ -306,12 +311,27 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Shown:
                 total = count(saved.values.get("total_timesteps"), "the saved total_timesteps")
                 told = fields(saved.values.get("diagnostics"), "the saved diagnostics")
                 diagnostics.update({name: number(value, f"the saved {name[:100]}") for name, value in told.items()})
+                transitions = _transitions(saved, 2 * sizes[0] + sizes[1] + 2)
 
         load_latest(directory.checkpoints, progress.message, put_back)
     except BaseException:
         agent.close()
         raise
-    return Shown(agent, total, Recipe(config.env, named=config.wrapper).name, diagnostics)
+    return Shown(agent, total, Recipe(config.env, named=config.wrapper).name, diagnostics, transitions)
+
+
+def _transitions(saved: Checkpoint, columns: int) -> NDArray[np.float32] | None:
+    """Return the transitions of a checkpoint, which may have none.
+
+    Raises:
+        ValueError: they are not so many numbers each, or not finite.
+    """
+    rows = saved.arrays.get("replay/transitions")
+    if rows is None:
+        return None
+    if rows.dtype != np.float32 or rows.ndim != 2 or rows.shape[1] != columns or not np.isfinite(rows).all():
+        raise ValueError(f"the saved transitions are not finite float32 numbers in {columns} columns")
+    return rows
 
 
 def _spaces(directory: RunDirectory, config: TrainConfig) -> Spaces:

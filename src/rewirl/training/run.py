@@ -185,10 +185,10 @@ class Run:
             if self.training.evaluations is not None:
                 self.training.evaluations.close()  # no process stays behind between two calls
 
-    def policy_state(self) -> State:
-        """Return the arrays and JSON values of the policy as it is now."""
+    def policy_state(self, task: int | None = None) -> State:
+        """Return the arrays and JSON values of the policy as it is now, or of a task that has ended."""
         self.examine()
-        return policy_state(self.agent, self.environment, self.source, self.config.seed, self.training.step)
+        return policy_state(self.agent, self.environment, self.source, self.config.seed, self.training.step, task)
 
     def warm_up_with_policy(self, recorded: Mapping[str, Any] | None = None) -> None:
         """Take the first actions from the policy of the settings, if they name one.

@@ -167,10 +167,15 @@ def _about(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def policy_state(
-    agent: Agent, environment: AnyEnvironment, source: EnvironmentSource, seed: int, step: int
+    agent: Agent,
+    environment: AnyEnvironment,
+    source: EnvironmentSource,
+    seed: int,
+    step: int,
+    task: int | None = None,
 ) -> tuple[Mapping[str, NDArray[Any]], dict[str, Any]]:
-    """Return the arrays and JSON values of a policy file."""
-    arrays, actor = agent.policy_state()
+    """Return the arrays and JSON values of a policy file; of a task that has ended, or of the agent as it is."""
+    arrays, actor = agent.policy_state() if task is None else agent.policy_of(task).state()
     named = () if source.recipe is None else source.recipe.named
     return arrays, {
         "agent": agent.name,

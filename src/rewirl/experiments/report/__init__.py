@@ -15,6 +15,7 @@ from rewirl.experiments.report.sections.across import across
 from rewirl.experiments.report.sections.claims import claims
 from rewirl.experiments.report.sections.drift import drift
 from rewirl.experiments.report.sections.environment import on_environment
+from rewirl.experiments.report.sections.inputs import which_inputs
 from rewirl.experiments.report.sections.paper import paper
 from rewirl.experiments.report.sections.plasticity import plasticity
 from rewirl.experiments.report.sections.protocol import Problems, commands, how, missing, what_was_run
@@ -62,6 +63,7 @@ def report(
         blocks += across(alike, list(dict.fromkeys(item.env for item in alike)), style, words)
     blocks += plasticity(groups, environments, style)
     blocks += drift(groups, environments)
+    blocks += which_inputs(groups)
     blocks += missing(groups, problems, [(run.path, reason) for run, reason in left_out], findings)
     blocks += how(groups)
     blocks += commands(groups)

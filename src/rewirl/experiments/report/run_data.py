@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rewirl import noisy
 from rewirl.agents import AGENTS, Cost, agent_entry
 from rewirl.agents.changing_cost import ChangingCost, updates_of
 from rewirl.exact import from_values
+from rewirl.experiments.report.inputs import latest_inputs
 from rewirl.experiments.report.plasticity_data import Plasticity, plasticity_of
 from rewirl.saved import count, fields, listed, number, shown
 from rewirl.storage.metrics_log import CHANGED, read_metrics
@@ -63,6 +64,8 @@ class RunData:
     """The first feature of the observation that is noise; None where there is none, or it does not stay where it is."""
     plasticity: Plasticity
     """What says whether networks can still learn; see `plasticity_data`. Empty where a run did not record it."""
+    inputs: dict[str, dict[str, list[float] | None]] = field(default_factory=dict)
+    """What networks made of each input at the end, see `inputs`; empty where a run did not record it."""
 
     @property
     def alone(self) -> bool:
@@ -186,6 +189,7 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         _core_share(evaluations, seconds),
         _noise_from(train, settings, topologies),
         plasticity_of(lines),
+        latest_inputs([line for line in lines if line["event"] == "topology"]),
     )
 
 
@@ -281,6 +285,8 @@ def _changing_cost(
     try:
         config = from_values(agent_entry(agent).config, settings)
     except ValueError:  # of another version, or of an agent that is not known here
+        return None
+    if config.topology.adaptive:  # no schedule says what it will be
         return None
     shapes = {name: [(n_out, n_in) for n_out, n_in in topology[name]["shapes"]] for name in of_agent.networks}
     return ChangingCost(of_agent, config.topology, settings, shapes, updates_of(config, total_timesteps))

@@ -20,8 +20,9 @@ class CriteriaConfig:
 
     rule: str = "set"
     """How connections are rewired: static (never), set (drop the weakest, grow at random), rigl (drop the weakest, grow
-    where the gradient is largest), prune (only follow a changing sparsity: drop the smallest weights), or
-    package.module:Class, which is looked for in the working directory too."""
+    where the gradient is largest), prune (only follow a changing sparsity: drop the smallest weights),
+    wast (drop weak connections of unimportant inputs, grow at important ones), or package.module:Class, which is looked
+    for in the working directory too."""
 
     drop: Drop = "paper"
     """Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl), halves

@@ -15,6 +15,7 @@ RULES = {
     "set": "rewirl.topology.rules.set:SET",
     "rigl": "rewirl.topology.rules.rigl:RigL",
     "prune": "rewirl.topology.rules.prune:Prune",
+    "wast": "rewirl.topology.rules.wast:WAST",
 }
 
 
