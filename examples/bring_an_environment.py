@@ -1,6 +1,7 @@
 """An environment of your own, normalised, with a callback, resumed. Run: python bring_an_environment.py [STEPS]"""
 
 import sys
+import time
 
 import gymnasium
 import numpy as np
@@ -25,16 +26,15 @@ class Reach(gymnasium.Env):
         return self.point.astype(np.float32), reward, False, self.steps == 50, {}
 
 
-def enough(moment):
-    """Called after every step; False ends training."""
+def enough(moment):  # called after every step; False ends training
     return moment.step < steps - 10
 
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
-agent = rewirl.DSTD3(Reach, seed=0, normalise_observations=True)
-agent.learn(steps, run_dir="runs/reach", callback=enough)
-agent.close()
+run = time.strftime("runs/reach-%Y%m%d-%H%M%S")
+with rewirl.DSTD3(Reach, seed=0, normalise_observations=True) as agent:
+    agent.learn(steps, run_dir=run, callback=enough)
 
-agent = rewirl.resume("runs/reach", env=Reach)  # it goes on where it was, to the bit
+agent = rewirl.resume(run, env=Reach)  # it goes on where it was, to the bit
 agent.learn()
 print(f"step {agent.steps:,}: return {agent.evaluate(5).mean:.1f}")

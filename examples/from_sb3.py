@@ -1,6 +1,7 @@
 """What a user of Stable-Baselines3 writes, here. Run: python from_sb3.py [STEPS]"""
 
 import sys
+import time
 
 import gymnasium
 
@@ -23,7 +24,7 @@ class Best(rewirl.Callback):
 # from stable_baselines3 import TD3; model = TD3("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [64, 64]})
 model = rewirl.TD3("Pendulum-v1", seed=0, hidden_sizes=(64, 64))
 # model.learn(steps, tb_log_name="td3"); and an EvalCallback
-model.learn(total_timesteps=steps, eval_every=500, callback=Best(), run_dir="runs/td3")
+model.learn(total_timesteps=steps, eval_every=500, callback=Best(), run_dir=time.strftime("runs/td3-%Y%m%d-%H%M%S"))
 
 environment = gymnasium.make("Pendulum-v1")
 observation, _ = environment.reset(seed=0)

@@ -29,12 +29,12 @@ for step in range(steps):
         observation, returns = env.reset()[0], [*returns, 0.0]
     if step >= 200:
         seen, act, gain, goes_on, then = memory[rng.integers(step, size=128)].split([4, 1, 1, 1, 4], dim=1)
-        with torch.no_grad():
-            goal = gain + 0.99 * goes_on * target(then).amax(dim=1, keepdim=True)
+        goal = gain + 0.99 * goes_on * target(then).amax(dim=1, keepdim=True).detach()
         optimizer.zero_grad()
         nn.functional.smooth_l1_loss(q(seen).gather(1, act.long()), goal).backward()
         optimizer.step()
         rewiring.step()
         for slow, fast in zip(target.parameters(), q.parameters(), strict=True):
             slow.data.lerp_(fast.data, 0.01)
-print(f"return {np.mean(returns[-11:-1]):.0f}, {rewiring.rewired} connections have grown")
+    if (step + 1) % 1000 == 0 or step + 1 == steps:
+        print(f"step {step + 1:,}: return {np.mean(returns[-11:-1]):.0f}, {rewiring.rewired} connections have grown")

@@ -176,3 +176,48 @@ def test_the_name_of_a_class_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'DSSAC2'"):
         rewirl.DSSAC2  # noqa: B018
     assert {"DSTD3", "TD3", "StaticTD3", "load"} <= set(dir(rewirl))
+    assert set(dir(rewirl)) == {*rewirl.__all__, "__version__"}
+
+
+def test_what_learn_was_told_holds_until_it_is_told_otherwise(tmp_path, capsys):
+    def steps(event):
+        lines = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+        return [line["step"] for line in lines if line["event"] == event]
+
+    said = {"eval_every": 30, "eval_episodes": 1, "checkpoint_every": 20, "keep_checkpoints": 3}
+    with rewirl.DSTD3("Pendulum-v1", **SMALL) as agent:
+        agent.learn(60, run_dir=tmp_path / "run", **said)
+        agent.learn(60)
+        assert steps("evaluation") == [0, 30, 60, 90, 120] and steps("checkpoint") == [20, 40, 60, 80, 100, 120]
+        assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 3
+        recorded = json.loads((tmp_path / "run" / "config.json").read_text())["config"]["train"]
+        assert {name: recorded[name] for name in said} == said
+        with pytest.raises(ValueError, match="eval_every must be at least 0"):
+            agent.learn(10, eval_every=-1)
+        agent.learn(20, eval_every=10, keep_checkpoints=1)
+        assert steps("evaluation")[-2:] == [130, 140]
+        assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1
+    told = "eval_every is 10 from now on, but 30 in config.json, by which the run is resumed and repeated"
+    assert capsys.readouterr().err.count(told) == 1
+    with rewirl.resume(tmp_path / "run") as agent:
+        agent.learn(10, keep_checkpoints=4)
+        agent.learn(10)
+        assert steps("evaluation")[-2:] == [150, 160]
+        assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 3
+
+
+def test_an_agent_that_has_no_plan_asks_for_steps():
+    with rewirl.DSTD3("Pendulum-v1", **SMALL) as agent, pytest.raises(ValueError, match=r"such as learn\(100_000\)"):
+        agent.learn()
+
+
+def test_connections_mask_and_weights_of_targets_agree_while_they_catch_up():
+    with rewirl.DSTD3("Pendulum-v1", adapt_every=20, **SMALL) as agent:
+        agent.learn(150)
+        stored = 0
+        for name, layers in agent.topology.items():
+            for layer, online in zip(layers, agent.topology[name.removeprefix("target_")], strict=True):
+                assert layer.connections == layer.mask.nnz == layer.weights.nnz <= online.connections
+                assert (layer.mask.toarray() == (layer.weights.toarray() != 0)).all() or not name.startswith("target_")
+                stored += len(layer._layer.places()) > layer.connections
+        assert stored > 0  # a target has places of connections that it has cut, or does not follow yet

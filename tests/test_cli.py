@@ -380,4 +380,4 @@ def test_what_has_no_name_on_the_command_line_is_not_offered_as_an_option(comman
     with pytest.raises(SystemExit, match="2"):
         main([command, "here", f"--{name}", "there"])
     said = capsys.readouterr().err
-    assert f"{command} has no option --{name}; There are --" in said and said.count(f"--{name}") == 1
+    assert f"{command} has no option --{name}; there are --" in said and said.count(f"--{name}") == 1

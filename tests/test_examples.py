@@ -48,6 +48,13 @@ def test_a_script_runs(name: str, here: Path) -> None:
     assert PRINTED[name] in done.stdout
 
 
+def test_every_run_of_an_example_has_a_directory_of_its_own() -> None:
+    for file in (*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*.ipynb")):
+        text = file.read_text().replace("\\", "")
+        assert 'run_dir="' not in text
+        assert "run_dir" not in text or 'strftime("runs/' in text
+
+
 def test_the_sweep_and_its_report_are_made(here: Path) -> None:
     command = here / "bin" / "rewirl"
     command.parent.mkdir()

@@ -44,9 +44,9 @@ def test_a_run_that_would_train_nothing_is_refused_with_the_remedy(rewirl, tmp_p
 
 def test_a_task_with_a_preset_of_its_own_says_so_and_one_that_has_none_does_not(rewirl) -> None:
     quick = [*SMALL, "--total-timesteps", "60", "--eval-every", "0"]
-    assert "try it with: --preset small/pendulum" in rewirl("train", "--env", "Pendulum-v1", *quick).out
+    assert "train --preset small/pendulum" in rewirl("train", "--env", "Pendulum-v1", *quick).out
     assert "--preset" not in rewirl("train", "--env", "InvertedPendulum-v5", *quick).out
-    assert "try it with" not in rewirl("train", "--preset", "small/pendulum", *quick, "--seed", "1").out
+    assert "a preset of its own" not in rewirl("train", "--preset", "small/pendulum", *quick, "--seed", "1").out
 
 
 def test_an_environment_of_the_working_directory_is_named_with_its_module(rewirl, tmp_path: Path) -> None:
@@ -69,10 +69,12 @@ def test_a_sweep_ends_with_a_table_and_the_command_of_its_report_which_works(rew
         "learning_starts = 40\ntotal_timesteps = 60\neval_every = 30\neval_episodes = 1\n"
     )
     lines = rewirl("sweep", "mine.toml", "--workers", "2").out.splitlines()
-    header, *rows, command = lines[-4:]
+    header, *rows, what, here, command = lines[-6:]
     assert re.split(r"  +", header) == ["agent", "environment", "runs", "steps", "final return"]
     assert [re.split(r"  +", row)[0] for row in rows] == ["td3", "ds-td3"]
-    words = re.search(r"curves, intervals and all numbers: \S.* (report .*)$", command)
+    assert "mean of a run's last 10 evaluations" in what and "its last evaluation alone" in what
+    assert here == "here: 3 evaluations, that of the untrained policy at step 0 among them"
+    words = re.search(r"curves, intervals and all numbers: \S.* (report runs)$", command)
     assert words is not None and rewirl(*words[1].split()).code == 0
     page = (tmp_path / "report.html").read_text()
     assert "Sokar" not in page and "5,000" not in page, "the paper is about other tasks"
@@ -83,6 +85,7 @@ def test_a_printed_report_has_two_figures_a_row() -> None:
     page = document.html([])
     printed = page[page.index("@media print") :]
     assert ".figures { grid-template-columns: 1fr 1fr;" in printed and "break-inside: avoid" in printed
+    assert "td.number { white-space: normal; }" in printed  # a column that does not fit is lost on paper
 
 
 def test_help_says_how_a_run_is_inspected_and_where_presets_come_from(rewirl) -> None:

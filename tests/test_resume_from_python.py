@@ -198,10 +198,21 @@ def test_agents_are_neither_pickled_nor_copied(tmp_path):
         (lambda: rewirl.TD3("Pendulum-v1", train_freq=1), "every step is followed by its updates"),
         (lambda: rewirl.TD3("Pendulum-v1", gradient_steps=2), "updates_per_step, after every step"),
         (lambda: rewirl.TD3("Pendulum-v1", **SMALL).learn(5, progress_bar=True), "here: progress=True"),
-        (lambda: rewirl.TD3("Pendulum-v1", **SMALL).learn(5, sparsity=1), "no argument 'sparsity'; see help"),
+        (
+            lambda: rewirl.TD3("Pendulum-v1", **SMALL).learn(5, sparsity=1),
+            r"no argument 'sparsity'; .* TD3\(env, sparsity=\.\.\.\)",
+        ),
         (lambda: rewirl.TD3("Pendulum-v1", **SMALL).replay_buffer, r"here: agent\.replay"),
         (lambda: rewirl.TD3("Pendulum-v1", **SMALL).num_timesteps, r"here: agent\.steps"),
         (lambda: rewirl.TD3("Pendulum-v1", **SMALL).nothing, "no attribute 'nothing'$"),
+        (lambda: rewirl.TD3("Pendulum-v1", **SMALL).evaluate(n_eval_episodes=2), "n_eval_episodes is here: episodes"),
+        (
+            lambda: rewirl.TD3("Pendulum-v1", **SMALL).evaluate(2, deterministic=True),
+            "evaluation is without exploration",
+        ),
+        (lambda: rewirl.load("Pendulum-v1/small").evaluate(eval_env="x"), "eval_env is here: env"),
+        (lambda: rewirl.load("Pendulum-v1/small").learn(5), r"rewirl\.resume\(run_dir\)"),
+        (lambda: rewirl.load("Pendulum-v1/small").nothing, "no attribute 'nothing'$"),
     ],
 )
 def test_the_names_of_stable_baselines3_get_the_right_hint(attempt, words):
@@ -227,3 +238,31 @@ def test_exploring_actions_see_observations_normalised_as_others_do(kind, tmp_pa
 def _saved(agent: Any, path: Path) -> Path:
     agent.save(path / "policy")
     return path / "policy"
+
+
+def test_an_agent_of_an_object_is_evaluated_where_the_program_makes_it_again(tmp_path):
+    with rewirl.DSTD3(pendulum(), seed=3, **SMALL) as agent:
+        agent.learn(60)
+        with pytest.raises(rewirl.UnsuitableEnvironmentError, match=r"or evaluate\(env=make_env\), or eval_every=0"):
+            agent.evaluate(1)
+        there = agent.evaluate(2, env=pendulum)
+        agent.save(tmp_path / "policy")
+        assert rewirl.load(tmp_path / "policy").evaluate(2, env=pendulum).returns == there.returns
+        with pytest.raises(rewirl.UnsuitableEnvironmentError, match="give a function that makes it"):
+            agent.evaluate(1, env=pendulum())
+        with pytest.warns(UserWarning, match="the policy was trained in"):
+            agent.evaluate(1, env="Pendulum-v1")
+    for read in (rewirl.resume, rewirl.DSTD3.load):
+        with pytest.raises(rewirl.RunDirectoryError, match=r"it is a saved policy, which rewirl\.load reads"):
+            read(tmp_path / "policy")
+        with pytest.raises(rewirl.RunDirectoryError, match="there is no such directory"):
+            read(tmp_path / "nowhere")
+    with pytest.raises(rewirl.UnsuitableEnvironmentError, match=r"rewirl\.load\(run_dir\)\.evaluate\(env="):
+        rewirl.load(tmp_path / "policy").evaluate(1)
+
+
+def test_an_agent_without_a_replay_memory_has_no_such_attribute():
+    with rewirl.PPO("Pendulum-v1", hidden_sizes=(8,), rollout_steps=20, batch_size=10) as agent:
+        assert not hasattr(agent, "replay")
+        with pytest.raises(AttributeError, match="no replay memory: it learns from its latest steps"):
+            _ = agent.replay

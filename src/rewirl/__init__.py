@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         FaultyEnvironmentError,
         LayerTopology,
         Moment,
+        ObservationError,
         Policy,
         PolicyError,
         RunDirectoryError,
@@ -40,6 +41,7 @@ __all__ = [
     "FaultyEnvironmentError",
     "LayerTopology",
     "Moment",
+    "ObservationError",
     "Policy",
     "PolicyError",
     "RunDirectoryError",
@@ -66,4 +68,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    """Return what is public."""
+    return [*__all__, "__version__"]

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Unpack
+from typing import TYPE_CHECKING, Any, Never, NoReturn, Unpack
 
 from numpy.typing import NDArray
 
 from rewirl import learners, seeding
 from rewirl.agents import agent_entry
 from rewirl.environments.environment import FaultyEnvironmentError
-from rewirl.environments.same import difference
-from rewirl.environments.source import environment_source
+from rewirl.environments.observations import ObservationError
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.exact import a_path, exactly
 from rewirl.experiments.sweep import table
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.tune.prepare import checked, make_task, usual_directory
 from rewirl.experiments.tune.session import study
+from rewirl.hints import did_you_mean
 from rewirl.learners import *  # noqa: F403
-from rewirl.learners.evaluating import episode_count, evaluation_of
+from rewirl.learners.evaluating import evaluate_in, refuse_unknown
 from rewirl.learners.learner import Learner
 from rewirl.learners.options import Options
 from rewirl.learners.views import LayerTopology, Transitions, layer_topologies
+from rewirl.options import sb3
+from rewirl.options.option import all_options
 from rewirl.options.resolve import resolve
+from rewirl.options.unknown import UnknownOptionError
 from rewirl.processes import cores
 from rewirl.storage.checkpoint import CheckpointError
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, RunInUseError
 from rewirl.training.callbacks import Callback, Moment, WandbCallback
 from rewirl.training.divergence import DivergedError
-from rewirl.training.evaluation import Evaluation, Evaluator
+from rewirl.training.evaluation import Evaluation
 from rewirl.training.resume import settings_of
 from rewirl.training.signals import StopRequest
 from rewirl.training.trained_policy import Observation, TrainedPolicy
@@ -52,6 +55,7 @@ __all__ = [
     "FaultyEnvironmentError",
     "LayerTopology",
     "Moment",
+    "ObservationError",
     "Policy",
     "PolicyError",
     "RunDirectoryError",
@@ -83,7 +87,7 @@ class Policy:
         """Return the action for one observation, or for a batch of them; see `DSTD3.predict`."""
         return self._trained.predict(observation, None if deterministic else self._noise, allow_nonfinite)
 
-    def evaluate(self, episodes: int = 10, env: EnvironmentLike | None = None) -> Evaluation:
+    def evaluate(self, episodes: int = 10, env: EnvironmentLike | None = None, **unknown: Never) -> Evaluation:
         """Play the evaluation episodes of the seed it was trained with.
 
         Args:
@@ -95,28 +99,8 @@ class Policy:
             UnsuitableEnvironmentError: its environment cannot be made here.
             FaultyEnvironmentError: the environment misbehaved.
         """
-        source = self._trained.source() if env is None else environment_source(env)
-        source = source if source.examine is None else source.examine(True)
-        if source.make_another is None:
-            raise UnsuitableEnvironmentError(
-                f"{source.name} cannot be made again for each episode ({source.why}); give a function that makes it"
-            )
-        if env is not None:
-            environment = source.make_another()
-            try:
-                self._trained.fits(environment)
-            finally:
-                environment.close()
-            there = self.about["environment"]
-            wrapper, recorded = there.get("wrapper", ()), there.get("handed_over")
-            try:
-                differs = "".join(difference(there["name"], there["kwargs"], wrapper, recorded, source))
-            except ValueError as error:
-                raise PolicyError(f"what the policy's file says of its environment is impossible: {error}") from error
-            if differs:
-                warnings.warn(f"the policy was trained in {differs}", stacklevel=2)
-        evaluator = Evaluator(source.make_another, episode_count(episodes), self.about["seed"])
-        return evaluation_of(evaluator, self._trained.act, self.about["step"], self._trained.environment_state)
+        refuse_unknown("evaluate", unknown)
+        return evaluate_in(self._trained, env, episodes)
 
     def to_torch(self, precision: Precision = "float64") -> torch.nn.Module:
         """Return the policy as a module of PyTorch, with weights of its own.
@@ -147,6 +131,14 @@ class Policy:
     def topology(self) -> dict[str, list[LayerTopology]]:
         """The layers of the actor, inputs first."""
         return layer_topologies({"actor": self._trained.actor.actor})
+
+    if not TYPE_CHECKING:  # or a type checker would take every name for an attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Say what does what a policy does not."""
+            hint = sb3.POLICY.get(name)
+            problem = f"'Policy' object has no attribute {name!r}"
+            raise AttributeError(f"{problem}; {hint}" if hint else problem)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         """Refuse to be pickled or copied: it holds memory of the native core."""
@@ -271,6 +263,9 @@ def tune(
         ValueError: Optuna is not installed, something cannot be sampled or trained, or the directory has another study.
         RuntimeError: no trial is complete, or the study cannot be written any more.
     """
+    for name in options.keys() - all_options().keys():
+        known = [*inspect.signature(tune).parameters, *all_options()]
+        raise UnknownOptionError(f"tune() has no argument {name!r}; {did_you_mean(name, known, 'help(rewirl.tune)')}")
     asked = {"env": env, "agent": agent, "preset": None if preset is None else str(preset)}
     request = {**{name: value for name, value in asked.items() if value is not None}, **options}
     task = make_task(request, sample, exactly(int, trials, "trials"), seeds or (seed,), seed, prune)

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from rewirl.printing import option, typed
 from rewirl.saved import LIMIT, shown
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ def exactly(kind: Any, value: Any, name: str) -> Any:
         result = _exactly(alternative, value)
         if result is not _REFUSED:
             return result
-    raise ValueError(f"{name} must be {_described(kind)}, got {shown(value)}")
+    raise ValueError(f"{name} must be {_described(kind)}, got {shown(value)}{_example(kind, name)}")
 
 
 def make_exact(settings: Any, part: type[Any] | None = None) -> None:
@@ -187,6 +188,16 @@ def _without_numpy(value: Any, depth: int) -> Any:
     if type(value) in (list, tuple):
         return type(value)(_without_numpy(item, depth + 1) for item in value)
     return _python(value)
+
+
+def _example(kind: Any, name: str) -> str:
+    """Return how a list is written, for a message; "" for any other type."""
+    items = next((typing.get_args(each)[0] for each in alternatives(kind) if typing.get_origin(each) is tuple), None)
+    if items is None:
+        return ""
+    examples: dict[Any, list[Any]] = {int: [256, 256], float: [0.5, 0.9]}
+    values = examples.get(items, ["package.module:Class"])
+    return f"; for example: {option(name)} {' '.join(map(str, values))}" if typed() else f"; for example {values}"
 
 
 def _described(kind: Any) -> str:

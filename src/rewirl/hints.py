@@ -8,19 +8,22 @@ from difflib import get_close_matches
 _MOST_LISTED = 20
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], see: str = "") -> str:
     """Return a hint at the nearest known name, with what else there is unless that is a long list.
 
     Args:
         name: what was typed.
         known: the names there are.
+        see: what shows them all, if there are too many for a message.
 
     Returns:
         Such as "did you mean train? There are train, resume".
     """
     names = list(known)
     hint = nearest(name, names)
-    return hint.strip() if hint and len(names) > _MOST_LISTED else f"{hint}There are {', '.join(names)}"
+    if len(names) <= _MOST_LISTED:
+        return f"{hint}There are {', '.join(names)}" if hint else f"there are {', '.join(names)}"
+    return hint.strip() or f"none of {len(names)} names is like it{see and f'; see {see}'}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -29,6 +32,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return "" if name_there is None else f"did you mean {name_there}? "
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is spelled most like another, or None if none is near."""
-    return next(iter(get_close_matches(name, list(known), n=1)), None)
+def closest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """Return the known name that is spelled most like another, or None if none is as like as that, in [0, 1]."""
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=likeness)), None)

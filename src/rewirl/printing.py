@@ -22,6 +22,8 @@ from typing import Any
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _WORDS_AFTER = " " * 4
+_typed = False
+"""Whether what is said now answers the command line."""
 _TO_COPY = re.compile(r"(: (\S*rewirl|\S+ -m rewirl|pip|make) [^.]*|\S*[/\\=]\S*|--\S+)$")
 """The end of a message that somebody may copy."""
 
@@ -104,14 +106,40 @@ def program() -> str:
     python = shutil.which("python")
     if python == sys.executable:
         return "python -m rewirl"
-    return _from_here(scripts[0]) if scripts else f"{_from_here(Path(sys.executable))} -m rewirl"
+    return from_here(scripts[0]) if scripts else f"{from_here(Path(sys.executable))} -m rewirl"
 
 
-def _from_here(file: Path) -> str:
-    """Return a path as it is typed in the working directory."""
+def from_here(file: Path) -> str:
+    """Return a path for a command to copy, as it is typed in the working directory."""
     with contextlib.suppress(OSError, ValueError):  # it is not below the working directory, or that is gone
-        return quoted(file.relative_to(Path.cwd()))
-    return quoted(file)
+        return quoted_path(file.relative_to(Path.cwd()))
+    return quoted_path(file)
+
+
+@contextlib.contextmanager
+def command_line() -> Iterator[None]:
+    """Let remedies be commands and options meanwhile; a program in Python is told functions and arguments."""
+    global _typed
+    before, _typed = _typed, True
+    try:
+        yield
+    finally:
+        _typed = before
+
+
+def typed() -> bool:
+    """Return whether what is said now answers the command line, rather than a program in Python."""
+    return _typed
+
+
+def option(name: str) -> str:
+    """Return how whoever reads a message gives an option: run_dir in Python, --run-dir on the command line."""
+    return f"--{name.replace('_', '-')}" if _typed else name
+
+
+def to_resume(path: object) -> str:
+    """Return what continues a run, for whoever reads a message to copy."""
+    return f"{program()} resume {quoted_path(path)}" if _typed else f"rewirl.resume({str(path)!r})"
 
 
 def decimals(*values: float, least: int = 0, digits: int = 3) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -18,15 +17,27 @@ SHOWN = ("learn", "predict", "evaluate", "save", "resume", "load", "record", "dr
 def test_the_site_builds_and_the_reference_is_filled_in() -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs" / "build_site.py")],
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    words = re.fullmatch(r"wrote build/site; open (.*)\n", done.stdout)
+    assert words is not None and 'href="docs/print.css"' in Path(words[1]).read_text(encoding="utf-8")
     reference = (ROOT / "build" / "site" / "docs" / "reference.html").read_text(encoding="utf-8")
     assert all(f".{name}" in reference for name in SHOWN)
     assert ":::" not in reference
+
+
+def test_help_is_shown_and_builds_nothing_and_what_is_missing_is_named() -> None:
+    site = ROOT / "build" / "site-source"
+    before = site.stat().st_mtime_ns if site.exists() else None
+    script = str(ROOT / "docs" / "build_site.py")
+    shown = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
+    assert "Builds the site" in shown.stdout and "rewirl[docs]" in shown.stdout
+    bare = subprocess.run([sys.executable, "-S", "-E", script], capture_output=True, text=True, check=False)
+    assert bare.returncode == 2 and "pip install 'rewirl[docs]'" in bare.stderr
+    assert before == (site.stat().st_mtime_ns if site.exists() else None)
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rewirl.agents import AGENTS
 from rewirl.options.resolve import papers_settings
 from rewirl.options.train import TrainConfig
 from rewirl.storage.run_directory import RunDirectory
@@ -30,6 +31,8 @@ def make_run(
     total: int | None = None,
     drift: Callable[[int], float] | None = None,
     env_kwargs: dict[str, Any] | None = None,
+    usual: Callable[..., Any] = papers_settings,
+    eval_every: int = TrainConfig.eval_every,
     **settings: Any,
 ) -> Path:
     """Write a run that evaluated every 5000 steps, 10 seconds each, with one update per step.
@@ -43,7 +46,9 @@ def make_run(
         total: steps it is to have; those it has, if not given.
         drift: share of initial connections alive by number of the evaluation; not recorded if not given.
         env_kwargs: arguments of the environment.
-        **settings: of the agent, where they differ from the paper's.
+        usual: returns the settings that are not given; the paper's, unless told otherwise.
+        eval_every: what the settings say of it.
+        **settings: of the agent, where they differ from those.
     """
     path = path / "-".join(
         [env, agent, str(seed), *(str(zlib.crc32(str(value).encode())) for value in settings.values())]
@@ -54,12 +59,13 @@ def make_run(
         env_kwargs=env_kwargs or {},
         seed=seed,
         total_timesteps=total or max(1, (len(returns) - 1) * EVERY),
+        eval_every=eval_every,
         threads=1,
     )
-    config = {"train": to_values(train), "agent": to_values(papers_settings(agent, env, **settings))}
+    config = {"train": to_values(train), "agent": to_values(usual(agent, env, **settings))}
     RunDirectory.create(path, config, instruction_set="portable").close()
     size = 100 if agent.startswith(("ds-", "static-")) else 200
-    connections = {"actor": size, "critic1": size, "critic2": size, "target_actor": size}
+    connections = dict.fromkeys((*AGENTS[agent].networks, "target_actor"), size)
     lines: list[dict[str, Any]] = [{"event": "start", "step": 0}]
     for number, value in enumerate(returns):
         step = number * EVERY

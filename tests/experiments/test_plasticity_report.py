@@ -40,7 +40,7 @@ def test_it_has_a_table_and_a_figure_for_every_measure(tmp_path):
     text = document.markdown(blocks)
     assert text.count("## Plasticity") == 1
     (table,) = (block for block in blocks if isinstance(block, Table) and "effective rank" in block.head)
-    assert [row[:2] for row in table.rows] == [["td3", "actor"], ["td3", "critics"]]
+    assert [row[:2] for row in table.rows] == [["ds-drl/td3", "actor"], ["ds-drl/td3", "critics"]]
     assert table.rows[0][2:] == ["20.0 → 50.0", "10.0 → 10.0", "5.00 → 5.00", "5,000 → 15,000"]
     assert table.rows[1][3:5] == ["25.0 → 25.0", "6.50 → 6.50"]  # the mean of both critics
     titles = [block.title for block in blocks if isinstance(block, Figure)]

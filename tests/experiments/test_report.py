@@ -77,7 +77,11 @@ def test_runs_warmed_up_by_policies_made_alike_are_one_group(tmp_path):
     runs, problems = find_runs(paths)
     assert not problems
     ((found,), left_out) = group_runs(runs)
-    assert found.label == "td3, warm-up-policy td3 of 500000 steps" and found.seeds == [0, 1] and not left_out
+    assert (
+        found.label == "td3, learning-starts 25000, warm-up-policy td3 of 500000 steps"
+        and found.seeds == [0, 1]
+        and not left_out
+    )
     assert "--warm-up-policy /somewhere/td3-1" in command(found.runs[1])
 
 
@@ -88,10 +92,11 @@ def test_groups_are_of_equal_settings_and_named_by_what_differs(tmp_path):
     make_run(tmp_path, "sac", 0, rising(1, 1), tau=0.005, target_update_interval=1)
     make_run(tmp_path, "sac", 0, rising(1, 1))
     found = groups_of(tmp_path)
-    assert list(found) == ["ds-td3", "ds-td3, learning-rate 0.0003", "sac", "sac-soft"]
-    assert [item.preset for item in found.values()] == ["ds-td3", None, "sac", "sac-soft"]
-    assert found["ds-td3"].seeds == [0, 1]
-    assert command(found["sac-soft"].runs[0]) == (
+    rest = "learning-starts 25000"
+    assert list(found) == ["ds-drl/ds-td3", f"ds-td3, learning-rate 0.0003, {rest}", "ds-drl/sac", "ds-drl/sac-soft"]
+    assert [item.of_paper for item in found.values()] == ["ds-td3", None, "sac", "sac-soft"]
+    assert found["ds-drl/sac-soft"].preset == f"ds-drl/sac-soft/{HERE}" and found["ds-drl/ds-td3"].seeds == [0, 1]
+    assert command(found["ds-drl/sac-soft"].runs[0]) == (
         f"rewirl train --agent sac --env {HERE} --seed 0 --total-timesteps 100000 "
         "--learning-starts 10000 --temperature 0.2 --threads 1"
     )
@@ -113,19 +118,19 @@ def test_the_options_that_all_share_are_said_once(tmp_path):
         make_run(tmp_path, agent, 0, rising(1, 1), gamma=0.9)
     found = groups_of(tmp_path)
     assert list(found) == ["td3", "ds-td3"] and [item.preset for item in found.values()] == [None, None]
-    assert "left out of the labels: all agents, gamma 0.9" in text_of(tmp_path)
+    assert "All groups have, unless the table says otherwise: gamma 0.9, learning-starts 25000." in text_of(tmp_path)
 
 
 def test_runs_cut_short_are_not_in_the_final_numbers(tmp_path):
     make_run(tmp_path, "td3", 0, rising(1000, 50_000))
     make_run(tmp_path, "td3", 1, rising(3000, 50_000, count=5), total=100_000)
-    item = groups_of(tmp_path)["td3"]
+    item = groups_of(tmp_path)["ds-drl/td3"]
     assert item.horizon == 100_000 and item.finals().tolist() == [1000.0]
-    assert rows(text_of(tmp_path), "td3")[0][5] == "seed 1 to 25,000"
+    assert rows(text_of(tmp_path), "ds-drl/td3")[0][5] == "seed 1 to 25,000"
     assert "seed 1: in progress or cut short at 25,000 of 100,000 steps" in text_of(tmp_path)
     make_run(tmp_path / "other", "sac", 0, [1.0, 2.0, 3.0], total=100_000)
     make_run(tmp_path / "other", "sac", 1, [1.0, 3.0], total=100_000)
-    item = groups_of(tmp_path / "other")["sac"]  # none is finished: all, up to the shortest
+    item = groups_of(tmp_path / "other")["ds-drl/sac"]  # none is finished: all, up to the shortest
     assert item.horizon == 5000 and item.finals().tolist() == [1.5, 2.0] and item.areas(5000).tolist() == [1.5, 2.0]
 
 
@@ -134,7 +139,7 @@ def test_numbers_are_those_of_the_runs(tmp_path):
         make_run(tmp_path, "td3", seed, rising(top, 100_000))
         make_run(tmp_path, "ds-td3", seed, rising(top + 500, 50_000))
     found = groups_of(tmp_path)
-    dense, sparse = found["td3"], found["ds-td3"]
+    dense, sparse = found["ds-drl/td3"], found["ds-drl/ds-td3"]
     last_ten = np.mean(np.arange(11, 21) / 20)
     np.testing.assert_allclose(dense.finals(), [900 * last_ten, 1100 * last_ten])
     np.testing.assert_allclose(dense.areas(), [450, 550])
@@ -152,19 +157,19 @@ def test_numbers_are_those_of_the_runs(tmp_path):
     beside = [line for line in rows(text, HERE) if "11,460 ± 483" in line]
     assert beside[0][3] == "1,500 ± 100 (2 at 100,000 steps)" and beside[0][5:] == [f"{1.5 / last_ten:.2f}", "1.03"]
     assert [line[4] for line in rows(text, HERE) if "1.769" in line] == ["1.956"]
-    shown = [line for line in rows(text, "ds-td3") if "1,500 ± 100" in line]
+    shown = [line for line in rows(text, "ds-drl/ds-td3") if "1,500 ± 100" in line]
     assert shown[0][3] == "1,500 ± 100" and shown[0][4] == "1,400 to 1,600" and shown[0][5] == "50%"
     half = 12.7062 * 100  # Student's t of one degree of freedom, times sqrt(2) * 100 / sqrt(2)
     assert shown[0][6] == f"{1500 - half:,.0f} to {1500 + half:,.0f}"
-    reached = [line for line in rows(text, "ds-td3") if "2 of 2" in line]
-    assert reached[0][6:] == ["-", "-"]  # nobody knows whether they were alone
+    reached = [line for line in rows(text, "ds-drl/ds-td3") if "2 of 2" in line]
+    assert reached[0][8:] == ["-", "-"]  # nobody knows whether they were alone
     for run in tmp_path.iterdir():
         log = run / "metrics.jsonl"
         log.write_text(log.read_text().replace('"return_mean"', '"core_share": 0.99, "return_mean"'))
     text = text_of(tmp_path)
-    reached = [line for line in rows(text, "ds-td3") if "2 of 2" in line]
-    assert reached[0][6] == f"{200 * np.mean(expected):,.0f}"  # 10 s per evaluation
-    assert reached[0][7] == "200 ± 0"
+    reached = [line for line in rows(text, "ds-drl/ds-td3") if "2 of 2" in line]
+    assert reached[0][8] == f"{200 * np.mean(expected):,.0f}"  # 10 s per evaluation
+    assert reached[0][9] == "200 ± 0"
     assert "Return against time" in document.html(report(*find_runs([tmp_path])))
 
 
@@ -243,10 +248,10 @@ def test_a_level_never_reached_is_said_so(tmp_path):
         make_run(tmp_path, "td3", seed, rising(1000, 100_000))
         make_run(tmp_path, "ds-td3", seed, rising(100, 40_000))
     found = groups_of(tmp_path)
-    share = share_of_steps(found["ds-td3"], found["td3"])
+    share = share_of_steps(found["ds-drl/ds-td3"], found["ds-drl/td3"])
     assert (share.value, share.low, share.high) == (math.inf, math.inf, math.inf)
-    (row,) = (line for line in rows(text_of(tmp_path), "ds-td3") if "0 of 2" in line)
-    assert row[3:6] == ["not all reach it", "never", "never to never"]
+    (row,) = (line for line in rows(text_of(tmp_path), "ds-drl/ds-td3") if "0 of 2" in line)
+    assert row[5:8] == ["not all reach it", "never", "never to never"]
 
 
 def test_damaged_directories_are_named_and_the_others_reported(tmp_path, capsys):
@@ -261,6 +266,7 @@ def test_damaged_directories_are_named_and_the_others_reported(tmp_path, capsys)
         text = json.dumps(lines[1]).replace(f'"{name}": {json.dumps(lines[1][name])}', f'"{name}": {value}')
         broken.write_text(text + "\n")
     make_run(tmp_path / "runs", "td3", 6, [])
+    make_run(tmp_path / "runs", "td3", 7, [], eval_every=0)
     with pytest.raises(RunDirectoryError, match="changed after the run started"):
         read_run(config.parent)
     output = tmp_path / "report.html"
@@ -270,15 +276,21 @@ def test_damaged_directories_are_named_and_the_others_reported(tmp_path, capsys)
     warned = capsys.readouterr().err
     page = output.read_text()
     assert "1 run of 1 agent on" in page
-    for seed in range(1, 7):
+    assert f"{HERE}-td3-6 is left out: no evaluation yet\n" in warned
+    assert f"{HERE}-td3-7 is left out: it was not evaluated (eval_every 0)" in warned
+    for seed in range(1, 8):
         name = f"{HERE}-td3-{seed}"
-        assert f"{name} is left out" in warned and name in page[page.index("Directories that were left out") :]
+        assert (
+            f"{name} is left out" in warned
+            and warned.count(name) == 1
+            and name in page[page.index("Directories that were left out") :]
+        )
 
 
 def test_a_copy_of_a_run_counts_once(tmp_path):
     make_run(tmp_path / "a", "td3", 0, rising(1000, 50_000, count=10), total=100_000)
     make_run(tmp_path / "b", "td3", 0, rising(1000, 50_000))
-    assert groups_of(tmp_path)["td3"].finals().tolist() == [1000.0]
+    assert groups_of(tmp_path)["ds-drl/td3"].finals().tolist() == [1000.0]
     assert "has the settings and the seed of" in text_of(tmp_path)
 
 
@@ -349,12 +361,12 @@ def test_the_page_has_every_part(page):
     for part in (
         "Performance profile",
         "initial connections alive",
-        "; td3 on Hopper-v5.",
+        "; ds-drl/td3 on Hopper-v5.",
         "Environments of the paper without any run: Walker2d, Ant, Humanoid",
         "2 of the paper's 5 seeds and 100,000 of its 1,000,000 steps",
     ):
         assert part in text
-    alive = [line for line in rows(text, "ds-td3") if line[1] == "critic1"]
+    alive = [line for line in rows(text, "ds-drl/ds-td3") if line[1] == "critic1"]
     assert alive[0][2:] == ["5-8-1", "12, 16", "30.0%, 200.0%", f"{0.9**20:.1%}, dense"]
     drawn = sorted((page / "f").iterdir())
     assert len(drawn) == 16 and all(ET.parse(path).getroot().tag.endswith("svg") for path in drawn)

@@ -14,7 +14,7 @@ from rewirl.experiments.report.judge import judge
 from rewirl.experiments.report.run_data import find_runs
 from rewirl.experiments.report.run_groups import command, group_runs
 from rewirl.experiments.sweep.names import names_of
-from rewirl.options.resolve import resolve
+from rewirl.options.resolve import agent_settings, resolve
 from rewirl.presets import lookup
 from rewirl.storage.run_directory import _hash
 
@@ -29,17 +29,20 @@ def test_a_group_is_called_by_its_preset(tmp_path):
     options = dict(lookup.preset("rnm/2-of-4-td3/HalfCheetah-v5").options)
     make_run(tmp_path, "ds-td3", 0, rising(1, 1), **options)
     make_run(tmp_path, "ds-td3", 0, rising(1, 1), **{**options, "gamma": 0.9})
-    assert labels(tmp_path)[1] == "rnm/2-of-4-td3" and "gamma 0.9" in labels(tmp_path)[0]
+    other, preset = labels(tmp_path)
+    assert (preset, other) == ("rnm/2-of-4-td3", "ds-td3 (1)")
+    text = document.markdown(report(*find_runs([tmp_path])))
+    assert "preset rnm/2-of-4-td3/HalfCheetah-v5" in text and "gamma 0.9, " in text
 
 
 def test_runs_of_versions_that_lacked_an_option_are_in_one_group(tmp_path):
     """What an option is by default and what is recorded of it are the same, lists too."""
     for seed in (0, 1):
-        made = make_run(tmp_path, "ds-td3", seed, rising(1, 1))
+        made = make_run(tmp_path, "ds-td3", seed, rising(1, 1), usual=agent_settings)
     record = json.loads((made / "config.json").read_text())
     for name in ("wrapper", "n_envs", "env_processes"):
         del record["config"]["train"][name]
-    make_run(tmp_path / "older", "ds-td3", 2, rising(1, 1)).joinpath("config.json").write_text(
+    make_run(tmp_path / "older", "ds-td3", 2, rising(1, 1), usual=agent_settings).joinpath("config.json").write_text(
         json.dumps({**record, "config": {**record["config"], "train": {**record["config"]["train"], "seed": 2}}})
     )
     made.joinpath("config.json").write_text(json.dumps(record))

@@ -49,7 +49,7 @@ def test_returns_between_0_and_1_are_no_zeros(tmp_path):
         for seed in (0, 1):
             make_run(tmp_path, agent, seed, rising(top + 0.1 * seed, 40_000))
     text = document.markdown(report(*find_runs([tmp_path])))
-    for part in ("0.450 ± 0.050", "0.650 ± 0.050", "+0.200", "0.450 (td3, 100,000 steps)"):
+    for part in ("0.450 ± 0.050", "0.650 ± 0.050", "+0.200", "| ds-drl/td3 | 100,000 | 0.450 |"):
         assert part in text
     assert "| 0 ± 0 " not in text
 

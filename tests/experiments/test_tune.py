@@ -164,6 +164,7 @@ def test_the_best_is_found_bad_trials_end_early_and_the_first_is_what_one_has(tm
     best = max((trial for trial in trials if trial[4] is not None), key=lambda trial: trial[4])
     assert best[0] == 0 and outcome.best == tmp_path / "best.toml"
     assert any(line.startswith("trial 0, return 27.0: learning-rate 0.001, sparsity 0.5") for line in outcome.lines)
+    assert sum("return of a trial: mean over its last 3 evaluations" in line for line in outcome.lines) == 1
     assert sum(" pruned, return " in line and "worse at step" in line for line in heard.lines) == states.count("PRUNED")
 
 

@@ -6,17 +6,20 @@ import inspect
 import re
 from pathlib import Path
 
+import pytest
+
 import rewirl
 from rewirl.learners.learner import Learner
 from rewirl.options import sb3
 from rewirl.options.option import all_options
+from rewirl.options.resolve import resolve
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_page_for_users_of_stable_baselines3_has_every_name_of_the_table() -> None:
     page = (ROOT / "docs" / "from-sb3.md").read_text()
-    for entries in (sb3.ARGUMENTS, sb3.LEARN, sb3.ATTRIBUTES):
+    for entries in (sb3.ARGUMENTS, sb3.OF_ROLLOUTS, sb3.LEARN, sb3.ATTRIBUTES):
         assert sb3.table("Stable-Baselines3", entries) in page
 
 
@@ -36,3 +39,38 @@ def test_what_the_table_names_is_there() -> None:
     for text in sb3.LEARN.values():
         word = re.match(r"\w+", text)
         assert word and (word[0] in arguments or word[0] in ("leave",)), text
+
+
+@pytest.mark.parametrize(
+    ("agent", "name", "reason"),
+    [
+        ("ppo", "n_steps", "Stable-Baselines3's n_steps is here: rollout_steps, over all environments together"),
+        ("stream-ac", "n_steps", "eligibility traces look further: trace_decay"),
+        ("stream-ac", "batch_size", "it learns from every step once"),
+        ("ppo", "tau", "it has no target networks"),
+        ("stream-q", "buffer_size", "it has no replay memory"),
+        ("ppo", "use_sde", "use_sde has no counterpart here; leave it out: exploration"),
+        ("td3", "replay_buffer_class", "replay_buffer_class has no counterpart here: the replay memory is uniform"),
+    ],
+)
+def test_why_an_agent_has_no_such_option(agent: str, name: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"{agent} has no option '{name}'; .*{reason}"):
+        resolve({"agent": agent, "env": "Pendulum-v1", name: 8})
+
+
+def test_a_keyword_that_is_not_there_is_a_type_error_everywhere() -> None:
+    with rewirl.TD3("Pendulum-v1", hidden_sizes=(8,)) as agent:
+        for call in (
+            lambda: rewirl.TD3("Pendulum-v1", sparsty=0.5),
+            lambda: rewirl.from_preset("small/pendulum", sparsty=0.5),
+            lambda: agent.learn(5, evl_every=1),
+            lambda: rewirl.tune("Pendulum-v1", trial=2),
+        ):
+            with pytest.raises(TypeError, match=r"has no (option|argument)") as refused:
+                call()
+            assert isinstance(refused.value, ValueError)
+
+
+def test_a_function_for_a_number_names_the_schedule() -> None:
+    with pytest.raises(ValueError, match='got a function; learning_rate_schedule="linear" or "cosine"'):
+        rewirl.TD3("Pendulum-v1", learning_rate=lambda left: 1e-3 * left)

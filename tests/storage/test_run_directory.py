@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rewirl.storage import run_directory
+from rewirl.printing import command_line
+from rewirl.storage import provenance
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 
 STAMP = Path(__file__).parents[2] / "cmake" / "revision.cmake"
@@ -69,11 +70,11 @@ def test_the_record_is_complete(tmp_path: Path) -> None:
 def test_an_installed_package_records_what_it_was_built_from_and_source_in_its_repository_where_that_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_directory, "REVISION", "0123abc-dirty")
-    monkeypatch.setattr(run_directory, "__file__", str(tmp_path / "site-packages" / "run_directory.py"))
+    monkeypatch.setattr(provenance, "REVISION", "0123abc-dirty")
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "site-packages" / "run_directory.py"))
     with create(tmp_path / "installed") as run:
         assert run.record["git_revision"] == "0123abc-dirty"
-    monkeypatch.setattr(run_directory, "_git", lambda *arguments: "4567def")
+    monkeypatch.setattr(provenance, "_git", lambda *arguments: "4567def")
     with create(tmp_path / "in its repository") as run:
         assert run.record["git_revision"] == "4567def"
 
@@ -132,7 +133,9 @@ def test_the_same_run_again_names_resume(tmp_path: Path) -> None:
     path = tmp_path / "my run"
     create(path).close()
     before = (path / "config.json").read_bytes()
-    with pytest.raises(RunDirectoryError, match=f"already holds this run; continue it with: .*rewirl resume '{path}'"):
+    with pytest.raises(RunDirectoryError, match=f"already holds this run; continue it with: rewirl.resume\\('{path}'"):
+        create(path)
+    with command_line(), pytest.raises(RunDirectoryError, match=f"continue it with: .*rewirl resume '{path}'$"):
         create(path)
     assert (path / "config.json").read_bytes() == before
     RunDirectory.open(path).close()  # and the refused process does not keep the lock
@@ -149,7 +152,7 @@ def test_another_configuration_is_refused_with_the_differing_keys(tmp_path: Path
         "td3.gamma: 0.99 there, 0.98 here",
         "new: absent there, null here",
     ]
-    assert "rewirl resume" in lines[-1]
+    assert "rewirl.resume('" in lines[-1] and lines[-1].endswith("choose another run_dir")
     with pytest.raises(RunDirectoryError, match=r"td3: .* there, absent here"):
         create(tmp_path, {"agent": "ds-td3", "seed": 3})
 
@@ -248,8 +251,12 @@ def test_a_lock_file_that_was_deleted_is_made_again_unless_another_process_was_f
     with create(tmp_path) as run:
         (tmp_path / "lock").unlink()
         run.hold()
-        with pytest.raises(RunDirectoryError, match=f"in use by process {os.getpid()};"):
+        with pytest.raises(
+            RunDirectoryError, match=r"in use by this program: .*agent\.close\(\)[^;]* with that agent$"
+        ):
             RunDirectory.open(tmp_path)
+        with pytest.raises(RunDirectoryError, match="with that agent, or choose another run_dir"):
+            create(tmp_path)
         (tmp_path / "lock").unlink()
         with RunDirectory.open(tmp_path) as other, pytest.raises(RunDirectoryError, match="is in use by"):
             other.hold()

@@ -228,3 +228,35 @@ def test_strength_and_attribution_by_hand():
     assert attribution(layer, torch.randn(4, 3)).tolist() == [1.0, 5.0, 0.5]
     with pytest.raises(ValueError, match=r"\[samples, outputs\] is needed"):
         attribution(nn.Flatten(0), torch.randn(4, 3))
+
+
+def test_layers_that_do_not_have_the_initial_sparsity_are_refused_but_not_loaded_ones():
+    options = {"sparsity": 0.95, "initial_sparsity": 0.0, "sparsity_end": 6, "adapt_every": 2}
+    model = model_of(sparsity=0.9)
+    optimizer = torch.optim.Adam(model.parameters())
+    rewiring = Rewiring(model, optimizer, "prune", **options)
+    with pytest.raises(
+        ValueError, match=r"from initial_sparsity 0, but that .* is 0\.9.*; .*SparseLinear\(\.\.\., spars"
+    ):
+        learn(model, optimizer, rewiring, 1)
+    pruned = model_of(sparsity=0.0)
+    optimizer = torch.optim.Adam(pruned.parameters())
+    first = Rewiring(pruned, optimizer, "prune", **options)
+    learn(pruned, optimizer, first, 6)
+    again = Rewiring(pruned, optimizer, "prune", **options)
+    again.load_state_dict(first.state_dict())
+    learn(pruned, optimizer, again, 1)
+
+
+def test_what_is_misunderstood_is_said_in_words():
+    model = model_of()
+    optimizer = torch.optim.Adam(model.parameters())
+    with pytest.raises(TypeError, match="no option 'adapt_evry'; did you mean adapt_every"):
+        Rewiring(model, optimizer, adapt_evry=3)
+    with pytest.warns(UserWarning, match="until update 800,000, the default of sparsity_end"):
+        Rewiring(model, optimizer, "prune", initial_sparsity=0.8, sparsity=0.9)
+    with pytest.raises(TypeError, match=r"strength is of a SparseLinear, got Linear; .*from_dense"):
+        strength(nn.Linear(4, 2))
+    assert repr(Rewiring(model, optimizer)) == (
+        "Rewiring('set', 2 layers, 218 connections, every 1,000 updates; updates=0, rewired=0)"
+    )

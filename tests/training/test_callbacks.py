@@ -169,7 +169,7 @@ def test_weights_and_biases_gets_settings_episodes_and_evaluations(monkeypatch):
     episodes = [values for values in sent if "episode/return" in values]
     evaluations = [values for values in sent if "evaluation/return_mean" in values]
     assert [values["step"] for values in episodes] == [200]
-    assert [values["step"] for values in evaluations] == [0, 100, 200, 210]
+    assert [values["step"] for values in evaluations] == [0, 100, 200, 210, 220]
     assert "diagnostics/critic1_loss" in evaluations[-1] and sent[-1] == {"finished": True}
 
 
@@ -197,3 +197,35 @@ def test_what_the_page_on_callbacks_shows_works(tmp_path: Path, monkeypatch: pyt
     names["agent"].learn(100, eval_every=50, eval_episodes=1, callback=names["MLflow"]())
     assert sent.count("wandb") > 1 and sent[-2:] == ["return_mean at 1310", "True at 1310"]
     names["agent"].close()
+
+
+class _Duck:
+    def on_step(self, moment: rewirl.Moment) -> None: ...
+
+
+class _Misnamed:
+    @staticmethod
+    def of(base: type, name: str) -> Any:
+        return type("Mine", (base,), {name: lambda self, moment: None})()
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "hint"),
+    [
+        (rewirl.Callback, "_on_step", r"as in Stable-Baselines3; here it is on_step\(self, moment\)"),
+        (rewirl.Callback, "on_stepp", r"never called; did you mean on_step\?"),
+        (rewirl.Callback, "_on_training_start", r"did you mean on_training_start\?"),
+        (rewirl.Callback, "on_rollout_end", "did you mean on_step: a rollout is a single step"),
+        (rewirl.Callback, "on_reset", "the moments are on_training_start, on_step"),
+        (_Duck, "on_evaluatoin", r"did you mean on_evaluation\?"),
+    ],
+)
+def test_a_method_that_would_never_be_called_is_refused(base: type, name: str, hint: str) -> None:
+    with agent() as learner, pytest.raises(ValueError, match=hint):
+        learner.learn(10, callback=_Misnamed.of(base, name))
+
+
+def test_without_wandb_its_callback_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install wandb"):
+        rewirl.WandbCallback(project="x")

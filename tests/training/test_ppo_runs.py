@@ -162,7 +162,7 @@ def test_from_python_it_learns_and_draws():
         observations = np.zeros((500, 3), np.float32)
         noisy = agent.predict(observations, deterministic=False)
         assert np.abs(noisy).max() <= 2 and noisy.std() > 0.5 and (agent.predict(observations) == noisy).mean() < 0.1
-        with pytest.raises(ValueError, match="no replay memory"):
+        with pytest.raises(AttributeError, match="no replay memory"):
             _ = agent.replay
 
 

@@ -162,3 +162,37 @@ def test_what_matters_least_gives_way_on_a_narrow_terminal(monkeypatch):
     assert all(shown == parts[: len(shown)] for shown in seen)
     assert seen[0] == parts and seen[-1] == ["50.0%"]
     assert all(len(live.line(width)) <= width for width in range(6, 200))
+
+
+def test_an_evaluation_that_comes_late_shows_no_later_training(monkeypatch):
+    clock, out = Clock(monkeypatch), io.StringIO()
+    lines = progress.PlainLines(out)
+    lines.begin(0, 8_000)
+    for step in range(1, 300):
+        if step == 200:
+            lines.episode(-1125.6)
+        clock.now += 0.01
+        lines.step(step)
+    lines.evaluated(0, FOUND, 0.5)
+    lines.evaluated(200, FOUND, 0.5)
+    first, second = out.getvalue().splitlines()
+    assert "training return" not in first and "training return -1,125.6" in second
+
+
+def test_a_speed_waits_for_something_to_tell_it_from(monkeypatch):
+    clock = Clock(monkeypatch)
+    lines = progress.PlainLines(io.StringIO())
+    lines.begin(0, 8_000)
+    clock.now += 20  # an evaluation before the first step
+    lines.step(1)
+    clock.now += 0.3
+    lines.mark(2)
+    assert lines.words() == []
+    clock.now += 9.7
+    lines.mark(1001)
+    assert lines.words() == ["100 steps/s", "0:01:10 left"]
+    slow = progress.PlainLines(io.StringIO())
+    slow.begin(0, 100)
+    clock.now += 30
+    slow.mark(3)  # whatever it is after half a minute
+    assert slow.speed() == pytest.approx(0.1)

@@ -42,7 +42,7 @@ def test_the_first_event_is_that_of_the_training_loop(every, delay):
 
 def test_what_is_met_is_not_remarked_on():
     assert said(agent()) == [] == said(agent("ds-sac", target_update_interval=10))
-    assert said(agent("td3", {"sparsity": 0.0, "rule": "static", "adapt_every": 10**9})) == []
+    assert said(agent("td3", {"sparsity": 0.0, "rule": "static"})) == []
     changing = {"initial_sparsity": 0.0, "sparsity_end": 500, "adapt_every": 10}
     assert said(agent(topology=changing)) == []
 

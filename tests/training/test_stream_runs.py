@@ -108,7 +108,7 @@ def test_from_python_it_learns_from_every_step():
     with rewirl.DSStreamAC("Pendulum-v1", seed=1, **{**OPTIONS, "threads": 1}) as agent:
         agent.learn(90)
         assert agent.steps == 90 and agent.diagnostics["rewired"] > 0
-        with pytest.raises(ValueError, match="this agent has no replay memory"):
+        with pytest.raises(AttributeError, match="this agent has no replay memory"):
             _ = agent.replay
 
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
+
+from rewirl.cli import policy
+from rewirl.cli.main import main
+from rewirl.training.trained_policy import TrainedPolicy
 
 FAR = """
 import gymnasium
@@ -63,3 +69,31 @@ def test_a_rendering_library_that_is_not_there_ends_nothing_without_words(tmp_pa
     )
     assert ended.returncode == 2
     assert "unset MUJOCO_GL" in ended.stderr and "Traceback" not in ended.stderr
+
+
+class _Stopped:
+    """A policy that somebody stops after some steps."""
+
+    def __init__(self, name: str) -> None:
+        self._policy = TrainedPolicy.load(Path(name))
+        self.left = 5
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._policy, name)
+
+    def act(self, observations: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return self._policy.act(observations)
+
+
+def test_a_video_that_is_stopped_is_removed_and_its_end_said(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pygame")
+    stopped = _Stopped("Pendulum-v1/small")
+    monkeypatch.setattr(policy.TrainedPolicy, "load", lambda path: stopped)
+    with pytest.raises(SystemExit) as ended:
+        main(["watch", "Pendulum-v1/small", "--video", str(tmp_path / "out.mp4")])
+    said = capsys.readouterr().err
+    assert ended.value.code == 130 and said.endswith("out.mp4 was removed\n") and said.count("\n") == 2
+    assert not list(tmp_path.iterdir())

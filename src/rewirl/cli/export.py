@@ -17,6 +17,8 @@ from rewirl.training.trained_policy import TrainedPolicy
 
 def export(arguments: list[str]) -> int:
     """Run `rewirl export` and return its exit code."""
+    if any(word in ("torch", "pytorch") for word in arguments):
+        raise UsageError("a module of PyTorch is made in Python: rewirl.load(DIRECTORY).to_torch()")
     options = parse(
         "export",
         arguments,

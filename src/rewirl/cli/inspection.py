@@ -20,7 +20,7 @@ from rewirl.cli.inspected_plasticity import plasticity_lines
 from rewirl.cli.parse import parse, parse_run
 from rewirl.nn import Network
 from rewirl.options.train import TrainConfig
-from rewirl.printing import number, result
+from rewirl.printing import number, result, say
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.topology import TopologyConfig
 from rewirl.training.progress import Silent
@@ -59,6 +59,9 @@ def print_description(make: Callable[[], Run], as_json: bool = False) -> None:
         run = make()
     with run:
         _print(run.source.name, run.agent, run.total, as_json)
+        if not as_json:
+            for remark in run.remarks():
+                say(remark)
 
 
 def _print(

@@ -14,7 +14,7 @@ from typing import NoReturn
 from rewirl.cli.commands import COMMANDS, run
 from rewirl.cli.errors import UsageError, failed, in_words
 from rewirl.hints import did_you_mean
-from rewirl.printing import OutputError, ended, result, say, show, visible, without_colours
+from rewirl.printing import OutputError, command_line, ended, result, say, show, visible, without_colours
 from rewirl.tested import untested
 
 _USING_DEPENDENCIES = {"train", "resume", "evaluate", "watch", "sweep", "tune"}
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     _prepare_output()
     try:
-        sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+        with command_line():
+            sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
     except UsageError as error:
         say(f"rewirl: {ended(error)}")
         sys.exit(2)

@@ -7,18 +7,20 @@ import functools
 import json
 import typing
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 
+from rewirl.cli import elsewhere
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.errors import UsageError, usage_errors
 from rewirl.exact import alternatives
 from rewirl.hints import did_you_mean
 from rewirl.options.option import Option, all_options, options
 from rewirl.options.resolve import Settings, resolve
-from rewirl.printing import text_only
+from rewirl.printing import program, text_only
 from rewirl.storage.values import from_text
 
 Field = tuple[Any, Any, str]
@@ -35,6 +37,8 @@ OPTIONAL_NAME: Any = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(m
 """A name given by its place, or left out."""
 
 _HELP = ("-h", "--help")
+_OF_RUNS = ("train", "tune", "inspect")
+"""Commands with the options of a run, of which other programs have names of their own."""
 
 
 class _Words(tuple[str, ...]):
@@ -121,6 +125,7 @@ def _gathered(arguments: list[str], names: Iterable[str]) -> list[str]:
 
 
 def _parsed(command: str, arguments: list[str], about: str | None, fields: list[Any]) -> Any:
+    _refuse_missing(command, arguments, fields)
     kind: Any = dataclasses.make_dataclass("Options", fields)
     with text_only():
         result, unknown = tyro.cli(
@@ -137,8 +142,35 @@ def _parsed(command: str, arguments: list[str], about: str | None, fields: list[
         if not name.startswith("-"):
             raise UsageError(f"{command} does not know what to do with {name!r}; see rewirl {command} --help")
         there = [f"--{field[0].replace('_', '-')}" for field in _leaves(fields) if not _by_its_place(field)]
-        raise UsageError(f"{command} has no option {name}; {did_you_mean(name.replace('_', '-'), there)}")
+        hint = (elsewhere.hint(name) if command in _OF_RUNS else "") or did_you_mean(
+            name.replace("_", "-"), there, f"{program()} {command} --help"
+        )
+        raise UsageError(f"{command} has no option {name}; {hint}")
     return result
+
+
+def _refuse_missing(command: str, arguments: list[str], fields: list[Any]) -> None:
+    """Refuse an option without its value, and a command without all that it needs.
+
+    Raises:
+        UsageError: something is missing; says what.
+    """
+    if not arguments:
+        for name, *kind in (field for field in fields if len(field) == 2 and _takes_a_value(field[1])):
+            about = next(mark.help for mark in kind[0].__metadata__ if hasattr(mark, "help"))
+            raise UsageError(f"{command} needs {name.upper()}: {about[0].lower()}{about[1:]}")
+    valued = {f"--{_dashed(name)}" for name, kind in _leaves(fields) if _takes_a_value(kind)}
+    for argument, following in pairwise([*arguments, "--"]):
+        if argument.replace("_", "-") in valued and following.startswith("--"):
+            raise UsageError(f"{argument} needs a value; see {program()} {command} --help")
+
+
+def _takes_a_value(kind: Any) -> bool:
+    """Tell whether an option of this type is followed by a word, always."""
+    if typing.get_origin(kind) is Annotated:
+        nargs = [mark.nargs for mark in kind.__metadata__ if hasattr(mark, "nargs")]
+        return nargs[0] == 1 if nargs else _takes_a_value(typing.get_args(kind)[0])
+    return kind is not bool and typing.get_origin(kind) is not tuple
 
 
 def _requested(result: Any, known: Mapping[str, Option]) -> dict[str, Any]:
@@ -291,21 +323,21 @@ def _original(kind: Any, mirrored: Any) -> Any:
     return kind(**{field.name: getattr(mirrored, field.name) for field in dataclasses.fields(kind)})
 
 
-def _leaves(fields: Iterable[Any]) -> Iterable[Any]:
-    """Yield the fields of which each is an option: those of a settings dataclass in its place."""
-    for field in fields:
-        kind = typing.get_args(field[1])[0] if typing.get_origin(field[1]) is Annotated else field[1]
+def _leaves(fields: Iterable[Any]) -> Iterable[tuple[str, Any]]:
+    """Yield name and type of the fields of which each is an option: those of a settings dataclass in its place."""
+    for name, annotated, *_ in fields:
+        kind = typing.get_args(annotated)[0] if typing.get_origin(annotated) is Annotated else annotated
         if dataclasses.is_dataclass(kind):
-            yield from ((inner.name,) for inner in dataclasses.fields(kind))
+            yield from ((inner.name, inner.type) for inner in dataclasses.fields(kind))
         else:
-            yield field
+            yield name, annotated
 
 
 def _by_its_place(field: Any) -> bool:
     """Tell whether an argument has no name on the command line."""
     positional: Any = tyro.conf.Positional
     marks = positional[Any].__metadata__
-    return len(field) > 1 and any(mark in marks for mark in getattr(field[1], "__metadata__", ()))
+    return any(mark in marks for mark in getattr(field[1], "__metadata__", ()))
 
 
 def _registry() -> Any:

@@ -112,6 +112,10 @@ def watch(arguments: list[str]) -> int:
         seed = policy.about["seed"] if options.seed is None else options.seed
         try:
             returns = show(policy, options.episodes, seed, options.video, say)
+        except KeyboardInterrupt:
+            if options.video is not None:
+                say(f"rewirl: stopped; the unfinished video {options.video} was removed")
+            return 130
         except FaultyEnvironmentError as error:
             return failed(error)
     for episode, value in enumerate(returns):

@@ -21,13 +21,18 @@ def presets(arguments: list[str]) -> int:
         name=(
             OPTIONAL_NAME,
             None,
-            "Name of a preset, such as ds-drl/ds-td3/Ant-v5, to show in full. Without it all are listed.",
+            "Name of a preset, such as ds-drl/ds-td3/Ant-v5, to show in full; or what names begin with, such as small, "
+            "to list them. Without it all are listed.",
         ),
         json=(bool, False, "Print JSON instead of a table."),
     )
     name: str | None = options.name
+    known = lookup.names()
+    if name is not None:
+        listed = [each for each in known if each.startswith(f"{name.rstrip('/')}/")]
+        known, name = (listed, None) if listed else ([name], name)
     with usage_errors():
-        by_name = {n: lookup.preset(n) for n in (lookup.names() if name is None else [name])}
+        by_name = {each: lookup.preset(each) for each in known}
     agents = {n: resolve({"preset": n}).agent for n in by_name}
     settings = {
         n: {

@@ -10,8 +10,9 @@ from rewirl.cli.errors import UsageError, failed, unprintable_output_ignored, us
 from rewirl.cli.inspection import print_description, without_evaluation
 from rewirl.cli.parse import parse, parse_run
 from rewirl.environments.environment import FaultyEnvironmentError
-from rewirl.presets.lookup import suggestion
+from rewirl.presets.lookup import preset, suggestion
 from rewirl.printing import number, program, quoted_path, result, visible
+from rewirl.storage.metrics_log import last_event
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training import resume as resuming
 from rewirl.training import run as runs
@@ -52,8 +53,13 @@ def train(arguments: list[str]) -> int:
         return 0
     name = f"{config.env}-{config.agent}-{config.seed}".replace("/", "-").replace(":", "-")
     path = options.run_dir or Path("runs") / name
-    preset = suggestion(config.env) if options.preset is None else None
-    hint = "" if preset is None else f"{config.env} has a preset of its own; try it with: --preset {preset}"
+    suggested = suggestion(config.env) if options.preset is None else None
+    hint = ""
+    if suggested is not None:
+        agent = preset(suggested).agent
+        hint = (
+            f"{config.env} has a preset of its own, of {agent}; train it with: {program()} train --preset {suggested}"
+        )
     return _train_to_the_end(
         lambda progress: runs.start(config, options.agent, path, progress, not options.no_check), path, hint
     )
@@ -75,11 +81,15 @@ def resume(arguments: list[str]) -> int:
     if options.total_timesteps is not None and options.total_timesteps < 1:
         raise UsageError(f"--total-timesteps must be at least 1, got {options.total_timesteps}")
     return _train_to_the_end(
-        lambda progress: resuming.resume(options.run, progress, options.total_timesteps), options.run
+        lambda progress: resuming.resume(options.run, progress, options.total_timesteps),
+        options.run,
+        asked=options.total_timesteps,
     )
 
 
-def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path, hint: str = "") -> int:
+def _train_to_the_end(
+    prepare: Callable[[Progress], Run | None], path: Path, hint: str = "", asked: int | None = None
+) -> int:
     progress = for_this_terminal()
     with StopRequest() as stop, unprintable_output_ignored():
         try:
@@ -87,7 +97,11 @@ def _train_to_the_end(prepare: Callable[[Progress], Run | None], path: Path, hin
                 run = prepare(progress)
             if run is None:
                 command = f"{program()} resume {quoted_path(path)} --total-timesteps STEPS"
-                result(visible(f"{path} is finished. To train on: {command}"))
+                done = last_event(path / "metrics.jsonl").get("step")
+                there = "is finished"
+                if asked is not None and isinstance(done, int) and done >= asked:
+                    there = f"already has {done:,} steps, and --total-timesteps {asked:,} is of the whole run"
+                result(visible(f"{path} {there}. To train on: {command}"))
                 return 0
             with run:
                 progress.message(

@@ -10,6 +10,7 @@ import numpy as np
 
 from rewirl.environments.environment import Environment
 from rewirl.environments.portrait import Portrait, differing, portrait
+from rewirl.printing import typed
 
 _STEPS = 1_000
 _SECONDS = 1.0
@@ -56,7 +57,8 @@ def memory_of(environment: Environment) -> Memory | None:
     Raises:
         FaultyEnvironmentError: the environment misbehaved.
     """
-    environment.where = lambda: "the check at the start (see --no-check)"
+    leave_out = "--no-check" if typed() else "check=False"
+    environment.where = lambda: f"the check at the start (see {leave_out})"
     space = environment.actions
     rng = np.random.default_rng(0)
     actions: list[Any] = []

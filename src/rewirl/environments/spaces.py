@@ -248,7 +248,8 @@ def refuse_kind(actions: Actions, name: str, agent: str, takes: tuple[str, ...],
     """
     if actions.kind in takes:
         return
-    advice = f"Train {' or '.join(others)} there" if others else "None of Rewirl's agents does"
+    more = f", one of {len(others)} that do" if len(others) > 2 else ""
+    advice = f"Train {' or '.join(others[:2])} there{more}" if others else "None of Rewirl's agents does"
     if isinstance(actions, DiscreteActions):
         start = f"{actions.start} + " if actions.start else ""
         advice += (

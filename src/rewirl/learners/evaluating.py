@@ -2,10 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
+from rewirl.environments.same import difference
+from rewirl.environments.source import environment_source
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.exact import exactly
+from rewirl.hints import did_you_mean
+from rewirl.options import sb3
+from rewirl.options.unknown import UnknownOptionError
+from rewirl.storage.policy_file import PolicyError
 from rewirl.training.evaluation import Evaluation, Evaluator, Predict
+from rewirl.training.trained_policy import TrainedPolicy
+
+if TYPE_CHECKING:
+    from rewirl.learners.learner import EnvironmentLike
+
+
+def evaluate_in(trained: TrainedPolicy, env: EnvironmentLike | None, episodes: int) -> Evaluation:
+    """Play the evaluation episodes of a policy's seed.
+
+    Args:
+        trained: the policy.
+        env: the environment; one that differs from the policy's own is warned of by name. None goes by its file.
+        episodes: how many.
+
+    Raises:
+        UnsuitableEnvironmentError: the environment cannot be made for every episode, or does not fit the policy.
+        FaultyEnvironmentError: the environment misbehaved.
+        PolicyError: what the policy says of its environment is impossible.
+    """
+    source = trained.source() if env is None else environment_source(env)
+    source = source if source.examine is None else source.examine(True)
+    if source.make_another is None:
+        raise UnsuitableEnvironmentError(
+            f"{source.name} cannot be made again for each episode ({source.why}); give a function that makes it"
+        )
+    if env is not None:
+        environment = source.make_another()
+        try:
+            trained.fits(environment)
+        finally:
+            environment.close()
+        there = trained.about["environment"]
+        wrapper, recorded = there.get("wrapper", ()), there.get("handed_over")
+        try:
+            differs = "".join(difference(there["name"], there["kwargs"], wrapper, recorded, source))
+        except ValueError as error:
+            raise PolicyError(f"what the policy's file says of its environment is impossible: {error}") from error
+        if differs:
+            warnings.warn(f"the policy was trained in {differs}", stacklevel=3)
+    evaluator = Evaluator(source.make_another, episode_count(episodes), trained.about["seed"])
+    return evaluation_of(evaluator, trained.act, trained.about["step"], trained.environment_state)
 
 
 def evaluation_of(evaluator: Evaluator, predict: Predict, step: int, state: list[Any] | None = None) -> Evaluation:
@@ -16,6 +66,17 @@ def evaluation_of(evaluator: Evaluator, predict: Predict, step: int, state: list
         evaluator.close()
     assert evaluation is not None
     return evaluation
+
+
+def refuse_unknown(method: str, names: Iterable[str]) -> None:
+    """Refuse keywords that evaluating does not have.
+
+    Raises:
+        UnknownOptionError: there is one; says what it is called here.
+    """
+    for name in names:
+        hint = sb3.hint(name, sb3.EVALUATE) or did_you_mean(name, ("episodes", "env"))
+        raise UnknownOptionError(f"{method}() has no argument {name!r}; {hint}")
 
 
 def episode_count(episodes: int) -> int:

@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.environments.source import environment_source
 from rewirl.exact import a_path, exactly
-from rewirl.learners.evaluating import episode_count, evaluation_of
+from rewirl.learners.evaluating import episode_count, evaluate_in, evaluation_of, refuse_unknown
+from rewirl.learners.how_often import how_often, unknown_argument
 from rewirl.learners.tasks import Tasks
 from rewirl.learners.unset import UNSET
-from rewirl.learners.views import LayerTopology, Transitions, layer_topologies, transitions_of
+from rewirl.learners.views import NO_MEMORY, LayerTopology, Transitions, layer_topologies, transitions_of
 from rewirl.options import sb3
-from rewirl.options.option import options, unknown_option
+from rewirl.options.option import options
 from rewirl.options.resolve import changed, resolve
 from rewirl.options.train import TrainConfig
+from rewirl.options.unknown import unknown_option
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.storage.values import to_values
 from rewirl.tested import UntestedVersionWarning, untested
@@ -34,7 +36,7 @@ from rewirl.training.progress import Silent, Switchable, for_this_terminal
 from rewirl.training.resume import Reopened, reopen
 from rewirl.training.run import Run
 from rewirl.training.signals import StopRequest
-from rewirl.training.trained_policy import Observation
+from rewirl.training.trained_policy import Observation, TrainedPolicy
 
 if TYPE_CHECKING:
     import gymnasium
@@ -67,8 +69,7 @@ class Learner(Tasks):
             raise unknown_option(self.name, name, known)
         env_kwargs = exactly(dict[str, Any], arguments["env_kwargs"] or {}, "env_kwargs")
         env_module = exactly(str | None, arguments["env_module"], "env_module")
-        if isinstance(arguments["env"], str) and arguments["env"] in sb3.POLICIES:
-            raise ValueError(f"env is {arguments['env']!r}; {sb3.hint('policy', sb3.ARGUMENTS)}")
+        sb3.refuse_foreign(arguments)
         wrapper = exactly(tuple[str, ...], arguments["wrapper"], "wrapper")
         source = environment_source(arguments["env"], env_kwargs, env_module, wrapper)
         request = {name: arguments[name] for name in known if arguments[name] is not UNSET}
@@ -124,6 +125,8 @@ class Learner(Tasks):
         self._run, self._progress, self._reopened, self._plan = run, progress, reopened, plan
         self._directory = None if reopened is None else reopened.directory.path
         self._resumed = reopened is not None
+        self._asked: dict[str, int] = {}
+        """How often to evaluate and to save, as far as `learn` has been told."""
         self._noise = seeding.generator(run.config.seed, "predict")
         self._learning = threading.Lock()
 
@@ -182,9 +185,10 @@ class Learner(Tasks):
                 an earlier call, or writes nothing.
             callback: is called while the agent learns: a function of a `rewirl.Moment`, after every step; an object
                 with some of the methods of `rewirl.Callback`; or a list of these. One that returns False ends training.
-            eval_every: steps between evaluations. None is 5,000 if there is a run directory or progress to show them
-                in and the environment can be made again, else 0, which is never. None is the run's own for this and
-                the next three where the agent is one of `rewirl.resume` or `rewirl.from_preset`.
+            eval_every: steps between evaluations. None, for this and the next three, is what an earlier call was
+                given; else the run's own where the agent is one of `rewirl.resume` or `rewirl.from_preset`; else 5,000
+                if there is a run directory or progress to show them in and the environment can be made again; else 0,
+                which is never.
             eval_episodes: episodes per evaluation; None is 10.
             checkpoint_every: steps between checkpoints; 0 saves at the end only. None is 100,000.
             keep_checkpoints: how many stay on disk; None is 2.
@@ -204,39 +208,25 @@ class Learner(Tasks):
         """
         run = self._run
         for name in unknown:
-            raise TypeError(f"learn() has no argument {name!r}; {sb3.hint(name, sb3.LEARN) or 'see help(agent.learn)'}")
+            raise unknown_argument(self, name)
         with self._one_at_a_time():
             progress, check = exactly(bool, progress, "progress"), exactly(bool, check, "check")
             steps = self._steps(total_timesteps)
             path = None if run_dir is None else a_path(run_dir, "run_dir").absolute()
             recorded = path is not None or self._directory is not None
+            given = {"eval_every": eval_every, "eval_episodes": eval_episodes}
+            given |= {"checkpoint_every": checkpoint_every, "keep_checkpoints": keep_checkpoints}
+            asked = self._asked | {name: value for name, value in given.items() if value is not None}
             own = run.config if self._resumed else self._plan
-            if own is not None:
-                if eval_every is None:
-                    eval_every = own.eval_every if recorded or progress or callback is not None else 0
-                eval_episodes = own.eval_episodes if eval_episodes is None else eval_episodes
-                checkpoint_every = own.checkpoint_every if checkpoint_every is None else checkpoint_every
-                keep_checkpoints = own.keep_checkpoints if keep_checkpoints is None else keep_checkpoints
-            if eval_every is None:
-                eval_every = 0
-                if recorded or progress:
-                    run.examine(check)
-                    eval_every = 0 if run.source.make_another is None else 5_000
-                    if eval_every == 0:
-                        self._progress.message(f"{run.source.name} is not evaluated in: {run.source.why}")
-            if eval_every or recorded:
+            shown = recorded or progress or (own is not None and callback is not None)
+            often = how_often(asked, own, shown)
+            if shown and own is None and "eval_every" not in asked and not self._may_evaluate(check):
+                often["eval_every"] = 0
+            if often["eval_every"] or recorded:
                 run.examine(check)
                 run.check_memory(check)
-            run.configure(
-                changed(
-                    run.config,
-                    total_timesteps=run.training.step + steps,
-                    eval_every=eval_every,
-                    eval_episodes=10 if eval_episodes is None else eval_episodes,
-                    checkpoint_every=100_000 if checkpoint_every is None else checkpoint_every,
-                    keep_checkpoints=2 if keep_checkpoints is None else keep_checkpoints,
-                )
-            )
+            run.configure(changed(run.config, total_timesteps=run.training.step + steps, **often))
+            self._asked = asked
             callbacks = None if callback is None else Callbacks(callback, run.training, self)
             if path is not None and path != self._directory:
                 run.record_in(path)
@@ -264,6 +254,14 @@ class Learner(Tasks):
         finally:
             self._learning.release()
 
+    def _may_evaluate(self, check: bool) -> bool:
+        """Return whether the environment can be made again, and tell why if not."""
+        self._run.examine(check)
+        source = self._run.source
+        if source.make_another is None:
+            self._progress.message(f"{source.name} is not evaluated in: {source.why}")
+        return source.make_another is not None
+
     def _steps(self, total_timesteps: int | None) -> int:
         """Return the steps that `learn` is to do."""
         training = self._run.training
@@ -273,6 +271,11 @@ class Learner(Tasks):
             if left < 1:
                 raise ValueError(f"the run is at its end, at step {training.step:,}; say how many total_timesteps more")
             return left
+        if total_timesteps is None:
+            raise ValueError(
+                "total_timesteps says how many steps to learn for, such as learn(100_000); only an agent of "
+                "rewirl.resume or rewirl.from_preset knows by itself"
+            )
         steps: int = exactly(int, total_timesteps, "total_timesteps")
         if steps < 1:
             raise ValueError(f"total_timesteps must be at least 1, got {steps}")
@@ -301,11 +304,13 @@ class Learner(Tasks):
         act = agent.predict if deterministic else partial(agent.predict_noisily, rng=self._noise)
         return self._run.environment.spaces.predict(act, observation, allow_nonfinite)
 
-    def evaluate(self, episodes: int = 10) -> Evaluation:
+    def evaluate(self, episodes: int = 10, env: EnvironmentLike | None = None, **unknown: Never) -> Evaluation:
         """Play the evaluation episodes of this seed without exploration noise; training is not disturbed.
 
         Args:
             episodes: how many.
+            env: another environment, or a function that makes the agent's own where that was given as an object. One
+                that differs from it is warned of by name. None is the agent's own.
 
         Returns:
             Returns and lengths of the episodes.
@@ -314,6 +319,9 @@ class Learner(Tasks):
             UnsuitableEnvironmentError: the environment cannot be made a second time.
             FaultyEnvironmentError: the environment misbehaved.
         """
+        refuse_unknown("evaluate", unknown)
+        if env is not None:
+            return evaluate_in(TrainedPolicy.of_state(*self._run.policy_state()), env, episodes)
         evaluator, state = self._run.evaluator(episode_count(episodes)), self._run.environment.state() or None
         return evaluation_of(evaluator, self._run.agent.predict, self.steps, state)
 
@@ -340,7 +348,11 @@ class Learner(Tasks):
 
     @property
     def replay(self) -> Transitions:
-        """The replay memory: read-only views of arrays with a row per transition; ValueError where there is none."""
+        """The replay memory: read-only views of arrays with a row per transition.
+
+        Raises:
+            AttributeError: the agent has none.
+        """
         return transitions_of(self._run.training.replay)
 
     @property
@@ -375,7 +387,9 @@ class Learner(Tasks):
 
         def __getattr__(self, name: str) -> NoReturn:
             """Say what Stable-Baselines3's names are here."""
-            hint = sb3.hint(name, sb3.ATTRIBUTES)
+            hint = (
+                NO_MEMORY if name == "replay" else sb3.hint(name, sb3.ATTRIBUTES)
+            )  # a property that raises comes here
             problem = f"{type(self).__name__!r} object has no attribute {name!r}"
             raise AttributeError(f"{problem}; {hint}" if hint else problem)
 

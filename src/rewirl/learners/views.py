@@ -14,6 +14,8 @@ from rewirl.replay import Replay
 if TYPE_CHECKING:
     from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
+NO_MEMORY = "this agent has no replay memory: it learns from its latest steps"
+
 
 class LayerTopology:
     """Which connections a layer has now, and their weights; ask for `agent.topology` again after a rewiring."""
@@ -39,27 +41,30 @@ class LayerTopology:
     @property
     def mask(self) -> csr_array:
         """The connections as a sparse boolean matrix [outputs, inputs], a copy."""
-        return self._matrix(lambda places: np.ones(len(places), dtype=np.bool_))
+        return self._matrix(lambda values: np.ones(len(values), dtype=np.bool_))
 
     @property
     def weights(self) -> csr_array:
-        """The weights as a sparse float32 matrix [outputs, inputs], a copy; a weight of zero is stored too."""
-        return self._matrix(lambda places: self._layer.values.copy())
+        """The weights as a sparse float32 matrix [outputs, inputs], a copy.
+
+        A weight of zero is a connection and is stored too; in a target network it is none.
+        """
+        return self._matrix(lambda values: values)
 
     @property
     def bias(self) -> NDArray[np.float32]:
         """The biases, float32 [outputs], a copy."""
         return self._layer.bias.copy()
 
-    def _matrix(self, values_at: Callable[[NDArray[np.int64]], NDArray[np.generic]]) -> csr_array:
+    def _matrix(self, of: Callable[[NDArray[np.float32]], NDArray[np.generic]]) -> csr_array:
         from scipy.sparse import csr_array
 
-        places = self._layer.places()
-        values = values_at(places)
+        places, values = self._layer.places(), self._layer.values.copy()
         while not np.array_equal(places, now := self._layer.places()):  # another thread has rewired the layer meanwhile
-            places, values = now, values_at(now)
-        rows, columns = np.divmod(places, self.shape[1])
-        matrix = csr_array((values, (rows, columns)), shape=self.shape)
+            places, values = now, self._layer.values.copy()
+        there = self._layer.connected(values)
+        rows, columns = np.divmod(places[there], self.shape[1])
+        matrix = csr_array((of(values[there]), (rows, columns)), shape=self.shape)
         matrix.sort_indices()  # SciPy before 1.15 leaves them in the order they come in
         return matrix
 
@@ -92,10 +97,10 @@ def transitions_of(replay: Replay | None) -> Transitions:
     """Return what a replay memory holds; copies once it has forgotten transitions, else views, read-only.
 
     Raises:
-        ValueError: there is no replay memory.
+        AttributeError: there is no replay memory.
     """
     if replay is None:
-        raise ValueError("this agent has no replay memory: it learns from its latest steps")
+        raise AttributeError(NO_MEMORY)
     rows, _ = replay.state()
     stored = rows["transitions"]
     widths = (replay.observations.shape[1], replay.actions.shape[1], replay.observations.shape[1], 1, 1)

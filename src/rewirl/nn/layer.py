@@ -58,6 +58,10 @@ class Layer:
         """The weight of every connection, float32 [connections], read only; `set_values` writes them."""
         return self._core.values(self.name, "values")
 
+    def connected(self, values: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which of the layer's values are weights of connections: all, whatever they are."""
+        return np.ones(len(values), dtype=np.bool_)
+
     def set_values(self, values: NDArray[np.float32]) -> None:
         """Give every connection a weight.
 

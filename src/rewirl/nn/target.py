@@ -78,6 +78,11 @@ class _TargetLayer(Layer):
         """Number of weights that are not zero."""
         return int(np.count_nonzero(self.values))
 
+    def connected(self, values: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which values are weights of connections: those that are not zero."""
+        there: NDArray[np.bool_] = values != 0
+        return there
+
 
 def update_targets(targets: Iterable[TargetNetwork], tau: float, pool: _core.Pool) -> None:
     """Move every target towards its online network, then let MaintainSparsity cut it back.

@@ -6,14 +6,12 @@ import dataclasses
 import functools
 import re
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rewirl.agents import AGENTS, ReplayConfig, agent_entry
+from rewirl.agents import AGENTS, agent_entry
 from rewirl.exact import alternatives, exactly
-from rewirl.hints import did_you_mean
-from rewirl.options import sb3
 from rewirl.options.train import TrainConfig
 from rewirl.storage.values import from_text
 
@@ -89,23 +87,6 @@ def options(agent: str) -> Mapping[str, Option]:
 def all_options() -> dict[str, Option]:
     """Return every option of any agent's runs by name."""
     return {name: option for agent in AGENTS for name, option in options(agent).items()}
-
-
-def unknown_option(agent: str, name: str, known: Iterable[str]) -> ValueError:
-    """Return the error that an agent has no such option.
-
-    Args:
-        agent: its name.
-        name: of what is no option.
-        known: the names there are, the nearest of which is named.
-    """
-    hint = sb3.hint(name, sb3.ARGUMENTS) or did_you_mean(name, known)
-    config = agent_entry(agent).config
-    if name in config.WITHOUT:
-        hint = "it does not learn by Adam and from batches, which this option is about"
-    elif not agent_entry(agent).replay and name in {field.name for field in dataclasses.fields(ReplayConfig)}:
-        hint = "it has no replay memory, which this option is about"
-    return ValueError(f"{agent} has no option {name!r}; {hint}")
 
 
 @functools.cache  # it evaluates type hints, which are text, and a sweep asks for every option of every run

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from rewirl.agents import AgentConfig, agent_entry
 from rewirl.exact import exactly
-from rewirl.options.option import AXES, INDIFFERENT, options, unknown_option
+from rewirl.options.option import AXES, INDIFFERENT, options
 from rewirl.options.train import TrainConfig
+from rewirl.options.unknown import unknown_option
 from rewirl.presets import lookup
 
 _UNNAMED = (*AXES, *INDIFFERENT, "env_module")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 ARGUMENTS = {
     "policy": "leave it out: there is one kind of policy, and the environment comes first",
     "policy_kwargs": "net_arch is hidden_sizes=(256, 256); the other settings of networks are options of their own",
@@ -29,14 +32,23 @@ ARGUMENTS = {
     "tensorboard_log": "learn(run_dir=...) writes TensorBoard events there",
     "verbose": "learn(progress=True)",
     "device": "leave it out: everything runs on the processor; threads=2 uses two cores",
-    "use_sde": "none",
-    "sde_sample_freq": "none",
+    "use_sde": "leave it out: exploration has no generalised state-dependent noise",
+    "sde_sample_freq": "leave it out: exploration has no generalised state-dependent noise",
     "stats_window_size": "none: metrics.jsonl has every episode",
     "monitor_wrapper": "leave it out: episodes are recorded in run_dir",
     "_init_setup_model": "leave it out",
     "lr_schedule": 'learning_rate_schedule="linear" or "cosine", with learning_rate_updates',
 }
 """Arguments of constructors, by their names in Stable-Baselines3."""
+
+SCHEDULES = {
+    "learning_rate": 'learning_rate_schedule="linear" or "cosine" changes it, over learning_rate_updates',
+    "clip_range": "it stays what it is all the time",
+}
+"""Arguments that may be functions there."""
+
+OF_ROLLOUTS = {"n_steps": "rollout_steps, over all environments together: n_steps times n_envs"}
+"""Arguments of PPO's constructor whose name means something else here."""
 
 LEARN = {
     "log_interval": "eval_every",
@@ -49,6 +61,18 @@ LEARN = {
     "save_freq": "checkpoint_every",
 }
 """Arguments of `learn`."""
+
+EVALUATE = {
+    "n_eval_episodes": "episodes",
+    "eval_env": "env",
+    "deterministic": "leave it out: evaluation is without exploration noise",
+    "render": "rewirl watch, of a saved policy",
+    "return_episode_rewards": "leave it out: the result has returns and lengths of all episodes",
+    "callback": "none: agent.predict acts in episodes of your own",
+    "reward_threshold": "none: compare the result's mean",
+    "warn": "leave it out",
+}
+"""Arguments of `evaluate_policy`."""
 
 ATTRIBUTES = {
     "get_parameters": "agent.topology has the weights and biases of every layer",
@@ -69,13 +93,51 @@ ATTRIBUTES = {
 }
 """Attributes and methods of agents."""
 
+POLICY = {
+    "learn": "a policy does not learn: rewirl.resume(run_dir) or rewirl.from_preset(...) gives an agent that does",
+    "save": "it is saved: copy its directory",
+    "close": "it holds nothing to be closed",
+    "replay": "a policy has no replay memory: rewirl.resume(run_dir) gives the agent with it",
+    "config": 'policy.about["agent_config"]',
+    "steps": 'policy.about["step"]',
+    "observation_space": 'that of the environment policy.about["environment"]',
+    "action_space": 'that of the environment policy.about["environment"]',
+    "policy": "policy.predict acts",
+    "evaluate_policy": "policy.evaluate(episodes)",
+}
+"""What agents have, or policies there, and policies here have not."""
+
 POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
 """What stands first in a constructor there."""
 
 
 def hint(name: str, table: dict[str, str]) -> str:
     """Return what stands for a name of Stable-Baselines3, in words; "" for any other name."""
-    return f"Stable-Baselines3's {name} is here: {table[name]}" if name in table else ""
+    if name not in table:
+        return ""
+    there, what = f"Stable-Baselines3's {name}", table[name]
+    if what.startswith("leave it out"):
+        return f"{there} has no counterpart here; {what}"
+    if what.startswith("none: "):
+        return f"{there} has no counterpart here: {what.removeprefix('none: ')}"
+    return f"{there} is here: {what}"
+
+
+def refuse_foreign(arguments: Mapping[str, Any]) -> None:
+    """Refuse what stands for something else in a constructor there.
+
+    Args:
+        arguments: of a constructor here, by name.
+
+    Raises:
+        ValueError: the environment is a kind of policy, or a number is a function; says what it is here.
+    """
+    env = arguments["env"]
+    if isinstance(env, str) and env in POLICIES:
+        raise ValueError(f"env is {env!r}; {hint('policy', ARGUMENTS)}")
+    for name, what in SCHEDULES.items():
+        if callable(arguments.get(name)):
+            raise ValueError(f"{name} must be a number, got a function; {what}")
 
 
 def table(name: str, entries: dict[str, str]) -> str:

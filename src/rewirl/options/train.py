@@ -17,7 +17,7 @@ def default_threads() -> int:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run; the defaults are the protocol of Sokar et al. 2022."""
+    """One training run; how long it is and how it is evaluated are by default as in Sokar et al. 2022."""
 
     agent: str = "ds-td3"
     """Which agent learns: td3 (dense), static-td3 (sparse, never rewired), ds-td3 (sparse, rewired as it learns), and

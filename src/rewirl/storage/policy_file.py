@@ -14,9 +14,9 @@ from rewirl.storage.files import open_regular
 from rewirl.storage.strict_json import LARGEST_FILE
 
 _KIND = "policy"
-_DOCUMENT = "policy.json"
+DOCUMENT = "policy.json"
 _TENSORS = "policy.safetensors"
-POLICY_FILES = frozenset((_DOCUMENT, _TENSORS, bundle.MANIFEST))
+POLICY_FILES = frozenset((DOCUMENT, _TENSORS, bundle.MANIFEST))
 """What the directory of a policy has."""
 
 _ATTEMPTS = 5
@@ -48,7 +48,7 @@ def save_policy(path: Path, arrays: Mapping[str, NDArray[Any]], values: Mapping[
         )
         if others:
             raise PolicyError(f"{path} would be replaced, but has {others[0]!r} besides a policy; choose another path")
-        bundle.write_bundle(path, _KIND, (_DOCUMENT, values), {_TENSORS: arrays})
+        bundle.write_bundle(path, _KIND, (DOCUMENT, values), {_TENSORS: arrays})
     except OSError as error:
         raise PolicyError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -66,13 +66,13 @@ def load_policy(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     for attempt in range(_ATTEMPTS):
         before = _identity(path)
         try:
-            arrays, values = bundle.read_bundle(path, _KIND, _DOCUMENT)
+            arrays, values = bundle.read_bundle(path, _KIND, DOCUMENT)
             break
         except bundle.BundleError as error:
             if _identity(path) == before or attempt == _ATTEMPTS - 1:
                 raise PolicyError(str(error)) from error
     if not isinstance(values, dict):
-        raise PolicyError(f"{path / _DOCUMENT} is not a JSON object")
+        raise PolicyError(f"{path / DOCUMENT} is not a JSON object")
     return arrays, values
 
 

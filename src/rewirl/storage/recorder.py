@@ -73,7 +73,8 @@ class RunRecord:
     ) -> None:
         """Open the log and the TensorBoard events; of a resumed run, cut off what is done again."""
         self._directory = directory
-        self._keep = keep
+        self.keep = keep
+        """How many checkpoints stay."""
         self._warn = warn
         self._kernels = {} if kernels is None else {"kernels": kernels}
         self._resumed = None if resumed is None else resumed[0]
@@ -99,6 +100,11 @@ class RunRecord:
             self._log.write_again(values.get("metrics_unwritten", []))
             self._board = TensorBoardWriter(directory.tensorboard, purge_step=step + 1, warn=warn)
             self.event("checkpoint", step)  # it was logged after it was saved, so it has just been cut off
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What the run's config.json says."""
+        return self._directory.config
 
     def event(self, event: str, step: int, /, **fields: Any) -> None:
         """See Recorder."""
@@ -155,7 +161,7 @@ class RunRecord:
             logged["metrics_unwritten"] = unwritten
         logged |= {"config": self._directory.config, **self._kernels}
         try:
-            save_checkpoint(self._directory.checkpoints, step, arrays, {**values, **logged}, self._keep)
+            save_checkpoint(self._directory.checkpoints, step, arrays, {**values, **logged}, self.keep)
         except CheckpointError as error:
             self._warn(f"warning: no checkpoint at step {step:,}, training goes on: {error}")
             return False

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
-import importlib.metadata
 import os
 import platform
 import re
-import subprocess
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping
@@ -17,8 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rewirl._revision import REVISION
-from rewirl.printing import program, quoted_path
+from rewirl.printing import option, to_resume, typed
 from rewirl.storage import bundle, strict_json
 from rewirl.storage.files import (
     TEMPORARY,
@@ -30,6 +27,8 @@ from rewirl.storage.files import (
     sync_directory,
     write_atomically,
 )
+from rewirl.storage.policy_file import DOCUMENT as POLICY
+from rewirl.storage.provenance import git_revision, processor, versions
 
 _FORMAT = 1
 _CONFIG = "config.json"
@@ -38,7 +37,6 @@ _LARGEST_RECORD = 4 * 2**20
 """Bytes of config.json: text of more may take gigabytes once it is parsed."""
 _OWN = re.compile(r"config\.json|metrics\.jsonl|policy")
 """What has a temporary name while it is written here; anything else with such a name is the user's own."""
-_PACKAGES = ("rewirl", "numpy", "gymnasium", "mujoco", "dm_control")
 
 
 class RunDirectoryError(Exception):
@@ -46,7 +44,7 @@ class RunDirectoryError(Exception):
 
 
 class RunInUseError(RunDirectoryError):
-    """Another process owns the directory."""
+    """The directory is in use, by another process or by an agent of this program."""
 
 
 class RunDirectory:
@@ -91,7 +89,7 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
             sync_directory(path.parent)
-            lock = _acquire(path)
+            lock = _acquire(path, f", or choose another {option('run_dir')}")
         except OSError as error:
             raise RunDirectoryError(f"{path} cannot be created: {error.strerror or error}") from error
         try:
@@ -123,7 +121,7 @@ class RunDirectory:
         """
         path = path.absolute()
         if not exists(path / _CONFIG):
-            raise RunDirectoryError(f"{path} holds no run: it has no {_CONFIG}")
+            raise RunDirectoryError(f"{path} holds no run: {_why_none(path)}")
         if not lock:
             return cls(path, _read_record(path), None)
         try:
@@ -181,7 +179,7 @@ class RunDirectory:
         if not exists(self.path / _CONFIG):
             raise RunDirectoryError(
                 f"{self.path} was deleted or moved while the run was going on, so nothing more can be saved there. "
-                f"Where it was moved, go on with: {program()} resume DIRECTORY"
+                f"Where it was moved, go on with: {to_resume('DIRECTORY')}"
             )
         try:
             lock = _acquire(self.path)
@@ -237,33 +235,50 @@ def _same_file(path: Path, descriptor: int) -> bool:
         return True  # that it cannot be looked at now does not mean that it is gone
 
 
-def _acquire(path: Path) -> int:
-    """Lock a directory; one that an agent of this process holds that nobody has any more is let go first."""
+def _acquire(path: Path, instead: str = "") -> int:
+    """Lock a directory; one that an agent of this process holds that nobody has any more is let go first.
+
+    Args:
+        path: the directory.
+        instead: what else could be done if it is in use, for the message.
+    """
     try:
-        return _lock(path)
+        return _lock(path, instead)
     except RunInUseError:
         if gc.collect() == 0:
             raise
-    return _lock(path)
+    return _lock(path, instead)
 
 
-def _lock(path: Path) -> int:
+def _lock(path: Path, instead: str) -> int:
     try:
         return lock_file(path / _LOCK)
     except BlockingIOError as owner:
-        raise RunInUseError(f"{path} is in use by {owner}; stop it first, or choose another --run-dir") from None
+        if str(owner) == f"process {os.getpid()}":
+            remedy = f"close its agent first, with agent.close(), or go on with that agent{instead}"
+            raise RunInUseError(f"{path} is in use by this program: {remedy}") from None
+        raise RunInUseError(f"{path} is in use by {owner}; stop it first{instead}") from None
+
+
+def _why_none(path: Path) -> str:
+    if not exists(path):
+        return "there is no such directory"
+    if not exists(path / POLICY):
+        return f"it has no {_CONFIG}"
+    use = "rewirl evaluate, watch and export take" if typed() else "rewirl.load reads"
+    return f"it is a saved policy, which {use}; to train on takes the directory of a run"
 
 
 def _refuse_foreign(path: Path) -> None:
     """Refuse a directory that holds something, but not a run."""
     if exists(path) and not path.is_dir():
-        raise RunDirectoryError(f"{path} is not a directory; choose another --run-dir")
+        raise RunDirectoryError(f"{path} is not a directory; choose another {option('run_dir')}")
     if not exists(path) or exists(path / _CONFIG):
         return
     ours = {_LOCK, TEMPORARY + _CONFIG}  # of a process killed while it created the run
     others = sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
     if others:
-        raise RunDirectoryError(f"{path} holds {others[0]!r} but no run; choose an empty or new --run-dir")
+        raise RunDirectoryError(f"{path} holds {others[0]!r} but no run; choose an empty or new {option('run_dir')}")
 
 
 def _refuse_links(path: Path) -> None:
@@ -277,13 +292,12 @@ def _refuse_links(path: Path) -> None:
 
 
 def _refuse_existing(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
-    quoted = quoted_path(path)
     differing = list(differences(there, here, ""))
     if not differing:
-        raise RunDirectoryError(f"{path} already holds this run; continue it with: {program()} resume {quoted}")
+        raise RunDirectoryError(f"{path} already holds this run; continue it with: {to_resume(path)}")
     raise RunDirectoryError(
         "\n  ".join([f"{path} already holds a run of another configuration:", *differing])
-        + f"\nContinue that one with: {program()} resume {quoted}, or choose another --run-dir"
+        + f"\nContinue that one with: {to_resume(path)}, or choose another {option('run_dir')}"
     )
 
 
@@ -311,8 +325,8 @@ def _record(config: dict[str, Any], instruction_set: str, kernels: int | None) -
         "format": _FORMAT,
         "config": config,
         "config_hash": _hash(config),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-        "git_revision": _git_revision(),
+        "versions": versions(),
+        "git_revision": git_revision(),
         "machine": {
             "platform": platform.platform(),
             "cpu": processor(),
@@ -352,38 +366,3 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _hash(config: dict[str, Any]) -> str:
     return hashlib.sha256(strict_json.canonical(config, "config")).hexdigest()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git_revision() -> str | None:
-    """Return the revision of Rewirl's own source, marked "-dirty" if it has changes, or None if nobody knows.
-
-    Source that is run where it lies is asked now; an installed package says what it was built from.
-    """
-    here = Path(__file__).resolve()
-    try:
-        # Installed inside somebody else's repository, the package is not one of its files.
-        _git(here.parent, "ls-files", "--error-unmatch", here.name)
-        return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    except (OSError, subprocess.SubprocessError):
-        return REVISION
-
-
-def _git(directory: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(directory), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
-
-
-def processor() -> str:
-    """Return the name of this machine's processor, as runs record it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

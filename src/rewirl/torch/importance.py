@@ -18,7 +18,15 @@ def strength(layer: SparseLinear) -> Tensor:
 
     Returns:
         float32 [in_features].
+
+    Raises:
+        TypeError: the layer is of another kind.
     """
+    if not isinstance(layer, SparseLinear):
+        raise TypeError(
+            f"strength is of a SparseLinear, got {type(layer).__name__}; make it one with SparseLinear.from_dense("
+            "layer.weight, layer.bias), or take attribution(model, x)"
+        )
     columns = layer.indices % layer.in_features
     return torch.zeros(layer.in_features).index_add_(0, columns, layer.values.detach().abs())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,10 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rewirl import seeding
+from rewirl.hints import did_you_mean
 from rewirl.saved import count, fields
 from rewirl.topology import LayerState, TopologyConfig, drop_scores, layer_budgets, make_rule, rewire
 from rewirl.topology.memory import RuleMemory
 from rewirl.torch.linear import SparseLinear, carried
+
+_SAME_SPARSITY = 0.1
+"""How far a model's sparsity may be from the one asked for: small layers and blocks do not meet it exactly."""
 
 
 class Rewiring:
@@ -31,9 +37,11 @@ class Rewiring:
         followers: models whose layers of the same names have the same connections, and go on having them, such as a
             target network. Their grown values are 0 too.
         options: fields of `rewirl.topology.TopologyConfig`, by name: adapt_every, adapt_fraction, anneal, adapt_end,
-            drop, grow, regrow_dropped; initial_sparsity and sparsity, for a sparsity that changes.
+            drop, grow, regrow_dropped; initial_sparsity, sparsity, sparsity_start and sparsity_end, for a sparsity that
+            changes. The layers are made with initial_sparsity as their sparsity then.
 
     Raises:
+        TypeError: there is no such option.
         ValueError: there is no such rule, an option is impossible, or the model has no layer to be rewired.
     """
 
@@ -46,9 +54,18 @@ class Rewiring:
         followers: Sequence[nn.Module] = (),
         **options: Any,
     ) -> None:
+        known = TopologyConfig.__dataclass_fields__
+        for name in options.keys() - known.keys():
+            raise TypeError(f"Rewiring has no option {name!r}; {did_you_mean(name, known)}")
         self.config = TopologyConfig(rule=rule, **options)
         if self.config.adaptive:
             raise ValueError("sparsity_schedule adaptive goes by the losses of an agent; give cubic")
+        if self.config.initial_sparsity is not None and "sparsity_end" not in options:
+            warnings.warn(
+                f"the sparsity changes until update {self.config.sparsity_end:,}, the default of sparsity_end; give "
+                "the update by which it is to be reached",
+                stacklevel=2,
+            )
         self.rule = make_rule(rule, self.config)
         self.rewired = 0
         """Connections grown so far."""
@@ -77,10 +94,13 @@ class Rewiring:
             Whether there was an event.
 
         Raises:
-            ValueError: the rule broke its contract.
+            ValueError: the rule broke its contract; or, at the first step, a sparsity is to change and the layers do
+                not have the initial one.
             RuntimeError: the rule needs a gradient, and there was no backward pass since the last call.
             FloatingPointError: values are not finite.
         """
+        if self.updates == 0:
+            self._refuse_other_start()
         self.updates += 1
         due = self._due(self.updates)
         if due:
@@ -112,6 +132,30 @@ class Rewiring:
 
     def _due(self, update: int) -> bool:
         return self.rule.adapts and self.config.due(update)
+
+    def _refuse_other_start(self) -> None:
+        """Refuse layers that do not have the sparsity from which it is to change; in a step, as state is loaded before.
+
+        Pruning the best of the whole model, distribution global, begins with what is there.
+        """
+        initial = self.config.initial_sparsity
+        if initial is None or self.config.distribution == "global":
+            return
+        layers = self._layers.values()
+        sparsity = 1 - sum(layer.connections for layer in layers) / sum(math.prod(layer.shape) for layer in layers)
+        if abs(sparsity - initial) > _SAME_SPARSITY:
+            raise ValueError(
+                f"the sparsity is to change from initial_sparsity {initial:g}, but that of the model's layers is "
+                f"{sparsity:.2g}; make them with it: SparseLinear(..., sparsity={initial:g})"
+            )
+
+    def __repr__(self) -> str:
+        """Return the rule, its layers and how far it is."""
+        connections = sum(layer.connections for layer in self._layers.values())
+        return (
+            f"Rewiring({self.config.rule!r}, {len(self._layers)} layers, {connections:,} connections, every "
+            f"{self.config.adapt_every:,} updates; updates={self.updates:,}, rewired={self.rewired:,})"
+        )
 
     def _following(self, follower: nn.Module) -> dict[str, SparseLinear]:
         found = {name: layer for name, layer in follower.named_modules() if isinstance(layer, SparseLinear)}

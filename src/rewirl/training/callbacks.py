@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rewirl.exact import exactly
+from rewirl.hints import closest
 from rewirl.storage.recorder import OWN_FIELDS
 from rewirl.training.evaluation import Evaluation
 
@@ -115,6 +116,7 @@ class Callbacks:
                     f"callback must be a function of a moment, or an object with some of {', '.join(_MOMENTS)}; got "
                     f"{one!r}"
                 )
+            _refuse_misnamed(one)
             for name, method in methods.items():
                 if getattr(type(one), name, None) is not getattr(Callback, name):  # what does nothing is not called
                     of[name].append(method)
@@ -154,22 +156,52 @@ class Callbacks:
                 self.stopped = True
 
 
+def _refuse_misnamed(callback: Any) -> None:
+    """Refuse a callback with a method that looks like one of a moment, but never would be called.
+
+    Raises:
+        ValueError: it has one; says what is meant.
+    """
+    if callable(getattr(callback, "_on_step", None)):
+        raise ValueError(
+            f"{type(callback).__name__} has a method _on_step, as in Stable-Baselines3; here it is "
+            "on_step(self, moment), and False ends training"
+        )
+    own = isinstance(callback, Callback)
+    for name in dir(type(callback)):
+        if not name.startswith(("on_", "_on_")) or name in _MOMENTS or not callable(getattr(callback, name, None)):
+            continue
+        hint = "on_step: a rollout is a single step" if "rollout" in name else closest(name, _MOMENTS, 0.8)
+        if hint is not None or own:
+            raise ValueError(
+                f"{type(callback).__name__} has a method {name}, which is never called; "
+                + (f"did you mean {hint}?" if hint else f"the moments are {', '.join(_MOMENTS)}")
+            )
+
+
 class WandbCallback(Callback):
     """Sends evaluations and episodes to Weights & Biases; needs `pip install wandb`, and its login.
 
     Args:
         **init: arguments of `wandb.init`, such as project, name and group. The agent's settings are its config unless
             you give one.
+
+    Raises:
+        ModuleNotFoundError: the package wandb is not installed.
     """
 
     def __init__(self, **init: Any) -> None:
+        try:
+            importlib.import_module("wandb")  # only who asks for it needs it
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"WandbCallback needs the package {error.name}: pip install wandb") from error
         self._init = init
         self._run: Any = None
 
     def on_training_start(self, moment: Moment) -> None:
         """Begin a run there, with the first call of `learn`."""
         if self._run is None:
-            wandb: Any = importlib.import_module("wandb")  # only who asks for it needs it
+            wandb: Any = importlib.import_module("wandb")
             self._run = wandb.init(**{"config": dict(moment.agent.config), **self._init})
 
     def on_episode_end(self, moment: Moment) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
+from rewirl.printing import option, typed
 
 if TYPE_CHECKING:
     from rewirl.agents.agent import Agent
@@ -50,10 +51,11 @@ class Evaluation:
 
 def endless(environment: Environment) -> FaultyEnvironmentError:
     """Return the error that says that an episode does not come to its end."""
+    arguments = "--env-kwargs '{\"max_episode_steps\": 1000}'" if typed() else 'env_kwargs={"max_episode_steps": 1000}'
     return environment.fault(
         f"the episode is not over after {LONGEST_EPISODE:,} steps; evaluating plays episodes to their end. Give "
-        "it a time limit: register it with max_episode_steps=1000, or --env-kwargs '{\"max_episode_steps\": 1000}', "
-        "or gymnasium.wrappers.TimeLimit(env, 1000); or do not evaluate (eval_every=0)"
+        f"it a time limit: register it with max_episode_steps=1000, or {arguments}, "
+        f"or gymnasium.wrappers.TimeLimit(env, 1000); or do not evaluate ({option('eval_every')} 0)"
     )
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _REFRESH_SECONDS = 0.25
 _SPEED_WINDOW_SECONDS = 30.0
 _HEARTBEAT_SECONDS = 60.0
+_LEAST_SECONDS, _LEAST_STEPS = 1.0, 10
+"""What a speed is told from at least."""
 _EPISODES = 10
 """Latest training episodes whose mean return is shown."""
 
@@ -127,21 +129,24 @@ class Timed:
         self.learning_starts = 0
         self._warm_up = ""
         self._marks: deque[tuple[float, int]] = deque()
-        self._returns: deque[float] = deque(maxlen=_EPISODES)
+        self._returns: deque[tuple[int, float]] = deque(maxlen=_EPISODES)
+        self._now = self._first = 0
 
     def begin(self, step: int, total: int, learning_starts: int = 0, warm_up: str = "random actions") -> None:
         """See Progress."""
         self.total, self.learning_starts, self._warm_up = total, learning_starts, warm_up
+        self._now, self._first = step, step + 1
         self._restart(step)
 
     def step(self, step: int) -> None:
         """See Progress."""
-        if step == self.learning_starts:
+        self._now = step
+        if step in (self.learning_starts, self._first):  # an evaluation of the beginning comes before the first step
             self._restart(step)
 
     def episode(self, total_reward: float) -> None:
         """See Progress."""
-        self._returns.append(total_reward)
+        self._returns.append((self._now + 1, total_reward))  # it is told before its last step is
 
     def _restart(self, step: int) -> None:
         self.done = step
@@ -159,11 +164,14 @@ class Timed:
             self._marks.popleft()
 
     def speed(self) -> float:
-        """Return steps per second."""
+        """Return steps per second; 0 where there is too little to tell from."""
         if not self._marks:
             return 0.0
         (then, first), (now, last) = self._marks[0], self._marks[-1]
-        return (last - first) / (now - then) if now > then else 0.0
+        seconds, steps = now - then, last - first
+        if seconds < _LEAST_SECONDS or (steps < _LEAST_STEPS and seconds < _SPEED_WINDOW_SECONDS):
+            return 0.0
+        return steps / seconds
 
     def left(self) -> float | None:
         """Return the seconds that are left at the speed of updates; None where that is not known yet."""
@@ -178,9 +186,14 @@ class Timed:
             return [*pace, f"{self._warm_up} until step {self.learning_starts:,}"]
         return pace if left is None else [*pace, f"{duration(left)} left"]
 
-    def training_return(self) -> str:
-        """Return in words the mean return of the latest training episodes; "" before the first."""
-        return f"training return {number(float(np.mean(self._returns)), least=1)}" if self._returns else ""
+    def training_return(self, until: int | None = None) -> str:
+        """Return in words the mean return of the latest training episodes; "" before the first.
+
+        Args:
+            until: those that were over after this step alone; None is all.
+        """
+        returns = [value for step, value in self._returns if until is None or step <= until]
+        return f"training return {number(float(np.mean(returns)), least=1)}" if returns else ""
 
 
 class PlainLines(Timed):
@@ -199,8 +212,7 @@ class PlainLines(Timed):
 
     def step(self, step: int) -> None:
         """See Progress."""
-        if step == self.learning_starts:
-            self._restart(step)
+        super().step(step)
         if time.perf_counter() >= self._next:
             self.mark(step)
             self._line(step, [])
@@ -213,7 +225,7 @@ class PlainLines(Timed):
 
     def _line(self, step: int, news: list[str]) -> None:
         self._next = time.perf_counter() + _HEARTBEAT_SECONDS
-        parts = [*news, *filter(None, [self.training_return()]), *self.words()]
+        parts = [*news, *filter(None, [self.training_return(step)]), *self.words()]
         self.message(f"step {step:,} of {self.total:,}: {', '.join(parts)}")
 
     def message(self, text: str) -> None:
@@ -248,8 +260,7 @@ class LiveLine(Timed):
 
     def step(self, step: int) -> None:
         """See Progress."""
-        if step == self.learning_starts:
-            self._restart(step)
+        super().step(step)
         now = time.perf_counter()
         if now >= self._next:
             self._next = now + _REFRESH_SECONDS

@@ -16,6 +16,11 @@ from rewirl.training.room import memory
 
 _LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
 _MOST_OF_MEMORY = 0.8
+_OF_EVENTS = (
+    *("adapt_every", "adapt_fraction", "anneal", "adapt_offset", "adapt_end", "adapt_actor"),
+    *("drop", "grow", "regrow_dropped"),
+)
+"""Options of what a rewiring event does."""
 
 
 def first_event(config: AgentConfig, delay: int) -> int | None:
@@ -75,6 +80,7 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
     if not isinstance(config, AgentConfig):  # an agent of another kind has no such settings
         return
     yield from _of_name(agent)
+    yield from _of_rule(agent)
     updates = config.updates_after(max(total - learning_starts, 0))
     if not updates:
         yield f"warning: nothing is learnt yet: {_too_short(config, total, learning_starts)}"
@@ -131,6 +137,26 @@ def _of_name(agent: Agent) -> Iterator[str]:
     if name is not None:
         how = "rewired as it learns" if rewired else "never rewired"
         yield f"{agent.name} with a sparsity is what {name} is: sparse from the first step, {how}."
+
+
+def _of_rule(agent: Agent) -> Iterator[str]:
+    """Say which options of rewiring do nothing, as nothing is ever rewired."""
+    entry, topology = AGENTS.get(agent.name), agent.config.topology
+    if entry is None:
+        return
+    same = (other.name for other in AGENTS.values() if other.agent is entry.agent and other.topology.rule != "static")
+    rewired = next(same, None)
+    train = "" if rewired is None else f"; {rewired} is rewired"
+    if topology.rule == "static":
+        idle = [name for name in _OF_EVENTS if getattr(topology, name) != getattr(entry.topology, name)]
+        if idle:
+            do = "does" if len(idle) == 1 else "do"
+            yield f"{' and '.join(idle)} {do} nothing here: {agent.name} is never rewired, by the rule static{train}"
+    elif topology.summary() == "dense":
+        yield (
+            f"the rule {topology.rule} does nothing here: {agent.name} has every connection, none can grow; "
+            f"give a sparsity, such as 0.5{train}"
+        )
 
 
 def _too_short(config: AgentConfig, total: int, learning_starts: int) -> str:

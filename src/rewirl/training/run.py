@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,11 @@ class Run:
         if self._memory is not None:
             self._progress.message(f"warning: {self.source.name}: {self._memory}")
 
+    def remarks(self) -> Iterator[str]:
+        """Yield what the run says of its settings when it begins."""
+        starts = getattr(self.agent.config, "learning_starts", 0)
+        yield from remarks.at_start(self.agent, self.training.replay, self.total, starts)
+
     def evaluator(self, episodes: int) -> Evaluator:
         """Return an evaluator in environments of its own, with the run's evaluation seeds.
 
@@ -166,7 +171,7 @@ class Run:
         if self.source.make_another is None:
             raise UnsuitableEnvironmentError(
                 f"{self.source.name} cannot be made a second time for evaluation ({self.source.why}): give a function "
-                "that makes it instead, register it with Gymnasium, or do not evaluate (eval_every=0)"
+                "that makes it instead, or register it with Gymnasium; or evaluate(env=make_env), or eval_every=0"
             )
         return Evaluator(self.source.make_another, episodes, self.config.seed)
 
@@ -179,11 +184,24 @@ class Run:
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Outcome:
         """Train to the end, or until `stop`, asked after every step, is true; see Training.run."""
+        if isinstance(self.training.recorder, RunRecord):
+            self.training.recorder.keep = self.config.keep_checkpoints
+            self._tell_of_other_evaluations(self.training.recorder.config["train"])
         try:
             return self.training.run(self.total, stop)
         finally:
             if self.training.evaluations is not None:
                 self.training.evaluations.close()  # no process stays behind between two calls
+
+    def _tell_of_other_evaluations(self, recorded: Mapping[str, Any]) -> None:
+        """Say where the run is evaluated in another way than its record says, which stays as it is."""
+        for name in ("eval_every", "eval_episodes"):
+            there, here = recorded.get(name), getattr(self.config, name)
+            if there not in (None, here):
+                self._progress.message(
+                    f"{name} is {here:,} from now on, but {there:,} in config.json, by which the run is resumed and "
+                    "repeated"
+                )
 
     def policy_state(self, task: int | None = None) -> State:
         """Return the arrays and JSON values of the policy as it is now, or of a task that has ended."""

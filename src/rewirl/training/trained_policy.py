@@ -58,21 +58,30 @@ class TrainedPolicy:
 
     @classmethod
     def _from(cls, path: Path) -> Self:
-        arrays, values = load_policy(path)
         try:
-            spaces = Spaces.from_values(values)
-            about = _about(values)
-            actor = agents.load_policy(arrays, fields(values["actor"], "actor"))
-            if (actor.observation_size, actor.action_size) != (spaces.observation_size, spaces.action_size):
-                raise ValueError("its sizes do not fit its networks")
-            if actor.actions != spaces.actions.kind:
-                raise ValueError(f"its network chooses {actor.actions} actions, its spaces have {spaces.actions.kind}")
+            return cls.of_state(*load_policy(path))
         except KeyError as error:
             raise PolicyError(f"{path} is not a policy of Rewirl: {error.args[0]!r} is missing") from error
         except ValueError as error:
             raise PolicyError(f"{path} is not a policy of Rewirl: {error}") from error
         except MemoryError as error:
             raise PolicyError(f"{path} does not fit into memory") from error
+
+    @classmethod
+    def of_state(cls, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> Self:
+        """Return the policy of which this is the state, as `policy_state` returns it.
+
+        Raises:
+            KeyError: something is missing; names it.
+            ValueError: it is no such state; says why.
+        """
+        spaces = Spaces.from_values(values)
+        about = _about(values)
+        actor = agents.load_policy(arrays, fields(values["actor"], "actor"))
+        if (actor.observation_size, actor.action_size) != (spaces.observation_size, spaces.action_size):
+            raise ValueError("its sizes do not fit its networks")
+        if actor.actions != spaces.actions.kind:
+            raise ValueError(f"its network chooses {actor.actions} actions, its spaces have {spaces.actions.kind}")
         return cls(actor, spaces, about)
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:

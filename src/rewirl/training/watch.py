@@ -21,12 +21,13 @@ from rewirl import seeding
 from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource
 from rewirl.plugins import RAISED
-from rewirl.printing import number
+from rewirl.printing import is_terminal, number
 from rewirl.training.evaluation import LONGEST_EPISODE, endless
 from rewirl.training.trained_policy import TrainedPolicy
 
 _LONGEST_LOOK_SECONDS = 60
-_SECONDS_BETWEEN_LINES = 2.0
+_SECONDS_BETWEEN_LINES, _LESS_OFTEN = 2.0, 15
+"""Of how far a video is: on a terminal, and how many times as long into a pipe or a file."""
 
 
 class WatchError(RuntimeError):
@@ -68,6 +69,7 @@ def watch(
         environment = Environment(source.recipe.make(source.module, render_mode=mode), source.name)
     returns: list[float] = []
     told = time.monotonic()
+    pause = _SECONDS_BETWEEN_LINES * (1 if is_terminal(sys.stderr) else _LESS_OFTEN)
     if video is not None:
         tell(f"drawing {source.name} into {video}")
     try:
@@ -92,7 +94,7 @@ def watch(
                     show()
                     observation, over = step.observation, step.terminated or step.truncated
                     returns[-1] += step.reward
-                    if video is not None and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
+                    if video is not None and time.monotonic() - told > pause:
                         told = time.monotonic()
                         tell(f"episode {episode} of {episodes}, step {steps:,}, return {number(returns[-1], least=1)}")
     finally:
@@ -194,7 +196,7 @@ def _rendering(mode: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
-    """Give a function that adds what the environment looks like now to the video."""
+    """Give a function that adds what the environment looks like now to the video; one that is cut short is removed."""
     if path is None:
         yield lambda: None  # in human mode the environment draws at every step by itself
         return
@@ -238,6 +240,9 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
     except BaseException:
         with contextlib.suppress(*RAISED):
             writer.close()
+        with contextlib.suppress(OSError):
+            if path.is_file():
+                path.unlink()
         raise
     with _writing(path):
         writer.close()

@@ -61,9 +61,34 @@ class Figure:
     title: str
     alt: str
     """What one sees in it, in words."""
+    bare: str | None = None
+    """The same without its legend, for a page that has one for several figures; None where the legend is its own."""
 
 
-Block = Heading | Text | Items | Code | Table | Figure
+@dataclass(frozen=True)
+class Legend:
+    """What the lines of several figures are, once; a document without a page leaves it to the figures."""
+
+    entries: Sequence[tuple[str, str]]
+    """Labels, each with an SVG element of how it is drawn."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Begins a part of the page that is opened by whoever wants it."""
+
+    summary: str
+
+
+@dataclass(frozen=True)
+class EndFold:
+    """Ends it."""
+
+
+Block = Heading | Text | Items | Code | Table | Figure | Legend | Fold | EndFold
+
+_LINE = 28
+"""Characters from which on a cell with figures may be broken."""
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --soft: #444; --page: #fff; --line: #ddd; --strong: #888;
@@ -88,9 +113,16 @@ table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tab
 .caption + .scroll { margin-top: .25rem; }
 th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 thead th { border-bottom: 2px solid var(--strong); vertical-align: bottom; }
-tbody th { font-weight: 600; min-width: 8rem; }
+tbody th { font-weight: 600; min-width: 10rem; }
 .number { text-align: right; }
 td.number { white-space: nowrap; }
+td.long { white-space: normal; min-width: 10rem; }
+details { margin: 1rem 0; }
+summary { cursor: pointer; color: var(--soft); font-size: .9rem; }
+.legend { display: flex; flex-wrap: wrap; gap: .15rem 1.25rem; margin: 1rem 0; padding: 0; max-width: none;
+  list-style: none; font-size: .875rem; }
+.legend li { display: flex; align-items: center; gap: .4rem; }
+.legend svg { flex: none; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1.25rem;
   margin: 1rem 0; }
 figure { margin: 0; min-width: 0; }
@@ -103,10 +135,13 @@ figcaption strong { display: block; color: var(--ink); }
   figcaption { font-size: 8.5pt; }
   .scroll { overflow: visible; }
   figure, tr { break-inside: avoid; }
-  h2, h3 { break-after: avoid; }
+  h2, h3, .caption { break-after: avoid; }
   pre { white-space: pre-wrap; }
   table { font-size: 7.5pt; }
-  th, td { padding: .2rem .35rem; }
+  th, td { padding: .2rem .3rem; }
+  tbody th { min-width: 5.5rem; }
+  td.long { min-width: 0; }
+  td.number { white-space: normal; }
 }
 """
 
@@ -129,6 +164,10 @@ def html(blocks: Sequence[Block]) -> str:
             parts.append(_figure(block, number))
             if index + 1 == len(blocks) or not isinstance(blocks[index + 1], Figure):
                 parts.append("</div>")
+        elif isinstance(block, Fold):
+            parts.append(f"<details><summary>{_text(block.summary)}</summary>")
+        elif isinstance(block, EndFold):
+            parts.append("</details>")
         else:
             parts.append(_element(block, index))
     body = "\n".join(parts)
@@ -182,7 +221,12 @@ def markdown(blocks: Sequence[Block], figures: str | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _element(block: Heading | Text | Items | Code | Table, number: int) -> str:
+def folded(summary: str, blocks: Sequence[Block]) -> list[Block]:
+    """Return blocks as a part of the page that is opened by whoever wants it; elsewhere they are as they were."""
+    return [Fold(summary), *blocks, EndFold()]
+
+
+def _element(block: Heading | Text | Items | Code | Table | Legend, number: int) -> str:
     match block:
         case Heading():
             return f"<h{block.level}>{_text(block.text)}</h{block.level}>"
@@ -197,14 +241,21 @@ def _element(block: Heading | Text | Items | Code | Table, number: int) -> str:
             )
         case Table():
             return _table(block, number)
+        case Legend():
+            entries = [f"<li>{_of_the_page(svg)}<span>{_text(label)}</span></li>" for label, svg in block.entries]
+            return '<ul class="legend">\n' + "\n".join(entries) + "\n</ul>"
 
 
 def _table(table: Table, number: int) -> str:
-    kinds = ['class="number"' if right else "" for right in _numeric(table)]
-    head = "".join(f'<th scope="col" {kind}>{_text(cell)}</th>' for cell, kind in zip(table.head, kinds, strict=True))
+    kinds = ["number" if right else "" for right in _numeric(table)]
+    head = "".join(
+        f'<th scope="col"{_class(kind)}>{_text(cell)}</th>' for cell, kind in zip(table.head, kinds, strict=True)
+    )
     rows = []
     for first, *rest in table.rows:
-        cells = "".join(f"<td {kind}>{_text(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
+        cells = "".join(
+            f"<td{_class(kind, cell)}>{_text(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True)
+        )
         rows.append(f'<tr><th scope="row">{_text(first)}</th>{cells}</tr>')
     return (
         f'<p class="caption" id="table-{number}">{_text(table.caption)}</p>\n'
@@ -215,9 +266,15 @@ def _table(table: Table, number: int) -> str:
     )
 
 
+def _class(kind: str, cell: str = "") -> str:
+    """Return the class of a cell as an attribute; one that is too long for a line is broken."""
+    words = " ".join(word for word in (kind, "long" if len(cell) > _LINE else "") if word)
+    return f' class="{words}"' if words else ""
+
+
 def _figure(figure: Figure, number: int) -> str:
     # Several SVG elements share the ids of one page.
-    svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>f{number}-", figure.svg)
+    svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>f{number}-", figure.bare or figure.svg)
     svg = _of_the_page(svg)
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{_text(figure.alt)}" ', 1)
     caption = f"<strong>{_text(figure.title)}</strong>{_text(figure.alt)}"
@@ -230,12 +287,13 @@ def _of_the_page(svg: str) -> str:
 
 
 def _numeric(table: Table) -> list[bool]:
-    """Return which columns hold figures: most of their cells begin like one."""
+    """Return which columns hold figures: most of their cells begin like one, empty ones not counted if others are."""
     columns = zip(*table.rows, strict=True) if table.rows else [()] * len(table.head)
     figure = re.compile(r"[-+]?\d|-?$")
+    cells = [[cell for cell in column if cell.strip("-")] or column for column in columns]
     return [
         index > 0 and sum(bool(figure.match(cell)) for cell in column) > 0.5 * len(column)
-        for index, column in enumerate(columns)
+        for index, column in enumerate(cells)
     ]
 
 

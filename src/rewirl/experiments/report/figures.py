@@ -21,6 +21,7 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)
 MARKS = "osD^vPX"
 GREY = "#808080"
 """Of what others have published: no label has it."""
+_PATTERNS = {"-": (), "--": (7, 3), "-.": (12, 3, 2, 3), ":": (2, 3)}
 
 Floats = NDArray[np.float64]
 Style = Mapping[str, int]
@@ -32,6 +33,27 @@ def _look(number: int) -> tuple[str, int]:
     return COLOURS[number % len(COLOURS)], (number + number // len(COLOURS)) % len(DASHES)
 
 
+def swatch(number: int) -> str:
+    """Return a small SVG element with the line and the mark that a label has.
+
+    Args:
+        number: of its colour.
+    """
+    from matplotlib.markers import MarkerStyle
+
+    colour, look = _look(number)
+    dashes = DASHES[look]
+    pattern = _PATTERNS[dashes] if isinstance(dashes, str) else dashes[1]
+    marker = MarkerStyle(MARKS[look])
+    outlines: Any = marker.get_path().transformed(marker.get_transform()).to_polygons()
+    outline = "".join(f"M{' '.join(f'{20 + 8 * x:.1f},{7 - 8 * y:.1f}' for x, y in points)}Z" for points in outlines)
+    return (
+        '<svg width="40" height="14" viewBox="0 0 40 14" aria-hidden="true">'
+        f'<path d="M1,7H39" stroke="{colour}" stroke-width="2" stroke-dasharray="{" ".join(map(str, pattern))}"/>'
+        f'<path d="{outline}" fill="{colour}"/></svg>'
+    )
+
+
 def lines(
     series: Mapping[str, tuple[Floats, Floats, Floats, Floats]],
     thin: Sequence[tuple[str, Floats, Floats]],
@@ -39,6 +61,7 @@ def lines(
     x: str,
     y: str,
     limits: tuple[float | None, float | None] = (None, None),
+    legend: bool = True,
     published: Mapping[str, tuple[Floats, Floats, Floats, Floats]] | None = None,
 ) -> str:
     """Draw curves with bands.
@@ -50,6 +73,7 @@ def lines(
         x: name of the axis, with its unit.
         y: name of the axis, with its unit.
         limits: of the y axis.
+        legend: whether it says which curve is what.
         published: curves of others, as `series`; drawn in grey behind all others, with a mark at every point.
     """
 
@@ -69,10 +93,10 @@ def lines(
         axes.set_xlim(left=0)
         axes.set_ylim(*limits)
 
-    return _svg(draw, x, y)
+    return _svg(draw, x, y, legend)
 
 
-def points(positions: Mapping[str, tuple[float, Estimate]], style: Style, x: str, y: str) -> str:
+def points(positions: Mapping[str, tuple[float, Estimate]], style: Style, x: str, y: str, legend: bool = True) -> str:
     """Draw points with intervals.
 
     Args:
@@ -80,6 +104,7 @@ def points(positions: Mapping[str, tuple[float, Estimate]], style: Style, x: str
         style: colours.
         x: name of the axis, with its unit.
         y: name of the axis, with its unit.
+        legend: whether it says which point is what.
     """
 
     def draw(axes: Any) -> None:
@@ -98,7 +123,7 @@ def points(positions: Mapping[str, tuple[float, Estimate]], style: Style, x: str
         axes.set_xlim(0, 1.15 * max(at for at, _ in positions.values()))
         axes.margins(y=0.2)
 
-    return _svg(draw, x, y)
+    return _svg(draw, x, y, legend)
 
 
 def inputs(before: Floats, after: Floats, kinds: Mapping[str, int]) -> str:
@@ -136,7 +161,7 @@ _WIDTH, _HEIGHT, _LINE = 5.2, 3.3, 0.19
 """Inches: of a figure, of one without its legend, and of a line of the legend."""
 
 
-def _svg(draw: Callable[[Any], None], x: str, y: str) -> str:
+def _svg(draw: Callable[[Any], None], x: str, y: str, legend: bool = True) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -152,7 +177,7 @@ def _svg(draw: Callable[[Any], None], x: str, y: str) -> str:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         handles, labels = axes.get_legend_handles_labels()
-        if labels:
+        if labels and legend:
             columns = 1 if max(map(len, labels)) > 24 else 2
             labels = [fill(visible(label), 56) for label in labels]
             rows = [labels[at : at + columns] for at in range(0, len(labels), columns)]

@@ -68,7 +68,7 @@ def judge(groups: Sequence[RunGroup]) -> list[Finding]:
         Claim by claim one finding per environment, and one over all of them where there are several. Claims that the
         paper does not make of an environment are left out, and claims about agents without any run.
     """
-    everywhere = {group.preset for group in groups}
+    everywhere = {group.of_paper for group in groups}
     environments = list(dict.fromkeys(group.env for group in groups))
     findings = []
     for claim in CLAIMS:
@@ -79,7 +79,7 @@ def judge(groups: Sequence[RunGroup]) -> list[Finding]:
         for env in environments:
             if base_of(env) not in claim.environments:
                 continue
-            here = {group.preset: group for group in groups if group.env == env}
+            here = {group.of_paper: group for group in groups if group.env == env}
             agent, other = here.get(claim.agent), here.get(claim.other)
             if agent is None or other is None or not comparable(agent, other):
                 counts = tuple(0 if group is None else len(group.runs) for group in (agent, other))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
-from rewirl.agents import AGENTS, AgentConfig
+from rewirl.agents import AGENTS
+from rewirl.experiments.report.published import ENVIRONMENTS, base_of
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.sweep.names import LONGEST_LABEL, word
-from rewirl.options.resolve import papers_settings, resolve
+from rewirl.options import resolve
 from rewirl.options.train import TrainConfig
 from rewirl.presets import lookup
-from rewirl.presets.sokar import SOFT_TARGETS, TD3_LAMBDAS
+from rewirl.presets.sokar import SOFT_TARGETS
 from rewirl.storage.values import to_values
 
 # Settings of a run that change nothing of what is learnt, and those that every group has of its own.
@@ -28,23 +31,32 @@ _IMMATERIAL = {
     "threads",
     "env_module",
 }
-_OF_THE_PAPER = "ds-drl/"
+AMOUNTS = tuple(f"topology.{name}" for name in resolve.AMOUNTS)
+"""Options of which one at most says how many connections there are."""
+
+OF_PAPER = "ds-drl/"
+"""Begins the names of the presets of Sokar et al. 2022."""
+
+NEARLY_ALL = 0.8
+"""Share of the groups from which on what they have in common is said once."""
+
+LONGEST = 80
+"""Characters of a name by agent and options."""
 
 Labels = Sequence[tuple[str, str]]
 """Names of groups, each with a pattern for the names of run directories, such as ("rigl", "*-rigl-*")."""
 
 
-def options_of(run: RunData, usual_of: Callable[[str, str], AgentConfig] = papers_settings) -> dict[str, Any]:
-    """Return the settings in which a run differs from the paper's for its agent and environment.
+def options_of(run: RunData) -> dict[str, Any]:
+    """Return the settings in which a run differs from the defaults of its agent in its environment.
 
     Args:
         run: any run. A setting that its version did not have yet counts as today's default.
-        usual_of: settings of an agent in an environment to compare with, instead of the paper's.
 
     Returns:
         By name, as JSON values; nested ones by path, such as topology.sparsity.
     """
-    options = _differing(run.agent, run.env, run.settings, run.train, usual_of)
+    options = _differing(run.agent, run.env, run.settings, run.train)
     handed_over = run.record["config"].get("environment")
     if isinstance(handed_over, dict):
         options |= _of_environment(handed_over)
@@ -54,26 +66,56 @@ def options_of(run: RunData, usual_of: Callable[[str, str], AgentConfig] = paper
     return options
 
 
+def setting(run: RunData, option: str) -> Any:
+    """Return the value of an option of a run; None where it has none.
+
+    Args:
+        run: any run.
+        option: its name, as in `options_of`.
+    """
+    return {**_flat(run.settings), **run.train}.get(option)
+
+
+def agent_of_paper(agent: str, env: str, options: dict[str, Any]) -> str | None:
+    """Return the agent of Sokar et al. 2022 that has just these options, as `published` calls it, or None.
+
+    Args:
+        agent: of the group.
+        env: of the group; one of the paper's, whatever its version.
+        options: see `options_of`.
+    """
+    protocol = lookup.protocol(agent)
+    if not protocol or base_of(env) not in ENVIRONMENTS:
+        return None
+    if options == _resolved({"agent": agent, "env": env, **protocol}):
+        return agent
+    if agent == "sac" and options == _resolved({"agent": agent, "env": env, **protocol, **SOFT_TARGETS}):
+        return "sac-soft"
+    return None
+
+
 def preset_of(agent: str, env: str, options: dict[str, Any]) -> str | None:
-    """Return the preset that has just these options, without its environment; None if there is none.
+    """Return the name of the preset that has just these options; None if there is none, or these are the defaults.
 
     Args:
         agent: of the group.
         env: of the group.
         options: see `options_of`.
-
-    Returns:
-        Such as rlx2/td3; those of Sokar et al. without the paper, such as ds-td3 or sac-soft. No options at all are
-        those of the agent itself, whatever the environment. The defaults are called so in the paper's environments.
     """
-    if not options:
-        return agent
-    if agent in AGENTS and options == _defaults(agent, env):
-        return f"{agent} (defaults)" if env.rpartition("-v")[0] in TD3_LAMBDAS else agent
-    if agent == "sac" and options == SOFT_TARGETS:
-        return "sac-soft"  # whatever the version of the environment
-    names = [name for name, of_preset in _presets(agent, env) if of_preset == options]
-    return names[0].rpartition("/")[0].removeprefix(_OF_THE_PAPER) if names else None
+    return next((name for name, of_preset in _presets(agent, env) if of_preset == options), None) if options else None
+
+
+def without_environment(preset: str, env: str) -> str:
+    """Return the name of a preset for a page that says the environment itself: rlx2/td3, but small/pendulum.
+
+    Args:
+        preset: its whole name.
+        env: its environment.
+    """
+    if preset.endswith(f"/{env}"):
+        return preset.removesuffix(f"/{env}")
+    paper, _, task = preset.rpartition("/")
+    return paper if re.fullmatch(r".*-v\d+", task) else preset  # Asterix-v1 stands for MinAtar/Asterix-v1
 
 
 def sweep_label(run: RunData) -> str | None:
@@ -99,12 +141,67 @@ def label_of(agent: str, options: dict[str, Any]) -> str:
         agent: its name.
         options: see `options_of`.
     """
-    labelled = dict(options)
-    for one, other in (("topology.sparsity", "topology.lambdas"), ("topology.lambdas", "topology.sparsity")):
-        if labelled.get(one) is not None and labelled.get(other, 0) is None:
-            del labelled[other]  # the one replaces the other
-    words = [f"{key.rpartition('.')[2].replace('_', '-')} {_text(value)}" for key, value in labelled.items()]
-    return ", ".join([agent, *words])
+    return ", ".join([agent, *([text] if (text := options_in_words(options)) else [])])
+
+
+def options_in_words(options: dict[str, Any]) -> str:
+    """Return options as text.
+
+    Args:
+        options: see `options_of`.
+    """
+    amounts = [name for name in AMOUNTS if options.get(name) is not None]
+    said = {name: value for name, value in options.items() if not amounts or name not in AMOUNTS or name in amounts}
+    return ", ".join(_in_words(name, value) for name, value in said.items())  # one amount replaces the others
+
+
+def common_options(groups: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Return the options that nearly all of several groups have, with the same value; a single group shares none.
+
+    How many connections there are is said of each group. Other options of the topology count for sparse agents alone.
+
+    Args:
+        groups: agent and options (see `options_of`) of each.
+    """
+    counts: Counter[str] = Counter()
+    common = {}
+    for _, options in groups:
+        for name, value in options.items():
+            word = f"{name} {json.dumps(value, sort_keys=True)}"
+            counts[word] += 1
+            if name not in AMOUNTS and counts[word] >= NEARLY_ALL * max(2, sum(may_have(a, name) for a, _ in groups)):
+                common[name] = value
+    return common
+
+
+def may_have(agent: str, option: str) -> bool:
+    """Return whether an option can change anything of an agent: those of the topology only of one that is sparse."""
+    return not (option.startswith("topology.") and AGENTS[agent].dense)
+
+
+def short_names(
+    groups: Sequence[tuple[str, str, dict[str, Any]]], common: dict[str, Any]
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Return for some groups names by agent and options, each with the options that it says.
+
+    What is common is left out, as long as no two on an environment are called the same. A name that is too long is the
+    agent's with a number.
+
+    Args:
+        groups: environment, agent and options (see `options_of`) of each.
+        common: options that nearly all groups have.
+    """
+    said = [own if agent in AGENTS else _telling(agent, own, groups) for _, agent, own in groups]
+    for name, value in common.items():
+        rest = [_without(own, name, value) for own in said]
+        if len({(env, label_of(agent, own)) for (env, agent, _), own in zip(groups, rest, strict=True)}) == len(groups):
+            said = rest
+    full = [label_of(agent, own) for (_, agent, _), own in zip(groups, said, strict=True)]
+    long = list(dict.fromkeys(name for name in full if len(name) > LONGEST))
+    return [
+        (f"{agent} ({long.index(name) + 1})", ()) if name in long else (name, tuple(own))
+        for (_, agent, _), name, own in zip(groups, full, said, strict=True)
+    ]
 
 
 def shared_options(options: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -119,19 +216,20 @@ def shared_options(options: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {key: value for key, value in first.items() if all(key in other and other[key] == value for other in others)}
 
 
-def _differing(
-    agent: str,
-    env: str,
-    settings: dict[str, Any],
-    train: dict[str, Any],
-    usual_of: Callable[[str, str], AgentConfig] = papers_settings,
-) -> dict[str, Any]:
-    defaults: dict[str, Any] = {}
-    if agent in AGENTS:
-        defaults = _flat(to_values(usual_of(agent, env)))
-    usual = to_values(TrainConfig())
+def _without(options: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    return {key: own for key, own in options.items() if (key, own) != (name, value)}
+
+
+def _telling(agent: str, own: dict[str, Any], groups: Sequence[tuple[str, str, dict[str, Any]]]) -> dict[str, Any]:
+    """Return what tells a group of an agent from the others of it, of which nothing here knows the defaults."""
+    others = [options for _, other, options in groups if other == agent]
+    return {name: value for name, value in own.items() if any(options.get(name) != value for options in others)}
+
+
+def _differing(agent: str, env: str, settings: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
+    usual, of_agent = _defaults(agent, env)
     return {
-        **{key: value for key, value in _flat(settings).items() if key not in defaults or defaults[key] != value},
+        **{key: value for key, value in _flat(settings).items() if key not in of_agent or of_agent[key] != value},
         **{
             key: value
             for key, value in train.items()
@@ -141,10 +239,18 @@ def _differing(
 
 
 @lru_cache(maxsize=64)
-def _defaults(agent: str, env: str) -> dict[str, Any]:
-    """Return the options of a run whose settings nobody changed."""
-    run, of_agent = resolve({"agent": agent, "env": env})
-    return _differing(agent, env, to_values(of_agent), to_values(run))
+def _defaults(agent: str, env: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of a run and of its agent that nobody changed; of an unknown agent there are none."""
+    if agent not in AGENTS:
+        return to_values(TrainConfig()), {}
+    run, of_agent = resolve.resolve({"agent": agent, "env": env})
+    return to_values(run), _flat(to_values(of_agent))
+
+
+def _resolved(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a run that somebody asked for, as `options_of` has them."""
+    run, of_agent = resolve.resolve(request)
+    return _differing(run.agent, run.env, to_values(of_agent), to_values(run))
 
 
 @lru_cache(maxsize=64)
@@ -154,8 +260,7 @@ def _presets(agent: str, env: str) -> list[tuple[str, dict[str, Any]]]:
     for name in lookup.names():
         preset = lookup.preset(name)
         if (preset.agent, preset.env) == (agent, env):
-            run, of_agent = resolve({"preset": name})
-            presets.append((name, _differing(agent, env, to_values(of_agent), to_values(run))))
+            presets.append((name, _resolved({"preset": name})))
     return presets
 
 
@@ -183,8 +288,11 @@ def _of_what_nobody_else_makes(handed_over: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+def _in_words(option: str, value: Any) -> str:
+    name = option.rpartition(".")[2].replace("_", "-")
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    return f"{name} {' '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rewirl.experiments.report import aggregates
 from rewirl.experiments.report.aggregates import Estimate
+from rewirl.experiments.report.labels import OF_PAPER
 from rewirl.experiments.report.metrics import final_return
 from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.welch import Test, welch
@@ -27,7 +28,8 @@ Pair = tuple[Floats, Floats]
 
 def stream(*purpose: str) -> np.random.Generator:
     """Return the generator of a bootstrap, seeded by its purpose: equal runs give equal reports."""
-    return np.random.default_rng(list(" ".join(purpose).encode(errors="surrogatepass")))
+    words = [word.removeprefix(OF_PAPER) for word in purpose]  # its agents had no longer names in older reports
+    return np.random.default_rng(list(" ".join(words).encode(errors="surrogatepass")))
 
 
 def common_step(one: RunGroup, other: RunGroup) -> int:

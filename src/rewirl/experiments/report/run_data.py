@@ -105,6 +105,7 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[RunData], list[tuple[Path, st
         raise ValueError(f"no directory {', '.join(missing)}; give run directories, or directories that contain some")
     runs: dict[Path, RunData] = {}
     problems: dict[Path, str] = {}
+    named: dict[Path, Path] = {}
     for path in paths:
         for directory in _candidates(path, problems):
             key = directory.resolve()
@@ -113,8 +114,8 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[RunData], list[tuple[Path, st
             try:
                 runs[key] = read_run(directory)
             except (ValueError, OSError, RunDirectoryError) as error:
-                problems[key] = str(error)
-    return list(runs.values()), list(problems.items())
+                problems[key], named[key] = _within(directory, str(error)), directory
+    return list(runs.values()), [(named.get(path, path), problem) for path, problem in problems.items()]
 
 
 def read_run(path: Path) -> RunData:
@@ -147,7 +148,9 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         )
     evaluations = [line for line in lines if line["event"] == "evaluation"]
     if not evaluations:
-        raise ValueError(f"{path} has no evaluation yet")
+        if train.get("eval_every") == 0:
+            raise ValueError(f"{path}: it was not evaluated (eval_every 0), and a report is of evaluations")
+        raise ValueError(f"{path}: no evaluation yet")
 
     def column(name: str, kind: type) -> NDArray[Any]:
         values = [number(line[name], f"{path}: {name} of an evaluation") for line in evaluations]
@@ -358,6 +361,14 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no name")
     return value
+
+
+def _within(directory: Path, problem: str) -> str:
+    """Return a problem of a directory for a line that names the directory already."""
+    for name in (str(directory.absolute()), str(directory)):
+        for end in (" ", ": ", "/"):
+            problem = problem.removeprefix(name + end)
+    return problem
 
 
 def _is_directory(path: Path) -> bool:

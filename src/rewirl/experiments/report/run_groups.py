@@ -15,19 +15,24 @@ from numpy.typing import NDArray
 from rewirl.agents import AGENTS
 from rewirl.experiments.report import published
 from rewirl.experiments.report.labels import (
+    LONGEST,
+    OF_PAPER,
     Labels,
+    agent_of_paper,
+    common_options,
     given_label,
     label_of,
     options_of,
     preset_of,
     shared_options,
+    short_names,
     sweep_label,
+    without_environment,
 )
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
 from rewirl.experiments.report.mujoco_version import environment_names, mujoco_of
 from rewirl.experiments.report.published import Published
 from rewirl.experiments.report.run_data import RunData
-from rewirl.options.resolve import agent_settings
 from rewirl.options.train import TrainConfig
 from rewirl.printing import quoted, visible
 
@@ -42,11 +47,15 @@ class RunGroup:
     label: str
     """What it is called; no two groups on an environment are called the same."""
     preset: str | None
-    """The preset whose settings it has; see `labels.preset_of`."""
+    """The preset whose settings it has, by its whole name; see `labels.preset_of`."""
+    of_paper: str | None
+    """The agent of Sokar et al. whose settings it has; see `labels.agent_of_paper`."""
     options: dict[str, Any]
     """Options that differ from the defaults; see `labels.options_of`."""
     runs: tuple[RunData, ...]
     """By seed, each once."""
+    named: tuple[str, ...] = ()
+    """Options that its label says."""
 
     @cached_property
     def horizon(self) -> int:
@@ -95,7 +104,12 @@ class RunGroup:
     @property
     def published(self) -> Published | None:
         """What Sokar et al. have for it, or None."""
-        return published.number(self.preset, self.env)
+        return published.number(self.of_paper, self.env)
+
+    @property
+    def by_options(self) -> bool:
+        """Whether its settings are those of no preset and no paper, so that its options say what it is."""
+        return self.agent in AGENTS and self.preset is None and self.of_paper is None
 
 
 def group_runs(runs: Sequence[RunData], labels: Labels = ()) -> tuple[list[RunGroup], list[tuple[RunData, str]]]:
@@ -122,23 +136,33 @@ def group_runs(runs: Sequence[RunData], labels: Labels = ()) -> tuple[list[RunGr
             run, other = (run, other) if run.last > other.last else (other, run)
             left_out.append((other, _why_left_out(other, run)))
         same[run.seed] = run
-    shared = shared_options(list(options.values()))
     groups = []
     for key, same in runs_by_seed.items():
         env, agent, _ = key
         members = tuple(same[seed] for seed in sorted(same))
-        preset = preset_of(agent, members[0].env, options[key])
-        differing = {name: value for name, value in options[key].items() if name not in shared}
-        if agent not in AGENTS:  # nothing here knows its defaults: what tells its groups apart names them
-            others = [each for (_, other, _), each in options.items() if other == agent]
-            differing = {name: value for name, value in differing.items() if any(o.get(name) != value for o in others)}
+        task = members[0].env
+        preset = preset_of(agent, task, options[key])
+        of_paper = agent_of_paper(agent, task, options[key])
         called = {sweep_label(run) for run in members}
         by_sweep = called.pop() if len(called) == 1 else None
-        label = given_label(members, labels) or preset or by_sweep or label_of(agent, differing)
-        groups.append(RunGroup(env, agent, label, preset, options[key], members))
+        by_preset = OF_PAPER + of_paper if of_paper else preset and without_environment(preset, task)
+        label = given_label(members, labels) or by_preset or by_sweep or ""
+        groups.append(RunGroup(env, agent, label, preset, of_paper, options[key], members))
+    unnamed = [item for item in groups if not item.label]
+    names = iter(short_names([(item.env, item.agent, item.options) for item in unnamed], common_to(groups)))
+    groups = [item if item.label else _named(item, *next(names)) for item in groups]
     rank = {agent: number for number, agent in enumerate(AGENTS)}
     groups = _told_apart(groups)
     return sorted(groups, key=lambda item: (item.env, rank.get(item.agent, len(rank)), item.label)), left_out
+
+
+def common_to(groups: Sequence[RunGroup]) -> dict[str, Any]:
+    """Return the options that nearly all groups have that are of no preset; see `labels.common_options`."""
+    return common_options([(item.agent, item.options) for item in groups if item.by_options])
+
+
+def _named(item: RunGroup, label: str, named: tuple[str, ...]) -> RunGroup:
+    return replace(item, label=label, named=named)
 
 
 def _told_apart(groups: Sequence[RunGroup]) -> list[RunGroup]:
@@ -153,8 +177,10 @@ def _told_apart(groups: Sequence[RunGroup]) -> list[RunGroup]:
             item = result[number]
             own = {key: value for key, value in item.options.items() if key not in shared}
             name = label_of(label, own) if own else f"{label}, {item.agent}"
+            name = f"{label} ({position})" if len(name) > LONGEST else name
             others = {other.label for other in result if other.env == env}
-            result[number] = replace(item, label=f"{name} ({position})" if name in others else name)
+            named = () if name == f"{label} ({position})" else (*item.named, *own)
+            result[number] = _named(item, f"{name} ({position})" if name in others else name, named)
     return result
 
 
@@ -200,7 +226,7 @@ def command(run: RunData) -> str:
         words += _typed("total_timesteps", run.total)
     if run.train.get("env_module"):
         words += _typed("env_module", run.train["env_module"])
-    for key, value in options_of(run, agent_settings).items():
+    for key, value in options_of(run).items():
         value = run.train[key] if key == "warm_up_policy" else value
         words += _typed(key.rpartition(".")[2], value)
     return " ".join([*words, *_typed("threads", run.train.get("threads", 1))])

@@ -11,7 +11,8 @@ from rewirl.experiments.sweep.executor import Executor
 from rewirl.experiments.sweep.measure import Rates
 from rewirl.experiments.sweep.plan import PlannedRun, run_status
 from rewirl.storage.metrics_log import last_event
-from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, processor
+from rewirl.storage.provenance import processor
+from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 from rewirl.training.progress import duration
 
 

@@ -17,7 +17,8 @@ from rewirl.exact import exactly
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.names import LONGEST_LABEL
 from rewirl.hints import did_you_mean
-from rewirl.options.option import AXES, Option, options, unknown_option
+from rewirl.options.option import AXES, Option, options
+from rewirl.options.unknown import unknown_option
 from rewirl.presets.lookup import PAPERS, preset
 from rewirl.toml_file import read_toml
 

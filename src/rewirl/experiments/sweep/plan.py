@@ -17,6 +17,7 @@ from rewirl.experiments.sweep.names import Directories, RunNames, names_of, same
 from rewirl.options.option import INDIFFERENT
 from rewirl.options.resolve import resolve
 from rewirl.options.train import TrainConfig
+from rewirl.printing import from_here
 from rewirl.storage import strict_json
 from rewirl.storage.bundle import PREVIOUS
 from rewirl.storage.metrics_log import last_event
@@ -149,7 +150,7 @@ def other_settings(run: PlannedRun) -> list[str]:
     except RunDirectoryError as error:
         raise SweepError(str(error)) from error
     return [
-        f"{run.path}: {difference}"
+        f"{from_here(run.path)}: {difference}"
         for difference in differences(
             _compared(config, agent_config, run), _compared(run.config, run.agent_config, run), ""
         )

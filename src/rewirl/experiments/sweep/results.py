@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from rewirl.experiments.report.pairs import WINDOW
 from rewirl.experiments.report.run_data import find_runs
-from rewirl.experiments.report.run_groups import group_runs
+from rewirl.experiments.report.run_groups import RunGroup, group_runs
+from rewirl.experiments.report.sections.environment import few_evaluations
 from rewirl.experiments.report.sections.words import mean_and_deviation
 from rewirl.experiments.sweep.plan import PlannedRun
-from rewirl.printing import program, quoted_path
+from rewirl.printing import from_here, program
 
 _HEAD = ("agent", "environment", "runs", "steps", "final return")
 
@@ -38,5 +40,17 @@ def results(runs: Iterable[PlannedRun]) -> list[str]:
         ).rstrip()
         for row in (_HEAD, *rows)
     ]
-    places = " ".join(quoted_path(path) for path in dict.fromkeys(path.parent for path in paths))
-    return [*lines, f"curves, intervals and all numbers: {program()} report {places}"]
+    places = " ".join(from_here(path) for path in dict.fromkeys(path.parent for path in paths))
+    return [*lines, *_what_it_is(groups), f"curves, intervals and all numbers: {program()} report {places}"]
+
+
+def _what_it_is(groups: Sequence[RunGroup]) -> list[str]:
+    """Return in lines what a final return is, and of which groups it is something else."""
+    few: dict[str, list[str]] = {}
+    for item in groups:
+        few.setdefault(few_evaluations(item), []).append(f"{item.label} on {item.env}")
+    usual = f"final return: mean of a run's last {WINDOW} evaluations, ± standard deviation over runs"
+    exceptions = [
+        f"here: {text}" if len(few) == 1 else f"of {'; '.join(labels)}: {text}" for text, labels in few.items() if text
+    ]
+    return [f"{usual}; the return that a run ends with above is its last evaluation alone", *exceptions]

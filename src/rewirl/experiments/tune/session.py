@@ -14,8 +14,8 @@ from rewirl.experiments.sweep.schedule import Schedule, View
 from rewirl.experiments.tune.best import write_best
 from rewirl.experiments.tune.space import sampled_values
 from rewirl.experiments.tune.study import Study, Task
-from rewirl.experiments.tune.trials import Trials
-from rewirl.printing import number, program, quoted_path
+from rewirl.experiments.tune.trials import LAST, Trials
+from rewirl.printing import from_here, number, program
 
 _HOPELESS = 5
 """So many failed trials, and none that did not fail, end a study."""
@@ -99,7 +99,12 @@ def _outcome(task: Task, study: Study, directory: Path, problem: str) -> Outcome
     if complete:
         path = write_best(task, complete[0], sum(counts.values()), directory)
         lines += [_ended(task, trial, "complete", trial.value, "") for trial in complete[:_SHOWN]]
-        lines.append(f"the best is a preset: {program()} train --preset {quoted_path(path)}")
+        over = "" if len(task.seeds) == 1 else f" and all {len(task.seeds)} seeds"
+        lines.append(
+            f"return of a trial: mean over its last {LAST} evaluations{over}, of the trained agent; what a run "
+            "ends with above is its last evaluation alone"
+        )
+        lines.append(f"the best is a preset: {program()} train --preset {from_here(path)}")
     write_index(directory)
     return Outcome(counts, path, lines, problem)
 

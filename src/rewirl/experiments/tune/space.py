@@ -11,8 +11,9 @@ from typing import Any, Literal
 from rewirl.agents import agent_entry
 from rewirl.exact import alternatives
 from rewirl.experiments.tune.error import TuneError
-from rewirl.options.option import Option, options, unknown_option
+from rewirl.options.option import Option, options
 from rewirl.options.resolve import AMOUNTS, Settings, resolve
+from rewirl.options.unknown import unknown_option
 from rewirl.storage.values import from_text
 
 USUAL = (

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.experiments.report import aggregates
-from rewirl.experiments.report.document import Table
+from rewirl.experiments.report.document import Block, Table, folded
 from rewirl.experiments.report.pairs import (
     WINDOW,
     common_step,
@@ -24,6 +24,7 @@ from rewirl.experiments.report.pairs import (
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup, area_unit, dense_of
 from rewirl.experiments.report.sections.words import (
+    MANY,
     both_intervals,
     bounds,
     mean_if_all,
@@ -64,8 +65,8 @@ def _differing(one: dict[str, Any], other: dict[str, Any]) -> int:
     return sum(key not in one or key not in other or one[key] != other[key] for key in {*one, *other})
 
 
-def improvement_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Table:
-    """Return by how much sparse agents are better than dense ones, and how probably.
+def improvement_tables(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> list[Block]:
+    """Return by how much sparse agents are better than dense ones, and how probably; of many, final returns first.
 
     Args:
         env: the environment; it also seeds the bootstrap.
@@ -95,13 +96,21 @@ def improvement_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> T
             [*start, area_name, *both_intervals(of_areas, tested([in_units]), counted, 2, signed_area)],
             [*start, "probability of improvement", *both_intervals(of_pairs, None, counted, 0, probability)],
         ]
-    return Table(
+    caption = (
         f"{env}: sparse over dense, as differences, at the steps that both have. A difference is undecided where "
         "Welch's interval contains 0. 'Holds it' is how often a bootstrap interval of so few runs holds the true "
-        "value, simulated; p is not corrected for the number of comparisons.",
-        ["comparison", "steps", "runs", "of", "difference", *INTERVALS],
-        rows,
+        "value, simulated; p is not corrected for the number of comparisons."
     )
+    head = ["comparison", "steps", "runs", "of", "difference", *INTERVALS]
+    if len(pairs) <= MANY:
+        return [Table(caption, head, rows)]
+    finals = [[*row[:3], *row[4:]] for row in rows if row[3] == "final return"]
+    others = [row for row in rows if row[3] != "final return"]
+    table = Table(f"{env}: other differences, sparse over dense.", head, others)
+    return [
+        Table(caption.replace("differences,", "differences of final returns,"), [*head[:3], *head[4:]], finals),
+        *folded(f"{env}: the same of IQM, learning-curve area and probability of improvement", [table]),
+    ]
 
 
 def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Table:
@@ -124,7 +133,9 @@ def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Table:
         rows.append(
             [
                 one.label,
-                f"{number(level)} ({other.label}, {step:,} steps)",
+                other.label,
+                f"{step:,}",
+                number(level),
                 f"{len(reached)} of {len(runs)}",
                 mean_if_all(steps),
                 percent(share.value),
@@ -138,6 +149,8 @@ def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Table:
         f"the mean of {WINDOW} evaluations. Seconds are shown only where all runs had a core to themselves.",
         [
             "agent",
+            "dense agent",
+            "steps compared",
             "return to reach",
             "runs that reach it",
             "steps",

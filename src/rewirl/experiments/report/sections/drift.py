@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.experiments.report import figures
-from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text
+from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text, folded
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup
-from rewirl.experiments.report.sections.words import STEPS, runs_in_words, unit_of
+from rewirl.experiments.report.sections.words import MANY, STEPS, runs_in_words, unit_of
 
 _BEGIN = {"noise": "Noise begins", "actions": "Actions begin"}
 
@@ -34,9 +34,11 @@ def drift(groups: Sequence[RunGroup], environments: Sequence[str]) -> list[Block
         of_env = [item for item in recorded if item.env == env]
         if not of_env:
             continue
-        blocks.append(_density_table(env, of_env))
-        for item in of_env:
-            blocks += _drift_of(item)
+        table = _density_table(env, of_env)
+        blocks += folded(f"{env}: every layer of every group", [table]) if len(of_env) > MANY else [table]
+        drawn = [block for item in of_env for block in _drift_of(item)]
+        many = len(of_env) > MANY and drawn
+        blocks += folded(f"{env}: figures of every group", drawn) if many else drawn
     return blocks
 
 

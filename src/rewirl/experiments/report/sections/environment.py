@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,15 @@ from rewirl.experiments.report.pairs import WINDOW, stream
 from rewirl.experiments.report.published_curves import PublishedCurve
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup, area_unit
-from rewirl.experiments.report.sections.comparison import at_step, improvement_table, reach_table, with_dense_ones
+from rewirl.experiments.report.sections.comparison import at_step, improvement_tables, reach_table, with_dense_ones
 from rewirl.experiments.report.sections.published_curves import published_table
 from rewirl.experiments.report.sections.words import (
     STEPS,
     TIMES,
     area,
     both_intervals,
+    figure_of,
+    legend_of,
     mean_and_deviation,
     runs_in_words,
     seconds_in_words,
@@ -52,7 +55,7 @@ def on_environment(
     blocks.append(_cost_table(env, groups))
     pairs = with_dense_ones(groups)
     if pairs:
-        blocks += [improvement_table(env, pairs), reach_table(env, pairs)]
+        blocks += [*improvement_tables(env, pairs), reach_table(env, pairs)]
     else:
         blocks.append(Text(f"On {env} there are no runs of a sparse agent and of its dense one to compare."))
     return blocks
@@ -92,8 +95,9 @@ def _curves(
         for item in groups
     }
     alt = f"{env}: final return against the connections of actor and critics, with 95% intervals by bootstrap."
-    svg = figures.points(positions, style, "connections (thousands)", "final return")
-    return [*blocks, Figure(svg, "Return against connections", alt)]
+    draw = partial(figures.points, positions, style, "connections (thousands)", "final return")
+    blocks.append(figure_of(draw, len(groups), "Return against connections", alt))
+    return [*legend_of([item.label for item in groups], style), *blocks]
 
 
 def _curve(
@@ -129,7 +133,8 @@ def _curve(
         curve.label: (curve.steps / unit, curve.mean, curve.mean - curve.deviation, curve.mean + curve.deviation)
         for curve in published
     }
-    return Figure(figures.lines(series, thin, style, axis, "evaluation return", published=of_others), title, alt)
+    draw = partial(figures.lines, series, thin, style, axis, "evaluation return", (None, None), published=of_others)
+    return figure_of(draw, len(groups), title, alt)
 
 
 def _result_tables(env: str, groups: Sequence[RunGroup]) -> list[Block]:
@@ -173,15 +178,23 @@ def _of_mean(sample: NDArray[np.float64], rng: np.random.Generator, show: Callab
 
 def _few_evaluations(groups: Sequence[RunGroup]) -> list[Block]:
     """Say of which groups a final return is of too few evaluations, or not of trained policies alone."""
-    items = []
-    for item in groups:
-        counts = [len(run.until(item.horizon)) for run in item.full()]
-        few = min(counts) < WINDOW
-        untrained = any(run.steps[0] == 0 and count <= WINDOW for run, count in zip(item.full(), counts, strict=True))
-        if few or untrained:
-            text = f"{item.label}: the final return is the mean of {min(min(counts), WINDOW)} evaluations"
-            items.append(text + (", that of the untrained policy at step 0 among them." if untrained else " only."))
+    words = {item.label: few_evaluations(item) for item in groups}
+    items = [f"{label}: the final return is the mean of {text}." for label, text in words.items() if text]
     return [Items(items)] if items else []
+
+
+def few_evaluations(item: RunGroup) -> str:
+    """Return which evaluations final returns of a group are of, where they are few or not of trained policies alone.
+
+    Args:
+        item: the group.
+    """
+    counts = [len(run.until(item.horizon)) for run in item.full()]
+    untrained = any(run.steps[0] == 0 and count <= WINDOW for run, count in zip(item.full(), counts, strict=True))
+    if min(counts) >= WINDOW and not untrained:
+        return ""
+    among = ", that of the untrained policy at step 0 among them" if untrained else " only"
+    return f"{min(min(counts), WINDOW)} evaluations{among}"
 
 
 def _cost_table(env: str, groups: Sequence[RunGroup]) -> Table:

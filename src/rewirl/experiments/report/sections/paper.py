@@ -30,7 +30,7 @@ def paper(groups: Sequence[RunGroup], style: figures.Style) -> list[Block]:
     of_paper = [item for item in groups if item.published is not None]
     blocks: list[Block] = []
     for title, agents in _FAMILIES:
-        family = [item for item in of_paper if item.preset in agents]
+        family = [item for item in of_paper if item.of_paper in agents]
         if family:
             blocks += [Heading(title, 3), *_tables(family, agents), *_curves(family, style)]
     if not blocks:
@@ -76,11 +76,11 @@ def _table(
     mean_of_paper: Callable[[Published], float],
 ) -> Table:
     """Return a table of tasks by agents, the paper's numbers beside these, with the ratio of sparse to dense."""
-    present = [agent for agent in agents if any(item.preset == agent for item in family)]
+    present = [agent for agent in agents if any(item.of_paper == agent for item in family)]
     dense, sparse = agents[0], next((agent for agent in present if agent.startswith("ds-")), None)
     rows = []
     for env in _in_order(family):
-        here = {item.preset: item for item in family if item.env == env}
+        here = {item.of_paper: item for item in family if item.env == env}
         row = [env]
         for agent in present:
             numbers = published.number(agent, env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 
 from rewirl.agents.plasticity import MEASURES
 from rewirl.experiments.report import figures
-from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text
+from rewirl.experiments.report.document import Block, Heading, Table, Text
 from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.sections.drift import kinds_of
-from rewirl.experiments.report.sections.words import STEPS, runs_in_words, unit_of
+from rewirl.experiments.report.sections.words import STEPS, figure_of, legend_of, runs_in_words, unit_of
 from rewirl.printing import number
 
 _NAMES = {"dormant": "dormant units (%)", "effective_rank": "effective rank", "weight_norm": "norm of the weights"}
@@ -35,7 +36,7 @@ def plasticity(groups: Sequence[RunGroup], environments: Sequence[str], style: f
         curves = {item.label: _curves(item) for item in groups if item.env == env}
         curves = {label: of for label, of in curves.items() if of}
         if curves:
-            blocks += [_table(env, curves), *_figures(env, curves, groups, style)]
+            blocks += [_table(env, curves), *legend_of(list(curves), style), *_figures(env, curves, groups, style)]
     if not blocks:
         return []
     text = (
@@ -107,9 +108,11 @@ def _figures(
                 f"{label} {number(float(curve[1][-1]))} ({runs_in_words(counts[label])})"
                 for label, curve in series.items()
             )
+            draw = partial(figures.lines, series, [], style, axis, name, (0, None))
             blocks.append(
-                Figure(
-                    figures.lines(series, [], style, axis, name, (0, None)),
+                figure_of(
+                    draw,
+                    len(curves),
                     f"{env}, {kind}: {name}",
                     f"Mean and standard deviation over runs. At the last record: {ends}.",
                 )

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rewirl.experiments.report import published
 from rewirl.experiments.report.coverage import coverage
-from rewirl.experiments.report.document import Block, Code, Heading, Items, Table, Text
+from rewirl.experiments.report.document import Block, Code, Heading, Items, Table, Text, folded
 from rewirl.experiments.report.judge import Finding
-from rewirl.experiments.report.labels import label_of, shared_options
+from rewirl.experiments.report.labels import may_have, options_in_words, setting
 from rewirl.experiments.report.pairs import WINDOW
 from rewirl.experiments.report.run_data import ALONE, RunData
-from rewirl.experiments.report.run_groups import RunGroup, area_unit, command, made_by
+from rewirl.experiments.report.run_groups import RunGroup, area_unit, command, common_to, made_by
+
+LINES = 12
+"""From more commands on they are folded."""
 
 Problems = Sequence[tuple[Path, str]]
 """Directories that could not be read, with the reason."""
@@ -25,29 +29,28 @@ def what_was_run(groups: Sequence[RunGroup]) -> list[Block]:
     Args:
         groups: of all environments.
     """
-    rows = []
-    for item in groups:
-        cut = [run for run in item.runs if run.last < item.horizon]
-        running = [run for run in item.runs if not run.finished]
-        rows.append(
-            [
-                item.label,
-                item.env,
-                ", ".join(map(str, item.seeds)),
-                f"{item.horizon:,}",
-                f"{len(running)} in progress or cut short" if running else "finished",
-                ", ".join(f"seed {run.seed} to {run.last:,}" for run in cut) or "none",
-                f"{item.parameters:,.0f}",
-            ]
-        )
+    common = common_to(groups)
+    shorter = [_shorter(item) for item in groups]
+    others = [_other_settings(item, common) for item in groups]
+    columns = [
+        ("agent", [item.label for item in groups]),
+        ("environment", [item.env for item in groups]),
+        ("seeds", [", ".join(map(str, item.seeds)) for item in groups]),
+        ("steps", [f"{item.horizon:,}" for item in groups]),
+        ("state", [_state(item) for item in groups]),
+        *([("shorter runs, not counted", [each or "none" for each in shorter])] if any(shorter) else []),
+        ("connections", [f"{item.parameters:,.0f}" for item in groups]),
+        *([("other settings", [each or "-" for each in others])] if any(others) else []),
+    ]
     blocks: list[Block] = [
         Heading("What was run, and how"),
         Table(
             "Runs that differ only by seed form a group. It is called by its preset, by its sweep, or by its agent and "
             "the options that differ from the defaults. The numbers below are of the runs that have all these steps.",
-            ["agent", "environment", "seeds", "steps", "state", "shorter runs, not counted", "connections"],
-            rows,
+            [name for name, _ in columns],
+            list(zip(*(cells for _, cells in columns), strict=True)),
         ),
+        Text(_settings_of_all(groups, common)),
     ]
     mixed = [_made_unlike(item) for item in groups if len({made_by(run) for run in item.runs}) > 1]
     if mixed:
@@ -58,21 +61,6 @@ def what_was_run(groups: Sequence[RunGroup]) -> list[Block]:
             ),
             Items(mixed),
         ]
-    shared = shared_options([item.options for item in groups])
-    if shared:
-        words = label_of("all agents", shared)
-        blocks.append(
-            Text(f"These options differ from the defaults everywhere and are left out of the labels: {words}.")
-        )
-    differing = [(item, own) for item in groups if (own := _own(item.options, shared))]
-    if differing:
-        blocks.append(
-            Table(
-                "Options that differ from the defaults for the agent and environment.",
-                ["group", "environment", "agent", "options"],
-                [[item.label, item.env, item.agent, own] for item, own in differing],
-            )
-        )
     runs = [run for item in groups for run in item.runs]
     blocks += [
         Table(
@@ -90,17 +78,47 @@ def commands(groups: Sequence[RunGroup]) -> list[Block]:
     Args:
         groups: of all environments.
     """
+    lines = [command(run) for item in groups for run in item.runs]
+    code = Code("\n".join(lines))
     return [
         Heading("How to make these runs again"),
         Text("Each command repeats one run; the same seed on the same kind of processor gives the same numbers."),
-        Code("\n".join(command(run) for item in groups for run in item.runs)),
+        *(folded(f"{len(lines)} commands", [code]) if len(lines) > LINES else [code]),
     ]
 
 
-def _own(options: dict[str, Any], shared: dict[str, Any]) -> str:
-    """Return the options that are not shared, as text."""
-    own = {key: value for key, value in options.items() if key not in shared}
-    return label_of("", own).removeprefix(", ") if own else ""
+def _state(item: RunGroup) -> str:
+    """Return in words how far the runs of a group are."""
+    count = sum(not run.finished for run in item.runs)
+    return f"{count} in progress or cut short" if count else "finished"
+
+
+def _shorter(item: RunGroup) -> str:
+    """Return which runs of a group end before the steps that its numbers are of."""
+    return ", ".join(f"seed {run.seed} to {run.last:,}" for run in item.runs if run.last < item.horizon)
+
+
+def _settings_of_all(groups: Sequence[RunGroup], common: dict[str, Any]) -> str:
+    """Return what the settings are that neither a name nor the table says."""
+    usual = "Options that are named nowhere have the defaults that rewirl train --help prints."
+    if not common:
+        return usual
+    whom = "All groups" if all(item.by_options for item in groups) else "All groups without a preset"
+    return f"{whom} have, unless the table says otherwise: {options_in_words(common)}. {usual}"
+
+
+def _other_settings(item: RunGroup, common: dict[str, Any]) -> str:
+    """Return the settings of a group that are neither common nor said by its name."""
+    if item.preset is not None:
+        return f"preset {item.preset}"
+    if item.of_paper is not None:
+        return f"{item.of_paper} of Sokar et al. 2022"
+    own = {key: value for key, value in item.options.items() if key not in item.named and common.get(key, ()) != value}
+    if item.by_options:
+        lacking = [key for key in common if key not in item.options and may_have(item.agent, key)]
+        own |= {key: setting(item.runs[0], key) for key in lacking}
+    agent = "" if re.match(rf"{re.escape(item.agent)}(,| \(|$)", item.label) else item.agent
+    return ", ".join(words for words in (agent, options_in_words(own)) if words)
 
 
 def _made_unlike(item: RunGroup) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.experiments.report import figures
 from rewirl.experiments.report.aggregates import Estimate
 from rewirl.experiments.report.coverage import RUNS, coverage
+from rewirl.experiments.report.document import Block, Figure, Legend
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.welch import Test
 from rewirl.printing import decimals, number
@@ -36,6 +38,32 @@ def unit_of(
     """
     word, unit = next((pair for pair in units if top >= 0.25 * pair[1]), units[-1])
     return f"{name} ({word})", of, unit
+
+
+MANY = 6
+"""From more groups on, figures share one legend, and what is not the first to be asked for is folded."""
+
+
+def figure_of(draw: Callable[[bool], str], groups: int, title: str, alt: str) -> Figure:
+    """Return a figure that leaves its legend to the page where it is of many groups.
+
+    Args:
+        draw: returns it as an SVG element, with its legend or without.
+        groups: how many it shows.
+        title: of the figure.
+        alt: what one sees in it, in words.
+    """
+    return Figure(draw(True), title, alt, draw(False) if groups > MANY else None)
+
+
+def legend_of(labels: Sequence[str], style: figures.Style) -> list[Block]:
+    """Return the legend of the figures of many groups; none where they are few.
+
+    Args:
+        labels: of the groups.
+        style: numbers of their colours.
+    """
+    return [Legend([(label, figures.swatch(style[label])) for label in labels])] if len(labels) > MANY else []
 
 
 Show = Callable[..., str]

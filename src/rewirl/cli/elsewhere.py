@@ -1,0 +1,90 @@
+"""What options of other programs' command lines are called here: RL Zoo's, CleanRL's and Stable-Baselines3's names."""
+
+from __future__ import annotations
+
+import re
+
+from rewirl.options import sb3
+from rewirl.options.option import all_options
+
+OPTIONS = {
+    "algo": "--agent, such as td3, ds-td3 or ppo",
+    "env-id": "--env",
+    "gym-packages": "--env-module",
+    "env-wrapper": "--wrapper",
+    "n-timesteps": "--total-timesteps",
+    "timesteps": "--total-timesteps",
+    "eval-freq": "--eval-every",
+    "n-eval-episodes": "--eval-episodes",
+    "n-eval-envs": "none: the episodes of an evaluation are played side by side",
+    "save-freq": "--checkpoint-every",
+    "log-folder": "--run-dir",
+    "log-dir": "--run-dir",
+    "tensorboard-log": "--run-dir: TensorBoard events are written there",
+    "exp-name": "--run-dir names the run",
+    "trained-agent": "rewirl resume DIRECTORY",
+    "save-replay-buffer": "none: checkpoints hold the replay memory",
+    "hyperparams": "every hyper-parameter is an option, such as --gamma 0.98; --preset takes many from a file",
+    "hyperparameters": "every hyper-parameter is an option, such as --gamma 0.98; --preset takes many from a file",
+    "conf-file": "--preset FILE.toml",
+    "optimize-hyperparameters": "rewirl tune",
+    "optimize": "rewirl tune",
+    "n-trials": "rewirl tune --trials",
+    "vec-env": "--env-processes is what subproc is",
+    "num-envs": "--n-envs",
+    "num-threads": "--threads",
+    "n-jobs": "rewirl sweep and rewirl tune run side by side: --workers",
+    "device": "none: everything runs on the processor; --threads 2 uses two cores",
+    "cuda": "none: everything runs on the processor; --threads 2 uses two cores",
+    "verbose": "none: progress is always shown",
+    "progress": "none: progress is always shown",
+    "track": "rewirl.WandbCallback, from Python",
+    "wandb-project-name": "rewirl.WandbCallback, from Python",
+    "wandb-entity": "rewirl.WandbCallback, from Python",
+    "capture-video": "rewirl watch DIRECTORY --video out.mp4, after training",
+    "torch-deterministic": "none: a run is the same to the bit anyway",
+    "num-steps": "--rollout-steps, over all environments together",
+    "num-minibatches": "--batch-size, steps of a minibatch",
+    "n-epochs": "--epochs",
+    "update-epochs": "--epochs",
+    "anneal-lr": "--learning-rate-schedule linear, with --learning-rate-updates",
+    "lr-schedule": "--learning-rate-schedule linear, with --learning-rate-updates",
+    "lr": "--learning-rate",
+    "clip-coef": "--clip-range",
+    "clip-vloss": "--value-clip-range",
+    "norm-adv": "none: PPO normalises the advantages of every minibatch",
+    "ent-coef": "--entropy-coefficient, for PPO; --temperature, for SAC",
+    "alpha": "--temperature, for SAC",
+    "autotune": "--temperature auto, for SAC",
+    "policy-lr": "--learning-rate; for SimBa --actor-learning-rate",
+    "q-lr": "--learning-rate",
+    "policy-frequency": "--policy-delay",
+    "target-network-frequency": "--target-update-interval",
+    "train-frequency": "--update-every, for DQN",
+    "start-e": "--epsilon-start",
+    "end-e": "--epsilon-end",
+    "policy": "none: there is one kind of policy",
+    "policy-kwargs": "--hidden-sizes 256 256; the other settings of networks are options of their own",
+    "net-arch": "--hidden-sizes 256 256",
+    "activation-fn": "--activation tanh or relu, for PPO; elsewhere hidden layers are ReLU",
+    "action-noise": "--exploration-noise 0.1, in units of [-1, 1]; --exploration normal or ornstein-uhlenbeck",
+    "load-best": "none: rewirl evaluate, watch and export take the policy of the latest checkpoint",
+}
+"""By their names with hyphens."""
+
+_ABBREVIATED = {"-n": "n-timesteps", "-f": "log-folder", "-i": "trained-agent", "-params": "hyperparams"}
+
+
+def hint(flag: str) -> str:
+    """Return what an option of another program is here, in words; "" for any other.
+
+    Args:
+        flag: as it was typed, such as "--algo".
+    """
+    name = _ABBREVIATED.get(flag, flag.lstrip("-").replace("_", "-"))
+    if name in OPTIONS:
+        return f"that is here: {OPTIONS[name]}" if not OPTIONS[name].startswith("none") else OPTIONS[name]
+    python = name.replace("-", "_")
+    text = sb3.hint(python, sb3.ARGUMENTS) or sb3.hint(python, sb3.LEARN)
+    known = all_options()
+    return re.sub(r"\w+_\w+", lambda word: f"--{word[0].replace('_', '-')}" if word[0] in known else word[0], text)

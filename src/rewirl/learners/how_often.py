@@ -1,0 +1,42 @@
+"""How often `learn` evaluates and saves: as told, else as the run is planned, else as usual."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rewirl.hints import did_you_mean
+from rewirl.options import sb3
+from rewirl.options.option import options
+from rewirl.options.train import TrainConfig
+from rewirl.options.unknown import UnknownOptionError
+
+if TYPE_CHECKING:
+    from rewirl.learners.learner import Learner
+
+USUAL_EVAL_EVERY = 5_000
+_USUAL = {"eval_every": USUAL_EVAL_EVERY, "eval_episodes": 10, "checkpoint_every": 100_000, "keep_checkpoints": 2}
+
+
+def how_often(asked: Mapping[str, int], planned: TrainConfig | None, shown: bool) -> dict[str, int]:
+    """Return the options of how often to evaluate and to save.
+
+    Args:
+        asked: those that `learn` has been told, in this call or an earlier one.
+        planned: settings of a run that is resumed or of a preset; None is no such run.
+        shown: whether anybody would learn of an evaluation; without it there is none unless it is asked for.
+    """
+    usual = _USUAL if planned is None else {name: getattr(planned, name) for name in _USUAL}
+    return {**usual, **({} if shown else {"eval_every": 0}), **asked}
+
+
+def unknown_argument(learner: Learner, name: str) -> UnknownOptionError:
+    """Return the error that `learn` has no such keyword; it says what to write."""
+    if name in options(learner.name):
+        hint = f"it is an option of the agent: {type(learner).__name__}(env, {name}=...)"
+    else:
+        arguments = inspect.signature(learner.learn).parameters
+        known = [each for each, argument in arguments.items() if argument.kind is not argument.VAR_KEYWORD]
+        hint = sb3.hint(name, sb3.LEARN) or did_you_mean(name, known)
+    return UnknownOptionError(f"learn() has no argument {name!r}; {hint}")

@@ -1,0 +1,52 @@
+"""What is said of an option that an agent does not have: what it is called here, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rewirl.agents import ReplayConfig, agent_entry
+from rewirl.hints import did_you_mean
+from rewirl.options import sb3
+
+_MEMORY = "it has no replay memory, which this option is about"
+_ONCE = "it learns from every step once, by itself: there are no batches and no updates between steps"
+_TRACES = "its targets have one step, and eligibility traces look further: trace_decay"
+_TARGETS = "it has no target networks"
+_OF_STREAMS = {"batch_size": _ONCE, "updates_per_step": _ONCE, "n_steps": _TRACES, "n_steps_after": _TRACES}
+_OF_ROLLOUTS = {
+    "n_steps_after": "its advantages look over all steps of a rollout: gae_lambda",
+    "updates_per_step": "it learns from whole rollouts, each several times: epochs",
+}
+
+
+class UnknownOptionError(TypeError, ValueError):
+    """There is no option of this name: a TypeError, as for any keyword; a ValueError, as for options in files."""
+
+
+def unknown_option(agent: str, name: str, known: Iterable[str]) -> UnknownOptionError:
+    """Return the error that an agent has no such option.
+
+    Args:
+        agent: its name.
+        name: of what is no option.
+        known: the names there are, the nearest of which is named.
+    """
+    return UnknownOptionError(f"{agent} has no option {name!r}; {_hint(agent, name, list(known))}")
+
+
+def _hint(agent: str, name: str, known: list[str]) -> str:
+    entry = agent_entry(agent)
+    if name in entry.config.WITHOUT:
+        return "it does not learn by Adam and from batches, which this option is about"
+    if not entry.replay:
+        rollouts = "rollout_steps" in known
+        if rollouts and name in sb3.OF_ROLLOUTS:
+            return sb3.hint(name, sb3.OF_ROLLOUTS)
+        why = _OF_ROLLOUTS if rollouts else _OF_STREAMS
+        if name in why:
+            return why[name]
+        if name == "tau":
+            return _TARGETS
+        if name in ReplayConfig.__dataclass_fields__:
+            return _MEMORY
+    return sb3.hint(name, sb3.ARGUMENTS) or did_you_mean(name, known, f"help(rewirl.{entry.python})")

@@ -1,0 +1,146 @@
+"""What groups are called and compared with: the defaults of their agents; and a report of many groups can be read."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from synthetic_runs import make_run, rising
+
+from rewirl.experiments.report import document, report
+from rewirl.experiments.report.document import EndFold, Figure, Fold, Legend, Table
+from rewirl.experiments.report.labels import LONGEST
+from rewirl.experiments.report.run_data import find_runs
+from rewirl.experiments.report.run_groups import group_runs
+from rewirl.options.resolve import agent_settings, resolve
+from rewirl.presets import lookup
+
+
+def made(path, agent, env="Pendulum-v1", seed=0, **options):
+    return make_run(path, agent, seed, rising(1, 1), env, usual=agent_settings, **options)
+
+
+def of_preset(path, name):
+    preset, settings = lookup.preset(name), resolve({"preset": name})
+    run = {"usual": lambda agent, env: settings.agent, "eval_every": settings.run.eval_every}
+    return make_run(path, preset.agent, 0, rising(1, 1), preset.env, **run)
+
+
+def groups(path):
+    runs, problems = find_runs([path])
+    assert not problems
+    return group_runs(runs)[0]
+
+
+def labels(path):
+    return [item.label for item in groups(path)]
+
+
+@pytest.mark.parametrize("agent", ["td3", "ds-td3", "sac", "ds-sac", "ds-dqn", "ppo", "simba"])
+@pytest.mark.parametrize("env", ["HalfCheetah-v5", "Pendulum-v1"])
+def test_an_agent_with_its_defaults_has_its_name_and_nothing_else(tmp_path, agent, env):
+    made(tmp_path, agent, env)
+    (group,) = groups(tmp_path)
+    assert (group.label, group.options, group.preset, group.of_paper) == (agent, {}, None, None)
+
+
+def test_what_differs_from_the_defaults_is_named_and_what_does_not_is_not(tmp_path):
+    made(tmp_path, "sac", gamma=0.98)
+    made(tmp_path, "sac", tau=0.005, learning_starts=1000)  # which are the defaults
+    made(tmp_path, "td3", normalise_observations=True, weight_decay=0.0)
+    assert labels(tmp_path) == ["td3, weight-decay 0.0, normalise-observations", "sac", "sac, gamma 0.98"]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("small/pendulum", "small/pendulum"),
+        ("small/cartpole", "small/cartpole"),
+        ("rlx2/td3/HalfCheetah-v5", "rlx2/td3"),
+        ("ds-drl/sac-soft/HalfCheetah-v5", "ds-drl/sac-soft"),
+        ("dopamine/ds-dqn/Asterix-v1", "dopamine/ds-dqn"),
+    ],
+)
+def test_the_name_of_a_preset_can_be_typed(tmp_path, name, label):
+    of_preset(tmp_path, name)
+    (group,) = groups(tmp_path)
+    assert (group.label, group.preset) == (label, name)
+    assert f"| preset {name} |" in document.markdown(report(*find_runs([tmp_path])))
+
+
+def test_what_nearly_all_have_is_said_once_and_who_has_it_not_is_told(tmp_path):
+    for agent in ("td3", "static-td3", "ds-td3", "sac"):
+        made(tmp_path, agent, gamma=0.98)
+    made(tmp_path, "ds-sac", batch_size=32)
+    assert labels(tmp_path) == ["td3", "static-td3", "ds-td3", "sac", "ds-sac, batch-size 32"]
+    text = document.markdown(report(*find_runs([tmp_path])))
+    assert "All groups have, unless the table says otherwise: gamma 0.98." in text
+    assert re.search(r"\| ds-sac, batch-size 32 \| .* \| gamma 0.99 \|\n", text)
+
+
+def test_what_tells_two_groups_apart_is_never_left_out(tmp_path):
+    for agent in ("td3", "static-td3", "ds-td3", "sac"):
+        made(tmp_path, agent, gamma=0.98)
+    made(tmp_path, "sac")
+    assert labels(tmp_path) == [
+        "td3, gamma 0.98",
+        "static-td3, gamma 0.98",
+        "ds-td3, gamma 0.98",
+        "sac",
+        "sac, gamma 0.98",
+    ]
+
+
+def test_a_name_that_is_too_long_is_short_and_the_table_explains_it(tmp_path):
+    many = {"gamma": 0.9, "batch_size": 32, "learning_rate": 1e-4, "buffer_size": 1234, "learning_starts": 77}
+    for size in (8, 16):
+        made(tmp_path, "td3", hidden_sizes=(size, size, size), **many)
+    assert labels(tmp_path) == ["td3, hidden-sizes 16 16 16", "td3, hidden-sizes 8 8 8"]
+    made(tmp_path / "other", "td3", "Acrobot-v1", hidden_sizes=(8, 8, 8), **many)
+    (group,) = groups(tmp_path / "other")
+    assert group.label == "td3 (1)" and len(group.label) <= LONGEST
+    assert "hidden-sizes 8 8 8" in document.markdown(report(*find_runs([tmp_path / "other"])))
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Report on 9 groups: a dense one, and sparse ones with drift."""
+    path = tmp_path_factory.mktemp("many")
+    for number in range(9):
+        for seed in (0, 1):
+            own = {"sparsity": number / 10} if number else {}
+            agent = "ds-td3" if number else "td3"
+            returns = rising(1000 + 10 * number + seed, 50_000)
+            make_run(path, agent, seed, returns, "Pendulum-v1", usual=agent_settings, drift=lambda n: 0.9**n, **own)
+    return report(*find_runs([path]))
+
+
+def test_many_groups_share_one_legend_and_their_details_are_folded(many):
+    page, text = document.html(many), document.markdown(many)
+    (legend,) = (block for block in many if isinstance(block, Legend))
+    assert len(legend.entries) == 9 and page.count('class="legend"') == 1
+    assert len({svg for _, svg in legend.entries}) == 9
+    of_groups = [block for block in many if isinstance(block, Figure) and block.bare]
+    assert len(of_groups) == 3  # they have no legend on the page, but one as a file
+    for figure in of_groups:
+        assert "legend_1" in figure.svg and "legend_1" not in (figure.bare or "")
+    assert sum(isinstance(block, Fold) for block in many) == sum(isinstance(block, EndFold) for block in many) == 4
+    assert page.count("<details>") == page.count("</details>") == 4 and "details" not in text
+    shown = page
+    while "<details>" in shown:
+        shown = re.sub(r"(?s)<details>((?!<details>).)*?</details>", "", shown)
+    assert shown.count("<tr>") < 9 * 7  # what is not folded has one row a group in each of six tables
+
+
+def test_cells_are_broken_before_they_push_others_aside(many):
+    page = document.html([*many, Table("c", ["a", "b"], [["x", "1 (a label as long as a cell must not be)"]])])
+    for kind, cell in re.findall(r'<td class="(number[ a-z]*)">(.*?)</td>', page):
+        assert len(cell) <= 28 or "long" in kind, cell
+    assert '<td class="number long">1 (a label' in page
+
+
+def test_few_groups_have_their_legends_in_the_figures_and_nothing_is_folded(tmp_path):
+    for agent in ("td3", "ds-td3"):
+        made(tmp_path, agent)
+    blocks = report(*find_runs([tmp_path]))
+    assert not any(isinstance(block, Legend | Fold) or (isinstance(block, Figure) and block.bare) for block in blocks)
