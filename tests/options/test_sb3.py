@@ -74,3 +74,12 @@ def test_a_keyword_that_is_not_there_is_a_type_error_everywhere() -> None:
 def test_a_function_for_a_number_names_the_schedule() -> None:
     with pytest.raises(ValueError, match='got a function; learning_rate_schedule="linear" or "cosine"'):
         rewirl.TD3("Pendulum-v1", learning_rate=lambda left: 1e-3 * left)
+
+
+@pytest.mark.parametrize(
+    ("options", "example"),
+    [({"hidden_sizes": 64}, r"\[256, 256\]"), ({"wrapper": "a:B"}, r"\['package\.module:Class'\]")],
+)
+def test_a_list_that_is_none_is_shown_how_one_is_written(options: dict[str, object], example: str) -> None:
+    with pytest.raises(ValueError, match=f"must be a list .*; for example {example}$"):
+        rewirl.TD3("Pendulum-v1", **options)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from rewirl.hints import did_you_mean
@@ -14,9 +14,9 @@ from rewirl.options.unknown import UnknownOptionError
 
 if TYPE_CHECKING:
     from rewirl.learners.learner import Learner
+    from rewirl.training.run import Run
 
-USUAL_EVAL_EVERY = 5_000
-_USUAL = {"eval_every": USUAL_EVAL_EVERY, "eval_episodes": 10, "checkpoint_every": 100_000, "keep_checkpoints": 2}
+_USUAL = {"eval_every": 5_000, "eval_episodes": 10, "checkpoint_every": 100_000, "keep_checkpoints": 2}
 
 
 def how_often(asked: Mapping[str, int], planned: TrainConfig | None, shown: bool) -> dict[str, int]:
@@ -29,6 +29,21 @@ def how_often(asked: Mapping[str, int], planned: TrainConfig | None, shown: bool
     """
     usual = _USUAL if planned is None else {name: getattr(planned, name) for name in _USUAL}
     return {**usual, **({} if shown else {"eval_every": 0}), **asked}
+
+
+def may_evaluate(run: Run, check: bool, tell: Callable[[str], None]) -> bool:
+    """Return whether the environment of a run can be made again, and tell why if not.
+
+    Args:
+        run: which is examined.
+        check: whether a spare environment may be made for that.
+        tell: gets the line.
+    """
+    run.examine(check)
+    source = run.source
+    if source.make_another is None:
+        tell(f"{source.name} is not evaluated in: {source.why}")
+    return source.make_another is not None
 
 
 def unknown_argument(learner: Learner, name: str) -> UnknownOptionError:

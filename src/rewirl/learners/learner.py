@@ -18,7 +18,7 @@ from rewirl import seeding
 from rewirl.environments.source import environment_source
 from rewirl.exact import a_path, exactly
 from rewirl.learners.evaluating import episode_count, evaluate_in, evaluation_of, refuse_unknown
-from rewirl.learners.how_often import how_often, unknown_argument
+from rewirl.learners.how_often import how_often, may_evaluate, unknown_argument
 from rewirl.learners.tasks import Tasks
 from rewirl.learners.unset import UNSET
 from rewirl.learners.views import NO_MEMORY, LayerTopology, Transitions, layer_topologies, transitions_of
@@ -220,7 +220,12 @@ class Learner(Tasks):
             own = run.config if self._resumed else self._plan
             shown = recorded or progress or (own is not None and callback is not None)
             often = how_often(asked, own, shown)
-            if shown and own is None and "eval_every" not in asked and not self._may_evaluate(check):
+            if (
+                shown
+                and own is None
+                and "eval_every" not in asked
+                and not may_evaluate(run, check, self._progress.message)
+            ):
                 often["eval_every"] = 0
             if often["eval_every"] or recorded:
                 run.examine(check)
@@ -253,14 +258,6 @@ class Learner(Tasks):
             yield
         finally:
             self._learning.release()
-
-    def _may_evaluate(self, check: bool) -> bool:
-        """Return whether the environment can be made again, and tell why if not."""
-        self._run.examine(check)
-        source = self._run.source
-        if source.make_another is None:
-            self._progress.message(f"{source.name} is not evaluated in: {source.why}")
-        return source.make_another is not None
 
     def _steps(self, total_timesteps: int | None) -> int:
         """Return the steps that `learn` is to do."""

@@ -20,6 +20,7 @@ from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.executor import Message
 from rewirl.experiments.sweep.measure import measure
 from rewirl.experiments.sweep.plan import PlannedRun, other_settings, run_status
+from rewirl.printing import command_line
 from rewirl.storage import strict_json
 from rewirl.storage.checkpoint import CheckpointError
 from rewirl.storage.policy_file import PolicyError
@@ -118,7 +119,7 @@ def main(descriptor: int) -> None:
         descriptor: of the socket. The run, or what is to be measured, arrives first, as JSON, and later perhaps the
             request to stop; messages go the other way.
     """
-    with StopRequest() as stop, Connection(descriptor) as pipe:
+    with StopRequest() as stop, Connection(descriptor) as pipe, command_line():
         job = strict_json.decode(pipe.recv_bytes())
 
         def send(message: Message) -> None:
