@@ -169,7 +169,7 @@ def test_runs_of_two_versions_of_mujoco_are_neither_pooled_nor_compared(tmp_path
     of_mujoco(None, make_run(tmp_path, "ds-td3", 5, rising(1, 1)))
     runs, problems = find_runs([tmp_path])
     groups = group_runs(runs)[0]
-    assert [(item.env, item.label, item.seeds) for item in groups] == [
+    assert [(item.env, item.agent, item.seeds) for item in groups] == [
         ("HalfCheetah-v5 (MuJoCo 3.17.0)", "ds-td3", [0, 2]),
         ("HalfCheetah-v5 (MuJoCo 4.0.0)", "td3", [0]),
         ("HalfCheetah-v5 (MuJoCo 4.0.0)", "ds-td3", [1]),
