@@ -169,12 +169,12 @@ def test_runs_of_two_versions_of_mujoco_are_neither_pooled_nor_compared(tmp_path
     of_mujoco(None, make_run(tmp_path, "ds-td3", 5, rising(1, 1)))
     runs, problems = find_runs([tmp_path])
     groups = group_runs(runs)[0]
-    assert [(item.env, item.label, item.seeds) for item in groups] == [
-        ("HalfCheetah-v5 (MuJoCo 3.17.0)", "ds-drl/ds-td3", [0, 2]),
-        ("HalfCheetah-v5 (MuJoCo 4.0.0)", "ds-drl/td3", [0]),
-        ("HalfCheetah-v5 (MuJoCo 4.0.0)", "ds-drl/ds-td3", [1]),
-        ("HalfCheetah-v5 (MuJoCo of unknown version)", "ds-drl/ds-td3", [5]),
-        ("Pendulum-v1", "ds-td3, learning-starts 25000", [0, 1, 2]),
+    assert [(item.env, item.agent, item.seeds) for item in groups] == [
+        ("HalfCheetah-v5 (MuJoCo 3.17.0)", "ds-td3", [0, 2]),
+        ("HalfCheetah-v5 (MuJoCo 4.0.0)", "td3", [0]),
+        ("HalfCheetah-v5 (MuJoCo 4.0.0)", "ds-td3", [1]),
+        ("HalfCheetah-v5 (MuJoCo of unknown version)", "ds-td3", [5]),
+        ("Pendulum-v1", "ds-td3", [0, 1, 2]),
     ]
     assert groups[0].published == groups[2].published is not None
     page = document.markdown(report(runs, problems))

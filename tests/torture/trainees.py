@@ -74,6 +74,14 @@ _KINDS = {
     "ds-ppo": _SPARSE + _ROLLOUT,
     "ppo of two environments": f"{_ROLLOUT} --n-envs 2",
     "ds-stream-ac": _SPARSE,
+    "ds-td3 with continual backprop": f"{_SPARSE} --cbp-replacement-rate 0.05 --cbp-maturity-threshold 8",
+    "ds-td3 whose sparsity adapts": f"{_SPARSE} --rule rigl --drop magnitude --initial-sparsity 0.2 "
+    "--sparsity-schedule adaptive --sparsity-end 80",
+    "ds-sac by importance": f"{_SPARSE} --rule wast --target-update-interval 7",
+    "ds-td3 that freezes": f"{_SPARSE} --initial-topology predictive --freeze-after 30",
+    "static-sac of products": "--sparsity 0.5 --hidden-layers hadamard-relu --target-update-interval 7",
+    "ds-simba of one critic": f"{_SPARSE} {_RESIDUAL} --n-critics 1",
+    "ds-td3 of one process": f"{_SPARSE} --env-processes",
 }
 """The options of each kind of run, whose name begins with its agent."""
 
