@@ -104,9 +104,9 @@ def test_a_name_that_is_too_long_is_short_and_the_table_explains_it(tmp_path):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """Report on 9 groups: a dense one, and sparse ones with drift."""
+    """Report on 8 groups: a dense one, and sparse ones with drift."""
     path = tmp_path_factory.mktemp("many")
-    for number in range(9):
+    for number in range(8):
         for seed in (0, 1):
             own = {"sparsity": number / 10} if number else {}
             agent = "ds-td3" if number else "td3"
@@ -118,8 +118,8 @@ def many(tmp_path_factory):
 def test_many_groups_share_one_legend_and_their_details_are_folded(many):
     page, text = document.html(many), document.markdown(many)
     (legend,) = (block for block in many if isinstance(block, Legend))
-    assert len(legend.entries) == 9 and page.count('class="legend"') == 1
-    assert len({svg for _, svg in legend.entries}) == 9
+    assert len(legend.entries) == 8 and page.count('class="legend"') == 1
+    assert len({svg for _, svg in legend.entries}) == 8
     of_groups = [block for block in many if isinstance(block, Figure) and block.bare]
     assert len(of_groups) == 3  # they have no legend on the page, but one as a file
     for figure in of_groups:
@@ -129,7 +129,7 @@ def test_many_groups_share_one_legend_and_their_details_are_folded(many):
     shown = page
     while "<details>" in shown:
         shown = re.sub(r"(?s)<details>((?!<details>).)*?</details>", "", shown)
-    assert shown.count("<tr>") < 9 * 7  # what is not folded has one row a group in each of six tables
+    assert shown.count("<tr>") < 8 * 7  # what is not folded has one row a group in each of six tables
 
 
 def test_cells_are_broken_before_they_push_others_aside(many):

@@ -154,7 +154,7 @@ def test_a_report_that_finds_no_room_leaves_the_old_page(tmp_path, monkeypatch, 
     page.write_text("the old page")
     link.symlink_to(page)
     monkeypatch.setattr("rewirl.experiments.report.run_data.find_runs", lambda paths: (["a run"], []))
-    monkeypatch.setattr("rewirl.experiments.report.report", lambda runs, problems, names: [])
+    monkeypatch.setattr("rewirl.experiments.report.report", lambda runs, problems, **options: [])
 
     def full(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

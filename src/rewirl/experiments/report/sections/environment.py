@@ -133,8 +133,8 @@ def _curve(
         curve.label: (curve.steps / unit, curve.mean, curve.mean - curve.deviation, curve.mean + curve.deviation)
         for curve in published
     }
-    draw = partial(figures.lines, series, thin, style, axis, "evaluation return", (None, None), published=of_others)
-    return figure_of(draw, len(groups), title, alt)
+    draw = partial(figures.lines, series, thin, style, axis, "evaluation return", published=of_others)
+    return figure_of(draw, 0 if published else len(groups), title, alt)  # the page's legend has no curves of others
 
 
 def _result_tables(env: str, groups: Sequence[RunGroup]) -> list[Block]:

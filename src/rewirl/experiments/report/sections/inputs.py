@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.experiments.report.document import Block, Heading, Table, Text
+from rewirl.experiments.report.document import Block, Heading, Table, Text, folded
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup
-from rewirl.experiments.report.sections.words import runs_in_words
+from rewirl.experiments.report.sections.words import MANY, runs_in_words
 
 STRONGEST, WEAKEST = 6, 3
 """How many inputs of a network are shown; networks with as many in all are shown whole."""
@@ -31,7 +31,8 @@ def which_inputs(groups: Sequence[RunGroup]) -> list[Block]:
         "it, over transitions of the replay memory, as networks see them. Both are shares of the sum over all inputs. "
         f"Of networks with many inputs the {STRONGEST} strongest and the {WEAKEST} weakest are shown."
     )
-    return [Heading("Which inputs matter"), Text(text), *tables]
+    shown = folded(f"Inputs of {len(tables)} groups", tables) if len(tables) > MANY else tables
+    return [Heading("Which inputs matter"), Text(text), *shown]
 
 
 def _table(item: RunGroup) -> Table:

@@ -44,16 +44,16 @@ MANY = 6
 """From more groups on, figures share one legend, and what is not the first to be asked for is folded."""
 
 
-def figure_of(draw: Callable[[bool], str], groups: int, title: str, alt: str) -> Figure:
+def figure_of(draw: Callable[..., str], groups: int, title: str, alt: str) -> Figure:
     """Return a figure that leaves its legend to the page where it is of many groups.
 
     Args:
-        draw: returns it as an SVG element, with its legend or without.
+        draw: returns it as an SVG element, with its legend or, given legend=False, without.
         groups: how many it shows.
         title: of the figure.
         alt: what one sees in it, in words.
     """
-    return Figure(draw(True), title, alt, draw(False) if groups > MANY else None)
+    return Figure(draw(), title, alt, draw(legend=False) if groups > MANY else None)
 
 
 def legend_of(labels: Sequence[str], style: figures.Style) -> list[Block]:
