@@ -86,7 +86,10 @@ def watched(process: subprocess.Popen[str], run: Path, every: float) -> Iterator
         except subprocess.TimeoutExpired:
             try:
                 sample = look(process.pid, run)
-            except (FileNotFoundError, ProcessLookupError, KeyError):
+            except KeyError:  # it is ending: its memory is gone before it is
+                process.wait(60)
+                return
+            except (FileNotFoundError, ProcessLookupError):
                 if process.poll() is None:
                     raise
                 return  # it ended in between

@@ -311,7 +311,7 @@ def test_a_run_in_use_or_of_another_configuration_is_refused(tmp_path):
             runs.start(config(), AGENT, path, Silent())
     with pytest.raises(RunDirectoryError, match=r"train.seed: 3 there, 4 here"):
         runs.start(config(seed=4), AGENT, path, Silent())
-    with pytest.raises(RunDirectoryError, match="rewirl resume"):
+    with pytest.raises(RunDirectoryError, match=r"rewirl\.resume"):
         runs.start(config(), AGENT, path, Silent())
 
 
