@@ -30,6 +30,7 @@ REPORTS = {
     "small": ("small",),
     "on-policy": ("on-policy",),
     "streams": ("streams",),
+    "minatar": ("minatar",),
 }
 """What the report of an experiment is about: run directories, and directories that contain some, below results/."""
 
