@@ -18,6 +18,7 @@ from rewirl.export.c_code import c_files
 from rewirl.export.plan import plan_of
 from rewirl.nn import Linear, Network
 from rewirl.storage import pretrained
+from rewirl.topology.structure import structure_of
 from rewirl.training.trained_policy import TrainedPolicy
 
 EXACT = 1e-5
@@ -137,6 +138,20 @@ def test_long_sums_are_compensated_and_may_overflow(structure, monkeypatch):
     assert np.array_equal(actions, np.ones((1, 8)))  # infinity, not NaN
     monkeypatch.setattr(c_code, "_STRETCH", 10_000)
     assert compensated < 0.75 * run(policy, plan_of(policy)).difference
+
+
+@pytest.mark.parametrize("height", range(1, 9))
+def test_rows_of_every_height_with_many_inputs(height):
+    """Sums of more than a stretch are kept side by side, as many as there is room for."""
+    rng = np.random.default_rng(height)
+    shape = (8 + height, 100)
+    spread = structure_of("8x1")
+    assert spread is not None
+    places = spread.draw(shape, 0.6, rng)
+    values = {"a.values": rng.normal(size=len(places)).astype(np.float32) / 8}
+    network = Network(100, [Linear("a", n_out=shape[0], height=8)], {"a": places}, values)
+    policy = trained(Policy(network), ActionBounds([-1.0] * shape[0], [1.0] * shape[0]))
+    assert run(policy, plan_of(policy)).difference < EXACT
 
 
 def test_nan_is_told():

@@ -38,6 +38,21 @@ def test_without_a_compiler_the_arrays_are_compared(saved, tmp_path, capsys, mon
     assert "its arrays in NumPy" in said.out and "no C compiler" in said.err
 
 
+@pytest.mark.parametrize("name", ["try_it", "main", "caller"])
+def test_any_name_is_tried(saved, tmp_path, capsys, name):
+    assert run("export", [str(saved), "--directory", str(tmp_path), "--name", name]) == 0
+    assert "compiled here" in capsys.readouterr().out
+
+
+def test_a_compiler_that_fails_is_a_failure(saved, tmp_path, capsys, monkeypatch):
+    broken = tmp_path / "cc"
+    broken.write_text("#!/bin/sh\necho policy.c:5: error >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(compiled, "compiler", lambda: str(broken))
+    assert run("export", [str(saved), "--directory", str(tmp_path / "out")]) == 1
+    assert "the C compiler failed: policy.c:5: error" in capsys.readouterr().err
+
+
 def test_files_of_before_are_kept_unless_asked(saved, tmp_path):
     words = [str(saved), "--directory", str(tmp_path)]
     (tmp_path / "policy.c").write_text("mine")

@@ -49,6 +49,23 @@ def test_every_operation_and_numbered_actions():
     assert parity.compare(policy, acting(module_of(policy)), "torch", plan_of(policy)).others == 0
 
 
+@pytest.mark.parametrize(
+    "policy", [policy_of("td3", "unstructured"), discrete("unstructured")], ids=["Box", "Discrete"]
+)
+def test_observations_of_whole_numbers_are_what_they_are(policy):
+    module = module_of(policy)
+    whole = torch.randint(0, 9, (200, 11))
+    expected = module(whole.float())
+    for kind in (torch.uint8, torch.int64, torch.float64):
+        assert torch.allclose(module(whole.to(kind)).to(expected.dtype), expected, atol=1e-5)
+    assert torch.equal(module(whole > 4), module((whole > 4).float()))
+
+
+def test_a_choice_that_cannot_be_made_is_none():
+    module = module_of(discrete("unstructured"))
+    assert int(module(torch.full((11,), torch.nan))) == CHOICES.start - 1
+
+
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.parent.name)
 def test_trained_policies_are_as_near(path):
     policy = TrainedPolicy.load(path)

@@ -67,6 +67,8 @@ def export(arguments: list[str]) -> int:
     result(str(exported.parity))
     if exported.remark:
         say(f"rewirl: what was written was not run: {exported.remark}")
+    if exported.failed:
+        return failed("the C that was written does not work here; please report it with this policy")
     if options.weights == "float32" and not exported.parity.within:
         return failed("the files do not act as the policy does; rounding alone does not explain it")
     return 0

@@ -313,8 +313,9 @@ def _summed(
         yield from (f"        for ({begin}; {counter} < {end}; ++{counter}) {{", *_indented(3, body, sums), "        }")
         return
     parts = [name.replace("sum", "part") for name in sums]
-    # Four sums side by side, two where there are eight rows: shorter ones, and fewer turns of the loop.
-    beside = [parts, *([f"{part}_{number}" for part in parts] for number in range(2, min(4, 16 // len(sums)) + 1))]
+    # Four sums side by side, two where there are five rows or more: shorter ones, and fewer turns of the loop.
+    side_by_side = 4 if len(sums) <= 4 else 2
+    beside = [parts, *([f"{part}_{number}" for part in parts] for number in range(2, side_by_side + 1))]
     turn = [line for each in beside for line in ("{", *_indented(1, [*body, f"++{counter};"], each), "}")]
     together = [line for name, part in zip(sums, parts, strict=True) for line in _compensated(name, part)]
     yield from (

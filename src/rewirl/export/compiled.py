@@ -26,6 +26,10 @@ class NotRunError(Exception):
     """Exported C could not be compiled or run here; the message says why."""
 
 
+class FailedError(NotRunError):
+    """There is a compiler, but it, or the program that it made, failed."""
+
+
 def compiler() -> str | None:
     """Return the C compiler of this machine, or None."""
     return next((path for name in _COMPILERS if (path := shutil.which(name))), None)
@@ -45,7 +49,8 @@ def run(files: CFiles, plan: Plan, name: str, observations: Floats, flags: Seque
         float32 [batch, action]; or int64 [batch], the numbers of the choices.
 
     Raises:
-        NotRunError: there is no compiler, or it or the program failed.
+        NotRunError: there is no compiler.
+        FailedError: it or the program failed.
     """
     command = compiler()
     if command is None:
@@ -55,15 +60,17 @@ def run(files: CFiles, plan: Plan, name: str, observations: Floats, flags: Seque
         directory = Path(place)
         (directory / f"{name}.h").write_text(files.header, encoding="ascii")
         (directory / f"{name}.c").write_text(files.source, encoding="ascii")
-        (directory / "try_it.c").write_text(_main(plan, name), encoding="ascii")
-        program = directory / "try_it"
-        sources = [str(directory / f"{each}.c") for each in (name, "try_it")]
+        caller = directory / "caller"  # a place of its own, whatever the name of the policy
+        caller.mkdir()
+        (caller / "main.c").write_text(_main(plan, name), encoding="ascii")
+        program = caller / "program"
+        sources = [str(directory / f"{name}.c"), str(caller / "main.c")]
         _do([command, "-std=c99", "-O1", *flags, *sources, "-o", str(program), "-lm"], "the C compiler")
         output = _do([str(program)], "the compiled policy", np.ascontiguousarray(observations).tobytes())
     actions = np.frombuffer(output, np.float32 if box else np.int64)
     shape = (len(observations), plan.n_out) if box else (len(observations),)
     if actions.size != np.prod(shape):
-        raise NotRunError(f"the compiled policy wrote {actions.size} numbers for {len(observations)} observations")
+        raise FailedError(f"the compiled policy wrote {actions.size} numbers for {len(observations)} observations")
     return actions.reshape(shape)
 
 
@@ -72,9 +79,9 @@ def _do(command: list[str], what: str, given: bytes = b"") -> bytes:
         return subprocess.run(command, input=given, capture_output=True, check=True, timeout=_SECONDS).stdout
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise NotRunError(f"{what} failed: {said[0] if said else f'exit code {error.returncode}'}") from error
+        raise FailedError(f"{what} failed: {said[0] if said else f'exit code {error.returncode}'}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NotRunError(f"{what} failed: {error}") from error
+        raise FailedError(f"{what} failed: {error}") from error
 
 
 def _main(plan: Plan, name: str) -> str:
@@ -83,7 +90,7 @@ def _main(plan: Plan, name: str) -> str:
     action, argument = (f"float action[{upper}_ACTION_SIZE]", "action") if box else ("int64_t action", "&action")
     return "\n".join(
         [
-            f'#include "{name}.h"',
+            f'#include "../{name}.h"',
             "#include <stdint.h>",
             "#include <stdio.h>",
             "int main(void)",

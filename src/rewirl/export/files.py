@@ -37,12 +37,14 @@ class Exported:
         plan: what they compute.
         parity: how close that is to the policy.
         remark: why it was not computed by the files themselves; "" if it was.
+        failed: whether that is because a compiler, or the program that it made, failed on them.
     """
 
     paths: tuple[Path, ...]
     plan: Plan
     parity: Parity
     remark: str = ""
+    failed: bool = False
 
     @property
     def memory(self) -> int:
@@ -145,10 +147,11 @@ def _write(directory: Path, contents: Mapping[str, bytes], overwrite: bool) -> t
     return tuple(paths)
 
 
-def _compared(trained: TrainedPolicy, plan: Plan, files: CFiles, name: str) -> tuple[Parity, str]:
-    """Return how close C is to the policy, and why it was not compiled, if it was not."""
+def _compared(trained: TrainedPolicy, plan: Plan, files: CFiles, name: str) -> tuple[Parity, str, bool]:
+    """Return how close C is to the policy, why it was not run, if it was not, and whether it failed."""
     try:
         by_compiler = partial(compiled.run, files, plan, name)
-        return parity.compare(trained, by_compiler, "compiled here", plan), ""
+        return parity.compare(trained, by_compiler, "compiled here", plan), "", False
     except compiled.NotRunError as error:
-        return parity.compare(trained, partial(interpret.act, plan), _NUMPY, plan), str(error)
+        by_numpy = parity.compare(trained, partial(interpret.act, plan), _NUMPY, plan)
+        return by_numpy, str(error), isinstance(error, compiled.FailedError)

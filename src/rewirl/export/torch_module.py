@@ -58,13 +58,17 @@ class TorchPolicy(nn.Module):
             self._start = plan.head.start
 
     def outputs(self, observations: Tensor) -> Tensor:
-        """Return what actions are made of, before tanh or choice: float32 [..., action] for [..., observation]."""
+        """Return what actions are made of, before tanh or choice: [..., action] for [..., observation].
+
+        Both are of one floating type; observations of whole numbers or truth values give float32.
+        """
         if observations.shape[-1] != self._n_in:
             raise ValueError(f"observations must be [..., {self._n_in}], got {list(observations.shape)}")
-        values = [observations.double() if self._float64 else observations]
+        kind = observations.dtype if observations.is_floating_point() else torch.float32
+        values = [observations.to(torch.float64 if self._float64 else kind)]
         for step, reads in zip(self.steps, self._reads, strict=True):
             values.append(step(*(values[read] for read in reads)))
-        return values[-1][..., : self._n_out].to(observations.dtype)
+        return values[-1][..., : self._n_out].to(kind)
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return actions for observations, float32 [..., observation].
@@ -77,7 +81,8 @@ class TorchPolicy(nn.Module):
         """
         raw = self.outputs(observations)
         if not self._box:
-            return raw.argmax(dim=-1) + self._start
+            chosen = raw.argmax(dim=-1)
+            return torch.where(raw.isnan().any(dim=-1), -1, chosen) + self._start
         mapped = self.centre + self.half_range * (torch.tanh(raw) if self._squashed else raw)
         return torch.minimum(torch.maximum(mapped, self.low), self.high)
 
