@@ -298,3 +298,22 @@ def test_nothing_else_imports_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.strip() == "rewirl.torch needs PyTorch: pip install 'rewirl[torch]'"
+
+
+@pytest.mark.parametrize("structure", ["unstructured", "8x1"])
+def test_connections_that_others_write_are_computed_with(structure):
+    x = torch.randn(5, 24)
+    one, other = (SparseLinear(24, 16, sparsity=0.5, structure=structure, seed=seed) for seed in (0, 1))
+    expected = other(x)
+    assert torch.equal(torch.func.functional_call(one, dict(other.state_dict()), (x,)), expected)
+    before = one(x)
+    assert torch.allclose(before, x @ one.dense().T + one.bias, atol=1e-5)
+    shallow = copy.copy(one)
+    one.rewire(np.arange(8), np.setdiff1d(np.arange(24 * 16), one.indices.numpy())[:0])
+    assert torch.allclose(shallow(x), x @ one.dense().T + one.bias, atol=1e-5)
+    target = SparseLinear.from_dense(other.dense().flip(1), torch.zeros(16), structure=structure)
+    assert not torch.equal(target.indices, other.indices)
+    with torch.no_grad():
+        for mine, theirs in zip(target.state_dict().values(), other.state_dict().values(), strict=True):
+            mine.copy_(theirs)
+    assert torch.equal(target(x), expected)

@@ -158,6 +158,10 @@ class SparseLinear(nn.Module):
         if self.values.shape != self.indices.shape:
             raise ValueError(f"{len(self.indices)} connections need as many values, got {list(self.values.shape)}")
         rows = x.reshape(-1, self.in_features).contiguous()
+        if not torch.compiler.is_compiling() and (
+            self.indices is not self._connected or _version(self.indices) != self._connected_version
+        ):
+            self.connect()  # they were written to, or others stand in for them
         if torch.compiler.is_compiling():
             y: Tensor = numbered(rows, self.values, self.bias, self._number)
         else:
@@ -165,10 +169,11 @@ class SparseLinear(nn.Module):
         return y.view(*x.shape[:-1], self.out_features)
 
     def connect(self) -> None:
-        """Compute with the connections of `indices` from now on; to be called by whoever has written to it."""
+        """Compute with the connections of `indices` from now on; `forward` does so where they have changed."""
         blocks = _blocks(self.structure)
         height = blocks.height_in(self.shape) if blocks else 1
         self._connections = CONNECTIONS[self._number] = Connections(self.shape, self.indices.numpy(), height)
+        self._connected, self._connected_version = self.indices, _version(self.indices)
 
     def rewire(self, dropped: NDArray[np.int64], grown: NDArray[np.int64]) -> Tensor:
         """Drop connections and grow others of value 0; the gradient of the values is gone.
@@ -222,7 +227,8 @@ class SparseLinear(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy is made from: all but what it computes with, which is made anew."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_connections", "_number")}
+        own = ("_connections", "_connected", "_connected_version", "_number")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Become a copy."""
@@ -238,6 +244,11 @@ def carried(tensor: Tensor, source: Tensor) -> Tensor:
         if len(tensor)
         else (tensor.new_zeros(len(source)))
     )
+
+
+def _version(tensor: Tensor) -> int:
+    """Return how often a tensor was written to; of one that was made in inference mode nobody counts."""
+    return -1 if tensor.is_inference() else tensor._version
 
 
 def _blocks(structure: str) -> Blocks | None:
