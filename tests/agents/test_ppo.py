@@ -245,11 +245,18 @@ def test_how_many_updates_there_are(steps, updates):
     assert PPOConfig(rollout_steps=96, batch_size=32, epochs=3).updates_after(steps) == updates
 
 
-@pytest.mark.parametrize("option", ["buffer_size", "learning_starts", "n_steps", "tau", "updates_per_step"])
-def test_options_about_a_replay_memory_are_refused_by_name(option):
-    with pytest.raises(
-        ValueError, match=rf"ppo has no option '{option}'; (it has no |it learns from whole rollouts|Stable)"
-    ):
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [
+        ("buffer_size", "it has no replay memory, which this option is about"),
+        ("learning_starts", "it has no replay memory, which this option is about"),
+        ("n_steps", "Stable-Baselines3's n_steps is here: rollout_steps, over all environments together"),
+        ("tau", "it has no target networks"),
+        ("updates_per_step", "it learns from whole rollouts, each several times: epochs"),
+    ],
+)
+def test_options_that_it_does_not_have_are_refused_with_the_reason(option, why):
+    with pytest.raises(ValueError, match=f"ppo has no option '{option}'; {why}"):
         agent_settings("ppo", "HalfCheetah-v5", **{option: 5})
 
 
