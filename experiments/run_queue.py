@@ -51,6 +51,11 @@ QUEUE = (
     Part("blocks/screening", "blocks"),
     Part("blocks/at-90", "blocks"),
     Part("blocks/width", "blocks"),
+    Part("frontier/humanoid", "frontier"),
+    Part("frontier/dense", "frontier", envs=("HalfCheetah-v5",)),  # of walker-run another MuJoCo, by hand
+    Part("frontier/per-hour", "frontier"),
+    Part("frontier/simba-width", "frontier"),
+    Part("frontier/xqc-sparsity", "frontier"),
     Part("small/tasks", "small"),
     Part("on-policy/cartpole", "on-policy"),
     Part("on-policy/half-cheetah", "on-policy"),
