@@ -191,7 +191,7 @@ def test_a_backward_pass_after_the_connections_have_changed_is_refused():
     y = layer(torch.randn(3, 12))
     free = np.setdiff1d(np.arange(120), layer.indices.numpy())
     layer.rewire(np.arange(2), free[:2])
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+    with pytest.raises(RuntimeError, match="from before the connections of a SparseLinear changed"):
         y.sum().backward()
 
 

@@ -20,6 +20,14 @@ from rewirl._core import Product
 from rewirl.nn import tile_shape
 
 
+class Observer:
+    """What looks on at the backward passes of a layer, where a rule asks for it."""
+
+    def __init__(self) -> None:
+        self.collect: Callable[[Tensor, Tensor, Tensor], None] | None = None
+        """Gets the values, and dy [samples, n_out] and x [samples, n_in], whose product dy^T x is the gradient by W."""
+
+
 class Connections:
     """Which connections a layer has, as the core computes with them; never changed.
 
@@ -27,20 +35,58 @@ class Connections:
         shape: (n_out, n_in).
         indices: of the connections, row * n_in + column, int64 [connections], distinct, in the order of the values.
         height: neighbouring outputs that share their inputs; 1 for no blocks.
+        observer: of the layer; None for one of its own.
 
     Raises:
         ValueError: an index is outside of the matrix or there twice, or blocks are not whole.
     """
 
-    def __init__(self, shape: tuple[int, int], indices: NDArray[np.int64], height: int) -> None:
-        if len(np.unique(indices)) < len(indices):
+    def __init__(self, shape: tuple[int, int], indices: Tensor, height: int, observer: Observer | None = None) -> None:
+        places = indices.numpy()
+        if len(np.unique(places)) < len(places):
             raise ValueError("a connection is there twice")
         self.shape, self.height = shape, height
-        self.product = Product(*shape, height, indices)
+        self._made_of = _identity(indices)
+        self.product = Product(*shape, height, places)
         self.order = self.product.order()
         """The order of the connections that is fastest, uint32 [connections]; others are sorted in every pass."""
-        self.collect: Callable[[Tensor, Tensor], None] | None = None
-        """What gets dy [samples, n_out] and x [samples, n_in] of every backward pass, where a rule asks for it."""
+        self.observer = observer or Observer()
+        self.replaced = False
+        """Whether the layer has other connections now, and other values with them."""
+
+    def are(self, indices: Tensor) -> bool:
+        """Tell whether these are the indices they were made of, as long as those live, and were not written to."""
+        return _identity(indices) == self._made_of
+
+    def observed(self, values: Tensor, dy: Tensor, x: Tensor) -> None:
+        """Let the observer look on at a backward pass, if it wants to."""
+        if self.observer.collect is not None:
+            self.observer.collect(values, dy, x)
+
+    def saved(self, ctx: Any) -> tuple[Any, ...]:
+        """Return the tensors that a forward pass has saved.
+
+        Raises:
+            RuntimeError: they were written to since, as an event does.
+        """
+        try:
+            return tuple(ctx.saved_tensors)
+        except RuntimeError as error:
+            if not self.replaced:
+                raise
+            raise RuntimeError(
+                "this backward pass goes through a forward pass from before the connections of a SparseLinear changed "
+                "(Rewiring.step or load_state_dict); compute the loss again, and call backward before they change"
+            ) from error
+
+
+def _identity(tensor: Tensor) -> tuple[int, ...]:
+    """Return what tells a vector that lives from others, and from itself once it was written to.
+
+    Nobody counts how often one was written to that was made in inference mode.
+    """
+    written = -1 if tensor.is_inference() else tensor._version
+    return tensor.data_ptr(), *tensor.shape, *tensor.stride(), written
 
 
 def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, connections: Connections) -> Tensor:
@@ -110,10 +156,10 @@ class _Forward(Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
-        x, values = ctx.saved_tensors
         connections: Connections = ctx.connections
-        if connections.collect is not None and ctx.needs_input_grad[1]:
-            connections.collect(dy, x)
+        x, values = connections.saved(ctx)
+        if ctx.needs_input_grad[1]:
+            connections.observed(values, dy, x)
         compute = _backward if torch.is_grad_enabled() else gradients
         return *compute(x, values, dy, connections, ctx.needs_input_grad[:3]), None
 
@@ -132,10 +178,13 @@ class _Backward(Function):
 
     @staticmethod
     def backward(ctx: Any, ddx: Tensor | None, dd_values: Tensor | None, dd_bias: Tensor | None) -> Any:
-        (x, values, dy), connections = ctx.saved_tensors, ctx.connections
+        connections: Connections = ctx.connections
+        x, values, dy = connections.saved(ctx)
         of_x = of_values = None
         terms = []
         if ddx is not None:
+            if ctx.needs_input_grad[1]:
+                connections.observed(values, dy, ddx)
             of_values = _backward(ddx, values, dy, connections, (False, True, False))[1]
             terms.append(sparse_linear(ddx, values, None, connections))
         if dd_values is not None:

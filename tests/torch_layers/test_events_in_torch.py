@@ -1,0 +1,293 @@
+"""What an event does to what is around it: losses of before, collected gradients, frozen layers, copies."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import linear, mse_loss
+from torch.utils.checkpoint import checkpoint
+from torch_models import learn, model_of
+
+from rewirl.torch import Rewiring, SparseLinear, attribution
+
+
+def masked(model, x):
+    """What a model of `model_of` computes, by dense matrices, and these."""
+    dense = [layer.dense().requires_grad_() for layer in (model[0], model[2])]
+    hidden = torch.relu(linear(x, dense[0], model[0].bias.detach()))
+    return linear(hidden, dense[1], model[2].bias.detach()), dense
+
+
+def collected(rewiring):
+    return [torch.from_numpy(gradient.total()) for gradient in rewiring._gradients.values()]
+
+
+def assert_collected(rewiring, dense):
+    for found, weight in zip(collected(rewiring), dense, strict=True):
+        torch.testing.assert_close(found, weight.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def rigl():
+    """A model, and RigL that collects gradients for the next step."""
+    model = model_of(sparsity=0.7)
+    return model, Rewiring(model, torch.optim.SGD(model.parameters(), lr=0.0), "rigl", adapt_every=1)
+
+
+@pytest.mark.parametrize("how", ["rewire", "load"])
+def test_a_loss_of_before_is_refused_in_words_and_is_in_no_later_ones_way(how):
+    layer = SparseLinear(12, 10, 0.5, seed=4)
+    accumulated = []
+    layer.values.register_post_accumulate_grad_hook(lambda values: accumulated.append(len(values)))
+    x = torch.randn(3, 12)
+    before = layer(x).sum()
+    if how == "rewire":
+        layer.rewire(np.arange(5), np.arange(0))
+    else:
+        layer.load_state_dict(SparseLinear(12, 10, 0.8, seed=1).state_dict())
+    layer(x).sum().backward()
+    weight = layer.dense().requires_grad_()
+    linear(x, weight).sum().backward()
+    torch.testing.assert_close(layer.values.grad, weight.grad.reshape(-1)[layer.indices])
+    assert accumulated == [layer.connections]
+    with pytest.raises(
+        RuntimeError, match=r"before the connections of a SparseLinear changed .*compute the loss again"
+    ):
+        before.backward()
+
+
+def test_a_loss_that_is_kept_from_one_step_to_the_next_while_the_sparsity_grows():
+    model = model_of(sparsity=0.0)
+    optimizer = torch.optim.Adam(model.parameters())
+    options = {"sparsity": 0.9, "initial_sparsity": 0.0, "sparsity_end": 6, "adapt_every": 1}
+    rewiring = Rewiring(model, optimizer, "prune", distribution="uniform", **options)
+    losses = []
+    for _ in range(6):
+        losses.append(model(torch.randn(8, 20)).square().mean())
+        optimizer.zero_grad()
+        losses[-1].backward(retain_graph=True)
+        optimizer.step()
+        rewiring.step()
+    assert [layer.connections for layer in (model[0], model[2])] == [64, 51]
+
+
+def test_what_autograd_grad_computes_does_not_count(rigl):
+    model, rewiring = rigl
+    x = torch.randn(9, 20)
+    y, dense = masked(model, x)
+    y.square().sum().backward()
+    attribution(model, x)
+    loss = model(x).square().sum()
+    torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+    loss.backward(inputs=[model[0].bias], retain_graph=True)
+    loss.backward()
+    attribution(model, x)
+    assert_collected(rewiring, dense)
+    assert not any(gradient._passes for gradient in rewiring._gradients.values())
+
+
+def test_a_gradient_penalty_counts_as_in_a_dense_layer(rigl):
+    model, rewiring = rigl
+    x = torch.randn(9, 20, requires_grad=True)
+    y, dense = masked(model, x)
+    for each in (y, model(x)):
+        [gradient] = torch.autograd.grad(each.square().sum(), x, create_graph=True)
+        (each.mean() + gradient.square().sum()).backward()
+    assert_collected(rewiring, dense)
+
+
+def test_cleared_gradients_begin_again_and_others_are_added_up(rigl):
+    model, rewiring = rigl
+    batches = torch.randn(3, 9, 20)
+    model(batches[0]).square().sum().backward()
+    model.zero_grad(set_to_none=False)
+    model.load_state_dict(copy.deepcopy(model.state_dict()))  # what is collected is still that of these layers
+    y, dense = masked(model, batches[1])
+    y.square().sum().backward()
+    more = masked(model, batches[2])
+    more[0].square().sum().backward()
+    for weight, other in zip(dense, more[1], strict=True):
+        weight.grad += other.grad
+    model(batches[1]).square().sum().backward()
+    checkpoint(model, batches[2].requires_grad_(), use_reentrant=True).square().sum().backward()
+    assert_collected(rewiring, dense)
+    assert rewiring.step()
+
+
+def test_a_layer_in_two_places_is_one_layer():
+    layer = SparseLinear(16, 16, 0.8, seed=1)
+    model = nn.Sequential(layer, nn.Tanh(), layer)
+    target = copy.deepcopy(model)
+    rewiring = Rewiring(model, torch.optim.SGD(model.parameters(), lr=0.0), "rigl", followers=[target], adapt_every=1)
+    x = torch.randn(7, 16)
+    weight = layer.dense().requires_grad_()
+    linear(torch.tanh(linear(x, weight, layer.bias.detach())), weight, layer.bias.detach()).square().sum().backward()
+    model(x).square().sum().backward()
+    assert_collected(rewiring, [weight])
+    assert rewiring.step()
+    assert torch.equal(target[0].indices, layer.indices) and target[0] is target[2]
+
+
+def test_values_that_layers_share_are_refused_and_layers_that_followers_share_are_not():
+    model = model_of()
+    optimizer = torch.optim.Adam(model.parameters())
+    model.tied = copy.deepcopy(model[0])
+    model.tied.values = model[0].values
+    with pytest.raises(ValueError, match=r"the layers '0' and 'tied' share their values, .*one SparseLinear into both"):
+        Rewiring(model, optimizer)
+    del model.tied
+    target = nn.Sequential(model[0], nn.ReLU(), copy.deepcopy(model[2]))
+    rewiring = Rewiring(model, optimizer, followers=[target, target], adapt_every=1)
+    before = set(model[0].indices.tolist())
+    learn(model, optimizer, rewiring)
+    assert len(before - set(model[0].indices.tolist())) == rewiring.rewired - 5 == 5
+    assert torch.equal(target[2].indices, model[2].indices)
+
+
+@pytest.mark.parametrize("rule", ["set", "rigl"])
+def test_frozen_layers_are_left_as_they_are(rule):
+    model = model_of()
+    model[0].requires_grad_(False)
+    optimizer = torch.optim.Adam([each for each in model.parameters() if each.requires_grad])
+    rewiring = Rewiring(model, optimizer, rule, adapt_every=1)
+    before = copy.deepcopy(model[0].state_dict())
+    learn(model, optimizer, rewiring)
+    assert all(map(torch.equal, before.values(), model[0].state_dict().values()))
+    assert rewiring.rewired == 5
+    model[0].requires_grad_(True)
+    with pytest.raises(ValueError, match=r"does not own the values of the layer '0'"):
+        learn(model, optimizer, rewiring)
+    optimizer.add_param_group({"params": list(model[0].parameters())})
+    learn(model, optimizer, rewiring)
+    assert not torch.equal(before["indices"], model[0].indices)
+    model.requires_grad_(False)
+    assert rewiring.step()
+
+
+def test_rigl_leaves_layers_alone_that_no_gradient_has_reached():
+    model = nn.ModuleDict({"a": SparseLinear(20, 16, 0.8, seed=0), "b": SparseLinear(20, 16, 0.8, seed=1)})
+    rewiring = Rewiring(model, torch.optim.Adam(model.parameters()), "rigl", adapt_every=1)
+    indices = [model[name].indices.clone() for name in "ab"]
+    model["b"](torch.randn(4, 20)).square().sum().backward()
+    assert rewiring.step()
+    assert [torch.equal(model[name].indices, known) for name, known in zip("ab", indices, strict=True)] == [True, False]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda parts: pickle.loads(pickle.dumps(parts))])
+@pytest.mark.parametrize("moment", ["between updates", "before the event"])
+def test_copies_while_rigl_collects_go_on_by_themselves(copied, moment):
+    model = model_of()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    rewiring = Rewiring(model, optimizer, "rigl", adapt_every=2)
+    learn(model, optimizer, rewiring)
+    if moment == "before the event":
+        learn(model, optimizer)
+    others = copied((model, optimizer, rewiring))
+    indices = model[0].indices.clone()
+    if moment == "before the event":
+        assert others[2].step() and torch.equal(model[0].indices, indices)
+        assert rewiring.step()
+    else:
+        learn(*others, seed=1)
+        assert torch.equal(model[0].indices, indices)
+        learn(model, optimizer, rewiring, seed=1)
+    for one, two in zip(model.state_dict().values(), others[0].state_dict().values(), strict=True):
+        assert torch.equal(one, two)
+
+
+BEGINS = {
+    "adagrad": (lambda p: torch.optim.Adagrad(p, initial_accumulator_value=0.5), "sum", 0.5),
+    "rprop": (lambda p: torch.optim.Rprop(p, lr=0.02), "step_size", 0.02),
+    "adamax": (torch.optim.Adamax, "exp_inf", 0.0),
+    "adadelta": (torch.optim.Adadelta, "acc_delta", 0.0),
+    "nadam": (torch.optim.NAdam, "exp_avg", 0.0),
+    "asgd": (torch.optim.ASGD, "ax", 0.0),
+}
+
+
+@pytest.mark.parametrize("name", BEGINS)
+def test_a_grown_connection_begins_with_the_state_of_a_new_parameter_and_learns(name):
+    made, key, begins = BEGINS[name]
+    model = model_of()
+    optimizer = made(model.parameters())
+    rewiring = Rewiring(model, optimizer, adapt_every=3, adapt_fraction=0.3)
+    learn(model, optimizer, rewiring, 2)
+    before = set(model[0].indices.tolist())
+    learn(model, optimizer, rewiring)
+    grown = torch.tensor([index not in before for index in model[0].indices.tolist()])
+    state = optimizer.state[model[0].values]
+    assert grown.any() and state[key][grown].tolist() == pytest.approx([begins] * int(grown.sum()))
+    learn(model, optimizer, rewiring)
+    moved = model[0].values.detach()[grown].abs()
+    assert (moved[model[0].values.grad[grown] != 0] > 0).all()
+    for value in state.values():
+        assert not torch.is_tensor(value) or torch.isfinite(value).all()
+    if name == "rprop":
+        assert moved.max() == pytest.approx(0.02)
+
+
+def test_state_of_which_a_part_is_missing_is_refused_whole():
+    layer, other = SparseLinear(20, 16, 0.5, seed=1), SparseLinear(20, 16, 0.8, seed=2)
+    model = nn.Sequential(layer)
+    before = copy.deepcopy(layer.state_dict())
+    whole = {f"0.{name}": tensor for name, tensor in other.state_dict().items()}
+    shuffled = before["indices"].flip(0)
+    for state, said in (
+        (
+            {"0.values": whole["0.values"]},
+            r"0\.indices \(missing\) say where 0\.values \(of shape \[67\]\) are; load both, or neither",
+        ),
+        ({"0.values": torch.zeros(158)}, r"0\.indices \(missing\) say where"),
+        ({"0.indices": shuffled, "0.bias": whole["0.bias"]}, r"0\.values \(missing\) are; load both"),
+        (
+            {"0.indices": shuffled, "0.values": whole["0.values"]},
+            r"0\.indices \(of shape \[158\]\) say where 0\.values \(of shape \[67\]\)",
+        ),
+    ):
+        for assign in (False, True):
+            with pytest.raises(RuntimeError, match=said):
+                model.load_state_dict(state, strict=False, assign=assign)
+            assert all(map(torch.equal, layer.state_dict().values(), before.values()))
+    model.load_state_dict({"0.bias": whole["0.bias"]}, strict=False)
+    assert torch.equal(layer.bias, other.bias)
+
+
+def test_loading_other_connections_clears_the_gradient_of_those_of_before():
+    layer = SparseLinear(12, 10, 0.5, seed=4)
+    layer(torch.randn(3, 12)).sum().backward()
+    layer.load_state_dict(layer.state_dict())
+    assert layer.values.grad is not None
+    moved = SparseLinear.from_dense(layer.dense().flip(1), torch.zeros(10))
+    layer.load_state_dict(moved.state_dict())
+    assert layer.values.grad is None
+
+
+def test_compiled_models_compute_with_connections_that_others_write_and_go_through_events():
+    model = model_of()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    rewiring = Rewiring(model, torch.optim.SGD(model.parameters(), lr=0.0), "rigl", adapt_every=1)
+    x = torch.randn(8, 20)
+    before = compiled(x).sum()
+    model.zero_grad()
+    y, dense = masked(model, x)
+    y.square().sum().backward()
+    compiled(x).square().sum().backward()
+    assert_collected(rewiring, dense)
+    assert rewiring.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        before.backward()
+    mask = torch.zeros(32 * 20).index_fill_(0, model[0].indices, 1.0).view(32, 20).flip(1)
+    written = SparseLinear.from_dense(torch.randn(32, 20), torch.zeros(32), mask)
+    with torch.no_grad():
+        for mine, theirs in zip(model[0].state_dict().values(), written.state_dict().values(), strict=True):
+            mine.copy_(theirs)
+    y, dense = masked(model, x)
+    torch.testing.assert_close(compiled(x), y)
+    mse_loss(y, x[:, :16]).backward()
+    mse_loss(compiled(x), x[:, :16]).backward()
+    torch.testing.assert_close(model[0].values.grad, dense[0].grad.reshape(-1)[model[0].indices])
