@@ -13,16 +13,35 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+from rewirl.saved import fields, number
 from rewirl.storage.policy_file import POLICY_FILES, PolicyError
 
 DIRECTORY = Path(__file__).parents[1] / "pretrained"
 CARDS = "cards.json"
+SHOWN = ("return_mean", "return_std", "episodes", "sparsity", "connections", "bytes")
+"""Numbers of a card that the list of all has."""
 
 
 @cache
 def cards() -> dict[str, dict[str, Any]]:
-    """Return the card of each policy by its name, such as Walker2d-v5/ds-td3."""
-    found: dict[str, dict[str, Any]] = json.loads((DIRECTORY / CARDS).read_text(encoding="utf-8"))
+    """Return the card of each policy by its name, such as Walker2d-v5/ds-td3.
+
+    Raises:
+        PolicyError: there are none, or they are not what they were when Rewirl was made.
+    """
+    file = DIRECTORY / CARDS
+    try:
+        found = fields(json.loads(file.read_text(encoding="utf-8")), "it")
+        for name, card in found.items():
+            for key in SHOWN:
+                number(fields(card, name).get(key), f"{key} of {name}")
+            if not isinstance(card.get("sha256"), str):
+                raise ValueError(f"{name} has no SHA-256 sum")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise PolicyError(
+            f"the list of the policies that come with Rewirl, {file}, cannot be read: {reason}; install Rewirl again"
+        ) from error
     return found
 
 
