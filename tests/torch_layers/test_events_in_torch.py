@@ -13,7 +13,8 @@ from torch.nn.functional import linear, mse_loss
 from torch.utils.checkpoint import checkpoint
 from torch_models import learn, model_of
 
-from rewirl.torch import Rewiring, SparseLinear, attribution
+from rewirl.torch import Rewiring, SparseLinear, attribution, strength
+from rewirl.torch.compiled import CONNECTIONS
 
 
 def masked(model, x):
@@ -39,14 +40,18 @@ def rigl():
     return model, Rewiring(model, torch.optim.SGD(model.parameters(), lr=0.0), "rigl", adapt_every=1)
 
 
-@pytest.mark.parametrize("how", ["rewire", "load"])
+@pytest.mark.parametrize("how", ["rewire", "load", "kept elsewhere"])
 def test_a_loss_of_before_is_refused_in_words_and_is_in_no_later_ones_way(how):
     layer = SparseLinear(12, 10, 0.5, seed=4)
     accumulated = []
     layer.values.register_post_accumulate_grad_hook(lambda values: accumulated.append(len(values)))
     x = torch.randn(3, 12)
-    before = layer(x).sum()
-    if how == "rewire":
+    if how == "kept elsewhere":  # PyTorch does not see that what was saved is of before
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.clone(), lambda tensor: tensor):
+            before = layer(x).sum()
+    else:
+        before = layer(x).sum()
+    if how != "load":
         layer.rewire(np.arange(5), np.arange(0))
     else:
         layer.load_state_dict(SparseLinear(12, 10, 0.8, seed=1).state_dict())
@@ -87,18 +92,39 @@ def test_what_autograd_grad_computes_does_not_count(rigl):
     loss.backward(inputs=[model[0].bias], retain_graph=True)
     loss.backward()
     attribution(model, x)
+    stand_ins = {name: each.detach().clone().requires_grad_() for name, each in model.named_parameters()}
+    torch.func.functional_call(model, stand_ins, (x,)).sum().backward()
     assert_collected(rewiring, dense)
     assert not any(gradient._passes for gradient in rewiring._gradients.values())
 
 
-def test_a_gradient_penalty_counts_as_in_a_dense_layer(rigl):
+def test_gradient_penalties_count_as_in_dense_layers(rigl):
     model, rewiring = rigl
     x = torch.randn(9, 20, requires_grad=True)
     y, dense = masked(model, x)
     for each in (y, model(x)):
-        [gradient] = torch.autograd.grad(each.square().sum(), x, create_graph=True)
-        (each.mean() + gradient.square().sum()).backward()
+        [gradient] = torch.autograd.grad(torch.tanh(each).sum(), x, create_graph=True)
+        [second] = torch.autograd.grad(gradient.square().sum(), x, create_graph=True)
+        (each.mean() + gradient.square().sum() + second.square().sum()).backward()
     assert_collected(rewiring, dense)
+
+
+def test_gradients_of_a_forward_pass_that_saved_elsewhere_count(rigl):
+    model, rewiring = rigl
+    x = torch.randn(9, 20)
+    y, dense = masked(model, x)
+    y.square().sum().backward()
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.clone(), lambda tensor: tensor):
+        loss = model(x).square().sum()
+    loss.backward()
+    assert_collected(rewiring, dense)
+
+
+def test_gradients_that_are_not_finite_are_named(rigl):
+    model, rewiring = rigl
+    (model(torch.randn(9, 20)) * torch.nan).sum().backward()
+    with pytest.raises(FloatingPointError, match=r"the gradient of the layer '0' has numbers that are not finite; "):
+        rewiring.step()
 
 
 def test_cleared_gradients_begin_again_and_others_are_added_up(rigl):
@@ -291,3 +317,64 @@ def test_compiled_models_compute_with_connections_that_others_write_and_go_throu
     mse_loss(y, x[:, :16]).backward()
     mse_loss(compiled(x), x[:, :16]).backward()
     torch.testing.assert_close(model[0].values.grad, dense[0].grad.reshape(-1)[model[0].indices])
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_traced_and_exported_models_go_through_events_and_traced_ones_into_other_programs(tmp_path):
+    model = model_of()
+    x = torch.randn(8, 20)
+    traced = torch.jit.trace(model, torch.randn(3, 20))
+    exported = torch.export.export(model, (x,)).module()
+    for dropped in (3, 0):
+        assert torch.equal(traced(x), model(x)) and torch.equal(exported(x), model(x))
+        model[0].rewire(np.arange(dropped), np.setdiff1d(np.arange(640), model[0].indices)[:2])
+    traced.save(tmp_path / "traced.pt")
+    y = model(x)
+    model[0] = SparseLinear(9, 9, 0.5, seed=0)  # as elsewhere, there is no such layer, or another has its number
+    CONNECTIONS.clear()
+    assert torch.equal(torch.jit.load(tmp_path / "traced.pt")(x), y)
+
+
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16])
+def test_float32_on_the_cpu_whatever_the_defaults_are(default):
+    torch.set_default_dtype(default)
+    try:
+        with torch.device("meta"):
+            model = model_of()
+            rewiring = Rewiring(model, torch.optim.SGD(model.parameters(), lr=0.0), "rigl", adapt_every=1)
+            model[0].load_state_dict(SparseLinear(20, 32, 0.5).state_dict())
+            x = torch.randn(8, 20, device="cpu", dtype=torch.float32)
+            model(x).square().sum().backward()
+            assert rewiring.step() and model[0].values.dtype == model[0].dense().dtype == torch.float32
+            assert strength(model[0]).dtype == model(x).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_events_and_loading_in_inference_mode_leave_a_model_that_learns():
+    model = model_of()
+    optimizer = torch.optim.Adam(model.parameters())
+    rewiring = Rewiring(model, optimizer, adapt_every=2)
+    learn(model, optimizer, rewiring)
+    learn(model, optimizer)
+    with torch.inference_mode():
+        assert rewiring.step()
+    learn(model, optimizer, rewiring, 2)
+    with torch.inference_mode():
+        model.load_state_dict(model_of(sparsity=0.5).state_dict())
+    learn(model, torch.optim.Adam(model.parameters()))
+
+
+def test_a_gradient_in_parts_is_refused(monkeypatch):
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        model = nn.parallel.DistributedDataParallel(model_of())
+        optimizer = torch.optim.Adam(model.parameters())
+        for rule in ("set", "rigl"):
+            learn(model, optimizer, Rewiring(model, optimizer, rule, adapt_every=1), 2)
+        monkeypatch.setattr(torch.distributed, "get_world_size", lambda group: 2)
+        Rewiring(model, optimizer, "set")
+        with pytest.raises(ValueError, match="each process has only the part of its own samples; take a rule without"):
+            Rewiring(model, optimizer, "rigl")
+    finally:
+        torch.distributed.destroy_process_group()

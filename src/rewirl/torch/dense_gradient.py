@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import Variable
 
+from rewirl.torch.functions import floats
 from rewirl.torch.linear import SparseLinear
 
 
@@ -37,6 +38,11 @@ class DenseGradient:
         """Tell whether anything has added to it."""
         return self._sum is not None
 
+    @property
+    def finite(self) -> bool:
+        """Whether all its numbers are."""
+        return self._sum is None or bool(torch.isfinite(self._sum).all())
+
     def total(self) -> NDArray[np.float32]:
         """Return it, float32 [out_features, in_features], an array of its own; zeros if nothing has added to it."""
         return np.zeros(self._layer.shape, np.float32) if self._sum is None else self._sum.numpy().copy()
@@ -48,10 +54,8 @@ class DenseGradient:
         if self._hook is not None:
             self._hook.remove()
 
-    def _collect(self, values: Tensor, dy: Tensor, x: Tensor) -> None:
+    def _collect(self, dy: Tensor, x: Tensor) -> None:
         own = self._layer.values
-        if values.data_ptr() != own.data_ptr():  # others that stand in, as in functional_call
-            return
         number = torch._C._current_graph_task_id()
 
         def forget() -> None:
@@ -63,7 +67,7 @@ class DenseGradient:
                     self._sum = None
                 if self._hook is None:  # not before: values that are frozen take none
                     self._hook = own.register_post_accumulate_grad_hook(self._passed)  # type: ignore[no-untyped-call]
-                self._passes[number] = torch.zeros(self._layer.shape)
+                self._passes[number] = floats(*self._layer.shape).zero_()
                 # At the end of the pass, for it may add to no gradient.
                 Variable._execution_engine.queue_callback(forget)
             self._passes[number].addmm_(dy.T, x)

@@ -24,8 +24,8 @@ class Observer:
     """What looks on at the backward passes of a layer, where a rule asks for it."""
 
     def __init__(self) -> None:
-        self.collect: Callable[[Tensor, Tensor, Tensor], None] | None = None
-        """Gets the values, and dy [samples, n_out] and x [samples, n_in], whose product dy^T x is the gradient by W."""
+        self.collect: Callable[[Tensor, Tensor], None] | None = None
+        """Gets dy [samples, n_out] and x [samples, n_in], whose product dy^T x is the gradient by W."""
 
 
 class Connections:
@@ -46,7 +46,7 @@ class Connections:
         if len(np.unique(places)) < len(places):
             raise ValueError("a connection is there twice")
         self.shape, self.height = shape, height
-        self._made_of = _identity(indices)
+        self._made_of, self._lives = _identity(indices), indices.detach()
         self.product = Product(*shape, height, places)
         self.order = self.product.order()
         """The order of the connections that is fastest, uint32 [connections]; others are sorted in every pass."""
@@ -55,33 +55,36 @@ class Connections:
         """Whether the layer has other connections now, and other values with them."""
 
     def are(self, indices: Tensor) -> bool:
-        """Tell whether these are the indices they were made of, as long as those live, and were not written to."""
+        """Tell whether these are the indices they were made of, and were not written to."""
         return _identity(indices) == self._made_of
 
-    def observed(self, values: Tensor, dy: Tensor, x: Tensor) -> None:
+    def observed(self, dy: Tensor, x: Tensor) -> None:
         """Let the observer look on at a backward pass, if it wants to."""
         if self.observer.collect is not None:
-            self.observer.collect(values, dy, x)
+            self.observer.collect(dy, x)
 
-    def saved(self, ctx: Any) -> tuple[Any, ...]:
-        """Return the tensors that a forward pass has saved.
+    def refuse_if_replaced(self) -> None:
+        """Refuse a backward pass whose gradients would go to other connections.
+
+        PyTorch refuses it only where nobody saves tensors in a way of their own, as `saved_tensors_hooks` do.
 
         Raises:
-            RuntimeError: they were written to since, as an event does.
+            RuntimeError: the layer has other connections than at the forward pass.
         """
-        try:
-            return tuple(ctx.saved_tensors)
-        except RuntimeError as error:
-            if not self.replaced:
-                raise
+        if self.replaced:
             raise RuntimeError(
                 "this backward pass goes through a forward pass from before the connections of a SparseLinear changed "
                 "(Rewiring.step or load_state_dict); compute the loss again, and call backward before they change"
-            ) from error
+            )
+
+
+def floats(*shape: int) -> Tensor:
+    """Return numbers to be written to, float32 on the CPU whatever PyTorch's defaults are."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
 
 
 def _identity(tensor: Tensor) -> tuple[int, ...]:
-    """Return what tells a vector that lives from others, and from itself once it was written to.
+    """Return what tells a vector, while it lives, from others, and from itself once it was written to.
 
     Nobody counts how often one was written to that was made in inference mode.
     """
@@ -97,7 +100,7 @@ def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, connections: C
 
 def output(x: Tensor, values: Tensor, bias: Tensor | None, connections: Connections) -> Tensor:
     """Return what `sparse_linear` does; PyTorch does not differentiate it."""
-    y = torch.empty(len(x), connections.shape[0])
+    y = floats(len(x), connections.shape[0])
     connections.product.forward(
         torch.get_num_threads(),
         _array(values),
@@ -113,7 +116,13 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
     """Return the numbers of a vector, or of rows whose numbers are side by side."""
     if tensor.stride(-1) != 1 or tensor.stride(0) < 0:
         tensor = tensor.contiguous()
-    array: NDArray[np.float32] = tensor.detach().numpy()
+    try:
+        array: NDArray[np.float32] = tensor.detach().resolve_neg().numpy()
+    except RuntimeError as error:
+        raise RuntimeError(
+            "SparseLinear takes no tensors of vmap, so neither vectorize=True nor is_grads_batched=True; compute one "
+            "after the other"
+        ) from error
     return array
 
 
@@ -122,9 +131,9 @@ def gradients(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Return dx = W^T dy, dw = (dy x^T at the connections) and db = the sum of dy; None for what is not needed."""
     n_out, n_in = connections.shape
-    dx = torch.empty(len(dy), n_in) if needs[0] else None
+    dx = floats(len(dy), n_in) if needs[0] else None
     d_values = torch.empty_like(values) if needs[1] else None
-    d_bias = torch.empty(n_out) if needs[2] else None
+    d_bias = floats(n_out) if needs[2] else None
     connections.product.backward(
         torch.get_num_threads(),
         _array(values),
@@ -151,15 +160,17 @@ class _Forward(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None, connections: Connections) -> Tensor:
         ctx.connections = connections
+        ctx.observed = ctx.needs_input_grad[1] and values.is_leaf  # not what stands in for them in a derivative
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, values)
         return output(x, values, bias, connections)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
         connections: Connections = ctx.connections
-        x, values = connections.saved(ctx)
-        if ctx.needs_input_grad[1]:
-            connections.observed(values, dy, x)
+        connections.refuse_if_replaced()
+        x, values = ctx.saved_tensors
+        if ctx.observed:
+            connections.observed(dy, x)
         compute = _backward if torch.is_grad_enabled() else gradients
         return *compute(x, values, dy, connections, ctx.needs_input_grad[:3]), None
 
@@ -172,6 +183,7 @@ class _Backward(Function):
         ctx: Any, x: Tensor | None, values: Tensor, dy: Tensor, connections: Connections, needs: tuple[bool, bool, bool]
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         ctx.connections = connections
+        ctx.observed = ctx.needs_input_grad[1] and values.is_leaf
         ctx.save_for_backward(x, values, dy)
         ctx.set_materialize_grads(False)
         return gradients(x, values, dy, connections, needs)
@@ -179,12 +191,13 @@ class _Backward(Function):
     @staticmethod
     def backward(ctx: Any, ddx: Tensor | None, dd_values: Tensor | None, dd_bias: Tensor | None) -> Any:
         connections: Connections = ctx.connections
-        x, values, dy = connections.saved(ctx)
+        connections.refuse_if_replaced()
+        x, values, dy = ctx.saved_tensors
         of_x = of_values = None
         terms = []
         if ddx is not None:
-            if ctx.needs_input_grad[1]:
-                connections.observed(values, dy, ddx)
+            if ctx.observed:
+                connections.observed(dy, ddx)
             of_values = _backward(ddx, values, dy, connections, (False, True, False))[1]
             terms.append(sparse_linear(ddx, values, None, connections))
         if dd_values is not None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from rewirl import seeding
 from rewirl.hints import did_you_mean
@@ -54,7 +55,8 @@ class Rewiring:
     Raises:
         TypeError: there is no such option.
         ValueError: there is no such rule, an option is impossible, the model has no layer to be rewired, the optimiser
-            does not own its values, or two layers share them.
+            does not own its values, or two layers share them; or the rule needs a gradient, of which each of several
+            processes has a part.
     """
 
     def __init__(
@@ -92,11 +94,13 @@ class Rewiring:
         if isinstance(optimizer, torch.optim.LBFGS):
             raise ValueError("LBFGS keeps the history of all values in one tensor, which cannot be rewired")
         self._refuse_other_owner()
+        self._refuse_parts_of_a_gradient(model)
         self._followers = [self._following(follower) for follower in followers]
         self._refuse_shared_values()
         self._gradients: dict[str, DenseGradient] = {}
         self._watch()
 
+    @torch.inference_mode(False)
     def step(self) -> bool:
         """Count a step of the optimiser, and rewire if an event is due.
 
@@ -107,7 +111,7 @@ class Rewiring:
             ValueError: the rule broke its contract, or the optimiser owns the values no longer; or, at the first step,
                 a sparsity is to change and the layers do not have the initial one.
             RuntimeError: the rule needs a gradient, and no backward pass has added to one since the last call.
-            FloatingPointError: values are not finite.
+            FloatingPointError: values, or gradients that the rule needs, are not finite.
         """
         if self.updates == 0:
             self._refuse_other_start()
@@ -168,6 +172,15 @@ class Rewiring:
                     "are now, or add them by add_param_group"
                 )
 
+    def _refuse_parts_of_a_gradient(self, model: nn.Module) -> None:
+        """Refuse processes that would grow other connections each."""
+        for module in model.modules() if self.rule.uses_gradient else ():
+            if isinstance(module, DistributedDataParallel) and distributed.get_world_size(module.process_group) > 1:
+                raise ValueError(
+                    f"the rule {self.config.rule} needs the gradient of the loss, and of that each process has only "
+                    "the part of its own samples; take a rule without a gradient, such as set"
+                )
+
     def _refuse_shared_values(self) -> None:
         """Refuse layers with one parameter but connections of their own, as an event would part them."""
         of_values: dict[Tensor, tuple[str, SparseLinear]] = {}
@@ -206,11 +219,18 @@ class Rewiring:
 
         Raises:
             RuntimeError: the rule needs a gradient, and not one of them has any.
+            FloatingPointError: one has numbers that are not finite.
         """
         trained = {name for name, layer in self._layers.items() if layer.values.requires_grad}
         if not self.rule.uses_gradient:
             return trained
         found = {name for name in trained if self._gradients[name]}
+        for name in found:
+            if not self._gradients[name].finite:
+                raise FloatingPointError(
+                    f"the gradient of the layer {name!r} has numbers that are not finite; lower the learning rate, or "
+                    "where optimizer.step is left out for such numbers, leave out rewiring.step too"
+                )
         if trained and not found:
             raise RuntimeError(
                 "the rule needs the gradient of the loss, and since the last step, or since the rewiring was made or "
