@@ -214,17 +214,17 @@ class Rewiring:
         wanted = self.rule.uses_gradient and self._due(self.updates + 1)
         self._gradients = {name: DenseGradient(layer) for name, layer in self._layers.items() if wanted}
 
-    def _rewirable(self) -> set[str]:
+    def _rewirable(self) -> list[str]:
         """Return the names of the layers that take part in an event.
 
         Raises:
             RuntimeError: the rule needs a gradient, and not one of them has any.
             FloatingPointError: one has numbers that are not finite.
         """
-        trained = {name for name, layer in self._layers.items() if layer.values.requires_grad}
+        trained = [name for name, layer in self._layers.items() if layer.values.requires_grad]
         if not self.rule.uses_gradient:
             return trained
-        found = {name for name in trained if self._gradients[name]}
+        found = [name for name in trained if self._gradients[name]]
         for name in found:
             if not self._gradients[name].finite:
                 raise FloatingPointError(
