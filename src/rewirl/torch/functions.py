@@ -100,7 +100,7 @@ def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, connections: C
 
 def output(x: Tensor, values: Tensor, bias: Tensor | None, connections: Connections) -> Tensor:
     """Return what `sparse_linear` does; PyTorch does not differentiate it."""
-    y = floats(len(x), connections.shape[0])
+    y = x.new_empty(len(x), connections.shape[0])
     connections.product.forward(
         torch.get_num_threads(),
         _array(values),
@@ -114,10 +114,10 @@ def output(x: Tensor, values: Tensor, bias: Tensor | None, connections: Connecti
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
     """Return the numbers of a vector, or of rows whose numbers are side by side."""
-    if tensor.stride(-1) != 1 or tensor.stride(0) < 0:
-        tensor = tensor.contiguous()
+    if tensor.stride(-1) != 1 or tensor.stride(0) < 0 or tensor.is_neg():
+        tensor = tensor.resolve_neg().contiguous()
     try:
-        array: NDArray[np.float32] = tensor.detach().resolve_neg().numpy()
+        array: NDArray[np.float32] = tensor.detach().numpy()
     except RuntimeError as error:
         raise RuntimeError(
             "SparseLinear takes no tensors of vmap, so neither vectorize=True nor is_grads_batched=True; compute one "
@@ -131,9 +131,9 @@ def gradients(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Return dx = W^T dy, dw = (dy x^T at the connections) and db = the sum of dy; None for what is not needed."""
     n_out, n_in = connections.shape
-    dx = floats(len(dy), n_in) if needs[0] else None
+    dx = dy.new_empty(len(dy), n_in) if needs[0] else None
     d_values = torch.empty_like(values) if needs[1] else None
-    d_bias = floats(n_out) if needs[2] else None
+    d_bias = dy.new_empty(n_out) if needs[2] else None
     connections.product.backward(
         torch.get_num_threads(),
         _array(values),
