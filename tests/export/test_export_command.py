@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -55,6 +56,20 @@ def test_a_compiler_that_fails_is_a_failure(saved, tmp_path, capsys, monkeypatch
     monkeypatch.setattr(compiled, "compiler", lambda: str(broken))
     assert run("export", [str(saved), "--directory", str(tmp_path / "out")]) == 1
     assert "the C compiler failed: policy.c:5: error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("problem", ["no place", "no programs"])
+def test_where_nothing_can_be_run_the_arrays_are_compared(saved, tmp_path, capsys, monkeypatch, problem):
+    if problem == "no place":
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    else:
+        mute = tmp_path / "cc"
+        mute.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\ntouch "$2"\n')  # nothing that may be run
+        mute.chmod(0o755)
+        monkeypatch.setattr(compiled, "compiler", lambda: str(mute))
+    assert run("export", [str(saved), "--directory", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert "its arrays in NumPy" in said.out and "TMPDIR" in said.err
 
 
 def test_files_of_before_are_kept_unless_asked(saved, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,12 @@ def test_a_name_that_is_nearly_one_gets_a_hint_and_a_directory_goes_first(monkey
         rewirl.PolicyError, match=rf"manifest\.json.* The policy {name} that comes .* is hidden by /.*{name}"
     ):
         rewirl.load(name)
+
+
+def test_no_room_for_temporary_files_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(rewirl.PolicyError, match=r"cannot be unpacked among temporary files: .*; make room there"):
+        rewirl.load(next(iter(pretrained.cards())))
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"Pendulum-v1/small": {}}', '{"Pendulum-v1/small": 3}', "\xff"])

@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -61,7 +61,7 @@ def unpacked(name: str) -> Iterator[Path]:
         The directory, to be loaded with the checks of any other.
 
     Raises:
-        PolicyError: the archive is not the one that the card is about.
+        PolicyError: the archive is not the one that the card is about, or there is no room for what it holds.
     """
     try:
         content = archive(name).read_bytes()
@@ -69,7 +69,15 @@ def unpacked(name: str) -> Iterator[Path]:
         raise PolicyError(f"{archive(name)} cannot be read: {error.strerror or error}; install Rewirl again") from error
     if hashlib.sha256(content).hexdigest() != cards()[name]["sha256"]:
         raise PolicyError(f"{archive(name)} has another SHA-256 sum than its card says; install Rewirl again")
-    with tempfile.TemporaryDirectory(prefix="rewirl-") as directory, ZipFile(BytesIO(content)) as files:
-        for file in sorted(POLICY_FILES):
-            (Path(directory) / file).write_bytes(files.read(file))
-        yield Path(directory)
+    with ExitStack() as stack:
+        try:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rewirl-")))
+            with ZipFile(BytesIO(content)) as files:
+                for file in sorted(POLICY_FILES):
+                    (directory / file).write_bytes(files.read(file))
+        except OSError as error:
+            raise PolicyError(
+                f"{name} cannot be unpacked among temporary files: {error.strerror or error}; make room there, or set "
+                "TMPDIR to a directory that can be written to"
+            ) from error
+        yield directory
