@@ -56,6 +56,7 @@ QUEUE = (
     Part("on-policy/half-cheetah", "on-policy"),
     Part("streams/mujoco", "streams"),
     Part("discrete/breakout", "minatar"),
+    Part("discrete/breakout-size", "minatar"),
     Part("plasticity/slippery-ant", "plasticity"),
 )
 

@@ -20,7 +20,7 @@ from rewirl.presets import lookup
 from rewirl.presets.small import PRESETS
 from rewirl.training.remarks import _of_rule
 
-OWN = {"preset", "run-dir", "trials", "workers", "video"}
+OWN = {"preset", "run-dir", "directory", "trials", "workers", "video"}
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -48,11 +48,25 @@ def test_names_of_other_command_lines_get_the_right_hint(typed, hint, capsys):
     assert re.search(f"train has no option {typed[0]}; .*{hint}", said(capsys, "train", *typed))
 
 
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("--algo", "that is here: --agents"),
+        ("--env-id", "that is here: --envs"),
+        ("--log-dir", "that is here: --directory"),
+        ("--lr", "that is here: --learning-rate"),
+        ("--seed", "did you mean --seeds"),
+    ],
+)
+def test_hints_of_a_sweep_name_its_options(typed, hint, capsys):
+    assert f"sweep has no option {typed}; {hint}" in said(capsys, "sweep", "ds-drl/paper", typed, "x")
+
+
 def test_what_the_table_names_is_there_and_none_of_its_names_is_ours():
     ours = {name.replace("_", "-") for name in all_options()} | OWN
     assert not ours & elsewhere.OPTIONS.keys()
     for name in [*elsewhere.OPTIONS, *ARGUMENTS, *LEARN]:
-        for option in re.findall(r"--([a-z-]+)", elsewhere.hint(f"--{name}")):
+        for option in re.findall(r"--([a-z-]+)", elsewhere.hint(f"--{name}", [])):
             assert option in ours, name
 
 

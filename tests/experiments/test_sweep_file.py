@@ -232,6 +232,7 @@ def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
         "blocks/width": 20,
         "blocks/fast": 40,
         "discrete/breakout": 9,
+        "discrete/breakout-size": 6,
         "discrete/cartpole": 9,
         "frontier/dense": 4,
         "frontier/dog-run": 4,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from rewirl.options import sb3
 from rewirl.options.option import all_options
@@ -21,7 +22,7 @@ OPTIONS = {
     "log-folder": "--run-dir",
     "log-dir": "--run-dir",
     "tensorboard-log": "--run-dir: TensorBoard events are written there",
-    "exp-name": "--run-dir names the run",
+    "exp-name": "none: a run is named by its directory",
     "trained-agent": "rewirl resume DIRECTORY",
     "save-replay-buffer": "none: checkpoints hold the replay memory",
     "hyperparams": "every hyper-parameter is an option, such as --gamma 0.98; --preset takes many from a file",
@@ -75,16 +76,22 @@ OPTIONS = {
 _ABBREVIATED = {"-n": "n-timesteps", "-f": "log-folder", "-i": "trained-agent", "-params": "hyperparams"}
 
 
-def hint(flag: str) -> str:
+def hint(flag: str, there: Sequence[str]) -> str:
     """Return what an option of another program is here, in words; "" for any other.
 
     Args:
         flag: as it was typed, such as "--algo".
+        there: the options of the command; one for many runs has --agents for --agent, and --directory for --run-dir.
     """
     name = _ABBREVIATED.get(flag, flag.lstrip("-").replace("_", "-"))
     if name in OPTIONS:
-        return f"that is here: {OPTIONS[name]}" if not OPTIONS[name].startswith("none") else OPTIONS[name]
-    python = name.replace("-", "_")
-    text = sb3.hint(python, sb3.ARGUMENTS) or sb3.hint(python, sb3.LEARN)
-    known = all_options()
-    return re.sub(r"\w+_\w+", lambda word: f"--{word[0].replace('_', '-')}" if word[0] in known else word[0], text)
+        text = OPTIONS[name] if OPTIONS[name].startswith("none") else f"that is here: {OPTIONS[name]}"
+    else:
+        python = name.replace("-", "_")
+        text = sb3.hint(python, sb3.ARGUMENTS) or sb3.hint(python, sb3.LEARN)
+        known = all_options()
+        text = re.sub(r"\w+_\w+", lambda word: f"--{word[0].replace('_', '-')}" if word[0] in known else word[0], text)
+    of_many = {option.removesuffix("s"): option for option in there} | {"--run-dir": "--directory"}
+    return re.sub(
+        r"--[\w-]+", lambda option: option[0] if option[0] in there else of_many.get(option[0], option[0]), text
+    )

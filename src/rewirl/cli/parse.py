@@ -37,7 +37,7 @@ OPTIONAL_NAME: Any = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(m
 """A name given by its place, or left out."""
 
 _HELP = ("-h", "--help")
-_OF_RUNS = ("train", "tune", "inspect")
+_OF_RUNS = ("train", "tune", "inspect", "sweep")
 """Commands with the options of a run, of which other programs have names of their own."""
 
 
@@ -142,7 +142,7 @@ def _parsed(command: str, arguments: list[str], about: str | None, fields: list[
         if not name.startswith("-"):
             raise UsageError(f"{command} does not know what to do with {name!r}; see rewirl {command} --help")
         there = [f"--{field[0].replace('_', '-')}" for field in _leaves(fields) if not _by_its_place(field)]
-        hint = (elsewhere.hint(name) if command in _OF_RUNS else "") or did_you_mean(
+        hint = (elsewhere.hint(name, there) if command in _OF_RUNS else "") or did_you_mean(
             name.replace("_", "-"), there, f"{program()} {command} --help"
         )
         raise UsageError(f"{command} has no option {name}; {hint}")

@@ -82,6 +82,12 @@ def distinct(rng: np.random.Generator, count: int, total: int) -> NDArray[np.int
         return np.flatnonzero(present).astype(np.int64, copy=False)
     # Independent draws until `count` different ones have come up. Never more than are missing at a time: none is ever
     # discarded for being too many, which would favour some sets.
+    if count > total // 16:  # a byte for each of all is at most twice the answer, and quicker than to sort
+        present, missing = np.zeros(total, dtype=np.bool_), count
+        while missing:
+            present[rng.integers(total, size=missing, dtype=np.int64)] = True
+            missing = count - int(np.count_nonzero(present))
+        return np.flatnonzero(present).astype(np.int64, copy=False)
     drawn = np.empty(0, dtype=np.int64)
     while len(drawn) < count:
         more = rng.integers(total, size=count - len(drawn), dtype=np.int64)
