@@ -109,6 +109,21 @@ def test_gradient_penalties_count_as_in_dense_layers(rigl):
     assert_collected(rewiring, dense)
 
 
+def test_what_stands_in_for_values_in_a_derivative_does_not_count():
+    layer = SparseLinear(6, 5, 0.4, seed=1)
+    rewiring = Rewiring(layer, torch.optim.SGD(layer.parameters(), lr=0.0), "rigl", adapt_every=1)
+    weight, mask = layer.dense().requires_grad_(), layer.dense() != 0
+    x = torch.randn(4, 6, requires_grad=True)
+    for y, learnt, there in (
+        (linear(x, weight, layer.bias.detach()), weight, mask),
+        (layer(x), layer.values, torch.ones(layer.connections)),
+    ):
+        [first] = torch.autograd.grad(torch.tanh(y).sum(), learnt, create_graph=True)
+        [second] = torch.autograd.grad((first * there).square().sum(), x, create_graph=True)
+        second.square().sum().backward()
+    assert_collected(rewiring, [weight])
+
+
 def test_gradients_of_a_forward_pass_that_saved_elsewhere_count(rigl):
     model, rewiring = rigl
     x = torch.randn(9, 20)
