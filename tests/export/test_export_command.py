@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
+import tempfile
 
+import numpy as np
 import pytest
 from policies import policy_of, save
 
 import rewirl
 from rewirl.cli.commands import run
 from rewirl.cli.errors import UsageError
+from rewirl.environments.action_bounds import ActionBounds
 from rewirl.export import compiled
+from rewirl.export.text import checked_name
 
 
 @pytest.fixture
@@ -53,6 +58,20 @@ def test_a_compiler_that_fails_is_a_failure(saved, tmp_path, capsys, monkeypatch
     assert "the C compiler failed: policy.c:5: error" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("problem", ["no place", "no programs"])
+def test_where_nothing_can_be_run_the_arrays_are_compared(saved, tmp_path, capsys, monkeypatch, problem):
+    if problem == "no place":
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    else:
+        mute = tmp_path / "cc"
+        mute.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\ntouch "$2"\n')  # nothing that may be run
+        mute.chmod(0o755)
+        monkeypatch.setattr(compiled, "compiler", lambda: str(mute))
+    assert run("export", [str(saved), "--directory", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert "its arrays in NumPy" in said.out and "TMPDIR" in said.err
+
+
 def test_files_of_before_are_kept_unless_asked(saved, tmp_path):
     words = [str(saved), "--directory", str(tmp_path)]
     (tmp_path / "policy.c").write_text("mine")
@@ -63,11 +82,57 @@ def test_files_of_before_are_kept_unless_asked(saved, tmp_path):
     assert "policy_act" in (tmp_path / "policy.c").read_text()
 
 
-@pytest.mark.parametrize("name", ["", "Walker", "2d", "a-b", "a b", "../x", "math", "x" * 33, "ä", "a\n"])
+@pytest.mark.parametrize(
+    "name", ["", "Walker", "2d", "a-b", "a b", "../x", "math", "x" * 33, "ä", "a\n", "features", "con", "lpt1"]
+)
 def test_names_that_c_cannot_use_are_refused(saved, tmp_path, name):
     with pytest.raises(UsageError, match="name"):
         run("export", [str(saved), "--directory", str(tmp_path), "--name", name])
     assert not list(tmp_path.glob("*.c"))
+
+
+def test_no_header_that_is_included_here_can_be_hidden(tmp_path):
+    command = [compiled.compiler(), "-E", "-x", "c", "-"]
+    text = "".join(f"#include <{name}.h>\n" for name in ("math", "stddef", "stdint", "stdio", "stdlib", "string"))
+    made = subprocess.run(command, input=text, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    included = set(re.findall(r'"[^"]*/include/([a-z][a-z0-9_]*)\.h"', made))
+    assert {"math", "features"} <= included
+    for name in included:
+        with pytest.raises(ValueError, match=f"would hide the header <{name}.h>"):
+            checked_name(name)
+
+
+@pytest.mark.parametrize("words", [[], ["--overwrite"]])
+def test_what_stands_in_the_way_is_said_and_left_alone(saved, tmp_path, words):
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "out" / "policy.c").mkdir(parents=True)
+    for directory in ("file", "dangling", "file/below"):
+        with pytest.raises(UsageError, match=r"is there and no directory, .*choose another --directory"):
+            run("export", [str(saved), "--directory", str(tmp_path / directory), *words])
+    with pytest.raises(UsageError, match=r"policy\.c is a directory; choose another --name"):
+        run("export", [str(saved), "--directory", str(tmp_path / "out"), *words])
+    assert not list(tmp_path.rglob("*.h"))
+
+
+def test_a_link_to_nowhere_is_there_already(saved, tmp_path):
+    words = [str(saved), "--directory", str(tmp_path)]
+    (tmp_path / "policy.c").symlink_to(tmp_path / "elsewhere.c")
+    with pytest.raises(UsageError, match=r"policy\.c is there already; --overwrite"):
+        run("export", words)
+    assert run("export", [*words, "--overwrite"]) == 0
+    assert not (tmp_path / "policy.c").is_symlink() and not (tmp_path / "elsewhere.c").exists()
+
+
+def test_bounds_that_are_narrow_in_float32_are_no_failure_and_those_without_a_number_are_refused(tmp_path, capsys):
+    narrow = ActionBounds([10000.0, -1.0], [10001.0, 1.0], np.float64)
+    saved = save(policy_of("td3", "unstructured", narrow), tmp_path / "narrow")
+    assert run("export", [str(saved), "--directory", str(tmp_path)]) == 0
+    assert "so narrow are its bounds that float32 numbers are 0.002 apart" in capsys.readouterr().out
+    without = ActionBounds([-1.0, 0.1 + 1e-12], [1.0, 0.1 + 2e-12], np.float64)
+    saved = save(policy_of("td3", "unstructured", without), tmp_path / "without")
+    with pytest.raises(UsageError, match=r"no float32 number is within the bounds of its action 1, 0\.1.*widen them"):
+        run("export", [str(saved), "--directory", str(tmp_path), "--name", "without"])
 
 
 def test_files_that_act_otherwise_are_told(saved, tmp_path, capsys, monkeypatch):

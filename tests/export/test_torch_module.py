@@ -160,6 +160,8 @@ def test_what_it_learns_leaves_the_policy_alone(tmp_path):
 def test_other_observations_are_refused():
     with pytest.raises(ValueError, match=r"\[\.\.\., 11\], got \[2, 12\]"):
         module_of(policy_of("td3", "dense"))(torch.zeros(2, 12))
+    with pytest.raises(ValueError, match=r"\[\.\.\., 11\], got \[\]"):
+        module_of(policy_of("td3", "dense"))(torch.tensor(1.0))
 
 
 def test_layers_of_many_connections_get_no_more(tmp_path):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rewirl
+from rewirl.cli.commands import run
+from rewirl.cli.errors import UsageError
 from rewirl.storage import pretrained
 
 ROOT = Path(__file__).parents[2]
@@ -52,8 +55,33 @@ def test_a_name_that_is_nearly_one_gets_a_hint_and_a_directory_goes_first(monkey
     with pytest.raises(rewirl.PolicyError, match=f"no such policy comes with Rewirl; did you mean {name}"):
         rewirl.load(name[:-1])
     Path(name).mkdir(parents=True)
-    with pytest.raises(rewirl.PolicyError, match=r"manifest\.json"):
+    with pytest.raises(
+        rewirl.PolicyError, match=rf"manifest\.json.* The policy {name} that comes .* is hidden by /.*{name}"
+    ):
         rewirl.load(name)
+
+
+def test_no_room_for_temporary_files_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(rewirl.PolicyError, match=r"cannot be unpacked among temporary files: .*; make room there"):
+        rewirl.load(next(iter(pretrained.cards())))
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"Pendulum-v1/small": {}}', '{"Pendulum-v1/small": 3}', "\xff"])
+def test_a_broken_list_hurts_only_those_who_ask_for_it(monkeypatch, tmp_path, content):
+    pretrained.cards.cache_clear()
+    monkeypatch.setattr(pretrained, "DIRECTORY", tmp_path / "bundle")
+    (tmp_path / "bundle").mkdir()
+    if content is not None:
+        (tmp_path / "bundle" / "cards.json").write_text(content, encoding="latin-1")
+    with rewirl.TD3("Pendulum-v1", hidden_sizes=(8,)) as agent:
+        agent.save(tmp_path / "saved")
+    assert rewirl.load(tmp_path / "saved").about["agent"] == "td3"
+    said = r"the list of the policies that come with Rewirl, .*cards\.json, cannot be read: .*; install Rewirl again"
+    with pytest.raises(rewirl.PolicyError, match=f"there is no Pendulum-v1/small, and {said}"):
+        rewirl.load("Pendulum-v1/small")
+    with pytest.raises(UsageError, match=said):
+        run("policies", [])
 
 
 @pytest.fixture

@@ -9,29 +9,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import linear, mse_loss
+from torch_models import learn, model_of
 
 from rewirl.topology import Rule, random_free_indices
 from rewirl.torch import Rewiring, SparseLinear, attribution, strength
-
-
-def model_of(structure="unstructured", sparsity=0.8, seed=0):
-    return nn.Sequential(
-        SparseLinear(20, 32, sparsity, structure=structure, seed=seed),
-        nn.ReLU(),
-        SparseLinear(32, 16, sparsity, structure=structure, seed=seed + 1),
-    )
-
-
-def learn(model, optimizer, rewiring=None, steps=1, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(steps):
-        x = torch.randn(64, 20, generator=generator)
-        optimizer.zero_grad()
-        mse_loss(model(x), torch.sin(x[:, :16])).backward()
-        optimizer.step()
-        if rewiring:
-            rewiring.step()
-
 
 OPTIMISERS = {
     "adam": lambda p: torch.optim.Adam(p, lr=0.01),
@@ -107,7 +88,7 @@ def test_rigl_grows_where_the_dense_gradient_is_largest():
 def test_a_rule_that_needs_a_gradient_says_so_where_there_was_none():
     model = model_of()
     rewiring = Rewiring(model, torch.optim.SGD(model.parameters(), lr=0.1), "rigl", adapt_every=1)
-    with pytest.raises(RuntimeError, match=r"no backward pass since the last step; call backward, optimizer\.step"):
+    with pytest.raises(RuntimeError, match=r"no backward pass has added .* call backward, optimizer\.step"):
         rewiring.step()
 
 

@@ -150,6 +150,7 @@ def test_inputs_of_any_layout_and_any_leading_dimensions():
     assert torch.equal(layer(x.view(2, 3, 12)), y.view(2, 3, 10))
     assert torch.equal(layer(x[0]), layer(x[:1])[0])
     assert torch.equal(layer(x[:1].expand(3, 12)), layer(x[:1]).expand(3, 10))
+    assert torch.equal(layer(torch._neg_view(-x)), y)
     rows = x.clone().requires_grad_()
     layer(rows).sum().backward()  # an expanded gradient
     torch.testing.assert_close(rows.grad, layer.dense().sum(dim=0).expand(6, 12))
@@ -176,8 +177,12 @@ def test_what_it_cannot_compute_is_refused_in_words():
         copy.deepcopy(layer).double()(torch.randn(3, 12))
     with pytest.raises(ValueError, match=r"the input must be \[\.\.\., 12\], got \[3, 11\]"):
         layer(torch.randn(3, 11))
+    with pytest.raises(TypeError, match="the input must be a tensor, got ndarray"):
+        layer(np.zeros((3, 12), np.float32))
     with pytest.raises(RuntimeError, match="vmap"):
         torch.vmap(layer)(torch.randn(2, 3, 12))
+    with pytest.raises(RuntimeError, match="neither vectorize=True nor is_grads_batched=True"):
+        torch.autograd.functional.jacobian(layer, torch.randn(12), vectorize=True)
     with pytest.raises(ValueError, match="unstructured, 4x1 or 8x1, not 2:4"):
         SparseLinear(12, 10, structure="2:4")
     with pytest.raises(ValueError, match="sparsity of 1"):
@@ -191,7 +196,7 @@ def test_a_backward_pass_after_the_connections_have_changed_is_refused():
     y = layer(torch.randn(3, 12))
     free = np.setdiff1d(np.arange(120), layer.indices.numpy())
     layer.rewire(np.arange(2), free[:2])
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+    with pytest.raises(RuntimeError, match="from before the connections of a SparseLinear changed"):
         y.sum().backward()
 
 

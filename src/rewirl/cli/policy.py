@@ -28,7 +28,8 @@ def policies(arguments: list[str]) -> int:
         json=(bool, False, "Print JSON instead of a table."),
     )
     name: str | None = options.name
-    cards = pretrained.cards()
+    with usage_errors():
+        cards = pretrained.cards()
     if name is not None and name not in cards:
         raise UsageError(f"no policy {name!r}; {did_you_mean(name, cards)}")
     if options.json or name is not None:

@@ -49,14 +49,18 @@ def run(files: CFiles, plan: Plan, name: str, observations: Floats, flags: Seque
         float32 [batch, action]; or int64 [batch], the numbers of the choices.
 
     Raises:
-        NotRunError: there is no compiler.
+        NotRunError: there is no compiler, or no place where it may write or its program may run.
         FailedError: it or the program failed.
     """
     command = compiler()
     if command is None:
         raise NotRunError(f"there is no C compiler here ({', '.join(_COMPILERS)})")
     box = isinstance(plan.head, Box)
-    with tempfile.TemporaryDirectory(prefix="rewirl-export-") as place:
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="rewirl-export-")
+    except OSError as error:
+        raise NotRunError(f"there is no place for temporary files: {error.strerror or error}; set TMPDIR") from error
+    with temporary as place:
         directory = Path(place)
         (directory / f"{name}.h").write_text(files.header, encoding="ascii")
         (directory / f"{name}.c").write_text(files.source, encoding="ascii")
@@ -80,6 +84,8 @@ def _do(command: list[str], what: str, given: bytes = b"") -> bytes:
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode("utf-8", "replace").strip().splitlines()
         raise FailedError(f"{what} failed: {said[0] if said else f'exit code {error.returncode}'}") from error
+    except PermissionError as error:  # such as a directory for temporary files without programs, noexec
+        raise NotRunError(f"{what} may not be run in {Path(command[0]).parent}; set TMPDIR to another place") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise FailedError(f"{what} failed: {error}") from error
 

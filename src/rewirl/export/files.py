@@ -16,7 +16,7 @@ from rewirl.export.c_code import CFiles, Tanh, c_files
 from rewirl.export.parity import Parity
 from rewirl.export.plan import Floats, Plan, Precision, plan_of
 from rewirl.export.text import checked_name
-from rewirl.storage.files import write_atomically
+from rewirl.storage.files import exists, write_atomically
 from rewirl.training.trained_policy import TrainedPolicy
 
 Format = Literal["c", "onnx"]
@@ -138,9 +138,14 @@ def runtime(model: bytes) -> Callable[[Floats], NDArray[Any]]:
 def _write(directory: Path, contents: Mapping[str, bytes], overwrite: bool) -> tuple[Path, ...]:
     """Write files, of which none is there unless they may be replaced, and return their paths."""
     paths = {directory / file: content for file, content in contents.items()}
-    there = [path for path in paths if path.exists()]
-    if there and not overwrite:
-        raise ValueError(f"{there[0]} is there already; --overwrite replaces it")
+    above = next((each for each in (directory, *directory.parents) if exists(each)), directory)
+    if exists(above) and not above.is_dir():
+        raise ValueError(f"{above} is there and no directory, so no files can be put there; choose another --directory")
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            raise ValueError(f"{path} is a directory; choose another --name or another --directory")
+        if exists(path) and not overwrite:
+            raise ValueError(f"{path} is there already; --overwrite replaces it")
     directory.mkdir(parents=True, exist_ok=True)
     for path, content in paths.items():
         write_atomically(path, content)

@@ -34,17 +34,21 @@ class Parity:
             where actions are choices.
         others: observations in which another choice was made, of outputs that are no tie; None for a Box.
         own: the largest difference of the policy itself, which computes in float32 too; None where actions are choices.
+        apart: the largest distance of neighbouring float32 numbers within the bounds of an action, in these units.
+        unexplained: the largest difference that this distance does not explain.
     """
 
     by: str
     difference: float | None
     others: int | None
     own: float | None = None
+    apart: float = 0.0
+    unexplained: float = 0.0
 
     @property
     def within(self) -> bool:
         """Whether rounding in float32 explains it."""
-        return not self.others if self.difference is None else self.difference < BOUND
+        return not self.others if self.difference is None else self.unexplained < BOUND
 
     def __str__(self) -> str:
         """Say it in words."""
@@ -53,6 +57,7 @@ class Parity:
         return (
             f"largest difference on {OBSERVATIONS:,} random observations: {self.difference:.2g} of half an action's "
             f"range ({self.by}), from the policy in float64; Rewirl's own float32: {self.own:.2g}"
+            + (f"; so narrow are its bounds that float32 numbers are {self.apart:.2g} apart" * (self.apart > BOUND))
         )
 
 
@@ -84,11 +89,22 @@ def compare(trained: TrainedPolicy, exported: Callable[[Floats], NDArray[Any]], 
         half = (actions.high - actions.low) / 2
         exact = np.clip(actions.low / 2 + actions.high / 2 + half * _exact(trained, given), actions.low, actions.high)
 
-        def largest(found: NDArray[Any]) -> float:
-            difference = np.abs(found.reshape(exact.shape) - exact) / np.where(half > 0, half, 1)
-            return float(np.where(np.isnan(difference), np.inf, difference).max())
+        units = np.where(half > 0, half, 1)
+        apart = np.spacing(np.maximum(np.abs(actions.low), np.abs(actions.high)).astype(np.float32)) / units
 
-        return Parity(by, largest(got), None, largest(expected))
+        def differences(found: NDArray[Any]) -> NDArray[np.float64]:
+            difference: NDArray[np.float64] = np.abs(found.reshape(exact.shape) - exact) / units
+            return np.where(np.isnan(difference), np.inf, difference)
+
+        exported_differences = differences(got)
+        return Parity(
+            by,
+            float(exported_differences.max()),
+            None,
+            float(differences(expected).max()),
+            float(apart[half > 0].max(initial=0)),
+            float((exported_differences - apart).max()),
+        )
     other = np.flatnonzero(got != expected)
     return Parity(by, None, sum(not _tie(trained, given[i], got[i], expected[i]) for i in other))
 

@@ -206,6 +206,11 @@ def _box(actions: ActionBounds, squashed: bool) -> Box:
     box = Box(centre.astype(np.float32), half.astype(np.float32), low, high, squashed)
     if not all(np.isfinite(array).all() for array in (box.centre, box.half, low, high)):
         raise ValueError("the bounds of its actions are beyond float32, in which an exported policy acts")
+    for number in np.flatnonzero((low < actions.low) | (high > actions.high)):
+        raise ValueError(
+            f"no float32 number is within the bounds of its action {number}, {actions.low[number]} to "
+            f"{actions.high[number]}, and in float32 an exported policy acts; widen them in the environment"
+        )
     return box
 
 

@@ -62,7 +62,7 @@ class TorchPolicy(nn.Module):
 
         Both are of one floating type; observations of whole numbers or truth values give float32.
         """
-        if observations.shape[-1] != self._n_in:
+        if observations.shape[-1:] != (self._n_in,):
             raise ValueError(f"observations must be [..., {self._n_in}], got {list(observations.shape)}")
         kind = observations.dtype if observations.is_floating_point() else torch.float32
         values = [observations.to(torch.float64 if self._float64 else kind)]

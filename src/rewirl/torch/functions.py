@@ -20,6 +20,14 @@ from rewirl._core import Product
 from rewirl.nn import tile_shape
 
 
+class Observer:
+    """What looks on at the backward passes of a layer, where a rule asks for it."""
+
+    def __init__(self) -> None:
+        self.collect: Callable[[Tensor, Tensor], None] | None = None
+        """Gets dy [samples, n_out] and x [samples, n_in], whose product dy^T x is the gradient by W."""
+
+
 class Connections:
     """Which connections a layer has, as the core computes with them; never changed.
 
@@ -27,20 +35,61 @@ class Connections:
         shape: (n_out, n_in).
         indices: of the connections, row * n_in + column, int64 [connections], distinct, in the order of the values.
         height: neighbouring outputs that share their inputs; 1 for no blocks.
+        observer: of the layer; None for one of its own.
 
     Raises:
         ValueError: an index is outside of the matrix or there twice, or blocks are not whole.
     """
 
-    def __init__(self, shape: tuple[int, int], indices: NDArray[np.int64], height: int) -> None:
-        if len(np.unique(indices)) < len(indices):
+    def __init__(self, shape: tuple[int, int], indices: Tensor, height: int, observer: Observer | None = None) -> None:
+        places = indices.numpy()
+        if len(np.unique(places)) < len(places):
             raise ValueError("a connection is there twice")
         self.shape, self.height = shape, height
-        self.product = Product(*shape, height, indices)
+        self._made_of, self._lives = _identity(indices), indices.detach()
+        self.product = Product(*shape, height, places)
         self.order = self.product.order()
         """The order of the connections that is fastest, uint32 [connections]; others are sorted in every pass."""
-        self.collect: Callable[[Tensor, Tensor], None] | None = None
-        """What gets dy [samples, n_out] and x [samples, n_in] of every backward pass, where a rule asks for it."""
+        self.observer = observer or Observer()
+        self.replaced = False
+        """Whether the layer has other connections now, and other values with them."""
+
+    def are(self, indices: Tensor) -> bool:
+        """Tell whether these are the indices they were made of, and were not written to."""
+        return _identity(indices) == self._made_of
+
+    def observed(self, dy: Tensor, x: Tensor) -> None:
+        """Let the observer look on at a backward pass, if it wants to."""
+        if self.observer.collect is not None:
+            self.observer.collect(dy, x)
+
+    def refuse_if_replaced(self) -> None:
+        """Refuse a backward pass whose gradients would go to other connections.
+
+        PyTorch refuses it only where nobody saves tensors in a way of their own, as `saved_tensors_hooks` do.
+
+        Raises:
+            RuntimeError: the layer has other connections than at the forward pass.
+        """
+        if self.replaced:
+            raise RuntimeError(
+                "this backward pass goes through a forward pass from before the connections of a SparseLinear changed "
+                "(Rewiring.step or load_state_dict); compute the loss again, and call backward before they change"
+            )
+
+
+def floats(*shape: int) -> Tensor:
+    """Return numbers to be written to, float32 on the CPU whatever PyTorch's defaults are."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
+
+
+def _identity(tensor: Tensor) -> tuple[int, ...]:
+    """Return what tells a vector, while it lives, from others, and from itself once it was written to.
+
+    Nobody counts how often one was written to that was made in inference mode.
+    """
+    written = -1 if tensor.is_inference() else tensor._version
+    return tensor.data_ptr(), *tensor.shape, *tensor.stride(), written
 
 
 def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, connections: Connections) -> Tensor:
@@ -51,7 +100,7 @@ def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, connections: C
 
 def output(x: Tensor, values: Tensor, bias: Tensor | None, connections: Connections) -> Tensor:
     """Return what `sparse_linear` does; PyTorch does not differentiate it."""
-    y = torch.empty(len(x), connections.shape[0])
+    y = x.new_empty(len(x), connections.shape[0])
     connections.product.forward(
         torch.get_num_threads(),
         _array(values),
@@ -65,9 +114,15 @@ def output(x: Tensor, values: Tensor, bias: Tensor | None, connections: Connecti
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
     """Return the numbers of a vector, or of rows whose numbers are side by side."""
-    if tensor.stride(-1) != 1 or tensor.stride(0) < 0:
-        tensor = tensor.contiguous()
-    array: NDArray[np.float32] = tensor.detach().numpy()
+    if tensor.stride(-1) != 1 or tensor.stride(0) < 0 or tensor.is_neg():
+        tensor = tensor.resolve_neg().contiguous()
+    try:
+        array: NDArray[np.float32] = tensor.detach().numpy()
+    except RuntimeError as error:
+        raise RuntimeError(
+            "SparseLinear takes no tensors of vmap, so neither vectorize=True nor is_grads_batched=True; compute one "
+            "after the other"
+        ) from error
     return array
 
 
@@ -76,9 +131,9 @@ def gradients(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Return dx = W^T dy, dw = (dy x^T at the connections) and db = the sum of dy; None for what is not needed."""
     n_out, n_in = connections.shape
-    dx = torch.empty(len(dy), n_in) if needs[0] else None
+    dx = dy.new_empty(len(dy), n_in) if needs[0] else None
     d_values = torch.empty_like(values) if needs[1] else None
-    d_bias = torch.empty(n_out) if needs[2] else None
+    d_bias = dy.new_empty(n_out) if needs[2] else None
     connections.product.backward(
         torch.get_num_threads(),
         _array(values),
@@ -105,15 +160,17 @@ class _Forward(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None, connections: Connections) -> Tensor:
         ctx.connections = connections
+        ctx.observed = ctx.needs_input_grad[1] and values.is_leaf  # not what stands in for them in a derivative
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, values)
         return output(x, values, bias, connections)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
-        x, values = ctx.saved_tensors
         connections: Connections = ctx.connections
-        if connections.collect is not None and ctx.needs_input_grad[1]:
-            connections.collect(dy, x)
+        connections.refuse_if_replaced()
+        x, values = ctx.saved_tensors
+        if ctx.observed:
+            connections.observed(dy, x)
         compute = _backward if torch.is_grad_enabled() else gradients
         return *compute(x, values, dy, connections, ctx.needs_input_grad[:3]), None
 
@@ -126,16 +183,21 @@ class _Backward(Function):
         ctx: Any, x: Tensor | None, values: Tensor, dy: Tensor, connections: Connections, needs: tuple[bool, bool, bool]
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         ctx.connections = connections
+        ctx.observed = ctx.needs_input_grad[1] and values.is_leaf
         ctx.save_for_backward(x, values, dy)
         ctx.set_materialize_grads(False)
         return gradients(x, values, dy, connections, needs)
 
     @staticmethod
     def backward(ctx: Any, ddx: Tensor | None, dd_values: Tensor | None, dd_bias: Tensor | None) -> Any:
-        (x, values, dy), connections = ctx.saved_tensors, ctx.connections
+        connections: Connections = ctx.connections
+        connections.refuse_if_replaced()
+        x, values, dy = ctx.saved_tensors
         of_x = of_values = None
         terms = []
         if ddx is not None:
+            if ctx.observed:
+                connections.observed(dy, ddx)
             of_values = _backward(ddx, values, dy, connections, (False, True, False))[1]
             terms.append(sparse_linear(ddx, values, None, connections))
         if dd_values is not None:

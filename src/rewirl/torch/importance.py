@@ -28,7 +28,7 @@ def strength(layer: SparseLinear) -> Tensor:
             "layer.weight, layer.bias), or take attribution(model, x)"
         )
     columns = layer.indices % layer.in_features
-    return torch.zeros(layer.in_features).index_add_(0, columns, layer.values.detach().abs())
+    return layer.values.new_zeros(layer.in_features).index_add_(0, columns, layer.values.detach().abs())
 
 
 def attribution(model: nn.Module, x: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from rewirl.topology.blocks import Blocks
 from rewirl.topology.fan_in import FanIn
 from rewirl.topology.initial import random_topology
 from rewirl.topology.structure import UNSTRUCTURED, structure_of
-from rewirl.torch.compiled import CONNECTIONS, NUMBERS, numbered
-from rewirl.torch.functions import Connections, sparse_linear
+from rewirl.torch.compiled import CONNECTIONS, NUMBERS, operator
+from rewirl.torch.functions import Connections, Observer, floats, sparse_linear
 
 
 class SparseLinear(nn.Module):
@@ -56,7 +55,7 @@ class SparseLinear(nn.Module):
                 f"a layer needs an input, an output and a sparsity of at least 0 and below 1, got {in_features} inputs,"
                 f" {out_features} outputs and a sparsity of {sparsity}"
             )
-        rng = np.random.default_rng(int(torch.randint(2**62, ())) if seed is None else seed)
+        rng = np.random.default_rng(int(torch.randint(2**62, (), device="cpu")) if seed is None else seed)
         shape = (out_features, in_features)
         [indices] = random_topology([shape], [1 - sparsity], rng, _blocks(structure))
         if indices is None:
@@ -73,7 +72,7 @@ class SparseLinear(nn.Module):
     def _begin(self, shape: tuple[int, int], structure: str, indices: NDArray[np.int64], bias: bool) -> None:
         super().__init__()
         self.out_features, self.in_features = shape
-        self._number = next(NUMBERS)
+        self._number, self._observer = next(NUMBERS), Observer()
         blocks = _blocks(structure)
         self.structure = structure if blocks and blocks.height_in(shape) > 1 else UNSTRUCTURED
         """Of the connections: unstructured, 4x1 or 8x1."""
@@ -81,8 +80,8 @@ class SparseLinear(nn.Module):
         self.connect()
         self.indices = self.indices[torch.from_numpy(self._connections.order.astype(np.int64))]
         self.connect()
-        self.values = nn.Parameter(torch.zeros(len(indices)))
-        self.register_parameter("bias", nn.Parameter(torch.zeros(shape[0])) if bias else None)
+        self.values = nn.Parameter(floats(len(indices)).zero_())
+        self.register_parameter("bias", nn.Parameter(floats(shape[0]).zero_()) if bias else None)
 
     @classmethod
     def from_dense(
@@ -126,9 +125,15 @@ class SparseLinear(nn.Module):
         """The blocks that the connections are in; None for none."""
         return _blocks(self.structure)
 
+    @property
+    def _height(self) -> int:
+        """How many neighbouring outputs share their inputs."""
+        blocks = self.blocks
+        return blocks.height_in(self.shape) if blocks else 1
+
     def dense(self) -> Tensor:
         """Return the weights as a dense matrix of their own, float32 [out_features, in_features]; for looking."""
-        matrix = torch.zeros(self.out_features * self.in_features)
+        matrix = self.values.new_zeros(self.out_features * self.in_features)
         matrix[self.indices] = self.values.detach()
         return matrix.view(self.shape)
 
@@ -143,8 +148,10 @@ class SparseLinear(nn.Module):
 
         Raises:
             ValueError: the shape does not fit.
-            TypeError: something is not float32 on the CPU.
+            TypeError: something is not float32 on the CPU, or the input no tensor.
         """
+        if not isinstance(x, Tensor):
+            raise TypeError(f"the input must be a tensor, got {type(x).__name__}")
         if torch.is_autocast_enabled("cpu"):
             x = x.float()
         for name, tensor in (("input", x), ("values", self.values), ("bias", self.bias)):
@@ -158,13 +165,12 @@ class SparseLinear(nn.Module):
         if self.values.shape != self.indices.shape:
             raise ValueError(f"{len(self.indices)} connections need as many values, got {list(self.values.shape)}")
         rows = x.reshape(-1, self.in_features).contiguous()
-        if not torch.compiler.is_compiling() and (
-            self.indices is not self._connected or _version(self.indices) != self._connected_version
-        ):
-            self.connect()  # they were written to, or others stand in for them
-        if torch.compiler.is_compiling():
-            y: Tensor = numbered(rows, self.values, self.bias, self._number)
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state():
+            layer = [*self.shape, self._height, self._number]
+            y: Tensor = operator(rows, self.values, self.bias, self.indices, layer)
         else:
+            if not self._connections.are(self.indices):
+                self.connect()  # they were written to, or others stand in for them
             y = sparse_linear(rows, self.values, self.bias, self._connections)
         return y.view(*x.shape[:-1], self.out_features)
 
@@ -172,9 +178,20 @@ class SparseLinear(nn.Module):
         """Compute with the connections of `indices` from now on; `forward` does so where they have changed."""
         blocks = _blocks(self.structure)
         height = blocks.height_in(self.shape) if blocks else 1
-        self._connections = CONNECTIONS[self._number] = Connections(self.shape, self.indices.numpy(), height)
-        self._connected, self._connected_version = self.indices, _version(self.indices)
+        self._connections = CONNECTIONS[self._number] = Connections(self.shape, self.indices, height, self._observer)
+        self._connected = self.indices  # lives as long as they do
 
+    def _replace_values(self, numbers: Tensor) -> None:
+        """Go on with other values, however many; a backward pass through an earlier forward pass is refused."""
+        self.values.grad = None
+        if numbers.shape != self.values.shape:
+            # What adds to `values.grad` lives as long as any loss of before, and expects as many numbers as there were.
+            # A parameter that is given another dtype gets a new one.
+            self.values.data = self.values.new_empty(0, dtype=torch.float64)
+        self.values.data = numbers
+        increment_version(self.values)
+
+    @torch.inference_mode(False)
     def rewire(self, dropped: NDArray[np.int64], grown: NDArray[np.int64]) -> Tensor:
         """Drop connections and grow others of value 0; the gradient of the values is gone.
 
@@ -191,12 +208,12 @@ class SparseLinear(nn.Module):
         kept = np.delete(np.arange(self.connections), dropped)
         indices = np.concatenate([self.indices.numpy()[kept], grown])
         source = np.concatenate([kept, np.full(len(grown), -1)])
-        order = Connections(self.shape, indices, self._connections.height).order
-        self.indices, moved = torch.from_numpy(indices[order]), torch.from_numpy(source[order])
+        order = Connections(self.shape, torch.from_numpy(indices), self._height).order
+        moved = torch.from_numpy(source[order])
+        self._connections.replaced = True
+        self._replace_values(carried(self.values.data, moved))
+        self.indices.data = torch.from_numpy(indices[order])  # the same buffer, which traced modules have too
         self.connect()
-        self.values.grad = None
-        self.values.data = carried(self.values.data, moved)
-        increment_version(self.values)  # so a backward pass through an earlier forward pass is refused
         return moved
 
     def extra_repr(self) -> str:
@@ -206,49 +223,52 @@ class SparseLinear(nn.Module):
             f"bias={self.bias is not None}, structure={self.structure}"
         )
 
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+    @torch.inference_mode(False)  # what it makes is learnt with later
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Take the connections of the saved layer first, however many; values and bias are loaded as always."""
         indices, values = (state_dict.get(prefix + name) for name in ("indices", "values"))
-        if indices is not None and values is not None and indices.shape == values.shape:
-            before = self.indices
+        shapes = [None if each is None else list(each.shape) for each in (indices, values)]
+        if shapes[0] != shapes[1]:
+            _, strict, missing, _, errors = rest
+            lacking = prefix + ("indices" if shapes[0] is None else "values")
+            if None in shapes and strict:
+                missing.append(lacking)
+            shown = ("missing" if shape is None else f"of shape {shape}" for shape in shapes)
+            errors.append(
+                f"{prefix}indices ({next(shown)}) say where {prefix}values ({next(shown)}) are; load both, or neither"
+            )
+            return
+        if indices is not None:
+            before, connected = self.indices.data, self._connections
             try:
                 if indices.dtype != torch.int64 or indices.ndim != 1:
                     raise ValueError(f"it is {indices.dtype} {list(indices.shape)}, not int64 [connections]")
-                self.indices = indices.detach().cpu().clone()
+                self.indices.data = indices.detach().cpu().clone()
                 self.connect()
             except ValueError as error:
-                self.indices = before
+                self.indices.data = before
                 raise ValueError(f"the saved {prefix}indices cannot be loaded: {error}") from error
-            if values.shape != self.values.shape:
-                self.values.grad = None
-                self.values.data = torch.zeros(values.shape)
-            increment_version(self.values)
+            if not torch.equal(self.indices, before):
+                connected.replaced = True
+                self._replace_values(self.values.new_zeros(len(indices)))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy is made from: all but what it computes with, which is made anew."""
-        own = ("_connections", "_connected", "_connected_version", "_number")
+        own = ("_connections", "_number", "_observer")
         return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Become a copy."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._number = next(NUMBERS)
+        self._number, self._observer = next(NUMBERS), Observer()
         self.connect()
 
 
-def carried(tensor: Tensor, source: Tensor) -> Tensor:
-    """Return what becomes of a tensor with a number for each value in a rewiring: 0 where `source` is -1."""
-    return (
-        torch.where(source >= 0, tensor[source.clamp(min=0)], tensor.new_zeros(()))
-        if len(tensor)
-        else (tensor.new_zeros(len(source)))
-    )
-
-
-def _version(tensor: Tensor) -> int:
-    """Return how often a tensor was written to; of one that was made in inference mode nobody counts."""
-    return -1 if tensor.is_inference() else tensor._version
+def carried(tensor: Tensor, source: Tensor, grown: float = 0.0) -> Tensor:
+    """Return what becomes of a tensor with a number for each value in a rewiring: `grown` where `source` is -1."""
+    others = tensor.new_full((len(source),), grown)
+    return torch.where(source >= 0, tensor[source.clamp(min=0)], others) if len(tensor) else others
 
 
 def _blocks(structure: str) -> Blocks | None:

@@ -10,24 +10,36 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from rewirl import seeding
 from rewirl.hints import did_you_mean
 from rewirl.saved import count, fields
 from rewirl.topology import LayerState, TopologyConfig, drop_scores, layer_budgets, make_rule, rewire
 from rewirl.topology.memory import RuleMemory
+from rewirl.torch.dense_gradient import DenseGradient
 from rewirl.torch.linear import SparseLinear, carried
 
 _SAME_SPARSITY = 0.1
 """How far a model's sparsity may be from the one asked for: small layers and blocks do not meet it exactly."""
 
+_STATE_OF_NEW = {
+    (torch.optim.Adagrad, "sum"): "initial_accumulator_value",
+    (torch.optim.Rprop, "step_size"): "lr",
+}
+"""Optimiser state that begins with an option of the optimiser; all other begins with 0."""
+
 
 class Rewiring:
     """Rewires the sparse layers of a model on a schedule; `step` follows every `optimizer.step()`.
 
-    A dropped connection takes its optimiser state with it. A grown one begins with the value 0 and a state of zeros: of
-    every tensor in `optimizer.state` that has a number for each value. `values.grad` is None after an event.
+    A dropped connection takes its optimiser state with it: of every tensor in `optimizer.state` that has a number for
+    each value. A grown one begins with the value 0 and the state of a new parameter: zeros; in Adagrad's sum
+    `initial_accumulator_value`, in Rprop's step sizes `lr`. `values.grad` is None after an event.
+
+    A frozen layer, whose `values.requires_grad` is False at an event, is left as it is. So is one that no gradient has
+    reached since the last step, if the rule needs it.
 
     Args:
         model: has layers that are `SparseLinear`; they are rewired in the order of `model.modules()`.
@@ -35,14 +47,16 @@ class Rewiring:
         rule: set, rigl, static, prune, wast, or package.module:Class.
         seed: of the rule's random stream.
         followers: models whose layers of the same names have the same connections, and go on having them, such as a
-            target network. Their grown values are 0 too.
+            target network. Their grown values are 0 too. A layer may be the model's own.
         options: fields of `rewirl.topology.TopologyConfig`, by name: adapt_every, adapt_fraction, anneal, adapt_end,
             drop, grow, regrow_dropped; initial_sparsity, sparsity, sparsity_start and sparsity_end, for a sparsity that
             changes. The layers are made with initial_sparsity as their sparsity then.
 
     Raises:
         TypeError: there is no such option.
-        ValueError: there is no such rule, an option is impossible, or the model has no layer to be rewired.
+        ValueError: there is no such rule, an option is impossible, the model has no layer to be rewired, the optimiser
+            does not own its values, or two layers share them; or the rule needs a gradient, of which each of several
+            processes has a part.
     """
 
     def __init__(
@@ -79,14 +93,14 @@ class Rewiring:
             raise ValueError("the model has no SparseLinear, so there is nothing to rewire")
         if isinstance(optimizer, torch.optim.LBFGS):
             raise ValueError("LBFGS keeps the history of all values in one tensor, which cannot be rewired")
-        owned = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        for name, layer in self._layers.items():
-            if id(layer.values) not in owned:
-                raise ValueError(f"the optimiser does not own the values of the layer {name!r}")
+        self._refuse_other_owner()
+        self._refuse_parts_of_a_gradient(model)
         self._followers = [self._following(follower) for follower in followers]
-        self._gradients: dict[str, _DenseGradient] = {}
+        self._refuse_shared_values()
+        self._gradients: dict[str, DenseGradient] = {}
         self._watch()
 
+    @torch.inference_mode(False)
     def step(self) -> bool:
         """Count a step of the optimiser, and rewire if an event is due.
 
@@ -94,10 +108,10 @@ class Rewiring:
             Whether there was an event.
 
         Raises:
-            ValueError: the rule broke its contract; or, at the first step, a sparsity is to change and the layers do
-                not have the initial one.
-            RuntimeError: the rule needs a gradient, and there was no backward pass since the last call.
-            FloatingPointError: values are not finite.
+            ValueError: the rule broke its contract, or the optimiser owns the values no longer; or, at the first step,
+                a sparsity is to change and the layers do not have the initial one.
+            RuntimeError: the rule needs a gradient, and no backward pass has added to one since the last call.
+            FloatingPointError: values, or gradients that the rule needs, are not finite.
         """
         if self.updates == 0:
             self._refuse_other_start()
@@ -149,6 +163,36 @@ class Rewiring:
                 f"{sparsity:.2g}; make them with it: SparseLinear(..., sparsity={initial:g})"
             )
 
+    def _refuse_other_owner(self) -> None:
+        owned = {id(parameter) for group in self._optimizer.param_groups for parameter in group["params"]}
+        for name, layer in self._layers.items():
+            if layer.values.requires_grad and id(layer.values) not in owned:
+                raise ValueError(
+                    f"the optimiser does not own the values of the layer {name!r}; give it model.parameters() as they "
+                    "are now, or add them by add_param_group"
+                )
+
+    def _refuse_parts_of_a_gradient(self, model: nn.Module) -> None:
+        """Refuse processes that would grow other connections each."""
+        for module in model.modules() if self.rule.uses_gradient else ():
+            if isinstance(module, DistributedDataParallel) and distributed.get_world_size(module.process_group) > 1:
+                raise ValueError(
+                    f"the rule {self.config.rule} needs the gradient of the loss, and of that each process has only "
+                    "the part of its own samples; take a rule without a gradient, such as set"
+                )
+
+    def _refuse_shared_values(self) -> None:
+        """Refuse layers with one parameter but connections of their own, as an event would part them."""
+        of_values: dict[Tensor, tuple[str, SparseLinear]] = {}
+        for layers in (self._layers, *self._followers):
+            for name, layer in layers.items():
+                other, first = of_values.setdefault(layer.values, (name, layer))
+                if first is not layer:
+                    raise ValueError(
+                        f"the layers {other!r} and {name!r} share their values, but an event rewires each by itself; "
+                        "put one SparseLinear into both places"
+                    )
+
     def __repr__(self) -> str:
         """Return the rule, its layers and how far it is."""
         connections = sum(layer.connections for layer in self._layers.values())
@@ -168,11 +212,37 @@ class Rewiring:
         for gradient in self._gradients.values():
             gradient.close()
         wanted = self.rule.uses_gradient and self._due(self.updates + 1)
-        self._gradients = {name: _DenseGradient(layer) for name, layer in self._layers.items() if wanted}
+        self._gradients = {name: DenseGradient(layer) for name, layer in self._layers.items() if wanted}
+
+    def _rewirable(self) -> list[str]:
+        """Return the names of the layers that take part in an event.
+
+        Raises:
+            RuntimeError: the rule needs a gradient, and not one of them has any.
+            FloatingPointError: one has numbers that are not finite.
+        """
+        trained = [name for name, layer in self._layers.items() if layer.values.requires_grad]
+        if not self.rule.uses_gradient:
+            return trained
+        found = [name for name in trained if self._gradients[name]]
+        for name in found:
+            if not self._gradients[name].finite:
+                raise FloatingPointError(
+                    f"the gradient of the layer {name!r} has numbers that are not finite; lower the learning rate, or "
+                    "where optimizer.step is left out for such numbers, leave out rewiring.step too"
+                )
+        if trained and not found:
+            raise RuntimeError(
+                "the rule needs the gradient of the loss, and since the last step, or since the rewiring was made or "
+                "loaded, no backward pass has added to the values.grad of its layers; call backward, optimizer.step "
+                "and rewiring.step in this order"
+            )
+        return found
 
     def _event(self) -> None:
+        self._refuse_other_owner()
         config, fraction = self.config, self.config.fraction_at(self.updates)
-        layers = list(self._layers.items())
+        layers, rewirable = list(self._layers.items()), self._rewirable()
 
         def scores(number: int) -> NDArray[np.float64]:
             name, layer = layers[number]
@@ -186,8 +256,11 @@ class Rewiring:
             scores,
         )
         for (name, layer), budget in zip(layers, budgets, strict=True):
-            followers = [follower[name] for follower in self._followers]
-            if any(not torch.equal(follower.indices, layer.indices) for follower in followers):
+            if name not in rewirable:
+                continue
+            followers = {id(each): each for each in (follower[name] for follower in self._followers)}
+            followers.pop(id(layer), None)
+            if any(not torch.equal(follower.indices, layer.indices) for follower in followers.values()):
                 raise ValueError(f"a follower has other connections in the layer {name!r} than the model")
             change = rewire(
                 self.rule,
@@ -202,64 +275,35 @@ class Rewiring:
                 before = layer.values.shape
                 source = layer.rewire(change.dropped, change.grown)
                 self._carry(layer.values, before, source)
-                for follower in followers:
+                for follower in followers.values():
                     follower.rewire(change.dropped, change.grown)
                 self.rewired += len(change.grown)
 
     def _state(self, name: str) -> LayerState:
         layer = self._layers[name]
-        of_layer = self._gradients[name].total if self.rule.uses_gradient else None
+
         ends = (name == next(iter(self._layers)), name == next(reversed(self._layers)))
-        return LayerState(layer.shape, layer.indices.numpy(), layer.values.detach().numpy(), of_layer, 1, name, *ends)
+        return LayerState(
+            layer.shape,
+            layer.indices.numpy(),
+            layer.values.detach().numpy(),
+            self._gradients[name].total if self.rule.uses_gradient else None,
+            1,
+            name,
+            *ends,
+        )
 
     def _carry(self, values: Tensor, before: torch.Size, source: Tensor) -> None:
+        """Give the optimiser's state of a layer to the connections that it has now."""
         state: Mapping[str, Any] = self._optimizer.state.get(values, {})
+        options = next(
+            group for group in self._optimizer.param_groups if any(each is values for each in group["params"])
+        )
+        begins = {
+            name: float(options[option])
+            for (kind, name), option in _STATE_OF_NEW.items()
+            if isinstance(self._optimizer, kind)
+        }
         for name, tensor in list(state.items()):
             if isinstance(tensor, Tensor) and tensor.shape == before:
-                self._optimizer.state[values][name] = carried(tensor, source)
-
-
-class _DenseGradient:
-    """The gradient of a loss for every weight of a layer, connection or not, while it exists.
-
-    It is what `values.grad` would be for a dense layer: backward passes add to it, and where that has been cleared it
-    begins again.
-
-    Args:
-        layer: collects it until `close`.
-    """
-
-    def __init__(self, layer: SparseLinear) -> None:
-        self._layer = layer
-        self._sum: Tensor | None = None
-        self._pass: Tensor | None = None
-        self._adds = False
-        self._connections = layer._connections
-        self._connections.collect = self._collect
-        self._hook = layer.values.register_post_accumulate_grad_hook(self._passed)  # type: ignore[no-untyped-call]
-
-    def total(self) -> NDArray[np.float32]:
-        """Return it, float32 [out_features, in_features], an array of its own."""
-        if self._sum is None:
-            raise RuntimeError(
-                "the rule needs the gradient of the loss, and there was no backward pass since the last step; call "
-                "backward, optimizer.step and rewiring.step in this order"
-            )
-        return self._sum.numpy().copy()
-
-    def close(self) -> None:
-        """Collect no longer."""
-        self._connections.collect = None
-        self._hook.remove()
-
-    def _collect(self, dy: Tensor, x: Tensor) -> None:
-        with torch.no_grad():
-            if self._pass is None:
-                gradient = self._layer.values.grad
-                self._adds = gradient is not None and bool(gradient.any())
-                self._pass = torch.zeros(self._layer.shape)
-            self._pass.addmm_(dy.T, x)
-
-    def _passed(self, values: Tensor) -> None:
-        self._sum = self._pass if self._sum is None or self._pass is None or not self._adds else self._sum + self._pass
-        self._pass = None
+                self._optimizer.state[values][name] = carried(tensor, source, begins.get(name, 0.0))

@@ -18,6 +18,7 @@ from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
 from rewirl.hints import nearest
 from rewirl.saved import count, fields, listed, number, shown
 from rewirl.storage import pretrained
+from rewirl.storage.files import exists
 from rewirl.storage.policy_file import PolicyError, load_policy, policy_directory
 from rewirl.storage.values import to_values
 from rewirl.training.collection import AnyEnvironment
@@ -47,14 +48,28 @@ class TrainedPolicy:
         Raises:
             PolicyError: there is none, or it is not whole and sound; names the file and the reason.
         """
-        name, known = path.as_posix(), pretrained.cards()
+        name = path.as_posix()
+        if exists(path):
+            try:
+                return cls._from(policy_directory(path))
+            except PolicyError as error:
+                if not pretrained.archive(name).is_file():
+                    raise
+                raise PolicyError(
+                    f"{error}. The policy {name} that comes with Rewirl is hidden by {path.absolute()}: to load it, "
+                    "move that away or work in another directory"
+                ) from error
+        try:
+            known = pretrained.cards()
+        except PolicyError as error:
+            raise PolicyError(f"there is no {path}, and {error}") from error
+        if name in known:
+            with pretrained.unpacked(name) as directory:
+                return cls._from(directory)
         hint = nearest(name, known)
-        if not hint or path.exists():
-            return cls._from(policy_directory(path))
-        if name not in known:
+        if hint:
             raise PolicyError(f"there is no {path}, and no such policy comes with Rewirl; {hint.strip()}")
-        with pretrained.unpacked(name) as directory:
-            return cls._from(directory)
+        return cls._from(policy_directory(path))
 
     @classmethod
     def _from(cls, path: Path) -> Self:
