@@ -123,7 +123,7 @@ REWIRL_INLINE void dots(const Rows<R, T>& dy, const float* const (&x)[C], float*
   Vec a[8];
 #pragma GCC unroll 8
   for (int j = 0; j < 8; ++j) a[j] = set1(0.0f);
-#pragma GCC unroll 32
+#pragma GCC unroll(kWidth == 4 ? 4 : 32)  // in vectors of four all would be much to compile, and no faster
   for (int t = 0; t < T * kPasses; ++t) {
 #pragma GCC unroll 8
     for (int c = 0; c < C; ++c) {
