@@ -233,8 +233,9 @@ class Networks:
                 self._recycled += self._continual[name].step(
                     self.ensemble(*names), number, weights, self._initialisation, self._redo_rng
                 )
-        for name in names:
-            self.frozen.restore(name, self.online[name])
+        if self.frozen.tasks:
+            for name in names:
+                self.frozen.restore(name, self.online[name])
         if self._adaptation.due(update):
             for number, name in enumerate(names):
                 if not c.topology.rewires(name):

@@ -105,8 +105,8 @@ class SAC(ActorCritic[SACConfig]):
         super().__init__(
             name, config, observation_size, action_size, 2 * action_size, config.initialisation, seed, threads
         )
-        # Of the last update: mean min_i Q_i(s, a) of the policy's actions, and its entropy.
-        self._policy_value = self._entropy = 0.0
+        # Of the last update: min_i Q_i(s, a) of the policy's actions, and the entropy of the policy.
+        self._policy_values, self._entropy = empty_tiles(config.batch_size, 1), 0.0
         if config.n_step_entropy:
             self._batch.keep_between(config.n_steps - 1)
 
@@ -171,13 +171,13 @@ class SAC(ActorCritic[SACConfig]):
         # a ~ pi(.|s) in place of the batch's actions, which have served
         samples = self._draw_actions(batch.states, batch.actions)
         q1, q2 = self._critics.forward(batch.states_actions)
-        self._policy_value = float(np.vdot(np.minimum(q1, q2), batch.weights))
+        self._policy_values = np.minimum(q1, q2)
         entropy = self._entropy = -float(np.vdot(samples.log_probability, batch.weights))
         # dL/dQ_i = -1/batch for the smaller one; dL/da sums over both critics, no parameter of theirs is needed
-        first = q1 <= q2
+        first, share = q1 <= q2, -batch.weights
         d_q1, d_q2 = d_values = self._d_values
-        np.multiply(first, -batch.weights, out=d_q1)
-        np.multiply(~first, -batch.weights, out=d_q2)
+        np.multiply(first, share, out=d_q1)
+        np.multiply(~first, share, out=d_q2)
         d_actions, of_second = self._critics.input_gradients(batch.states_actions, d_values, self.observation_size)
         d_actions += of_second
         # through a = tanh(mean + exp(log_std) N(0, 1)) and through ln pi(a|s), dL/dln pi = alpha / batch
@@ -188,7 +188,7 @@ class SAC(ActorCritic[SACConfig]):
         its entropy in nats, and the temperature."""
         result = super().diagnostics()
         if result:
-            result["policy_value"] = self._policy_value
+            result["policy_value"] = float(np.vdot(self._policy_values, self._batch.weights))
             result["entropy"] = self._entropy
             result["temperature"] = self._temperature.value
         return result

@@ -129,6 +129,7 @@ class SquashedGaussian:
 
     def __init__(self, batch: int, features: int, log_std: LogStd | None = None) -> None:
         self._log_std, self._features = log_std or LogStd(), features
+        self._usual = self._log_std.usual
         self._noise = empty_tiles(batch, features)
         self._gradient = empty_tiles(batch, 2 * features)
         self._log_probability = empty_tiles(batch, 1)
@@ -153,7 +154,7 @@ class SquashedGaussian:
         Raises:
             ValueError: shapes do not fit.
         """
-        if not self._log_std.usual:
+        if not self._usual:
             outputs, raw = raw, raw.copy()
             raw[:, self._features :] = self._log_std.of(outputs[:, self._features :])
         _core.sample_squashed_gaussian(raw, out, self._noise, self._log_probability, rng.bit_generator)
@@ -177,7 +178,7 @@ class SquashedGaussian:
         """
         raw, noise, values, _ = samples
         _core.squashed_gaussian_gradient(raw, values, noise, d_values, d_log_probability, self._gradient)
-        if not self._log_std.usual:
+        if not self._usual:
             self._gradient[:, self._features :] *= self._log_std.slope(raw[:, self._features :])
         return self._gradient
 
