@@ -211,6 +211,20 @@ def test_strength_and_attribution_by_hand():
         attribution(nn.Flatten(0), torch.randn(4, 3))
 
 
+def test_attribution_is_of_the_model_as_it_is_evaluated_and_leaves_it_as_it_was():
+    torch.manual_seed(0)
+    frozen = nn.BatchNorm1d(2).eval()
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Dropout(), frozen)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    stream = torch.get_rng_state()
+    scores = attribution(model, torch.randn(8, 3, generator=torch.Generator()))
+    by_hand = model[0].weight.detach().abs().sum(dim=0) / (1 + frozen.eps)  # running variances are 1
+    assert torch.allclose(scores, by_hand)
+    assert [module.training for module in model.modules()] == [True, True, True, True, False]
+    assert torch.equal(torch.get_rng_state(), stream)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
 def test_layers_that_do_not_have_the_initial_sparsity_are_refused_but_not_loaded_ones():
     options = {"sparsity": 0.95, "initial_sparsity": 0.0, "sparsity_end": 6, "adapt_every": 2}
     model = model_of(sparsity=0.9)

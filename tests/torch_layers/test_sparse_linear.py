@@ -212,6 +212,9 @@ def test_state_with_other_connections_is_loaded_and_a_broken_one_is_not(tmp_path
     third = SparseLinear(20, 16, 0.8)
     third.load_state_dict(state, assign=True)
     assert torch.equal(third(x), layer(x))
+    third.rewire(np.arange(9), np.setdiff1d(np.arange(320), third.indices.numpy())[:9])
+    third.load_state_dict(state)  # which is what it was
+    assert torch.equal(third(x), layer(x))
     for indices, said in ((state["indices"] * 0, "twice"), (state["indices"] + 300, "outside"), (x, "shape|size")):
         with pytest.raises((ValueError, RuntimeError), match=said):
             other.load_state_dict({**state, "indices": indices})
@@ -322,3 +325,10 @@ def test_connections_that_others_write_are_computed_with(structure):
         for mine, theirs in zip(target.state_dict().values(), other.state_dict().values(), strict=True):
             mine.copy_(theirs)
     assert torch.equal(target(x), expected)
+    for written in (target.indices.data, torch.from_numpy(target.indices.numpy())):  # PyTorch does not notice these
+        written.copy_(other.indices.flip(0))
+        target.values.data.copy_(other.values.detach().flip(0))
+        assert torch.allclose(target(x), expected, atol=1e-5)
+        written.copy_(other.indices)
+        target.values.data.copy_(other.values.detach())
+        assert torch.equal(target(x), expected)

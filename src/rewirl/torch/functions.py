@@ -42,11 +42,10 @@ class Connections:
     """
 
     def __init__(self, shape: tuple[int, int], indices: Tensor, height: int, observer: Observer | None = None) -> None:
-        places = indices.numpy()
+        places = indices.numpy().copy()
         if len(np.unique(places)) < len(places):
             raise ValueError("a connection is there twice")
-        self.shape, self.height = shape, height
-        self._made_of, self._lives = _identity(indices), indices.detach()
+        self.shape, self.height, self._places = shape, height, places
         self.product = Product(*shape, height, places)
         self.order = self.product.order()
         """The order of the connections that is fastest, uint32 [connections]; others are sorted in every pass."""
@@ -55,8 +54,12 @@ class Connections:
         """Whether the layer has other connections now, and other values with them."""
 
     def are(self, indices: Tensor) -> bool:
-        """Tell whether these are the indices they were made of, and were not written to."""
-        return _identity(indices) == self._made_of
+        """Tell whether these are the indices they were made of.
+
+        Numbers are compared, as PyTorch does not tell what was written through `.data`, through NumPy or in inference
+        mode.
+        """
+        return np.array_equal(indices.numpy(), self._places)
 
     def observed(self, dy: Tensor, x: Tensor) -> None:
         """Let the observer look on at a backward pass, if it wants to."""
@@ -81,15 +84,6 @@ class Connections:
 def floats(*shape: int) -> Tensor:
     """Return numbers to be written to, float32 on the CPU whatever PyTorch's defaults are."""
     return torch.empty(shape, dtype=torch.float32, device="cpu")
-
-
-def _identity(tensor: Tensor) -> tuple[int, ...]:
-    """Return what tells a vector, while it lives, from others, and from itself once it was written to.
-
-    Nobody counts how often one was written to that was made in inference mode.
-    """
-    written = -1 if tensor.is_inference() else tensor._version
-    return tensor.data_ptr(), *tensor.shape, *tensor.stride(), written
 
 
 def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, connections: Connections) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -37,7 +40,8 @@ def attribution(model: nn.Module, x: Tensor) -> Tensor:
     a_i = mean over samples of sum_k |d y_k / d x_i|
 
     Args:
-        model: takes x and returns y, float [samples, outputs].
+        model: takes x and returns y, float [samples, outputs]. It is computed in evaluation mode, whatever its own: a
+            batch norm that is in training would mix the samples, and their gradients add up to 0.
         x: float [samples, inputs].
 
     Returns:
@@ -47,7 +51,7 @@ def attribution(model: nn.Module, x: Tensor) -> Tensor:
         ValueError: y is not [samples, outputs].
     """
     x = x.detach().requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), _evaluating(model):
         y = model(x)
         if y.ndim != 2 or len(y) != len(x):
             raise ValueError(f"a model of [samples, outputs] is needed, this one returned {list(y.shape)}")
@@ -55,3 +59,15 @@ def attribution(model: nn.Module, x: Tensor) -> Tensor:
         for output in y.sum(dim=0):
             total += torch.autograd.grad(output, x, retain_graph=True)[0].abs()
     return total.mean(dim=0)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Put all modules of a model into evaluation mode, and each back into its own."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -179,7 +179,6 @@ class SparseLinear(nn.Module):
         blocks = _blocks(self.structure)
         height = blocks.height_in(self.shape) if blocks else 1
         self._connections = CONNECTIONS[self._number] = Connections(self.shape, self.indices, height, self._observer)
-        self._connected = self.indices  # lives as long as they do
 
     def _replace_values(self, numbers: Tensor) -> None:
         """Go on with other values, however many; a backward pass through an earlier forward pass is refused."""
@@ -252,6 +251,8 @@ class SparseLinear(nn.Module):
                 connected.replaced = True
                 self._replace_values(self.values.new_zeros(len(indices)))
         super()._load_from_state_dict(state_dict, prefix, *rest)
+        if self.indices is indices:  # by assign=True; `rewire` changes its own, never those of a state that others keep
+            self.indices = indices.clone()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy is made from: all but what it computes with, which is made anew."""
