@@ -248,6 +248,12 @@ def test_what_is_misunderstood_is_said_in_words():
     optimizer = torch.optim.Adam(model.parameters())
     with pytest.raises(TypeError, match="no option 'adapt_evry'; did you mean adapt_every"):
         Rewiring(model, optimizer, adapt_evry=3)
+    for of_layers in ({"structure": "8x1"}, {"lambdas": (1, 2)}, {"freeze_after": (3,)}):
+        with pytest.raises(TypeError, match="layers are as they were made"):
+            Rewiring(model, optimizer, **of_layers)
+    for of_change in ({"sparsity": 0.95}, {"sparsity_end": 10}, {"distribution": "global"}):
+        with pytest.raises(TypeError, match="without initial_sparsity: the sparsity of layers stays"):
+            Rewiring(model, optimizer, **of_change)
     with pytest.warns(UserWarning, match="until update 800,000, the default of sparsity_end"):
         Rewiring(model, optimizer, "prune", initial_sparsity=0.8, sparsity=0.9)
     with pytest.raises(TypeError, match=r"strength is of a SparseLinear, got Linear; .*from_dense"):

@@ -24,6 +24,15 @@ from rewirl.torch.linear import SparseLinear, carried
 _SAME_SPARSITY = 0.1
 """How far a model's sparsity may be from the one asked for: small layers and blocks do not meet it exactly."""
 
+_OF_EVENTS = (
+    "adapt_every", "adapt_fraction", "adapt_offset", "adapt_end", "anneal", "drop", "grow", "regrow_dropped",
+    "sparsity_schedule",
+)  # fmt: skip
+"""Options of TopologyConfig that are about events."""
+
+_OF_CHANGE = ("initial_sparsity", "sparsity", "sparsity_start", "sparsity_end", "distribution")
+"""Those that are about a sparsity that changes."""
+
 _STATE_OF_NEW = {
     (torch.optim.Adagrad, "sum"): "initial_accumulator_value",
     (torch.optim.Rprop, "step_size"): "lr",
@@ -53,7 +62,7 @@ class Rewiring:
             changes. The layers are made with initial_sparsity as their sparsity then.
 
     Raises:
-        TypeError: there is no such option.
+        TypeError: there is no such option, or it is about layers, which are as they were made.
         ValueError: there is no such rule, an option is impossible, the model has no layer to be rewired, the optimiser
             does not own its values, or two layers share them; or the rule needs a gradient, of which each of several
             processes has a part.
@@ -68,9 +77,15 @@ class Rewiring:
         followers: Sequence[nn.Module] = (),
         **options: Any,
     ) -> None:
-        known = TopologyConfig.__dataclass_fields__
-        for name in options.keys() - known.keys():
-            raise TypeError(f"Rewiring has no option {name!r}; {did_you_mean(name, known)}")
+        known = _OF_EVENTS + (_OF_CHANGE if "initial_sparsity" in options else ("initial_sparsity",))
+        for name in sorted(options.keys() - {*known}):
+            if name in _OF_CHANGE:
+                raise TypeError(
+                    f"Rewiring has no use for {name!r} without initial_sparsity: the sparsity of layers stays"
+                )
+            elsewhere = name in TopologyConfig.__dataclass_fields__
+            hint = "layers are as they were made, by SparseLinear(...)" if elsewhere else did_you_mean(name, known)
+            raise TypeError(f"Rewiring has no option {name!r}; {hint}")
         self.config = TopologyConfig(rule=rule, **options)
         if self.config.adaptive:
             raise ValueError("sparsity_schedule adaptive goes by the losses of an agent; give cubic")
