@@ -115,6 +115,8 @@ def test_what_is_no_path_is_refused_by_name_at_every_public_door(tmp_path, monke
                 for given in (3, b"x", 1.5, [], {}, True, Scattered()):
                     with pytest.raises(ValueError, match=f"^{name} must be a path, such as 'runs/x', got "):
                         function(given)
+                with pytest.raises(ValueError, match=f"^{name} is empty text; give a path"):
+                    function("")
         for function in (rewirl.load, agent.save, rewirl.resume):
             with pytest.raises(ValueError, match="must be a path"):
                 function(None)

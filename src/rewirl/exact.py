@@ -95,10 +95,12 @@ def a_path(value: Any, name: str) -> Path:
     """Return a path that a program gives; arguments as for `exactly`.
 
     Raises:
-        ValueError: it is neither text nor a path, or it is relative to a working directory that is not there.
+        ValueError: it is neither text nor a path, is empty, or is relative to a working directory that is not there.
     """
     if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
         raise ValueError(f"{name} must be a path, such as 'runs/x', got {shown(value)}")
+    if not os.fspath(value):
+        raise ValueError(f"{name} is empty text; give a path, such as 'runs/x', or '.' for the working directory")
     path = Path(value)
     try:
         path.absolute()

@@ -61,6 +61,14 @@ def test_observations_of_whole_numbers_are_what_they_are(policy):
     assert torch.equal(module(whole > 4), module((whole > 4).float()))
 
 
+def test_a_choice_is_made_before_anything_is_rounded():
+    """Of two thousand, some have two values that are one in bfloat16."""
+    module = module_of(policy_of("dqn", "8x1"))
+    observations = torch.randn(2000, 11, generator=torch.Generator().manual_seed(0)).bfloat16()
+    assert torch.equal(module(observations), module(observations.double()))
+    assert not torch.equal(module.outputs(observations).argmax(-1), module.outputs(observations.double()).argmax(-1))
+
+
 def test_a_choice_that_cannot_be_made_is_none():
     module = module_of(discrete("unstructured"))
     assert int(module(torch.full((11,), torch.nan))) == CHOICES.start - 1
@@ -162,6 +170,8 @@ def test_other_observations_are_refused():
         module_of(policy_of("td3", "dense"))(torch.zeros(2, 12))
     with pytest.raises(ValueError, match=r"\[\.\.\., 11\], got \[\]"):
         module_of(policy_of("td3", "dense"))(torch.tensor(1.0))
+    with pytest.raises(TypeError, match=r"must be a tensor, got ndarray; torch\.as_tensor makes one"):
+        module_of(policy_of("td3", "dense"))(np.zeros(11, np.float32))
 
 
 def test_layers_of_many_connections_get_no_more(tmp_path):

@@ -62,13 +62,20 @@ class TorchPolicy(nn.Module):
 
         Both are of one floating type; observations of whole numbers or truth values give float32.
         """
+        return self._computed(observations).to(_kind(observations))
+
+    def _computed(self, observations: Tensor) -> Tensor:
+        """Return the outputs in the type that they are computed in."""
+        if not isinstance(observations, Tensor):
+            raise TypeError(
+                f"observations must be a tensor, got {type(observations).__name__}; torch.as_tensor makes one"
+            )
         if observations.shape[-1:] != (self._n_in,):
             raise ValueError(f"observations must be [..., {self._n_in}], got {list(observations.shape)}")
-        kind = observations.dtype if observations.is_floating_point() else torch.float32
-        values = [observations.to(torch.float64 if self._float64 else kind)]
+        values = [observations.to(torch.float64 if self._float64 else _kind(observations))]
         for step, reads in zip(self.steps, self._reads, strict=True):
             values.append(step(*(values[read] for read in reads)))
-        return values[-1][..., : self._n_out].to(kind)
+        return values[-1][..., : self._n_out]
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return actions for observations, float32 [..., observation].
@@ -77,14 +84,19 @@ class TorchPolicy(nn.Module):
             float32 [..., action] within the environment's bounds; or int64 [...], its numbers of the choices.
 
         Raises:
+            TypeError: they are no tensor.
             ValueError: the observations have another number of features.
         """
-        raw = self.outputs(observations)
         if not self._box:
-            chosen = raw.argmax(dim=-1)
-            return torch.where(raw.isnan().any(dim=-1), -1, chosen) + self._start
+            values = self._computed(observations)  # before they are rounded, which would make ties
+            return torch.where(values.isnan().any(dim=-1), -1, values.argmax(dim=-1)) + self._start
+        raw = self.outputs(observations)
         mapped = self.centre + self.half_range * (torch.tanh(raw) if self._squashed else raw)
         return torch.minimum(torch.maximum(mapped, self.low), self.high)
+
+
+def _kind(observations: Tensor) -> torch.dtype:
+    return observations.dtype if observations.is_floating_point() else torch.float32
 
 
 class SparseWeights(nn.Module):

@@ -48,8 +48,10 @@ def attribution(model: nn.Module, x: Tensor) -> Tensor:
         float [inputs].
 
     Raises:
-        ValueError: y is not [samples, outputs].
+        ValueError: y is not [samples, outputs], or x is not such or has no sample.
     """
+    if x.ndim != 2 or len(x) == 0 or not x.is_floating_point():
+        raise ValueError(f"x must be float [samples, inputs] of one sample or more, got {x.dtype} {list(x.shape)}")
     x = x.detach().requires_grad_()
     with torch.enable_grad(), _evaluating(model):
         y = model(x)
