@@ -143,6 +143,7 @@ def test_policies_are_listed_and_evaluated_by_name(rewirl):
     assert "Walker2d-v5/ds-td3" in listed.out
     card = json.loads(rewirl("policies", "Walker2d-v5/ds-td3").out)
     assert json.loads(rewirl("policies", "--json").out)["Walker2d-v5/ds-td3"] == card
+    assert json.loads(rewirl("policies", "Walker2d-v5/ds-td3/").out) == card
     wrong = rewirl("policies", "Walker2d-v5/ds-td4")
     assert (wrong.code, "did you mean Walker2d-v5/ds-td3?" in wrong.err) == (2, True)
     played = json.loads(rewirl("evaluate", "Walker2d-v5/ds-td3", "--episodes", "1", "--json").out)

@@ -27,7 +27,7 @@ def policies(arguments: list[str]) -> int:
         name=(OPTIONAL_NAME, None, "Name of a policy, to show its card. Without it all are listed."),
         json=(bool, False, "Print JSON instead of a table."),
     )
-    name: str | None = options.name
+    name: str | None = options.name and options.name.rstrip("/")  # a shell completes the names of directories so
     with usage_errors():
         cards = pretrained.cards()
     if name is not None and name not in cards:
