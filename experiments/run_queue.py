@@ -51,6 +51,7 @@ QUEUE = (
     Part("blocks/screening", "blocks"),
     Part("blocks/at-90", "blocks"),
     Part("blocks/width", "blocks"),
+    Part("frontier/xqc-rewiring", "frontier"),
     Part("frontier/humanoid", "frontier"),
     Part("frontier/dense", "frontier", envs=("HalfCheetah-v5",)),  # of walker-run another MuJoCo, by hand
     Part("frontier/per-hour", "frontier"),

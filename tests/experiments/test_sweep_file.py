@@ -240,6 +240,7 @@ def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
         "frontier/humanoid": 8,
         "frontier/per-hour": 10,
         "frontier/simba-width": 16,
+        "frontier/xqc-rewiring": 6,
         "frontier/xqc-sparsity": 10,
         "methods/ninety-percent": 42,
         "methods/noise": 6,
