@@ -31,6 +31,7 @@ REPORTS = {
     "on-policy": ("on-policy",),
     "streams": ("streams",),
     "minatar": ("minatar",),
+    "frontier": ("frontier",),
 }
 """What the report of an experiment is about: run directories, and directories that contain some, below results/."""
 
