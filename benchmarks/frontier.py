@@ -16,7 +16,7 @@ from typing import Any
 
 import environments
 import tyro
-from peers import cores
+from peers import cores, refuse
 
 from rewirl.bench import machine
 from rewirl.bench.interleaved import Candidate, measure, merged_versions, ratio, say, spread
@@ -81,12 +81,7 @@ class Options:
                 raise SystemExit(f"--{name} has {', '.join(unknown) or 'nothing'}; there are {', '.join(known)}")
         if not self.threads or min(self.batch_size, self.rounds, *self.threads) < 1 or self.seconds <= 0:
             raise SystemExit("--batch-size, --rounds and --threads must be at least 1, --seconds more than 0")
-        if not all(0 < sparsity < 1 for sparsity in self.sparsities):
-            raise SystemExit(f"--sparsities must lie between 0 and 1, got {self.sparsities}; dense is always timed")
-        if self.environments and not self.environments.is_dir():
-            raise SystemExit(f"there is no folder {self.environments}; --install {self.environments} makes it")
-        if self.json and not self.json.parent.is_dir():
-            raise SystemExit(f"--json {self.json}: there is no folder {self.json.parent}")
+        refuse(self.sparsities, self.environments, self.json)
 
 
 def candidates_of(options: Options, task: str, agent: str, threads: int) -> list[Candidate]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -25,6 +26,16 @@ CANDIDATES = Path(__file__).parent / "candidates"
 
 PEERS = {"sb3": "Stable-Baselines3 TD3", "sbx": "SBX TD3", "rltools": "RLtools TD3"}
 """Peers by the name of their environment and of their candidate."""
+
+
+def refuse(sparsities: Sequence[float], environments: Path | None, file: Path | None) -> None:
+    """End with what is wrong with sparsities, the folder of other code's environments or the file for results."""
+    if not all(0 < sparsity < 1 for sparsity in sparsities):
+        raise SystemExit(f"--sparsities must lie between 0 and 1, got {sparsities}; dense is always timed")
+    if environments and not environments.is_dir():
+        raise SystemExit(f"there is no folder {environments}; --install {environments} makes it")
+    if file and not file.parent.is_dir():
+        raise SystemExit(f"--json {file}: there is no folder {file.parent}")
 
 
 @dataclass(frozen=True)
@@ -76,12 +87,7 @@ class Options:
             raise SystemExit("--batch-size, --rounds, --learning-starts and --threads must be at least 1")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1 or self.seconds <= 0:
             raise SystemExit("--hidden-sizes must be at least 1, --seconds more than 0")
-        if not all(0 < sparsity < 1 for sparsity in self.sparsities):
-            raise SystemExit(f"--sparsities must lie between 0 and 1, got {self.sparsities}; dense is always timed")
-        if self.environments and not self.environments.is_dir():
-            raise SystemExit(f"there is no folder {self.environments}; --install {self.environments} makes it")
-        if self.json and not self.json.parent.is_dir():
-            raise SystemExit(f"--json {self.json}: there is no folder {self.json.parent}")
+        refuse(self.sparsities, self.environments, self.json)
 
 
 def candidates_of(options: Options) -> list[Candidate]:

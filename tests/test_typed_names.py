@@ -20,7 +20,7 @@ from rewirl.presets import lookup
 from rewirl.presets.small import PRESETS
 from rewirl.training.remarks import _of_rule
 
-OWN = {"preset", "run-dir", "directory", "trials", "workers", "video"}
+OWN = {"preset", "run-dir", "trials", "workers", "video"}
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -62,11 +62,19 @@ def test_hints_of_a_sweep_name_its_options(typed, hint, capsys):
     assert f"sweep has no option {typed}; {hint}" in said(capsys, "sweep", "ds-drl/paper", typed, "x")
 
 
+def test_a_command_without_anything_of_the_kind_names_nothing_of_it(capsys):
+    assert re.search(
+        "inspect has no option --log-dir; (did you mean|none of)", said(capsys, "inspect", "--log-dir", "x")
+    )
+
+
 def test_what_the_table_names_is_there_and_none_of_its_names_is_ours():
     ours = {name.replace("_", "-") for name in all_options()} | OWN
     assert not ours & elsewhere.OPTIONS.keys()
     for name in [*elsewhere.OPTIONS, *ARGUMENTS, *LEARN]:
-        for option in re.findall(r"--([a-z-]+)", elsewhere.hint(f"--{name}", [])):
+        hint = elsewhere.hint(f"--{name}", [f"--{option}" for option in ours])
+        assert hint or name not in elsewhere.OPTIONS, name  # none is left out, as if a command had nothing of the kind
+        for option in re.findall(r"--([a-z-]+)", hint):
             assert option in ours, name
 
 

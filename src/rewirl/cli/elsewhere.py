@@ -77,7 +77,7 @@ _ABBREVIATED = {"-n": "n-timesteps", "-f": "log-folder", "-i": "trained-agent", 
 
 
 def hint(flag: str, there: Sequence[str]) -> str:
-    """Return what an option of another program is here, in words; "" for any other.
+    """Return what an option of another program is here, in words; "" for any other, or if the command has none such.
 
     Args:
         flag: as it was typed, such as "--algo".
@@ -91,7 +91,10 @@ def hint(flag: str, there: Sequence[str]) -> str:
         text = sb3.hint(python, sb3.ARGUMENTS) or sb3.hint(python, sb3.LEARN)
         known = all_options()
         text = re.sub(r"\w+_\w+", lambda word: f"--{word[0].replace('_', '-')}" if word[0] in known else word[0], text)
-    of_many = {option.removesuffix("s"): option for option in there} | {"--run-dir": "--directory"}
-    return re.sub(
-        r"--[\w-]+", lambda option: option[0] if option[0] in there else of_many.get(option[0], option[0]), text
-    )
+    here = {option.removesuffix("s"): option for option in there} | {option: option for option in there}
+    if "--directory" in there:
+        here.setdefault("--run-dir", "--directory")
+    named = re.findall(r"--[\w-]+", text)
+    if named and named[0] not in here and "rewirl" not in text:
+        return ""  # this command has nothing of the kind
+    return re.sub(r"--[\w-]+", lambda option: here.get(option[0], option[0]), text)

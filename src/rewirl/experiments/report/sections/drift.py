@@ -128,9 +128,9 @@ def _drift_of(item: RunGroup) -> list[Block]:
             Figure(
                 figures.inputs(before, after, begins),
                 f"{item.label} on {item.env}: inputs of the {name if kind == name else f'first {_base(name)}'}",
-                f"Connections of every input in the first layer at the start and at {last:,} steps, mean over "
-                f"{runs_in_words(len(runs))}; from {before.min():.0f} to {before.max():.0f} at the start, from "
-                f"{after.min():.0f} to {after.max():.0f} at the end, most at the inputs {', '.join(map(str, top))}."
+                f"Connections of every input in the first layer, mean over {runs_in_words(len(runs))}. At the start "
+                f"they are from {before.min():.0f} to {before.max():.0f}. At {last:,} steps they are "
+                f"from {after.min():.0f} to {after.max():.0f}, most at the inputs {', '.join(map(str, top))}."
                 + "".join(f" {_BEGIN[word]} at index {begin}." for word, begin in begins.items()),
             )
         )
