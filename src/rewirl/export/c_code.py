@@ -169,7 +169,8 @@ class _Source:
             case LinearStep():
                 yield from self._linear(name, step, made, of[0])
             case NormalStep():
-                mean, factor = self._constant(f"{name}_mean", step.mean), self._constant(f"{name}_factor", step.factor)
+                mean = self._constant(f"{name}_mean", step.mean)
+                factor = self._constant(f"{name}_factor", step.factor_float32)
                 shift = "" if step.shift is None else f" + {self._constant(f'{name}_shift', step.shift)}[i]"
                 yield from _each(step, f"{made}[i] = ({of[0]}[i] - {mean}[i]) * {factor}[i]{shift};")
             case LayerNormStep():

@@ -54,7 +54,7 @@ def _made(step: Step, of: list[Floats], batch: int) -> Floats:
             matrix = sparse.csr_matrix((weights, (rows, columns)), shape=step.weights.shape)
             made = (matrix @ of[0].T).T + (0 if step.bias is None else step.bias)
         case NormalStep():
-            made = (of[0] - step.mean) * step.factor + (0 if step.shift is None else step.shift)
+            made = (of[0] - step.mean) * step.factor_float32 + (0 if step.shift is None else step.shift)
         case LayerNormStep():
             centred = of[0] - of[0].mean(axis=1, keepdims=True)
             made = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + np.float32(step.eps))

@@ -143,7 +143,7 @@ class _Model:
                 return self._vector(name, step.values[np.newaxis])  # for every observation of a batch
         raise TypeError(f"no step {type(step).__name__}")
 
-    def _affine(self, name: str, of: str, factor: Floats, shift: Floats | None) -> str:
+    def _affine(self, name: str, of: str, factor: NDArray[Any], shift: Floats | None) -> str:
         factors = self._vector(f"{name}_factor", factor)
         if shift is None:
             return self._node("Mul", name, of, factors)

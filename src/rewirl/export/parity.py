@@ -69,7 +69,8 @@ def observations(plan: Plan) -> Floats:
     drawn = seeding.generator(0, "export").standard_normal((OBSERVATIONS, plan.n_in)).astype(np.float32)
     for step in plan.steps:
         if isinstance(step, NormalStep) and step.reads == (0,):
-            spread = np.divide(1, np.abs(step.factor), out=np.ones_like(step.factor), where=step.factor != 0)
+            factor = np.abs(step.factor_float32)
+            spread = np.divide(1, factor, out=np.ones_like(factor), where=factor != 0)
             return step.mean + drawn * spread
     return drawn
 

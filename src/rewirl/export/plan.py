@@ -80,8 +80,19 @@ class NormalStep(Step):
     """
 
     mean: Floats
-    factor: Floats
+    factor: NDArray[np.float64]
+    """In float64 for what computes so. One of many batch norms, rounded to float32, takes actions up to 2e-6 away."""
     shift: Floats | None
+
+    @property
+    def factor_float32(self) -> Floats:
+        """The factor as what computes in float32 stores it."""
+        return self.factor.astype(np.float32)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of its arrays in float32."""
+        return self.mean.nbytes + self.factor_float32.nbytes + (0 if self.shift is None else self.shift.nbytes)
 
 
 @dataclass(frozen=True)
@@ -218,7 +229,8 @@ def _steps(policy: Policy, int8: bool, dense_from: float) -> list[Step]:
     network = policy.actor
     steps: list[Step] = []
     if policy.statistics is not None:
-        steps.append(NormalStep((0,), policy.observation_size, "observations", *policy.statistics.affine, None))
+        mean, factor = policy.statistics.affine
+        steps.append(NormalStep((0,), policy.observation_size, "observations", mean, factor.astype(np.float64), None))
     values = [len(steps)]  # the number here of each value of the network
     arrays = dict(network.arrays())
     listed = named(network.operations)
@@ -257,7 +269,7 @@ def _step(
             return LinearStep(reads, kept, name, weights, own["bias"][:kept] if operation.bias else None)
         case operations.BatchNorm():  # and BatchRenorm, which differs in training alone
             factor = 1 / np.sqrt(own["variance"].astype(np.float64) + settings.eps)
-            factor = (factor * own["scale"] if settings.affine else factor).astype(np.float32)
+            factor = factor * own["scale"] if settings.affine else factor
             return NormalStep(reads, features, name, own["mean"], factor, own.get("shift"))
         case operations.LayerNorm():
             return LayerNormStep(reads, features, name, settings.eps, own.get("scale"), own.get("shift"))

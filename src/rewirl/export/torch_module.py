@@ -163,13 +163,13 @@ class Normal(nn.Module):
 
     def __init__(self, step: NormalStep) -> None:
         super().__init__()
-        for name in ("mean", "factor"):
-            self.register_buffer(name, _tensor(getattr(step, name)))
+        self.register_buffer("mean", _tensor(step.mean))
+        self.register_buffer("factor", torch.from_numpy(step.factor.copy()))  # float64
         self.register_buffer("shift", _tensor(np.zeros_like(step.mean) if step.shift is None else step.shift))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return y for x, float [..., features]."""
-        return (x - self.mean) * self.factor + self.shift
+        return (x - self.mean) * self.factor.to(x.dtype) + self.shift
 
 
 class Constant(nn.Module):
