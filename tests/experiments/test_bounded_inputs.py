@@ -20,6 +20,8 @@ from rewirl.experiments.sweep.index import write_index
 from rewirl.storage.metrics_log import LARGEST_LOG, LONGEST_LINE, MetricsLog, read_metrics
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 
+pytestmark = pytest.mark.draws  # figures of anything at all
+
 
 @pytest.fixture
 def run(tmp_path):

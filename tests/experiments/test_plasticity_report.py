@@ -31,6 +31,7 @@ def blocks_of(path):
     return report(runs, problems), problems
 
 
+@pytest.mark.draws
 def test_it_has_a_table_and_a_figure_for_every_measure(tmp_path):
     for seed, values in ((0, [0.1, 0.2, 0.4]), (1, [0.3, 0.4, 0.6])):
         recorded(make_run(tmp_path, "td3", seed, [1.0, 2.0, 3.0, 4.0]), values)

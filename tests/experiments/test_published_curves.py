@@ -65,6 +65,7 @@ def test_a_step_that_holds_its_action_twice_is_two_published_ones(tmp_path):
     assert drawn(tmp_path) == {}
 
 
+@pytest.mark.draws
 def test_they_are_shown_with_their_source_and_in_no_number(tmp_path):
     for seed in (0, 1):
         for agent in ("xqc", "ds-xqc"):

@@ -121,6 +121,7 @@ def test_the_options_that_all_share_are_said_once(tmp_path):
     assert "All groups have, unless the table says otherwise: gamma 0.9, learning-starts 25000." in text_of(tmp_path)
 
 
+@pytest.mark.draws
 def test_runs_cut_short_are_not_in_the_final_numbers(tmp_path):
     make_run(tmp_path, "td3", 0, rising(1000, 50_000))
     make_run(tmp_path, "td3", 1, rising(3000, 50_000, count=5), total=100_000)
@@ -373,6 +374,7 @@ def test_the_page_has_every_part(page):
     assert set(re.findall(r"\]\((.*?)\)", text)) >= {f"f/{path.name}" for path in drawn}
 
 
+@pytest.mark.draws
 @pytest.mark.parametrize(
     "how",
     [
@@ -407,6 +409,7 @@ def test_where_no_feature_stays_noise_none_is_drawn(tmp_path, permute):
     assert "real features" not in text and "Actions begin at index 3." in text
 
 
+@pytest.mark.draws
 def test_equal_runs_give_equal_reports(page):
     runs, problems = find_runs([page.parent])
     assert document.html(report(runs, problems)) == (page / "r.html").read_text()

@@ -118,6 +118,7 @@ def test_of_two_runs_alike_the_one_left_out_is_told_from_the_other(tmp_path):
     assert any(reason.endswith("their returns are the same") for reason in reasons)
 
 
+@pytest.mark.draws
 def test_many_groups_have_looks_of_their_own_and_a_legend_that_takes_no_room():
     at = figures.np.linspace(0, 1, 5)
 

@@ -139,6 +139,7 @@ def test_cells_are_broken_before_they_push_others_aside(many):
     assert '<td class="number long">1 (a label' in page
 
 
+@pytest.mark.draws
 def test_few_groups_have_their_legends_in_the_figures_and_nothing_is_folded(tmp_path):
     for agent in ("td3", "ds-td3"):
         made(tmp_path, agent)

@@ -92,6 +92,7 @@ def test_the_place_of_the_figures_is_one_link():
     assert text.count("](") == 1 and "my%20figures%29%20%5Bx%5D%28y/figure-1.svg" in text
 
 
+@pytest.mark.draws
 def test_labels_of_figures_are_no_formulas_and_no_markup():
     at = figures.np.array([0.0, 1.0])
     for label in ("$\\frac{", "a$b$c", "<b>--></b>", "a\x01b", "漢"):

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ STAMP = Path(__file__).parents[2] / "cmake" / "revision.cmake"
 CONFIG = {"agent": "ds-td3", "seed": 3, "td3": {"gamma": 0.99, "hidden": (256, 256)}}
 OWNER = """
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from rewirl.storage.run_directory import RunDirectory
 run = RunDirectory.open(Path(sys.argv[1]))
@@ -67,14 +69,23 @@ def test_the_record_is_complete(tmp_path: Path) -> None:
     assert record["config_hash"] == "c3b14bfb0f805bd182130373a94ca5412abf940dcd2ffe739bcacbbb816b9fb4"
 
 
+@pytest.fixture
+def asked_again() -> Iterator[Callable[[], None]]:
+    """Return what forgets the revision, which is asked once in a process."""
+    provenance.git_revision.cache_clear()
+    yield provenance.git_revision.cache_clear
+    provenance.git_revision.cache_clear()
+
+
 def test_an_installed_package_records_what_it_was_built_from_and_source_in_its_repository_where_that_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_again: Callable[[], None]
 ) -> None:
     monkeypatch.setattr(provenance, "REVISION", "0123abc-dirty")
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "site-packages" / "run_directory.py"))
     with create(tmp_path / "installed") as run:
         assert run.record["git_revision"] == "0123abc-dirty"
     monkeypatch.setattr(provenance, "_git", lambda *arguments: "4567def")
+    asked_again()
     with create(tmp_path / "in its repository") as run:
         assert run.record["git_revision"] == "4567def"
 
@@ -265,6 +276,7 @@ def test_a_lock_file_that_was_deleted_is_made_again_unless_another_process_was_f
 
 FORKS = """
 import os, signal, sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from rewirl.storage.run_directory import RunDirectory
 run = RunDirectory.open(Path(sys.argv[1]))

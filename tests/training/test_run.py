@@ -428,7 +428,7 @@ def test_a_run_whose_directory_is_deleted_ends_and_does_not_make_it_again(tmp_pa
         with pytest.raises(RunDirectoryError, match="was deleted or moved"):
             run.train(delete)
         # The end of the episode is recorded; with two threads the evaluation after step 100 perhaps before that.
-        assert run.training.step == 120 if threads == 1 else 110 < run.training.step <= 120
+        assert run.training.step == 120 if threads == 1 else 110 <= run.training.step <= 120
     assert not path.exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import platform
 import subprocess
@@ -18,6 +19,7 @@ def versions() -> dict[str, str | None]:
     return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
 
 
+@functools.cache  # what is loaded stays, whatever is installed meanwhile
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
@@ -25,10 +27,11 @@ def _version(package: str) -> str | None:
         return None
 
 
+@functools.cache
 def git_revision() -> str | None:
     """Return the revision of Rewirl's own source, marked "-dirty" if it has changes, or None if nobody knows.
 
-    Source that is run where it lies is asked now; an installed package says what it was built from.
+    Source that is run where it lies is asked once in a process; an installed package says what it was built from.
     """
     here = Path(__file__).resolve()
     try:
