@@ -70,6 +70,13 @@ def test_a_group_is_called_by_its_sweep_or_the_user(tmp_path):
     assert labels(tmp_path, [("all", "*")]) == ["all, gamma 0.8", "all, gamma 0.9"]
 
 
+def test_of_two_groups_that_a_sweep_calls_the_same_the_one_with_the_default_says_no_more(tmp_path):
+    for own in ({"gamma": 0.9}, {"gamma": 0.9, "tau": 0.01}):
+        made = make_run(tmp_path, "ds-td3", 0, rising(1, 1), **own)
+        made.rename(tmp_path / names_of(*resolve({"agent": "ds-td3", **own}), label="shortsighted").name)
+    assert labels(tmp_path) == ["shortsighted", "shortsighted, tau 0.01"]
+
+
 def test_the_command_takes_names_and_finds_runs(tmp_path, monkeypatch, capsys):
     make_run(tmp_path / "runs", "td3", 0, rising(1, 1))
     monkeypatch.chdir(tmp_path)

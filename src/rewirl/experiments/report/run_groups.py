@@ -173,12 +173,15 @@ def _told_apart(groups: Sequence[RunGroup]) -> list[RunGroup]:
             continue
         same = [number for number, item in enumerate(result) if (item.env, item.label) == (env, label)]
         shared = shared_options([result[number].options for number in same])
+        of_one_agent = len({result[number].agent for number in same}) == 1
         for position, number in enumerate(same, 1):
             item = result[number]
             own = {key: value for key, value in item.options.items() if key not in shared}
-            name = label_of(label, own) if own else f"{label}, {item.agent}"
+            plain = label if of_one_agent else f"{label}, {item.agent}"  # the one with the defaults; others say more
+            name = label_of(label, own) if own else plain
             name = f"{label} ({position})" if len(name) > LONGEST else name
-            others = {other.label for other in result if other.env == env}
+            to_come = same[position - 1 :]
+            others = {other.label for at, other in enumerate(result) if other.env == env and at not in to_come}
             named = () if name == f"{label} ({position})" else (*item.named, *own)
             result[number] = _named(item, f"{name} ({position})" if name in others else name, named)
     return result
