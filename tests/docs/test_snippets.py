@@ -74,3 +74,23 @@ def test_the_sweep_of_the_guide(tmp_path: Path, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as ended:
         main(["sweep", "mine.toml", "--directory", "runs/mine", "--seeds", "0", "--batch-size", "8", *quick])
     assert ended.value.code == 0 and "2 runs: 2 finished" in capsys.readouterr().out
+
+
+def test_a_rule_of_your_own_is_swept_beside_another(tmp_path: Path) -> None:
+    rule = next(code for code in blocks("README.md") if code.startswith("# my_rules.py"))
+    (text,) = blocks("docs/guides/invent-a-rule.md", "toml")
+    (tmp_path / "my_rules.py").write_text(rule)
+    (tmp_path / "rules.toml").write_text(text)
+    asked = read_sweep("rules.toml").requests
+    assert sorted(request.options["rule"] for request in asked) == 5 * ["my_rules:Balanced"] + 5 * ["set"]
+
+
+def test_an_exported_model_plays_an_episode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    (code,) = blocks("docs/export.md")
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "Pendulum-v1/small", "--format", "onnx"])
+    assert ended.value.code == 0 and "Walker2d-v5" in code
+    exec(code.replace("Walker2d-v5", "Pendulum-v1"), {})
+    assert "return of an episode: -" in capsys.readouterr().out
