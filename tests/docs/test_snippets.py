@@ -85,10 +85,17 @@ def test_the_sweep_of_the_guide(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert ended.value.code == 0 and "2 runs: 2 finished" in capsys.readouterr().out
 
 
-def test_a_rule_of_your_own_is_swept_beside_another(tmp_path: Path) -> None:
+def test_a_rule_of_your_own_is_tried_and_swept_beside_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rule = next(code for code in blocks("README.md") if code.startswith("# my_rules.py"))
     (text,) = blocks("docs/guides/invent-a-rule.md", "toml")
     (tmp_path / "my_rules.py").write_text(rule)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (event,) = blocks("docs/guides/invent-a-rule.md")
+    exec(event, {})
+    gone, come = re.findall(r"(\d+) go, (\d+) come, at units \[", capsys.readouterr().out)[0]
+    assert gone == come and int(gone) > 600
     (tmp_path / "rules.toml").write_text(text)
     asked = read_sweep("rules.toml").requests
     assert sorted(request.options["rule"] for request in asked) == 5 * ["my_rules:Balanced"] + 5 * ["set"]
