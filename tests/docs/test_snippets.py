@@ -50,12 +50,21 @@ def test_resuming_from_python() -> None:
 
 
 def test_a_wrapper_with_arguments_set(tmp_path: Path) -> None:
-    (code,) = blocks("docs/environments.md")
+    _, code = blocks("docs/environments.md")
     (tmp_path / "my_wrappers.py").write_text(code)
     assert code.startswith("# my_wrappers.py")
     with rewirl.DSTD3("Pendulum-v1", wrapper=["my_wrappers:Clipped"], hidden_sizes=(8,), batch_size=4) as agent:
         agent.learn(30)
         assert abs(agent.replay.rewards).max() <= 1
+
+
+def test_an_environment_of_your_own(tmp_path: Path) -> None:
+    code, _ = blocks("docs/environments.md")
+    (tmp_path / "my_env.py").write_text(code)
+    assert code.startswith("# my_env.py")
+    with rewirl.DSTD3("my_env:Reach-v0", hidden_sizes=(8,), batch_size=4, learning_starts=40) as agent:
+        agent.learn(110)
+        assert agent.replay.rewards.max() < 0 and agent.evaluate(1).lengths == (50,)
 
 
 def test_a_rule_by_known_criteria() -> None:
@@ -74,3 +83,30 @@ def test_the_sweep_of_the_guide(tmp_path: Path, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as ended:
         main(["sweep", "mine.toml", "--directory", "runs/mine", "--seeds", "0", "--batch-size", "8", *quick])
     assert ended.value.code == 0 and "2 runs: 2 finished" in capsys.readouterr().out
+
+
+def test_a_rule_of_your_own_is_tried_and_swept_beside_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = next(code for code in blocks("README.md") if code.startswith("# my_rules.py"))
+    (text,) = blocks("docs/guides/invent-a-rule.md", "toml")
+    (tmp_path / "my_rules.py").write_text(rule)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (event,) = blocks("docs/guides/invent-a-rule.md")
+    exec(event, {})
+    gone, come = re.findall(r"(\d+) go, (\d+) come, at units \[", capsys.readouterr().out)[0]
+    assert gone == come and int(gone) > 600
+    (tmp_path / "rules.toml").write_text(text)
+    asked = read_sweep("rules.toml").requests
+    assert sorted(request.options["rule"] for request in asked) == 5 * ["my_rules:Balanced"] + 5 * ["set"]
+
+
+def test_an_exported_model_plays_an_episode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    (code,) = blocks("docs/export.md")
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "Pendulum-v1/small", "--format", "onnx"])
+    assert ended.value.code == 0 and "Walker2d-v5" in code
+    exec(code.replace("Walker2d-v5", "Pendulum-v1"), {})
+    assert "return of an episode: -" in capsys.readouterr().out

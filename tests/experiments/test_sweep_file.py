@@ -178,7 +178,13 @@ def test_what_no_environment_or_agent_can_be_made_of_is_refused_before_anything_
     assert "sweep.toml: " in str(refused.value) and next(iter(made)) in str(refused.value)
 
 
-def test_an_unknown_experiment_is_refused_with_what_is_near():
+def test_an_unknown_experiment_is_refused_with_what_is_near(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text("")
+    with pytest.raises(SweepError, match=r"did you mean mine\.toml\?"):
+        read_sweep("mine")
+    with pytest.raises(SweepError, match=r"none of \d+ names is like it; see .*sweep --help"):
+        read_sweep("xyzzy")
     with pytest.raises(SweepError, match=r"no experiment 'ds-drl/table2'.*did you mean ds-drl/table-2\?"):
         read_sweep("ds-drl/table2")
     with pytest.raises(SweepError, match="cannot be read"):

@@ -65,6 +65,12 @@ def test_the_table_needs_no_library():
     assert "math.h" not in source and "tanhf" not in source and "sqrt" not in source
 
 
+def test_the_header_says_to_link_where_a_library_is_needed():
+    plan, numbered = plan_of(policy_of("td3", "unstructured")), plan_of(policy_of("dqn", "unstructured"))
+    assert "link with -lm" in c_files(plan, "policy", "libm").header
+    assert "-lm" not in c_files(plan, "policy", "table").header + c_files(numbered, "policy", "libm").header
+
+
 def test_observations_are_normalised_inside():
     policy = policy_of("td3", "unstructured")
     rng = np.random.default_rng(0)

@@ -314,7 +314,7 @@ def test_rules_are_found_by_name():
         ("SET", "did you mean set"),
         ("rigl9", "static, set, rigl, prune, wast, and package.module:Class"),
         ("", "package.module:Class"),
-        ("no_such_package.rules:Mine", "cannot import 'no_such_package.rules'"),
+        ("no_such_package.rules:Mine", "cannot import 'no_such_package.rules'.* or run where no_such_package.py is"),
         (".rules:Mine", "cannot import"),
         ("rewirl.topology.rules.set:SETT", "did you mean SET"),
         ("rewirl.topology.config:TopologyConfig", "not a subclass"),

@@ -63,7 +63,7 @@ def test_so_is_a_probability_that_does_not_fall_to_its_end():
     ("topology", "settings", "words"),
     [
         ({"adapt_every": 10, "adapt_offset": 1}, {}, "actor will not be rewired"),
-        ({"adapt_every": 5000}, {}, "actor and critic1 and critic2 will not be rewired"),
+        ({"adapt_every": 5000}, {}, "actor, critic1 and critic2 will not be rewired"),
         ({"adapt_every": 10, "adapt_end": 5}, {}, "will not be rewired"),
         ({"initial_sparsity": 0.0, "sparsity_end": 800_000, "adapt_every": 10}, {}, "does not get to its end"),
         (

@@ -14,7 +14,9 @@ import pytest
 
 from rewirl.cli import policy
 from rewirl.cli.main import main
+from rewirl.environments.source import environment_source
 from rewirl.training.trained_policy import TrainedPolicy
+from rewirl.training.watch import WatchError, _drawable
 
 FAR = """
 import gymnasium
@@ -59,6 +61,20 @@ def test_the_last_frame_shows_the_robot_and_the_floor_wherever_it_has_run_to(tmp
     orange = (picture[..., 0] - picture[..., 2] > 40).mean()  # the cheetah's colour; floor and sky are grey and blue
     assert orange > 0.01
     assert picture[-40:].std() > 10  # 90 metres from where it began; the model's floor of 40 metres ends before
+
+
+def test_an_environment_that_takes_no_render_mode_says_what_it_needs():
+    import gymnasium
+
+    class Blind(gymnasium.Env):
+        pass
+
+    gymnasium.register("Blind-v0", entry_point=Blind)
+    try:
+        with pytest.warns(UserWarning, match="render_mode"), pytest.raises(WatchError, match="takes no render_mode"):
+            _drawable(environment_source("Blind-v0"), "rgb_array")
+    finally:
+        del gymnasium.registry["Blind-v0"]
 
 
 def test_a_rendering_library_that_is_not_there_ends_nothing_without_words(tmp_path):

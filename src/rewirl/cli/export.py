@@ -29,8 +29,8 @@ def export(arguments: list[str]) -> int:
         weights=(
             WeightType,
             "float32",
-            "How weights are stored: int8 takes a quarter of the space, with a scale for each output, and acts a "
-            "little differently.",
+            "How weights are stored: int8 takes a quarter of a weight's space, with a scale for each output, and acts "
+            "a little differently. Indices of connections take what they took.",
         ),
         tanh=(
             Tanh | None,

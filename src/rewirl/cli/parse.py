@@ -30,8 +30,8 @@ _PRESET: Field = (
     str | None,
     None,
     "Settings of agent, environment and topology by name, such as ds-drl/ds-td3/HalfCheetah-v5 for a paper's (see "
-    "rewirl presets), or a TOML file, such as rewirl tune writes. None has the connections of the paper in its "
-    "environments, 50% sparsity in any other.",
+    "rewirl presets), or a TOML file, such as rewirl tune writes. None has the defaults of the agent: sparse TD3 and "
+    "SAC have the paper's connections in its five environments.",
 )
 OPTIONAL_NAME: Any = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")]
 """A name given by its place, or left out."""

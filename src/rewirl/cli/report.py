@@ -42,8 +42,8 @@ def report(arguments: list[str]) -> int:
         published_curves=(
             bool,
             True,
-            "Whether learning curves that others have published of the same agents and tasks are drawn too, with their "
-            "sources. They enter no number.",
+            "Learning curves that others have published of the same agents and tasks are drawn too, with their "
+            "sources. They enter no number; this leaves them out.",
         ),
     )
     try:

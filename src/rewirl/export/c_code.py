@@ -54,7 +54,8 @@ def c_files(plan: Plan, name: str, tanh: Tanh) -> CFiles:
         name: of the files, and of what they define; see `text.checked_name`.
         tanh: where tanh comes from.
     """
-    return CFiles(_header(plan, name), _Source(plan, name, tanh).text())
+    source = _Source(plan, name, tanh).text()
+    return CFiles(_header(plan, name, "tanhf(" in source), source)
 
 
 def signature(plan: Plan, name: str) -> str:
@@ -64,7 +65,7 @@ def signature(plan: Plan, name: str) -> str:
     return f"int {name}_act({observation}, {action})"
 
 
-def _header(plan: Plan, name: str) -> str:
+def _header(plan: Plan, name: str, links: bool) -> str:
     upper = name.upper()
     box = isinstance(plan.head, Box)
     action = "within the environment's bounds, in C order" if box else "the environment's number of the choice"
@@ -84,6 +85,7 @@ def _header(plan: Plan, name: str) -> str:
         "",
         f"/* Writes the action for an observation: {action}.",
         " * Returns 0, or -1 where a number is NaN and there is no action.",
+        *([" * It calls tanhf of the C library: link with -lm, or export with --tanh table."] if links else []),
         " * It works in static memory: one call at a time. */",
         f"{signature(plan, name)};",
         "",

@@ -218,7 +218,9 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
         why = f"the first event is on update {first:,}, and {run}" if first else "no event falls on its updates"
         offset = f"adapt_every {topology.adapt_every:,}, adapt_offset {topology.adapt_offset:,}"
         keeps = "" if topology.initial_sparsity is None else f", so the sparsity stays {topology.initial_sparsity:g}"
-        yield f"warning: {' and '.join(never)} will not be rewired ({offset}: {why}){keeps}"
+        remedy = "; take a smaller adapt_every (--adapt-every) or a longer run" if first else ""
+        names = " and ".join([name for name in (", ".join(never[:-1]), never[-1]) if name])
+        yield f"warning: {names} will not be rewired ({offset}: {why}){keeps}{remedy}"
     if topology.initial_sparsity is not None and len(never) < len(events):
         last = min(updates, updates if topology.adapt_end is None else topology.adapt_end)
         if last <= topology.sparsity_start:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.environments.environment import Environment
 from rewirl.environments.source import EnvironmentSource
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.plugins import RAISED
 from rewirl.printing import is_terminal, number
 from rewirl.training.evaluation import LONGEST_EPISODE, endless
@@ -66,7 +67,7 @@ def watch(
     if video is None:
         _refuse_without_window(source)
     with _rendering(mode):
-        environment = Environment(source.recipe.make(source.module, render_mode=mode), source.name)
+        environment = Environment(_drawable(source, mode), source.name)
     returns: list[float] = []
     told = time.monotonic()
     pause = _SECONDS_BETWEEN_LINES * (1 if is_terminal(sys.stderr) else _LESS_OFTEN)
@@ -163,6 +164,20 @@ def _refuse_without_window(source: EnvironmentSource) -> None:
     if os.WIFSIGNALED(status[1]):
         name = signal.Signals(os.WTERMSIG(status[1])).name
         raise WatchError(f"no window can be opened here (drawing ends the process with {name}); use --video FILE.mp4")
+
+
+def _drawable(source: EnvironmentSource, mode: str) -> Any:
+    """Make the environment with a render mode; an environment of the user's own may not take one."""
+    assert source.recipe is not None
+    try:
+        return source.recipe.make(source.module, render_mode=mode)
+    except UnsuitableEnvironmentError as error:
+        if isinstance(error.__cause__, TypeError) and "render_mode" in str(error.__cause__):
+            raise WatchError(
+                f"{source.name} cannot be drawn: it takes no render_mode. Its class needs __init__(self, render_mode), "
+                f'which sets self.render_mode, metadata with "render_modes": ["{mode}"], and render()'
+            ) from error
+        raise
 
 
 @contextlib.contextmanager

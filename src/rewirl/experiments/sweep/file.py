@@ -20,6 +20,7 @@ from rewirl.hints import did_you_mean
 from rewirl.options.option import AXES, Option, options
 from rewirl.options.unknown import unknown_option
 from rewirl.presets.lookup import PAPERS, preset
+from rewirl.printing import program
 from rewirl.toml_file import read_toml
 
 EXPERIMENTS = Path(__file__).parents[1] / "sweeps"
@@ -83,7 +84,10 @@ def read_sweep(source: str, overrides: Mapping[str, Any] | None = None) -> Sweep
     if path.suffix != ".toml" and not path.is_file():
         named = EXPERIMENTS / f"{source}.toml"
         if source not in experiments():
-            raise SweepError(f"no experiment {source!r}, and no such file; {did_you_mean(source, experiments())}")
+            own = path.with_name(f"{path.name}.toml")
+            hint = did_you_mean(source, experiments(), see=f"{program()} sweep --help")
+            hint = f"did you mean {own}?" if own.is_file() else hint
+            raise SweepError(f"no experiment {source!r}, and no such file; {hint}")
         path = named
     content = _parsed(path)
     description = content.pop(_DESCRIPTION, "")

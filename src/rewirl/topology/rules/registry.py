@@ -37,7 +37,9 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
     try:
         module = import_module(module_name)
     except (ImportError, TypeError) as error:  # TypeError: a relative name such as .mine
-        raise ValueError(f"the rule {name!r}: cannot import {module_name!r}: {error}") from error
+        file = module_name.split(".")[0]
+        remedy = f". Install it, or run where {file}.py is" if file else ""
+        raise ValueError(f"the rule {name!r}: cannot import {module_name!r}: {error}{remedy}") from error
     except RAISED as error:
         raise ValueError(
             f"the rule {name!r}: importing {module_name} raised {type(error).__name__}: {error}"
