@@ -20,6 +20,8 @@ from rewirl.experiments.sweep.index import write_index
 RESULTS = Path(__file__).parents[1] / "results"
 
 PAGE = RESULTS.parent / "docs" / "paper.md"
+PAGES = [RESULTS.parent / name for name in ("README.md", "docs/ds-td3.md", "docs/ds-sac.md")]
+"""Pages with tables of returns."""
 BEGIN, END = "<!-- generated: python experiments/write_results.py -->", "<!-- end of what is generated -->"
 
 REPORTS = {
@@ -81,6 +83,20 @@ def write_paper_page(page: Path, figures: Path, sources: Sequence[Path]) -> None
     page.write_text("\n".join([before + BEGIN, *lines, END + after]), encoding="utf-8")
 
 
+def write_returns_of_pages(sources: Sequence[Path]) -> None:
+    """Write the tables of returns on other pages; see `returns_tables`.
+
+    Args:
+        sources: run directories, and directories that contain some.
+    """
+    from returns_tables import write_returns
+
+    from rewirl.experiments.report.run_data import find_runs
+    from rewirl.experiments.report.run_groups import group_runs
+
+    write_returns(PAGES, group_runs(find_runs(sources)[0])[0])
+
+
 def _short(line: str) -> str:
     """Return a line as the pages have them: paragraphs wrapped, and of what a figure shows its title."""
     if line.startswith("!["):
@@ -105,7 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"wrote results/{name}")
     if "ds-drl" in (options.experiments or experiments) and not options.index:
         write_paper_page(PAGE, RESULTS / "ds-drl" / "paper", [RESULTS / source for source in REPORTS["ds-drl"]])
-        print("wrote docs/paper.md")
+        write_returns_of_pages([RESULTS / source for source in REPORTS["ds-drl"]])
+        print("wrote docs/paper.md, and the tables of returns on " + ", ".join(page.name for page in PAGES))
     return 0
 
 
