@@ -116,8 +116,10 @@ def _of_memory(config: ReplayConfig, replay: Replay, total: int, updates: int) -
             f"warning: n_steps_after is {config.n_steps_after:,}, and the run has {updates:,} updates: targets have "
             f"one step, never {config.n_steps}"
         )
-    if config.buffer_distance is not None and config.buffer_minimum >= config.buffer_size:
-        yield "warning: buffer_minimum is no less than buffer_size: buffer_distance forgets nothing"
+    forgetting = [name for name in ("buffer_distance", "buffer_empty_every") if getattr(config, name)]
+    if forgetting and config.buffer_minimum >= config.buffer_size:
+        forget = "forgets" if len(forgetting) == 1 else "forget"
+        yield f"warning: buffer_minimum is no less than buffer_size: {' and '.join(forgetting)} {forget} nothing"
     size, there = min(replay.capacity, total) * replay.transitions.itemsize * replay.transitions.shape[1], memory()
     if there is not None and size > _MOST_OF_MEMORY * there:
         yield (
@@ -211,7 +213,8 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
     topology, run = agent.config.topology, f"the run has {updates:,} updates"
     if topology.rule == "static":
         return
-    events = {name: first_event(agent.config, delay) for name, delay in _delays(agent).items()}
+    delays = {name: delay for name, delay in _delays(agent).items() if topology.rewires(name)}
+    events = {name: first_event(agent.config, delay) for name, delay in delays.items()}
     never = [name for name, first in events.items() if first is None or first > updates]
     if never:
         first = min((first for name, first in events.items() if name in never and first is not None), default=None)
@@ -220,16 +223,17 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
         keeps = "" if topology.initial_sparsity is None else f", so the sparsity stays {topology.initial_sparsity:g}"
         yield f"warning: {' and '.join(never)} will not be rewired ({offset}: {why}){keeps}"
     if topology.initial_sparsity is not None and len(never) < len(events):
-        last = min(updates, updates if topology.adapt_end is None else topology.adapt_end)
+        until = min(updates, updates if topology.adapt_end is None else topology.adapt_end)
+        last = until - (until - topology.adapt_offset) % topology.adapt_every
         if last <= topology.sparsity_start:
             yield (
                 f"warning: the sparsity stays {topology.initial_sparsity:g}: it changes from update "
-                f"{topology.sparsity_start:,} on, and the last event is by update {last:,}"
+                f"{topology.sparsity_start:,} on, and the last event is on update {last:,}"
             )
         elif last < topology.sparsity_end and not topology.adaptive:
             yield (
                 f"warning: the sparsity does not get to its end: sparsity_end is {topology.sparsity_end:,}, and the "
-                f"last event is by update {last:,}"
+                f"last event is on update {last:,}"
             )
     if topology.adapt_end is not None and topology.anneal == "cosine" and topology.adapt_end > updates:
         yield f"warning: adapt_end is {topology.adapt_end:,}, and {run}: the fraction does not get to 0"
