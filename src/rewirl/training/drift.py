@@ -59,16 +59,16 @@ class Drift:
 
     def _measure(self, network: Network, initial: list[NDArray[np.uint8] | None]) -> dict[str, Any]:
         alive: list[float | None] = []
-        inputs: list[int] | None = None
-        for index, (layer, before) in enumerate(zip(network.layers, initial, strict=True)):
+        for layer, before in zip(network.layers, initial, strict=True):
             if before is None:
                 alive.append(None if layer.dense else layer.connections / math.prod(layer.shape))
                 continue
             places = layer.places()
             kept = np.count_nonzero(before[places >> 3] >> (places & 7) & 1)
             alive.append(kept / max(int(np.bitwise_count(before).sum()), 1))
-            if index == 0:
-                inputs = np.bincount(places % layer.shape[1], minlength=layer.shape[1]).tolist()
+        first = network.layers[0]
+        n_in = first.shape[1]
+        inputs = None if first.dense else np.bincount(first.places() % n_in, minlength=n_in).tolist()
         return {
             "shapes": [list(layer.shape) for layer in network.layers],
             "connections": [layer.connections for layer in network.layers],
