@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,14 @@ _OF_EVENTS = (
     *("drop", "grow", "regrow_dropped"),
 )
 """Options of what a rewiring event does."""
+_BELONG = {
+    "redo_threshold": ("redo_every",),
+    **dict.fromkeys(("cbp_maturity_threshold", "cbp_decay_rate", "cbp_utility"), ("cbp_replacement_rate",)),
+    "n_steps_after": ("n_steps",),
+    "buffer_minimum": ("buffer_distance", "buffer_empty_every"),
+    **dict.fromkeys(("sparsity_start", "sparsity_end"), ("initial_sparsity",)),
+}
+"""Options that do nothing where none of others is given."""
 
 
 def first_event(config: AgentConfig, delay: int) -> int | None:
@@ -81,6 +90,7 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
         return
     yield from _of_name(agent)
     yield from _of_rule(agent)
+    yield from _of_companions(config)
     updates = config.updates_after(max(total - learning_starts, 0))
     if not updates:
         yield f"warning: nothing is learnt yet: {_too_short(config, total, learning_starts)}"
@@ -116,7 +126,7 @@ def _of_memory(config: ReplayConfig, replay: Replay, total: int, updates: int) -
             f"warning: n_steps_after is {config.n_steps_after:,}, and the run has {updates:,} updates: targets have "
             f"one step, never {config.n_steps}"
         )
-    forgetting = [name for name in ("buffer_distance", "buffer_empty_every") if getattr(config, name)]
+    forgetting = [name for name in _BELONG["buffer_minimum"] if _given(config, name)]
     if forgetting and config.buffer_minimum >= config.buffer_size:
         forget = "forgets" if len(forgetting) == 1 else "forget"
         yield f"warning: buffer_minimum is no less than buffer_size: {' and '.join(forgetting)} {forget} nothing"
@@ -159,6 +169,19 @@ def _of_rule(agent: Agent) -> Iterator[str]:
             f"the rule {topology.rule} does nothing here: {agent.name} has every connection, none can grow; "
             f"give a sparsity, such as 0.5{train}"
         )
+
+
+def _of_companions(config: AgentConfig) -> Iterator[str]:
+    """Say which options do nothing without others."""
+    for name, others in _BELONG.items():
+        settings = config if hasattr(config, name) else config.topology
+        if _given(settings, name) and not any(_given(settings, other) for other in others):
+            yield f"{name} does nothing here: it belongs to {' or '.join(others)}"
+
+
+def _given(settings: Any, name: str) -> bool:
+    """Tell whether an option is there and not what it is by default."""
+    return getattr(settings, name, None) != getattr(type(settings), name, None)
 
 
 def _too_short(config: AgentConfig, total: int, learning_starts: int) -> str:
