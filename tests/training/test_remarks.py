@@ -47,6 +47,7 @@ def test_what_is_met_is_not_remarked_on():
     assert said(agent(topology=changing)) == []
     assert said(agent(topology={"adapt_every": 10, "adapt_offset": 1, "adapt_actor": False})) == []
     assert said(agent(n_steps=3, n_steps_after=10, redo_every=10, redo_threshold=0.2)) == []
+    assert said(agent(topology={"structure": "1:4"})) == []
     assert said(agent(buffer_distance=0.0, buffer_minimum=10)) == []
 
 
@@ -83,6 +84,11 @@ def test_so_is_a_probability_that_does_not_fall_to_its_end():
             {"initial_sparsity": 0.0, "sparsity_end": 1850, "adapt_every": 600},
             {},
             "does not get to its end: sparsity_end is 1,850, and the last event is on update 1,800",
+        ),
+        (
+            {"structure": "2:4", "sparsity": 0.9, "distribution": "uniform"},
+            {},
+            "sparsity and distribution do nothing here: structure 2:4 says",
         ),
         ({"sparsity_end": 500}, {}, "sparsity_end does nothing here: it belongs to initial_sparsity"),
         ({}, {"redo_threshold": 0.2}, "redo_threshold does nothing here: it belongs to redo_every"),

@@ -13,6 +13,7 @@ from rewirl.agents.config import AgentConfig, ReplayConfig
 from rewirl.agents.normalisation import Normalisation
 from rewirl.agents.registry import AGENTS
 from rewirl.replay import Replay
+from rewirl.topology.fan_in import FanIn
 from rewirl.training.room import memory
 
 _LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
@@ -22,6 +23,8 @@ _OF_EVENTS = (
     *("drop", "grow", "regrow_dropped"),
 )
 """Options of what a rewiring event does."""
+_AMOUNTS = ("sparsity", "layer_sparsities", "actor_sparsity", "critic_sparsity", "distribution")
+"""Options of how many connections there are; lambdas are left out, which an environment of the paper has by itself."""
 _BELONG = {
     "redo_threshold": ("redo_every",),
     **dict.fromkeys(("cbp_maturity_threshold", "cbp_decay_rate", "cbp_utility"), ("cbp_replacement_rate",)),
@@ -90,6 +93,7 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
         return
     yield from _of_name(agent)
     yield from _of_rule(agent)
+    yield from _of_structure(agent)
     yield from _of_companions(config)
     updates = config.updates_after(max(total - learning_starts, 0))
     if not updates:
@@ -169,6 +173,18 @@ def _of_rule(agent: Agent) -> Iterator[str]:
             f"the rule {topology.rule} does nothing here: {agent.name} has every connection, none can grow; "
             f"give a sparsity, such as 0.5{train}"
         )
+
+
+def _of_structure(agent: Agent) -> Iterator[str]:
+    """Say which options of how many connections there are do nothing, as the structure decides."""
+    entry, topology = AGENTS.get(agent.name), agent.config.topology
+    if entry is None or not isinstance(topology.spread, FanIn) or topology.spread.count is None:
+        return
+    idle = [name for name in _AMOUNTS if getattr(topology, name) != getattr(entry.topology, name)]
+    if idle:
+        do = "does" if len(idle) == 1 else "do"
+        says = f"structure {topology.structure} says how many connections there are"
+        yield f"{' and '.join(idle)} {do} nothing here: {says}"
 
 
 def _of_companions(config: AgentConfig) -> Iterator[str]:
