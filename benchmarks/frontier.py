@@ -125,12 +125,13 @@ def markdown(rows: list[Candidate], options: Options) -> str:
                 *([] if peer is None else [f"{ratio(rates, peer.rates['update']):.2f}"]),
                 f"{ratio(dense.rates['update'], rates):.2f}",
                 f"{median(rates):.1f}",
+                f"{row.facts['flops'] * median(rates) / 1e9:.0f}" if "flops" in row.facts else "",
                 f"{1e6 / median(rates) / 3600:.1f}",
                 f"{spread(rates):.0%}",
             ]
         )
     head = ["agent", "sparse", "connections", *([] if peer is None else [f"x {peer.name}"]), "time / dense"]
-    head += ["updates/s", "hours for a million", "spread"]
+    head += ["updates/s", "GFLOP/s", "hours for a million", "spread"]
     counted = "1 thread" if dense.threads == 1 else f"{dense.threads} threads"
     return f"## {agent}, {task}, batch {options.batch_size}, {counted}\n\n{table(head, cells)}"
 
@@ -152,7 +153,8 @@ def main(options: Options) -> None:
                 all_rows += rows
     print(
         f"x = times as fast, time / dense = share of our dense update's time; medians over {options.rounds} "
-        f"interleaved rounds of {options.seconds:g} s.\n"
+        f"interleaved rounds of {options.seconds:g} s. GFLOP/s = two for every connection and sample, forward and "
+        "twice that backward, of the networks that learn; passes through targets are not counted.\n"
     )
     print(machine.markdown(machine.describe(), merged_versions(all_rows)))
     if options.json:

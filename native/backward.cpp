@@ -49,27 +49,27 @@ void Network::step(Workspace& w, const Batch& x, const float* gradient_out, cons
 }
 
 bool Network::regress(Workspace& w, const Batch& x, size_t samples, const float* targets, const float* weights,
-                      float* errors, const Adam& settings) {
+                      float* errors, const Adam& settings, Pool* pool) {
   const auto lock = change();
   w.parts = 1;
-  run(w, x, samples, nullptr);
-  w.prepare_backward(1);
+  run(w, x, samples, pool);
+  w.prepare_backward(pool ? pool->threads() : 1);
   const float* y = w.output().data();
   const Buffer<float>& pull = w.value_gradients_[static_cast<size_t>(plan_.output)];
   for (size_t i = 0; i < pull.size(); ++i) {
     errors[i] = y[i] - targets[i];
     pull[i] = 2.0f * errors[i] * weights[i];
   }
-  descend(w, x, settings, nullptr);
+  descend(w, x, settings, pool);
   return std::all_of(errors, errors + pull.size(), [](float error) { return std::isfinite(error); });
 }
 
 void Network::classify(Workspace& w, const Batch& x, size_t samples, int parts, const float* targets,
-                       const float* weights, float* probability, const Adam& settings) {
+                       const float* weights, float* probability, const Adam& settings, Pool* pool) {
   const auto lock = change();
   w.parts = parts;
-  run(w, x, samples, nullptr);
-  w.prepare_backward(1);
+  run(w, x, samples, pool);
+  w.prepare_backward(pool ? pool->threads() : 1);
   const size_t width = w.width(), bins = static_cast<size_t>(n_out()), tile = bins * width;
   const size_t tiles = static_cast<size_t>(w.tiles / parts);
   const Buffer<float>& pull = w.value_gradients_[static_cast<size_t>(plan_.output)];
@@ -84,7 +84,7 @@ void Network::classify(Workspace& w, const Batch& x, size_t samples, int parts, 
       }
   }
   std::fill(pull.begin() + tiles * tile, pull.end(), 0.0f);
-  descend(w, x, settings, nullptr);
+  descend(w, x, settings, pool);
 }
 
 void Network::descend(Workspace& w, const Batch& x, const Adam& settings, Pool* pool) {

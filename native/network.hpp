@@ -47,12 +47,12 @@ class Network {
   // forward() and step() down the sum over the batch of weight * (output - target)^2, for a network of one output;
   // errors = output - target. targets, weights and errors are [tiles][width]. Returns whether all errors are finite.
   bool regress(Workspace& w, const Batch& x, size_t samples, const float* targets, const float* weights, float* errors,
-               const Adam& settings);
+               const Adam& settings, Pool* pool = nullptr);
   // forward() and step() down the cross-entropy between `targets` and the softmax of the outputs for the first of
   // `parts` batches, the others acting through statistics alone: the sum of -weight * target * ln probability. targets
   // and probability, which is written, are [tiles / parts][n_out][width], weights [tiles / parts][width].
   void classify(Workspace& w, const Batch& x, size_t samples, int parts, const float* targets, const float* weights,
-                float* probability, const Adam& settings);
+                float* probability, const Adam& settings, Pool* pool = nullptr);
   // The gradient of the last backward for every place of a linear operation, connection or not, [n_out][n_in].
   void dense_gradient(const Workspace& w, const Batch& x, size_t operation, float* out) const;
   void update_statistics(const Workspace& w);  // moves running statistics towards those of the last forward

@@ -35,6 +35,7 @@ def test_our_updates_are_timed_at_these_sizes(agent: str, sparsity: float | None
     critic, actor = 7 * 16 + 2 * 8 * 16 * 16 + 16, 5 * 16 + 8 * 16 * 16 + 16 * 4
     if agent == "simba":
         assert made.facts["connections"] == actor + 2 * critic
+        assert made.facts["flops"] == 6 * 16 * (actor + 2 * critic)
         one = candidate("rewirl_updates.py", "rewirl", agent=agent, options={**SMALL, "n_critics": 1})
         assert one.facts["connections"] == actor + critic
 
@@ -96,7 +97,8 @@ def test_the_table_compares_with_sbx_and_with_dense() -> None:
 
     def row(name: str, kind: str, rate: float, **more: Any) -> Candidate:
         specification = {"kind": kind, "task": "dog-run", "threads": 2, **more}
-        return Candidate(name, specification, facts={"connections": 1000}, rates={"update": [rate, rate]})
+        facts = {"connections": 1000, **({"flops": 2.0e9} if kind == "rewirl" else {})}
+        return Candidate(name, specification, facts=facts, rates={"update": [rate, rate]})
 
     rows = [
         row("SBX simba", "sbx", 2.0),
@@ -106,9 +108,11 @@ def test_the_table_compares_with_sbx_and_with_dense() -> None:
     title, _, head, _, *lines = frontier.markdown(rows, frontier.Options()).splitlines()
     assert title == "## simba, dog-run, batch 256, 2 threads"
     assert head == (
-        "| agent | sparse | connections | x SBX simba | time / dense | updates/s | hours for a million | spread |"
+        "| agent | sparse | connections | x SBX simba | time / dense | updates/s | GFLOP/s | hours for a million "
+        "| spread |"
     )
-    assert lines[-1] == "| Rewirl static-simba, 8x1 | 95% | 1,000 | 20.00 | 0.10 | 40.0 | 6.9 | 0% |"
+    assert lines[-1] == "| Rewirl static-simba, 8x1 | 95% | 1,000 | 20.00 | 0.10 | 40.0 | 80 | 6.9 | 0% |"
+    assert lines[0] == "| SBX simba |  | 1,000 | 1.00 | 2.00 | 2.0 |  | 138.9 | 0% |"
 
 
 @pytest.mark.parametrize(

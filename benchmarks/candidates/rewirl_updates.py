@@ -33,7 +33,10 @@ class RewirlUpdates:
             return UPDATES
 
         self.tasks = {"update": update}
-        self.facts = {"connections": connections_of(agent)}
+        settings_of_agent = vars(agent.config)
+        connections = {name: [network.connections] for name, network in agent.networks().items()}
+        flops = agent.COST.of(settings_of_agent).training_flops(connections, UPDATES, settings_of_agent) / UPDATES
+        self.facts = {"connections": connections_of(agent), "flops": flops}
 
     def warm_up(self) -> None:
         self.tasks["update"]()

@@ -229,13 +229,10 @@ void bind_passes(nb::module_& m) {
         }
         const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
         std::atomic<bool> finite = true;
-        const Released release;
-        pool.run(static_cast<int>(workspaces.size()), [&](int i) {
-          const size_t n = static_cast<size_t>(i);
-          const std::lock_guard<std::mutex> in_use(workspaces[n]->in_use);
-          if (!network_of(*workspaces[n])
-                   .regress(*workspaces[n], input.batch, input.samples, targets.data(), weights.data(),
-                            errors[n].data(), settings))
+        each(pool, workspaces, [&](size_t i, Pool* within) {
+          if (!network_of(*workspaces[i])
+                   .regress(*workspaces[i], input.batch, input.samples, targets.data(), weights.data(),
+                            errors[i].data(), settings, within))
             finite = false;
         });
         return finite.load();
@@ -263,14 +260,10 @@ void bind_passes(nb::module_& m) {
           require_tiles(Tiles(probability[i]), tiles, n_out, input.batch.vectors, "the probabilities");
         }
         const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
-        const Released release;
-        pool.run(static_cast<int>(workspaces.size()), [&](int i) {
-          const FlushSubnormals flush;
-          const size_t n = static_cast<size_t>(i);
-          const std::lock_guard<std::mutex> in_use(workspaces[n]->in_use);
-          network_of(*workspaces[n])
-              .classify(*workspaces[n], input.batch, input.samples, parts, targets.data(), weights.data(),
-                        probability[n].data(), settings);
+        each(pool, workspaces, [&](size_t i, Pool* within) {
+          network_of(*workspaces[i])
+              .classify(*workspaces[i], input.batch, input.samples, parts, targets.data(), weights.data(),
+                        probability[i].data(), settings, within);
         });
       },
       "pool"_a, "workspaces"_a, "x"_a, "targets"_a, "weights"_a, "probability"_a.noconvert(), "learning_rate"_a,

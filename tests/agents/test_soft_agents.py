@@ -177,9 +177,11 @@ def test_dormant_units_are_those_that_are_silent_after_their_activation():
     assert agent.diagnostics()["critic1_dormant"] == pytest.approx(0.25, abs=0.051)
 
 
-@pytest.mark.parametrize("kind", ["ds-xqc", "ds-crossq", "ds-simba"])
-def test_layers_that_threads_share_give_the_same_bits(kind):
-    size = {"hidden_sizes": (160, 160), "actor_hidden_sizes": (160, 160), "batch_size": 256}
+@pytest.mark.parametrize(
+    "kind, options", [("ds-xqc", {}), ("ds-crossq", {}), ("ds-simba", {}), ("ds-simba", {"n_critics": 1})]
+)
+def test_layers_that_threads_share_give_the_same_bits(kind, options):
+    size = {"hidden_sizes": (160, 160), "actor_hidden_sizes": (160, 160), "batch_size": 256, **options}
     alone, shared = make(kind, **size), make(kind, threads=2, **size)
     replays = [random_replay(), random_replay()]
     for _ in range(4):

@@ -123,6 +123,32 @@ void test_layers_in_threads(int height) {
           std::to_string(threads) + " threads in one layer, blocks of " + std::to_string(height));
 }
 
+// Regression with one output and classification with more: forward, gradient and step in one.
+void test_fitting_in_threads(int32_t outputs) {
+  const auto fit = [&](int threads) {
+    rng.seed(10);
+    const std::unique_ptr<Network> mlp = make_mlp({random_layer(90, 67, 0.5), random_layer(67, outputs, -1)});
+    constexpr size_t kWidth = 2 * kLane;
+    const std::vector<float> x = random_floats(2 * 90 * kWidth);
+    const std::vector<float> targets = random_floats(2 * static_cast<size_t>(outputs) * kWidth);
+    const std::vector<float> weights(2 * kWidth, 0.5f / kWidth);
+    const Batch batch{x.data(), 90 * static_cast<ptrdiff_t>(kWidth), 2, 2};
+    Workspace w(*mlp, true, true);
+    Pool pool(threads);
+    std::vector<float> told(targets.size());
+    constexpr Adam kAdam{1e-2f, 0.9f, 0.999f, 1e-8f, 1e-4f};
+    for (int step = 0; step < 5; ++step) {
+      if (outputs == 1)
+        mlp->regress(w, batch, 2 * kWidth, targets.data(), weights.data(), told.data(), kAdam, &pool);
+      else
+        mlp->classify(w, batch, 2 * kWidth, 1, targets.data(), weights.data(), told.data(), kAdam, &pool);
+    }
+    append_values(told, *mlp);
+    return told;
+  };
+  check(fit(2) == fit(1) && fit(3) == fit(1), "fitting in threads, outputs " + std::to_string(outputs));
+}
+
 }  // namespace
 
 // Four threads predict and act on one network: alone they get what one would; beside learning what they get is of some
@@ -176,6 +202,7 @@ void test_threads() {
     test_networks_in_threads(height);
     test_layers_in_threads(height);
   }
+  for (const int32_t outputs : {1, 5}) test_fitting_in_threads(outputs);
   test_pools_that_come_and_go();
 }
 

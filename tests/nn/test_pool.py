@@ -6,13 +6,14 @@ import gc
 import os
 import signal
 import threading
+import time
 import warnings
 
 import numpy as np
 import pytest
 from cases import random_network
 
-from rewirl.nn import Ensemble, Pool, pack
+from rewirl.nn import Ensemble, Pool, empty_tiles, pack
 
 
 def train(threads, networks, steps=5):
@@ -36,6 +37,51 @@ def train(threads, networks, steps=5):
 def test_results_do_not_depend_on_the_number_of_threads(instruction_set, threads, networks):
     """Threads share the networks of a ensemble, or the layers of a single one."""
     assert train(threads, networks) == train(1, networks)
+
+
+def fit(threads, networks, outputs):
+    """The bits that networks end with whose passes and step are one call, and what they told of the last one."""
+    rng = np.random.default_rng(0)
+    pool = Pool(threads)
+    ensemble = Ensemble([random_network([90, 130, 67, outputs], [0.5, None, 0.6], rng) for _ in range(networks)], pool)
+    weights = pack(np.full((150, 1), 1 / 150, np.float32))
+    told = [empty_tiles(150, outputs) for _ in range(networks)]
+    for _ in range(5):
+        x = pack(rng.normal(size=(150, 90)).astype(np.float32))
+        targets = pack(rng.dirichlet(np.ones(outputs), 150).astype(np.float32))
+        if outputs == 1:
+            ensemble.regress(x, targets, weights, told, 1e-2, 1e-3)
+        else:
+            ensemble.classify(x, targets, weights, told, 1e-2, 1e-3)
+    pool.close()
+    states = [array.tobytes() for network in ensemble.networks for array in network.state()[0].values()]
+    return states + [array.tobytes() for array in told]
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+@pytest.mark.parametrize("outputs", [1, 11])
+@pytest.mark.parametrize("threads", [2, 3])
+def test_regression_and_classification_do_not_depend_on_the_number_of_threads(
+    instruction_set, threads, outputs, networks
+):
+    assert fit(threads, networks, outputs) == fit(1, networks, outputs)
+
+
+@pytest.mark.parametrize("outputs", [1, 11])
+def test_threads_share_the_layers_of_a_single_network_that_learns(outputs):
+    """A batch of two tiles, one each: the second thread computes about as long as the first."""
+    rng = np.random.default_rng(0)
+    pool = Pool(2)
+    ensemble = Ensemble([random_network([256, 512, 512, outputs], [None] * 3, rng)], pool)
+    x, told = pack(rng.normal(size=(256, 256)).astype(np.float32)), [empty_tiles(256, outputs)]
+    targets, weights = empty_tiles(256, outputs), pack(np.full((256, 1), 1 / 256, np.float32))
+    targets[...] = 1 / outputs
+    mine, all_threads = time.thread_time(), time.process_time()
+    for _ in range(20):
+        (ensemble.regress if outputs == 1 else ensemble.classify)(x, targets, weights, told, 1e-3)
+    mine, all_threads = time.thread_time() - mine, time.process_time() - all_threads
+    pool.close()
+    assert all_threads > 1.3 * mine
 
 
 def test_a_closed_pool_has_no_threads_and_still_works(process_threads):

@@ -86,7 +86,7 @@ class DSXQC(Learner):
         drop: Literal["paper", "halves", "code", "magnitude", "relative", "l2", "sensitivity", "random"] = "relative",
         grow: Literal["paper", "random", "gradient"] = "paper",
         regrow_dropped: bool = False,
-        adapt_every: int = 1_000,
+        adapt_every: int = 10_000,
         adapt_fraction: float = 0.1,
         anneal: Literal["constant", "cosine"] = "constant",
         adapt_offset: int = 0,
