@@ -11,7 +11,6 @@ from test_td3 import make
 
 from rewirl.agents import SACConfig, TD3Config, make_agent
 from rewirl.topology import TopologyConfig, densities, density_at
-from rewirl.training.drift import Drift
 
 PRUNING = {"rule": "prune", "initial_sparsity": 0.0, "sparsity": 0.8, "sparsity_start": 6, "sparsity_end": 30}
 
@@ -336,14 +335,3 @@ def test_a_static_topology_can_be_revived_once(distribution):
     for _ in range(12):
         agent.update(replay)
     assert topology_of(agent.networks()["critic1"]) == after
-
-
-def test_the_record_of_drift_has_the_inputs_of_a_layer_that_began_dense():
-    agent, replay = make(topology={**PRUNING, "adapt_every": 3}), random_replay()
-    drift = Drift(agent.networks())
-    assert drift.measure(agent.networks())["critic1"]["input_connections"] is None
-    for _ in range(30):
-        agent.update(replay)
-    first = agent.networks()["critic1"].layers[0]
-    found = drift.measure(agent.networks())["critic1"]["input_connections"]
-    assert not first.dense and found == (first.weights() != 0).sum(axis=0).tolist()

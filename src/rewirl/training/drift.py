@@ -52,23 +52,23 @@ class Drift:
             Per network, as JSON values: `shapes` [layers, 2] (outputs, inputs); `connections` [layers]; `initial_alive`
             [layers], the share of the connections that a layer began with that exist now, None for a dense layer, where
             all do; `input_connections` [inputs], the connections of every input in the first layer, None if it
-            is dense, where an input has one to every unit. Of a network that is no multilayer perceptron also
-            `operations`, see `Network.made_of`.
+            began dense, where an input has one to every unit until the layer is pruned. Of a network that is no
+            multilayer perceptron also `operations`, see `Network.made_of`.
         """
         return {name: self._measure(network, self._initial[name]) for name, network in online(networks).items()}
 
     def _measure(self, network: Network, initial: list[NDArray[np.uint8] | None]) -> dict[str, Any]:
         alive: list[float | None] = []
-        for layer, before in zip(network.layers, initial, strict=True):
+        inputs: list[int] | None = None
+        for index, (layer, before) in enumerate(zip(network.layers, initial, strict=True)):
             if before is None:
                 alive.append(None if layer.dense else layer.connections / math.prod(layer.shape))
                 continue
             places = layer.places()
             kept = np.count_nonzero(before[places >> 3] >> (places & 7) & 1)
             alive.append(kept / max(int(np.bitwise_count(before).sum()), 1))
-        first = network.layers[0]
-        n_in = first.shape[1]
-        inputs = None if first.dense else np.bincount(first.places() % n_in, minlength=n_in).tolist()
+            if index == 0:
+                inputs = np.bincount(places % layer.shape[1], minlength=layer.shape[1]).tolist()
         return {
             "shapes": [list(layer.shape) for layer in network.layers],
             "connections": [layer.connections for layer in network.layers],
