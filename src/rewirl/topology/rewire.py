@@ -17,6 +17,7 @@ from rewirl.topology.contract import (
     weakest,
 )
 from rewirl.topology.fan_in import FanIn
+from rewirl.topology.indices import lowest
 from rewirl.topology.rewire_blocks import rewire_blocks, scores_of_blocks
 from rewirl.topology.rewire_fan_in import rewire_fan_in
 from rewirl.topology.rule import Rule
@@ -103,7 +104,7 @@ def rewire(
             ordered, scores, count, grow_scores, structure, regrow_dropped=regrow_dropped, ablate_below=ablate_below
         )
         return Rewiring(np.sort(order[dropped]), grown)
-    dropped = weakest(scores, ordered.weights, count)
+    dropped = weakest(scores, ordered.weights, count) if surplus else lowest(scores, count)
     growth = after - (before - count)
     if growth == 0:
         return Rewiring(np.sort(order[dropped]), np.empty(0, np.int64))

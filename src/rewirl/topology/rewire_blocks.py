@@ -53,7 +53,7 @@ def rewire_blocks(
     means = np.concatenate([each.means(scores) for each in parts])
     part_of = np.repeat(np.arange(len(parts)), [len(each.numbers) for each in parts])
     magnitudes = np.concatenate([np.abs(state.weights)[each.positions].mean(axis=1) for each in parts])
-    weakest_first = np.lexsort((np.where(np.isinf(means), magnitudes, 0), means))  # see `weakest`
+    weakest_first = np.lexsort((np.where(np.isinf(means) & (after < before), magnitudes, 0), means))  # see `weakest`
     heights = np.array([each.part.height for each in parts])[part_of[weakest_first]]
     surplus = _nearest(heights, before - after) if after < before else 0
     surplus = min(surplus, len(means) - (after > 0))

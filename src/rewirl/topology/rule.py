@@ -48,7 +48,7 @@ class Rule(ABC):
     @abstractmethod
     def drop_score(self, state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
         """Score the connections. Those of the lowest scores are dropped, of equal ones those of the lower indices, or
-        of the smaller weights if they are infinite.
+        of the smaller weights if they are infinite and the sparsity rises.
 
         Args:
             state: the layer, its connections in the order of their indices.
