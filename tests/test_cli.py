@@ -15,6 +15,7 @@ import pytest
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.main import main
 from rewirl.cli.parse import parse_run
+from rewirl.environments.environment import Environment
 from rewirl.storage.values import from_text
 
 PROBES = str(Path(__file__).parent / "training")
@@ -211,6 +212,22 @@ def test_evaluate_repeats_the_runs_own_last_evaluation(rewirl, run):
         json.loads(rewirl("evaluate", run / "policy", "--episodes", "2", "--seed", "9", "--json").out)["returns"]
         != last["returns"]
     )
+
+
+def test_evaluate_closes_every_environment(rewirl, run, monkeypatch):
+    still_open, begin, close = set(), Environment.__init__, Environment.close
+
+    def begin_noted(self, *arguments, **more):
+        begin(self, *arguments, **more)
+        still_open.add(self)
+
+    def close_noted(self):
+        close(self)
+        still_open.discard(self)
+
+    monkeypatch.setattr(Environment, "__init__", begin_noted)
+    monkeypatch.setattr(Environment, "close", close_noted)
+    assert rewirl("evaluate", run, "--episodes", "1").code == 0 and not still_open
 
 
 def test_inspect_of_a_run_shows_what_its_networks_make_of_every_input(rewirl, run):

@@ -129,6 +129,7 @@ def test_the_environment_may_be_handed_over_in_wrappers_of_ones_own(file: Path) 
         (FILE + "gama = 0.9", "ds-sac has no option 'gama'; did you mean gamma"),
         (FILE + "gamma = '0.9'", "gamma must be a number, got '0.9'"),
         (FILE.replace("ds-sac", "ds-sack"), "did you mean ds-sac"),
+        (FILE + "sparsity-end = 5\nsparsity_end = 6", "sparsity_end twice"),
         ("agent = ", "is not TOML"),
         ("x = " + "[" * 5000, "nested too deeply"),
     ],
@@ -141,6 +142,9 @@ def test_a_file_that_is_no_preset_is_refused_in_words(
         rewirl.from_preset(file)
     assert train("--preset", file) == 2
     assert "Traceback" not in capsys.readouterr().err
+    with pytest.raises(SystemExit) as exit_:
+        main(["presets", str(file)])
+    assert exit_.value.code == 2 and "Traceback" not in capsys.readouterr().err
 
 
 def test_names_and_files_that_are_not_there_are_refused_in_words(tmp_path: Path) -> None:

@@ -81,9 +81,11 @@ def test_looking_at_a_finished_run_changes_nothing_and_it_can_be_trained_further
     with rewirl.TD3("Pendulum-v1", **SMALL) as agent:
         agent.learn(60, run_dir=path, eval_every=0)
         action = agent.predict(np.zeros(3, np.float32))
+        told = agent.diagnostics
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "lock"}
     with rewirl.resume(path) as agent:
         assert agent.predict(np.zeros(3, np.float32)).tobytes() == action.tobytes()
+        assert agent.diagnostics == told != {}
         with pytest.raises(rewirl.RunInUseError):
             rewirl.resume(path)
     assert {file: file.read_bytes() for file in before} == before

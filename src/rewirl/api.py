@@ -252,7 +252,7 @@ def tune(
         seeds: of the runs of each trial, whose mean counts; none is `seed`.
         prune: whether trials end early that are worse than most were at a step.
         directory: where the study and its runs are; None is tune/ENVIRONMENT-AGENT.
-        workers: runs side by side; None is one per core.
+        workers: runs side by side, at least 1; None is one per core.
         progress: whether to show progress.
         **options: any option of `rewirl train` that all runs are to have.
 
@@ -268,8 +268,11 @@ def tune(
         raise UnknownOptionError(f"tune() has no argument {name!r}; {did_you_mean(name, known, 'help(rewirl.tune)')}")
     asked = {"env": env, "agent": agent, "preset": None if preset is None else str(preset)}
     request = {**{name: value for name, value in asked.items() if value is not None}, **options}
+    workers = exactly(int | None, workers, "workers")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
     task = make_task(request, sample, exactly(int, trials, "trials"), seeds or (seed,), seed, prune)
-    place = usual_directory(task) if directory is None else Path(directory)
+    place = usual_directory(task) if directory is None else a_path(directory, "directory")
     checked(task, place)
     view = table.for_this_terminal() if progress else table.Nothing()
     with StopRequest() as stop:

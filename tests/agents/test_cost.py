@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from rewirl.agents import AGENTS, Cost
+from rewirl.agents.changing_cost import ChangingCost
 from rewirl.options.resolve import agent_settings
 from rewirl.seeding import generator
-from rewirl.topology import densities, random_topology
+from rewirl.topology import TopologyConfig, densities, random_topology
 
 ACTOR = [(256, 17), (256, 256), (6, 256)]
 CRITIC = [(256, 23), (256, 256), (1, 256)]
@@ -62,3 +63,14 @@ def test_a_network_without_a_delay_learns_with_every_update():
     assert AGENTS["sac"].cost.training_flops(net, 5, {"batch_size": 2}) == 5 * 2 * 6 * 38
     cost = Cost(("q", "model"), {"model": "model_every"})
     assert cost.training_flops({"q": [3], "model": [7]}, 5, {"batch_size": 1, "model_every": 2}) == 6 * (5 * 3 + 2 * 7)
+
+
+@pytest.mark.parametrize(("adapt_end", "at_end"), [(None, 20), (2000, 20), (1999, 27)])
+def test_a_changing_sparsity_gets_to_its_end_with_the_first_event_after_its_schedule(adapt_end, at_end):
+    """Of events on 1000 and 2000 the first leaves 200 * (0.1 + 0.9 / 3^3) connections, as the schedule ends at 1500."""
+    topology = TopologyConfig(
+        sparsity=0.9, distribution="uniform", initial_sparsity=0.0, sparsity_end=1500, adapt_end=adapt_end
+    )
+    changing = ChangingCost(Cost(("critic",)), topology, {"batch_size": 10}, {"critic": [(10, 20)]}, 3000)
+    assert [changing.connections(update)["critic"] for update in (0, 999, 1500, 3000)] == [200, 200, 27, at_end]
+    assert changing.training_flops([3000]) == [6 * 10 * 1000 * (200 + 27 + at_end)]

@@ -198,6 +198,12 @@ def test_distances_between_actions_are_refused():
         make(buffer_distance=0.2)
 
 
+@pytest.mark.parametrize("option", [{"actor_sparsity": 0.9}, {"adapt_actor": False}])
+def test_options_of_an_actor_are_refused(option):
+    with pytest.raises(ValueError, match="are of an actor, and ds-dqn has none"):
+        make(topology=TopologyConfig(**option))
+
+
 def test_a_target_that_is_not_finite_ends_it():
     agent, (replay, _) = make(), experience()
     replay.rewards[:] = np.inf

@@ -79,3 +79,9 @@ def test_emptied_memories_keep_the_newest_and_fill_again(kind):
 def test_impossible_settings_are_refused(field, value):
     with pytest.raises(ValueError, match=f"{field} must be"):
         TD3Config(**{field: value})
+
+
+def test_an_empty_memory_stays_empty():
+    replay = Replay(10, OBSERVATION, ACTION, 0)
+    replay.forget(3)
+    assert len(replay) == 0

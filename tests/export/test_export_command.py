@@ -154,3 +154,14 @@ def test_torch_that_is_missing_is_named_with_its_remedy(saved, monkeypatch):
     monkeypatch.delitem(sys.modules, "rewirl.export.torch_module", raising=False)
     with pytest.raises(ModuleNotFoundError, match="to_torch needs the package torch: pip install torch"):
         rewirl.load(saved).to_torch()
+
+
+@pytest.mark.parametrize("words", [["--format", "torch"], ["--format=pytorch"]])
+def test_who_asks_for_a_module_of_pytorch_is_told_where_it_is(words):
+    with pytest.raises(UsageError, match="to_torch"):
+        run("export", ["runs/x", *words])
+
+
+def test_torch_may_be_a_name(saved, tmp_path):
+    assert run("export", [str(saved), "--directory", str(tmp_path / "out"), "--name", "torch"]) == 0
+    assert (tmp_path / "out" / "torch.c").is_file()

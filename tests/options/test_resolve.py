@@ -264,3 +264,19 @@ def test_the_classes_are_those_of_the_registry():
     assert sorted(learners.__all__) == sorted(entry.python for entry in AGENTS.values())
     for entry in AGENTS.values():
         assert getattr(rewirl, entry.python).name == entry.name
+
+
+@pytest.mark.parametrize(
+    ("agent", "choice", "companion"),
+    [
+        ("xqc", {"learning_rate_schedule": "constant"}, {"learning_rate_end": 1e-5}),
+        ("ds-dqn", {"rule": "wast"}, {"drop": "magnitude"}),
+    ],
+)
+def test_what_an_agent_has_beside_its_own_choice_gives_way_to_another_one(agent, choice, companion):
+    """XQC's usual schedule has an end and a length, and DS-DQN's usual rule a criterion, that nobody has asked for."""
+    (name, value) = next(iter(choice.items()))
+    settings = resolve({"agent": agent, "env": "Pendulum-v1", **choice}).agent
+    assert getattr(settings if hasattr(settings, name) else settings.topology, name) == value
+    with pytest.raises(ValueError, match=r"leave drop and grow out|belong to a learning_rate_schedule"):
+        resolve({"agent": agent, "env": "Pendulum-v1", **choice, **companion})

@@ -10,6 +10,7 @@ from scipy.stats import chisquare
 
 from rewirl.seeding import generator
 from rewirl.topology import LayerState, Rule, TopologyConfig, make_rule, random_indices, rewire
+from rewirl.topology.blocks import Blocks
 from rewirl.topology.rules.set import SET
 
 
@@ -217,6 +218,46 @@ def test_scores_of_infinity_overrule_the_fraction():
     state = layer((3, 4), [2, 0, -2, -3, 3])
     assert rewire(marked, state, 0.0, generator(0, "t")).dropped.tolist() == [2, 3]
     assert rewire(marked, state, 1.0, generator(0, "t")).dropped.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("rule", ["set", "prune"])
+def test_a_sparsity_that_rises_takes_the_smallest_weights_where_scores_are_infinite(rule):
+    state = layer((10, 20), generator(4, "weights").normal(size=200).astype(np.float32))
+    config = TopologyConfig(sparsity=0.9, initial_sparsity=0.0, rule=rule, drop="code")
+    change = rewire(make_rule(rule, config), state, 0.05, generator(0, "rule"), connections=100)
+    smallest = np.argsort(np.abs(state.weights))[:100]
+    dropped = state.indices[change.dropped]
+    assert len(dropped) == 100 and len(change.grown) == 0
+    # The criterion's own share is of each sign by itself, so a few others go in place of some of the smallest.
+    assert len(np.intersect1d(dropped, smallest)) >= 97
+
+
+class Half(Rule):
+    """The first half of the connections stays in any case."""
+
+    def drop_score(self, state, fraction, rng):
+        return np.where(np.arange(len(state.weights)) < len(state.weights) // 2, np.inf, np.abs(state.weights))
+
+    def grow(self, state, occupied, count, rng):
+        return np.setdiff1d(np.arange(state.total), occupied)[:count]
+
+
+@pytest.mark.parametrize("structure", [None, Blocks(4)])
+@pytest.mark.parametrize("fraction", [0.2, 0.5, 1.0])
+def test_what_stays_in_any_case_stays_as_the_sparsity_rises(structure, fraction):
+    indices = np.flatnonzero(np.tile(np.arange(40) < 20, (8, 1)))
+    state = layer((8, 40), generator(5, "weights").normal(size=160).astype(np.float32), indices)
+    change = rewire(Half(TopologyConfig()), state, fraction, generator(0, "rule"), connections=120, structure=structure)
+    assert np.isin(np.arange(80), change.dropped).sum() == 0
+    assert len(change.dropped) == 40 + len(change.grown)
+    assert len(change.grown) == min(int(fraction * 160), 40)
+
+
+def test_as_many_of_what_stays_go_as_the_sparsity_asks_for_the_smallest_first():
+    state = layer((4, 40), generator(6, "weights").normal(size=160).astype(np.float32))
+    change = rewire(Half(TopologyConfig()), state, 0.5, generator(0, "rule"), connections=60)
+    others = np.argsort(np.abs(state.weights[:80]))[:20]
+    assert sorted(change.dropped) == sorted([*range(80, 160), *others]) and not len(change.grown)
 
 
 def test_an_event_takes_memory_for_the_connections_only():

@@ -45,6 +45,10 @@ def test_what_is_met_is_not_remarked_on():
     assert said(agent("td3", {"sparsity": 0.0, "rule": "static"})) == []
     changing = {"initial_sparsity": 0.0, "sparsity_end": 500, "adapt_every": 10}
     assert said(agent(topology=changing)) == []
+    assert said(agent(topology={"adapt_every": 10, "adapt_offset": 1, "adapt_actor": False})) == []
+    assert said(agent(n_steps=3, n_steps_after=10, redo_every=10, redo_threshold=0.2)) == []
+    assert said(agent(topology={"structure": "1:4"})) == []
+    assert said(agent(buffer_distance=0.0, buffer_minimum=10)) == []
 
 
 def test_so_is_a_probability_that_does_not_fall_to_its_end():
@@ -76,6 +80,21 @@ def test_so_is_a_probability_that_does_not_fall_to_its_end():
             {},
             "does not get to its end",
         ),
+        (  # the run goes on to update 1900, but its last event is on 1800
+            {"initial_sparsity": 0.0, "sparsity_end": 1850, "adapt_every": 600},
+            {},
+            "does not get to its end: sparsity_end is 1,850, and the last event is on update 1,800",
+        ),
+        (
+            {"structure": "2:4", "sparsity": 0.9, "distribution": "uniform"},
+            {},
+            "sparsity and distribution do nothing here: structure 2:4 says",
+        ),
+        ({"sparsity_end": 500}, {}, "sparsity_end does nothing here: it belongs to initial_sparsity"),
+        ({}, {"redo_threshold": 0.2}, "redo_threshold does nothing here: it belongs to redo_every"),
+        ({}, {"cbp_decay_rate": 0.9}, "cbp_decay_rate does nothing here: it belongs to cbp_replacement_rate"),
+        ({}, {"n_steps_after": 10}, "n_steps_after does nothing here: it belongs to n_steps"),
+        ({}, {"buffer_minimum": 10}, "belongs to buffer_distance or buffer_empty_every"),
         ({"anneal": "cosine", "adapt_end": 10**6, "adapt_every": 10}, {}, "fraction does not get to 0"),
         ({}, {"redo_every": 5000}, "redo_every is 5,000"),
         ({}, {"cbp_replacement_rate": 1e-4}, "no unit is ever old enough to be replaced"),
@@ -83,6 +102,7 @@ def test_so_is_a_probability_that_does_not_fall_to_its_end():
         ({}, {"policy_delay": 5000}, "policy_delay is 5,000"),
         ({}, {"n_steps": 3, "n_steps_after": 300_000}, "n_steps_after is 300,000"),
         ({}, {"buffer_distance": 0.2, "buffer_size": 100, "buffer_minimum": 100}, "forgets nothing"),
+        ({}, {"buffer_empty_every": 500, "buffer_size": 100, "buffer_minimum": 100}, "buffer_empty_every forgets"),
         ({}, {"learning_rate_schedule": "linear", "learning_rate_updates": 2000}, "does not get to learning_rate_end"),
     ],
 )

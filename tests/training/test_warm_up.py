@@ -88,6 +88,8 @@ def test_the_record_has_the_policy_with_its_hash_and_the_default_has_none(tmp_pa
     monkeypatch.chdir(teacher.parent)
     record = json.loads((trained(tmp_path / "run", config(warm_up_policy="run")) / "config.json").read_text())["config"]
     assert record["train"]["warm_up_policy"] == str(teacher)
+    with runs.Run(config(warm_up_policy="run"), AGENT, Silent()) as run:  # as Python makes it, which records it later
+        assert run.config.warm_up_policy == run.training.config.warm_up_policy == str(teacher)
     about = record["warm_up_policy"]
     assert (about["agent"], about["seed"], about["step"]) == ("ds-td3", 7, 120)
     assert len(about["sha256"]) == 64

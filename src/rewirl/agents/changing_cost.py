@@ -48,7 +48,9 @@ class ChangingCost:
             ]
             for name, of in ((name, shapes[name]) for name in cost.networks)
         }
-        last = min(updates, topology.sparsity_end, updates if topology.adapt_end is None else topology.adapt_end)
+        # The first event from the end of the schedule on is what gives the final density.
+        last = min(updates, topology.sparsity_end + topology.adapt_every - 1)
+        last = last if topology.adapt_end is None else min(last, topology.adapt_end)
         first = topology.adapt_offset or topology.adapt_every
         events = range(first, last + 1, topology.adapt_every) if topology.rule != "static" else range(0)
         self._events = events[:: max(1, len(events) // _MOST_STRETCHES)]

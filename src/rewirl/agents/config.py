@@ -105,15 +105,12 @@ class AgentConfig:
                 "it takes"
             )
         self._require("weight_decay", 0 <= self.weight_decay < inf, "finite, 0 or more")
-        self._require("bias_correction", self.bias_correction in ("network", "connection"), "network or connection")
         self._require("gamma", 0 <= self.gamma <= 1, "between 0 and 1")
         self._require("redo_every", self.redo_every >= 0, "0 or more")
         self._require("redo_threshold", 0 <= self.redo_threshold < inf, "finite, 0 or more")
         self._require("cbp_replacement_rate", 0 <= self.cbp_replacement_rate <= 1, "between 0 and 1")
         self._require("cbp_maturity_threshold", self.cbp_maturity_threshold >= 0, "0 or more")
         self._require("cbp_decay_rate", 0 <= self.cbp_decay_rate < 1, "0 or more and below 1")
-        utilities = ("adaptable-contribution", "contribution")
-        self._require("cbp_utility", self.cbp_utility in utilities, " or ".join(utilities))
         if self.redo_every and self.cbp_replacement_rate:
             raise ValueError(
                 "redo_every and cbp_replacement_rate both replace units, and neither would know of the other; give one"

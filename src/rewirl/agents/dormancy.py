@@ -78,8 +78,9 @@ def reinitialise(
 ) -> None:
     """Let units of a hidden layer of a multilayer perceptron begin again, within their connections.
 
-    Incoming weights are drawn as at the start, as for a dense layer; the bias and outgoing weights become 0. Adam's
-    moments of all of these become 0, and where ages count they are as young as grown connections.
+    Incoming weights are drawn as for a dense layer: uniform within sqrt(6 / (n_in + n_out)) for xavier, and within
+    1 / sqrt(n_in) for any other initialisation. The bias and outgoing weights become 0. Adam's moments of all of these
+    become 0, and where ages count they are as young as grown connections.
 
     Args:
         network: of the units.

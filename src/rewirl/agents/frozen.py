@@ -255,11 +255,10 @@ def allocate(
     Args:
         name: of the network.
         network: all of whose hidden connections are frozen.
-        task: the number of the one that has ended, of which every task has had as many connections.
+        task: how many tasks have ended; each has had the same number of connections.
         config: of the agent, for the structure.
         initialisation: of the weights.
         seed: of the run.
-
     """
     rng = seeding.generator(seed, f"{name} topology after task {task}")
     hidden, outputs = _split(network)

@@ -88,6 +88,9 @@ class Learner(ABC, Generic[Config]):
             raise ValueError(f"freeze_after needs an agent with a replay memory, and {name} has none")
         if config.topology.adaptive and not self.SQUARED_ERRORS:
             raise ValueError(f"sparsity_schedule adaptive goes by squared errors of values, and {name} has none")
+        topology = config.topology
+        if "actor" not in self.ONLINE and (topology.actor_sparsity is not None or not topology.adapt_actor):
+            raise ValueError(f"actor_sparsity and adapt_actor are of an actor, and {name} has none; leave them out")
         self.name, self.config = name, config
         self.observation_size, self.action_size = observation_size, action_size
         self.updates = 0

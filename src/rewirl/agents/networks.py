@@ -75,9 +75,11 @@ class Networks:
         online = {name: self._new(name) for name in architectures}
         for name, network in online.items():
             if config.redo_every and not _is_mlp(network):
-                raise ValueError(f"redo_every recycles units of multilayer perceptrons; {name} is none")
+                raise ValueError(f"redo_every recycles units of multilayer perceptrons; {name} is none of ReLUs")
             if config.cbp_replacement_rate and not _is_mlp(network):
-                raise ValueError(f"cbp_replacement_rate replaces units of multilayer perceptrons; {name} is none")
+                raise ValueError(
+                    f"cbp_replacement_rate replaces units of multilayer perceptrons; {name} is none of ReLUs"
+                )
         if config.topology.initial_topology == "predictive" and not any(map(_chooses_inputs, online.values())):
             raise ValueError(
                 "initial_topology predictive chooses the connections of first layers, and those of all networks are "

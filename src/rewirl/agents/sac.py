@@ -61,7 +61,6 @@ class SACConfig(LayersConfig):
         if self.n_step_entropy and self.n_steps == 1:
             raise ValueError("n_step_entropy is of the states between the steps of a target; give n_steps of 2 or more")
         self._require("target_update_interval", self.target_update_interval >= 1, "at least 1")
-        self._require("initialisation", self.initialisation in ("xavier", "fan-in"), "xavier or fan-in")
         low, high = LOG_STD_BOUNDS
         self._require("log_std_min", low <= self.log_std_min < self.log_std_max, f"at least {low:g}, below log_std_max")
         self._require("log_std_max", self.log_std_max <= high, f"at most {high:g}")

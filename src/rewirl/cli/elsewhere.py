@@ -57,7 +57,7 @@ OPTIONS = {
     "ent-coef": "--entropy-coefficient, for PPO; --temperature, for SAC",
     "alpha": "--temperature, for SAC",
     "autotune": "--temperature auto, for SAC",
-    "policy-lr": "--learning-rate; for SimBa --actor-learning-rate",
+    "policy-lr": "--learning-rate; for SimBa, XQC and CrossQ --actor-learning-rate",
     "q-lr": "--learning-rate",
     "policy-frequency": "--policy-delay",
     "target-network-frequency": "--target-update-interval",
@@ -67,7 +67,7 @@ OPTIONS = {
     "policy": "none: there is one kind of policy",
     "policy-kwargs": "--hidden-sizes 256 256; the other settings of networks are options of their own",
     "net-arch": "--hidden-sizes 256 256",
-    "activation-fn": "--activation tanh or relu, for PPO; elsewhere hidden layers are ReLU",
+    "activation-fn": "--activation tanh or relu, for PPO; --hidden-layers tanh or relu, for TD3, SAC and DQN",
     "action-noise": "--exploration-noise 0.1, in units of [-1, 1]; --exploration normal or ornstein-uhlenbeck",
     "load-best": "none: rewirl evaluate, watch and export take the policy of the latest checkpoint",
 }

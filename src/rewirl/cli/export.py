@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 from rewirl.cli.errors import UsageError, failed, usage_errors
@@ -17,7 +18,7 @@ from rewirl.training.trained_policy import TrainedPolicy
 
 def export(arguments: list[str]) -> int:
     """Run `rewirl export` and return its exit code."""
-    if any(word in ("torch", "pytorch") for word in arguments):
+    if re.search(r"--format[= ](torch|pytorch)(?= |$)", " ".join(arguments)):
         raise UsageError("a module of PyTorch is made in Python: rewirl.load(DIRECTORY).to_torch()")
     options = parse(
         "export",

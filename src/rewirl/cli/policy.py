@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -61,7 +62,8 @@ def evaluate(arguments: list[str]) -> int:
         policy = TrainedPolicy.load(options.run)
         source = policy.source()
         assert source.make_another is not None
-        policy.fits(source.make_training())
+        with contextlib.closing(source.make_training()) as environment:
+            policy.fits(environment)
         seed = policy.about["seed"] if options.seed is None else options.seed
         evaluator = Evaluator(source.make_another, options.episodes, seed)
     try:

@@ -33,7 +33,7 @@ def presets(arguments: list[str]) -> int:
         known, name = (listed, None) if listed else ([name], name)
     with usage_errors():
         by_name = {each: lookup.preset(each) for each in known}
-    agents = {n: resolve({"preset": n}).agent for n in by_name}
+        agents = {n: resolve({"preset": n}).agent for n in by_name}  # a file may have anything for options
     settings = {
         n: {
             "agent": preset.agent,

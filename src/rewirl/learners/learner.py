@@ -355,7 +355,7 @@ class Learner(Tasks):
     @property
     def diagnostics(self) -> dict[str, float]:
         """Losses and other scalars of the latest update, as in metrics.jsonl; empty before the first."""
-        return self._run.agent.diagnostics()
+        return self._run.training.diagnostics()
 
     @property
     def steps(self) -> int:

@@ -53,7 +53,11 @@ class LayerTopology:
 
     @property
     def bias(self) -> NDArray[np.float32]:
-        """The biases, float32 [outputs], a copy."""
+        """The biases, float32 [outputs], a copy.
+
+        Raises:
+            ValueError: the layer has none, as hidden layers of XQC.
+        """
         return self._layer.bias.copy()
 
     def _matrix(self, of: Callable[[NDArray[np.float32]], NDArray[np.generic]]) -> csr_array:

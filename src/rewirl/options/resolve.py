@@ -132,3 +132,7 @@ def _make_room(values: dict[str, Any], requested: Mapping[str, Any]) -> None:
         values["lambdas"] = None
     if "sparsity" in ways or "lambdas" in ways:
         values["layer_sparsities"] = None
+    if requested.get("learning_rate_schedule") == "constant":  # which an agent's own may not be
+        values |= {"learning_rate_end": 0.0, "learning_rate_updates": None}
+    if requested.get("rule") == "wast":  # which has criteria of its own
+        values |= {"drop": "paper", "grow": "paper"}

@@ -22,7 +22,12 @@ def read_preset(path: Path) -> Preset:
     Raises:
         ValueError: it cannot be read, or is no preset; names the file.
     """
-    content = {name.replace("-", "_"): value for name, value in read_toml(path, "a preset").items()}
+    content: dict[str, Any] = {}
+    for key, value in read_toml(path, "a preset").items():
+        name = key.replace("-", "_")
+        if name in content:
+            raise ValueError(f"the preset {path} has {name} twice, with _ and with -; leave one out")
+        content[name] = value
     for axis in _AXES:
         value = content.get(axis)
         if not isinstance(value, str) or not value:

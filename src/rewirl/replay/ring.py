@@ -151,10 +151,10 @@ class Replay:
         return stored[:, :n], stored[:, n : n + a], stored[:, n + a : 2 * n + a]
 
     def forget(self, count: int) -> None:
-        """Remove the oldest transitions, so many but not all: the latest stays."""
+        """Remove the oldest transitions, so many but not all: the latest stays, if there is one."""
         self.settle()
         self._has_forgotten = True
-        self._size -= min(count, self._size - 1)
+        self._size -= min(count, max(self._size - 1, 0))
 
     def cut(self, before: int = 0) -> None:
         """Note that what follows on a transition is of another episode: on the latest, or on one so many before it."""

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.topology.indices import lowest
 from rewirl.topology.rule import Rule
 from rewirl.topology.state import LayerState
 
@@ -102,6 +103,7 @@ def rewired_count(
     total: int,
     regrow_dropped: bool,
     frozen: int = 0,
+    surplus: int = 0,
 ) -> int:
     """Return how many connections, or blocks, an event drops to grow others instead.
 
@@ -113,14 +115,36 @@ def rewired_count(
         total: how many there can be.
         regrow_dropped: whether what is dropped may be grown again.
         frozen: how many of them the fraction is not of.
+        surplus: how many are dropped besides, as the sparsity rises.
     """
     if not rule.rewires:
         return 0
     at_least, at_most = int(np.count_nonzero(scores == -np.inf)), int(np.count_nonzero(scores < np.inf))
-    count = min(max(int(fraction * (len(scores) - frozen)), at_least), at_most, after)
+    count = min(max(int(fraction * (len(scores) - frozen)), at_least), max(at_most - surplus, 0), after)
     if regrow_dropped:
         return count
     return min(count, total - max(len(scores), after))  # what grows needs indices that are free already
+
+
+def weakest(scores: NDArray[np.float64], weights: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Return the positions of the `count` lowest scores, in any order; of equal ones the first.
+
+    Of equal infinite ones those of the smallest magnitude: such scores rank nothing, and the first are those of the
+    first units, which would lose all their inputs as the sparsity rises.
+
+    Args:
+        scores: drop scores, float64 [connections].
+        weights: of the connections, float32 [connections].
+        count: from 0 to the number of connections.
+
+    Returns:
+        int64 [count].
+    """
+    chosen = lowest(scores, count)
+    if not count or np.isfinite(limit := scores[chosen].max()):
+        return chosen
+    below, equal = np.flatnonzero(scores < limit), np.flatnonzero(scores == limit)
+    return np.concatenate([below, equal[lowest(np.abs(weights[equal]), count - len(below))]])
 
 
 def _fail(rule: Rule, fault: str) -> NoReturn:

@@ -14,6 +14,7 @@ from rewirl.topology.contract import (
     checked_growth,
     in_order,
     rewired_count,
+    weakest,
 )
 from rewirl.topology.fan_in import FanIn
 from rewirl.topology.indices import lowest
@@ -52,7 +53,8 @@ def rewire(
 
     floor(fraction * connections) are dropped, unless scores of -inf or +inf say more or less, and never more than there
     are free indices to grow at. Where the layer is to have fewer connections afterwards, the difference is dropped too,
-    those of the lowest scores; where it is to have more, the difference is grown.
+    those of the lowest scores, and of +inf where there are no others; where it is to have more, the difference is
+    grown.
 
     Args:
         rule: decides what is dropped and grown.
@@ -94,14 +96,15 @@ def rewire(
         )
         return Rewiring(np.sort(order[dropped]), grown)
     frozen = 0 if state.frozen is None else int(np.count_nonzero(state.frozen))
-    count = rewired_count(rule, scores, fraction, after, state.total, regrow_dropped, frozen) + max(before - after, 0)
+    surplus = max(before - after, 0)
+    count = surplus + rewired_count(rule, scores, fraction, after, state.total, regrow_dropped, frozen, surplus)
     if isinstance(structure, FanIn):
         grow_scores = checked_grow_scores(rule, rule.grow_score(ordered, rng), ordered)
         dropped, grown = rewire_fan_in(
             ordered, scores, count, grow_scores, structure, regrow_dropped=regrow_dropped, ablate_below=ablate_below
         )
         return Rewiring(np.sort(order[dropped]), grown)
-    dropped = lowest(scores, count)
+    dropped = weakest(scores, ordered.weights, count) if surplus else lowest(scores, count)
     growth = after - (before - count)
     if growth == 0:
         return Rewiring(np.sort(order[dropped]), np.empty(0, np.int64))

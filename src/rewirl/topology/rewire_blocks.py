@@ -52,14 +52,15 @@ def rewire_blocks(
     before = len(state.indices)
     means = np.concatenate([each.means(scores) for each in parts])
     part_of = np.repeat(np.arange(len(parts)), [len(each.numbers) for each in parts])
-    weakest_first = np.argsort(means, kind="stable")
+    magnitudes = np.concatenate([np.abs(state.weights)[each.positions].mean(axis=1) for each in parts])
+    weakest_first = np.lexsort((np.where(np.isinf(means) & (after < before), magnitudes, 0), means))  # see `weakest`
     heights = np.array([each.part.height for each in parts])[part_of[weakest_first]]
     surplus = _nearest(heights, before - after) if after < before else 0
     surplus = min(surplus, len(means) - (after > 0))
     lacking = shares([each.part for each in parts], [each.free for each in parts], max(after - before, 0))
     stay, total = len(means) - surplus + sum(lacking), sum(each.part.total for each in parts)
     frozen = 0 if state.frozen is None else sum(int(state.frozen[each.positions[:, 0]].sum()) for each in parts)
-    count = rewired_count(rule, means, fraction, stay, total, regrow_dropped, frozen)
+    count = rewired_count(rule, means, fraction, stay, total, regrow_dropped, frozen, surplus)
 
     goes = np.zeros(len(means), dtype=np.bool_)
     goes[weakest_first[:surplus]] = True

@@ -47,7 +47,8 @@ class Rule(ABC):
 
     @abstractmethod
     def drop_score(self, state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Score the connections. Those of the lowest scores are dropped, of equal ones those of the lower indices.
+        """Score the connections. Those of the lowest scores are dropped, of equal ones those of the lower indices, or
+        of the smaller weights if they are infinite and the sparsity rises.
 
         Args:
             state: the layer, its connections in the order of their indices.
@@ -56,7 +57,7 @@ class Rule(ABC):
 
         Returns:
             Scores, float64 [connections]. The fraction decides how many are dropped, except that a connection of score
-            -inf is dropped and one of +inf stays in any case.
+            -inf is dropped and one of +inf stays, unless the sparsity rises so far that no other is left.
         """
 
     @abstractmethod

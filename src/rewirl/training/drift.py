@@ -52,8 +52,8 @@ class Drift:
             Per network, as JSON values: `shapes` [layers, 2] (outputs, inputs); `connections` [layers]; `initial_alive`
             [layers], the share of the connections that a layer began with that exist now, None for a dense layer, where
             all do; `input_connections` [inputs], the connections of every input in the first layer, None if it
-            is dense, where an input has one to every unit. Of a network that is no multilayer perceptron also
-            `operations`, see `Network.made_of`.
+            began dense, where an input has one to every unit until the layer is pruned. Of a network that is no
+            multilayer perceptron also `operations`, see `Network.made_of`.
         """
         return {name: self._measure(network, self._initial[name]) for name, network in online(networks).items()}
 

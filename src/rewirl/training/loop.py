@@ -160,7 +160,7 @@ class Training:
             "seconds": self._seconds,
             "evaluated": self._evaluated,
             "warm_up": self.warm_up.state(),
-            "diagnostics": self._all_diagnostics(),
+            "diagnostics": self.diagnostics(),
         }
         if not self.environment.spaces.flat:
             values["spaces"] = self.environment.spaces.values()
@@ -293,7 +293,7 @@ class Training:
                 "networks": self._drift.measure(self.agent.networks()),
                 **inputs_at_end(self.agent, self.replay, self.step >= self.total),
             },
-            {"updates": updates, **self._all_diagnostics()} if updates > 0 else {},
+            {"updates": updates, **self.diagnostics()} if updates > 0 else {},
         )
         same = state is None and not self.environment.changes and self.agent.normalisation.observations is None
         if updates == 0 and self._untrained is not None and same:
@@ -354,7 +354,8 @@ class Training:
         self.agent.use_threads(1 if evaluation else self.config.threads)
         self._in_flight = evaluation
 
-    def _all_diagnostics(self) -> dict[str, float]:
+    def diagnostics(self) -> dict[str, float]:
+        """Return the agent's diagnostics; those of the checkpoint until a resumed one has learnt again."""
         return {**self._diagnostics, **self.agent.diagnostics()}
 
     def _checkpoint(self) -> bool:

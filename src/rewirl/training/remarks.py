@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from rewirl.agents.config import AgentConfig, ReplayConfig
 from rewirl.agents.normalisation import Normalisation
 from rewirl.agents.registry import AGENTS
 from rewirl.replay import Replay
+from rewirl.topology.fan_in import FanIn
 from rewirl.training.room import memory
 
 _LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
@@ -21,6 +23,16 @@ _OF_EVENTS = (
     *("drop", "grow", "regrow_dropped"),
 )
 """Options of what a rewiring event does."""
+_AMOUNTS = ("sparsity", "layer_sparsities", "actor_sparsity", "critic_sparsity", "distribution")
+"""Options of how many connections there are; lambdas are left out, which an environment of the paper has by itself."""
+_BELONG = {
+    "redo_threshold": ("redo_every",),
+    **dict.fromkeys(("cbp_maturity_threshold", "cbp_decay_rate", "cbp_utility"), ("cbp_replacement_rate",)),
+    "n_steps_after": ("n_steps",),
+    "buffer_minimum": ("buffer_distance", "buffer_empty_every"),
+    **dict.fromkeys(("sparsity_start", "sparsity_end"), ("initial_sparsity",)),
+}
+"""Options that do nothing where none of others is given."""
 
 
 def first_event(config: AgentConfig, delay: int) -> int | None:
@@ -81,6 +93,8 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
         return
     yield from _of_name(agent)
     yield from _of_rule(agent)
+    yield from _of_structure(agent)
+    yield from _of_companions(config)
     updates = config.updates_after(max(total - learning_starts, 0))
     if not updates:
         yield f"warning: nothing is learnt yet: {_too_short(config, total, learning_starts)}"
@@ -116,8 +130,10 @@ def _of_memory(config: ReplayConfig, replay: Replay, total: int, updates: int) -
             f"warning: n_steps_after is {config.n_steps_after:,}, and the run has {updates:,} updates: targets have "
             f"one step, never {config.n_steps}"
         )
-    if config.buffer_distance is not None and config.buffer_minimum >= config.buffer_size:
-        yield "warning: buffer_minimum is no less than buffer_size: buffer_distance forgets nothing"
+    forgetting = [name for name in _BELONG["buffer_minimum"] if _given(config, name)]
+    if forgetting and config.buffer_minimum >= config.buffer_size:
+        forget = "forgets" if len(forgetting) == 1 else "forget"
+        yield f"warning: buffer_minimum is no less than buffer_size: {' and '.join(forgetting)} {forget} nothing"
     size, there = min(replay.capacity, total) * replay.transitions.itemsize * replay.transitions.shape[1], memory()
     if there is not None and size > _MOST_OF_MEMORY * there:
         yield (
@@ -157,6 +173,31 @@ def _of_rule(agent: Agent) -> Iterator[str]:
             f"the rule {topology.rule} does nothing here: {agent.name} has every connection, none can grow; "
             f"give a sparsity, such as 0.5{train}"
         )
+
+
+def _of_structure(agent: Agent) -> Iterator[str]:
+    """Say which options of how many connections there are do nothing, as the structure decides."""
+    entry, topology = AGENTS.get(agent.name), agent.config.topology
+    if entry is None or not isinstance(topology.spread, FanIn) or topology.spread.count is None:
+        return
+    idle = [name for name in _AMOUNTS if getattr(topology, name) != getattr(entry.topology, name)]
+    if idle:
+        do = "does" if len(idle) == 1 else "do"
+        says = f"structure {topology.structure} says how many connections there are"
+        yield f"{' and '.join(idle)} {do} nothing here: {says}"
+
+
+def _of_companions(config: AgentConfig) -> Iterator[str]:
+    """Say which options do nothing without others."""
+    for name, others in _BELONG.items():
+        settings = config if hasattr(config, name) else config.topology
+        if _given(settings, name) and not any(_given(settings, other) for other in others):
+            yield f"{name} does nothing here: it belongs to {' or '.join(others)}"
+
+
+def _given(settings: Any, name: str) -> bool:
+    """Tell whether an option is there and not what it is by default."""
+    return getattr(settings, name, None) != getattr(type(settings), name, None)
 
 
 def _too_short(config: AgentConfig, total: int, learning_starts: int) -> str:
@@ -211,7 +252,8 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
     topology, run = agent.config.topology, f"the run has {updates:,} updates"
     if topology.rule == "static":
         return
-    events = {name: first_event(agent.config, delay) for name, delay in _delays(agent).items()}
+    delays = {name: delay for name, delay in _delays(agent).items() if topology.rewires(name)}
+    events = {name: first_event(agent.config, delay) for name, delay in delays.items()}
     never = [name for name, first in events.items() if first is None or first > updates]
     if never:
         first = min((first for name, first in events.items() if name in never and first is not None), default=None)
@@ -222,16 +264,17 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
         names = " and ".join([name for name in (", ".join(never[:-1]), never[-1]) if name])
         yield f"warning: {names} will not be rewired ({offset}: {why}){keeps}{remedy}"
     if topology.initial_sparsity is not None and len(never) < len(events):
-        last = min(updates, updates if topology.adapt_end is None else topology.adapt_end)
+        until = min(updates, updates if topology.adapt_end is None else topology.adapt_end)
+        last = until - (until - topology.adapt_offset) % topology.adapt_every
         if last <= topology.sparsity_start:
             yield (
                 f"warning: the sparsity stays {topology.initial_sparsity:g}: it changes from update "
-                f"{topology.sparsity_start:,} on, and the last event is by update {last:,}"
+                f"{topology.sparsity_start:,} on, and the last event is on update {last:,}"
             )
         elif last < topology.sparsity_end and not topology.adaptive:
             yield (
                 f"warning: the sparsity does not get to its end: sparsity_end is {topology.sparsity_end:,}, and the "
-                f"last event is by update {last:,}"
+                f"last event is on update {last:,}"
             )
     if topology.adapt_end is not None and topology.anneal == "cosine" and topology.adapt_end > updates:
         yield f"warning: adapt_end is {topology.adapt_end:,}, and {run}: the fraction does not get to 0"

@@ -56,6 +56,8 @@ class Run:
         source: EnvironmentSource | None = None,
     ) -> None:
         """Build environment, replay memory and agent."""
+        if config.warm_up_policy is not None:  # the run may be continued from another working directory
+            config = dataclasses.replace(config, warm_up_policy=str(Path(config.warm_up_policy).absolute()))
         self.source = source or environment_source(config.env, config.env_kwargs, config.env_module, config.wrapper)
         self.environments = _environments(self.source, config.n_envs, config.env_processes)
         self.environment = self.environments[0]
@@ -291,8 +293,6 @@ def start(config: TrainConfig, agent_config: AgentConfig, path: Path, progress: 
         PolicyError: there is no sound warm-up policy.
         ValueError: the agent cannot be built, or nothing would be learnt or rewired.
     """
-    if config.warm_up_policy is not None:  # the run may be continued from another working directory
-        config = dataclasses.replace(config, warm_up_policy=str(Path(config.warm_up_policy).absolute()))
     run = Run(config, agent_config, progress)
     try:
         remarks.refuse_impossible(run.agent, config.total_timesteps)

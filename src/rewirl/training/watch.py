@@ -231,7 +231,6 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
         raise WatchError(f"{path} cannot be written: {error}; a name such as out.mp4 is a video") from error
 
     def show() -> None:
-
         try:
             frame = environment.env.render()
         except (ImportError, AttributeError, RuntimeError, gymnasium.error.DependencyNotInstalled):
