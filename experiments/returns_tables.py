@@ -18,7 +18,7 @@ from rewirl.experiments.report import published
 from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.sections.words import area, mean_and_deviation
 
-ASKED = re.compile(r"(<!-- returns of ([\w, -]+) on ([\w, -]+): ([\w, /'-]+) -->\n\n)(?:\|.*\n)*")
+ASKED = re.compile(r"(<!-- returns of ([\w\s,-]+) on ([\w\s,-]+): ([\w\s,/'-]+) -->\n\n)(?:\|.*\n)*")
 """The comment with agents, environments and columns, and the table that is there."""
 
 AGENTS = {
