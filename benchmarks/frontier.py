@@ -131,7 +131,7 @@ def markdown(rows: list[Candidate], options: Options) -> str:
             ]
         )
     head = ["agent", "sparse", "connections", *([] if peer is None else [f"x {peer.name}"]), "time / dense"]
-    head += ["updates/s", "GFLOP/s", "hours for a million", "spread"]
+    head += ["updates/s", "GFLOP/s", "hours for a million updates", "spread"]
     counted = "1 thread" if dense.threads == 1 else f"{dense.threads} threads"
     return f"## {agent}, {task}, batch {options.batch_size}, {counted}\n\n{table(head, cells)}"
 

@@ -1,4 +1,6 @@
-"""Writes what is generated under results/: for each experiment the index of its runs, its report and the figures in it.
+"""Writes what is generated from results/: for each experiment the index of its runs, its report and the figures in it.
+
+Of ds-drl also docs/paper.md, and the tables of returns in README.md, docs/ds-td3.md and docs/ds-sac.md.
 
 python experiments/write_results.py                # all of them
 python experiments/write_results.py ds-drl noise   # some
@@ -20,9 +22,8 @@ from rewirl.experiments.sweep.index import write_index
 RESULTS = Path(__file__).parents[1] / "results"
 
 PAGE = RESULTS.parent / "docs" / "paper.md"
-PAGES = [RESULTS.parent / name for name in ("README.md", "docs/ds-td3.md", "docs/ds-sac.md")]
-"""Pages with tables of returns."""
 BEGIN, END = "<!-- generated: python experiments/write_results.py -->", "<!-- end of what is generated -->"
+PAGES_WITH_RETURNS = [RESULTS.parent / name for name in ("README.md", "docs/ds-td3.md", "docs/ds-sac.md")]
 
 REPORTS = {
     "ds-drl": ("ds-drl",),
@@ -94,7 +95,7 @@ def write_returns_of_pages(sources: Sequence[Path]) -> None:
     from rewirl.experiments.report.run_data import find_runs
     from rewirl.experiments.report.run_groups import group_runs
 
-    write_returns(PAGES, group_runs(find_runs(sources)[0])[0])
+    write_returns(PAGES_WITH_RETURNS, group_runs(find_runs(sources)[0])[0])
 
 
 def _short(line: str) -> str:
@@ -122,7 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "ds-drl" in (options.experiments or experiments) and not options.index:
         write_paper_page(PAGE, RESULTS / "ds-drl" / "paper", [RESULTS / source for source in REPORTS["ds-drl"]])
         write_returns_of_pages([RESULTS / source for source in REPORTS["ds-drl"]])
-        print("wrote docs/paper.md, and the tables of returns on " + ", ".join(page.name for page in PAGES))
+        names = ", ".join(page.name for page in PAGES_WITH_RETURNS)
+        print(f"wrote docs/paper.md, and the tables of returns on {names}")
     return 0
 
 

@@ -108,8 +108,8 @@ def test_the_table_compares_with_sbx_and_with_dense() -> None:
     title, _, head, _, *lines = frontier.markdown(rows, frontier.Options()).splitlines()
     assert title == "## simba, dog-run, batch 256, 2 threads"
     assert head == (
-        "| agent | sparse | connections | x SBX simba | time / dense | updates/s | GFLOP/s | hours for a million "
-        "| spread |"
+        "| agent | sparse | connections | x SBX simba | time / dense | updates/s | GFLOP/s "
+        "| hours for a million updates | spread |"
     )
     assert lines[-1] == "| Rewirl static-simba, 8x1 | 95% | 1,000 | 20.00 | 0.10 | 40.0 | 80 | 6.9 | 0% |"
     assert lines[0] == "| SBX simba |  | 1,000 | 1.00 | 2.00 | 2.0 |  | 138.9 | 0% |"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rewirl.agents import make_agent
-from rewirl.bench.synthetic import connections_of, random_transitions, replay_of, settings
+from rewirl.bench.synthetic import random_transitions, replay_of, settings
 
 TRANSITIONS = 5_000
 UPDATES = 6
@@ -33,10 +33,10 @@ class RewirlUpdates:
             return UPDATES
 
         self.tasks = {"update": update}
-        settings_of_agent = vars(agent.config)
+        cost = agent.COST.of(vars(agent.config))
         connections = {name: [network.connections] for name, network in agent.networks().items()}
-        flops = agent.COST.of(settings_of_agent).training_flops(connections, UPDATES, settings_of_agent) / UPDATES
-        self.facts = {"connections": connections_of(agent), "flops": flops}
+        flops = cost.training_flops(connections, UPDATES, vars(agent.config)) / UPDATES
+        self.facts = {"connections": cost.parameters(connections), "flops": flops}
 
     def warm_up(self) -> None:
         self.tasks["update"]()

@@ -50,7 +50,7 @@ def test_intervals_are_rliables_within_monte_carlo_error(rliable, shape):
     for statistic, theirs, given in (
         (st.MEAN, metrics.aggregate_mean, (x,)),
         (st.IQM, metrics.aggregate_iqm, (x,)),
-        # Its intervals of ours, which is equal and takes a hundredth of the time: see the test above.
+        # rliable draws the replicates. The statistic is ours, equal by the test above: theirs is far slower.
         (st.IMPROVEMENT, st.probability_of_improvement, (x, y)),
     ):
         key = x if len(given) == 1 else [x, y]
