@@ -158,6 +158,12 @@ def test_a_critic_of_crossq_sees_the_next_states_through_the_statistics_alone():
         ("ds-xqc", {"policy_delay": 0}, "policy_delay must be at least 1"),
         ("ds-xqc", {"actor_learning_rate": 0.0}, "actor_learning_rate must be finite and positive, or none"),
         ("ds-crossq", {"initial_temperature": 0.0}, "initial_temperature must be finite and positive"),
+        ("ds-crossq", {"tau": 0.1}, "CrossQConfig has no use for tau: it has no target networks; leave it out"),
+        (
+            "ds-xqc",
+            {"topology": TopologyConfig(sparsity=0.7, initial_scale="sparse")},
+            "initial_scale sparse",
+        ),
         ("ds-crossq", {"updates_per_step": 0}, "updates_per_step must be at least 1"),
         ("ds-xqc", {"redo_every": 5}, "redo_every recycles units of multilayer perceptrons; actor is none"),
     ],

@@ -48,6 +48,7 @@ def test_what_the_table_names_is_there() -> None:
         ("stream-ac", "n_steps", "eligibility traces look further: trace_decay"),
         ("stream-ac", "batch_size", "it learns from every step once"),
         ("ppo", "tau", "it has no target networks"),
+        ("crossq", "tau", "it has no target networks"),
         ("stream-q", "buffer_size", "it has no replay memory"),
         ("ppo", "use_sde", "use_sde has no counterpart here; leave it out: exploration"),
         ("td3", "replay_buffer_class", "replay_buffer_class has no counterpart here: the replay memory is uniform"),

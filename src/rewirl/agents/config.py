@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import cos, inf, pi
 from typing import ClassVar, Literal
@@ -19,8 +20,8 @@ class AgentConfig:
         ValueError: a field is out of its range; the message names it.
     """
 
-    WITHOUT: ClassVar[tuple[str, ...]] = ()
-    """Fields that agents of this kind have no use for: no options of theirs, and refused where they are given."""
+    WITHOUT: ClassVar[Mapping[str, str]] = {}
+    """Fields that agents of this kind have no use for, and why: no options of theirs, and refused where given."""
 
     hidden_sizes: tuple[int, ...] = (256, 256)
     """Units of the hidden layers of actor and critics. Typical: 256 256."""
@@ -88,7 +89,8 @@ class AgentConfig:
         make_exact(self)
         for each in fields(self):
             if each.name in self.WITHOUT and getattr(self, each.name) != each.default:
-                raise ValueError(f"{type(self).__name__} has no use for {each.name}; leave it out")
+                why = self.WITHOUT[each.name]
+                raise ValueError(f"{type(self).__name__} has no use for {each.name}: {why}; leave it out")
         self._require("hidden_sizes", min(self.hidden_sizes, default=0) >= 1, "at least one size, each at least 1")
         self._require("learning_rate", 0 < self.learning_rate < inf, "finite and positive")
         end, horizon = self.learning_rate_end, self.learning_rate_updates

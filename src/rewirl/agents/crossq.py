@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,6 +24,8 @@ BETA1 = 0.5
 class CrossQConfig(SoftConfig):
     """Hyper-parameters of CrossQ; the defaults are the paper's."""
 
+    WITHOUT: ClassVar[Mapping[str, str]] = {"tau": "it has no target networks"}
+
     hidden_sizes: tuple[int, ...] = (2048, 2048)
     """Units of the hidden layers of the critics. Typical: 2048 2048, or 256 256 to 1024 1024 to save time."""
 
@@ -42,7 +45,7 @@ class CrossQConfig(SoftConfig):
 
 
 class CrossQ(SoftActorCritic[CrossQConfig]):
-    """CrossQ on networks of any density; the setting `tau` changes nothing, as there are no targets.
+    """CrossQ on networks of any density.
 
     Args:
         name: what to call it: crossq, static-crossq or ds-crossq.

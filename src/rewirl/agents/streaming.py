@@ -26,9 +26,12 @@ from rewirl.topology.blocks import Blocks
 class StreamConfig(AgentConfig):
     """Hyper-parameters that all agents of stream-x have."""
 
-    WITHOUT: ClassVar[tuple[str, ...]] = (
-        *("weight_decay", "bias_correction", "redo_every", "redo_threshold", "cbp_replacement_rate"),
-        *("cbp_maturity_threshold", "cbp_decay_rate", "cbp_utility"),
+    WITHOUT: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        (
+            *("weight_decay", "bias_correction", "redo_every", "redo_threshold", "cbp_replacement_rate"),
+            *("cbp_maturity_threshold", "cbp_decay_rate", "cbp_utility"),
+        ),
+        "it does not learn by Adam and from batches, which this option is about",
     )
 
     hidden_sizes: tuple[int, ...] = (128, 128)

@@ -73,6 +73,8 @@ class XQCConfig(SoftConfig):
         self._require("policy_delay", self.policy_delay >= 1, "at least 1")
         self._require("bins", 2 <= self.bins <= 10_000, "at least 2 and at most 10,000")
         self._require("bound", 0 < self.bound < inf, "finite and positive")
+        if self.topology.initial_scale == "sparse":
+            raise ValueError("initial_scale sparse changes nothing: the weights of a unit have norm 1; leave it out")
 
 
 class XQC(SoftActorCritic[XQCConfig]):

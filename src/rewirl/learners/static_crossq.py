@@ -50,7 +50,6 @@ class StaticCrossQ(Learner):
         batch_size: int = 256,
         n_steps: int = 1,
         n_steps_after: int = 0,
-        tau: float = 0.005,
         updates_per_step: int = 1,
         learning_starts: int = 5_000,
         buffer_size: int = 1_000_000,
@@ -145,8 +144,6 @@ class StaticCrossQ(Learner):
             n_steps: Rewards that a target sums before it bootstraps; the window ends where its episode does. More learn
                 faster from sparse networks, and are off-policy. Typical: 1 to 3.
             n_steps_after: Updates until then have targets of one step. Typical: 0 to 300000.
-            tau: Share of the online networks that the targets take over per target update; 1 copies them. Typical:
-                0.001 to 0.01.
             updates_per_step: Updates per step of the environment, once `learning_starts` steps are done. Typical: 1 to
                 2.
             learning_starts: Steps with uniformly random actions before the first update. Typical: 1000 to 25000.

@@ -37,7 +37,7 @@ def unknown_option(agent: str, name: str, known: Iterable[str]) -> UnknownOption
 def _hint(agent: str, name: str, known: list[str]) -> str:
     entry = agent_entry(agent)
     if name in entry.config.WITHOUT:
-        return "it does not learn by Adam and from batches, which this option is about"
+        return entry.config.WITHOUT[name]
     if not entry.replay:
         rollouts = "rollout_steps" in known
         if rollouts and name in sb3.OF_ROLLOUTS:
