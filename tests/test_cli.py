@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from rewirl.cli.commands import COMMANDS
 from rewirl.cli.main import main
 from rewirl.cli.parse import parse_run
 from rewirl.environments.environment import Environment
+from rewirl.options.resolve import resolve
+from rewirl.presets import lookup
 from rewirl.storage.values import from_text
 
 PROBES = str(Path(__file__).parent / "training")
@@ -129,7 +132,7 @@ def test_presets_are_listed_and_shown_in_full(rewirl):
     assert listed.code == 0
     assert re.search(r"ds-drl/ds-sac/HalfCheetah-v5 +ds-sac +lambdas 12 80, set\n", listed.out)
     assert re.search(r"ds-drl/td3/Ant-v5 +td3 +dense\n", listed.out)
-    shown = json.loads(rewirl("presets", "ds-drl/sac-soft/Ant-v5").out)
+    shown = json.loads(rewirl("presets", "ds-drl/sac-soft/Ant-v5", "--json").out)
     assert (shown["agent"], shown["env"]) == ("sac", "Ant-v5")
     assert (shown["settings"]["tau"], shown["settings"]["target_update_interval"]) == (0.005, 1)
     everything = json.loads(rewirl("presets", "--json").out)
@@ -137,6 +140,23 @@ def test_presets_are_listed_and_shown_in_full(rewirl):
     assert len(everything) == len(listed.out.splitlines()) - 3
     wrong = rewirl("presets", "ds-drl/ds-sac/Ant-v4")
     assert wrong.code == 2 and "did you mean ds-drl/ds-sac/Ant-v5?" in wrong.err
+
+
+def test_a_preset_that_is_shown_is_a_preset_file_that_stands_for_the_same(rewirl, tmp_path):
+    def decided(name):
+        settings = resolve({"preset": name})
+        topology = settings.agent.topology
+        if (topology.lambdas, topology.layer_sparsities) != (None, None):  # then it says nothing
+            topology = replace(topology, sparsity=None)
+        return settings.run, replace(settings.agent, topology=topology)
+
+    file = tmp_path / "mine.toml"
+    kinds = {(lookup.preset(name).agent, name.partition("/")[0]): name for name in lookup.names()}
+    for name in kinds.values():
+        file.write_text(rewirl("presets", name).out)
+        assert decided(str(file)) == decided(name), name
+    shown = file.read_text()
+    assert rewirl("presets", str(file)).out.splitlines()[1:] == shown.splitlines()[1:]
 
 
 def test_policies_are_listed_and_evaluated_by_name(rewirl):

@@ -7,8 +7,10 @@ import json
 from rewirl.cli.errors import usage_errors
 from rewirl.cli.parse import OPTIONAL_NAME, parse
 from rewirl.options.option import options as options_of
-from rewirl.options.resolve import resolve
+from rewirl.options.resolve import AMOUNTS, resolve
 from rewirl.presets import lookup
+from rewirl.presets.preset import Preset
+from rewirl.presets.preset_file import preset_text
 from rewirl.printing import program, result
 from rewirl.storage.values import to_values
 
@@ -21,10 +23,10 @@ def presets(arguments: list[str]) -> int:
         name=(
             OPTIONAL_NAME,
             None,
-            "Name of a preset, such as ds-drl/ds-td3/Ant-v5, to show in full; or what names begin with, such as small, "
-            "to list them. Without it all are listed.",
+            "Name of a preset, such as ds-drl/ds-td3/Ant-v5, to show in full as a preset file; or what names begin "
+            "with, such as small, to list them. Without it all are listed.",
         ),
-        json=(bool, False, "Print JSON instead of a table."),
+        json=(bool, False, "Print JSON instead of a table, or of a preset file."),
     )
     name: str | None = options.name
     known = lookup.names()
@@ -34,6 +36,9 @@ def presets(arguments: list[str]) -> int:
     with usage_errors():
         by_name = {each: lookup.preset(each) for each in known}
         agents = {n: resolve({"preset": n}).agent for n in by_name}  # a file may have anything for options
+    if name is not None and not options.json:
+        result(_as_file(name, by_name[name].agent, by_name[name].env).rstrip("\n"))
+        return 0
     settings = {
         n: {
             "agent": preset.agent,
@@ -43,7 +48,7 @@ def presets(arguments: list[str]) -> int:
         }
         for n, preset in by_name.items()
     }
-    if options.json or name is not None:
+    if options.json:
         result(json.dumps(settings if name is None else settings[name], indent=2))
         return 0
     width = max(map(len, by_name))
@@ -52,3 +57,21 @@ def presets(arguments: list[str]) -> int:
         result(f"{n:<{width}}  {preset.agent:<10}  {agents[n].topology.summary()}")
     result(f"\n{program()} presets NAME shows one in full; {program()} train --preset NAME trains with it.")
     return 0
+
+
+def _as_file(name: str, agent: str, env: str) -> str:
+    """Return a preset file with every setting that a preset ends in; what is none is left out."""
+    settings = resolve({"preset": name})
+    of = {"run": settings.run, "agent": settings.agent, "topology": settings.agent.topology}
+    given = lookup.preset(name).options
+    values = {
+        option.name: value
+        for option in options_of(agent).values()
+        if option.part != "run" or option.name in given
+        if (value := getattr(of[option.part], option.name)) is not None
+    }
+    ways = [option for option in AMOUNTS if option in values]
+    for option in ways[:-1]:  # the last one says how many connections there are, whatever the others are
+        del values[option]
+    comment = f"{name} in full. `{program()} train --preset FILE.toml` trains with a file such as this."
+    return preset_text(Preset(agent, env, values), comment)
