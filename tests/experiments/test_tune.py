@@ -47,7 +47,11 @@ def no_waiting_for_the_disk(monkeypatch):
 
     def unsafe(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, check_same_thread=False)
-        connection.execute("PRAGMA synchronous = OFF")
+        try:
+            connection.execute("PRAGMA synchronous = OFF")
+        except sqlite3.Error:  # it is no database
+            connection.close()
+            raise
         return connection
 
     monkeypatch.setattr(study_of, "connect", unsafe)
@@ -134,8 +138,11 @@ def made(directory: Path, what: Task, executor: Scripted, view: Heard | None = N
 
 def kept(directory: Path) -> list[tuple]:
     """What a study says of its trials."""
-    saved = optuna.load_study(study_name="rewirl", storage=f"sqlite:///{directory}/study.db")
-    return [(t.number, t.state.name, t.params, t.intermediate_values, t.value) for t in saved.trials]
+    storage = optuna.storages.RDBStorage(f"sqlite:///{directory}/study.db")
+    saved = optuna.load_study(study_name="rewirl", storage=storage).trials
+    storage.remove_session()
+    storage.engine.dispose()
+    return [(t.number, t.state.name, t.params, t.intermediate_values, t.value) for t in saved]
 
 
 def test_the_best_is_found_bad_trials_end_early_and_the_first_is_what_one_has(tmp_path):

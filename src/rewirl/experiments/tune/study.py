@@ -94,6 +94,8 @@ class Study:
             raise TuneError(f"{directory} is in use by {owner}; stop it first, or choose another --directory") from None
         except OSError as error:
             raise TuneError(f"{directory} cannot be used: {error.strerror or error}") from error
+        self._storage: Any = None
+        self._connections: list[sqlite3.Connection] = []
         self._verbosity = self._optuna.logging.get_verbosity()
         self._optuna.logging.set_verbosity(self._optuna.logging.ERROR)
         try:
@@ -107,16 +109,21 @@ class Study:
         unusable: tuple[type[Exception], ...] = (RuntimeError, *self._faults())
         try:
             # A path may have characters that a URL has other uses for, so the URL does not say it.
-            storage = self._optuna.storages.RDBStorage(
-                "sqlite:///study", engine_kwargs={"creator": lambda: connect(path)}
+            self._storage = self._optuna.storages.RDBStorage(
+                "sqlite:///study", engine_kwargs={"creator": lambda: self._connected(path)}
             )
             return self._optuna.create_study(
-                storage=storage, study_name=_NAME, direction="maximize", load_if_exists=True, pruner=self._pruner()
+                storage=self._storage, study_name=_NAME, direction="maximize", load_if_exists=True, pruner=self._pruner()
             )
         except unusable as error:
             raise TuneError(
                 f"{path} is no study that can be used: {_reason(error)}; choose another --directory"
             ) from error
+
+    def _connected(self, path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        self._connections.append(connection)
+        return connection
 
     def _faults(self) -> tuple[type[Exception], ...]:
         sqlalchemy: Any = importlib.import_module("sqlalchemy")
@@ -207,8 +214,13 @@ class Study:
         return sorted(trials, key=lambda trial: (-trial.value, trial.number))
 
     def close(self) -> None:
-        """Release the directory; idempotent."""
+        """Close the file and release the directory; idempotent."""
         if self._lock >= 0:
+            if self._storage is not None:
+                self._storage.remove_session()
+                self._storage.engine.dispose()
+            for connection in self._connections:  # of a file that is no study Optuna leaves one open
+                connection.close()
             lock, self._lock = self._lock, -1
             os.close(lock)
             self._optuna.logging.set_verbosity(self._verbosity)
