@@ -49,6 +49,7 @@ QUEUE = (
     Part("ds-drl/paper", "ds-drl", ("sac", "ds-sac")),
     Part("ds-drl/figures", "figures"),
     Part("blocks/screening", "blocks"),
+    Part("blocks/rewiring", "blocks"),
     Part("blocks/at-90", "blocks"),
     Part("blocks/width", "blocks"),
     Part("frontier/xqc-rewiring", "frontier"),

@@ -234,7 +234,8 @@ def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
     assert {name: len(plan(read_sweep(name).requests, Path("runs"))) for name in experiments()} == {
         **{f"ds-drl/{name}": count for name, count in RUNS.items()},
         "blocks/screening": 28,
-        "blocks/at-90": 40,
+        "blocks/at-90": 60,
+        "blocks/rewiring": 30,
         "blocks/width": 20,
         "blocks/fast": 40,
         "discrete/breakout": 9,
