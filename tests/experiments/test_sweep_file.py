@@ -235,7 +235,7 @@ def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
         **{f"ds-drl/{name}": count for name, count in RUNS.items()},
         "blocks/screening": 28,
         "blocks/at-90": 60,
-        "blocks/rewiring": 30,
+        "blocks/rewiring": 32,
         "blocks/width": 20,
         "blocks/fast": 40,
         "discrete/breakout": 9,
