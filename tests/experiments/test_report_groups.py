@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 from synthetic_runs import make_run, rising
 
@@ -13,9 +14,11 @@ from rewirl.experiments.report import document, figures, report
 from rewirl.experiments.report.judge import judge
 from rewirl.experiments.report.run_data import find_runs
 from rewirl.experiments.report.run_groups import command, group_runs
+from rewirl.experiments.report.welch import detectable
 from rewirl.experiments.sweep.names import names_of
 from rewirl.options.resolve import agent_settings, resolve
 from rewirl.presets import lookup
+from rewirl.printing import number
 from rewirl.storage.run_directory import _hash
 
 
@@ -96,6 +99,52 @@ def test_a_report_of_other_runs_says_nothing_of_the_paper(tmp_path):
     for word in ("Sokar", "/ 5,000", "paper", "What is missing"):
         assert word not in text, word
     assert "learning-curve area" in text and "ds-td3 over td3" in text
+
+
+def test_every_group_is_compared_with_the_baseline_and_with_nothing_else(tmp_path, capsys):
+    for env in ("Pendulum-v1", "HalfCheetah-v5"):
+        for seed in (0, 1, 2):
+            make_run(tmp_path, "td3", seed, rising(100 + seed, 50_000), env=env, gamma=0.9)
+            for sparsity, top in ((0.6, 150), (0.9, 120)):
+                make_run(
+                    tmp_path, "ds-td3", seed, rising(top + 3 * seed, 50_000), env=env, sparsity=sparsity, gamma=0.9
+                )
+    runs, problems = find_runs([tmp_path])
+    baseline = "ds-td3, sparsity 0.9"
+    blocks = report(runs, problems, baseline=baseline)
+    assert document.markdown(blocks) != document.markdown(report(runs, problems))
+    tables = [block for block in blocks if isinstance(block, document.Table)]
+    differences = [table for table in tables if f"each over {baseline}" in table.caption]
+    assert len(differences) == 2
+    for table in differences:
+        rows = {tuple(row[i] for i in (0, 3)): row for row in table.rows}
+        assert {comparison for comparison, _ in rows} == {
+            f"td3 over {baseline}",
+            f"ds-td3, sparsity 0.6 over {baseline}",
+        }
+        final = dict(zip(table.head, rows[f"ds-td3, sparsity 0.6 over {baseline}", "final return"], strict=True))
+        assert (final["difference"], final["runs"]) == ("+30.0", "3 and 3")
+        # Both have 0, 3 and 6 beside their means: error sqrt(2 * 9 / 3), four degrees of freedom.
+        assert final["detectable"] == number(detectable([np.array([0.0, 3.0, 6.0])] * 2))
+        assert rows[f"td3 over {baseline}", "probability of improvement"][-1] == "-"
+    (reach,) = (
+        table
+        for table in tables
+        if "has the final return of the baseline" in table.caption and "HalfCheetah-v5" in table.caption
+    )
+    assert {row[1] for row in reach.rows} == {baseline} and "baseline" in reach.head
+    (across,) = (
+        table for table in tables if table.caption.startswith(f"Each over {baseline}, in units of the baseline's")
+    )
+    assert "dense" not in document.markdown([across])
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(tmp_path), "--baseline", "ds-td4", "--output", str(tmp_path / "r.html")])
+    said = capsys.readouterr().err
+    assert (
+        ended.value.code == 2
+        and "'ds-td4'; there are 'td3', 'ds-td3, sparsity 0.6'" in said
+        and not (tmp_path / "r.html").exists()
+    )
 
 
 def origin(path, **changes):

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from rewirl.experiments.report.coverage import COVERAGE, RUNS, coverage, simulate
-from rewirl.experiments.report.welch import holm, welch
+from rewirl.experiments.report.welch import detectable, holm, welch
 
 
 def test_a_difference_by_hand():
@@ -56,9 +56,27 @@ def test_welchs_interval_of_few_runs_holds_the_true_value():
     assert 0.93 < np.mean(held) < 0.98
 
 
+@pytest.mark.parametrize("sizes", [(10, 10), (4, 8)])
+def test_what_is_detectable_is_found_four_times_of_five(sizes):
+    rng = np.random.default_rng(3)
+    samples = [rng.normal(0, 1, size) for size in sizes]
+    least, (one, other) = detectable(samples), (sample.std(ddof=1) for sample in samples)
+    found = [welch([rng.normal(least, one, sizes[0]), rng.normal(0, other, sizes[1])]).p < 0.05 for _ in range(2000)]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.05)
+    assert detectable(samples, power=0.9) > least > detectable(samples, level=0.1)
+
+
+def test_what_is_detectable_is_that_of_tables():
+    """Cohen 1988, table 2.4.1: 17 runs each find a difference of one standard deviation in 80%."""
+    sample = np.tile([-1.0, 1.0], 9)[:17]
+    sample = (sample - sample.mean()) / sample.std(ddof=1)
+    assert detectable([sample, sample]) == pytest.approx(1.0, abs=0.01)
+
+
 def test_no_spread_is_certain():
     same = np.array([3.0, 3.0])
     assert welch([same, same]).p == 1 and welch([same, same - 1]).p == 0
+    assert detectable([same, same - 1]) == 0
     assert welch([same, same - 1]).estimate.low == welch([same, same - 1]).estimate.high == 1
 
 

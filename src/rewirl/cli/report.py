@@ -39,6 +39,12 @@ def report(arguments: list[str]) -> int:
             "Names for groups of runs, each as NAME=PATTERN, such as 'gradual pruning=*-prune-*': a group is called so "
             "whose run directories' names all fit the pattern. Others go by their preset, sweep, or agent and options.",
         ),
+        baseline=(
+            str | None,
+            None,
+            "The group that every other one is compared with, by its name in the report, such as 'ds-td3, sparsity "
+            "0.9'. None compares sparse agents with dense ones.",
+        ),
         published_curves=(
             bool,
             True,
@@ -54,6 +60,7 @@ def report(arguments: list[str]) -> int:
     from rewirl.experiments.report import document
     from rewirl.experiments.report import report as report_on
     from rewirl.experiments.report.run_data import find_runs
+    from rewirl.experiments.report.run_groups import group_runs
     from rewirl.experiments.report.sound import report_on_sound_runs
 
     places = options.runs or ((_RUNS,) if _RUNS.is_dir() else ())
@@ -69,7 +76,15 @@ def report(arguments: list[str]) -> int:
         say(f"rewirl: warning: {path} is left out: {problem}")
     if not runs:
         raise UsageError(f"no run to report on in {', '.join(map(str, places))}")
-    make = functools.partial(report_on, names=labels, published_curves=options.published_curves)
+    if options.baseline is not None:
+        there = list(dict.fromkeys(group.label for group in group_runs(runs, labels)[0]))
+        if options.baseline not in there:
+            raise UsageError(
+                f"--baseline names no group of runs: {options.baseline!r}; there are {', '.join(map(repr, there))}"
+            )
+    make = functools.partial(
+        report_on, names=labels, published_curves=options.published_curves, baseline=options.baseline
+    )
     blocks = report_on_sound_runs(runs, problems, lambda problem: say(f"rewirl: warning: {problem}"), make)
     texts = {options.output: document.html(blocks)}
     if options.figures is not None:

@@ -22,7 +22,11 @@ from rewirl.experiments.report.sections.protocol import Problems, commands, how,
 
 
 def report(
-    runs: Sequence[RunData], problems: Problems, names: Labels = (), published_curves: bool = True
+    runs: Sequence[RunData],
+    problems: Problems,
+    names: Labels = (),
+    published_curves: bool = True,
+    baseline: str | None = None,
 ) -> list[Block]:
     """Return the report on some runs.
 
@@ -31,6 +35,7 @@ def report(
         problems: directories that could not be read, with the reason.
         names: what groups are to be called.
         published_curves: whether curves that others have published of the same tasks are drawn too.
+        baseline: label of the group that the others are compared with; None compares sparse agents with dense ones.
 
     Raises:
         ValueError: there is no run.
@@ -58,9 +63,9 @@ def report(
     ]
     for env in environments:
         here = [item for item in groups if item.env == env]
-        blocks += on_environment(env, here, style, beside(here) if published_curves else ())
+        blocks += on_environment(env, here, style, beside(here) if published_curves else (), baseline)
     for words, alike in by_version(groups, lambda item: item.mujoco).items():
-        blocks += across(alike, list(dict.fromkeys(item.env for item in alike)), style, words)
+        blocks += across(alike, list(dict.fromkeys(item.env for item in alike)), style, words, baseline)
     blocks += plasticity(groups, environments, style)
     blocks += drift(groups, environments)
     blocks += which_inputs(groups)

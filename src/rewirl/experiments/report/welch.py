@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import optimize, stats  # type: ignore[import-untyped]
 
 from rewirl.experiments.report.aggregates import Estimate
 
@@ -47,13 +47,41 @@ def welch(samples: Sequence[Floats], weights: Sequence[float] = (1.0, -1.0), con
         raise ValueError("a sample of one run has no spread; give each two runs or more")
     value = math.fsum(w * float(np.mean(sample)) for sample, w in zip(samples, weights, strict=True))
     terms = [w * w * float(np.var(sample, ddof=1)) / len(sample) for sample, w in zip(samples, weights, strict=True)]
-    variance = math.fsum(terms)
-    if variance == 0:
+    error, freedom = _error_and_freedom(terms, samples)
+    if error == 0:
         return Test(Estimate(value, value, value), 1.0 if value == 0 else 0.0)
-    shares = [(term / variance) ** 2 / (len(sample) - 1) for term, sample in zip(terms, samples, strict=True)]
-    freedom, error = 1 / math.fsum(shares), math.sqrt(variance)
     reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
     return Test(Estimate(value, value - reach, value + reach), float(2 * stats.t.sf(abs(value) / error, freedom)))
+
+
+def detectable(samples: Sequence[Floats], power: float = 0.8, level: float = 0.05) -> float:
+    """Return the true difference of two means that Welch's test would find with a probability.
+
+    The test statistic then follows Student's distribution that is centred at the difference over its standard error.
+
+    Args:
+        samples: two, float64 [runs] each, with two runs at least, whose spreads and numbers are taken as they are.
+        power: the probability.
+        level: of the test.
+    """
+    error, freedom = _error_and_freedom([float(np.var(each, ddof=1)) / len(each) for each in samples], samples)
+    if error == 0:
+        return 0.0
+    least = float(stats.t.ppf(1 - level / 2, freedom))
+    highest = least
+    while stats.nct.sf(least, freedom, highest) < power:
+        highest *= 2
+    return error * float(optimize.brentq(lambda centre: stats.nct.sf(least, freedom, centre) - power, 0, highest))
+
+
+def _error_and_freedom(terms: Sequence[float], samples: Sequence[Floats]) -> tuple[float, float]:
+    """Return the standard error of a sum of means and its degrees of freedom; arguments are v_i of `welch` and what
+    they are of."""
+    variance = math.fsum(terms)
+    if variance == 0:
+        return 0.0, math.inf
+    shares = [(term / variance) ** 2 / (len(sample) - 1) for term, sample in zip(terms, samples, strict=True)]
+    return math.sqrt(variance), 1 / math.fsum(shares)
 
 
 def holm(p_values: Sequence[float], tests: int | None = None) -> list[float]:

@@ -113,7 +113,11 @@ class Study:
                 "sqlite:///study", engine_kwargs={"creator": lambda: self._connected(path)}
             )
             return self._optuna.create_study(
-                storage=self._storage, study_name=_NAME, direction="maximize", load_if_exists=True, pruner=self._pruner()
+                storage=self._storage,
+                study_name=_NAME,
+                direction="maximize",
+                load_if_exists=True,
+                pruner=self._pruner(),
             )
         except unusable as error:
             raise TuneError(

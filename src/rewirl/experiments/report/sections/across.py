@@ -1,4 +1,4 @@
-"""Report section: sparse agents compared with dense ones over all environments together."""
+"""Report section: sparse agents compared with dense ones, or all with a baseline, over all environments together."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from rewirl.experiments.report import aggregates, figures
 from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text
 from rewirl.experiments.report.pairs import Pair, in_units_of_the_other, mean_share, stream, tested, values
 from rewirl.experiments.report.run_groups import RunGroup
-from rewirl.experiments.report.sections.comparison import INTERVALS, with_dense_ones
+from rewirl.experiments.report.sections.comparison import INTERVALS, compared
 from rewirl.experiments.report.sections.words import area, both_intervals, percent, probability, signed_percent
 
 Groups = Sequence[tuple[RunGroup, RunGroup]]
 
 
 def across(
-    groups: Sequence[RunGroup], environments: Sequence[str], style: figures.Style, words: str = ""
+    groups: Sequence[RunGroup],
+    environments: Sequence[str],
+    style: figures.Style,
+    words: str = "",
+    baseline: str | None = None,
 ) -> list[Block]:
     """Return the section on all environments together, empty if there is one.
 
@@ -26,14 +30,16 @@ def across(
         environments: their ids, in the order of the report.
         style: colours of the labels.
         words: which environments these are, if not all.
+        baseline: label of the group that the others are compared with; None compares sparse agents with dense ones.
     """
+    unit = "dense agent" if baseline is None else "baseline"
     heading = Heading(f"Over all environments{f', {words}' if words else ''}")
     if len(environments) < 2:
         return []
     families: dict[tuple[str, str], list[tuple[RunGroup, RunGroup]]] = {}
     scores: dict[tuple[str, str], list[Pair]] = {}
     for env in environments:
-        for one, other in with_dense_ones([item for item in groups if item.env == env]):
+        for one, other in compared([item for item in groups if item.env == env], baseline):
             score = in_units_of_the_other(values(one, other, "final"))
             if score is not None:
                 families.setdefault((one.label, other.label), []).append((one, other))
@@ -41,22 +47,28 @@ def across(
     families = {labels: pairs for labels, pairs in families.items() if len(pairs) > 1}
     scores = {labels: scores[labels] for labels in families}
     if not families:
-        text = "No sparse agent can be compared with its dense one, in positive returns, on two environments or more."
+        who = (
+            "No sparse agent can be compared with its dense one"
+            if baseline is None
+            else (f"No agent can be compared with {baseline}")
+        )
+        text = f"{who}, in positive returns, on two environments or more."
         return [heading, Text(text)]
-    rows = [row for labels, pairs in families.items() for row in _rows(labels, pairs, scores[labels])]
+    rows = [row for labels, pairs in families.items() for row in _rows(labels, pairs, scores[labels], unit)]
+    over = "Sparse over dense" if baseline is None else f"Each over {baseline}"
     return [
         heading,
         Table(
-            "Sparse over dense, in units of the dense agent's mean on the same environment; each counts the same. p "
+            f"{over}, in units of the {unit}'s mean on the same environment; each counts the same. p "
             "is of Welch's test and not corrected for the number of comparisons.",
             ["comparison", "environments", "of", "measured", *INTERVALS],
             rows,
         ),
-        _profile(scores, style),
+        _profile(scores, style, unit),
     ]
 
 
-def _rows(labels: tuple[str, str], pairs: Groups, scores: Sequence[Pair]) -> list[list[str]]:
+def _rows(labels: tuple[str, str], pairs: Groups, scores: Sequence[Pair], unit: str) -> list[list[str]]:
     rng = stream("across", *labels)
     samples = [pair[0] for pair in scores], [pair[1] for pair in scores]
     counted, number_of_samples = min(len(sample) for pair in scores for sample in pair), 2 * len(scores)
@@ -66,11 +78,12 @@ def _rows(labels: tuple[str, str], pairs: Groups, scores: Sequence[Pair]) -> lis
     of_iqm = aggregates.estimate(aggregates.IQM, samples[0], rng=rng)
     of_pairs = aggregates.estimate(aggregates.IMPROVEMENT, *samples, rng=rng)
     share = mean_share(pairs)
+    short = "dense" if unit == "dense agent" else "baseline's"
     rows = [
         ["final return", *both_intervals(of_means, tested(scores), counted, number_of_samples, signed_percent)],
-        ["IQM of final returns / dense mean", *both_intervals(of_iqm, None, counted, 0, area)],
+        [f"IQM of final returns / {short} mean", *both_intervals(of_iqm, None, counted, 0, area)],
         ["probability of improvement", *both_intervals(of_pairs, None, counted, 0, probability)],
-        ["share of the steps to the dense final return", *both_intervals(share, None, counted, 0, percent)],
+        [f"share of the steps to the {short} final return", *both_intervals(share, None, counted, 0, percent)],
     ]
     areas = [in_units_of_the_other(values(*pair, "lca")) for pair in pairs]
     in_dense = [pair for pair in areas if pair is not None]
@@ -81,7 +94,7 @@ def _rows(labels: tuple[str, str], pairs: Groups, scores: Sequence[Pair]) -> lis
     return [[*start, *row] for row in rows]
 
 
-def _profile(scores: dict[tuple[str, str], list[Pair]], style: figures.Style) -> Figure:
+def _profile(scores: dict[tuple[str, str], list[Pair]], style: figures.Style, unit: str) -> Figure:
     series = {}
     for labels, pairs in scores.items():
         rng = stream("profile", *labels)
@@ -93,8 +106,8 @@ def _profile(scores: dict[tuple[str, str], list[Pair]], style: figures.Style) ->
                 low, high = aggregates.interval(aggregates.profile_at(thresholds), sample, rng=rng, replicates=2000)
                 series[label] = (thresholds, aggregates.performance_profile(sample, thresholds), low, high)
     alt = (
-        "The share of runs whose final return, in units of the dense agent's mean, is above the value on the axis. "
+        f"The share of runs whose final return, in units of the {unit}'s mean, is above the value on the axis. "
         "Bands are 95% intervals by bootstrap. Shown are " + ", ".join(series) + "."
     )
-    svg = figures.lines(series, [], style, "final return / dense agent's mean", "share of runs above", (-0.02, 1.02))
+    svg = figures.lines(series, [], style, f"final return / {unit}'s mean", "share of runs above", (-0.02, 1.02))
     return Figure(svg, "Performance profile", alt)

@@ -1,4 +1,4 @@
-"""Report section: sparse agents compared with dense ones on one environment."""
+"""Report section: sparse agents compared with dense ones on one environment, or all with a baseline."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rewirl.experiments.report import aggregates
 from rewirl.experiments.report.document import Block, Table, folded
 from rewirl.experiments.report.pairs import (
     WINDOW,
+    Pair,
     common_step,
     comparable,
     difference,
@@ -25,6 +26,8 @@ from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup, area_unit, dense_of
 from rewirl.experiments.report.sections.words import (
     MANY,
+    Show,
+    area,
     both_intervals,
     bounds,
     mean_if_all,
@@ -34,6 +37,7 @@ from rewirl.experiments.report.sections.words import (
     signed,
     signed_area,
 )
+from rewirl.experiments.report.welch import detectable
 from rewirl.printing import number
 
 INTERVALS = ["95% bootstrap", "holds it", "95% Welch", "p"]
@@ -60,17 +64,31 @@ def with_dense_ones(groups: Sequence[RunGroup]) -> list[tuple[RunGroup, RunGroup
     return pairs
 
 
+def compared(groups: Sequence[RunGroup], baseline: str | None) -> list[tuple[RunGroup, RunGroup]]:
+    """Return what is compared: each sparse group with its dense one, or each group with the baseline.
+
+    Args:
+        groups: of one environment.
+        baseline: label of the group that the others are compared with; None for the dense ones.
+    """
+    if baseline is None:
+        return with_dense_ones(groups)
+    rivals = [item for item in groups if item.label == baseline]
+    return [(item, rival) for rival in rivals for item in groups if item is not rival and comparable(item, rival)]
+
+
 def _differing(one: dict[str, Any], other: dict[str, Any]) -> int:
     """Return in how many options two groups differ."""
     return sum(key not in one or key not in other or one[key] != other[key] for key in {*one, *other})
 
 
-def improvement_tables(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> list[Block]:
-    """Return by how much sparse agents are better than dense ones, and how probably; of many, final returns first.
+def improvement_tables(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]], baseline: str | None) -> list[Block]:
+    """Return by how much one group of each pair is better than the other, and how probably; of many, finals first.
 
     Args:
         env: the environment; it also seeds the bootstrap.
-        pairs: as `with_dense_ones` returns them.
+        pairs: as `compared` returns them.
+        baseline: see there.
     """
     rows = []
     rng = stream("improvement", env)
@@ -91,49 +109,62 @@ def improvement_tables(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> 
                 *start,
                 "final return",
                 *both_intervals(difference(one, other, "final"), tested([pair]), counted, 2, signed),
+                _detectable(pair, number),
             ],
-            [*start, "IQM of final returns", *both_intervals(of_iqm, None, counted, 0, signed)],
-            [*start, area_name, *both_intervals(of_areas, tested([in_units]), counted, 2, signed_area)],
-            [*start, "probability of improvement", *both_intervals(of_pairs, None, counted, 0, probability)],
+            [*start, "IQM of final returns", *both_intervals(of_iqm, None, counted, 0, signed), "-"],
+            [
+                *start,
+                area_name,
+                *both_intervals(of_areas, tested([in_units]), counted, 2, signed_area),
+                _detectable(in_units, area),
+            ],
+            [*start, "probability of improvement", *both_intervals(of_pairs, None, counted, 0, probability), "-"],
         ]
+    of_what = "sparse over dense" if baseline is None else f"each over {baseline}"
     caption = (
-        f"{env}: sparse over dense, as differences, at the steps that both have. A difference is undecided where "
+        f"{env}: {of_what}, as differences, at the steps that both have. A difference is undecided where "
         "Welch's interval contains 0. 'Holds it' is how often a bootstrap interval of so few runs holds the true "
-        "value, simulated; p is not corrected for the number of comparisons."
+        "value, simulated; p is not corrected for the number of comparisons. 'Detectable' is the true difference that "
+        "Welch's test would find in 80% of such comparisons, with these spreads and numbers of runs."
     )
-    head = ["comparison", "steps", "runs", "of", "difference", *INTERVALS]
+    head = ["comparison", "steps", "runs", "of", "difference", *INTERVALS, "detectable"]
     if len(pairs) <= MANY:
         return [Table(caption, head, rows)]
     finals = [[*row[:3], *row[4:]] for row in rows if row[3] == "final return"]
     others = [row for row in rows if row[3] != "final return"]
-    table = Table(f"{env}: other differences, sparse over dense.", head, others)
+    table = Table(f"{env}: other differences, {of_what}.", head, others)
     return [
         Table(caption.replace("differences,", "differences of final returns,"), [*head[:3], *head[4:]], finals),
         *folded(f"{env}: the same of IQM, learning-curve area and probability of improvement", [table]),
     ]
 
 
-def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Table:
-    """Return when sparse agents reach the final return of dense ones.
+def _detectable(pair: Pair, show: Show) -> str:
+    return show(detectable(pair)) if min(map(len, pair)) > 1 else "-"
+
+
+def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]], baseline: str | None) -> Table:
+    """Return when one group of each pair reaches the final return of the other.
 
     Args:
         env: the environment.
-        pairs: as `with_dense_ones` returns them.
+        pairs: as `compared` returns them.
+        baseline: see there.
     """
     rows = []
-    for one, other in pairs:
-        step = common_step(one, other)
-        level = float(other.finals(step).mean())
-        runs, others = one.full(step), other.full(step)
+    for one, rival in pairs:
+        step = common_step(one, rival)
+        level = float(rival.finals(step).mean())
+        runs, others = one.full(step), rival.full(step)
         steps = [_time(run, run.steps, level, step) for run in runs]
         reached = [value for value in steps if math.isfinite(value)]
-        share = share_of_steps(one, other)
+        share = share_of_steps(one, rival)
         counted = min(len(runs), len(others))
         alone = all(run.alone for run in (*runs, *others))
         rows.append(
             [
                 one.label,
-                other.label,
+                rival.label,
                 f"{step:,}",
                 number(level),
                 f"{len(reached)} of {len(runs)}",
@@ -144,12 +175,18 @@ def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Table:
                 seconds_in_words([at_step(run, "seconds", step) for run in others], alone),
             ]
         )
+    other = "dense agent" if baseline is None else "baseline"
+    who = (
+        "a sparse agent has the final return of the dense one"
+        if baseline is None
+        else ("an agent has the final return of the baseline")
+    )
     return Table(
-        f"{env}: steps and seconds until a sparse agent has the final return of the dense one, measured like it, as "
-        f"the mean of {WINDOW} evaluations. Seconds are shown only where all runs had a core to themselves.",
+        f"{env}: steps and seconds until {who}, measured like it, as the mean of {WINDOW} evaluations. Seconds are "
+        "shown only where all runs had a core to themselves.",
         [
             "agent",
-            "dense agent",
+            other,
             "steps compared",
             "return to reach",
             "runs that reach it",
@@ -157,7 +194,7 @@ def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Table:
             "share of the steps",
             "95% bootstrap",
             "seconds",
-            "seconds of the dense agent",
+            f"seconds of the {other}",
         ],
         rows,
     )

@@ -15,7 +15,7 @@ from rewirl.experiments.report.pairs import WINDOW, stream
 from rewirl.experiments.report.published_curves import PublishedCurve
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup, area_unit
-from rewirl.experiments.report.sections.comparison import at_step, improvement_tables, reach_table, with_dense_ones
+from rewirl.experiments.report.sections.comparison import at_step, compared, improvement_tables, reach_table
 from rewirl.experiments.report.sections.published_curves import published_table
 from rewirl.experiments.report.sections.words import (
     STEPS,
@@ -37,7 +37,11 @@ SMOOTH = 5
 
 
 def on_environment(
-    env: str, groups: Sequence[RunGroup], style: figures.Style, published: Sequence[PublishedCurve] = ()
+    env: str,
+    groups: Sequence[RunGroup],
+    style: figures.Style,
+    published: Sequence[PublishedCurve] = (),
+    baseline: str | None = None,
 ) -> list[Block]:
     """Return the section on one environment.
 
@@ -46,6 +50,7 @@ def on_environment(
         groups: those on it, at least one.
         style: colours of the labels.
         published: curves of others on the same task.
+        baseline: label of the group that the others are compared with; None compares sparse agents with dense ones.
     """
     blocks: list[Block] = [Heading(env)]
     blocks += _curves(env, groups, style, published)
@@ -53,11 +58,12 @@ def on_environment(
     blocks += _result_tables(env, groups)
     blocks += _few_evaluations(groups)
     blocks.append(_cost_table(env, groups))
-    pairs = with_dense_ones(groups)
+    pairs = compared(groups, baseline)
     if pairs:
-        blocks += [*improvement_tables(env, pairs), reach_table(env, pairs)]
+        blocks += [*improvement_tables(env, pairs, baseline), reach_table(env, pairs, baseline)]
     else:
-        blocks.append(Text(f"On {env} there are no runs of a sparse agent and of its dense one to compare."))
+        what = "a sparse agent and of its dense one" if baseline is None else f"{baseline} and of another agent"
+        blocks.append(Text(f"On {env} there are no runs of {what} to compare."))
     return blocks
 
 
