@@ -35,21 +35,26 @@ REPORTS = {
     "streams": ("streams",),
     "minatar": ("minatar",),
     "frontier": ("frontier",),
+    "blocks": ("blocks",),
 }
 """What the report of an experiment is about: run directories, and directories that contain some, below results/."""
 
+BASELINES = {"blocks": "ds-td3, sparsity 0.9"}
+"""Groups that all others of an experiment are compared with, instead of sparse ones with dense ones."""
 
-def write_report(directory: Path, sources: Sequence[Path]) -> None:
+
+def write_report(directory: Path, sources: Sequence[Path], baseline: str | None = None) -> None:
     """Write report.md and figures/ of an experiment.
 
     Args:
         directory: of the experiment.
         sources: run directories, and directories that contain some.
+        baseline: the group that all others are compared with, if any.
     """
     from rewirl.experiments.report import document, report
     from rewirl.experiments.report.run_data import find_runs
 
-    blocks = report(*find_runs(sources))
+    blocks = report(*find_runs(sources), baseline=baseline)
     figures = directory / "figures"
     figures.mkdir(exist_ok=True)
     for stale in figures.glob("figure-*.svg"):
@@ -118,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.experiments or experiments:
         write_index(RESULTS / name)
         if name in REPORTS and not options.index:
-            write_report(RESULTS / name, [RESULTS / source for source in REPORTS[name]])
+            write_report(RESULTS / name, [RESULTS / source for source in REPORTS[name]], BASELINES.get(name))
             print(f"wrote results/{name}")
     if "ds-drl" in (options.experiments or experiments) and not options.index:
         write_paper_page(PAGE, RESULTS / "ds-drl" / "paper", [RESULTS / source for source in REPORTS["ds-drl"]])
