@@ -165,7 +165,7 @@ def test_a_critic_of_crossq_sees_the_next_states_through_the_statistics_alone():
             "initial_scale sparse",
         ),
         ("ds-crossq", {"updates_per_step": 0}, "updates_per_step must be at least 1"),
-        ("ds-xqc", {"redo_every": 5}, "redo_every recycles units of multilayer perceptrons; actor is none"),
+        ("ds-xqc", {"redo_every": 5}, "no use for redo_every: it replaces units of multilayer perceptrons"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(kind, changes, message):

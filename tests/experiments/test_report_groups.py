@@ -142,7 +142,7 @@ def test_every_group_is_compared_with_the_baseline_and_with_nothing_else(tmp_pat
     said = capsys.readouterr().err
     assert (
         ended.value.code == 2
-        and "'ds-td4'; there are 'td3', 'ds-td3, sparsity 0.6'" in said
+        and "'ds-td4'; did you mean 'td3'? There are 'td3', 'ds-td3, sparsity 0.6'" in said
         and not (tmp_path / "r.html").exists()
     )
 

@@ -11,6 +11,12 @@ from rewirl.exact import make_exact
 from rewirl.nn import HiddenLayers
 from rewirl.topology import TopologyConfig
 
+UNIT_REPLACEMENT = (
+    *("redo_every", "redo_threshold"),
+    *("cbp_replacement_rate", "cbp_maturity_threshold", "cbp_decay_rate", "cbp_utility"),
+)
+"""Fields about ReDo and continual backprop, for agents on other networks than multilayer perceptrons to leave out."""
+
 
 @dataclass(frozen=True)
 class AgentConfig:

@@ -24,7 +24,7 @@ BETA1 = 0.5
 class CrossQConfig(SoftConfig):
     """Hyper-parameters of CrossQ; the defaults are the paper's."""
 
-    WITHOUT: ClassVar[Mapping[str, str]] = {"tau": "it has no target networks"}
+    WITHOUT: ClassVar[Mapping[str, str]] = {**SoftConfig.WITHOUT, "tau": "it has no target networks"}
 
     hidden_sizes: tuple[int, ...] = (2048, 2048)
     """Units of the hidden layers of the critics. Typical: 2048 2048, or 256 256 to 1024 1024 to save time."""

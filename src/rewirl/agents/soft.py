@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rewirl.agents.actor_critic import ACTOR, CRITICS
 from rewirl.agents.architecture import Architecture
-from rewirl.agents.config import ReplayConfig
+from rewirl.agents.config import UNIT_REPLACEMENT, ReplayConfig
 from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.replay_learner import ReplayLearner
@@ -24,6 +24,10 @@ from rewirl.replay import Batch
 @dataclass(frozen=True)
 class SoftConfig(ReplayConfig):
     """Hyper-parameters of SAC on networks with norms."""
+
+    WITHOUT: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        UNIT_REPLACEMENT, "it replaces units of multilayer perceptrons of ReLUs, and there are none here"
+    )
 
     actor_hidden_sizes: tuple[int, ...] = (256, 256)
     """The same of the actor."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.agents.architecture import Architecture
-from rewirl.agents.config import AgentConfig
+from rewirl.agents.config import UNIT_REPLACEMENT, AgentConfig
 from rewirl.agents.learner import Learner
 from rewirl.agents.normalisation import Normalisation, OnlineNormalisation
 from rewirl.nn import Stream, begin_sparsely, layer_normalised, mean_weights, pack
@@ -27,10 +27,7 @@ class StreamConfig(AgentConfig):
     """Hyper-parameters that all agents of stream-x have."""
 
     WITHOUT: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        (
-            *("weight_decay", "bias_correction", "redo_every", "redo_threshold", "cbp_replacement_rate"),
-            *("cbp_maturity_threshold", "cbp_decay_rate", "cbp_utility"),
-        ),
+        ("weight_decay", "bias_correction", *UNIT_REPLACEMENT),
         "it does not learn by Adam and from batches, which this option is about",
     )
 

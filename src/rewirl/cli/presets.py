@@ -37,7 +37,7 @@ def presets(arguments: list[str]) -> int:
         by_name = {each: lookup.preset(each) for each in known}
         agents = {n: resolve({"preset": n}).agent for n in by_name}  # a file may have anything for options
     if name is not None and not options.json:
-        result(_as_file(name, by_name[name].agent, by_name[name].env).rstrip("\n"))
+        result(_as_file(name, by_name[name]).rstrip("\n"))
         return 0
     settings = {
         n: {
@@ -59,19 +59,18 @@ def presets(arguments: list[str]) -> int:
     return 0
 
 
-def _as_file(name: str, agent: str, env: str) -> str:
+def _as_file(name: str, preset: Preset) -> str:
     """Return a preset file with every setting that a preset ends in; what is none is left out."""
     settings = resolve({"preset": name})
     of = {"run": settings.run, "agent": settings.agent, "topology": settings.agent.topology}
-    given = lookup.preset(name).options
     values = {
         option.name: value
-        for option in options_of(agent).values()
-        if option.part != "run" or option.name in given
+        for option in options_of(preset.agent).values()
+        if option.part != "run" or option.name in preset.options
         if (value := getattr(of[option.part], option.name)) is not None
     }
     ways = [option for option in AMOUNTS if option in values]
     for option in ways[:-1]:  # the last one says how many connections there are, whatever the others are
         del values[option]
     comment = f"{name} in full. `{program()} train --preset FILE.toml` trains with a file such as this."
-    return preset_text(Preset(agent, env, values), comment)
+    return preset_text(Preset(preset.agent, preset.env, values), comment)

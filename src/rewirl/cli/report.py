@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rewirl.cli.errors import UsageError, usage_errors
 from rewirl.cli.parse import parse
+from rewirl.hints import did_you_mean
 from rewirl.printing import result, say, text_only, visible
 from rewirl.storage.files import write_atomically
 
@@ -79,9 +80,8 @@ def report(arguments: list[str]) -> int:
     if options.baseline is not None:
         there = list(dict.fromkeys(group.label for group in group_runs(runs, labels)[0]))
         if options.baseline not in there:
-            raise UsageError(
-                f"--baseline names no group of runs: {options.baseline!r}; there are {', '.join(map(repr, there))}"
-            )
+            hint = did_you_mean(repr(options.baseline), map(repr, there))  # quoted, for a name may have commas
+            raise UsageError(f"--baseline names no group of runs: {options.baseline!r}; {hint}")
     make = functools.partial(
         report_on, names=labels, published_curves=options.published_curves, baseline=options.baseline
     )

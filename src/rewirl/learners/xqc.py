@@ -39,12 +39,6 @@ class XQC(Learner):
         weight_decay: float = 0.0,
         bias_correction: Literal["network", "connection"] = "network",
         gamma: float = 0.995,
-        redo_every: int = 0,
-        redo_threshold: float = 0.1,
-        cbp_replacement_rate: float = 0.0,
-        cbp_maturity_threshold: int = 10_000,
-        cbp_decay_rate: float = 0.99,
-        cbp_utility: Literal["adaptable-contribution", "contribution"] = "adaptable-contribution",
         normalise_observations: bool = False,
         scale_rewards: bool = True,
         batch_size: int = 256,
@@ -124,19 +118,6 @@ class XQC(Learner):
                 long first steps, or those of each connection since it was grown.
             gamma: Discount of future rewards per step; the paper's is clip((T/5 - 1) / (T/5), 0.95, 0.995), with T the
                 steps of an episode. Typical: 0.95 to 0.995.
-            redo_every: Updates between two looks for dormant units, which are then begun anew (ReDo); 0 never does.
-                Typical: 0, or 1000 to 100000.
-            redo_threshold: Units are dormant whose mean activation is at most this share of their layer's. Typical: 0
-                to 0.1.
-            cbp_replacement_rate: Share of a hidden layer's mature units that continual backprop replaces per update,
-                those of least utility; 0 never does. Typical: 0, or 1e-5 to 1e-4.
-            cbp_maturity_threshold: Updates of its network after which a unit is mature: a new one is safe until then.
-                Typical: 1000 to 10000.
-            cbp_decay_rate: Share of the running averages of utility and activation that is left one update later.
-                Typical: 0.99.
-            cbp_utility: What a unit is worth: contribution is its mean activation times its outgoing weights;
-                adaptable-contribution takes the deviation from the mean instead, and divides by the incoming weights,
-                since units that these hold fast adapt slowly. Typical: adaptable-contribution.
             normalise_observations: Whether the networks see each observation less the mean, divided by the standard
                 deviation, of all observations acted on so far (RSNorm of SimBa). A replay memory keeps them as they
                 are. Typical: for features of very different scales.

@@ -57,7 +57,8 @@ def welch(samples: Sequence[Floats], weights: Sequence[float] = (1.0, -1.0), con
 def detectable(samples: Sequence[Floats], power: float = 0.8, level: float = 0.05) -> float:
     """Return the true difference of two means that Welch's test would find with a probability.
 
-    The test statistic then follows Student's distribution that is centred at the difference over its standard error.
+    The statistic then has the noncentral t distribution, centred at the difference over its standard error (Cohen
+    1988, chapter 2), with Welch's degrees of freedom.
 
     Args:
         samples: two, float64 [runs] each, with two runs at least, whose spreads and numbers are taken as they are.

@@ -14,7 +14,7 @@ from rewirl.experiments.report import figures
 from rewirl.experiments.report.document import Block, Heading, Table, Text
 from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.sections.drift import kinds_of
-from rewirl.experiments.report.sections.words import STEPS, figure_of, legend_of, runs_in_words, unit_of
+from rewirl.experiments.report.sections.words import MANY, STEPS, figure_of, legend_of, runs_in_words, unit_of
 from rewirl.printing import number
 
 _NAMES = {"dormant": "dormant units (%)", "effective_rank": "effective rank", "weight_norm": "norm of the weights"}
@@ -104,17 +104,18 @@ def _figures(
                 label: figures.spread(measures[measure][0] / unit, measures[measure][1])
                 for label, measures in having.items()
             }
-            ends = "; ".join(
+            values = "; ".join(
                 f"{label} {number(float(curve[1][-1]))} ({runs_in_words(counts[label])})"
                 for label, curve in series.items()
             )
+            ends = f"At the last record: {values}." if len(curves) <= MANY else "The table has the last records."
             draw = partial(figures.lines, series, [], style, axis, name, (0, None))
             blocks.append(
                 figure_of(
                     draw,
                     len(curves),
                     f"{env}, {kind}: {name}",
-                    f"Mean and standard deviation over runs. At the last record: {ends}.",
+                    f"Mean and standard deviation over runs. {ends}",
                 )
             )
     return blocks
