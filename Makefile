@@ -21,7 +21,7 @@ dev: $(VENV)/installed-for-development
 $(VENV)/installed-for-development: pyproject.toml CMakeLists.txt | compiler $(VENV)/bin/python
 	$(installing)
 	$(VENV)/bin/python -m pip install --quiet 'scikit-build-core>=0.11' 'nanobind>=2.4' 'cmake>=3.20' 'ninja>=1.11' setuptools wheel
-	$(VENV)/bin/python -m pip install --quiet --no-build-isolation -Ceditable.rebuild=true -Cbuild-dir=build/dev -e '.[test]'
+	$(VENV)/bin/python -m pip install --quiet --no-build-isolation -Ceditable.rebuild=true -Ceditable.verbose=false -Cbuild-dir=build/dev -e '.[test]'
 	@rm -f $(VENV)/installed $(VENV)/installed-for-tests
 	@touch $@
 
