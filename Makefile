@@ -25,7 +25,8 @@ $(VENV)/installed-for-development: pyproject.toml CMakeLists.txt | compiler $(VE
 	@rm -f $(VENV)/installed $(VENV)/installed-for-tests
 	@touch $@
 
-# Lint and types beside the fast tests, in whatever is installed: under a minute.
+# Lint and types beside the fast tests, in whatever is installed: under a minute. What compiles the core is in VENV.
+quick: export PATH := $(abspath $(VENV))/bin:$(PATH)
 quick:
 	@[ -e $(VENV)/installed-for-development ] || [ -e $(VENV)/installed-for-tests ] || { echo "Nothing is installed yet: make dev"; exit 1; }
 	@$(MAKE) --no-print-directory --jobs=2 lint fast-tests
