@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 #include <stdexcept>
+#include <vector>
 
 #include "formats/formats.hpp"
 #include "index.hpp"
@@ -79,7 +80,12 @@ class Dense final : public Weights {
 
   std::unique_ptr<Weights> rewired(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown,
                                    uint32_t step) const override {
-    if (n_grown > 0) throw std::invalid_argument("a dense layer has no empty place to grow a connection in");
+    // A connection's position is its place here, so what grows has to be among what is dropped.
+    std::vector<int64_t> free(dropped, dropped + n_dropped);
+    std::sort(free.begin(), free.end());
+    for (size_t i = 0; i < n_grown; ++i)
+      if (!std::binary_search(free.begin(), free.end(), grown[i]))
+        throw std::invalid_argument("a dense layer has no empty place to grow a connection in");
     if (n_dropped == 0) return nullptr;
     return Weights::rewired(dropped, n_dropped, grown, n_grown, step);
   }

@@ -335,3 +335,20 @@ def test_a_static_topology_can_be_revived_once(distribution):
     for _ in range(12):
         agent.update(replay)
     assert topology_of(agent.networks()["critic1"]) == after
+
+
+@pytest.mark.parametrize("settings", [{}, {"structure": "4x1"}, {"distribution": "global"}, {"grow": "random"}])
+def test_what_was_dropped_may_be_grown_again_once_a_dense_layer_is_thinner(settings):
+    """A layer that is still dense has no place to grow in: it is thinned alone."""
+    topology = {**PRUNING, "rule": "rigl", "regrow_dropped": True, "adapt_every": 3, **settings}
+    config = TD3Config(hidden_sizes=(40, 30), batch_size=30, topology=TopologyConfig(**topology))
+    agent, replay = make_agent("ds-td3", config, 7, 3, 0), random_replay()
+    rewired = []
+    for _ in range(36):
+        agent.update(replay)
+        rewired.append(agent.diagnostics()["rewired"])
+    assert rewired[-1] > rewired[12] > 0
+    for network in agent.networks().values():
+        assert network.connections == pytest.approx(
+            0.2 * sum(math.prod(each.shape) for each in network.layers), rel=0.1
+        )

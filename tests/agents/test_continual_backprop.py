@@ -16,7 +16,7 @@ from test_td3 import make as make_td3
 from rewirl.agents import DQNConfig, PPOConfig, SACConfig, TD3Config, XQCConfig, make_agent
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.continual_backprop import ContinualBackprop
-from rewirl.nn import Ensemble, Pool, mean_weights, mlp_network, pack
+from rewirl.nn import Ensemble, Pool, Start, mean_weights, mlp_network, pack
 
 QUICK = {"cbp_replacement_rate": 0.05, "cbp_maturity_threshold": 3}
 SPARSE = {"sparsity": 0.5, "adapt_every": 4, "adapt_fraction": 0.3}
@@ -29,7 +29,7 @@ def begin(network, **settings):
 def step(units, ensemble, x, seed=0):
     """Let it see a batch, float32 [samples, inputs]; returns how many units were replaced."""
     ensemble.forward(pack(x), len(x))
-    return units.step(ensemble, 0, mean_weights(len(x)), "fan-in", np.random.default_rng(seed))
+    return units.step(ensemble, 0, mean_weights(len(x)), Start("fan-in"), np.random.default_rng(seed))
 
 
 def by_hand():
@@ -145,7 +145,7 @@ def test_it_does_what_the_formula_says(utility, sparsity):
         ensemble.step(pack(x), [output * mean_weights(21)], 1e-2)
         after, replaced = matrices(), None
         replaced = formula.step(x, before, after)
-        count = units.step(ensemble, 0, mean_weights(21), "fan-in", np.random.default_rng(number))
+        count = units.step(ensemble, 0, mean_weights(21), Start("fan-in"), np.random.default_rng(number))
         now, gone = matrices(), gone + count
         assert count == sum(map(len, replaced)) and topology(network) == topologies
         state = units.state()
@@ -236,7 +236,7 @@ def test_only_what_goes_into_or_out_of_replaced_units_begins_again():
     units = ContinualBackprop(network, AgentConfig(cbp_replacement_rate=0.2, cbp_maturity_threshold=0))
     ensemble.forward(batch.states_actions)
     before = [(layer.places(), layer.values.copy(), layer.moments[1].copy()) for layer in network.layers]
-    assert units.step(ensemble, 0, batch.weights, "fan-in", np.random.default_rng(0)) == 8 + 6  # of 40 and 30
+    assert units.step(ensemble, 0, batch.weights, Start("fan-in"), np.random.default_rng(0)) == 8 + 6  # of 40 and 30
     gone = [*np.split(units.state()["age"] == 0, [40]), np.zeros(1, bool)]
     for index, (layer, (places, values, moments)) in enumerate(zip(network.layers, before, strict=True)):
         assert np.array_equal(layer.places(), places)

@@ -9,7 +9,7 @@ from test_td3 import make
 
 from rewirl.agents import TD3Config
 from rewirl.agents.dormancy import dormant_share, recycle, scores
-from rewirl.nn import Ensemble, Pool, mean_weights, mlp_network, pack
+from rewirl.nn import Ensemble, Pool, Start, initialised, mean_weights, mlp, mlp_network, pack
 
 X = np.float32([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 
@@ -61,7 +61,7 @@ def test_only_what_goes_into_or_out_of_dormant_units_begins_anew(sparsity):
     threshold = float(np.quantile(np.concatenate(found), 0.2))
     dormant = [score <= threshold for score in found]
     before, places = snapshot(network), [layer.places() for layer in network.layers]
-    recycled = recycle(ensemble, 0, batch.weights, threshold, "fan-in", np.random.default_rng(0))
+    recycled = recycle(ensemble, 0, batch.weights, threshold, Start("fan-in"), np.random.default_rng(0))
     assert recycled == sum(d.sum() for d in dormant)
     for index, layer in enumerate(network.layers):
         assert np.array_equal(layer.places(), places[index])
@@ -87,9 +87,9 @@ def test_only_what_goes_into_or_out_of_dormant_units_begins_anew(sparsity):
 def test_a_threshold_of_zero_leaves_the_outputs_what_they_are():
     ensemble, weights = by_hand()
     before = ensemble.forward(pack(X))[0].copy()
-    assert recycle(ensemble, 0, weights, 0.0, "xavier", np.random.default_rng(0)) == 1
+    assert recycle(ensemble, 0, weights, 0.0, Start("xavier"), np.random.default_rng(0)) == 1
     assert np.array_equal(ensemble.forward(pack(X))[0], before)
-    assert recycle(ensemble, 0, weights, 0.0, "xavier", np.random.default_rng(0)) == 0  # the unit is awake
+    assert recycle(ensemble, 0, weights, 0.0, Start("xavier"), np.random.default_rng(0)) == 0  # the unit is awake
 
 
 @pytest.mark.parametrize("at", [0, 5, 12])
@@ -139,7 +139,7 @@ def test_recycled_connections_are_as_young_as_grown_ones():
     ensemble.forward(batch.states_actions)
     network, found = ensemble.networks[0], scores(ensemble, 0, batch.weights)
     threshold = float(np.quantile(np.concatenate(found), 0.3))
-    recycle(ensemble, 0, batch.weights, threshold, "fan-in", np.random.default_rng(0))
+    recycle(ensemble, 0, batch.weights, threshold, Start("fan-in"), np.random.default_rng(0))
     counted = 0
     for layer in network.layers:
         if not len(layer.born):
@@ -148,3 +148,52 @@ def test_recycled_connections_are_as_young_as_grown_ones():
         counted += int(new.sum())
         assert (layer.born[new] == network.steps).all() and (layer.born[~new] == 0).all()
     assert counted > 0 and network.steps == 8
+
+
+def test_a_unit_without_inputs_is_left_alone():
+    """It would be dormant again at once, and nothing could be drawn for it."""
+    values = [np.float32([1, 1, -1, -1]), np.ones(3, np.float32)]  # unit 1 has no input, unit 2 is never active
+    places = [np.array([0, 1, 4, 5]), None]
+    network = mlp_network([2, 3, 1], places, values, [np.float32([0, -1, 0]), np.zeros(1, np.float32)])
+    ensemble, weights = Ensemble([network], Pool(1)), mean_weights(3)
+    ensemble.forward(pack(X))
+    assert dormant_share(ensemble, 0, weights, 0.0) == 2 / 3
+    assert recycle(ensemble, 0, weights, 0.0, Start("fan-in"), np.random.default_rng(0)) == 1
+    assert network.layers[0].bias[1] == -1 and network.layers[1].values[1] == 1
+
+
+@pytest.mark.parametrize("structure", ["unstructured", "4x1"])
+def test_an_event_on_the_same_update_leaves_new_units_their_outputs(structure):
+    """Their outgoing weights are 0, and an event drops the smallest magnitudes first."""
+    topology = {"sparsity": 0.5, "rule": "set", "structure": structure, "adapt_every": 8, "adapt_fraction": 0.3}
+    plain = make(topology=topology)
+    recycling = make(topology=topology, redo_every=8, redo_threshold=0.5)
+    for agent in (plain, recycling):
+        replay = random_replay()
+        for _ in range(8):
+            agent.update(replay)
+    assert recycling.diagnostics()["recycled"] > 10
+    for name, network in recycling._networks.online.items():
+        for layer, other in zip(network.layers, plain._networks.online[name].layers, strict=True):
+            assert np.array_equal(np.sort(layer.places()), np.sort(other.places())), name
+
+
+@pytest.mark.parametrize("scale", ["dense", "sparse", "largest"])
+@pytest.mark.parametrize("initialisation", ["fan-in", "xavier", "he", "orthogonal"])
+@pytest.mark.parametrize(("n_in", "n_out"), [(60, 90), (90, 60)])
+def test_weights_are_drawn_again_as_they_were_at_the_start(n_in, n_out, initialisation, scale):
+    """Their quantiles, and that of their size in the layer, over many draws."""
+    rng = np.random.default_rng(5)
+    places = np.sort(rng.permutation(n_in * n_out)[: n_in * n_out // 4])
+    gains = {"hidden1": 1.4}
+    ratios = []
+    for _ in range(8):
+        network = initialised(n_in, mlp([n_in, n_out, 1]), {"hidden1": places}, rng, initialisation, scale, gains)
+        layer = network.layers[0]
+        chosen = rng.random(n_out)[layer.places() // n_in] < 0.5
+        drawn = Start(initialisation, scale, gains).again(layer, chosen, rng)
+        assert drawn.dtype == np.float32 and drawn.shape == (chosen.sum(),)
+        of = [np.quantile(np.abs(values), [0.1, 0.25, 0.5, 0.75, 0.9]) for values in (drawn, layer.values)]
+        ratios.append(of[0] / of[1])
+        assert abs(np.sign(drawn).mean()) < 0.15
+    assert np.mean(ratios, axis=0) == pytest.approx(np.ones(5), abs=0.06)

@@ -19,6 +19,9 @@ RELEASE = json.loads((adapter.FIXTURES / "0.1.0" / "hashes.json").read_text())
 EVERYWHERE = ("* rule *", "* as it is", "*wide*")
 """The cases that are tried with every instruction set; the portable one, which every machine has, tries all."""
 
+MOVED = {"ds-td3 recycling", "ds-sac recycling"}
+"""The cases whose numbers are meant to be others: an event on the same update comes before ReDo, no longer after it."""
+
 
 @pytest.mark.parametrize("instruction_set", adapter.instruction_sets())
 def test_everything_is_learnt_as_in_0_1_0(instruction_set, tmp_path, monkeypatch):
@@ -33,12 +36,14 @@ def test_everything_is_learnt_as_in_0_1_0(instruction_set, tmp_path, monkeypatch
         if instruction_set == "portable" or any(fnmatch.fnmatchcase(name, pattern) for pattern in EVERYWHERE)
     ]
     assert len(chosen) > 40
+    assert set(before) >= MOVED
     with adapter.instruction_set(instruction_set):
         now = {name: same_numbers.trained(cases[name], tmp_path / str(n)) for n, name in enumerate(chosen)}
     same_rounding = adapter.arithmetic() == RELEASE["here"]["arithmetic"]
     compared = [name for name in chosen if same_rounding or not adapter.depends_on_rounding(cases[name].agent)]
     parts = adapter.PARTS if same_rounding else adapter.EXACT_PARTS
-    assert same_numbers.differences(*({n: each[n] for n in compared} for each in (before, now)), parts) == []
+    differences = same_numbers.differences(*({n: each[n] for n in compared} for each in (before, now)), parts)
+    assert {difference.partition(":")[0] for difference in differences} == MOVED.intersection(compared), differences
 
 
 def test_the_cases_have_every_rule_and_every_setting_that_is_a_choice():

@@ -245,6 +245,19 @@ def test_a_dense_layer_has_no_place_to_grow_in():
     assert network.layers[0].dense
 
 
+def test_a_dense_layer_grows_what_it_has_just_dropped():
+    values = np.arange(1, 33, dtype=np.float32)
+    network = mlp_network([4, 8], [None], [values], [np.zeros(8, np.float32)])
+    layer = network.layers[0]
+    with pytest.raises(ValueError, match="twice"):
+        network.rewire(layer.name, np.array([5, 9, 30]), np.array([9, 9]))
+    network.rewire(layer.name, np.array([5, 9, 30]), np.array([9]))
+    expected = values.copy()
+    expected[[5, 9, 30]] = 0
+    assert np.array_equal(layer.weights(), expected.reshape(8, 4))
+    assert np.array_equal(np.sort(layer.places()), np.setdiff1d(np.arange(32), [5, 30]))
+
+
 @pytest.mark.parametrize("by_age", [False, True])
 @pytest.mark.parametrize("share", [0.02, 0.4, 0.9, 1.0])
 def test_a_dense_layer_that_loses_connections_goes_on_as_a_sparse_one(instruction_set, pool, share, by_age):

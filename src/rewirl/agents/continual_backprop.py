@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rewirl import _core
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.dormancy import reinitialise
-from rewirl.nn import Ensemble, Initialisation, Layer, Network, ReLU, Tiles
+from rewirl.nn import Ensemble, Layer, Network, ReLU, Start, Tiles
 from rewirl.nn.operations import named
 
 _RECORDS = ("age", "activation", "utility")
@@ -58,7 +58,7 @@ class ContinualBackprop:
         ensemble: Ensemble,
         number: int,
         weights: Tiles,
-        initialisation: Initialisation,
+        start: Start,
         rng: np.random.Generator,
     ) -> int:
         """Take a step of the network's optimiser into account, and replace the units that are due.
@@ -67,7 +67,7 @@ class ContinualBackprop:
             ensemble: after the pass of that step.
             number: of the network in it.
             weights: of the samples of the batch, 0 for padding, float32 [tiles, 1, width].
-            initialisation: how weights were drawn at the start.
+            start: how the network began.
             rng: the random stream.
 
         Returns:
@@ -83,7 +83,7 @@ class ContinualBackprop:
                 units.forget(replaced, c.cbp_decay_rate)
                 chosen = np.zeros(len(units.age), bool)
                 chosen[replaced] = True
-                reinitialise(self._network, index, chosen, initialisation, rng)
+                reinitialise(self._network, index, chosen, start, rng)
         return sum(map(len, due))
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.nn import Ensemble, Initialisation, LeakyReLU, Network, ReLU, Tanh, Tiles
+from rewirl.nn import Ensemble, LeakyReLU, Network, ReLU, Start, Tanh, Tiles
 from rewirl.nn.operations import named
 
 
@@ -40,24 +40,19 @@ def dormant_share(ensemble: Ensemble, number: int, weights: Tiles, threshold: fl
 
 
 def recycle(
-    ensemble: Ensemble,
-    number: int,
-    weights: Tiles,
-    threshold: float,
-    initialisation: Initialisation,
-    rng: np.random.Generator,
+    ensemble: Ensemble, number: int, weights: Tiles, threshold: float, start: Start, rng: np.random.Generator
 ) -> int:
     """Reinitialise every dormant unit of a multilayer perceptron (Sokar et al. 2023, Algorithm 1), not its topology.
 
     See `reinitialise`; outgoing weights that lead to another dormant unit are drawn too. With a threshold of 0 the
-    outputs of the network do not change.
+    outputs of the network do not change. A unit without inputs is left alone: it would be dormant again at once.
 
     Args:
         ensemble: after a pass.
         number: of the network in it.
         weights: see `scores`.
         threshold: units whose score is at most this are dormant.
-        initialisation: how weights were drawn at the start.
+        start: how the network began.
         rng: the random stream.
 
     Returns:
@@ -65,39 +60,38 @@ def recycle(
     """
     recycled, network = 0, ensemble.networks[number]
     for index, score in enumerate(scores(ensemble, number, weights)):
-        dormant = score <= threshold
+        into = network.layers[index]
+        dormant = (score <= threshold) & (np.bincount(into.places() // into.shape[1], minlength=len(score)) > 0)
         if not dormant.any():
             continue
         recycled += int(dormant.sum())
-        reinitialise(network, index, dormant, initialisation, rng)
+        reinitialise(network, index, dormant, start, rng)
     return recycled
 
 
 def reinitialise(
-    network: Network, index: int, units: NDArray[np.bool_], initialisation: Initialisation, rng: np.random.Generator
+    network: Network, index: int, units: NDArray[np.bool_], start: Start, rng: np.random.Generator
 ) -> None:
     """Let units of a hidden layer of a multilayer perceptron begin again, within their connections.
 
-    Incoming weights are drawn as for a dense layer: uniform within sqrt(6 / (n_in + n_out)) for xavier, and within
-    1 / sqrt(n_in) for any other initialisation. The bias and outgoing weights become 0. Adam's moments of all of these
-    become 0, and where ages count they are as young as grown connections.
+    Incoming weights are drawn as at the start. The bias and outgoing weights become 0. Adam's moments of all of these
+    become 0. In sparse layers, where ages count, connections are as young as grown ones; dense ones and biases have no
+    age.
 
     Args:
         network: of the units.
         index: of the layer, from 0.
         units: which, bool [units].
-        initialisation: how weights were drawn at the start.
+        start: how the network began.
         rng: the random stream.
     """
     into, out_of = network.layers[index], network.layers[index + 1]
-    n_out, n_in = into.shape
-    bound = np.sqrt(6 / (n_in + n_out)) if initialisation == "xavier" else 1 / np.sqrt(n_in)
-    incoming = units[into.places() // n_in]
+    incoming = units[into.places() // into.shape[1]]
     values = into.values.copy()
-    values[incoming] = rng.uniform(-bound, bound, int(incoming.sum()))
+    values[incoming] = start.again(into, incoming, rng)
     into.set_values(values)
     into.bias[units] = 0
-    outgoing = units[out_of.places() % n_out]
+    outgoing = units[out_of.places() % out_of.shape[1]]
     values = out_of.values.copy()
     values[outgoing] = 0
     out_of.set_values(values)

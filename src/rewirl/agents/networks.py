@@ -23,6 +23,7 @@ from rewirl.nn import (
     Initialisation,
     Network,
     Pool,
+    Start,
     TargetNetwork,
     Tiles,
     mlp,
@@ -65,7 +66,11 @@ class Networks:
         pool: Pool,
     ) -> None:
         self._config, self._pool, self._seed = config, pool, seed
-        self._architectures, self._initialisation = architectures, initialisation
+        self._architectures = architectures
+        self._starts = {
+            name: Start(made.initialisation or initialisation, config.topology.initial_scale, made.gains)
+            for name, made in architectures.items()
+        }
         self._adaptation = Adaptation(config.topology, seed)
         self._purposes = streams
         self.streams = {name: seeding.generator(seed, purpose) for name, purpose in streams.items()}
@@ -111,7 +116,7 @@ class Networks:
             self._config.topology,
             self._seed,
             name,
-            made.initialisation or self._initialisation,
+            self._starts[name].initialisation,
             made.gains,
             predicts,
         )
@@ -131,8 +136,7 @@ class Networks:
         self.frozen.freeze(self.online)
         topology, seed = self._config.topology, self._seed
         for name, network in self.online.items():
-            start = self._architectures[name].initialisation or self._initialisation
-            allocate(name, network, self.frozen.tasks, topology, start, seed)
+            allocate(name, network, self.frozen.tasks, topology, self._starts[name].initialisation, seed)
             self.frozen.moved(name, network)
         return self.frozen.tasks
 
@@ -215,8 +219,8 @@ class Networks:
         adaptive.note(sum(squares) / len(squares), float((y**2 * w).sum() - (y * w).sum() ** 2))
 
     def after_step(self, names: tuple[str, ...], x: Tiles, weights: Tiles, update: int) -> None:
-        """Do what falls on an update once networks have taken a step: recycle dormant units (ReDo) or replace those of
-        least utility (continual backprop), then rewire.
+        """Do what falls on an update once networks have taken a step: rewire, then recycle dormant units (ReDo) or
+        replace those of least utility (continual backprop).
 
         Args:
             names: of the networks, which took the step as one ensemble.
@@ -225,16 +229,6 @@ class Networks:
             update: its number, from 1.
         """
         c = self._config
-        if c.redo_every and update % c.redo_every == 0:
-            for number in range(len(names)):
-                self._recycled += recycle(
-                    self.ensemble(*names), number, weights, c.redo_threshold, self._initialisation, self._redo_rng
-                )
-        if self._continual:
-            for number, name in enumerate(names):
-                self._recycled += self._continual[name].step(
-                    self.ensemble(*names), number, weights, self._initialisation, self._redo_rng
-                )
         if self.frozen.tasks:
             for name in names:
                 self.frozen.restore(name, self.online[name])
@@ -246,6 +240,17 @@ class Networks:
                 self._adaptation.adapt(name, self.online[name], update, gradient, self.frozen)
                 if self._continual:
                     self._continual[name].rewired()
+        # After an event, which drops the smallest weights first: outgoing weights of new units are 0.
+        before = self._recycled
+        for number, name in enumerate(names):
+            start, rng = self._starts[name], self._redo_rng
+            if c.redo_every and update % c.redo_every == 0:
+                self._recycled += recycle(self.ensemble(*names), number, weights, c.redo_threshold, start, rng)
+            if self._continual:
+                self._recycled += self._continual[name].step(self.ensemble(*names), number, weights, start, rng)
+        if self.frozen.tasks and self._recycled > before:
+            for name in names:
+                self.frozen.restore(name, self.online[name])
 
     def rewire(self, name: str, update: int) -> None:
         """Rewire a network that has just taken a step, if an event falls on it; its rule needs no gradient.

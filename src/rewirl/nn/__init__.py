@@ -22,7 +22,7 @@ from rewirl.nn.heads import (
     squash,
     squash_gradient,
 )
-from rewirl.nn.initialise import Initialisation, Scale, initialised, mlp_network
+from rewirl.nn.initialise import Initialisation, Scale, Start, initialised, mlp_network
 from rewirl.nn.layer import Layer, Places
 from rewirl.nn.mlp import mlp, names_of
 from rewirl.nn.native import headers, load_native
@@ -70,6 +70,7 @@ __all__ = [
     "Scale",
     "SoftplusNormal",
     "SquashedGaussian",
+    "Start",
     "Stream",
     "Tanh",
     "TargetNetwork",

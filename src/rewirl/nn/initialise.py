@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.nn.layer import Places
+from rewirl.nn.layer import Layer, Places
 from rewirl.nn.mlp import mlp, names_of
 from rewirl.nn.network import Network
 from rewirl.nn.operations import Linear, Operation, named
@@ -18,6 +18,41 @@ Initialisation = Literal["fan-in", "xavier", "he", "orthogonal"]
 
 Scale = Literal["dense", "sparse", "largest"]
 """What they are scaled for; see there too."""
+
+
+class Start(NamedTuple):
+    """How the weights of a network begin."""
+
+    initialisation: Initialisation | Mapping[str, Initialisation]
+    """As for `initialised`, like the next two."""
+    scale: Scale = "dense"
+    gains: Mapping[str, float] | None = None
+
+    def again(self, layer: Layer, which: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float32]:
+        """Draw weights of a layer as at the start; orthogonal ones with their variance, but not at right angles.
+
+        Args:
+            layer: whose weights these are.
+            which: of its connections are drawn, bool [connections].
+            rng: the random stream.
+
+        Returns:
+            float32 [connections drawn], in the order of the layer.
+        """
+        own = self.initialisation if isinstance(self.initialisation, str) else self.initialisation[layer.name]
+        (n_out, n_in), rows, count = layer.shape, layer.places() // layer.shape[1], int(np.count_nonzero(which))
+        if own in ("he", "orthogonal"):
+            share = len(rows) / (n_in * n_out) if self.scale == "largest" else 1.0
+            drawn = (_cut_normal if own == "he" else _normal_numbers)(rng, round(count / share) if count else 0)
+            if share < 1:
+                drawn = rng.permutation(drawn[np.argsort(-np.abs(drawn), kind="stable")[:count]])
+            drawn = drawn * np.sqrt(2.0 / n_in if own == "he" else 1.0 / max(n_in, n_out))
+            if self.scale == "sparse":
+                drawn = drawn * np.sqrt(n_in / np.bincount(rows, minlength=n_out)[rows[which]])
+        else:
+            bound, share = _uniform(n_in, n_out, rows, own, self.scale)
+            drawn = _outer(rng.uniform(-bound[rows[which]], bound[rows[which]]), bound[rows[which]], share)
+        return (drawn * (self.gains or {}).get(layer.name, 1.0)).astype(np.float32)
 
 
 def initialised(
@@ -71,18 +106,28 @@ def _drawn(
     n_in: int, n_out: int, places: Places, rng: np.random.Generator, initialisation: Initialisation, scale: Scale
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     rows = None if places is None else places // n_in
-    fan_in, fan_out = np.full(n_out, n_in), float(n_out)
+    bound, share = _uniform(n_in, n_out, rows, initialisation, scale)
+    of_values = np.broadcast_to(bound[:, np.newaxis], (n_out, n_in)) if rows is None else bound[rows]
+    drawn = _outer(rng.uniform(-of_values, of_values), of_values, share)
+    bias = np.zeros(n_out) if initialisation == "xavier" else rng.uniform(-bound, bound)
+    return drawn.astype(np.float32).reshape(-1), bias.astype(np.float32)
+
+
+def _uniform(
+    n_in: int, n_out: int, rows: NDArray[np.int64] | None, initialisation: Initialisation, scale: Scale
+) -> tuple[NDArray[np.float64], float]:
+    """Return the bound of uniform weights for each unit, and which outer share of their range they are taken from."""
+    fan_in, fan_out, share = np.full(n_out, n_in), float(n_out), 1.0
     if scale == "sparse" and rows is not None:
         fan_in, fan_out = np.maximum(np.bincount(rows, minlength=n_out), 1), len(rows) / n_in
-    xavier = initialisation == "xavier"
-    bound = np.sqrt(6.0 / (fan_in + fan_out)) if xavier else 1.0 / np.sqrt(fan_in)
-    of_values = np.broadcast_to(bound[:, np.newaxis], (n_out, n_in)) if rows is None else bound[rows]
-    drawn = rng.uniform(-of_values, of_values)
-    if scale == "largest" and rows is not None:  # which are uniform too, on the outer share of the range
+    if scale == "largest" and rows is not None:
         share = len(rows) / (n_in * n_out)
-        drawn = np.copysign(of_values * (1 - share) + share * np.abs(drawn), drawn)
-    bias = np.zeros(n_out) if xavier else rng.uniform(-bound, bound)
-    return drawn.astype(np.float32).reshape(-1), bias.astype(np.float32)
+    return np.sqrt(6.0 / (fan_in + fan_out)) if initialisation == "xavier" else 1.0 / np.sqrt(fan_in), share
+
+
+def _outer(drawn: NDArray[np.float64], bound: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Move uniform numbers to the outer share of their range, where the largest magnitudes are uniform too."""
+    return drawn if share == 1 else np.copysign(bound * (1 - share) + share * np.abs(drawn), drawn)
 
 
 def _normal(
@@ -117,6 +162,10 @@ def _orthogonal(n_in: int, n_out: int, rng: np.random.Generator) -> NDArray[np.f
             row -= np.einsum("i,ij->j", np.einsum("ij,j->i", q[:k], row), q[:k])
         row /= np.sqrt(np.einsum("i,i", row, row))
     return q if n_out <= n_in else q.T
+
+
+def _normal_numbers(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    return rng.normal(size=count)
 
 
 def _cut_normal(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
