@@ -9,9 +9,8 @@ namespace {
 
 constexpr uint32_t kOldest = 16384;  // beyond this age the bias correction of beta2 = 0.999 is below float precision
 
-float corrected_step_size(const Adam& s, double t) {
-  return static_cast<float>(s.learning_rate / (1.0 - std::pow(static_cast<double>(s.beta1), t)));
-}
+double first_correction(const Adam& s, double t) { return 1.0 - std::pow(static_cast<double>(s.beta1), t); }
+float corrected_step_size(const Adam& s, double correction) { return static_cast<float>(s.learning_rate / correction); }
 float inverse_root(const Adam& s, double t) {
   return static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(static_cast<double>(s.beta2), t)));
 }
@@ -19,23 +18,31 @@ float inverse_root(const Adam& s, double t) {
 }  // namespace
 
 void AdamSteps::tabulate(const Adam& s) {
-  if (step_size_.size() > 0 && s.learning_rate == tabulated_.learning_rate && s.beta1 == tabulated_.beta1 &&
-      s.beta2 == tabulated_.beta2)
+  const bool first = c1_.size() == 0;
+  if (first || s.beta1 != tabulated_.beta1 || s.beta2 != tabulated_.beta2) {
+    c1_ = Buffer<double>(kOldest + 1);
+    inverse_root_c2_ = Buffer<float>(kOldest + 1);
+    step_size_ = Buffer<float>(kOldest + 1);
+    for (uint32_t age = 1; age <= kOldest; ++age) {
+      c1_[age] = first_correction(s, age);
+      inverse_root_c2_[age] = inverse_root(s, age);
+    }
+  } else if (s.learning_rate == tabulated_.learning_rate) {
     return;
-  tabulated_ = s;
-  step_size_ = Buffer<float>(kOldest + 1);
-  inverse_root_c2_ = Buffer<float>(kOldest + 1);
-  for (uint32_t age = 1; age <= kOldest; ++age) {
-    step_size_[age] = corrected_step_size(s, age);
-    inverse_root_c2_[age] = inverse_root(s, age);
   }
+  tabulated_ = s;
+  for (uint32_t age = 1; age <= kOldest; ++age) step_size_[age] = corrected_step_size(s, c1_[age]);
 }
 
 AdamStep AdamSteps::next(const Adam& s) {
   ++steps;
   if (ages) tabulate(s);
   const double t = static_cast<double>(steps);
-  return {corrected_step_size(s, t),          inverse_root(s, t), s.beta1, s.beta2, s.epsilon,
+  return {corrected_step_size(s, first_correction(s, t)),
+          inverse_root(s, t),
+          s.beta1,
+          s.beta2,
+          s.epsilon,
           s.decoupled ? 0.0f : s.weight_decay};
 }
 

@@ -30,7 +30,8 @@ class AdamSteps {
 
  private:
   void tabulate(const Adam& settings);
-  Adam tabulated_{};  // the settings of these tables over the age:
+  Adam tabulated_{};  // the settings of these tables over the age; c1 is the correction that step sizes are divided by
+  Buffer<double> c1_;
   Buffer<float> step_size_, inverse_root_c2_;
 };
 
