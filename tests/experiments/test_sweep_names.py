@@ -198,3 +198,13 @@ def test_the_report_of_noise_is_current(tmp_path):
     )
     figures = {path.name for path in (tmp_path / "figures").iterdir()}
     assert figures == {path.name for path in (RESULTS / "noise" / "figures").iterdir()}
+
+
+def test_a_run_of_a_policy_that_comes_with_rewirl_is_found_again(tmp_path, planned):
+    text = SMALL.replace("rewirl-tests/Drift-v0", "Pendulum-v1") + 'warm_up_policy = "Pendulum-v1/small"\n'
+    (run,) = planned(text).values()
+    assert make_run(run, Silent(), lambda: False) == {"ended": "finished"}
+    (same,) = planned(text).values()
+    check([same])
+    (entry,) = index_of(tmp_path / "runs").values()
+    assert same.path == run.path and entry["settings"]["warm_up_policy"] == "Pendulum-v1/small"

@@ -28,6 +28,7 @@ from rewirl.experiments.tune import study as study_of
 from rewirl.experiments.tune import trials as trials_of
 from rewirl.experiments.tune.best import corner, preset_of
 from rewirl.experiments.tune.error import StudyError, TuneError
+from rewirl.experiments.tune.prepare import make_task
 from rewirl.experiments.tune.session import Outcome
 from rewirl.experiments.tune.session import study as run_study
 from rewirl.experiments.tune.space import asked_space, starting_point, usual_space
@@ -579,3 +580,10 @@ def test_what_the_page_shows_works(tmp_path, monkeypatch):
     table = re.findall(r"^\| `(.+?)` \| samples|^\| `(\S.*?)` \|", page, re.MULTILINE)
     for words in filter(None, (b for _, b in table)):
         assert asked_space(shlex.split(words), {"env": "HalfCheetah-v5"}), words
+
+
+def test_the_policy_of_the_warm_up_is_found_again_from_another_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given, kept in (("here", str(tmp_path / "here")), ("Pendulum-v1/small", "Pendulum-v1/small")):
+        made = make_task({**REQUEST, "warm_up_policy": given}, SPACE)
+        assert made.request["warm_up_policy"] == kept

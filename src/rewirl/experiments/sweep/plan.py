@@ -28,6 +28,7 @@ from rewirl.training import remarks
 from rewirl.training.progress import Silent
 from rewirl.training.resume import settings_of
 from rewirl.training.run import Run
+from rewirl.training.warm_up import lasting
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,6 @@ def _compared(config: TrainConfig, agent_config: AgentConfig, run: PlannedRun) -
         # The directory of the sweep may have been moved, and that of the source renamed.
         name = Path(config.warm_up_policy).name
         train["warm_up_policy"] = run.after if same_run(name, run.source_names) else name
-    elif config.warm_up_policy is not None:  # the record of a run has it from the root on
-        train["warm_up_policy"] = str(Path(config.warm_up_policy).absolute())
+    elif config.warm_up_policy is not None:  # as the record of a run has it
+        train["warm_up_policy"] = lasting(config.warm_up_policy)
     return {"train": train, "agent": to_values(agent_config)}
