@@ -96,6 +96,24 @@ def test_a_sparsity_takes_the_place_of_the_papers_lambdas(runs):
     assert run.agent_config.topology.lambdas is None and run.agent_config.topology.sparsity == 0.8
 
 
+@pytest.mark.parametrize("amount", ["lambdas = [[7.0, 20.0]]", "layer_sparsities = [0.8, 0.0, 0.0]", "sparsity = 0.9"])
+def test_of_how_many_connections_there_are_the_later_layer_says_all(runs, amount):
+    def of(text, **overrides):
+        return [run.agent_config.topology.summary() for run in runs(text, **overrides).values()]
+
+    assert of(SMALL + amount, sparsity=0.8) == ["sparsity 0.8, set"]
+    assert of(SMALL + amount, lambdas=(3.0, 4.0)) == ["lambdas 3 4, set"]
+    assert of(SMALL + f"{amount}\n[[runs]]\nlambdas = [3.0, 4.0]\n[[runs]]\nsparsity = [0.7, 0.8]") == [
+        "lambdas 3 4, set",
+        "sparsity 0.7, set",
+        "sparsity 0.8, set",
+    ]
+    (summary,) = of(f'presets = ["anf/td3/Hopper-v5"]\nseeds = [0]\n{amount}')
+    assert summary.startswith({"la": "la", "sp": "sparsity 0.9"}[amount[:2]])
+    warm = SMALL + f'{amount}\nwarm_up_policy = {{ agent = "ds-td3", lambdas = [3.0, 4.0] }}'
+    assert of(warm)[0] == "lambdas 3 4, set" and of(warm, sparsity=0.6) == ["sparsity 0.6, set"] * 2
+
+
 def test_long_names_and_odd_characters_make_directories_all_the_same(runs):
     text = SMALL.replace("Pendulum-v1", "my_package:My/Env-v0") + "env_kwargs = { a = '" + 200 * "x" + "' }"
     (name,) = runs(text)

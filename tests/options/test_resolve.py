@@ -19,7 +19,7 @@ from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import plan
 from rewirl.learners import learner
 from rewirl.options.option import all_options, options
-from rewirl.options.resolve import agent_settings, changed, differing, resolve
+from rewirl.options.resolve import AMOUNTS, agent_settings, beneath, changed, differing, overruled, resolve
 from rewirl.options.train import TrainConfig
 from rewirl.presets.lookup import names, preset
 
@@ -246,6 +246,22 @@ def test_changed_settings_go_through_the_same_door():
     assert changed(config, total_timesteps=1e3).total_timesteps == 1000
     with pytest.raises(ValueError, match=r"eval_every must be a whole number, got 0\.5"):
         changed(config, eval_every=0.5)
+
+
+@pytest.mark.parametrize(("agent", "env"), [("ds-td3", "Pendulum-v1"), ("ds-td3", "Ant-v5"), ("td3", "Pendulum-v1")])
+@pytest.mark.parametrize("way", [{"sparsity": 0.8}, {"lambdas": (7.0, 20.0)}, {"layer_sparsities": (0.5, 0.0, 0.0)}])
+def test_what_is_said_of_the_connections_takes_the_place_of_any_default(agent, env, way):
+    topology = agent_settings(agent, env, **way).topology
+    assert {name: getattr(topology, name) for name in AMOUNTS} == {**dict.fromkeys(AMOUNTS), **way}
+
+
+def test_an_earlier_layer_says_no_more_of_the_connections_than_a_later_one_leaves():
+    file = {"lambdas": (7, 20), "gamma": 0.9, "tau": 0.1}
+    assert beneath(file, {"sparsity": 0.8, "tau": 0.2}) == {"gamma": 0.9}
+    assert beneath(file, {"sparsity": None}) == file
+    assert overruled({"sparsity": 0.5, "lambdas": (7, 20)}) == ("sparsity",)
+    assert overruled({"sparsity": 0.5, "layer_sparsities": (0.5,)}) == ("sparsity", "lambdas")
+    assert overruled({"sparsity": 0.5, "lambdas": None}) == () == overruled({})
 
 
 def test_what_differs_from_the_paper_is_what_was_asked_for():

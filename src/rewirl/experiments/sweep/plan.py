@@ -15,7 +15,7 @@ from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import RunRequest
 from rewirl.experiments.sweep.names import Directories, RunNames, names_of, same_run
 from rewirl.options.option import INDIFFERENT
-from rewirl.options.resolve import resolve
+from rewirl.options.resolve import overruled, resolve
 from rewirl.options.train import TrainConfig
 from rewirl.printing import from_here
 from rewirl.storage import strict_json
@@ -209,4 +209,6 @@ def _compared(config: TrainConfig, agent_config: AgentConfig, run: PlannedRun) -
         train["warm_up_policy"] = run.after if same_run(name, run.source_names) else name
     elif config.warm_up_policy is not None:  # as the record of a run has it
         train["warm_up_policy"] = lasting(config.warm_up_policy)
-    return {"train": train, "agent": to_values(agent_config)}
+    agent = to_values(agent_config)
+    agent["topology"] |= dict.fromkeys(overruled(agent["topology"]))
+    return {"train": train, "agent": agent}
