@@ -161,7 +161,7 @@ class Run:
     def remarks(self) -> Iterator[str]:
         """Yield what the run says of its settings when it begins."""
         starts = getattr(self.agent.config, "learning_starts", 0)
-        yield from remarks.at_start(self.agent, self.training.replay, self.total, starts)
+        yield from remarks.at_start(self.agent, self.training.replay, self.total, starts, self.config.env)
 
     def evaluator(self, episodes: int) -> Evaluator:
         """Return an evaluator in environments of its own, with the run's evaluation seeds.
