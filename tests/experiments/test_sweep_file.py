@@ -166,7 +166,19 @@ REFUSED = {
     "warm-up": (SMALL + "warm_up_policy = 3", "must be a directory, or a run of this sweep"),
     "warm-up agent": (SMALL + 'warm_up_policy = { agent = "td" }', "unknown agent 'td'; did you mean td3"),
     "warm-up list": (SMALL + 'warm_up_policy = { agent = "td3", gamma = [0.5, 1] }', "gamma must have one value here"),
-    "name": (SMALL + "threads = [1, 2]", "two different runs would both be called Pendulum-v1-ds-td3-73d389e1-0"),
+    "name": (
+        SMALL + "threads = [1, 2]",
+        "two different runs would both be called Pendulum-v1-ds-td3-73d389e1-0: threads, in which they differ, "
+        "changes nothing that is learnt, and is no part of a name; give it one value",
+    ),
+    "names": (
+        SMALL + "threads = 1\n[[runs]]\nenv_processes = true\n[[runs]]\ncheckpoint_every = 7",
+        r"\[\[runs\]\] 2: two different .*: env_processes and checkpoint_every, in which they differ, change nothing",
+    ),
+    "modules": (
+        SMALL + 'env_module = ["rewirl.noisy", "rewirl.changing"]',
+        "0: env_module, in which they differ, is no part of a name; give it one value",
+    ),
     "label": (SMALL + 'label = "a/b"', 'label must be a word of at most 40 letters, digits and "_.-"'),
     "paper": (SMALL + 'paper = "ds-dril"', "no paper 'ds-dril'; did you mean ds-drl"),
     "no label": (SMALL + "label = 3", "label must be a word"),

@@ -99,7 +99,7 @@ def plan(requests: Iterable[RunRequest], directory: Path) -> dict[str, PlannedRu
         known, names = planned.setdefault(run.identity, (run, names))
         other = runs.setdefault(known.name, known)
         if known is not other or (known.config, known.agent_config) != (run.config, run.agent_config):
-            raise SweepError(f"{request.where}: two different runs would both be called {known.name}")
+            raise SweepError(f"{request.where}: {_why_one_name(known if known is not other else run, other)}")
         return known, names
 
     for request in requests:
@@ -199,6 +199,22 @@ def _planned(
     after, source_names = (None, ()) if source is None else (source[0].name, source[1].known)
     run = PlannedRun(name, directory / name, config, agent_config, after, source_names, names.identity, request.where)
     return run, names
+
+
+def _why_one_name(run: PlannedRun, other: PlannedRun) -> str:
+    """Return why two runs cannot both have their name, and what to do."""
+    own, others = ({**to_values(each.config), **to_values(each.agent_config)} for each in (run, other))
+    differ = [name for name in own if name != "topology" and own[name] != others.get(name)]
+    called = f"two different runs would both be called {other.name}"
+    if not differ or not set(differ) <= {*INDIFFERENT, "env_module"}:
+        return called
+    one = len(differ) == 1
+    learnt = " changes" if one else " change"
+    learnt = f"{learnt} nothing that is learnt, and" if set(differ) <= set(INDIFFERENT) else ""
+    return (
+        f"{called}: {' and '.join(differ)}, in which they differ,{learnt} {'is' if one else 'are'} no part of a name; "
+        f"give {'it' if one else 'each'} one value"
+    )
 
 
 def _compared(config: TrainConfig, agent_config: AgentConfig, run: PlannedRun) -> dict[str, Any]:
