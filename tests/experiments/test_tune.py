@@ -395,7 +395,12 @@ def test_what_to_sample_is_said_in_a_few_words(words, values):
         ("gamma=0.9:0.95:0.99", "LOW:HIGH"),
         ("structure=unstructured,9x9", "structure must be"),
         ("batch-size=1.5,2", "a whole number"),
-        ("lambdas", "no typical interval"),
+        ("adapt-offset", "no typical interval here; give one, adapt-offset=LOW:HIGH, or values, adapt-offset=A,B"),
+        ("lambdas", "no values to choose from here; give at least two, lambdas='A A,B B'"),
+        ("lambdas=1:5", "lambdas=1:5: give at least two values, 'A A,B B'; one value is --lambdas VALUE"),
+        ("rule", "give at least two, rule=A,B"),
+        ("rule=0:1", "rule=0:1: give at least two values, A,B; one value"),
+        ("gamma=0.9", "give an interval, LOW:HIGH or log:LOW:HIGH, or at least two values, A,B; one value is"),
         ("sparsity=None,0.5", "a preset file could not hold it"),
         ("eval-every=1:2", "same for all runs"),
         ("total_timesteps", "same for all runs"),
@@ -407,6 +412,10 @@ def test_what_cannot_be_sampled_is_refused_in_words(words, message):
         asked_space([words], REQUEST)
     with pytest.raises(TuneError, match="twice"):
         asked_space(["gamma", "gamma=0.9:0.95"], REQUEST)
+
+
+def test_the_values_of_a_list_are_sampled_as_the_remedy_says():
+    assert asked_space(["lambdas=3 4,7 64"], REQUEST)["lambdas"].corners() == [(3.0, 4.0), (7.0, 64.0)]
 
 
 def test_values_that_only_go_together_may_be_sampled_together():
