@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rewirl.cli.main import main
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import experiments, narrowed, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan
@@ -219,6 +220,24 @@ def test_an_unknown_experiment_is_refused_with_what_is_near(tmp_path, monkeypatc
         read_sweep("ds-drl/table2")
     with pytest.raises(SweepError, match="cannot be read"):
         read_sweep("missing.toml")
+
+
+@pytest.mark.parametrize("name", [".", "", "/", ".."])
+def test_a_path_without_a_name_is_no_experiment(name):
+    with pytest.raises(SweepError, match=f"no experiment '{re.escape(name)}', and no such file; none of .* see .*help"):
+        read_sweep(name)
+
+
+@pytest.mark.parametrize("command", [["sweep", "sweep.toml"], ["tune", "--agent", "td3", "--env", "Pendulum-v1"]])
+@pytest.mark.parametrize("place", ["sweep.toml", "sweep.toml/below"])
+def test_a_directory_that_cannot_be_is_refused_before_anything_starts(tmp_path, monkeypatch, capsys, command, place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweep.toml").write_text(SMALL)
+    for dry in ([], ["--dry-run"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "--directory", place, *dry])
+        assert ended.value.code == 2
+        assert re.search(f"--directory {place} cannot be: .*sweep.toml is not a directory", capsys.readouterr().err)
 
 
 def test_a_sweep_can_be_narrowed_to_what_it_has():

@@ -85,9 +85,9 @@ def read_sweep(source: str, overrides: Mapping[str, Any] | None = None) -> Sweep
     if path.suffix != ".toml" and not path.is_file():
         named = EXPERIMENTS / f"{source}.toml"
         if source not in experiments():
-            own = path.with_name(f"{path.name}.toml")
+            own = path.parent / f"{path.name}.toml"  # a path such as . has no name
             hint = did_you_mean(source, experiments(), see=f"{program()} sweep --help")
-            hint = f"did you mean {own}?" if own.is_file() else hint
+            hint = f"did you mean {own}?" if path.name and own.is_file() else hint
             raise SweepError(f"no experiment {source!r}, and no such file; {hint}")
         path = named
     content = _parsed(path)
