@@ -164,6 +164,28 @@ def test_a_request_goes_before_its_preset():
         resolve({"preset": "rlx2/td3/An-v5"})
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("tau = 0.1", "crossq has no option 'tau'; it has no target networks"),
+        ("gamma = 2", "gamma must be between 0 and 1, got 2"),
+        ('gamma = "a"', "gamma must be a number, got 'a'"),
+        ("sparsity = 0.5\nlambdas = [7, 64]", "sparsity and lambdas both"),
+    ],
+)
+def test_a_mistake_in_a_preset_file_names_the_file_and_others_do_not(tmp_path, line, message):
+    file = tmp_path / "d.toml"
+    file.write_text(f'agent = "crossq"\nenv = "Pendulum-v1"\n{line}\n')
+    with pytest.raises(ValueError, match=f"^the preset .*d.toml: {message}") as mistake:
+        resolve({"preset": str(file), "seed": 1})
+    assert isinstance(mistake.value, TypeError) == ("no option" in message)
+    with pytest.raises(UsageError, match=r"the preset .*d\.toml: "):
+        parse_run("train", ["--preset", str(file)])
+    file.write_text('agent = "crossq"\nenv = "Pendulum-v1"\n')
+    with pytest.raises(ValueError, match=r"^gamma must be between"):
+        resolve({"preset": str(file), "gamma": 2.0})
+
+
 def test_names_of_the_wrong_kind_are_refused_by_name():
     for name in ("agent", "env", "preset"):
         with pytest.raises(ValueError, match=f"{name} must be a word, got 3"):

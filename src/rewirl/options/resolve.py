@@ -10,8 +10,9 @@ from rewirl.agents import AgentConfig, agent_entry
 from rewirl.exact import exactly
 from rewirl.options.option import AXES, INDIFFERENT, options
 from rewirl.options.train import TrainConfig
-from rewirl.options.unknown import unknown_option
+from rewirl.options.unknown import UnknownOptionError, unknown_option
 from rewirl.presets import lookup
+from rewirl.presets.preset_file import SUFFIX
 
 _UNNAMED = (*AXES, *INDIFFERENT, "env_module")
 AMOUNTS = ("sparsity", "lambdas", "layer_sparsities")
@@ -39,6 +40,27 @@ def resolve(request: Mapping[str, Any]) -> Settings:
     Raises:
         ValueError: an option is unknown, or its value impossible; or values do not go together.
     """
+    try:
+        return _resolved(request)
+    except ValueError as error:
+        _blame_preset(request, error)
+        raise
+
+
+def _blame_preset(request: Mapping[str, Any], error: ValueError) -> None:
+    """Say which preset file is at fault, if it is one that cannot be even by itself."""
+    name = request.get("preset")
+    if not isinstance(name, str) or not name.endswith(SUFFIX) or name in str(error):
+        return
+    try:
+        _resolved({"preset": name})
+    except ValueError as own:
+        kind = type(own) if isinstance(own, UnknownOptionError) else ValueError
+        raise kind(f"the preset {name}: {own}") from error
+
+
+def _resolved(request: Mapping[str, Any]) -> Settings:
+    """Return the settings of a request; see `resolve`."""
     requested = dict(request)
     name = exactly(str | None, requested.pop("preset", None), "preset")
     preset: Mapping[str, Any] = {}
