@@ -16,7 +16,7 @@ import pytest
 from rewirl import printing
 from rewirl.cli.main import main
 from rewirl.experiments.sweep import table
-from rewirl.training import progress
+from rewirl.training import progress, watch
 
 SMALL = shlex.split(
     "--env Pendulum-v1 --hidden-sizes 16 16 --learning-starts 50 --batch-size 10 --eval-episodes 1 --threads 1 "
@@ -202,10 +202,21 @@ def test_an_environment_that_does_not_draw_is_named(tmp_path, capsys, picture, w
 
 def test_a_video_is_there_or_it_is_said_why_not(tmp_path, capsys):
     path = painted(tmp_path, "good")
-    for name in ("out.txt", "out", "run/config.json/out.mp4"):
+    no_video = "is no name of a video; give one that ends in .mp4, .mkv, "
+    places = {"out.txt": no_video, "out": no_video, "out.png": no_video, "run/config.json/out.mp4": "cannot be written"}
+    for name, words in places.items():
         code, out, err = watched(capsys, path, "--video", tmp_path / name)
-        assert code == 2 and "cannot be written" in err and "Traceback" not in err
-        assert "video:" not in out
+        assert code == 2 and words in err and "Traceback" not in err
+        assert ("video:" not in out and "drawing" not in err) or "mp4" in name
+
+
+@pytest.mark.parametrize("name", [*(f"out{ending}" for ending in watch._VIDEOS), "OUT.MP4"])
+def test_every_ending_that_is_named_is_a_video(tmp_path, name):
+    pytest.importorskip("imageio_ffmpeg")
+    with watch._writer(tmp_path / name, 30) as writer:
+        for _ in range(3):
+            writer.append_data(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    assert (tmp_path / name).stat().st_size > 500
 
 
 def test_a_window_that_ends_the_process_is_refused(tmp_path):

@@ -268,3 +268,35 @@ def test_an_agent_without_a_replay_memory_has_no_such_attribute():
         assert not hasattr(agent, "replay")
         with pytest.raises(AttributeError, match="no replay memory: it learns from its latest steps"):
             _ = agent.replay
+
+
+@pytest.mark.parametrize("more", [{}, {"threads": 2}, {"n_envs": 2, "env_processes": True}], ids=str)
+def test_a_closed_agent_learns_no_more_and_does_all_else(more, tmp_path):
+    """Its directory may be another agent's by then, whose newer checkpoints it would delete."""
+    observation = np.zeros(3, np.float32)
+    kept, unkept = (rewirl.DSTD3("Pendulum-v1", seed=1, **{**SMALL, **more}) for _ in range(2))
+    kept.learn(60, run_dir=tmp_path / "run", **OFTEN)
+    unkept.learn(60)
+    for agent in (kept, unkept):
+        before = agent.predict(observation)
+        agent.close()
+        agent.close()
+        assert agent.predict(observation).tobytes() == before.tobytes()
+        assert len(agent.evaluate(1).returns) == 1 and len(agent.topology) == 6 and agent.steps == 60
+        agent.save(tmp_path / "policy")
+    with pytest.raises(RuntimeError, match=r"closed and learns no more; rewirl\.resume\('.*run'\) goes on"):
+        kept.learn(50)
+    with pytest.raises(RuntimeError, match=r"closed and learns no more; close it later, or give learn a run_dir"):
+        unkept.learn(50)
+    if more:
+        return
+    with rewirl.resume(tmp_path / "run") as other:
+        other.learn(40)
+        checkpoints = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+        with pytest.raises(RuntimeError, match="is closed"):
+            kept.learn(10)
+        assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == checkpoints
+    untouched = rewirl.resume(tmp_path / "run")
+    untouched.close()
+    with pytest.raises(RuntimeError, match=r"rewirl\.resume"):
+        untouched.learn(10)

@@ -120,5 +120,5 @@ def test_a_policy_is_saved_loaded_and_exported(tmp_path):
 
 
 def test_dormant_units_of_products_are_not_recycled():
-    with pytest.raises(ValueError, match=r"redo_every recycles units of multilayer perceptrons; .* is none of ReLUs"):
+    with pytest.raises(ValueError, match=r"those of .* are hadamard-relu; give hidden_layers relu, or leave redo"):
         agents.make_agent("td3", TD3Config(hidden_layers="hadamard-relu", redo_every=5), OBSERVATION, ACTION, 0)

@@ -111,5 +111,7 @@ def test_networks_of_other_operations_are_refused():
 
 
 def test_dormant_units_are_recycled_in_multilayer_perceptrons_alone():
-    with pytest.raises(ValueError, match="redo_every recycles units of multilayer perceptrons; model is none"):
+    with pytest.raises(
+        ValueError, match=r"redo_every recycles hidden units of .* of ReLUs, and model is none; leave redo_every out"
+    ):
         make(redo_every=5)

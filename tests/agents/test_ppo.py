@@ -11,6 +11,7 @@ from rewirl.agents import PPO, PPOConfig, agent_entry, load_policy, make_agent
 from rewirl.agents.distributions import deviations
 from rewirl.agents.ppo import generalised_advantages
 from rewirl.options.resolve import agent_settings
+from rewirl.printing import command_line
 from rewirl.topology import TopologyConfig
 
 # Advantages
@@ -280,7 +281,13 @@ def test_impossible_settings_are_refused_by_name(changes, message):
 
 
 def test_units_are_recycled_where_the_activation_is_relu():
-    with pytest.raises(ValueError, match="redo_every recycles units of multilayer perceptrons; actor is none"):
+    with pytest.raises(
+        ValueError, match="ReLUs, and those of actor are tanh; give activation relu, or leave redo_every out"
+    ):
+        make(redo_every=5)
+    with pytest.raises(ValueError, match=r"cbp_replacement_rate replaces .*; give activation relu, or leave cbp_repl"):
+        make(cbp_replacement_rate=0.1)
+    with command_line(), pytest.raises(ValueError, match="give --activation relu, or leave --redo-every out"):
         make(redo_every=5)
     agent = make(redo_every=3, redo_threshold=0.5, activation="relu")
     play(agent, experience(100))

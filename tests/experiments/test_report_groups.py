@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +90,39 @@ def test_the_command_takes_names_and_finds_runs(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["report", "--label", "mine"])
     assert ended.value.code == 2 and "NAME=PATTERN" in capsys.readouterr().err
+
+
+def test_a_label_that_names_no_group_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for seed in (0, 1):
+        make_run(tmp_path / "runs", "td3", seed, rising(1, 1))
+    first, second = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    words = {
+        "x=nomatch*": f"label 'x=nomatch*' names no group: no run directory fits nomatch*; one here is {first}",
+        f"half={second}": f"{second} fits, but not all runs with the same settings do",
+        "mine=*td3*": "",
+        "late=*": "warning: --label 'late=*' names no group: a label before it fits the same runs",
+    }
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "--label", *words])
+    err = capsys.readouterr().err
+    assert ended.value.code == 0 and err.count("names no group") == 3 and "mine" in Path("report.html").read_text()
+    assert all(each in err for each in words.values())
+
+
+@pytest.mark.parametrize("other", ["z.html", "./z.html", "sub/../z.html", "link.html"])
+def test_page_and_tables_are_two_files(tmp_path, monkeypatch, capsys, other):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "runs", "td3", 0, rising(1, 1))
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link.html").symlink_to("z.html")
+    for there in (False, True):
+        if there:
+            Path("z.html").write_text("mine")
+        with pytest.raises(SystemExit) as ended:
+            main(["report", "--output", "z.html", "--markdown", other])
+        assert ended.value.code == 2 and "--output and --markdown are both z.html" in capsys.readouterr().err
+    assert Path("z.html").read_text() == "mine"
 
 
 def test_a_report_of_other_runs_says_nothing_of_the_paper(tmp_path):

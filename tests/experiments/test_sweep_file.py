@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rewirl.cli.main import main
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import experiments, narrowed, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan
@@ -96,6 +97,24 @@ def test_a_sparsity_takes_the_place_of_the_papers_lambdas(runs):
     assert run.agent_config.topology.lambdas is None and run.agent_config.topology.sparsity == 0.8
 
 
+@pytest.mark.parametrize("amount", ["lambdas = [[7.0, 20.0]]", "layer_sparsities = [0.8, 0.0, 0.0]", "sparsity = 0.9"])
+def test_of_how_many_connections_there_are_the_later_layer_says_all(runs, amount):
+    def of(text, **overrides):
+        return [run.agent_config.topology.summary() for run in runs(text, **overrides).values()]
+
+    assert of(SMALL + amount, sparsity=0.8) == ["sparsity 0.8, set"]
+    assert of(SMALL + amount, lambdas=(3.0, 4.0)) == ["lambdas 3 4, set"]
+    assert of(SMALL + f"{amount}\n[[runs]]\nlambdas = [3.0, 4.0]\n[[runs]]\nsparsity = [0.7, 0.8]") == [
+        "lambdas 3 4, set",
+        "sparsity 0.7, set",
+        "sparsity 0.8, set",
+    ]
+    (summary,) = of(f'presets = ["anf/td3/Hopper-v5"]\nseeds = [0]\n{amount}')
+    assert summary.startswith({"la": "la", "sp": "sparsity 0.9"}[amount[:2]])
+    warm = SMALL + f'{amount}\nwarm_up_policy = {{ agent = "ds-td3", lambdas = [3.0, 4.0] }}'
+    assert of(warm)[0] == "lambdas 3 4, set" and of(warm, sparsity=0.6) == ["sparsity 0.6, set"] * 2
+
+
 def test_long_names_and_odd_characters_make_directories_all_the_same(runs):
     text = SMALL.replace("Pendulum-v1", "my_package:My/Env-v0") + "env_kwargs = { a = '" + 200 * "x" + "' }"
     (name,) = runs(text)
@@ -148,7 +167,19 @@ REFUSED = {
     "warm-up": (SMALL + "warm_up_policy = 3", "must be a directory, or a run of this sweep"),
     "warm-up agent": (SMALL + 'warm_up_policy = { agent = "td" }', "unknown agent 'td'; did you mean td3"),
     "warm-up list": (SMALL + 'warm_up_policy = { agent = "td3", gamma = [0.5, 1] }', "gamma must have one value here"),
-    "name": (SMALL + "threads = [1, 2]", "two different runs would both be called Pendulum-v1-ds-td3-73d389e1-0"),
+    "name": (
+        SMALL + "threads = [1, 2]",
+        "two different runs would both be called Pendulum-v1-ds-td3-73d389e1-0: threads, in which they differ, "
+        "changes nothing that is learnt, and is no part of a name; give it one value",
+    ),
+    "names": (
+        SMALL + "threads = 1\n[[runs]]\nenv_processes = true\n[[runs]]\ncheckpoint_every = 7",
+        r"\[\[runs\]\] 2: two different .*: env_processes and checkpoint_every, in which they differ, change nothing",
+    ),
+    "modules": (
+        SMALL + 'env_module = ["rewirl.noisy", "rewirl.changing"]',
+        "0: env_module, in which they differ, is no part of a name; give it one value",
+    ),
     "label": (SMALL + 'label = "a/b"', 'label must be a word of at most 40 letters, digits and "_.-"'),
     "paper": (SMALL + 'paper = "ds-dril"', "no paper 'ds-dril'; did you mean ds-drl"),
     "no label": (SMALL + "label = 3", "label must be a word"),
@@ -189,6 +220,24 @@ def test_an_unknown_experiment_is_refused_with_what_is_near(tmp_path, monkeypatc
         read_sweep("ds-drl/table2")
     with pytest.raises(SweepError, match="cannot be read"):
         read_sweep("missing.toml")
+
+
+@pytest.mark.parametrize("name", [".", "", "/", ".."])
+def test_a_path_without_a_name_is_no_experiment(name):
+    with pytest.raises(SweepError, match=f"no experiment '{re.escape(name)}', and no such file; none of .* see .*help"):
+        read_sweep(name)
+
+
+@pytest.mark.parametrize("command", [["sweep", "sweep.toml"], ["tune", "--agent", "td3", "--env", "Pendulum-v1"]])
+@pytest.mark.parametrize("place", ["sweep.toml", "sweep.toml/below"])
+def test_a_directory_that_cannot_be_is_refused_before_anything_starts(tmp_path, monkeypatch, capsys, command, place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweep.toml").write_text(SMALL)
+    for dry in ([], ["--dry-run"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "--directory", place, *dry])
+        assert ended.value.code == 2
+        assert re.search(f"--directory {place} cannot be: .*sweep.toml is not a directory", capsys.readouterr().err)
 
 
 def test_a_sweep_can_be_narrowed_to_what_it_has():

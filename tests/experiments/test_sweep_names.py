@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from rewirl.cli.main import main
-from rewirl.experiments.report.run_data import find_runs
+from rewirl.experiments.report.labels import options_of
+from rewirl.experiments.report.run_data import find_runs, read_run
 from rewirl.experiments.sweep.file import experiments, read_sweep
 from rewirl.experiments.sweep.index import INDEX, index_of, index_text, write_index
 from rewirl.experiments.sweep.names import Directories, names_of
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
 from rewirl.experiments.sweep.worker import make_run
-from rewirl.storage.run_directory import RunDirectory
+from rewirl.storage.run_directory import RunDirectory, _hash
 from rewirl.training.progress import Silent
 from rewirl.training.resume import settings_of
 
@@ -141,6 +142,25 @@ def test_a_source_may_be_renamed_after_it_was_used(tmp_path, planned):
     assert run_status(same).state == "finished"
 
 
+def test_a_run_is_the_same_whose_record_has_a_default_beside_what_was_asked_for(tmp_path, planned):
+    """As the records of before have it: a sparsity, where lambdas say how many connections there are."""
+    text = SMALL + "lambdas = [[3.0, 4.0]]\n"
+    (run,) = planned(text).values()
+    assert make_run(run, Silent(), lambda: False) == {"ended": "finished"}
+    file = run.path / "config.json"
+    record = json.loads(file.read_text())
+    assert record["config"]["agent"]["topology"]["sparsity"] is None
+    record["config"]["agent"]["topology"]["sparsity"] = 0.5
+    new = read_run(run.path)
+    record["config_hash"] = _hash(record["config"])
+    file.write_text(json.dumps(record))
+    (same,) = planned(text).values()
+    old = read_run(run.path)
+    assert same.path == run.path and run_status(same).state == "finished"
+    check([same])
+    assert options_of(old) == options_of(new) and "topology.sparsity" not in options_of(old)
+
+
 def test_a_directory_of_another_environment_is_never_taken_for_a_run(tmp_path, planned):
     (run,) = planned(SMALL).values()
     hash_and_seed = "-".join(run.name.split("-")[-2:])
@@ -198,3 +218,13 @@ def test_the_report_of_noise_is_current(tmp_path):
     )
     figures = {path.name for path in (tmp_path / "figures").iterdir()}
     assert figures == {path.name for path in (RESULTS / "noise" / "figures").iterdir()}
+
+
+def test_a_run_of_a_policy_that_comes_with_rewirl_is_found_again(tmp_path, planned):
+    text = SMALL.replace("rewirl-tests/Drift-v0", "Pendulum-v1") + 'warm_up_policy = "Pendulum-v1/small"\n'
+    (run,) = planned(text).values()
+    assert make_run(run, Silent(), lambda: False) == {"ended": "finished"}
+    (same,) = planned(text).values()
+    check([same])
+    (entry,) = index_of(tmp_path / "runs").values()
+    assert same.path == run.path and entry["settings"]["warm_up_policy"] == "Pendulum-v1/small"

@@ -28,6 +28,7 @@ from rewirl.experiments.tune import study as study_of
 from rewirl.experiments.tune import trials as trials_of
 from rewirl.experiments.tune.best import corner, preset_of
 from rewirl.experiments.tune.error import StudyError, TuneError
+from rewirl.experiments.tune.prepare import make_task
 from rewirl.experiments.tune.session import Outcome
 from rewirl.experiments.tune.session import study as run_study
 from rewirl.experiments.tune.space import asked_space, starting_point, usual_space
@@ -394,7 +395,12 @@ def test_what_to_sample_is_said_in_a_few_words(words, values):
         ("gamma=0.9:0.95:0.99", "LOW:HIGH"),
         ("structure=unstructured,9x9", "structure must be"),
         ("batch-size=1.5,2", "a whole number"),
-        ("lambdas", "no typical interval"),
+        ("adapt-offset", "no typical interval here; give one, adapt-offset=LOW:HIGH, or values, adapt-offset=A,B"),
+        ("lambdas", "no values to choose from here; give at least two, lambdas='A A,B B'"),
+        ("lambdas=1:5", "lambdas=1:5: give at least two values, 'A A,B B'; one value is --lambdas VALUE"),
+        ("rule", "give at least two, rule=A,B"),
+        ("rule=0:1", "rule=0:1: give at least two values, A,B; one value"),
+        ("gamma=0.9", "give an interval, LOW:HIGH or log:LOW:HIGH, or at least two values, A,B; one value is"),
         ("sparsity=None,0.5", "a preset file could not hold it"),
         ("eval-every=1:2", "same for all runs"),
         ("total_timesteps", "same for all runs"),
@@ -406,6 +412,10 @@ def test_what_cannot_be_sampled_is_refused_in_words(words, message):
         asked_space([words], REQUEST)
     with pytest.raises(TuneError, match="twice"):
         asked_space(["gamma", "gamma=0.9:0.95"], REQUEST)
+
+
+def test_the_values_of_a_list_are_sampled_as_the_remedy_says():
+    assert asked_space(["lambdas=3 4,7 64"], REQUEST)["lambdas"].corners() == [(3.0, 4.0), (7.0, 64.0)]
 
 
 def test_values_that_only_go_together_may_be_sampled_together():
@@ -579,3 +589,10 @@ def test_what_the_page_shows_works(tmp_path, monkeypatch):
     table = re.findall(r"^\| `(.+?)` \| samples|^\| `(\S.*?)` \|", page, re.MULTILINE)
     for words in filter(None, (b for _, b in table)):
         assert asked_space(shlex.split(words), {"env": "HalfCheetah-v5"}), words
+
+
+def test_the_policy_of_the_warm_up_is_found_again_from_another_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given, kept in (("here", str(tmp_path / "here")), ("Pendulum-v1/small", "Pendulum-v1/small")):
+        made = make_task({**REQUEST, "warm_up_policy": given}, SPACE)
+        assert made.request["warm_up_policy"] == kept

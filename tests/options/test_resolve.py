@@ -19,7 +19,7 @@ from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import plan
 from rewirl.learners import learner
 from rewirl.options.option import all_options, options
-from rewirl.options.resolve import agent_settings, changed, differing, resolve
+from rewirl.options.resolve import AMOUNTS, agent_settings, beneath, changed, differing, overruled, resolve
 from rewirl.options.train import TrainConfig
 from rewirl.presets.lookup import names, preset
 
@@ -164,6 +164,28 @@ def test_a_request_goes_before_its_preset():
         resolve({"preset": "rlx2/td3/An-v5"})
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("tau = 0.1", "crossq has no option 'tau'; it has no target networks"),
+        ("gamma = 2", "gamma must be between 0 and 1, got 2"),
+        ('gamma = "a"', "gamma must be a number, got 'a'"),
+        ("sparsity = 0.5\nlambdas = [7, 64]", "sparsity and lambdas both"),
+    ],
+)
+def test_a_mistake_in_a_preset_file_names_the_file_and_others_do_not(tmp_path, line, message):
+    file = tmp_path / "d.toml"
+    file.write_text(f'agent = "crossq"\nenv = "Pendulum-v1"\n{line}\n')
+    with pytest.raises(ValueError, match=f"^the preset .*d.toml: {message}") as mistake:
+        resolve({"preset": str(file), "seed": 1})
+    assert isinstance(mistake.value, TypeError) == ("no option" in message)
+    with pytest.raises(UsageError, match=r"the preset .*d\.toml: "):
+        parse_run("train", ["--preset", str(file)])
+    file.write_text('agent = "crossq"\nenv = "Pendulum-v1"\n')
+    with pytest.raises(ValueError, match=r"^gamma must be between"):
+        resolve({"preset": str(file), "gamma": 2.0})
+
+
 def test_names_of_the_wrong_kind_are_refused_by_name():
     for name in ("agent", "env", "preset"):
         with pytest.raises(ValueError, match=f"{name} must be a word, got 3"):
@@ -246,6 +268,22 @@ def test_changed_settings_go_through_the_same_door():
     assert changed(config, total_timesteps=1e3).total_timesteps == 1000
     with pytest.raises(ValueError, match=r"eval_every must be a whole number, got 0\.5"):
         changed(config, eval_every=0.5)
+
+
+@pytest.mark.parametrize(("agent", "env"), [("ds-td3", "Pendulum-v1"), ("ds-td3", "Ant-v5"), ("td3", "Pendulum-v1")])
+@pytest.mark.parametrize("way", [{"sparsity": 0.8}, {"lambdas": (7.0, 20.0)}, {"layer_sparsities": (0.5, 0.0, 0.0)}])
+def test_what_is_said_of_the_connections_takes_the_place_of_any_default(agent, env, way):
+    topology = agent_settings(agent, env, **way).topology
+    assert {name: getattr(topology, name) for name in AMOUNTS} == {**dict.fromkeys(AMOUNTS), **way}
+
+
+def test_an_earlier_layer_says_no_more_of_the_connections_than_a_later_one_leaves():
+    file = {"lambdas": (7, 20), "gamma": 0.9, "tau": 0.1}
+    assert beneath(file, {"sparsity": 0.8, "tau": 0.2}) == {"gamma": 0.9}
+    assert beneath(file, {"sparsity": None}) == file
+    assert overruled({"sparsity": 0.5, "lambdas": (7, 20)}) == ("sparsity",)
+    assert overruled({"sparsity": 0.5, "layer_sparsities": (0.5,)}) == ("sparsity", "lambdas")
+    assert overruled({"sparsity": 0.5, "lambdas": None}) == () == overruled({})
 
 
 def test_what_differs_from_the_paper_is_what_was_asked_for():

@@ -307,6 +307,10 @@ def test_other_blocks_are_refused(name):
 def test_criteria_by_sign_are_refused_by_name(drop, structure):
     with pytest.raises(ValueError, match=f"drop {drop} ranks weights by sign, which a block of structure {structure}"):
         TopologyConfig(structure=structure, drop=drop)
+    for other in ("magnitude", "relative", "l2", "sensitivity", "random"):
+        TopologyConfig(structure=structure, drop=other)
+        with pytest.raises(ValueError, match=f"give drop .*{other}"):
+            TopologyConfig(structure=structure, drop=drop)
 
 
 def test_ablation_and_blocks_exclude_each_other():

@@ -183,9 +183,9 @@ def test_a_sparsity_that_scores_spread_over_the_layers_starts_dense():
         ({"initial_sparsity": 0.5}, "give initial_sparsity 0"),
         ({"layer_sparsities": (0.5, 0.5)}, "leave lambdas and layer_sparsities out"),
         ({"lambdas": (7.0, 7.0)}, "leave lambdas and layer_sparsities out"),
-        ({"rule": "set"}, "give drop magnitude"),
-        ({"drop": "halves"}, "give drop magnitude"),
-        ({"drop": "code"}, "give drop magnitude"),
+        ({"rule": "set"}, "give drop magnitude, relative, l2, sensitivity or random"),
+        ({"drop": "halves"}, "give drop magnitude, relative, l2, sensitivity or random"),
+        ({"drop": "code"}, "give drop magnitude, relative, l2, sensitivity or random"),
     ):
         usual = {"distribution": "global", "rule": "rigl", "sparsity": 0.95, "initial_sparsity": 0.0}
         with pytest.raises(ValueError, match=message):

@@ -48,6 +48,10 @@ def test_what_is_met_is_not_remarked_on():
     assert said(agent(topology={"adapt_every": 10, "adapt_offset": 1, "adapt_actor": False})) == []
     assert said(agent(n_steps=3, n_steps_after=10, redo_every=10, redo_threshold=0.2)) == []
     assert said(agent(topology={"structure": "1:4"})) == []
+    own = {"sparsity": 0.6, "critic_sparsity": 0.4, "distribution": "uniform"}  # the actor has the common one
+    assert said(agent(topology=own)) == []
+    own = {"sparsity": None, "lambdas": (3, 6, 4), "critic_sparsity": 0.4, "distribution": "uniform"}
+    assert said(agent(topology=own)) == []
     assert said(agent(buffer_distance=0.0, buffer_minimum=10)) == []
 
 
@@ -90,6 +94,28 @@ def test_so_is_a_probability_that_does_not_fall_to_its_end():
             {},
             "sparsity and distribution do nothing here: structure 2:4 says",
         ),
+        (
+            {"structure": "2:4", "sparsity": None, "lambdas": (9, 9, 9)},
+            {},
+            "lambdas do nothing here: structure 2:4 says how many connections there are",
+        ),
+        (
+            {"sparsity": None, "lambdas": (3, 6, 4), "distribution": "uniform"},
+            {},
+            "distribution does nothing here: lambdas say how many connections each layer has",
+        ),
+        (
+            {"sparsity": None, "layer_sparsities": (0.5, 0, 0), "distribution": "uniform"},
+            {},
+            "distribution does nothing here: layer_sparsities say how many connections each layer has",
+        ),
+        (
+            {"sparsity": 0.9, "actor_sparsity": 0.5, "critic_sparsity": 0.5},
+            {},
+            "sparsity does nothing here: actor_sparsity and critic_sparsity say how many connections there are",
+        ),
+        ({"sparsity": 0.0, "structure": "8x1"}, {}, "structure does nothing here: ds-td3 has every connection; give a"),
+        ({"sparsity": 0.0, "structure": "8x1"}, {}, "the rule set does nothing here: ds-td3 has every connection"),
         ({"sparsity_end": 500}, {}, "sparsity_end does nothing here: it belongs to initial_sparsity"),
         ({}, {"redo_threshold": 0.2}, "redo_threshold does nothing here: it belongs to redo_every"),
         ({}, {"cbp_decay_rate": 0.9}, "cbp_decay_rate does nothing here: it belongs to cbp_replacement_rate"),
@@ -109,6 +135,28 @@ def test_so_is_a_probability_that_does_not_fall_to_its_end():
 def test_what_is_never_met_is_said_in_a_line(topology, settings, words):
     lines = said(agent(topology=topology, **settings))
     assert any(words in line for line in lines) and all("\n" not in line for line in lines)
+
+
+def test_options_of_dense_agents_that_need_a_sparsity_are_said():
+    dense = {"sparsity": 0.0, "rule": "static", "structure": "8x1", "distribution": "uniform"}
+    (line,) = said(agent("td3", dense))
+    assert line == "structure and distribution do nothing here: td3 has every connection; give a sparsity, such as 0.5"
+
+
+def test_what_an_environment_of_the_paper_has_by_itself_is_not_remarked_on():
+    given = agent(topology={"structure": "2:4", "sparsity": None, "lambdas": (7, 64)})
+    assert list(remarks.at_start(given, Replay(1000, 3, 1, 0), 2000, 100, "HalfCheetah-v5")) == []
+    assert len(list(remarks.at_start(given, Replay(1000, 3, 1, 0), 2000, 100, "Pendulum-v1"))) == 1
+
+
+def test_of_an_agent_that_is_rewired_unless_told_otherwise_the_remedy_is_to_say_nothing(capsys):
+    (line,) = said(agent(topology={"rule": "static", "adapt_every": 5}))
+    assert line.endswith("ds-td3 is never rewired, by the rule static; leave rule static out")
+    with pytest.raises(SystemExit):
+        main(["train", "--agent", "ds-td3", "--env", "Pendulum-v1", "--rule", "static", "--drop", "l2", "--dry-run"])
+    assert "drop does nothing here" in (out := capsys.readouterr().err) and "leave --rule static out" in out
+    (line,) = said(agent(topology={"sparsity": 0.0}))
+    assert line.endswith("give a sparsity, such as 0.5")
 
 
 def test_a_run_that_never_learns_says_so():

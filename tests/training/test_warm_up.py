@@ -148,3 +148,23 @@ def test_a_policy_of_another_environment_or_with_other_spaces_is_refused_at_the_
 def test_an_impossible_setting_is_refused(wrong, what):
     with pytest.raises(ValueError, match=f"warm_up_policy must be {what}, got"):
         resolve({"warm_up_policy": wrong})
+
+
+def test_a_policy_that_comes_with_rewirl_is_taken_by_its_name_and_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    of_pendulum = config(env="Pendulum-v1", env_module=None, warm_up_policy="Pendulum-v1/small")
+    with runs.start(of_pendulum, AGENT, tmp_path / "run", Silent()) as run:
+        run.train(lambda: run.training.step >= 20)
+    record = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert record["train"]["warm_up_policy"] == "Pendulum-v1/small" and len(record["warm_up_policy"]["sha256"]) == 64
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with resume(tmp_path / "run", Silent()) as run:
+        assert run.train().finished
+    with pytest.raises(PolicyError, match=r"there is no .*small2, and .*; did you mean Pendulum-v1/small\?"):
+        runs.start(
+            dataclasses.replace(of_pendulum, warm_up_policy="Pendulum-v1/small2"), AGENT, tmp_path / "r", Silent()
+        )
+    shutil.copytree(tmp_path / "run", "Pendulum-v1/small")  # a directory goes first, as everywhere
+    with runs.Run(of_pendulum, AGENT, Silent()) as run:
+        assert run.config.warm_up_policy == str(tmp_path / "elsewhere" / "Pendulum-v1" / "small")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.agents.config import AgentConfig
 from rewirl.nn import Ensemble, LeakyReLU, Network, ReLU, Start, Tanh, Tiles
 from rewirl.nn.operations import named
+from rewirl.printing import option
 
 
 def scores(ensemble: Ensemble, number: int, weights: Tiles) -> list[NDArray[np.float64]]:
@@ -101,3 +103,27 @@ def reinitialise(
     for layer, reset in ((into, incoming), (out_of, outgoing)):
         if len(layer.born):  # with moments of 0 they are as young as connections that have just grown
             layer.born[reset] = network.steps
+
+
+def refuse_replaced_units(config: AgentConfig, name: str) -> None:
+    """Refuse options that recycle or replace hidden units of ReLUs.
+
+    Args:
+        config: of the agent.
+        name: of its network that has no such units.
+
+    Raises:
+        ValueError: there is such an option; says what gives such units.
+    """
+    replaces = {"redo_every": "recycles", "cbp_replacement_rate": "replaces"}
+    for asked, verb in replaces.items():
+        if not getattr(config, asked):
+            continue
+        what = f"{option(asked)} {verb} hidden units of multilayer perceptrons of ReLUs"
+        for chosen in ("activation", "hidden_layers"):
+            made = getattr(config, chosen, "relu")
+            if made != "relu":
+                raise ValueError(
+                    f"{what}, and those of {name} are {made}; give {option(chosen)} relu, or leave {option(asked)} out"
+                )
+        raise ValueError(f"{what}, and {name} is none; leave {option(asked)} out")

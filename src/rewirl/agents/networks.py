@@ -15,7 +15,7 @@ from rewirl.agents.adaptation import Adaptation, sparse_network
 from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.continual_backprop import ContinualBackprop
-from rewirl.agents.dormancy import recycle
+from rewirl.agents.dormancy import recycle, refuse_replaced_units
 from rewirl.agents.frozen import Frozen, allocate, refuse_full, refuse_unfreezable
 from rewirl.agents.plasticity import measured, weight_norm
 from rewirl.nn import (
@@ -79,12 +79,8 @@ class Networks:
         self._recycled = 0
         online = {name: self._new(name) for name in architectures}
         for name, network in online.items():
-            if config.redo_every and not _is_mlp(network):
-                raise ValueError(f"redo_every recycles units of multilayer perceptrons; {name} is none of ReLUs")
-            if config.cbp_replacement_rate and not _is_mlp(network):
-                raise ValueError(
-                    f"cbp_replacement_rate replaces units of multilayer perceptrons; {name} is none of ReLUs"
-                )
+            if not _is_mlp(network):
+                refuse_replaced_units(config, name)
         if config.topology.initial_topology == "predictive" and not any(map(_chooses_inputs, online.values())):
             raise ValueError(
                 "initial_topology predictive chooses the connections of first layers, and those of all networks are "

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from rewirl.printing import ended, say
 
@@ -65,6 +66,21 @@ def failed(problem: object, more: str = "") -> int:
     """
     say(f"rewirl: {ended(problem)}", *([more] if more else []))
     return 1
+
+
+def require_directory(option: str, path: Path) -> None:
+    """Refuse a directory that is another kind of file, or lies below one; it need not exist.
+
+    Args:
+        option: as it is typed, such as "--directory".
+        path: what was given.
+
+    Raises:
+        UsageError: nothing can be put there.
+    """
+    there = next((each for each in (path, *path.absolute().parents) if os.path.lexists(each)), None)
+    if there is not None and not there.is_dir():
+        raise UsageError(f"{option} {path} cannot be: {there} is not a directory; choose another one")
 
 
 def require_at_least_one(option: str, value: int) -> None:

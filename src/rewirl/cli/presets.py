@@ -7,7 +7,7 @@ import json
 from rewirl.cli.errors import usage_errors
 from rewirl.cli.parse import OPTIONAL_NAME, parse
 from rewirl.options.option import options as options_of
-from rewirl.options.resolve import AMOUNTS, resolve
+from rewirl.options.resolve import resolve
 from rewirl.presets import lookup
 from rewirl.presets.preset import Preset
 from rewirl.presets.preset_file import preset_text
@@ -69,8 +69,5 @@ def _as_file(name: str, preset: Preset) -> str:
         if option.part != "run" or option.name in preset.options
         if (value := getattr(of[option.part], option.name)) is not None
     }
-    ways = [option for option in AMOUNTS if option in values]
-    for option in ways[:-1]:  # the last one says how many connections there are, whatever the others are
-        del values[option]
     comment = f"{name} in full. `{program()} train --preset FILE.toml` trains with a file such as this."
     return preset_text(Preset(preset.agent, preset.env, values), comment)

@@ -10,7 +10,7 @@ from pathlib import Path
 from rewirl.cli.errors import UsageError, usage_errors
 from rewirl.cli.parse import parse
 from rewirl.hints import did_you_mean
-from rewirl.printing import result, say, text_only, visible
+from rewirl.printing import quoted, result, say, text_only, visible
 from rewirl.storage.files import write_atomically
 
 _RUNS = Path("runs")
@@ -61,7 +61,7 @@ def report(arguments: list[str]) -> int:
     from rewirl.experiments.report import document
     from rewirl.experiments.report import report as report_on
     from rewirl.experiments.report.run_data import find_runs
-    from rewirl.experiments.report.run_groups import group_runs
+    from rewirl.experiments.report.run_groups import group_runs, unused
     from rewirl.experiments.report.sound import report_on_sound_runs
 
     places = options.runs or ((_RUNS,) if _RUNS.is_dir() else ())
@@ -71,12 +71,16 @@ def report(arguments: list[str]) -> int:
             "some"
         )
     labels = [_label(words) for words in options.label]
+    if options.markdown is not None and _same_file(options.output, options.markdown):
+        raise UsageError(f"--output and --markdown are both {options.output}; give them names of their own")
     with usage_errors():
         runs, problems = find_runs(places)
     for path, problem in problems:
         say(f"rewirl: warning: {path} is left out: {problem}")
     if not runs:
         raise UsageError(f"no run to report on in {', '.join(map(str, places))}")
+    for name, pattern, why in unused(labels, runs):
+        say(f"rewirl: warning: --label {quoted(f'{name}={pattern}')} names no group: {why}")
     if options.baseline is not None:
         there = list(dict.fromkeys(group.label for group in group_runs(runs, labels)[0]))
         if options.baseline not in there:
@@ -105,6 +109,13 @@ def report(arguments: list[str]) -> int:
     written = ", ".join(str(path) for path in (options.output, options.markdown, options.figures) if path)
     result(visible(f"wrote {written}"))
     return 0
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Tell whether two paths are one file to be written, whatever they are called; a device takes both."""
+    if one.exists() and other.exists():
+        return one.is_file() and one.samefile(other)
+    return one.resolve() == other.resolve()
 
 
 def _label(words: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rewirl.cli.commands import COMMANDS
-from rewirl.cli.errors import failed, usage_errors
+from rewirl.cli.errors import failed, require_directory, usage_errors
 from rewirl.cli.executors import RAY, WORKERS, executor, in_words, refuse_impossible
 from rewirl.cli.parse import parse
 from rewirl.experiments.sweep.estimate import estimate, makespan
@@ -49,6 +49,7 @@ def sweep(arguments: list[str]) -> int:
         seeds=(tuple[int, ...], (), "Only runs with these seeds."),
     )
     refuse_impossible(options)
+    require_directory("--directory", options.directory)
     with usage_errors():
         overrides = {name: value for name, value in options.overrides.items() if value not in (None, {})}
         whole = read_sweep(options.experiment, overrides)

@@ -6,7 +6,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from rewirl.cli.errors import UsageError, failed, require_at_least_one, unprintable_output_ignored, usage_errors
+from rewirl.cli.errors import (
+    UsageError,
+    failed,
+    require_at_least_one,
+    require_directory,
+    unprintable_output_ignored,
+    usage_errors,
+)
 from rewirl.cli.executors import RAY, WORKERS, executor, in_words, refuse_impossible
 from rewirl.cli.parse import parse_run
 from rewirl.experiments.sweep import table
@@ -58,6 +65,8 @@ def tune(arguments: list[str]) -> int:
     )
     require_at_least_one("--trials", options.trials)
     refuse_impossible(options)
+    if options.directory is not None:
+        require_directory("--directory", options.directory)
     config = options.run
     request = {name: value for name, value in options.request.items() if name not in ("seed", "preset")}
     if options.preset is not None:

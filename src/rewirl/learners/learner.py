@@ -27,6 +27,7 @@ from rewirl.options.option import options
 from rewirl.options.resolve import changed, resolve
 from rewirl.options.train import TrainConfig
 from rewirl.options.unknown import unknown_option
+from rewirl.printing import to_resume
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.storage.values import to_values
 from rewirl.tested import UntestedVersionWarning, untested
@@ -129,6 +130,7 @@ class Learner(Tasks):
         """How often to evaluate and to save, as far as `learn` has been told."""
         self._noise = seeding.generator(run.config.seed, "predict")
         self._learning = threading.Lock()
+        self._closed = False
 
     @classmethod
     def load(cls, run_dir: str | Path, env: EnvironmentLike | None = None, *, env_module: str | None = None) -> Self:
@@ -203,13 +205,14 @@ class Learner(Tasks):
             RunDirectoryError: `run_dir` cannot be used.
             FaultyEnvironmentError: the environment misbehaved.
             DivergedError: the agent's values are not finite.
-            RuntimeError: the agent is learning already, in another thread or around this callback.
+            RuntimeError: the agent is learning already, in another thread or around this callback; or it is closed.
             ValueError: a number is out of range.
         """
         run = self._run
         for name in unknown:
             raise unknown_argument(self, name)
         with self._one_at_a_time():
+            self._refuse_closed()
             progress, check = exactly(bool, progress, "progress"), exactly(bool, check, "check")
             steps = self._steps(total_timesteps)
             path = None if run_dir is None else a_path(run_dir, "run_dir").absolute()
@@ -258,6 +261,19 @@ class Learner(Tasks):
             yield
         finally:
             self._learning.release()
+
+    def _refuse_closed(self) -> None:
+        """Refuse to learn without directory, environments and threads; another agent may have the directory by now."""
+        if not self._closed:
+            return
+        if self._directory is not None:
+            raise RuntimeError(
+                f"{self!r} is closed and learns no more; {to_resume(self._directory)} goes on with its run"
+            )
+        raise RuntimeError(
+            f"{self!r} is closed and learns no more; close it later, or give learn a run_dir, from which rewirl.resume "
+            "goes on. Its policy can still be saved, with save(path)"
+        )
 
     def _steps(self, total_timesteps: int | None) -> int:
         """Return the steps that `learn` is to do."""
@@ -365,10 +381,14 @@ class Learner(Tasks):
     def close(self) -> None:
         """Release run directory, environments and threads; an environment of yours stays open. Idempotent.
 
+        A closed agent does not `learn`; `rewirl.resume` goes on with its run. Everything else works as before, such as
+        `predict`, `evaluate`, `save` and `topology`.
+
         Raises:
             RuntimeError: the agent is learning, in another thread or around this callback.
         """
         with self._one_at_a_time():
+            self._closed = True
             self._run.close()
             if self._reopened is not None:
                 self._reopened.close()

@@ -10,12 +10,13 @@ from rewirl.agents import AgentConfig, agent_entry
 from rewirl.exact import exactly
 from rewirl.options.option import AXES, INDIFFERENT, options
 from rewirl.options.train import TrainConfig
-from rewirl.options.unknown import unknown_option
+from rewirl.options.unknown import UnknownOptionError, unknown_option
 from rewirl.presets import lookup
+from rewirl.presets.preset_file import SUFFIX
 
 _UNNAMED = (*AXES, *INDIFFERENT, "env_module")
 AMOUNTS = ("sparsity", "lambdas", "layer_sparsities")
-"""Options that say how many connections there are."""
+"""Options that say how many connections there are: of those that are there, the last one does."""
 
 
 class Settings(NamedTuple):
@@ -39,6 +40,27 @@ def resolve(request: Mapping[str, Any]) -> Settings:
     Raises:
         ValueError: an option is unknown, or its value impossible; or values do not go together.
     """
+    try:
+        return _resolved(request)
+    except ValueError as error:
+        _blame_preset(request, error)
+        raise
+
+
+def _blame_preset(request: Mapping[str, Any], error: ValueError) -> None:
+    """Say which preset file is at fault, if it is one that cannot be even by itself."""
+    name = request.get("preset")
+    if not isinstance(name, str) or not name.endswith(SUFFIX) or name in str(error):
+        return
+    try:
+        _resolved({"preset": name})
+    except ValueError as own:
+        kind = type(own) if isinstance(own, UnknownOptionError) else ValueError
+        raise kind(f"the preset {name}: {own}") from error
+
+
+def _resolved(request: Mapping[str, Any]) -> Settings:
+    """Return the settings of a request; see `resolve`."""
     requested = dict(request)
     name = exactly(str | None, requested.pop("preset", None), "preset")
     preset: Mapping[str, Any] = {}
@@ -110,6 +132,29 @@ def differing(config: TrainConfig, agent_config: AgentConfig) -> dict[str, Any]:
     }
 
 
+def overruled(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the options of how many connections there are that count for nothing, as another one is there too.
+
+    Records of before have such: a default that nobody asked for, beside what was asked for.
+
+    Args:
+        values: of a topology, by name.
+    """
+    there = [number for number, name in enumerate(AMOUNTS) if values.get(name) is not None]
+    return AMOUNTS[: max(there, default=0)]
+
+
+def beneath(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an earlier layer of options still says under a later one, which goes before it.
+
+    Args:
+        earlier: by name, such as those of a sweep file.
+        later: by name, such as those of the command line. One that says how many connections there are stands for all.
+    """
+    ways = AMOUNTS if any(later.get(name) is not None for name in AMOUNTS) else ()
+    return {name: value for name, value in earlier.items() if name not in later and name not in ways}
+
+
 def _make_room(values: dict[str, Any], requested: Mapping[str, Any]) -> None:
     """Take out of the values so far what is said in another way now.
 
@@ -128,10 +173,8 @@ def _make_room(values: dict[str, Any], requested: Mapping[str, Any]) -> None:
             "distribution spreads a sparsity over the layers, but lambdas or layer_sparsities are the default here; "
             "give sparsity too"
         )
-    if "sparsity" in ways:
-        values["lambdas"] = None
-    if "sparsity" in ways or "lambdas" in ways:
-        values["layer_sparsities"] = None
+    if ways:
+        values |= {name: None for name in AMOUNTS if name not in ways}
     if requested.get("learning_rate_schedule") == "constant":  # which an agent's own may not be
         values |= {"learning_rate_end": 0.0, "learning_rate_updates": None}
     if requested.get("rule") == "wast":  # which has criteria of its own

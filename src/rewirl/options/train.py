@@ -49,8 +49,9 @@ class TrainConfig:
     """Decides every random number of the run: same seed, same settings, same result to the bit. Typical: 0 to 4."""
 
     warm_up_policy: str | None = None
-    """Directory of a run or of a saved policy that chooses the actions of the first `learning_starts` steps, with the
-    paper's exploration noise, N(0, 0.1), on them; it must be of the same environment. None chooses them at random."""
+    """Directory of a run or of a saved policy, or the name of one that comes with Rewirl (`rewirl policies`): it
+    chooses the actions of the first `learning_starts` steps, with the paper's exploration noise, N(0, 0.1), on them,
+    and must be of the same environment. None chooses them at random."""
 
     total_timesteps: int = 1_000_000
     """Environment steps of the whole run, the random ones at the start included. Typical: 100000 to 3000000."""

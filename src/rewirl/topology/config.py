@@ -12,6 +12,9 @@ from rewirl.topology.rules.criteria import BY_SIGN, CriteriaConfig
 from rewirl.topology.schedule import ScheduleConfig
 from rewirl.topology.structure import StructureConfig
 
+_WITHOUT_SIGN = "magnitude, relative, l2, sensitivity or random"
+"""What drops without a look at signs."""
+
 
 # A dataclass has the fields of its last parent first: DistributionConfig's are the first in files and in --help.
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
         if in_blocks and self.drop in BY_SIGN:
             raise ValueError(
                 f"drop {self.drop} ranks weights by sign, which a block of structure {self.structure} has not; give "
-                "drop magnitude, l2, sensitivity or random"
+                f"drop {_WITHOUT_SIGN}"
             )
         if self.initial_sparsity is not None and self.rule == "static":
             raise ValueError("initial_sparsity needs a rule by which it changes: prune, set, rigl or one of your own")
@@ -63,7 +66,7 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
         ):
             raise ValueError(
                 "distribution global compares the scores of different layers, which are ranks within a layer for drop "
-                "halves and code; give drop magnitude, l2, sensitivity or random"
+                f"halves and code; give drop {_WITHOUT_SIGN}"
             )
 
     def _check_wast(self) -> None:

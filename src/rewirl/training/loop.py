@@ -109,7 +109,7 @@ class Training:
         self.total = total
         if not self._started:
             self._started = True
-            for remark in remarks.at_start(self.agent, self.replay, total, self._learning_starts):
+            for remark in remarks.at_start(self.agent, self.replay, total, self._learning_starts, self.config.env):
                 self.progress.message(remark)
             self.note("start", total_timesteps=total, connections=connections(self.agent))
         warm_up = "random actions" if self.warm_up.policy is None else "actions of the warm-up policy"

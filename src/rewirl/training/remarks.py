@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,11 @@ import numpy as np
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig, ReplayConfig
 from rewirl.agents.normalisation import Normalisation
-from rewirl.agents.registry import AGENTS
+from rewirl.agents.registry import AGENTS, Entry
+from rewirl.presets import lookup
+from rewirl.printing import option
 from rewirl.replay import Replay
+from rewirl.topology import TopologyConfig
 from rewirl.topology.fan_in import FanIn
 from rewirl.training.room import memory
 
@@ -23,8 +26,9 @@ _OF_EVENTS = (
     *("drop", "grow", "regrow_dropped"),
 )
 """Options of what a rewiring event does."""
-_AMOUNTS = ("sparsity", "layer_sparsities", "actor_sparsity", "critic_sparsity", "distribution")
-"""Options of how many connections there are; lambdas are left out, which an environment of the paper has by itself."""
+_AMOUNTS = ("sparsity", "lambdas", "layer_sparsities", "actor_sparsity", "critic_sparsity", "distribution")
+"""Options of how many connections there are."""
+_PLURAL = ("lambdas", "layer_sparsities")
 _BELONG = {
     "redo_threshold": ("redo_every",),
     **dict.fromkeys(("cbp_maturity_threshold", "cbp_decay_rate", "cbp_utility"), ("cbp_replacement_rate",)),
@@ -79,7 +83,7 @@ def refuse_impossible(agent: Agent, total: int) -> None:
         )
 
 
-def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: int) -> Iterator[str]:
+def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: int, env: str = "") -> Iterator[str]:
     """Yield what a new run is to say of its settings, a line each.
 
     Args:
@@ -87,13 +91,14 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
         replay: its replay memory; None if it has none.
         total: steps of the run.
         learning_starts: steps before the first update.
+        env: the environment, which may have options of its own that nobody has asked for.
     """
     config = agent.config
     if not isinstance(config, AgentConfig):  # an agent of another kind has no such settings
         return
     yield from _of_name(agent)
     yield from _of_rule(agent)
-    yield from _of_structure(agent)
+    yield from _of_amounts(agent, env)
     yield from _of_companions(config)
     updates = config.updates_after(max(total - learning_starts, 0))
     if not updates:
@@ -161,30 +166,60 @@ def _of_rule(agent: Agent) -> Iterator[str]:
     if entry is None:
         return
     same = (other.name for other in AGENTS.values() if other.agent is entry.agent and other.topology.rule != "static")
-    rewired = next(same, None)
+    rewired = None if entry.topology.rule != "static" else next(same, None)
     train = "" if rewired is None else f"; {rewired} is rewired"
     if topology.rule == "static":
         idle = [name for name in _OF_EVENTS if getattr(topology, name) != getattr(entry.topology, name)]
         if idle:
-            do = "does" if len(idle) == 1 else "do"
-            yield f"{' and '.join(idle)} {do} nothing here: {agent.name} is never rewired, by the rule static{train}"
-    elif topology.summary() == "dense":
+            without = f"; leave {option('rule')} static out" if entry.topology.rule != "static" else train
+            yield _does_nothing(idle, f"{agent.name} is never rewired, by the rule static{without}")
+    elif _has_all(entry, topology):
         yield (
             f"the rule {topology.rule} does nothing here: {agent.name} has every connection, none can grow; "
             f"give a sparsity, such as 0.5{train}"
         )
 
 
-def _of_structure(agent: Agent) -> Iterator[str]:
-    """Say which options of how many connections there are do nothing, as the structure decides."""
+def _of_amounts(agent: Agent, env: str) -> Iterator[str]:
+    """Say which options of how many connections there are, and where, do nothing, as others decide."""
     entry, topology = AGENTS.get(agent.name), agent.config.topology
-    if entry is None or not isinstance(topology.spread, FanIn) or topology.spread.count is None:
+    if entry is None:
         return
-    idle = [name for name in _AMOUNTS if getattr(topology, name) != getattr(entry.topology, name)]
+    own = [name for name in ("actor_sparsity", "critic_sparsity") if getattr(topology, name) is not None]
+    each = [topology.of(name) for name in entry.networks]
+    names: tuple[str, ...] = ()
+    if isinstance(topology.spread, FanIn) and topology.spread.count is not None:
+        names, why = _AMOUNTS, f"structure {topology.structure} says how many connections there are"
+    elif _has_all(entry, topology):
+        names, why = ("structure", "distribution"), f"{agent.name} has every connection; give a sparsity, such as 0.5"
+    elif all(one is not topology for one in each):
+        say = "says" if len(own) == 1 else "say"
+        names, why = ("sparsity", "lambdas"), f"{' and '.join(own)} {say} how many connections there are"
+    elif topology.initial_sparsity is None and all((one.lambdas, one.layer_sparsities) != (None, None) for one in each):
+        way = "lambdas" if topology.layer_sparsities is None else "layer_sparsities"
+        names, why = ("distribution",), f"{way} say how many connections each layer has"
+    usual = lookup.defaults(agent.name, env)
+    idle = [
+        name for name in names if getattr(topology, name) not in (None, getattr(entry.topology, name), usual.get(name))
+    ]
     if idle:
-        do = "does" if len(idle) == 1 else "do"
-        says = f"structure {topology.structure} says how many connections there are"
-        yield f"{' and '.join(idle)} {do} nothing here: {says}"
+        yield _does_nothing(idle, why)
+
+
+def _has_all(entry: Entry, topology: TopologyConfig) -> bool:
+    """Tell whether every network has every connection, at any time."""
+    if topology.initial_sparsity is not None or (isinstance(topology.spread, FanIn) and topology.spread.count):
+        return False
+    if topology.layer_sparsities is not None:
+        return not any(topology.layer_sparsities)
+    return all((one.sparsity, one.lambdas) == (0, None) for one in map(topology.of, entry.networks))
+
+
+def _does_nothing(names: Sequence[str], why: str) -> str:
+    """Return the line about options that do nothing."""
+    listed = " and ".join(name for name in (", ".join(names[:-1]), names[-1]) if name)
+    one = len(names) == 1 and names[0] not in _PLURAL
+    return f"{listed} {'does' if one else 'do'} nothing here: {why}"
 
 
 def _of_companions(config: AgentConfig) -> Iterator[str]:
@@ -192,7 +227,7 @@ def _of_companions(config: AgentConfig) -> Iterator[str]:
     for name, others in _BELONG.items():
         settings = config if hasattr(config, name) else config.topology
         if _given(settings, name) and not any(_given(settings, other) for other in others):
-            yield f"{name} does nothing here: it belongs to {' or '.join(others)}"
+            yield _does_nothing([name], f"it belongs to {' or '.join(others)}")
 
 
 def _given(settings: Any, name: str) -> bool:

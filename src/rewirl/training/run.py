@@ -31,7 +31,7 @@ from rewirl.training.outcome import Outcome
 from rewirl.training.progress import Progress
 from rewirl.training.room import refuse_sizes_beyond_memory
 from rewirl.training.trained_policy import policy_state
-from rewirl.training.warm_up import load_warm_up_policy
+from rewirl.training.warm_up import lasting, load_warm_up_policy
 
 
 class Run:
@@ -57,7 +57,7 @@ class Run:
     ) -> None:
         """Build environment, replay memory and agent."""
         if config.warm_up_policy is not None:  # the run may be continued from another working directory
-            config = dataclasses.replace(config, warm_up_policy=str(Path(config.warm_up_policy).absolute()))
+            config = dataclasses.replace(config, warm_up_policy=lasting(config.warm_up_policy))
         self.source = source or environment_source(config.env, config.env_kwargs, config.env_module, config.wrapper)
         self.environments = _environments(self.source, config.n_envs, config.env_processes)
         self.environment = self.environments[0]
@@ -161,7 +161,7 @@ class Run:
     def remarks(self) -> Iterator[str]:
         """Yield what the run says of its settings when it begins."""
         starts = getattr(self.agent.config, "learning_starts", 0)
-        yield from remarks.at_start(self.agent, self.training.replay, self.total, starts)
+        yield from remarks.at_start(self.agent, self.training.replay, self.total, starts, self.config.env)
 
     def evaluator(self, episodes: int) -> Evaluator:
         """Return an evaluator in environments of its own, with the run's evaluation seeds.

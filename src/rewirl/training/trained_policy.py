@@ -66,7 +66,8 @@ class TrainedPolicy:
         if name in known:
             with pretrained.unpacked(name) as directory:
                 return cls._from(directory)
-        hint = nearest(name, known)
+        # A name that was made a path of the working directory ends as the name does.
+        hint = nearest(name, known) or nearest("/".join(path.parts[-2:]), known)
         if hint:
             raise PolicyError(f"there is no {path}, and no such policy comes with Rewirl; {hint.strip()}")
         return cls._from(policy_directory(path))

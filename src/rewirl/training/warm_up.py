@@ -14,6 +14,8 @@ from rewirl.environments.likeness import unlike
 from rewirl.environments.source import EnvironmentSource
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.saved import shown
+from rewirl.storage import pretrained
+from rewirl.storage.files import exists
 from rewirl.storage.policy_file import PolicyError, policy_digest
 from rewirl.training.collection import AnyEnvironment
 from rewirl.training.trained_policy import TrainedPolicy
@@ -57,27 +59,55 @@ class WarmUp:
         seeding.restore(self._rng, values)
 
 
+def lasting(policy: str) -> str:
+    """Return what finds a policy from any working directory: the absolute path, or the name where one of that name
+    comes with Rewirl and no directory here hides it.
+
+    Args:
+        policy: as somebody gives it.
+    """
+    path = Path(policy)
+    return path.as_posix() if _bundled(path) else str(path.absolute())
+
+
+def _bundled(path: Path) -> bool:
+    """Tell whether a path stands for a policy that comes with Rewirl."""
+    try:
+        return not exists(path) and path.as_posix() in pretrained.cards()
+    except PolicyError:  # there is no list; loading says so
+        return False
+
+
+def _digest(path: Path) -> str | None:
+    """Return the sum by which a policy is known again; None if it cannot be read."""
+    if _bundled(path):
+        digest: str = pretrained.cards()[path.as_posix()]["sha256"]
+        return digest
+    return policy_digest(path)
+
+
 def load_warm_up_policy(
     path: Path, environment: AnyEnvironment, source: EnvironmentSource
 ) -> tuple[TrainedPolicy, dict[str, Any]]:
     """Read a policy for the warm-up and refuse one that was trained for another environment.
 
     Args:
-        path: a run directory, or the directory of a policy.
+        path: a run directory, or the directory of a policy; or, where there is none, the name of one that comes
+            with Rewirl.
         environment: where it is to act.
         source: where that comes from.
 
     Returns:
         The policy, and what the run's record says of it as JSON values: sha256 (of its manifest, which has those of all
-        its files), agent, seed and step.
+        its files, or of the archive that comes with Rewirl), agent, seed and step.
 
     Raises:
         PolicyError: there is no sound policy.
         UnsuitableEnvironmentError: it was trained in another environment, or with other observations or actions.
     """
-    before = policy_digest(path)
+    before = _digest(path)
     policy = TrainedPolicy.load(path)
-    if policy_digest(path) != before:
+    if _digest(path) != before:
         raise PolicyError(f"warm_up_policy {path} was replaced while it was read; is it still being trained?")
     trained_in = policy.about["environment"]["name"]
     if trained_in != source.name:

@@ -27,6 +27,8 @@ from rewirl.training.evaluation import LONGEST_EPISODE, endless
 from rewirl.training.trained_policy import TrainedPolicy
 
 _LONGEST_LOOK_SECONDS = 60
+_VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".mpeg", ".wmv", ".gif")
+"""Endings of files that imageio writes as videos of one file, whatever the system."""
 _SECONDS_BETWEEN_LINES, _LESS_OFTEN = 2.0, 15
 """Of how far a video is: on a terminal, and how many times as long into a pipe or a file."""
 
@@ -55,11 +57,13 @@ def watch(
         The return of each episode.
 
     Raises:
-        WatchError: rendering libraries or a display are missing; the message names them.
+        WatchError: rendering libraries or a display are missing; the message names them. Or the file is no video.
         UnsuitableEnvironmentError: the policy's environment cannot be made.
         FaultyEnvironmentError: the environment misbehaved.
     """
     if video is not None:
+        if video.suffix.lower() not in _VIDEOS:
+            raise WatchError(f"{video} is no name of a video; give one that ends in {', '.join(_VIDEOS)}")
         _choose_offscreen_rendering()
     source = policy.source()
     assert source.recipe is not None
@@ -219,16 +223,16 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
     import gymnasium
 
     try:
-        import imageio.v2
+        import imageio  # noqa: F401
         import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: F401  (imageio finds it by itself, but not until the first frame)
     except ImportError as error:
         raise WatchError(f'writing a video needs two more packages: pip install "rewirl[video]" ({error})') from error
     rate = environment.env.metadata.get("render_fps", 30)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        writer = imageio.v2.get_writer(path, fps=rate, macro_block_size=None)
+        writer = _writer(path, rate)
     except RAISED as error:
-        raise WatchError(f"{path} cannot be written: {error}; a name such as out.mp4 is a video") from error
+        raise WatchError(f"{path} cannot be written: {error}") from error
 
     def show() -> None:
         try:
@@ -262,6 +266,15 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
         writer.close()
         if not path.is_file() or path.stat().st_size == 0:
             raise OSError("nothing was written")
+
+
+def _writer(path: Path, rate: float) -> Any:
+    """Return what writes pictures as a video, so many a second."""
+    import imageio.v2
+
+    if path.suffix.lower() == ".gif":  # each picture has its own time, in milliseconds
+        return imageio.v2.get_writer(path, duration=1000 / rate, loop=0)
+    return imageio.v2.get_writer(path, fps=rate, macro_block_size=None)
 
 
 @contextlib.contextmanager

@@ -228,8 +228,11 @@ def _telling(agent: str, own: dict[str, Any], groups: Sequence[tuple[str, str, d
 
 def _differing(agent: str, env: str, settings: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
     usual, of_agent = _defaults(agent, env)
+    topology = settings.get("topology")
+    idle = [f"topology.{name}" for name in resolve.overruled(topology if isinstance(topology, dict) else {})]
+    own = {key: value for key, value in _flat(settings).items() if key not in idle}
     return {
-        **{key: value for key, value in _flat(settings).items() if key not in of_agent or of_agent[key] != value},
+        **{key: value for key, value in own.items() if key not in of_agent or of_agent[key] != value},
         **{
             key: value
             for key, value in train.items()

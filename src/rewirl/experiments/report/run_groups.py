@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -154,6 +154,27 @@ def group_runs(runs: Sequence[RunData], labels: Labels = ()) -> tuple[list[RunGr
     rank = {agent: number for number, agent in enumerate(AGENTS)}
     groups = _told_apart(groups)
     return sorted(groups, key=lambda item: (item.env, rank.get(item.agent, len(rank)), item.label)), left_out
+
+
+def unused(labels: Labels, runs: Sequence[RunData]) -> Iterator[tuple[str, str, str]]:
+    """Yield the labels that no group gets, each with its pattern and the reason.
+
+    Args:
+        labels: names that groups were to have.
+        runs: those of the report.
+    """
+    groups = group_runs(runs)[0] if labels else []
+    before: list[tuple[str, str]] = []
+    for name, pattern in labels:
+        fitting = [run for run in runs if given_label([run], [(name, pattern)])]
+        whole = [item for item in groups if given_label(item.runs, [(name, pattern)])]
+        if not fitting:
+            yield name, pattern, f"no run directory fits {pattern}; one here is {runs[0].path.name}"
+        elif not whole:
+            yield name, pattern, f"{fitting[0].path.name} fits, but not all runs with the same settings do"
+        elif all(given_label(item.runs, before) is not None for item in whole):
+            yield name, pattern, "a label before it fits the same runs"
+        before.append((name, pattern))
 
 
 def common_to(groups: Sequence[RunGroup]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.names import LONGEST_LABEL
 from rewirl.hints import did_you_mean
 from rewirl.options.option import AXES, Option, options
+from rewirl.options.resolve import beneath
 from rewirl.options.unknown import unknown_option
 from rewirl.presets.lookup import PAPERS, preset
 from rewirl.printing import program
@@ -84,9 +85,9 @@ def read_sweep(source: str, overrides: Mapping[str, Any] | None = None) -> Sweep
     if path.suffix != ".toml" and not path.is_file():
         named = EXPERIMENTS / f"{source}.toml"
         if source not in experiments():
-            own = path.with_name(f"{path.name}.toml")
+            own = path.parent / f"{path.name}.toml"  # a path such as . has no name
             hint = did_you_mean(source, experiments(), see=f"{program()} sweep --help")
-            hint = f"did you mean {own}?" if own.is_file() else hint
+            hint = f"did you mean {own}?" if path.name and own.is_file() else hint
             raise SweepError(f"no experiment {source!r}, and no such file; {hint}")
         path = named
     content = _parsed(path)
@@ -156,7 +157,7 @@ def _normalised(table: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _runs(
     common: Mapping[str, Any], group: Mapping[str, Any], overrides: Mapping[str, Any], where: str
 ) -> Iterable[RunRequest]:
-    both = {**common, **group}
+    both = {**beneath(common, group), **group}
     if _PRESETS in both:
         yield from _of_presets(common, group, overrides, where)
         return
@@ -166,6 +167,8 @@ def _runs(
     for agent in agents:
         said = {name: value for name, value in both.items() if name not in _KEYS}
         options_in_file, axes = {**_of_paper(both, agent, where), **said}, {}
+        kept = {*beneath(options_in_file, overrides), *overrides}
+        options_in_file = {name: raw for name, raw in options_in_file.items() if name in kept}
         for name, raw in options_in_file.items():
             if name in overrides:
                 _option(agent, name, where, _KEYS)
@@ -197,7 +200,7 @@ def _of_presets(
     common: Mapping[str, Any], group: Mapping[str, Any], overrides: Mapping[str, Any], where: str
 ) -> Iterable[RunRequest]:
     """Yield the runs of presets, which say agent and environment; options of file and group override theirs."""
-    both = {**common, **group}
+    both = {**beneath(common, group), **group}
     names = both.pop(_PRESETS)
     said = [name for name in ("agents", "envs") if name in (group if _PRESETS in group else both)]
     if said:
@@ -213,7 +216,9 @@ def _of_presets(
         shared = {key: value for key, value in common.items() if key != _PRESETS}
         label = Path(name).stem if name.endswith(".toml") else "-".join(name.split("/")[:-1])
         own[_LABEL] = re.sub(r"[^A-Za-z0-9_.-]+", "-", label).lstrip("_.-")[:LONGEST_LABEL] or paper.agent
-        yield from _runs(shared, {**own, **both, "agents": [paper.agent], "envs": [paper.env]}, overrides, where)
+        yield from _runs(
+            shared, {**beneath(own, both), **both, "agents": [paper.agent], "envs": [paper.env]}, overrides, where
+        )
 
 
 def _of_paper(table: Mapping[str, Any], agent: str, where: str) -> Mapping[str, Any]:
@@ -290,11 +295,11 @@ def _warm_up(raw: Any, common: Mapping[str, Any], overrides: Mapping[str, Any], 
     own = {name: value for name, value in _normalised(raw, where).items() if name != "agent"}
     shared = {name: value for name, value in common.items() if name not in (*_KEYS, _WARM_UP)}
     values_by_name: dict[str, Any] = {}
-    for name, value in {**_of_paper(common, agent, where), **shared, **own}.items():
+    for name, value in {**_of_paper(common, agent, where), **beneath(shared, own), **own}.items():
         if name == _WARM_UP:
             raise SweepError(f"{where}: a run that others wait for cannot wait for another one itself")
         values = _values(agent, name, value, where)
         if len(values) != 1:
             raise SweepError(f"{where}: {name} must have one value here, got {value!r}")
         values_by_name[name] = values[0]
-    return RunRequest(agent, "", 0, {**values_by_name, **overrides}, None, where)
+    return RunRequest(agent, "", 0, {**beneath(values_by_name, overrides), **overrides}, None, where)

@@ -66,7 +66,7 @@ def write_index(directory: Path, planned: Iterable[PlannedRun] = ()) -> None:
 
 def _entry(config: TrainConfig, agent_config: Any, revision: str | None) -> dict[str, Any]:
     settings = differing(config, agent_config)
-    if "warm_up_policy" in settings:
+    if Path(settings.get("warm_up_policy", "")).is_absolute():  # a name of one that comes with Rewirl is none
         settings["warm_up_policy"] = Path(settings["warm_up_policy"]).name  # its directory may be moved
     return {
         "agent": config.agent,

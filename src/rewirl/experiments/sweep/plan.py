@@ -15,7 +15,7 @@ from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import RunRequest
 from rewirl.experiments.sweep.names import Directories, RunNames, names_of, same_run
 from rewirl.options.option import INDIFFERENT
-from rewirl.options.resolve import resolve
+from rewirl.options.resolve import overruled, resolve
 from rewirl.options.train import TrainConfig
 from rewirl.printing import from_here
 from rewirl.storage import strict_json
@@ -28,6 +28,7 @@ from rewirl.training import remarks
 from rewirl.training.progress import Silent
 from rewirl.training.resume import settings_of
 from rewirl.training.run import Run
+from rewirl.training.warm_up import lasting
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def plan(requests: Iterable[RunRequest], directory: Path) -> dict[str, PlannedRu
         known, names = planned.setdefault(run.identity, (run, names))
         other = runs.setdefault(known.name, known)
         if known is not other or (known.config, known.agent_config) != (run.config, run.agent_config):
-            raise SweepError(f"{request.where}: two different runs would both be called {known.name}")
+            raise SweepError(f"{request.where}: {_why_one_name(known if known is not other else run, other)}")
         return known, names
 
     for request in requests:
@@ -200,12 +201,30 @@ def _planned(
     return run, names
 
 
+def _why_one_name(run: PlannedRun, other: PlannedRun) -> str:
+    """Return why two runs cannot both have their name, and what to do."""
+    own, others = ({**to_values(each.config), **to_values(each.agent_config)} for each in (run, other))
+    differ = [name for name in own if name != "topology" and own[name] != others.get(name)]
+    called = f"two different runs would both be called {other.name}"
+    if not differ or not set(differ) <= {*INDIFFERENT, "env_module"}:
+        return called
+    one = len(differ) == 1
+    learnt = " changes" if one else " change"
+    learnt = f"{learnt} nothing that is learnt, and" if set(differ) <= set(INDIFFERENT) else ""
+    return (
+        f"{called}: {' and '.join(differ)}, in which they differ,{learnt} {'is' if one else 'are'} no part of a name; "
+        f"give {'it' if one else 'each'} one value"
+    )
+
+
 def _compared(config: TrainConfig, agent_config: AgentConfig, run: PlannedRun) -> dict[str, Any]:
     train = {name: value for name, value in to_values(config).items() if name not in INDIFFERENT}
     if run.after is not None and config.warm_up_policy is not None:
         # The directory of the sweep may have been moved, and that of the source renamed.
         name = Path(config.warm_up_policy).name
         train["warm_up_policy"] = run.after if same_run(name, run.source_names) else name
-    elif config.warm_up_policy is not None:  # the record of a run has it from the root on
-        train["warm_up_policy"] = str(Path(config.warm_up_policy).absolute())
-    return {"train": train, "agent": to_values(agent_config)}
+    elif config.warm_up_policy is not None:  # as the record of a run has it
+        train["warm_up_policy"] = lasting(config.warm_up_policy)
+    agent = to_values(agent_config)
+    agent["topology"] |= dict.fromkeys(overruled(agent["topology"]))
+    return {"train": train, "agent": agent}

@@ -12,6 +12,7 @@ from rewirl.experiments.tune.error import TuneError
 from rewirl.experiments.tune.space import asked_space, usual_space
 from rewirl.experiments.tune.study import Task, optuna
 from rewirl.options.resolve import resolve
+from rewirl.training.warm_up import lasting
 
 
 def make_task(
@@ -41,7 +42,7 @@ def make_task(
     if not settings.run.eval_every:
         raise TuneError("tuning compares evaluations, but eval_every is 0; give the steps between two of them")
     if asked.get("warm_up_policy"):  # a study may go on from another working directory
-        asked["warm_up_policy"] = str(Path(asked["warm_up_policy"]).absolute())
+        asked["warm_up_policy"] = lasting(asked["warm_up_policy"])
     space = asked_space(sample, asked) if sample else usual_space(asked)
     if not space:
         raise TuneError("there is nothing to sample: what would be has values of its own; say what to sample")

@@ -166,9 +166,8 @@ def _asked(option: Option, text: str) -> Dimension:
     choices = tuple(dict.fromkeys(words.strip() for words in text.split(",") if words.strip()))
     if len(choices) < 2:
         name = option.name.replace("_", "-")
-        raise ValueError(
-            f"give an interval, LOW:HIGH or log:LOW:HIGH, or at least two values, A,B; one value is --{name} VALUE"
-        )
+        interval = "" if kind is None else "an interval, LOW:HIGH or log:LOW:HIGH, or "
+        raise ValueError(f"give {interval}at least two values, {_values(option)}; one value is --{name} VALUE")
     if any(_read(option, words) is None for words in choices):
         raise ValueError("None is no value to sample: a preset file could not hold it")
     return Dimension(option, choices=choices)
@@ -179,8 +178,15 @@ def _named(option: Option, request: Mapping[str, Any], settings: Settings) -> Di
     dimension = _usual(option, request, settings)
     if dimension is None:
         name = option.name.replace("_", "-")
-        raise ValueError(f"its help has no typical interval here; give one, {name}=LOW:HIGH, or values, {name}=A,B")
+        if {int, float} & set(alternatives(option.kind)):
+            raise ValueError(f"its help has no typical interval here; give one, {name}=LOW:HIGH, or values, {name}=A,B")
+        raise ValueError(f"its help has no values to choose from here; give at least two, {name}={_values(option)}")
     return dimension
+
+
+def _values(option: Option) -> str:
+    """Return how two values of an option are typed; each may be a list itself."""
+    return "'A A,B B'" if option.takes_a_list else "A,B"
 
 
 def _usual(option: Option, request: Mapping[str, Any], settings: Settings) -> Dimension | None:
