@@ -30,7 +30,7 @@ FLOORS = (
     ("__main__",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-DATA = {"src/rewirl/presets", "src/rewirl/learners"}
+DATA = {"src/rewirl/presets"}
 """Tables of data, which may be longer."""
 
 

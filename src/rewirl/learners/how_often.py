@@ -1,4 +1,4 @@
-"""How often `learn` evaluates and saves: as told, else as the run is planned, else as usual."""
+"""How long `learn` learns, and how often it evaluates and saves: as told, else as the run is planned, else as usual."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from rewirl.exact import exactly
 from rewirl.hints import did_you_mean
 from rewirl.options import sb3
 from rewirl.options.option import options
@@ -17,6 +18,32 @@ if TYPE_CHECKING:
     from rewirl.training.run import Run
 
 _USUAL = {"eval_every": 5_000, "eval_episodes": 10, "checkpoint_every": 100_000, "keep_checkpoints": 2}
+
+
+def how_many_steps(total_timesteps: int | None, step: int, planned: TrainConfig | None) -> int:
+    """Return the environment steps that a call of `learn` is to do.
+
+    Args:
+        total_timesteps: as the call was told; None is what is left of the run.
+        step: those done so far.
+        planned: settings of a run that is resumed or of a preset; None is no such run.
+
+    Raises:
+        ValueError: there is no such number of steps.
+    """
+    if total_timesteps is None and planned is not None:
+        if planned.total_timesteps <= step:
+            raise ValueError(f"the run is at its end, at step {step:,}; say how many total_timesteps more")
+        return planned.total_timesteps - step
+    if total_timesteps is None:
+        raise ValueError(
+            "total_timesteps says how many steps to learn for, such as learn(100_000); only an agent of "
+            "rewirl.resume or rewirl.from_preset knows by itself"
+        )
+    steps: int = exactly(int, total_timesteps, "total_timesteps")
+    if steps < 1:
+        raise ValueError(f"total_timesteps must be at least 1, got {steps}")
+    return steps
 
 
 def how_often(asked: Mapping[str, int], planned: TrainConfig | None, shown: bool) -> dict[str, int]:

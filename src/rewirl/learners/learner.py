@@ -18,7 +18,7 @@ from rewirl import seeding
 from rewirl.environments.source import environment_source
 from rewirl.exact import a_path, exactly
 from rewirl.learners.evaluating import episode_count, evaluate_in, evaluation_of, refuse_unknown
-from rewirl.learners.how_often import how_often, may_evaluate, unknown_argument
+from rewirl.learners.how_often import how_many_steps, how_often, may_evaluate, unknown_argument
 from rewirl.learners.tasks import Tasks
 from rewirl.learners.unset import UNSET
 from rewirl.learners.views import NO_MEMORY, LayerTopology, Transitions, layer_topologies, transitions_of
@@ -214,13 +214,13 @@ class Learner(Tasks):
         with self._one_at_a_time():
             self._refuse_closed()
             progress, check = exactly(bool, progress, "progress"), exactly(bool, check, "check")
-            steps = self._steps(total_timesteps)
+            own = run.config if self._resumed else self._plan
+            steps = how_many_steps(total_timesteps, run.training.step, own)
             path = None if run_dir is None else a_path(run_dir, "run_dir").absolute()
             recorded = path is not None or self._directory is not None
             given = {"eval_every": eval_every, "eval_episodes": eval_episodes}
             given |= {"checkpoint_every": checkpoint_every, "keep_checkpoints": keep_checkpoints}
             asked = self._asked | {name: value for name, value in given.items() if value is not None}
-            own = run.config if self._resumed else self._plan
             shown = recorded or progress or (own is not None and callback is not None)
             often = how_often(asked, own, shown)
             if (
@@ -266,33 +266,10 @@ class Learner(Tasks):
         """Refuse to learn without directory, environments and threads; another agent may have the directory by now."""
         if not self._closed:
             return
+        instead = "close it later, or give learn a run_dir, from which rewirl.resume goes on. save(path) still works"
         if self._directory is not None:
-            raise RuntimeError(
-                f"{self!r} is closed and learns no more; {to_resume(self._directory)} goes on with its run"
-            )
-        raise RuntimeError(
-            f"{self!r} is closed and learns no more; close it later, or give learn a run_dir, from which rewirl.resume "
-            "goes on. Its policy can still be saved, with save(path)"
-        )
-
-    def _steps(self, total_timesteps: int | None) -> int:
-        """Return the steps that `learn` is to do."""
-        training = self._run.training
-        if total_timesteps is None and (self._resumed or self._plan is not None):
-            total = self._run.total if self._plan is None else self._plan.total_timesteps
-            left = total - training.step
-            if left < 1:
-                raise ValueError(f"the run is at its end, at step {training.step:,}; say how many total_timesteps more")
-            return left
-        if total_timesteps is None:
-            raise ValueError(
-                "total_timesteps says how many steps to learn for, such as learn(100_000); only an agent of "
-                "rewirl.resume or rewirl.from_preset knows by itself"
-            )
-        steps: int = exactly(int, total_timesteps, "total_timesteps")
-        if steps < 1:
-            raise ValueError(f"total_timesteps must be at least 1, got {steps}")
-        return steps
+            instead = f"{to_resume(self._directory)} goes on with its run"
+        raise RuntimeError(f"{self!r} is closed and learns no more; {instead}")
 
     def predict(
         self, observation: Observation, deterministic: bool = True, *, allow_nonfinite: bool = False
