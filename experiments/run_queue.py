@@ -51,6 +51,8 @@ QUEUE = (
     Part("blocks/screening", "blocks"),
     Part("blocks/rewiring", "blocks"),
     Part("blocks/at-90", "blocks"),
+    Part("blocks/normalised", "blocks"),
+    Part("blocks/settings", "blocks"),
     Part("blocks/width", "blocks"),
     Part("frontier/xqc-rewiring", "frontier"),
     Part("frontier/humanoid", "frontier"),
