@@ -14,7 +14,7 @@ import pytest
 
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.main import main
-from rewirl.cli.parse import parse_run
+from rewirl.cli.parse import parse, parse_run
 from rewirl.environments.environment import Environment
 from rewirl.options.resolve import resolve
 from rewirl.presets import lookup
@@ -411,3 +411,9 @@ def test_what_has_no_name_on_the_command_line_is_not_offered_as_an_option(comman
         main([command, "here", f"--{name}", "there"])
     said = capsys.readouterr().err
     assert f"{command} has no option --{name}; there are --" in said and said.count(f"--{name}") == 1
+
+
+def test_a_list_that_is_given_in_several_places_adds_up():
+    words = ["--seeds", "0", "--label", "a=*1*", "--seeds", "1", "2", "--label=b=*2*"]
+    found = parse("sweep", words, seeds=(tuple[int, ...], (), "Seeds."), label=(tuple[str, ...], (), "Labels."))
+    assert (found.seeds, found.label) == ((0, 1, 2), ("a=*1*", "b=*2*"))

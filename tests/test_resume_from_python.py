@@ -286,8 +286,10 @@ def test_a_closed_agent_learns_no_more_and_does_all_else(more, tmp_path):
         agent.save(tmp_path / "policy")
     with pytest.raises(RuntimeError, match=r"closed and learns no more; rewirl\.resume\('.*run'\) goes on"):
         kept.learn(50)
-    with pytest.raises(RuntimeError, match=r"closed and learns no more; close it later, or give learn a run_dir"):
+    with pytest.raises(RuntimeError, match="closed and learns no more; close it later, or give the first learn a run"):
         unkept.learn(50)
+    with pytest.raises(RuntimeError, match="closed and learns no more"):
+        unkept.freeze()
     if more:
         return
     with rewirl.resume(tmp_path / "run") as other:

@@ -70,7 +70,8 @@ def parse(
         UsageError: an option is unknown, or its value impossible.
     """
     own = [_own(name, *field) for name, field in fields.items()]
-    result = _parsed(command, arguments, about, [*own, *map(_override, (overrides or {}).values())])
+    several = [name for name, (kind, *_) in fields.items() if kind in (tuple[str, ...], tuple[int, ...])]
+    result = _parsed(command, _gathered(arguments, several), about, [*own, *map(_override, (overrides or {}).values())])
     with usage_errors():
         values = {name: _original(kind, getattr(result, name)) for name, (kind, _, _) in fields.items()}
         values["overrides"] = _requested(result, overrides or {})
@@ -108,7 +109,7 @@ def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
 
 
 def _gathered(arguments: list[str], names: Iterable[str]) -> list[str]:
-    """Return arguments with what is given for a list of words in several places, --wrapper A --wrapper B, in one."""
+    """Return arguments with what is given for a list in several places, --wrapper A --wrapper B, in one."""
     for flag in (f"--{_dashed(name)}" for name in names):
         gathered: list[str] = []
         rest: list[str] = []

@@ -38,7 +38,8 @@ def report(arguments: list[str]) -> int:
             tuple[str, ...],
             (),
             "Names for groups of runs, each as NAME=PATTERN, such as 'gradual pruning=*-prune-*': a group is called so "
-            "whose run directories' names all fit the pattern. Others go by their preset, sweep, or agent and options.",
+            "whose run directories' names all fit the pattern. Others go by their preset, sweep, or agent and options. "
+            "Runs are named before it.",
         ),
         baseline=(
             str | None,

@@ -266,7 +266,7 @@ class Learner(Tasks):
         """Refuse to learn without directory, environments and threads; another agent may have the directory by now."""
         if not self._closed:
             return
-        instead = "close it later, or give learn a run_dir, from which rewirl.resume goes on. save(path) still works"
+        instead = "close it later, or give the first learn a run_dir for rewirl.resume; save(path) still works"
         if self._directory is not None:
             instead = f"{to_resume(self._directory)} goes on with its run"
         raise RuntimeError(f"{self!r} is closed and learns no more; {instead}")

@@ -21,6 +21,7 @@ class Tasks:
         _run: Run
 
         def _one_at_a_time(self) -> AbstractContextManager[None]: ...
+        def _refuse_closed(self) -> None: ...
 
     @property
     def tasks(self) -> int:
@@ -37,9 +38,10 @@ class Tasks:
         Raises:
             ValueError: the settings do not allow it, or there is no free place.
             TypeError: the agent has no replay memory.
-            RuntimeError: the agent is learning, in another thread or around this callback.
+            RuntimeError: the agent is learning, in another thread or around this callback; or it is closed.
         """
         with self._one_at_a_time():
+            self._refuse_closed()
             return self._run.agent.freeze()
 
     def save(self, path: str | Path, task: int | None = None) -> None:
