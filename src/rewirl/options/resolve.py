@@ -163,9 +163,8 @@ def _make_room(values: dict[str, Any], requested: Mapping[str, Any]) -> None:
     """
     ways = [name for name in AMOUNTS if requested.get(name) is not None]
     if len(ways) > 1:
-        raise ValueError(
-            f"{' and '.join(ways)} {'both' if len(ways) == 2 else 'all'} say how many connections there are; give one of them"
-        )
+        each = "both" if len(ways) == 2 else "all"
+        raise ValueError(f"{' and '.join(ways)} {each} say how many connections there are; give one of them")
     if (
         requested.get("distribution", values["distribution"]) != values["distribution"]
         and not ways
