@@ -45,7 +45,7 @@ def test_the_first_agent_of_the_readme_and_its_python(tmp_path: Path, monkeypatc
     code = code.replace("100_000", "60").replace(
         '"HalfCheetah-v5", seed=0', '"Pendulum-v1", seed=0, learning_starts=50'
     )
-    first, later = code.split("# Later, in another program, or after agent.close():\n")
+    first, later = re.split("# Later, in another program, .*\n", code)
     exec(first, {"observation": np.zeros(3, np.float32)})
     gc.collect()  # the agent is gone, as at the end of a program
     exec(f"import rewirl\n{later}", {})

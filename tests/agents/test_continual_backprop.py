@@ -254,7 +254,7 @@ def test_agents_whose_networks_have_other_units_refuse_it_by_name():
     with pytest.raises(ValueError, match="XQCConfig has no use for cbp_replacement_rate: it replaces units of"):
         make_agent("xqc", XQCConfig(hidden_sizes=(8,), actor_hidden_sizes=(8,), cbp_replacement_rate=1e-4), 3, 2, 0)
     with pytest.raises(
-        ValueError, match="cbp_replacement_rate replaces units of multilayer perceptrons; actor is none"
+        ValueError, match="cbp_replacement_rate replaces hidden units of multilayer perceptrons of ReLUs, and those of"
     ):
         make_agent("ppo", PPOConfig(cbp_replacement_rate=1e-4), 3, 2, 0)
 

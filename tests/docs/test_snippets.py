@@ -41,11 +41,11 @@ def test_what_a_user_of_stable_baselines3_writes() -> None:
 
 def test_resuming_from_python() -> None:
     with rewirl.DSTD3("Pendulum-v1", hidden_sizes=(12, 8), learning_starts=40, batch_size=8, threads=1) as agent:
-        agent.learn(100, run_dir="runs/first", callback=lambda moment: moment.step < 60)
+        agent.learn(100, run_dir="runs/long", callback=lambda moment: moment.step < 60)
     (code,) = blocks("docs/guides/resume.md")
     names: dict[str, rewirl.DSTD3] = {}
     exec(code, names)
-    assert names["agent"].steps == 100
+    assert names["agent"].steps == 1_060
     names["agent"].close()
 
 

@@ -116,7 +116,11 @@ def _exact(trained: TrainedPolicy, given: Floats) -> NDArray[np.float64]:
     arrays, _ = actor.actor.state(training=False)
     parameters = {name: array.astype(np.float64) for name, array in arrays.items()}
     parameters |= {f"{layer.name}.values": layer.weights().astype(np.float64) for layer in actor.actor.layers}
-    outputs = reference.run(actor.actor.operations, parameters, actor.seen(given).astype(np.float64), training=False)
+    seen = given.astype(np.float64)
+    if actor.statistics is not None:
+        mean, factor = actor.statistics.affine
+        seen = (seen - mean) * factor
+    outputs = reference.run(actor.actor.operations, parameters, seen, training=False)
     raw = outputs[-1][:, : actor.action_size]
     return np.tanh(raw) if actor.head == "tanh" else np.clip(raw, -1, 1)
 
