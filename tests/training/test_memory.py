@@ -11,8 +11,9 @@ import pytest
 from test_run import AGENT, config
 
 import rewirl
+from rewirl.environments import memory as memory_module
 from rewirl.environments.environment import Environment
-from rewirl.environments.memory import memory_of
+from rewirl.environments.memory import memory_of, memory_of_spare
 from rewirl.environments.source import environment_source
 from rewirl.storage.policy_file import load_policy
 from rewirl.training import run as runs
@@ -161,3 +162,27 @@ def test_a_state_that_cannot_be_kept_is_a_fault_that_is_named():
         environment.state()
     with pytest.raises(RuntimeError, match="2 states were saved, but 1"):
         environment.load_state([1, 2])
+
+
+def test_a_registered_environment_that_keeps_nothing_is_played_once_in_a_process(monkeypatch):
+    played = []
+    monkeypatch.setattr(
+        memory_module, "memory_of", lambda environment: played.append(environment) or memory_of(environment)
+    )
+    monkeypatch.setattr(memory_module, "_WITHOUT", {})
+    try:
+        gymnasium.register("Once-v0", probes.Drift, max_episode_steps=20)
+        for _ in range(3):
+            assert memory_of_spare(environment_source("Once-v0")) is None
+        assert len(played) == 1
+        assert memory_of_spare(environment_source("Once-v0", {"max_episode_steps": 30})) is None
+        assert len(played) == 2, "other arguments make another environment"
+        assert memory_of_spare(environment_source("Once-v0", wrapper=["probe_environments:Remembering"])) is not None
+        assert len(played) == 3, "and so do wrappers"
+        del gymnasium.registry["Once-v0"]
+        gymnasium.register("Once-v0", Curriculum)
+        for count in (4, 5):
+            assert memory_of_spare(environment_source("Once-v0")).place.startswith("Curriculum")
+            assert len(played) == count, "what keeps something is found each time"
+    finally:
+        gymnasium.registry.pop("Once-v0", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from rewirl.environments.environment import Environment
 from rewirl.environments.portrait import Portrait, differing, portrait
+from rewirl.environments.source import EnvironmentSource
 from rewirl.printing import typed
 
 _STEPS = 1_000
@@ -17,6 +19,10 @@ _SECONDS = 1.0
 _SEED = 20_260_101
 _NORMALISING = {"NormalizeObservation": "normalise_observations", "NormalizeReward": "scale_rewards"}
 """Gymnasium's wrappers that normalise, and the options of agents that do what they do."""
+
+_WITHOUT: dict[str, Any] = {}
+"""Registered environments that were played in this process and keep nothing: what Gymnasium makes them from, by id and
+arguments."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,37 @@ class Memory:
             f"same actions, {self.what} is another one. Evaluation does not see what training sees, and resuming is "
             f"not to the bit. To mend it {remedy}; or offer rewirl_state() and load_rewirl_state(values)"
         )
+
+
+def memory_of_spare(source: EnvironmentSource) -> Memory | None:
+    """Make a spare environment, play it as `memory_of` does, and close it.
+
+    What is registered, has no wrappers of the user's and kept nothing is played once in a process.
+
+    Args:
+        source: where it comes from; it can make another.
+
+    Raises:
+        FaultyEnvironmentError: the environment misbehaved.
+        UnsuitableEnvironmentError: it cannot be made a second time.
+    """
+    import gymnasium
+
+    recipe = source.recipe
+    plain = recipe is not None and source.made_by == "an id" and not recipe.wrappers and not recipe.named
+    spec = gymnasium.registry.get(recipe.id) if recipe is not None and plain else None
+    key = json.dumps([source.id, dict(source.kwargs)], sort_keys=True, default=repr)
+    if spec is not None and _WITHOUT.get(key) is spec:
+        return None
+    assert source.make_another is not None
+    environment = source.make_another()
+    try:
+        memory = memory_of(environment)
+    finally:
+        environment.close()
+    if spec is not None and memory is None:
+        _WITHOUT[key] = spec
+    return memory
 
 
 def memory_of(environment: Environment) -> Memory | None:

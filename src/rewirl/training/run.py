@@ -12,7 +12,7 @@ from rewirl import _core, agents
 from rewirl.agents import AgentConfig, ReplayConfig
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.environments.environment_process import EnvironmentProcess, portable
-from rewirl.environments.memory import Memory, memory_of
+from rewirl.environments.memory import Memory, memory_of_spare
 from rewirl.environments.source import EnvironmentSource, environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError, refuse_kind
 from rewirl.options.train import TrainConfig
@@ -150,11 +150,7 @@ class Run:
             return
         # A spare one with a fault of its own says nothing; the run meets it where it counts, if it does.
         with contextlib.suppress(FaultyEnvironmentError, UnsuitableEnvironmentError):
-            environment = self.source.make_another()
-            try:
-                self._memory = memory_of(environment)
-            finally:
-                environment.close()
+            self._memory = memory_of_spare(self.source)
         if self._memory is not None:
             self._progress.message(f"warning: {self.source.name}: {self._memory}")
 
