@@ -5,6 +5,8 @@ VENV ?= .venv
 RUN_DIR ?= runs/HalfCheetah-v5-ds-td3-0
 CORE = $(shell find native tests benchmarks -name '*.[ch]pp')
 SOURCES := pyproject.toml CMakeLists.txt $(shell find src native cmake -type f -not -name '*.pyc')
+# Tests start hundreds of processes. What they import is compiled when it is first imported, and by no later one.
+unexport PYTHONDONTWRITEBYTECODE
 installing = @echo "Installing what Rewirl needs into $(VENV), and compiling its core: a few minutes, without a word."
 
 .PHONY: train test dev quick lint tests-of-runs other-tests tests-of-dm-control fast-tests aarch64 format clean

@@ -117,6 +117,24 @@ def test_the_structure_stays_whatever_the_criteria(seed, name, drops, grows, fra
     assert not np.isin(change.grown, kept if regrow else indices).any()
 
 
+class Unscored(Rule):
+    def drop_score(self, state, fraction, rng):
+        raise AssertionError
+
+    def grow(self, state, occupied, count, rng):
+        raise AssertionError
+
+
+@pytest.mark.parametrize("structure", ["constant-fan-in", "2:4"])
+def test_a_rule_without_scores_to_grow_by_is_refused_before_anything_is_learnt(structure):
+    name = f"{__name__}:Unscored"
+    with pytest.raises(ValueError, match=f"Unscored has no grow_score, by which connections of structure {structure}"):
+        make_rule(name, TopologyConfig(rule=name, structure=structure))
+    make_rule(name, TopologyConfig(rule=name, structure="4x1"))
+    for one in ("static", "set", "rigl"):
+        make_rule(one, TopologyConfig(rule=one, structure=structure))
+
+
 def test_a_rule_of_ones_own_needs_scores_to_grow_by():
     class Own(Rule):
         def drop_score(self, state, fraction, rng):

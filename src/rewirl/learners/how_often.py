@@ -75,8 +75,10 @@ def may_evaluate(run: Run, check: bool, tell: Callable[[str], None]) -> bool:
 
 def unknown_argument(learner: Learner, name: str) -> UnknownOptionError:
     """Return the error that `learn` has no such keyword; it says what to write."""
-    if name in options(learner.name):
+    if name in inspect.signature(type(learner)).parameters:
         hint = f"it is an option of the agent: {type(learner).__name__}(env, {name}=...)"
+    elif name in options(learner.name):
+        hint = f"it is an option of a run: rewirl.from_preset(preset, {name}=...)"
     else:
         arguments = inspect.signature(learner.learn).parameters
         known = [each for each, argument in arguments.items() if argument.kind is not argument.VAR_KEYWORD]

@@ -8,6 +8,7 @@ from typing import Any
 from rewirl.hints import did_you_mean, nearest
 from rewirl.plugins import RAISED, import_module
 from rewirl.topology.config import TopologyConfig
+from rewirl.topology.fan_in import FanIn
 from rewirl.topology.rule import Rule
 
 RULES = {
@@ -28,7 +29,8 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
         config: the topology configuration of the run, handed to the rule.
 
     Raises:
-        ValueError: there is no such rule; the message names the nearest, or says what is wrong with the class.
+        ValueError: there is no such rule; the message names the nearest, or says what is wrong with the class. Or the
+            class lacks what the structure needs.
     """
     module_name, colon, class_name = RULES.get(name, name).partition(":")
     if not (module_name and colon and class_name):
@@ -53,4 +55,9 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
     if inspect.isabstract(kind):
         missing = ", ".join(sorted(kind.__abstractmethods__))
         raise ValueError(f"the rule {name!r}: {class_name} has yet to define {missing}")
+    if isinstance(config.spread, FanIn) and name != "static" and kind.grow_score is Rule.grow_score:
+        raise ValueError(
+            f"the rule {name!r}: {class_name} has no grow_score, by which connections of structure "
+            f"{config.structure} grow; write one, or use structure unstructured"
+        )
     return kind(config)
