@@ -5,8 +5,6 @@ VENV ?= .venv
 RUN_DIR ?= runs/HalfCheetah-v5-ds-td3-0
 CORE = $(shell find native tests benchmarks -name '*.[ch]pp')
 SOURCES := pyproject.toml CMakeLists.txt $(shell find src native cmake -type f -not -name '*.pyc')
-# Tests start hundreds of processes. What they import is compiled when it is first imported, and by no later one.
-unexport PYTHONDONTWRITEBYTECODE
 installing = @echo "Installing what Rewirl needs into $(VENV), and compiling its core: a few minutes, without a word."
 
 .PHONY: train test dev quick lint tests-of-runs other-tests tests-of-dm-control fast-tests aarch64 format clean
@@ -59,7 +57,7 @@ $(DM_CONTROL)/installed: pyproject.toml | $(VENV)/installed-for-tests
 	@first=$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
 	echo "import site; site.addsitedir('$$first')" > \
 		$$($(DM_CONTROL)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first.pth
-	$(VENV)/bin/python -m pip --python $(DM_CONTROL)/bin/python install --quiet --no-compile 'rewirl[dm-control]'
+	$(VENV)/bin/python -m pip --python $(DM_CONTROL)/bin/python install --quiet 'rewirl[dm-control]'
 	@touch $@
 
 fast-tests:
@@ -94,7 +92,7 @@ $(VENV)/installed: $(SOURCES) | compiler $(VENV)/bin/python
 
 $(VENV)/installed-for-tests: $(SOURCES) | compiler $(VENV)/bin/python
 	$(installing)
-	$(VENV)/bin/python -m pip install --quiet --no-compile '.[test]'
+	$(VENV)/bin/python -m pip install --quiet '.[test]'
 	@touch $@ $(VENV)/installed
 
 clean:
