@@ -175,9 +175,12 @@ def test_type_checkers_know_every_option_of_every_agent() -> None:
     assert inspect.signature(rewirl.from_preset).parameters["options"].annotation == "Unpack[Options]"
 
 
-def test_learn_says_where_its_options_are_taken():
+def test_learn_says_where_its_options_are_taken() -> None:
     with rewirl.TD3("Pendulum-v1") as agent:
         with pytest.raises(TypeError, match=r"option of the agent: TD3\(env, gamma=\.\.\.\)"):
             agent.learn(10, gamma=0.9)
         with pytest.raises(TypeError, match=r"option of a run: rewirl\.from_preset\(preset, warm_up_policy=\.\.\.\)"):
             agent.learn(10, warm_up_policy="runs/x")
+        with pytest.raises(TypeError, match="'agent'; ") as error:
+            agent.learn(10, agent="sac")
+        assert "option of" not in str(error.value), "nobody takes it"

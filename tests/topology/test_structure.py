@@ -128,7 +128,7 @@ class Unscored(Rule):
 @pytest.mark.parametrize("structure", ["constant-fan-in", "2:4"])
 def test_a_rule_without_scores_to_grow_by_is_refused_before_anything_is_learnt(structure):
     name = f"{__name__}:Unscored"
-    with pytest.raises(ValueError, match=f"Unscored has no grow_score, by which connections of structure {structure}"):
+    with pytest.raises(ValueError, match="Unscored has no grow_score"):
         make_rule(name, TopologyConfig(rule=name, structure=structure))
     make_rule(name, TopologyConfig(rule=name, structure="4x1"))
     for one in ("static", "set", "rigl"):

@@ -12,7 +12,7 @@ import pytest
 
 COMMAND = Path(__file__).parent / "run.py"
 RUNS = {
-    "kills": 3,
+    "kills": 4,
     "disk-full": 6,
     "directory": 5,
     "signals": 4,

@@ -169,7 +169,7 @@ def test_a_registered_environment_that_keeps_nothing_is_played_once_in_a_process
     monkeypatch.setattr(
         memory_module, "memory_of", lambda environment: played.append(environment) or memory_of(environment)
     )
-    monkeypatch.setattr(memory_module, "_WITHOUT", {})
+    monkeypatch.setattr(memory_module, "_KEEP_NOTHING", {})
     try:
         gymnasium.register("Once-v0", probes.Drift, max_episode_steps=20)
         for _ in range(3):

@@ -20,9 +20,8 @@ _SEED = 20_260_101
 _NORMALISING = {"NormalizeObservation": "normalise_observations", "NormalizeReward": "scale_rewards"}
 """Gymnasium's wrappers that normalise, and the options of agents that do what they do."""
 
-_WITHOUT: dict[str, Any] = {}
-"""Registered environments that were played in this process and keep nothing: what Gymnasium makes them from, by id and
-arguments."""
+_KEEP_NOTHING: dict[str, Any] = {}
+"""The specs of registered environments that were played in this process and keep nothing, by id and arguments."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,9 @@ def memory_of_spare(source: EnvironmentSource) -> Memory | None:
     Args:
         source: where it comes from; it can make another.
 
+    Returns:
+        What differs the second time; None if nothing does.
+
     Raises:
         FaultyEnvironmentError: the environment misbehaved.
         UnsuitableEnvironmentError: it cannot be made a second time.
@@ -68,9 +70,9 @@ def memory_of_spare(source: EnvironmentSource) -> Memory | None:
 
     recipe = source.recipe
     plain = recipe is not None and source.made_by == "an id" and not recipe.wrappers and not recipe.named
-    spec = gymnasium.registry.get(recipe.id) if recipe is not None and plain else None
+    spec = gymnasium.registry.get(source.id) if plain and source.id else None
     key = json.dumps([source.id, dict(source.kwargs)], sort_keys=True, default=repr)
-    if spec is not None and _WITHOUT.get(key) is spec:
+    if spec is not None and _KEEP_NOTHING.get(key) is spec:
         return None
     assert source.make_another is not None
     environment = source.make_another()
@@ -79,7 +81,7 @@ def memory_of_spare(source: EnvironmentSource) -> Memory | None:
     finally:
         environment.close()
     if spec is not None and memory is None:
-        _WITHOUT[key] = spec
+        _KEEP_NOTHING[key] = spec
     return memory
 
 

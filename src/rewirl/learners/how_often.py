@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rewirl.exact import exactly
 from rewirl.hints import did_you_mean
+from rewirl.learners.options import Options
 from rewirl.options import sb3
 from rewirl.options.option import options
 from rewirl.options.train import TrainConfig
@@ -75,9 +76,10 @@ def may_evaluate(run: Run, check: bool, tell: Callable[[str], None]) -> bool:
 
 def unknown_argument(learner: Learner, name: str) -> UnknownOptionError:
     """Return the error that `learn` has no such keyword; it says what to write."""
-    if name in inspect.signature(type(learner)).parameters:
+    known_options = Options.__annotations__.keys() | {"seed", "threads"}
+    if name in known_options and name in inspect.signature(type(learner)).parameters:
         hint = f"it is an option of the agent: {type(learner).__name__}(env, {name}=...)"
-    elif name in options(learner.name):
+    elif name in known_options and name in options(learner.name):
         hint = f"it is an option of a run: rewirl.from_preset(preset, {name}=...)"
     else:
         arguments = inspect.signature(learner.learn).parameters

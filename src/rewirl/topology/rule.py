@@ -92,8 +92,12 @@ class Rule(ABC):
         Raises:
             ValueError: the rule has no such scores.
         """
-        kind = type(self)
-        raise ValueError(
-            f"the rule {kind.__module__}:{kind.__qualname__} has no grow_score, by which connections of a structure "
-            "grow; write one, or use structure unstructured"
-        )
+        raise without_grow_score(type(self))
+
+
+def without_grow_score(kind: type[Rule]) -> ValueError:
+    """Return the error that a rule cannot say what grows in a structure of constant fan-in or N:M."""
+    return ValueError(
+        f"the rule {kind.__module__}:{kind.__qualname__} has no grow_score, by which connections of a structure "
+        "grow; write one, or use structure unstructured"
+    )

@@ -9,7 +9,7 @@ from rewirl.hints import did_you_mean, nearest
 from rewirl.plugins import RAISED, import_module
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.fan_in import FanIn
-from rewirl.topology.rule import Rule
+from rewirl.topology.rule import Rule, without_grow_score
 
 RULES = {
     "static": "rewirl.topology.rules.static:Static",
@@ -56,8 +56,5 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
         missing = ", ".join(sorted(kind.__abstractmethods__))
         raise ValueError(f"the rule {name!r}: {class_name} has yet to define {missing}")
     if isinstance(config.spread, FanIn) and name != "static" and kind.grow_score is Rule.grow_score:
-        raise ValueError(
-            f"the rule {name!r}: {class_name} has no grow_score, by which connections of structure "
-            f"{config.structure} grow; write one, or use structure unstructured"
-        )
+        raise without_grow_score(kind)
     return kind(config)
