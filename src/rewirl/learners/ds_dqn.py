@@ -58,7 +58,7 @@ class DSDQN(Learner):
         buffer_empty_every: int = 0,
         buffer_minimum: int = 100_000,
         resample_noise_from: int | None = None,
-        hidden_layers: Literal["relu", "tanh", "hadamard-relu", "hadamard-tanh"] = "relu",
+        hidden_layers: Literal["relu", "tanh", "layernorm-relu", "hadamard-relu", "hadamard-tanh"] = "relu",
         adam_epsilon: float = 1e-08,
         update_every: int = 1,
         target_update_interval: int = 500,
@@ -163,9 +163,9 @@ class DSDQN(Learner):
                 noise that is drawn anew from N(0, 1) whenever a transition is sampled from the memory, so that none can
                 be learnt by heart; none takes transitions as they were. For environments such as rewirl/Noisy-v0.
                 Typical: 17 for HalfCheetah.
-            hidden_layers: What a hidden layer makes of its inputs h: relu or tanh of W h; or the product of two such,
-                number by number, f(W1 h) * f(W2 h), with twice the connections (hadamard-relu, hadamard-tanh; Kooi et
-                al. 2024). Typical: relu.
+            hidden_layers: What a hidden layer makes of its inputs h: relu or tanh of W h; layernorm-relu, with a layer
+                norm between; or the product of two such, number by number, f(W1 h) * f(W2 h), with twice the
+                connections (hadamard-relu, hadamard-tanh; Kooi et al. 2024). Typical: relu, or layernorm-relu.
             adam_epsilon: What Adam adds to the root of its second moments; larger makes smaller steps where gradients
                 are small. Typical: 1e-8 to 3e-4.
             update_every: Steps of the environment per `updates_per_step` updates. Typical: 1 to 4.

@@ -47,7 +47,7 @@ class Options(TypedDict, total=False):
     buffer_empty_every: int
     buffer_minimum: int
     resample_noise_from: int | None
-    hidden_layers: Literal["relu", "tanh", "hadamard-relu", "hadamard-tanh"]
+    hidden_layers: Literal["relu", "tanh", "layernorm-relu", "hadamard-relu", "hadamard-tanh"]
     policy_delay: int
     policy_noise: float
     noise_clip: float

@@ -58,7 +58,7 @@ class SAC(Learner):
         buffer_empty_every: int = 0,
         buffer_minimum: int = 100_000,
         resample_noise_from: int | None = None,
-        hidden_layers: Literal["relu", "tanh", "hadamard-relu", "hadamard-tanh"] = "relu",
+        hidden_layers: Literal["relu", "tanh", "layernorm-relu", "hadamard-relu", "hadamard-tanh"] = "relu",
         target_update_interval: int = 1,
         temperature: float | Literal["auto"] = "auto",
         target_entropy: float | None = None,
@@ -163,9 +163,9 @@ class SAC(Learner):
                 noise that is drawn anew from N(0, 1) whenever a transition is sampled from the memory, so that none can
                 be learnt by heart; none takes transitions as they were. For environments such as rewirl/Noisy-v0.
                 Typical: 17 for HalfCheetah.
-            hidden_layers: What a hidden layer makes of its inputs h: relu or tanh of W h; or the product of two such,
-                number by number, f(W1 h) * f(W2 h), with twice the connections (hadamard-relu, hadamard-tanh; Kooi et
-                al. 2024). Typical: relu.
+            hidden_layers: What a hidden layer makes of its inputs h: relu or tanh of W h; layernorm-relu, with a layer
+                norm between; or the product of two such, number by number, f(W1 h) * f(W2 h), with twice the
+                connections (hadamard-relu, hadamard-tanh; Kooi et al. 2024). Typical: relu, or layernorm-relu.
             target_update_interval: Updates between two updates of the targets. Typical: 1 with a small tau, 1000 with
                 1.
             temperature: Weight of the entropy in the objective, alpha in the paper; auto learns the one that keeps the

@@ -58,7 +58,7 @@ class TD3(Learner):
         buffer_empty_every: int = 0,
         buffer_minimum: int = 100_000,
         resample_noise_from: int | None = None,
-        hidden_layers: Literal["relu", "tanh", "hadamard-relu", "hadamard-tanh"] = "relu",
+        hidden_layers: Literal["relu", "tanh", "layernorm-relu", "hadamard-relu", "hadamard-tanh"] = "relu",
         policy_delay: int = 2,
         policy_noise: float = 0.2,
         noise_clip: float = 0.5,
@@ -161,9 +161,9 @@ class TD3(Learner):
                 noise that is drawn anew from N(0, 1) whenever a transition is sampled from the memory, so that none can
                 be learnt by heart; none takes transitions as they were. For environments such as rewirl/Noisy-v0.
                 Typical: 17 for HalfCheetah.
-            hidden_layers: What a hidden layer makes of its inputs h: relu or tanh of W h; or the product of two such,
-                number by number, f(W1 h) * f(W2 h), with twice the connections (hadamard-relu, hadamard-tanh; Kooi et
-                al. 2024). Typical: relu.
+            hidden_layers: What a hidden layer makes of its inputs h: relu or tanh of W h; layernorm-relu, with a layer
+                norm between; or the product of two such, number by number, f(W1 h) * f(W2 h), with twice the
+                connections (hadamard-relu, hadamard-tanh; Kooi et al. 2024). Typical: relu, or layernorm-relu.
             policy_delay: Critic updates per update of actor and targets, d in the paper. Typical: 1 to 2.
             policy_noise: Standard deviation of the noise that smooths the target policy, in units of [-1, 1]. Typical:
                 0.1 to 0.2.

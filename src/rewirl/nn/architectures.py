@@ -20,7 +20,7 @@ from rewirl.nn.operations import (
     Tanh,
 )
 
-HiddenLayers = Literal["relu", "tanh", "hadamard-relu", "hadamard-tanh"]
+HiddenLayers = Literal["relu", "tanh", "layernorm-relu", "hadamard-relu", "hadamard-tanh"]
 """Kinds of hidden layers, see `layered`."""
 
 
@@ -28,6 +28,7 @@ def layered(n_in: int, sizes: Sequence[int], n_out: int, hidden: HiddenLayers) -
     """Return a network of one kind of hidden layers, as a chain.
 
         relu, tanh         h = f(W h + b)
+        layernorm-relu     h = ReLU(LayerNorm(W h + b))  (Ba et al. 2016)
         hadamard-relu ...  h = f(W1 h + b1) * f(W2 h + b2), number by number (Kooi et al. 2024, section 4)
 
     Args:
@@ -37,11 +38,14 @@ def layered(n_in: int, sizes: Sequence[int], n_out: int, hidden: HiddenLayers) -
         hidden: the kind of all hidden layers.
     """
     activation = Tanh if hidden.endswith("tanh") else ReLU
-    if not hidden.startswith("hadamard"):
+    if hidden in ("relu", "tanh"):
         return mlp((n_in, *sizes, n_out), activation=activation)
     operations: list[Operation] = []
     before = INPUT
-    for name, size in zip(names_of(len(sizes) + 1), sizes, strict=False):
+    for number, (name, size) in enumerate(zip(names_of(len(sizes) + 1), sizes, strict=False), 1):
+        if hidden == "layernorm-relu":
+            operations += [Linear(name, n_out=size), LayerNorm(f"norm{number}"), ReLU(f"relu{number}")]
+            continue
         first, second = f"{name}a", f"{name}b"
         operations += [
             Linear(first, n_out=size, of=(before,)),
