@@ -318,7 +318,41 @@ def test_the_table_of_whole_runs_by_hand() -> None:
     options = end_to_end.Options(eval_every=1000)
     result = {**vars(options), "machine": MACHINE, "versions": {}, "runs": [run]}
     # a million steps are 2,000 s
-    assert "| td3 | 2 | 500 | 2.00 | 33.3 |" in end_to_end.markdown(result)
+    assert "| td3 | 2 | 500 | 2.00 | 33.3 | 1.00 |" in end_to_end.markdown(result)
+
+
+def test_presets_are_compared_with_the_first_of_as_many_threads() -> None:
+    names = ("ds-drl/ds-td3/HalfCheetah-v5", "fast/td3/HalfCheetah-v5")
+    runs = [
+        {"agent": name, "threads": threads, "step_seconds": seconds, "evaluation_seconds": [1.0]}
+        for threads, name, seconds in [
+            (1, names[0], [0.004, 0.002]), (1, names[1], [0.001, 0.001]), (2, names[0], [0.001]), (2, names[1], [0.002])
+        ]
+    ]  # fmt: skip
+    result = {**vars(end_to_end.Options(presets=names)), "machine": MACHINE, "versions": {}, "runs": runs}
+    text = end_to_end.markdown(result)
+    assert "| preset | threads |" in text and "## Whole runs of presets" in text
+    # of the rounds a quarter and a half; a million steps are 1,000 s
+    assert f"| {names[1]} | 1 | 1,000 | 1.00 | 16.7 | 0.38 |" in text
+    assert f"| {names[1]} | 2 | 500 | 1.00 | 33.3 | 2.00 |" in text
+
+
+def test_presets_are_run_with_their_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    start = end_to_end.training_run.start
+    monkeypatch.setattr(
+        end_to_end.training_run, "start",
+        lambda config, agent, path, shown: made.append((config, agent)) or start(config, agent, path, shown),
+    )  # fmt: skip
+    options = end_to_end.Options(
+        presets=("small/pendulum", "small/mountain-car"), threads=(1,), steps=10, learning_starts=300, eval_every=300,
+        eval_episodes=1, rounds=1,
+    )  # fmt: skip
+    runs = end_to_end.run(options)["runs"]
+    assert [run["agent"] for run in runs] == ["small/pendulum", "small/mountain-car"]
+    assert [config.env for config, _ in made] == ["Pendulum-v1", "MountainCarContinuous-v0"]
+    assert {agent.learning_starts for _, agent in made} == {300}
+    assert [agent.exploration for _, agent in made] == ["normal", "ornstein-uhlenbeck"]
 
 
 def test_bench_end_to_end_leaves_nothing_behind(rewirl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,6 +400,8 @@ REFUSED = {
     "rounds": ("updates --rounds 0", "must be at least 1"),
     "steps": ("end-to-end --steps 0", "steps must be at least 1"),
     "threads": ("end-to-end --threads 0", "threads must be at least 1"),
+    "preset": ("end-to-end --presets fast/td3/HalfCheeta-v5", "did you mean fast/td3/HalfCheetah-v5?"),
+    "of presets": ("end-to-end --presets small/pendulum --batch-size 8", "leave --batch-size out"),
     "environment": ("end-to-end --env HalfCheeta-v5", "did you mean HalfCheetah-v5?"),
     "folder": ("kernels --json nowhere/out.json", "there is no folder nowhere"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,13 +16,15 @@ from rewirl.bench.interleaved import say
 from rewirl.bench.machine import table
 from rewirl.bench.serve import versions
 from rewirl.bench.synthetic import refuse_agents
-from rewirl.options.resolve import resolve
+from rewirl.options.resolve import Settings, resolve
 from rewirl.presets.lookup import protocol
+from rewirl.printing import option
 from rewirl.training import run as training_run
 from rewirl.training.evaluation import Evaluation
 from rewirl.training.progress import Silent
 
 PROTOCOL_STEPS = 1_000_000
+_SAID_BY_PRESETS = ("agents", "sparsity", "env", "batch_size", "hidden_sizes")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Options:
 
     sparsity: float | None = None
     """Share of absent connections of the sparse agents; None is their default. Typical: 0.5 to 0.95."""
+
+    presets: tuple[str, ...] = ()
+    """Presets to run instead of --agents, each with its own agent, environment, networks and batch. Typical:
+    ds-drl/ds-td3/HalfCheetah-v5 fast/td3/HalfCheetah-v5."""
 
     env: str = "HalfCheetah-v5"
     """Gymnasium id of the environment."""
@@ -68,6 +74,9 @@ class Options:
     def __post_init__(self) -> None:
         """Validate."""
         refuse_agents(self.agents)
+        for each in fields(self):
+            if self.presets and each.name in _SAID_BY_PRESETS and getattr(self, each.name) != each.default:
+                raise ValueError(f"presets say {each.name} themselves: leave {option(each.name)} out, or presets")
         for name in ("steps", "learning_starts", "eval_every", "eval_episodes", "batch_size", "rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -80,20 +89,23 @@ def run(options: Options) -> dict[str, Any]:
 
     Returns:
         JSON values: `runs` with `step_seconds` and `evaluation_seconds` of every round, machine, versions, options.
+        The `agent` of a run is the name of its preset, where presets are run.
 
     Raises:
         UnsuitableEnvironmentError: the environment cannot be found or has unsuitable spaces.
-        ValueError: the agent cannot be built.
+        ValueError: the agent cannot be built, or there is no such preset.
     """
+    contestants = options.presets or options.agents
+    settings = {
+        (name, threads): _settings(options, name, threads) for threads in options.threads for name in contestants
+    }
     runs: list[dict[str, Any]] = [
-        {"agent": agent, "threads": threads, "step_seconds": [], "evaluation_seconds": []}
-        for threads in options.threads
-        for agent in options.agents
+        {"agent": name, "threads": threads, "step_seconds": [], "evaluation_seconds": []} for name, threads in settings
     ]
     for number in range(options.rounds):
         for one in runs:
             say(f"round {number + 1}/{options.rounds}: {one['agent']}, {one['threads']} threads")
-            watch = _run_once(options, one["agent"], one["threads"])
+            watch = _run_once(options, settings[one["agent"], one["threads"]])
             one["step_seconds"].append(watch.step_seconds())
             one["evaluation_seconds"].append(watch.evaluation_seconds())
     return {
@@ -113,13 +125,21 @@ def markdown(result: dict[str, Any]) -> str:
     rows = []
     for one in result["runs"]:
         step, evaluation = median(one["step_seconds"]), median(one["evaluation_seconds"])
-        cells = (f"{1 / step:,.0f}", f"{evaluation:.2f}", f"{PROTOCOL_STEPS * step / 60:.1f}")
+        first_row = next(each for each in result["runs"] if each["threads"] == one["threads"])
+        share = median(a / b for a, b in zip(one["step_seconds"], first_row["step_seconds"], strict=True))
+        cells = (f"{1 / step:,.0f}", f"{evaluation:.2f}", f"{PROTOCOL_STEPS * step / 60:.1f}", f"{share:.2f}")
         rows.append([one["agent"], str(one["threads"]), *cells])
+    presets = bool(result["presets"])
     return "\n\n".join(
         [
-            f"## Whole runs on {result['env']}, batch {result['batch_size']}",
+            "## Whole runs of presets"
+            if presets
+            else f"## Whole runs on {result['env']}, batch {result['batch_size']}",
             table(
-                ["agent", "threads", "steps/s", "seconds per evaluation", "minutes for a million steps"],
+                [
+                    *("preset" if presets else "agent", "threads", "steps/s", "seconds per evaluation"),
+                    *("minutes for a million steps", "time by the first's"),
+                ],
                 rows,
             ),
             f"Environment steps with an update each, over {timed:,} steps of a run after the first {first:,}, with "
@@ -168,28 +188,38 @@ class Watch(Silent):
         return median(self._evaluations[1:])
 
 
-def _run_once(options: Options, agent: str, threads: int) -> Watch:
+def _settings(options: Options, name: str, threads: int) -> Settings:
+    """Return the settings of a short run of a preset, or of an agent with those of the options."""
     first = _first(options.learning_starts, options.eval_every)
-    last = first + _timed(options.steps, options.eval_every)
-    sparse = options.sparsity is not None and not agent_entry(agent).dense
-    settings = resolve(
-        {
-            **protocol(agent),
-            "agent": agent,
+    request: dict[str, Any]
+    if options.presets:
+        request = {"preset": name}
+    else:
+        sparse = options.sparsity is not None and not agent_entry(name).dense
+        request = {
+            **protocol(name),
+            "agent": name,
             "env": options.env,
+            "batch_size": options.batch_size,
+            "hidden_sizes": options.hidden_sizes,
+            **({"sparsity": options.sparsity} if sparse else {}),
+        }
+    return resolve(
+        {
+            **request,
             "env_module": options.env_module,
-            "total_timesteps": last,
+            "total_timesteps": first + _timed(options.steps, options.eval_every),
             "eval_every": options.eval_every,
             "eval_episodes": options.eval_episodes,
             "checkpoint_every": 0,
             "threads": threads,
-            "batch_size": options.batch_size,
-            "hidden_sizes": options.hidden_sizes,
             "learning_starts": options.learning_starts,
-            **({"sparsity": options.sparsity} if sparse else {}),
         }
     )
-    watch = Watch(first, last)
+
+
+def _run_once(options: Options, settings: Settings) -> Watch:
+    watch = Watch(_first(options.learning_starts, options.eval_every), settings.run.total_timesteps)
     with tempfile.TemporaryDirectory(prefix="rewirl-bench-") as directory:
         run = training_run.start(settings.run, settings.agent, Path(directory) / "run", watch)
         with run:
