@@ -137,6 +137,39 @@ def test_what_is_never_met_is_said_in_a_line(topology, settings, words):
     assert any(words in line for line in lines) and all("\n" not in line for line in lines)
 
 
+PRUNED = {"rule": "prune", "initial_sparsity": 0.0, "sparsity_end": 1000, "adapt_every": 10}
+
+
+@pytest.mark.parametrize(
+    ("topology", "idle"),
+    [
+        ({}, ""),
+        ({"drop": "l2"}, ""),
+        ({"grow": "gradient"}, "grow does"),
+        ({"adapt_fraction": 0.3, "regrow_dropped": True}, "adapt_fraction and regrow_dropped do"),
+        ({"anneal": "cosine", "adapt_end": 1500}, "anneal does"),
+        ({"initial_sparsity": 0.3, "sparsity": 0.8, "grow": "gradient"}, "grow does"),
+        ({"initial_sparsity": 0.7, "sparsity": 0.5, "grow": "gradient"}, ""),
+        ({"initial_sparsity": 0.7, "sparsity": 0.5, "drop": "l2"}, "drop does"),
+        ({"initial_sparsity": 0.5, "sparsity": None, "lambdas": (3, 6, 4), "grow": "gradient"}, ""),
+        ({"sparsity_schedule": "adaptive", "adapt_fraction": 0.3, "grow": "gradient", "sparsity_end": 1800}, ""),
+    ],
+)
+def test_what_pruning_has_no_use_for_is_said(topology, idle):
+    lines = said(agent(topology=PRUNED | topology))
+    assert [line.split(" nothing here")[0] for line in lines] == ([idle] if idle else [])
+
+
+def test_an_agent_that_rewires_nothing_says_so_and_one_of_another_name_what_it_is(capsys):
+    (line,) = said(agent(topology={"adapt_fraction": 0.0}))
+    assert line.startswith("nothing is ever rewired: adapt_fraction is 0")
+    changing = {"adapt_fraction": 0.0, "initial_sparsity": 0.0, "sparsity_end": 500, "adapt_every": 10}
+    assert said(agent(topology=changing)) == []
+    (line,) = said(agent("static-td3", {"rule": "rigl"}))
+    assert line == "static-td3 with the rule rigl is what ds-td3 is: rewired as it learns."
+    assert said(agent("static-td3", PRUNED)) == [] == said(agent("td3", PRUNED))
+
+
 def test_options_of_dense_agents_that_need_a_sparsity_are_said():
     dense = {"sparsity": 0.0, "rule": "static", "structure": "8x1", "distribution": "uniform"}
     (line,) = said(agent("td3", dense))

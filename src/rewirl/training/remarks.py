@@ -148,16 +148,20 @@ def _of_memory(config: ReplayConfig, replay: Replay, total: int, updates: int) -
 
 
 def _of_name(agent: Agent) -> Iterator[str]:
-    """Say what a dense agent is that has been given a sparsity."""
+    """Say what an agent is that has been given a sparsity, or a rule, for which another one has the name."""
     entry, topology = AGENTS.get(agent.name), agent.config.topology
-    if entry is None or not entry.dense or topology.sparsity == 0:
+    if entry is None or topology.initial_sparsity is not None:
         return
     rewired = topology.rule != "static"
     same = (other for other in AGENTS.values() if other.agent is entry.agent and not other.dense)
     name = next((other.name for other in same if (other.topology.rule != "static") == rewired), None)
-    if name is not None:
+    if name is None:
+        return
+    if entry.dense and topology.sparsity != 0:
         how = "rewired as it learns" if rewired else "never rewired"
         yield f"{agent.name} with a sparsity is what {name} is: sparse from the first step, {how}."
+    elif not entry.dense and rewired and entry.topology.rule == "static":
+        yield f"{agent.name} with the rule {topology.rule} is what {name} is: rewired as it learns."
 
 
 def _of_rule(agent: Agent) -> Iterator[str]:
@@ -178,6 +182,25 @@ def _of_rule(agent: Agent) -> Iterator[str]:
             f"the rule {topology.rule} does nothing here: {agent.name} has every connection, none can grow; "
             f"give a sparsity, such as 0.5{train}"
         )
+    elif topology.rule == "prune" and not topology.adaptive:
+        idle = [name for name in _of_no_use_to_pruning(entry, topology) if _given(topology, name)]
+        if idle:
+            yield _does_nothing(idle, "the rule prune follows a changing sparsity, and rewires nothing besides")
+    elif not topology.adapt_fraction and topology.initial_sparsity is None:
+        yield (
+            f"nothing is ever rewired: adapt_fraction is 0; give more than that, or {option('rule')} static, which "
+            "says so"
+        )
+
+
+def _of_no_use_to_pruning(entry: Entry, topology: TopologyConfig) -> Iterator[str]:
+    """Yield the options of events that pruning has no use for: it only drops, or only grows."""
+    yield from ("adapt_fraction", "anneal", "regrow_dropped")
+    first, final = topology.initial_sparsity or 0.0, [topology.of(name).sparsity for name in entry.networks]
+    if all(each >= first for each in final if each is not None) and (first == 0 or None not in final):
+        yield "grow"
+    elif all(each is not None and each <= first for each in final):
+        yield "drop"
 
 
 def _of_amounts(agent: Agent, env: str) -> Iterator[str]:
