@@ -42,6 +42,14 @@ def test_a_name_too_long_is_one_message(arguments, capsys, tmp_path, monkeypatch
     assert ended.value.code == 2 and err.startswith("rewirl: ") and "Traceback" not in err
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_file_is_no_run_directory(dry, capsys, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *SMALL, "--run-dir", str(tmp_path / "file"), *dry])
+    assert ended.value.code == 2 and "is not a directory; choose another" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["train", "report x", "presets", "sweep ds-drl/table-2 --dry-run", "resume r"])
 def test_a_working_directory_that_is_gone_is_one_message(tmp_path, command):
     gone = tmp_path / "gone"

@@ -108,6 +108,20 @@ def test_a_dry_run_measures_lists_every_run_and_starts_none(tmp_path, capsys):
     assert not directory.exists()
 
 
+def test_a_dry_run_says_once_what_runs_will_say_of_their_settings(tmp_path, capsys):
+    file = tmp_path / "sweep.toml"
+    file.write_text(
+        'envs = ["rewirl-tests/Drift-v0"]\nseeds = [0, 1]\nenv_module = "probe_environments"\nhidden_sizes = [24, 16]\n'
+        "learning_starts = 60\ntotal_timesteps = 200\neval_every = 0\nadapt_every = 20\n[[runs]]\n"
+        'agents = ["static-td3"]\ndrop = "l2"\n[[runs]]\nagents = ["ds-td3"]\n'
+    )
+    assert rewirl("sweep", file, "--directory", tmp_path / "runs", "--dry-run", "--workers", 1) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "nothing here" in line)
+    assert re.fullmatch(
+        r"\S+-static-td3-\S+-0 and 1 more: adapt_every and drop do nothing here: static-td3 is never .*", line
+    )
+
+
 def test_a_dry_run_of_what_is_finished_or_begun_says_so(tmp_path, capsys):
     file = tmp_path / "sweep.toml"
     file.write_text(

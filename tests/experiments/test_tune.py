@@ -514,7 +514,7 @@ def test_a_dry_run_says_what_is_sampled_and_how_long_it_takes_and_writes_nothing
     monkeypatch.chdir(tmp_path)
     assert ended("tune", *SMALL, "--sample", "gamma", "--trials", 7, "--seeds", 0, 1, "--workers", 1, "--dry-run") == 0
     out = capsys.readouterr().out
-    assert "gamma  0.98 to 0.995\n" in out
+    assert "gamma  0.98 to 0.995\n" in out and "will not be rewired" in out  # as every trial will say
     assert re.search(r"7 trials of 600 steps of ds-td3 on \S+Drift-v0 with each of 2 seeds: about \d+ seconds?", out)
     assert list(tmp_path.iterdir()) == []
 

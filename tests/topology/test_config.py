@@ -105,6 +105,8 @@ def test_a_network_has_its_own_sparsity():
         ({}, "sparsity 0.5, set"),
         ({"sparsity": 0.0}, "dense"),
         ({"sparsity": 0.0, "rule": "static"}, "dense"),
+        ({"sparsity": 0.0, "rule": "static", "structure": "8x1"}, "dense"),
+        ({"sparsity": 0.0, "structure": "2:4"}, "2:4, set"),
         ({"sparsity": 0.0, "actor_sparsity": 0.9}, "sparsity 0, actor 0.9, set"),
         ({"sparsity": None, "actor_sparsity": 0.9, "critic_sparsity": 0.8}, "actor 0.9, critics 0.8, set"),
         ({"sparsity": None, "structure": "2:4"}, "2:4, set"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rewirl.cli.commands import COMMANDS
@@ -55,13 +55,15 @@ def sweep(arguments: list[str]) -> int:
         whole = read_sweep(options.experiment, overrides)
         described = narrowed(whole, options.agents, options.envs, options.seeds)
         runs = plan(described.requests, options.directory)
-        check(runs.values())
+        said_by = check(runs.values())
     if options.dry_run:
-        return _dry_run(described, runs, options.workers or cores())
+        return _dry_run(described, runs, options.workers or cores(), said_by)
     return run_session(runs, executor(options), options.hours)
 
 
-def _dry_run(described: Sweep, runs: Mapping[str, PlannedRun], workers: int) -> int:
+def _dry_run(
+    described: Sweep, runs: Mapping[str, PlannedRun], workers: int, said_by: Mapping[str, Sequence[str]]
+) -> int:
     standings = {name: run_status(run) for name, run in runs.items()}
     result(visible(f"{described.name}: {described.description}" if described.description else described.name))
     pool = ProcessPool(workers)
@@ -79,5 +81,8 @@ def _dry_run(described: Sweep, runs: Mapping[str, PlannedRun], workers: int) -> 
     done = sum(one.state == "finished" for one in standings.values())
     left = f"; the others take about {in_words(makespan(runs, seconds, workers))} with {workers} worker"
     left += f"{'s' if workers > 1 else ''} on this machine, measured now"
+    for remark, names in said_by.items():
+        others = "" if len(names) == 1 else f" and {len(names) - 1} more"
+        result(visible(f"{names[0]}{others}: {remark}"))
     result(f"{len(runs)} runs, {done} finished{left if done < len(runs) else ''}")
     return 0

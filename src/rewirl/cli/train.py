@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from rewirl.cli.errors import UsageError, failed, unprintable_output_ignored, usage_errors
+from rewirl.cli.errors import UsageError, failed, require_directory, unprintable_output_ignored, usage_errors
 from rewirl.cli.inspection import print_description, without_evaluation
 from rewirl.cli.parse import parse, parse_run
 from rewirl.environments.environment import FaultyEnvironmentError
@@ -43,6 +43,8 @@ def train(arguments: list[str]) -> int:
     )
     config = options.run
     if options.dry_run:
+        if options.run_dir is not None:
+            require_directory("--run-dir", options.run_dir)
 
         def untrained() -> Run:
             run = Run(without_evaluation(config), options.agent, Silent())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rewirl.cli.errors import (
@@ -75,9 +75,9 @@ def tune(arguments: list[str]) -> int:
     with usage_errors():
         task = make_task(request, options.sample, options.trials, seeds, config.seed, not options.no_prune)
         directory: Path = options.directory or usual_directory(task)
-        runs = checked(task, directory)
+        runs, said = checked(task, directory)
     if options.dry_run:
-        return _dry_run(task, runs, options.workers or cores())
+        return _dry_run(task, runs, options.workers or cores(), said)
     place = executor(options)
     with StopRequest() as stop, unprintable_output_ignored():
         stopped = until(options.hours, lambda: bool(stop))
@@ -95,7 +95,7 @@ def tune(arguments: list[str]) -> int:
     return failed(outcome.problem) if outcome.problem else 0
 
 
-def _dry_run(task: Task, runs: Mapping[str, PlannedRun], workers: int) -> int:
+def _dry_run(task: Task, runs: Mapping[str, PlannedRun], workers: int, said: Sequence[str]) -> int:
     pool = ProcessPool(workers)
     try:
         seconds = sum(estimate({name: run}, pool)[name] for name, run in runs.items())
@@ -103,7 +103,7 @@ def _dry_run(task: Task, runs: Mapping[str, PlannedRun], workers: int) -> int:
         return failed(error)
     finally:
         pool.close()
-    for line in lines(task.space):
+    for line in [*lines(task.space), *said]:
         result(visible(line))
     run = next(iter(runs.values()))
     each = f"{run.config.total_timesteps:,} steps of {run.config.agent} on {run.config.env}"

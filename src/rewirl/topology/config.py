@@ -81,21 +81,18 @@ class TopologyConfig(ScheduleConfig, CriteriaConfig, InitialConfig, StructureCon
 
     def summary(self) -> str:
         """Return how many connections there are and how they are rewired, in a few words."""
+        own = (("actor", self.actor_sparsity), ("critics", self.critic_sparsity), ("at first", self.initial_sparsity))
+        counted = isinstance(self.spread, FanIn) and self.spread.count is not None
+        if self.sparsity == 0 and not counted and all(value is None for _, value in own):
+            return "dense"  # whatever structure and distribution would be
         words = [self._amount()]
         if self.distribution in ("global", "connectivity"):
             words.append(self.distribution)
         if self.spread is not None:
             # N:M says how many connections there are, whatever else does
-            words = (
-                [self.structure]
-                if isinstance(self.spread, FanIn) and self.spread.count is not None
-                else [*words, self.structure]
-            )
-        own = (("actor", self.actor_sparsity), ("critics", self.critic_sparsity), ("at first", self.initial_sparsity))
+            words = [self.structure] if counted else [*words, self.structure]
         words += [f"{name} {value:g}" for name, value in own if value is not None]
         words += [f"adaptive from {self.lowest_sparsity:g}"] if self.adaptive else []
-        if words == ["sparsity 0"]:
-            return "dense"
         return ", ".join([word for word in words if word] + [self.rule])
 
     def _amount(self) -> str:

@@ -107,34 +107,42 @@ def plan(requests: Iterable[RunRequest], directory: Path) -> dict[str, PlannedRu
     return runs
 
 
-def check(runs: Iterable[PlannedRun]) -> None:
+def check(runs: Iterable[PlannedRun]) -> dict[str, list[str]]:
     """Check that all runs can start: each environment is made once with each agent, and directories are compared.
+
+    Returns:
+        What runs that have not begun will say of their settings, and the names of those that do.
 
     Raises:
         SweepError: an environment or agent cannot be made, or a directory holds another run; names which and why.
     """
-    seen = set()
+    said_by: dict[str, list[str]] = {}
+    remarks_of: dict[bytes, list[str]] = {}
     conflicts: list[str] = []
     for run in runs:
         config = dataclasses.replace(
             run.config, seed=0, eval_every=0, warm_up_policy=None if run.after else run.config.warm_up_policy
         )
         key = strict_json.canonical([to_values(config), to_values(run.agent_config)], run.name)
-        if key not in seen:
-            seen.add(key)
+        new = not (run.path / "config.json").exists()
+        if key not in remarks_of:
             try:
                 with Run(config, run.agent_config, Silent()) as trial:
-                    if not (run.path / "config.json").exists():
+                    if new:
                         remarks.refuse_impossible(trial.agent, run.config.total_timesteps)
                     trial.warm_up_with_policy()
+                    remarks_of[key] = list(trial.remarks())
             except (ValueError, PolicyError) as error:
                 raise SweepError(f"{run.where}: {run.name}: {error}") from error
+        for remark in remarks_of[key] if new else ():
+            said_by.setdefault(remark, []).append(run.name)
         conflicts += other_settings(run)
     if conflicts:
         raise SweepError(
             "\n  ".join(["these directories hold runs with other settings:", *conflicts])
             + "\nMove them away, or choose another --directory"
         )
+    return said_by
 
 
 def other_settings(run: PlannedRun) -> list[str]:

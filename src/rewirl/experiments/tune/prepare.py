@@ -57,12 +57,11 @@ def usual_directory(task: Task) -> Path:
     return Path("tune") / f"{run.env}-{run.agent}".replace("/", "-").replace(":", "-")
 
 
-def checked(task: Task, directory: Path) -> dict[str, PlannedRun]:
-    """Return the runs of a trial by name, each of which can be made here.
+def checked(task: Task, directory: Path) -> tuple[dict[str, PlannedRun], list[str]]:
+    """Return the runs of a trial by name, each of which can be made here, and what they will say of their settings.
 
     Raises:
         SweepError: environment or agent cannot be made, or nothing would be learnt; says why.
     """
     runs = plan(task.requests(0, corner(task)), directory)
-    check(runs.values())
-    return runs
+    return runs, list(check(runs.values()))
