@@ -184,8 +184,8 @@ class StreamSARSA(Learner):
                 `adapt_end`.
             adapt_offset: An event falls on update u when u % adapt_every == adapt_offset (the published code has 2).
             adapt_end: Last update on which an event may fall; none means until the end of training.
-            adapt_actor: Whether the actor is rewired too; without it only the critics are, and the actor keeps the
-                topology it starts with.
+            adapt_actor: Whether events rewire the actor too. With `no_adapt_actor` they rewire the critics alone, and
+                the actor keeps the topology it starts with.
             freeze_after: Updates after which a task ends (SpaceNet): hidden connections and biases in use are frozen,
                 as many new ones come, and the output layer begins again. Typical: none, or the updates after which the
                 environment changes.

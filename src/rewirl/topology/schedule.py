@@ -31,8 +31,8 @@ class ScheduleConfig:
     """Last update on which an event may fall; none means until the end of training."""
 
     adapt_actor: bool = True
-    """Whether the actor is rewired too; without it only the critics are, and the actor keeps the topology it starts
-    with."""
+    """Whether events rewire the actor too. With --no-adapt-actor they rewire the critics alone, and the actor keeps the
+    topology it starts with."""
 
     freeze_after: tuple[int, ...] = ()
     """Updates after which a task ends (SpaceNet): hidden connections and biases in use are frozen, as many new ones
