@@ -53,6 +53,7 @@ QUEUE = (
     Part("blocks/at-90", "blocks"),
     Part("blocks/normalised", "blocks"),
     Part("blocks/settings", "blocks"),
+    Part("blocks/fast-settings", "blocks"),
     Part("blocks/width", "blocks"),
     Part("frontier/xqc-rewiring", "frontier"),
     Part("frontier/humanoid", "frontier"),
