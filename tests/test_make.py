@@ -23,7 +23,7 @@ def make(tmp_path: Path) -> list[str]:
     """The command, with an environment whose Python does nothing and whose rewirl waits for Ctrl-C."""
     scripts = {
         "python": "exit 0",
-        "rewirl": f"trap 'echo saved; exit $CODE' INT\necho training\nread line < {tmp_path}/never",
+        "rewirl": f"trap 'echo saved; exit $CODE' INT\necho training\nread line <> {tmp_path}/never",
     }
     os.mkfifo(tmp_path / "never")
     for name, script in scripts.items():

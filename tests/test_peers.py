@@ -253,6 +253,7 @@ def test_impossible_comparisons_are_refused(arguments: list[str], message: str, 
 
 
 def test_sparse_libraries_are_timed_beside_the_layer(installed: Path) -> None:
+    pytest.importorskip("torch")
     import sparse_kernels
 
     options = sparse_kernels.Options(

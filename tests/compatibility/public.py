@@ -10,7 +10,8 @@ import importlib
 import inspect
 import json
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 SNAPSHOT = Path(__file__).parents[1] / "fixtures" / "public.json"
 MODULES = ("rewirl", "rewirl.topology")
@@ -75,7 +76,11 @@ def parameters(function: Any) -> list[str]:
 
 
 def text(kind: Any) -> str:
-    """A type as its code has it."""
+    """A type as its code has it; Python 3.14 writes a union in another way than those before it."""
+    if get_origin(kind) in (Union, UnionType):
+        return " | ".join(map(text, get_args(kind)))
+    if kind is type(None):
+        return "None"
     return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
 
 

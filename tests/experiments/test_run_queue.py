@@ -41,6 +41,7 @@ sys.exit(run_queue.main(sys.argv[2:], [run_queue.Part(sys.argv[1], "part")]))
 
 
 def test_the_queue_holds_the_runs_of_the_paper_in_their_order_and_what_is_kept_fits(tmp_path):
+    pytest.importorskip("minatar")
     runs = run_queue.planned(run_queue.QUEUE, tmp_path)
     names = list(runs)
     paper = plan(read_sweep("ds-drl/paper").requests, tmp_path)

@@ -72,6 +72,8 @@ def test_every_experiment_runs_scaled_down_and_makes_no_run_twice(shared, monkey
     envs = {run.env for run in read_sweep(name).requests}
     if find_spec("dm_control") is None:
         envs = {env for env in envs if not env.startswith("dm_control/")}
+    if any(env.startswith("MinAtar/") for env in envs):
+        pytest.importorskip("minatar")
     if not envs:
         pytest.skip("needs dm_control; `make test` tries it in an environment of its own")
     few = ["HalfCheetah-v5"] if "HalfCheetah-v5" in envs else sorted(envs - BOX2D)[:2]

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from rewirl.storage import provenance
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 
 STAMP = Path(__file__).parents[2] / "cmake" / "revision.cmake"
+CMAKE = shutil.which("cmake", path=os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])) or "cmake"
 CONFIG = {"agent": "ds-td3", "seed": 3, "td3": {"gamma": 0.99, "hidden": (256, 256)}}
 OWNER = """
 import sys
@@ -94,7 +96,7 @@ def stamped(source: Path, **environment: str) -> str | None:
     """Return what the build would write for this source."""
     output = source.parent / "_revision.py"
     subprocess.run(
-        ["cmake", f"-DSOURCE={source}", f"-DOUTPUT={output}", "-P", str(STAMP)],
+        [CMAKE, f"-DSOURCE={source}", f"-DOUTPUT={output}", "-P", str(STAMP)],
         check=True,
         env={name: value for name, value in os.environ.items() if name != "REWIRL_REVISION"} | environment,
     )

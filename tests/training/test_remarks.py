@@ -146,13 +146,13 @@ PRUNED = {"rule": "prune", "initial_sparsity": 0.0, "sparsity_end": 1000, "adapt
         ({}, ""),
         ({"drop": "l2"}, ""),
         ({"grow": "gradient"}, "grow does"),
-        ({"adapt_fraction": 0.3, "regrow_dropped": True}, "adapt_fraction and regrow_dropped do"),
-        ({"anneal": "cosine", "adapt_end": 1500}, "anneal does"),
+        ({"regrow_dropped": True, "grow": "gradient"}, "regrow_dropped and grow do"),
+        ({"anneal": "cosine", "adapt_end": 1500, "adapt_fraction": 0.3}, ""),
         ({"initial_sparsity": 0.3, "sparsity": 0.8, "grow": "gradient"}, "grow does"),
         ({"initial_sparsity": 0.7, "sparsity": 0.5, "grow": "gradient"}, ""),
         ({"initial_sparsity": 0.7, "sparsity": 0.5, "drop": "l2"}, "drop does"),
         ({"initial_sparsity": 0.5, "sparsity": None, "lambdas": (3, 6, 4), "grow": "gradient"}, ""),
-        ({"sparsity_schedule": "adaptive", "adapt_fraction": 0.3, "grow": "gradient", "sparsity_end": 1800}, ""),
+        ({"sparsity_schedule": "adaptive", "regrow_dropped": True, "grow": "gradient", "sparsity_end": 1800}, ""),
     ],
 )
 def test_what_pruning_has_no_use_for_is_said(topology, idle):

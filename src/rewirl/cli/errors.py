@@ -78,6 +78,12 @@ def require_directory(option: str, path: Path) -> None:
     Raises:
         UsageError: nothing can be put there.
     """
+    from rewirl.storage.files import found
+
+    try:
+        found(path)
+    except OSError as error:
+        raise UsageError(f"{option} {path} cannot be: {error.strerror or error}; choose another one") from error
     there = next((each for each in (path, *path.absolute().parents) if os.path.lexists(each)), None)
     if there is not None and not there.is_dir():
         raise UsageError(f"{option} {path} cannot be: {there} is not a directory; choose another one")

@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         say(f"rewirl: {ended(error)}")
         sys.exit(2)
     except OutputError as error:
+        sys.stdout = None  # or Python would try again, and exit with a code of its own
         sys.exit(failed(error))
     except KeyboardInterrupt:
         sys.exit(130)
@@ -88,7 +89,7 @@ def _prepare_output() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # it takes the lowest descriptor that is free
-    if warnings.formatwarning.__module__ == "warnings":
+    if warnings.formatwarning.__module__ in ("warnings", "_py_warnings"):  # the latter from Python 3.14 on
         original = warnings.formatwarning
         warnings.formatwarning = lambda *details: visible(without_colours(original(*details)), lines=True)
     if sys.excepthook is sys.__excepthook__:

@@ -184,6 +184,19 @@ def exists(path: Path) -> bool:
     return os.path.lexists(path)
 
 
+def found(path: Path) -> bool:
+    """Return whether there is something at a path, at the end of its links.
+
+    Raises:
+        OSError: it cannot be looked at. `Path.exists` says no then, from Python 3.14 on.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def _create(path: Path) -> BinaryIO:
     return path.open("xb")
 

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rewirl.storage import bundle
-from rewirl.storage.files import open_regular
+from rewirl.storage.files import found, open_regular
 from rewirl.storage.strict_json import LARGEST_FILE
 
 _KIND = "policy"
@@ -83,7 +83,7 @@ def policy_directory(path: Path) -> Path:
         PolicyError: the run has saved no policy yet, or the path cannot be looked into.
     """
     try:
-        of_run, saved = (path / "config.json").exists(), (path / "policy").exists()
+        of_run, saved = found(path / "config.json"), found(path / "policy")
     except OSError as error:
         raise PolicyError(f"{path} cannot be read: {error.strerror or error}") from error
     if not of_run:

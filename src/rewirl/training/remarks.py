@@ -195,7 +195,7 @@ def _of_rule(agent: Agent) -> Iterator[str]:
 
 def _of_no_use_to_pruning(entry: Entry, topology: TopologyConfig) -> Iterator[str]:
     """Yield the options of events that pruning has no use for: it only drops, or only grows."""
-    yield from ("adapt_fraction", "anneal", "regrow_dropped")
+    yield "regrow_dropped"  # adapt_fraction and anneal stand in presets that share them with other rules
     first, final = topology.initial_sparsity or 0.0, [topology.of(name).sparsity for name in entry.networks]
     if all(each >= first for each in final if each is not None) and (first == 0 or None not in final):
         yield "grow"
