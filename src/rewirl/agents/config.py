@@ -239,4 +239,4 @@ class LayersConfig(ReplayConfig):
     hidden_layers: HiddenLayers = "relu"
     """What a hidden layer makes of its inputs h: relu or tanh of W h; layernorm-relu, with a layer norm between; or the
     product of two such, number by number, f(W1 h) * f(W2 h), with twice the connections (hadamard-relu, hadamard-tanh;
-    Kooi et al. 2024). Typical: relu, or layernorm-relu."""
+    Kooi et al. 2024). Typical: relu."""

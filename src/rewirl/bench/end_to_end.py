@@ -25,6 +25,7 @@ from rewirl.training.progress import Silent
 
 PROTOCOL_STEPS = 1_000_000
 _SAID_BY_PRESETS = ("agents", "sparsity", "env", "batch_size", "hidden_sizes")
+"""Options that are those of a preset where presets are run."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +97,16 @@ def run(options: Options) -> dict[str, Any]:
         ValueError: the agent cannot be built, or there is no such preset.
     """
     contestants = options.presets or options.agents
-    settings = {
-        (name, threads): _settings(options, name, threads) for threads in options.threads for name in contestants
-    }
     runs: list[dict[str, Any]] = [
-        {"agent": name, "threads": threads, "step_seconds": [], "evaluation_seconds": []} for name, threads in settings
+        {"agent": name, "threads": threads, "step_seconds": [], "evaluation_seconds": []}
+        for threads in options.threads
+        for name in contestants
     ]
+    settings = [_settings(options, one["agent"], one["threads"]) for one in runs]
     for number in range(options.rounds):
-        for one in runs:
+        for one, own in zip(runs, settings, strict=True):
             say(f"round {number + 1}/{options.rounds}: {one['agent']}, {one['threads']} threads")
-            watch = _run_once(options, settings[one["agent"], one["threads"]])
+            watch = _run_once(options, own)
             one["step_seconds"].append(watch.step_seconds())
             one["evaluation_seconds"].append(watch.evaluation_seconds())
     return {

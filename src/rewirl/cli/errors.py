@@ -81,10 +81,9 @@ def require_directory(option: str, path: Path) -> None:
     from rewirl.storage.files import found
 
     try:
-        found(path)
+        there = next((each for each in (path, *path.absolute().parents) if found(each) or each.is_symlink()), None)
     except OSError as error:
         raise UsageError(f"{option} {path} cannot be: {error.strerror or error}; choose another one") from error
-    there = next((each for each in (path, *path.absolute().parents) if os.path.lexists(each)), None)
     if there is not None and not there.is_dir():
         raise UsageError(f"{option} {path} cannot be: {there} is not a directory; choose another one")
 

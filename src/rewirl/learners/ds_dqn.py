@@ -165,7 +165,7 @@ class DSDQN(Learner):
                 Typical: 17 for HalfCheetah.
             hidden_layers: What a hidden layer makes of its inputs h: relu or tanh of W h; layernorm-relu, with a layer
                 norm between; or the product of two such, number by number, f(W1 h) * f(W2 h), with twice the
-                connections (hadamard-relu, hadamard-tanh; Kooi et al. 2024). Typical: relu, or layernorm-relu.
+                connections (hadamard-relu, hadamard-tanh; Kooi et al. 2024). Typical: relu.
             adam_epsilon: What Adam adds to the root of its second moments; larger makes smaller steps where gradients
                 are small. Typical: 1e-8 to 3e-4.
             update_every: Steps of the environment per `updates_per_step` updates. Typical: 1 to 4.

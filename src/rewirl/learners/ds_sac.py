@@ -165,7 +165,7 @@ class DSSAC(Learner):
                 Typical: 17 for HalfCheetah.
             hidden_layers: What a hidden layer makes of its inputs h: relu or tanh of W h; layernorm-relu, with a layer
                 norm between; or the product of two such, number by number, f(W1 h) * f(W2 h), with twice the
-                connections (hadamard-relu, hadamard-tanh; Kooi et al. 2024). Typical: relu, or layernorm-relu.
+                connections (hadamard-relu, hadamard-tanh; Kooi et al. 2024). Typical: relu.
             target_update_interval: Updates between two updates of the targets. Typical: 1 with a small tau, 1000 with
                 1.
             temperature: Weight of the entropy in the objective, alpha in the paper; auto learns the one that keeps the

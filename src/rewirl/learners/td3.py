@@ -163,7 +163,7 @@ class TD3(Learner):
                 Typical: 17 for HalfCheetah.
             hidden_layers: What a hidden layer makes of its inputs h: relu or tanh of W h; layernorm-relu, with a layer
                 norm between; or the product of two such, number by number, f(W1 h) * f(W2 h), with twice the
-                connections (hadamard-relu, hadamard-tanh; Kooi et al. 2024). Typical: relu, or layernorm-relu.
+                connections (hadamard-relu, hadamard-tanh; Kooi et al. 2024). Typical: relu.
             policy_delay: Critic updates per update of actor and targets, d in the paper. Typical: 1 to 2.
             policy_noise: Standard deviation of the noise that smooths the target policy, in units of [-1, 1]. Typical:
                 0.1 to 0.2.

@@ -41,11 +41,12 @@ def layered(n_in: int, sizes: Sequence[int], n_out: int, hidden: HiddenLayers) -
     if hidden in ("relu", "tanh"):
         return mlp((n_in, *sizes, n_out), activation=activation)
     operations: list[Operation] = []
-    before = INPUT
-    for number, (name, size) in enumerate(zip(names_of(len(sizes) + 1), sizes, strict=False), 1):
-        if hidden == "layernorm-relu":
+    if hidden == "layernorm-relu":
+        for number, (name, size) in enumerate(zip(names_of(len(sizes) + 1), sizes, strict=False), 1):
             operations += [Linear(name, n_out=size), LayerNorm(f"norm{number}"), ReLU(f"relu{number}")]
-            continue
+        return [*operations, Linear("output", n_out=n_out)]
+    before = INPUT
+    for name, size in zip(names_of(len(sizes) + 1), sizes, strict=False):
         first, second = f"{name}a", f"{name}b"
         operations += [
             Linear(first, n_out=size, of=(before,)),

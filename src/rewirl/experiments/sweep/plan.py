@@ -20,6 +20,7 @@ from rewirl.options.train import TrainConfig
 from rewirl.printing import from_here
 from rewirl.storage import strict_json
 from rewirl.storage.bundle import PREVIOUS
+from rewirl.storage.files import found
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
@@ -124,7 +125,7 @@ def check(runs: Iterable[PlannedRun]) -> dict[str, list[str]]:
             run.config, seed=0, eval_every=0, warm_up_policy=None if run.after else run.config.warm_up_policy
         )
         key = strict_json.canonical([to_values(config), to_values(run.agent_config)], run.name)
-        new = not (run.path / "config.json").exists()
+        new = not found(run.path / "config.json")
         if key not in remarks_of:
             try:
                 with Run(config, run.agent_config, Silent()) as trial:
@@ -151,7 +152,7 @@ def other_settings(run: PlannedRun) -> list[str]:
     Raises:
         SweepError: the directory is there, but is not that of a run.
     """
-    if not (run.path / "config.json").exists():
+    if not found(run.path / "config.json"):
         return []
     try:
         with RunDirectory.open(run.path, lock=False) as directory:
@@ -178,7 +179,7 @@ def run_status(run: PlannedRun) -> RunStatus:
     saved = saved_step(run.path)
     if saved is not None and saved > total:
         return RunStatus("finished", saved)
-    return RunStatus("begun" if (run.path / "config.json").exists() else "new", saved or 0)
+    return RunStatus("begun" if found(run.path / "config.json") else "new", saved or 0)
 
 
 def saved_step(path: Path) -> int | None:

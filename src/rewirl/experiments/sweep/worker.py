@@ -23,6 +23,7 @@ from rewirl.experiments.sweep.plan import PlannedRun, other_settings, run_status
 from rewirl.printing import command_line
 from rewirl.storage import strict_json
 from rewirl.storage.checkpoint import CheckpointError
+from rewirl.storage.files import found
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.run_directory import RunDirectoryError, RunInUseError
 from rewirl.training import run as runs
@@ -95,13 +96,13 @@ def make_run(planned: PlannedRun, progress: Any, stop: Callable[[], bool]) -> Me
 
 
 def _open(planned: PlannedRun, progress: Any) -> runs.Run | None:
-    if not (planned.path / "config.json").exists():
+    if not found(planned.path / "config.json"):
         try:
             return runs.start(planned.config, planned.agent_config, planned.path, progress)
         except RunInUseError:
             raise
         except RunDirectoryError:
-            if not (planned.path / "config.json").exists():
+            if not found(planned.path / "config.json"):
                 raise
             # Another sweep has started it in the meantime.
     differences = other_settings(planned)

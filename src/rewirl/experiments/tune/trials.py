@@ -10,7 +10,7 @@ from rewirl.experiments.sweep.plan import PlannedRun, plan
 from rewirl.experiments.sweep.schedule import OVER, Row, Schedule
 from rewirl.experiments.tune.study import Study, Task
 from rewirl.saved import count, number
-from rewirl.storage.files import remove
+from rewirl.storage.files import found, remove
 from rewirl.storage.metrics_log import read_metrics
 
 LAST = 3
@@ -162,7 +162,7 @@ def evaluations(path: Path) -> dict[int, float]:
         OSError: its log cannot be read.
     """
     log = path / "metrics.jsonl"
-    if not log.exists():
+    if not found(log):
         return {}
     return {
         count(line.get("step"), f"the step of an evaluation in {log}"): number(
