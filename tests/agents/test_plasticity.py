@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import threadpoolctl
 from experience import bits, measures, random_replay, through_a_file
 from ppo_experience import experience as ppo_experience
 from ppo_experience import make as make_ppo
@@ -22,6 +23,19 @@ def with_singular_values(values, seed=0):
     rng = np.random.default_rng(seed)
     left, right = (np.linalg.qr(rng.normal(size=(n, n)))[0] for n in (9, 14))
     return (left[:, : len(values)] * values @ right[: len(values)]).astype(np.float32)
+
+
+def test_the_effective_rank_is_computed_by_one_thread(monkeypatch):
+    def threads():
+        pools = threadpoolctl.threadpool_info()
+        return {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"}
+
+    seen, values_of = [], np.linalg.eigvalsh
+    monkeypatch.setattr(np.linalg, "eigvalsh", lambda matrix: (seen.append(threads()), values_of(matrix))[1])
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        assert effective_rank(np.eye(3, dtype=np.float32)) == 3
+        assert seen == [{1}]
+        assert threads() == {2}
 
 
 @pytest.mark.parametrize(

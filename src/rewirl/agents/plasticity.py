@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from rewirl.agents.dormancy import dormant_share
 from rewirl.nn import Ensemble, Linear, Network, Tiles
@@ -76,7 +78,10 @@ def effective_rank(features: NDArray[np.float32]) -> float:
     if not np.isfinite(matrix).all():
         return float("nan")
     matrix = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    squares = np.linalg.eigvalsh(matrix @ matrix.T)[::-1]
+    # With threads of its own BLAS would use cores beyond `threads`. Where all are busy, as in a sweep, its threads wait
+    # for each other: seconds instead of milliseconds.
+    with _thread_pools().limit(limits=1, user_api="blas"):
+        squares = np.linalg.eigvalsh(matrix @ matrix.T)[::-1]
     sums = np.cumsum(np.sqrt(np.maximum(squares, 0)))
     return float(np.searchsorted(sums, _SHARE * sums[-1]) + 1) if sums[-1] > 0 else 0.0
 
@@ -84,6 +89,12 @@ def effective_rank(features: NDArray[np.float32]) -> float:
 def weight_norm(network: Network) -> float:
     """Return the Euclidean norm of the weights of all connections, biases left out."""
     return float(np.sqrt(sum(np.square(layer.values, dtype=np.float64).sum() for layer in network.layers)))
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Return those of the libraries that are loaded; to find them takes milliseconds."""
+    return ThreadpoolController()
 
 
 def _representation(network: Network) -> str | None:

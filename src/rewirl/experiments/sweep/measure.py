@@ -38,9 +38,12 @@ def measure(planned: PlannedRun) -> Rates:
     Evaluation episodes are taken to last as long as the environment allows, as a good agent's may.
     """
     config = dataclasses.replace(
-        planned.config, eval_every=0, checkpoint_every=0, warm_up_policy=None, env_processes=False
+        planned.config,
+        eval_every=0,
+        checkpoint_every=0,
+        warm_up_policy=None,
+        env_processes=False,  # whose time nobody here would see
     )
-    config = dataclasses.replace(config, env_processes=False)  # whose time nobody here would see
     agent_config, starts = planned.agent_config, min(_WARM_UP_STEPS, planned.agent_config.learning_starts)
     if starts:  # an agent without a replay memory has no warm-up
         agent_config = dataclasses.replace(agent_config, learning_starts=starts)  # type: ignore[call-arg]
