@@ -268,6 +268,16 @@ def test_inspect_of_a_run_shows_its_networks(rewirl, run):
     assert shown["plasticity"]["actor"]["weight_norm"] == told["actor_weight_norm"]
     people = rewirl("inspect", run).out
     assert f"{told['critic1_dormant']:.1%} {told['critic1_effective_rank']:>14.0f}" in people
+    assert "recycled" not in shown and "recycled" not in people
+
+
+def test_inspect_of_a_run_says_how_much_was_rewired_and_recycled(rewirl, tmp_path):
+    path = tmp_path / "run"
+    often = "--adapt-every 20 --redo-every 20 --redo-threshold 0.5 --total-timesteps 200 --eval-every 0"
+    assert rewirl("train", *SMALL, *often.split(), "--run-dir", path).code == 0
+    shown, people = json.loads(rewirl("inspect", path, "--json").out), rewirl("inspect", path).out
+    for what, of in (("rewired", "connections"), ("recycled", "units")):
+        assert shown[what] > 0 and f"\n{what:<10} {shown[what]:,} {of} so far\n" in people
 
 
 def test_a_finished_run_says_so_and_can_be_extended(rewirl, run, tmp_path):

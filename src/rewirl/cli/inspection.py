@@ -27,6 +27,9 @@ from rewirl.training.progress import Silent
 from rewirl.training.resume import at_latest_checkpoint
 from rewirl.training.run import Run
 
+_COUNTED = {"rewired": "connections", "recycled": "units"}
+"""What a run counts from its start, and of what."""
+
 
 def inspect(arguments: list[str]) -> int:
     """Run `rewirl inspect` and return its exit code."""
@@ -72,8 +75,10 @@ def _print(
     diagnostics: Mapping[str, float] | None = None,
     inputs: Mapping[str, Any] | None = None,
 ) -> None:
-    measures = measures_in(diagnostics or {})
-    description = {"env": env, **describe(agent, total), **({"plasticity": measures} if measures else {})}
+    diagnostics = diagnostics or {}
+    measures = measures_in(diagnostics)
+    counts = {name: round(diagnostics[name]) for name in _COUNTED if name in diagnostics}
+    description = {"env": env, **describe(agent, total), **counts, **({"plasticity": measures} if measures else {})}
     lines = [*plasticity_lines(measures)]
     if inputs is not None:
         description |= {"observation_size": agent.observation_size, "inputs": inputs}
@@ -200,6 +205,7 @@ def table(description: Mapping[str, Any]) -> str:
         f"params     {description['params']:,} connections of the networks that learn, without targets and biases",
         f"sparsity   {description['sparsity']:.3f}",
     ]
+    lines += [f"{what:<10} {description[what]:,} {of} so far" for what, of in _COUNTED.items() if what in description]
     if "changing" in description:
         end = description["changing"]
         each = ", ".join(f"{name} {count:,}" for name, count in end["connections"].items())
