@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -278,6 +279,28 @@ def test_inspect_of_a_run_says_how_much_was_rewired_and_recycled(rewirl, tmp_pat
     shown, people = json.loads(rewirl("inspect", path, "--json").out), rewirl("inspect", path).out
     for what, of in (("rewired", "connections"), ("recycled", "units")):
         assert shown[what] > 0 and f"\n{what:<10} {shown[what]:,} {of} so far\n" in people
+
+
+def test_a_run_whose_checkpoints_were_removed_stays_as_it_is(rewirl, run, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(run, path)
+    shutil.rmtree(path / "checkpoints")
+
+    def kept():
+        return {file: file.read_bytes() for file in (path / "metrics.jsonl", *(path / "policy").iterdir())}
+
+    before = kept()
+    finished = rewirl("resume", path)
+    assert finished.code == 0 and "is finished" in finished.out
+    longer = rewirl("resume", path, "--total-timesteps", "400")
+    assert longer.code == 2 and "has no checkpoints any more, so it cannot go on" in longer.err
+    assert "these are its networks as they began" in rewirl("inspect", path).err
+    with (path / "metrics.jsonl").open("r+b") as log:  # not finished: its end was never written
+        log.truncate(before[path / "metrics.jsonl"].rindex(b'{"event": "end"'))
+    before = kept()
+    cut = rewirl("resume", path)
+    assert cut.code == 2 and "has no checkpoints any more" in cut.err and "--run-dir" in cut.err
+    assert kept() == before
 
 
 def test_a_finished_run_says_so_and_can_be_extended(rewirl, run, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,28 @@ class Stop:
 
     def on_step(self, moment: rewirl.Moment) -> bool:
         return moment.step < self.at
+
+
+def test_a_run_goes_on_to_the_steps_that_were_asked_for_last(tmp_path):
+    path = tmp_path / "run"
+    with rewirl.DSTD3("Pendulum-v1", seed=3, **SMALL) as first:
+        first.learn(100, run_dir=path, **OFTEN)
+        first.learn(100, callback=Stop(130))
+    with rewirl.resume(path) as second:
+        assert second.steps == 130
+        second.learn()
+        assert second.steps == 200
+
+
+def test_a_run_whose_checkpoints_were_removed_is_not_begun_anew(tmp_path):
+    path = tmp_path / "run"
+    with rewirl.DSTD3("Pendulum-v1", seed=3, **SMALL) as agent:
+        agent.learn(100, run_dir=path, **OFTEN)
+    shutil.rmtree(path / "checkpoints")
+    before = {file.name: file.read_bytes() for file in (path / "metrics.jsonl", *(path / "policy").iterdir())}
+    with pytest.raises(rewirl.CheckpointError, match="has no checkpoints any more, so it cannot go on"):
+        rewirl.resume(path)
+    assert before == {file.name: file.read_bytes() for file in (path / "metrics.jsonl", *(path / "policy").iterdir())}
 
 
 @pytest.mark.parametrize("env", ["Pendulum-v1", pendulum], ids=["id", "function"])

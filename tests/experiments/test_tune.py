@@ -13,6 +13,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -35,6 +36,7 @@ from rewirl.experiments.tune.space import asked_space, starting_point, usual_spa
 from rewirl.experiments.tune.study import Study, Task
 from rewirl.options.resolve import resolve
 from rewirl.presets.preset_file import preset_text
+from rewirl.storage.run_directory import RunDirectory
 
 PROBES = str(Path(__file__).parents[1] / "training")
 STEPS = list(range(0, 1001, 100))
@@ -257,6 +259,21 @@ def test_a_run_that_was_left_is_begun_again_when_it_is_sampled_again(tmp_path, m
     outcome = made(tmp_path, task(16, sample=["sparsity=0.5,0.7,0.8,0.9"]), executor)
     assert sum(outcome.counts.values()) == 16 and outcome.counts["running"] == outcome.counts["failed"] == 0
     assert outcome.counts["pruned"] > 0
+
+
+def test_only_what_a_trial_made_and_nobody_holds_is_tidied_away(tmp_path):
+    def kept(name, held):
+        run = RunDirectory.create(tmp_path / name, {}, instruction_set="portable")
+        (run.path / "checkpoints").mkdir()
+        if not held:
+            run.close()
+        trials_of._remove(SimpleNamespace(path=run.path), "checkpoints")
+        run.close()
+        return (run.path / "checkpoints").is_dir()
+
+    assert not kept("Pendulum-v1-ds-td3-trial-3-1f2e3d4c-0", held=False)
+    assert kept("Pendulum-v1-ds-td3-trial-4-1f2e3d4d-0", held=True)
+    assert kept("Pendulum-v1-ds-td3-1f2e3d4e-0", held=False)  # of a sweep into the same directory
 
 
 @pytest.fixture

@@ -33,14 +33,33 @@ def test_the_bound_by_hand(monkeypatch):
     # 3 networks of 8 + 4 biases and 3 * 8 + 8 * 4 weights, with two moments each; 10 samples of 3 + 8 + 4 values
     needed = 3 * 12 * (12 + 56) + 4 * 10 * 15
     monkeypatch.setattr(room, "memory", lambda: needed)
-    room.refuse_sizes_beyond_memory(dense, 3)
+    room.refuse_sizes_beyond_memory("td3", dense, 3)
     monkeypatch.setattr(room, "memory", lambda: needed - 1)
     with pytest.raises(ValueError, match="hidden_sizes 8 4 with batch_size 10 need at least"):
-        room.refuse_sizes_beyond_memory(dense, 3)
+        room.refuse_sizes_beyond_memory("td3", dense, 3)
     sparse = agent_settings("td3", "Pendulum-v1", hidden_sizes=(8, 4), batch_size=10, sparsity=0.5)
-    room.refuse_sizes_beyond_memory(sparse, 3)  # its weights are not counted: the bound holds whatever they are
+    room.refuse_sizes_beyond_memory("td3", sparse, 3)  # its weights are not counted: the bound holds whatever they are
+
+
+@pytest.mark.parametrize(
+    ("agent", "settings", "networks"),
+    [
+        ("dqn", {}, 1),
+        ("ppo", {"rollout_steps": 2000}, 2),
+        ("crossq", {"actor_hidden_sizes": (2,)}, 2),  # the actor has sizes of its own
+        ("xqc", {"actor_hidden_sizes": (2,)}, 2),
+    ],
+)
+def test_the_bound_counts_the_networks_that_an_agent_has(monkeypatch, agent, settings, networks):
+    config = agent_settings(agent, "Pendulum-v1", hidden_sizes=(8, 4), batch_size=10, sparsity=0, **settings)
+    needed = networks * 12 * (12 + 56) + 4 * 10 * 15
+    monkeypatch.setattr(room, "memory", lambda: needed)
+    room.refuse_sizes_beyond_memory(agent, config, 3)
+    monkeypatch.setattr(room, "memory", lambda: needed - 1)
+    with pytest.raises(ValueError, match="need at least"):
+        room.refuse_sizes_beyond_memory(agent, config, 3)
 
 
 def test_nobody_is_refused_where_the_memory_is_not_known(monkeypatch):
     monkeypatch.setattr(room, "memory", lambda: None)
-    room.refuse_sizes_beyond_memory(agent_settings("td3", "Pendulum-v1", batch_size=2**30), 3)
+    room.refuse_sizes_beyond_memory("td3", agent_settings("td3", "Pendulum-v1", batch_size=2**30), 3)

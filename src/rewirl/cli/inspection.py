@@ -40,6 +40,8 @@ def inspect(arguments: list[str]) -> int:
         with usage_errors(), RunDirectory.open(options.run, lock=False) as directory:
             saved = at_latest_checkpoint(directory, Silent())
         with saved:
+            if saved.stripped:
+                say(f"warning: {options.run} has no checkpoints any more: these are its networks as they began")
             inputs = input_importance(saved.agent, saved.transitions)
             _print(saved.env, saved.agent, saved.total, options.json, saved.diagnostics, inputs)
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,10 @@ from rewirl.environments.source import EnvironmentSource, environment_source, re
 from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
 from rewirl.exact import from_values
 from rewirl.options.train import TrainConfig
+from rewirl.printing import option
 from rewirl.saved import count, fields, lines, number, shown
 from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
+from rewirl.storage.files import exists
 from rewirl.storage.metrics_log import last_event, read_metrics
 from rewirl.storage.policy_file import PolicyError
 from rewirl.storage.recorder import RunRecord
@@ -86,7 +89,7 @@ def reopen(
 
     Raises:
         RunDirectoryError: there is no run, another process owns it, or its configuration is damaged.
-        CheckpointError: there are checkpoints, but none is sound and fits the run.
+        CheckpointError: there are checkpoints, but none is sound and fits the run; or they were removed.
         UnsuitableEnvironmentError: the environment cannot be found any more.
         FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
         PolicyError: the warm-up is not over, and its policy is not there or not the same any more.
@@ -124,13 +127,22 @@ def reopen(
         sweep(directory.checkpoints)
         saved = load_latest(directory.checkpoints, progress.message, put_back)
         if saved is None:
-            run = Run(config, agent_config, progress, environment)
-            progress.message(f"{path} has no checkpoint yet, so it starts over")
-        elif run is None:
+            total = total or config.total_timesteps
+            if (ended or not _has_ended(directory, total)) and _had_checkpoints(directory):
+                raise CheckpointError(
+                    f"{path} has no checkpoints any more, so it cannot go on; its record and its policy stay as they "
+                    f"are. To train from the start, take another {option('run_dir')}"
+                )
+            if not _has_ended(directory, total):
+                run = Run(config, agent_config, progress, environment)
+                progress.message(f"{path} has no checkpoint yet, so it starts over")
+        if run is None:
             _warn_of_changes(directory, progress)
             directory.close()
             return None
-        run.total = total or config.total_timesteps
+        assert total is not None
+        run.total = total
+        run.config = run.training.config = dataclasses.replace(run.config, total_timesteps=total)
         _warn_of_memory(directory, {} if saved is None else saved.values, progress)
         if saved is not None and _generation(saved) != _core.KERNEL_GENERATION:
             progress.message(
@@ -189,6 +201,11 @@ def _has_ended(directory: RunDirectory, step: int) -> bool:
     """Tell whether a run has all there is to it: a kill may have come between its last checkpoint and its policy."""
     last = last_event(directory.metrics)
     return last.get("event") == "end" and last.get("step") == step
+
+
+def _had_checkpoints(directory: RunDirectory) -> bool:
+    """Tell whether a run has saved something: its policy is written after the first checkpoint."""
+    return exists(directory.policy) or last_event(directory.metrics).get("event") == "end"
 
 
 @contextlib.contextmanager
@@ -273,6 +290,8 @@ class Shown:
     """What the checkpoint has of them; empty where there is none."""
     transitions: NDArray[np.float32] | None
     """Of its replay memory, see `input_importance`; None where it has none."""
+    stripped: bool
+    """Whether its checkpoints were removed: the agent is as it began then."""
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -297,7 +316,7 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Shown:
     config, agent_config = settings_of(directory)
     spaces = _spaces(directory, config)
     sizes = spaces.observation_size, spaces.action_size
-    refuse_sizes_beyond_memory(agent_config, spaces.observation_size)
+    refuse_sizes_beyond_memory(config.agent, agent_config, spaces.observation_size)
     agent = make_agent(config.agent, agent_config, *sizes, config.seed, config.threads, spaces.actions.kind)
     total, diagnostics, transitions = config.total_timesteps, dict[str, float](), None
     try:
@@ -313,11 +332,12 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Shown:
                 diagnostics.update({name: number(value, f"the saved {name[:100]}") for name, value in told.items()})
                 transitions = _transitions(saved, 2 * sizes[0] + sizes[1] + 2)
 
-        load_latest(directory.checkpoints, progress.message, put_back)
+        saved = load_latest(directory.checkpoints, progress.message, put_back)
     except BaseException:
         agent.close()
         raise
-    return Shown(agent, total, Recipe(config.env, named=config.wrapper).name, diagnostics, transitions)
+    name = Recipe(config.env, named=config.wrapper).name
+    return Shown(agent, total, name, diagnostics, transitions, saved is None and _had_checkpoints(directory))
 
 
 def _transitions(saved: Checkpoint, columns: int) -> NDArray[np.float32] | None:

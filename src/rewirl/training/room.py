@@ -7,11 +7,12 @@ import os
 from itertools import pairwise
 from pathlib import Path
 
+from rewirl.agents import agent_entry
 from rewirl.agents.config import AgentConfig
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.structure import UNSTRUCTURED
 
-_NETWORKS, _BYTES_LEARNT, _BYTES_VALUE = 3, 12, 4  # an actor and two critics; a value with two moments; float32
+_BYTES_LEARNT, _BYTES_VALUE = 12, 4  # a value with two moments; float32
 
 
 def memory() -> int | None:
@@ -25,16 +26,17 @@ def memory() -> int | None:
     return there
 
 
-def refuse_sizes_beyond_memory(config: AgentConfig, observation_size: int) -> None:
+def refuse_sizes_beyond_memory(agent: str, config: AgentConfig, observation_size: int) -> None:
     """Refuse layers and batches that cannot be held, before any of them is allocated.
 
     Args:
+        agent: its name.
         config: of the agent.
         observation_size: features of an observation.
 
     Raises:
         ValueError: they need more than there is by a lower bound: biases of all units, weights of dense hidden layers,
-            and the values of a batch in one network.
+            of the networks that have them, and the values of a batch in one network.
     """
     there = memory()
     sizes = (observation_size, *config.hidden_sizes)
@@ -42,7 +44,10 @@ def refuse_sizes_beyond_memory(config: AgentConfig, observation_size: int) -> No
     if _is_dense(config.topology):
         learnt += sum(n_in * n_out for n_in, n_out in pairwise(sizes))
     batch_size = getattr(config, "batch_size", 1)  # an agent without a memory may learn from one step at a time
-    needed = _NETWORKS * _BYTES_LEARNT * learnt + _BYTES_VALUE * batch_size * sum(sizes)
+    networks = agent_entry(agent).cost.of(vars(config)).networks
+    own_sizes = ("actor",) if hasattr(config, "actor_hidden_sizes") else ()
+    number = sum(name not in own_sizes for name in networks)
+    needed = number * _BYTES_LEARNT * learnt + _BYTES_VALUE * batch_size * sum(sizes)
     if there is not None and needed > there:
         raise ValueError(
             f"hidden_sizes {' '.join(map(str, config.hidden_sizes))} with batch_size {batch_size:,} need "

@@ -65,7 +65,7 @@ class Run:
         try:
             _refuse_actions(config.agent, self.environment)
             _refuse_number(config)
-            refuse_sizes_beyond_memory(agent_config, self.environment.observation_size)
+            refuse_sizes_beyond_memory(config.agent, agent_config, self.environment.observation_size)
             replay = self._replay(config, agent_config)
             kind = self.environment.actions.kind
             self.agent = agents.make_agent(config.agent, agent_config, *sizes, config.seed, config.threads, kind)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rewirl.experiments.sweep.plan import PlannedRun, plan
+from rewirl.experiments.sweep.plan import PlannedRun, plan, run_status, saved_step
 from rewirl.experiments.sweep.schedule import OVER, Row, Schedule
 from rewirl.experiments.tune.study import Study, Task
 from rewirl.saved import count, number
 from rewirl.storage.files import found, remove
 from rewirl.storage.metrics_log import read_metrics
+from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
+
+_OF_A_TRIAL = re.compile(r"-trial-\d+-")
+"""In the name of a run directory."""
 
 LAST = 3
 """How many evaluations a value is the mean of, the latest ones."""
@@ -85,7 +91,10 @@ class Trials:
         """Return the state of a run in the schedule, to which it is added unless another trial has sampled the same."""
         row = self._rows.get(run.identity)
         if row is None or row.state == "stopped":
-            row = self._rows[run.identity] = self._schedule.add(run if row is None else row.run)
+            run = run if row is None else row.run
+            if saved_step(run.path) is None and run_status(run).state == "begun":
+                _remove(run, "policy")  # of a trial that ended early: a run that has one is not begun anew
+            row = self._rows[run.identity] = self._schedule.add(run)
             row.evaluations |= evaluations(row.run.path)
         return row
 
@@ -149,9 +158,18 @@ class Trials:
         needed = [row for trial in self.running for row in trial.rows]
         for row in self._schedule.rows.values():
             if row.attempted and row.state in OVER and row not in needed:
-                checkpoints = row.run.path / "checkpoints"
-                if checkpoints.is_dir() and not checkpoints.is_symlink():
-                    remove(checkpoints)
+                _remove(row.run, "checkpoints")
+
+
+def _remove(run: PlannedRun, name: str) -> None:
+    """Remove a part of a run directory that a trial has made and no process holds.
+
+    Runs that were there before, made by a sweep into the same directory, are left alone.
+    """
+    part = run.path / name
+    if _OF_A_TRIAL.search(run.path.name) and part.is_dir() and not part.is_symlink():
+        with contextlib.suppress(RunDirectoryError), RunDirectory.open(run.path):
+            remove(part)
 
 
 def evaluations(path: Path) -> dict[int, float]:
