@@ -15,7 +15,7 @@ from synthetic_runs import make_run, rising
 
 from rewirl.cli.main import main
 from rewirl.cli.parse import parse_run
-from rewirl.experiments.report import document, report
+from rewirl.experiments.report import document, figures, report
 from rewirl.experiments.report.judge import difference, judge, share_of_steps
 from rewirl.experiments.report.run_data import find_runs, read_run
 from rewirl.experiments.report.run_groups import command, group_runs
@@ -133,6 +133,33 @@ def test_runs_cut_short_are_not_in_the_final_numbers(tmp_path):
     make_run(tmp_path / "other", "sac", 1, [1.0, 3.0], total=100_000)
     item = groups_of(tmp_path / "other")["ds-drl/sac"]  # none is finished: all, up to the shortest
     assert item.horizon == 5000 and item.finals().tolist() == [1.5, 2.0] and item.areas(5000).tolist() == [1.5, 2.0]
+
+
+def test_a_run_that_goes_on_longer_is_not_finished_before_it_is(tmp_path):
+    for seed in range(3):
+        path = make_run(tmp_path, "td3", seed, rising(1000 + seed, 50_000))
+    longer = make_run(tmp_path, "td3", 3, rising(3000, 50_000, count=24), total=100_000)
+    log = longer / "metrics.jsonl"
+    log.write_text('{"event": "total", "step": 100000, "total_timesteps": 200000}\n' + log.read_text())
+    item = groups_of(tmp_path)["ds-drl/td3"]
+    assert item.horizon == 100_000 and item.finals().tolist() == [1000.0, 1001.0, 1002.0, 3000.0]
+    assert "seed 3: in progress or cut short at 120,000 of 200,000 steps" in text_of(tmp_path)
+    assert path.is_dir()
+
+
+@pytest.mark.draws
+def test_a_curve_is_of_the_steps_at_which_all_runs_were_evaluated(tmp_path, monkeypatch):
+    make_run(tmp_path, "td3", 0, rising(1000, 100_000))
+    log = make_run(tmp_path, "td3", 1, rising(1000, 100_000)) / "metrics.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    extra = lines[3].replace('"step": 10000', '"step": 12000')  # the run ended there, and then went on
+    log.write_text("".join([*lines[:4], extra, *lines[4:]]))
+    drawn, spread = [], figures.spread
+    monkeypatch.setattr(figures, "spread", lambda at, returns: drawn.append((at, returns)) or spread(at, returns))
+    text_of(tmp_path)
+    assert drawn
+    for at, returns in drawn:
+        assert len(at) == 21 and np.array_equal(returns[0], returns[1])
 
 
 def test_numbers_are_those_of_the_runs(tmp_path):

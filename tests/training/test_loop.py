@@ -338,6 +338,15 @@ def test_a_run_stopped_before_its_first_step_starts_once():
     assert len(first.recorder.named("start") + second.recorder.named("start")) == 1
 
 
+def test_a_run_that_is_to_go_on_longer_says_so():
+    one = training()
+    one.run(60)
+    one.run(60)
+    one.run(80)
+    assert one.recorder.named("start")[0]["total_timesteps"] == 60
+    assert one.recorder.named("total") == [{"event": "total", "step": 60, "total_timesteps": 80}]
+
+
 @pytest.mark.parametrize("questions", [0, 1, 3, 7, 24, 25, math.inf])
 @pytest.mark.parametrize("settings", [{}, {"checkpoint_every": 50}, {"eval_every": 7, "checkpoint_every": 0}])
 def test_an_evaluation_that_comes_late_leaves_the_record_and_the_state_as_they_are(questions, settings):

@@ -106,12 +106,14 @@ class Training:
         """
         began = time.perf_counter() - self._seconds
         self._core_share.begin()
-        self.total = total
+        before, self.total = self.total, total
         if not self._started:
             self._started = True
             for remark in remarks.at_start(self.agent, self.replay, total, self._learning_starts, self.config.env):
                 self.progress.message(remark)
             self.note("start", total_timesteps=total, connections=connections(self.agent))
+        elif total != before:
+            self.note("total", total_timesteps=total)
         warm_up = "random actions" if self.warm_up.policy is None else "actions of the warm-up policy"
         self.progress.begin(self.step, total, self._learning_starts, warm_up)
         saved, callbacks = True, self.callbacks

@@ -169,7 +169,8 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
     if len({tuple((name, *map(tuple, of["shapes"])) for name, of in each.items()) for each in topologies.values()}) > 1:
         raise ValueError(f"{path}: the networks of a topology are not those of another")
     cost = _cost(train["agent"], evaluations[-1]["connections"], settings)
-    total = max(count(train["total_timesteps"], f"{path}: total_timesteps"), int(steps[-1]))
+    asked = [train, *(line for line in lines if line["event"] == "total")][-1]  # the last one holds
+    total = max(count(asked["total_timesteps"], f"{path}: total_timesteps"), int(steps[-1]))
     flops = _flops(train["agent"], cost, evaluations, settings, next(iter(topologies.values()), None), total)
     last = [int(evaluations[-1]["connections"][name]) for name in cost.networks]
     if min(last) < 0 or not np.isfinite(flops).all():
@@ -213,7 +214,7 @@ def _core_share(evaluations: Sequence[dict[str, Any]], seconds: NDArray[np.float
     return share
 
 
-_EVENTS = ("evaluation", "topology", "diagnostics", CHANGED)
+_EVENTS = ("evaluation", "topology", "diagnostics", "total", CHANGED)
 
 _AGENT, _OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"), re.compile(r"[a-z][a-z0-9_]{0,63}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -120,11 +120,15 @@ def _curve(
     series, thin = {}, []
     for item in groups:
         full = item.full()
-        length = min(len(run.until(item.horizon)) for run in full)
-        returns = np.stack([_smooth(run.returns[:length]) for run in full])
-        at = np.mean([of(run)[:length] for run in full], axis=0) / unit
-        series[item.label] = figures.spread(at, returns)
-        thin += [(item.label, of(run) / unit, _smooth(run.returns)) for run in item.runs if run.last < item.horizon]
+        # A run that was extended may have been evaluated at other steps: the mean is of those that all have.
+        common = reduce(np.intersect1d, [run.steps[run.steps <= item.horizon] for run in full])
+        alone = [run for run in item.runs if run.last < item.horizon or not len(common)]
+        if len(common):
+            there = [np.isin(run.steps, common) for run in full]
+            returns = np.stack([_smooth(run.returns[at]) for run, at in zip(full, there, strict=True)])
+            positions = np.mean([of(run)[at] for run, at in zip(full, there, strict=True)], axis=0) / unit
+            series[item.label] = figures.spread(positions, returns)
+        thin += [(item.label, of(run) / unit, _smooth(run.returns)) for run in alone]
     counts = sorted({len(item.full()) for item in groups})
     runs = runs_in_words(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
     alt = (
