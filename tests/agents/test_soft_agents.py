@@ -7,6 +7,7 @@ import pytest
 from experience import ACTION, OBSERVATION, bits, observations, random_replay, through_a_file
 
 from rewirl.agents import AGENTS, load_policy, make_agent
+from rewirl.agents.temperature import Temperature
 from rewirl.cli.inspection import describe
 from rewirl.topology import TopologyConfig
 
@@ -195,3 +196,12 @@ def test_layers_that_threads_share_give_the_same_bits(kind, options):
             agent.update(replay)
     assert bits(alone) == bits(shared)
     shared.close()
+
+
+def test_a_temperature_restored_before_its_first_step_is_the_same_to_the_bit():
+    whole, resumed = (Temperature("auto", None, ACTION, initial=0.01, of_alpha=True) for _ in range(2))
+    resumed.load_state(whole.state())
+    for entropy in (5.0, 3.0, -1.0):
+        whole.update(entropy, 1e-4)
+        resumed.update(entropy, 1e-4)
+        assert resumed.value == whole.value and resumed.state() == whole.state()

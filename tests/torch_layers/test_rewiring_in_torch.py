@@ -163,6 +163,31 @@ def test_saved_and_resumed_to_the_bit():
         assert torch.equal(one, two)
 
 
+@pytest.mark.parametrize("drop", ["halves", "code"])
+def test_what_ranks_weights_by_sign_ranks_no_blocks(drop):
+    model = model_of("4x1")
+    optimizer = torch.optim.Adam(model.parameters())
+    with pytest.raises(ValueError, match=f"drop {drop} ranks weights by sign, which a block of structure 4x1 has not"):
+        Rewiring(model, optimizer, drop=drop)
+
+
+def test_set_drops_blocks_by_magnitude_unless_told_otherwise():
+    changed = []
+    for options in ({}, {"drop": "magnitude"}):
+        torch.manual_seed(0)
+        model = model_of("4x1")
+        with torch.no_grad():
+            model[0].values.copy_(
+                torch.where(torch.rand_like(model[0].values) < 0.2, -1.0, 1.0) * model[0].values.abs()
+            )
+        rewiring = Rewiring(
+            model, torch.optim.Adam(model.parameters()), seed=1, adapt_every=1, adapt_fraction=0.3, **options
+        )
+        assert rewiring.step()
+        changed.append(model[0].indices.tolist())
+    assert changed[0] == changed[1]
+
+
 def test_what_cannot_be_rewired_is_refused():
     model = model_of()
     optimizer = torch.optim.Adam(model.parameters())

@@ -29,6 +29,7 @@ class Temperature:
         of_alpha: bool = False,
     ) -> None:
         self._learns, self._of_alpha = value == "auto", of_alpha
+        self._initial = initial
         self.value = initial if value == "auto" else value
         """alpha, 0 or more."""
         self._target = -float(action_size) if target_entropy is None else target_entropy
@@ -78,6 +79,6 @@ class Temperature:
         if self._learns:
             self._log, self._first, self._second, self._steps = log, first, second, steps
             try:
-                self.value = math.exp(self._log)
+                self.value = math.exp(self._log) if steps else self._initial  # exp(ln(it)) is not it to the bit
             except OverflowError:
                 raise ValueError(f"the saved temperature is exp({self._log})") from None

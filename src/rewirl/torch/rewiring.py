@@ -18,6 +18,7 @@ from rewirl.hints import did_you_mean
 from rewirl.saved import count, fields
 from rewirl.topology import LayerState, TopologyConfig, drop_scores, layer_budgets, make_rule, rewire
 from rewirl.topology.memory import RuleMemory
+from rewirl.topology.structure import UNSTRUCTURED
 from rewirl.torch.dense_gradient import DenseGradient
 from rewirl.torch.linear import SparseLinear, carried
 
@@ -95,7 +96,13 @@ class Rewiring:
                 "the update by which it is to be reached",
                 stacklevel=2,
             )
-        self.rule = make_rule(rule, self.config)
+        self._layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, SparseLinear)}
+        if not self._layers:
+            raise ValueError("the model has no SparseLinear, so there is nothing to rewire")
+        blocks = (layer.structure for layer in self._layers.values() if layer.blocks is not None)
+        # What ranks weights by sign cannot rank blocks: it is refused or, where the rule's paper has it, replaced.
+        in_blocks = TopologyConfig(rule=rule, structure=next(blocks, UNSTRUCTURED), **options)
+        self.rule = make_rule(rule, in_blocks)
         self.rewired = 0
         """Connections grown so far."""
         self.updates = 0
@@ -103,9 +110,6 @@ class Rewiring:
         self._memory = RuleMemory(self.rule)
         self._rng = seeding.generator(seed, "adaptation")
         self._optimizer = optimizer
-        self._layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, SparseLinear)}
-        if not self._layers:
-            raise ValueError("the model has no SparseLinear, so there is nothing to rewire")
         if isinstance(optimizer, torch.optim.LBFGS):
             raise ValueError("LBFGS keeps the history of all values in one tensor, which cannot be rewired")
         self._refuse_other_owner()
