@@ -37,11 +37,14 @@ def _preset(agent: str, task: str, options: dict[str, Any]) -> Preset:
     )
 
 
+# Their code has the optimiser of TD3 for SAC too.
+_SAC: dict[str, Any] = {"learning_rate": 1e-3, "weight_decay": 2e-4, "batch_size": 100, **SOFT_TARGETS}
+
 PRESETS = {
     f"anf/{dense}{agent}/{task}-{VERSION}": _preset(
-        agent if dense else f"ds-{agent}", task, {**targets, **({} if dense else _SPARSE)}
+        agent if dense else f"ds-{agent}", task, {**usual, **({} if dense else _SPARSE)}
     )
     for task in _REAL_FEATURES
-    for agent, targets in (("td3", {}), ("sac", SOFT_TARGETS))
+    for agent, usual in (("td3", {}), ("sac", _SAC))
     for dense in ("", "dense-")
 }

@@ -1,7 +1,7 @@
 """Graesser, Evci, Elsen, Castro: The State of Sparse Training in Deep Reinforcement Learning, ICML 2022.
 
 ERK at 90% over all layers: SAC and PPO for 1M steps on MuJoCo, DQN for 100,000 on classic control after 1,000 random
-ones. What the paper and the settings that came with its code say differently of PPO is as in the paper.
+ones.
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ from typing import Any
 from rewirl.presets.preset import Preset
 from rewirl.presets.sokar import SOFT_TARGETS, TASKS
 
-_COMMON: dict[str, Any] = {"sparsity": 0.9, "learning_starts": 1_000, "temperature": "auto", **SOFT_TARGETS}
+_OF_SAC: dict[str, Any] = {
+    "learning_starts": 1_000,
+    "temperature": "auto",
+    "eval_every": 10_000,
+    "eval_episodes": 30,
+    **SOFT_TARGETS,
+}
 _REWIRED: dict[str, Any] = {
     "weight_decay": 1e-6,
     "drop": "magnitude",
@@ -23,10 +29,12 @@ _REWIRED: dict[str, Any] = {
 }
 
 _METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "static": ("static-sac", {"weight_decay": 1e-6, "rule": "static", "initial_scale": "sparse"}),
-    "prune": (
+    "": ("sac", {"weight_decay": 1e-4}),
+    "static-": ("static-sac", {"sparsity": 0.9, "weight_decay": 1e-6, "rule": "static", "initial_scale": "sparse"}),
+    "prune-": (
         "ds-sac",
         {
+            "sparsity": 0.9,
             "weight_decay": 1e-4,
             "rule": "prune",
             "initial_sparsity": 0.0,
@@ -35,8 +43,8 @@ _METHODS: dict[str, tuple[str, dict[str, Any]]] = {
             "adapt_fraction": 0.05,
         },
     ),
-    "set": ("ds-sac", {"rule": "set", **_REWIRED}),
-    "rigl": ("ds-sac", {"rule": "rigl", **_REWIRED}),
+    "set-": ("ds-sac", {"sparsity": 0.9, "rule": "set", **_REWIRED}),
+    "rigl-": ("ds-sac", {"sparsity": 0.9, "rule": "rigl", **_REWIRED}),
 }
 """The agent, and what differs in its options."""
 
@@ -45,6 +53,7 @@ CLASSIC = ("CartPole-v1", "Acrobot-v1", "MountainCar-v0")
 _OF_DQN: dict[str, Any] = {
     "hidden_sizes": (512, 512),
     "learning_rate": 1e-3,
+    "weight_decay": 1e-6,
     "target_update_interval": 100,
     "double_q": False,
     "loss": "squared",
@@ -54,7 +63,7 @@ _OF_DQN: dict[str, Any] = {
     "eval_every": 2_000,
     "eval_episodes": 20,
 }
-_SPARSE_DQN: dict[str, Any] = {"sparsity": 0.9, "weight_decay": 1e-6}
+_SPARSE_DQN: dict[str, Any] = {"sparsity": 0.9}
 _REWIRED_DQN: dict[str, Any] = {**_SPARSE_DQN, **_REWIRED, "adapt_end": 75_000}
 
 _METHODS_OF_DQN: dict[str, tuple[str, dict[str, Any]]] = {
@@ -113,7 +122,7 @@ _METHODS_OF_PPO: dict[str, tuple[str, dict[str, Any]]] = {
 
 PRESETS = {
     **{
-        f"graesser/{method}-sac/{env}": Preset(agent, env, {**_COMMON, **options})
+        f"graesser/{method}sac/{env}": Preset(agent, env, {**_OF_SAC, **options})
         for method, (agent, options) in _METHODS.items()
         for env in TASKS
     },

@@ -78,11 +78,13 @@ _METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     # Dohare et al. 2024 (continual backprop): of the mature units one in 10,000 per update
     "cbp/td3": ("td3", {"cbp_replacement_rate": 1e-4, "cbp_maturity_threshold": 10_000}),
     "cbp/sac": ("sac", {"cbp_replacement_rate": 1e-4, "cbp_maturity_threshold": 10_000, **_SAC}),
-    # Obando-Ceron et al. 2024: networks of five times the width, pruned to 95% between 20% and 80% of training
+    # Obando-Ceron et al. 2024: five times as wide, pruned to 95% between 20% and 80% of training; as Graesser et al.
     "obando-ceron/wide-prune-sac": (
         "ds-sac",
         {
             "hidden_sizes": (1280, 1280),
+            "learning_starts": 1_000,
+            "weight_decay": 1e-4,
             "sparsity": 0.95,
             "rule": "prune",
             "initial_sparsity": 0.0,
