@@ -62,6 +62,13 @@ class Interpolation : public TargetStep {
 std::unique_ptr<TargetStep> Operation::follow(const Operation& online, bool) {
   if (std::strcmp(kind(), online.kind()) != 0 || features != online.features || inputs != online.inputs)
     throw std::invalid_argument("target and online operations differ");
+  const auto sizes = [](const std::vector<Learnable*>& arrays) {
+    std::vector<size_t> found;
+    for (const Learnable* array : arrays) found.push_back(array->values.size());
+    return found;
+  };
+  if (sizes(learnables()) != sizes(online.learnables()) || sizes(statistics()) != sizes(online.statistics()))
+    throw std::invalid_argument("target and online operations have other arrays");
   return std::make_unique<Interpolation>(*this, online);
 }
 

@@ -83,10 +83,12 @@ void Pool::share(int index) {
 }
 
 void Pool::run(int tasks, const std::function<void(int)>& task) {
+  // Callers hold locks of networks, in which tasks of the run under way may need them: so nobody waits for its end
+  // here, and the threads being taken, this one does all.
   std::unique_lock<std::mutex> one_at_a_time;
-  if (!forked()) one_at_a_time = std::unique_lock<std::mutex>(shared_->run_mutex);
+  if (!forked()) one_at_a_time = std::unique_lock<std::mutex>(shared_->run_mutex, std::try_to_lock);
   const FlushSubnormals flush;
-  if (forked() || threads() == 1 || tasks <= 1) {
+  if (!one_at_a_time.owns_lock() || threads() == 1 || tasks <= 1) {
     for (int i = 0; i < tasks; ++i) task(i);
     return;
   }

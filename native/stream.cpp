@@ -42,13 +42,15 @@ Stream::Stream(Network& network) : network_(network) {
 
 // After a rewiring weights are others, and may have another format.
 void Stream::look_up() {
-  learnables_.clear();
-  versions_.clear();
+  std::vector<Learnable*> learnables;
+  std::vector<uint64_t> versions;
   for (const auto& operation : network_.operations()) {
     require_streams(*operation);
-    for (Learnable* learnable : operation->learnables()) learnables_.push_back(learnable);
+    for (Learnable* learnable : operation->learnables()) learnables.push_back(learnable);
   }
-  for (const Linear* linear : linear_) versions_.push_back(linear->version());
+  for (const Linear* linear : linear_) versions.push_back(linear->version());
+  learnables_.swap(learnables);
+  versions_.swap(versions);
 }
 
 void Stream::forward(const float* x) {

@@ -65,8 +65,11 @@ class LinearTarget final : public TargetStep {
   // because the online weights were rewired; else all, of which the online ones have to be there.
   void connect(bool renew) {
     const Weights &target = *target_.weights(), &online = *online_.weights();
-    version_ = online_.version();
-    if (online.dense()) return;
+    const uint64_t version = online_.version();
+    if (online.dense()) {
+      version_ = version;
+      return;
+    }
     std::vector<int64_t> places = online.places();
     const std::vector<int64_t> target_places = target.places();
     const std::vector<uint32_t> online_order = online.row_major(), target_order = target.row_major();
@@ -95,6 +98,7 @@ class LinearTarget final : public TargetStep {
     }
     target_.replace(make_weights(online.format(), {target.n_in(), target.n_out(), places.data(), places.size(),
                                                    values.data(), false, nullptr, online.height()}));
+    version_ = version;  // last: a failure leaves the target out of date
   }
 
   Linear& target_;

@@ -41,6 +41,15 @@ void Workspace::resize(int new_tiles, int new_vectors) {
   tiles = new_tiles;
   vectors = new_vectors;
   ++generation;
+  try {
+    allocate();
+  } catch (...) {  // it is not ready for any batch
+    tiles = vectors = 0;
+    throw;
+  }
+}
+
+void Workspace::allocate() {
   const Plan& plan = network.plan();
   const size_t of_feature = static_cast<size_t>(tiles) * width();
   const auto sized = [&](int32_t features) { return Buffer<float>(of_feature * static_cast<size_t>(features)); };
@@ -95,10 +104,13 @@ void Workspace::prepare_gradients() {
     const Operation& operation = *network.operations()[i];
     const std::vector<Learnable*> learnables = operation.learnables();
     if (gradients[i].size() == learnables.size() && versions_[i] == version_of(operation)) continue;
-    versions_[i] = version_of(operation);
-    gradients[i].resize(learnables.size());
-    for (size_t k = 0; k < learnables.size(); ++k)
-      if (k == 0 || gradients[i][k].size() == 0) gradients[i][k] = Buffer<float>(learnables[k]->values.size());
+    std::vector<Buffer<float>> ready(learnables.size());
+    for (size_t k = 0; k < learnables.size(); ++k) {
+      const bool there = k > 0 && k < gradients[i].size() && gradients[i][k].size() > 0;
+      ready[k] = there ? std::move(gradients[i][k]) : Buffer<float>(learnables[k]->values.size());
+    }
+    gradients[i] = std::move(ready);
+    versions_[i] = version_of(operation);  // last: a failure leaves them out of date
   }
 }
 

@@ -51,6 +51,7 @@ class Workspace {
  private:
   friend class Network;
   void resize(int tiles, int vectors);
+  void allocate();  // what a batch of this size needs
   void prepare_backward(int threads);
 
   std::vector<Buffer<float>> values_;           // by value; empty if it is not kept, or is another's

@@ -221,3 +221,35 @@ def test_connections_mask_and_weights_of_targets_agree_while_they_catch_up():
                 assert (layer.mask.toarray() == (layer.weights.toarray() != 0)).all() or not name.startswith("target_")
                 stored += len(layer._layer.places()) > layer.connections
         assert stored > 0  # a target has places of connections that it has cut, or does not follow yet
+
+
+@pytest.mark.parametrize("kind", [rewirl.XQC, rewirl.DSXQC])
+def test_a_constant_step_size_needs_no_more_than_to_be_asked_for(kind):
+    with kind("Pendulum-v1", learning_rate_schedule="constant") as agent:
+        assert (agent.config["learning_rate_end"], agent.config["learning_rate_updates"]) == (0.0, None)
+
+
+@pytest.mark.parametrize("kind", [rewirl.DSTD3, rewirl.DSXQC, rewirl.DSSimBa, rewirl.DSCrossQ, rewirl.DSPPO])
+def test_wast_brings_its_own_criteria(kind):
+    with kind("Pendulum-v1", rule="wast") as agent:
+        assert (agent.config["drop"], agent.config["grow"]) == ("paper", "paper")
+
+
+def test_what_could_not_be_saved_is_said_by_an_error(tmp_path, monkeypatch):
+    def full(*arguments, **more):
+        raise rewirl.CheckpointError("No space left on device")
+
+    with rewirl.DSTD3("Pendulum-v1", learning_starts=20, batch_size=4, hidden_sizes=(8, 8), sparsity=0.2) as agent:
+        monkeypatch.setattr("rewirl.storage.recorder.save_checkpoint", full)
+        with pytest.raises(rewirl.RunDirectoryError, match=r"at step 30, but not saved there"):
+            agent.learn(30, run_dir=tmp_path / "run", eval_every=0)
+        agent.save(tmp_path / "policy")
+
+
+def test_a_policy_never_replaces_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with rewirl.DSTD3("Pendulum-v1") as agent:
+        for path in (".", tmp_path.parent):
+            with pytest.raises(rewirl.PolicyError, match="working directory"):
+                agent.save(path)
+        agent.save("here")

@@ -450,3 +450,31 @@ def test_a_list_that_is_given_in_several_places_adds_up():
     words = ["--seeds", "0", "--label", "a=*1*", "--seeds", "1", "2", "--label=b=*2*"]
     found = parse("sweep", words, seeds=(tuple[int, ...], (), "Seeds."), label=(tuple[str, ...], (), "Labels."))
     assert (found.seeds, found.label) == ((0, 1, 2), ("a=*1*", "b=*2*"))
+
+
+ONLY_ONE = """
+import gymnasium
+from gymnasium.envs.classic_control import PendulumEnv
+
+
+class Robot(PendulumEnv):
+    there = 0
+
+    def __init__(self, **more):
+        super().__init__(**more)
+        Robot.there += 1
+        if Robot.there > 1:
+            raise RuntimeError("the port is busy")
+
+
+gymnasium.register("Robot-v0", Robot, max_episode_steps=200)
+"""
+
+
+def test_an_environment_that_is_there_once_is_said_to_be_no_two(rewirl, tmp_path, monkeypatch):
+    (tmp_path / "one_robot.py").write_text(ONLY_ONE)
+    monkeypatch.chdir(tmp_path)
+    small = SMALL[2:]
+    robot = ["--env", "Robot-v0", "--env-module", "one_robot", "--total-timesteps", "60", "--run-dir", "run"]
+    ended = rewirl("train", *small, *robot, "--eval-every", "30", "--no-check")
+    assert ended.code == 1 and "the port is busy" in ended.err and "Traceback" not in ended.err

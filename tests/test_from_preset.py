@@ -184,3 +184,17 @@ def test_learn_says_where_its_options_are_taken() -> None:
         with pytest.raises(TypeError, match="'agent'; ") as error:
             agent.learn(10, agent="sac")
         assert "option of" not in str(error.value), "nobody takes it"
+
+
+def test_an_id_keeps_the_arguments_and_wrappers_that_are_given_and_an_object_refuses_them():
+    timed, heavy = ["rewirl.timed:Timed"], {"g": 3.0}
+    with rewirl.from_preset("small/pendulum", env="Pendulum-v1", wrapper=timed, env_kwargs=heavy) as agent:
+        assert agent.observation_space.shape == (4,)
+        assert agent._run.environment.env.unwrapped.g == 3.0
+    with rewirl.from_preset("stream-x/stream-ac/InvertedPendulum-v5", env="InvertedPendulum-v5") as agent:
+        assert agent.observation_space.shape == (5,)  # the preset's own wrapper
+    env = gymnasium.make("Pendulum-v1")
+    with pytest.raises(ValueError, match="wrapper"):
+        rewirl.from_preset("small/pendulum", env=env, wrapper=timed)
+    with pytest.raises(ValueError, match="env_kwargs"):
+        rewirl.from_preset("small/pendulum", env=env, env_kwargs=heavy)

@@ -85,6 +85,7 @@ void bind_heads(nb::module_& m) {
       "categorical",
       [](const Tiles& logits, float low, float step, const WritableTiles& probability, const WritableTiles& mean) {
         require_slice(logits);
+        REQUIRE(logits.shape(1) > 0, "there must be a bin at least; got " + shape_text(logits));
         require_same(Tiles(probability), logits, "the probabilities");
         require_of_bins(Tiles(mean), logits, "the means");
         const FlushSubnormals flush;

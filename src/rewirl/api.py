@@ -207,11 +207,12 @@ def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_modul
     Args:
         run_dir: the run's directory. It is locked until the agent is closed, and not written to before `learn`.
         env: the environment, where the run was given an object or a function that only your program can make again.
-        env_module: module imported first, where `env` is an id that it registers.
+        env_module: module imported first, which registers the environment.
 
     Raises:
         RunDirectoryError: there is no run, another process owns it, or it is damaged.
-        CheckpointError: there are checkpoints, but none is sound and fits the run.
+        CheckpointError: no checkpoint is sound and fits the run, or they were removed.
+        PolicyError: the warm-up is not over, and its policy is not there or not the same any more.
         UnsuitableEnvironmentError: the environment cannot be made again without `env`, or `env` is another one.
         FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
         ValueError: `run_dir` is no path, or `env_module` no name.

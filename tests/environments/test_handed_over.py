@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from rewirl.environments.spaces import UnsuitableEnvironmentError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 import probe_environments as probes
+
+import rewirl
 
 
 class Own(gymnasium.Wrapper):
@@ -132,7 +135,7 @@ def test_an_attribute_set_after_make_is_named_and_not_lost(change, named):
     source = examined(env)
     assert source.make_another is None and source.id is None and named in source.why
     assert source.name == "Pendulum-v1 (object)" and source.changes == (named,)
-    made = examined(lambda: env)
+    made = examined(lambda: copy.deepcopy(env))
     assert made.make_another is not None and made.id is None and made.name == "Pendulum-v1 (function)"
 
 
@@ -181,3 +184,13 @@ def test_portraits_tell_what_can_be_compared():
     one, other = portrait(gymnasium.make("Pendulum-v1")), portrait(gymnasium.make("Pendulum-v1", g=1.0))
     assert differing(one, one) == []
     assert [f"{kind}.{name}" for _, kind, name in differing(one, other)] == ["PendulumEnv.g"]
+
+
+def test_a_function_that_returns_the_same_environment_again_is_refused():
+    env = gymnasium.make("Pendulum-v1")
+    for function in (lambda: env, lambda: gymnasium.wrappers.TransformReward(env, abs)):
+        agent = rewirl.DSTD3(function)
+        with pytest.raises(rewirl.UnsuitableEnvironmentError, match="let it make a new one whenever it is called"):
+            agent.learn(10, eval_every=5)
+        agent.learn(10, eval_every=0)  # which needs one alone
+    assert env.reset(seed=0)[0].shape == (3,)  # nobody has closed it

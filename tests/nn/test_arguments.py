@@ -307,6 +307,25 @@ def test_sizes_that_no_memory_has_room_for_are_refused():
         _core.sample_windows(generator, rows, ends, 0, 5, 4, 2, 0.9, 2**63, [out])
 
 
+def test_a_batch_for_which_there_was_no_memory_is_refused_again_and_smaller_ones_are_computed():
+    program = (
+        "import resource, numpy as np; from rewirl.nn import Ensemble, Pool, mlp_network, pack\n"
+        "sizes, rng = [16, *[1024] * 5, 1], np.random.default_rng(0)\n"
+        "values = [np.full(n * m, 0.01, np.float32) for n, m in zip(sizes, sizes[1:])]\n"
+        "biases = [np.zeros(m, np.float32) for m in sizes[1:]]\n"
+        "ensemble = Ensemble([mlp_network(sizes, [None] * 6, values, biases)], Pool(1))\n"
+        "x = pack(np.ones((30_000, 16), np.float32))\n"
+        "now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (now + 3 * 10**8,) * 2)\n"
+        "for _ in range(2):\n"
+        "    try: ensemble.forward(x); print('computed')\n"
+        "    except MemoryError: print('refused')\n"
+        "print(float(ensemble.forward(x[:1])[0].max()) > 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["refused", "refused", "True"], done.stderr
+
+
 def test_only_a_bit_generator_itself_can_give_random_numbers(network):
     """Its capsule alone does not keep it alive."""
     own, same = np.random.PCG64(3), np.random.PCG64(3)

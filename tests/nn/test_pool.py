@@ -160,6 +160,29 @@ def test_one_pool_serves_several_python_threads():
             assert all(np.array_equal(p, q) for p, q in zip(a, b, strict=True))
 
 
+def test_ensembles_that_share_a_network_and_a_pool_do_not_wait_for_each_other_for_ever():
+    """One has the pool and waits for the network, the other has the network and would wait for the pool."""
+    rng, pool = np.random.default_rng(0), Pool(2)
+    a, b = (random_network([256, 256, 256, 2], [None, None, None], rng) for _ in range(2))
+    x = pack(rng.normal(size=(112, 256)).astype(np.float32))
+
+    def learn(ensemble):
+        for _ in range(60):
+            outputs = ensemble.forward(x)
+            ensemble.backward(x, [output.copy() for output in outputs])
+            ensemble.adam(1e-3, 0.0)
+
+    threads = [
+        threading.Thread(target=learn, args=(ensemble,), daemon=True)
+        for ensemble in (Ensemble([a, b], pool), Ensemble([a], pool))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
 def test_a_pool_may_be_closed_while_another_thread_uses_it():
     rng = np.random.default_rng(0)
     networks = [random_network([30, 200, 2], [0.5, None], rng) for _ in range(4)]

@@ -135,3 +135,10 @@ def test_a_run_has_its_name_settings_pace_and_surviving_connections(tmp_path: Pa
     charts = {value.tag: value.simple_value for value in values[1:]}
     assert charts["time/steps_per_second"] == 100
     assert abs(charts["initial_alive/actor"] - 0.6) < 1e-6 and "initial_alive/dense" not in charts
+
+
+def test_a_name_with_bytes_that_are_no_text_is_written(tmp_path: Path) -> None:
+    writer = TensorBoardWriter(tmp_path / "tensorboard", warn=fail)
+    writer.text("run", "runs/caf\udce9", 0)
+    writer.close()
+    assert len(events(tmp_path / "tensorboard")[0]) >= 1

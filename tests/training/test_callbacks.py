@@ -229,3 +229,16 @@ def test_without_wandb_its_callback_says_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ModuleNotFoundError, match="pip install wandb"):
         rewirl.WandbCallback(project="x")
+
+
+def test_a_program_that_survives_an_exit_out_of_a_callback_learns_on(tmp_path):
+    def leave(moment: rewirl.Moment) -> None:
+        if moment.step == 201:  # an evaluation has begun beside training
+            sys.exit(3)
+
+    one = agent(threads=2)
+    with pytest.raises(SystemExit, match="3"):
+        one.learn(310, run_dir=tmp_path / "run", callback=SimpleNamespace(on_step=leave), **OFTEN)
+    one.learn(50, eval_every=0)
+    one.learn(50, eval_every=100)
+    assert one.steps == 301 and (tmp_path / "run" / "policy").is_dir()

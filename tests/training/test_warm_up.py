@@ -168,3 +168,11 @@ def test_a_policy_that_comes_with_rewirl_is_taken_by_its_name_and_found_from_any
     shutil.copytree(tmp_path / "run", "Pendulum-v1/small")  # a directory goes first, as everywhere
     with runs.Run(of_pendulum, AGENT, Silent()) as run:
         assert run.config.warm_up_policy == str(tmp_path / "elsewhere" / "Pendulum-v1" / "small")
+
+
+def test_a_policy_trained_with_other_arguments_of_the_environment_is_refused(tmp_path):
+    task = {"env": "rewirl/Noisy-v0", "env_module": "rewirl.noisy"}
+    there, here = ({"env": f"{name}-v5", "fraction": 0.5} for name in ("HalfCheetah", "Walker2d"))
+    path = trained(tmp_path / "teacher", config(**task, env_kwargs=there, total_timesteps=70))
+    with pytest.raises(UnsuitableEnvironmentError, match=r"with env_kwargs .*HalfCheetah-v5.*, not .*Walker2d-v5"):
+        runs.start(config(**task, env_kwargs=here, warm_up_policy=str(path)), AGENT, tmp_path / "run", Silent())

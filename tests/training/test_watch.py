@@ -107,9 +107,10 @@ class _Stopped:
 def test_a_video_that_is_stopped_is_removed_and_its_end_said(tmp_path, monkeypatch, capsys):
     pytest.importorskip("pygame")
     stopped = _Stopped("Pendulum-v1/small")
+    (tmp_path / "out.mp4").write_text("older")
     monkeypatch.setattr(policy.TrainedPolicy, "load", lambda path: stopped)
     with pytest.raises(SystemExit) as ended:
         main(["watch", "Pendulum-v1/small", "--video", str(tmp_path / "out.mp4")])
     said = capsys.readouterr().err
     assert ended.value.code == 130 and said.endswith("out.mp4 was removed\n") and said.count("\n") == 2
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"] and (tmp_path / "out.mp4").read_text() == "older"

@@ -208,7 +208,7 @@ def _settings(options: Options, name: str, threads: int) -> Settings:
     return resolve(
         {
             **request,
-            "env_module": options.env_module,
+            **({} if options.env_module is None else {"env_module": options.env_module}),
             "total_timesteps": first + _timed(options.steps, options.eval_every),
             "eval_every": options.eval_every,
             "eval_episodes": options.eval_episodes,

@@ -10,6 +10,7 @@ from pathlib import Path
 from rewirl.cli.errors import UsageError, failed, require_at_least_one, usage_errors
 from rewirl.cli.parse import OPTIONAL_NAME, parse
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.hints import did_you_mean
 from rewirl.printing import number, program, result, say, visible
 from rewirl.storage import pretrained
@@ -70,7 +71,7 @@ def evaluate(arguments: list[str]) -> int:
         evaluation = evaluator.evaluate(
             policy.act, "evaluation", step=policy.about["step"], state=policy.environment_state
         )
-    except FaultyEnvironmentError as error:
+    except (FaultyEnvironmentError, UnsuitableEnvironmentError) as error:
         return failed(error)
     finally:
         evaluator.close()

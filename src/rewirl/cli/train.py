@@ -10,6 +10,7 @@ from rewirl.cli.errors import UsageError, failed, require_directory, unprintable
 from rewirl.cli.inspection import print_description, without_evaluation
 from rewirl.cli.parse import parse, parse_run
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.presets.lookup import preset, suggestion
 from rewirl.printing import number, program, quoted_path, result, visible
 from rewirl.storage.metrics_log import last_event
@@ -113,7 +114,7 @@ def _train_to_the_end(
                 if hint:
                     progress.message(hint)
                 outcome = run.train(lambda: bool(stop))
-        except (FaultyEnvironmentError, DivergedError) as error:
+        except (FaultyEnvironmentError, UnsuitableEnvironmentError, DivergedError) as error:
             return failed(error, f"What was saved before is in {path}")
         except RunDirectoryError as error:
             return failed(error)

@@ -141,7 +141,9 @@ class Environment:
         """
         try:
             if self.changes:
-                self.env.set_wrapper_attr(STEPS, step)
+                for layer in layers(self.env):  # each that changes: one may be in another
+                    if hasattr(layer, STEPS):
+                        setattr(layer, STEPS, step)
             returned = self.env.reset(seed=seed)
         except RAISED as error:
             raise self._raised("reset", error) from error

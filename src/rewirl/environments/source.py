@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -173,6 +174,7 @@ class _HandedOver:
         """Note what it is like now: it changes as soon as it is played."""
         self._env = env
         self._unused = [env]
+        self._made = [weakref.ref(env.unwrapped)]
         self._factory = factory
         self._module = module
         self._recipe = recipe_of(env)
@@ -259,9 +261,17 @@ class _HandedOver:
         return Environment(self._unused.pop() if self._unused else self._make(), self._task)
 
     def _make(self) -> gymnasium.Env[Any, Any]:
-        if self._factory is not None:
-            return made_by_function(self._factory)
-        return _made_of(self._spec)
+        if self._factory is None:
+            return _made_of(self._spec)
+        env = made_by_function(self._factory)
+        if any(made() is env.unwrapped for made in self._made):
+            name = getattr(self._factory, "__name__", type(self._factory).__name__)
+            raise UnsuitableEnvironmentError(
+                f"{name}() returned an environment that it had returned before, and training and evaluation need one "
+                "each; let it make a new one whenever it is called"
+            )
+        self._made.append(weakref.ref(env.unwrapped))
+        return env
 
     def _make_by_factory(self) -> Environment:
         return Environment(self._make(), self._task)

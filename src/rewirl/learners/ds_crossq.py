@@ -74,7 +74,7 @@ class DSCrossQ(Learner):
         initial_scale: Literal["dense", "sparse", "largest"] = "dense",
         initial_topology: Literal["random", "predictive"] = "random",
         rule: str = "set",
-        drop: Literal["paper", "halves", "code", "magnitude", "relative", "l2", "sensitivity", "random"] = "magnitude",
+        drop: Literal["paper", "halves", "code", "magnitude", "relative", "l2", "sensitivity", "random"] = UNSET,
         grow: Literal["paper", "random", "gradient"] = "paper",
         regrow_dropped: bool = False,
         adapt_every: int = 1_000,
@@ -203,7 +203,7 @@ class DSCrossQ(Learner):
                 always stays; for layers whose output does not depend on the scale of a unit, as before a batch norm),
                 l2 (smallest square), sensitivity (smallest |weight * gradient|), random. In blocks the mean over the
                 connections of a block decides: magnitude is its L1 norm, l2 its L2 norm; a block has no sign, so paper
-                is magnitude for set too.
+                is magnitude for set too. Default: magnitude.
             grow: Where set and rigl grow connections: paper (as the rule's paper: random for set, gradient for rigl),
                 random, gradient (where that of the loss is largest; in blocks, where the sum of its absolute values
                 is).

@@ -34,8 +34,8 @@ class DSXQC(Learner):
         hidden_sizes: Sequence[int] = (512, 512, 512, 512),
         learning_rate: float = 0.0003,
         learning_rate_schedule: Literal["constant", "linear", "cosine"] = "linear",
-        learning_rate_end: float = 3e-05,
-        learning_rate_updates: int | None = 2_000_000,
+        learning_rate_end: float = UNSET,
+        learning_rate_updates: int | None = UNSET,
         weight_decay: float = 0.0,
         bias_correction: Literal["network", "connection"] = "network",
         gamma: float = 0.995,
@@ -77,7 +77,7 @@ class DSXQC(Learner):
         initial_scale: Literal["dense", "sparse", "largest"] = "dense",
         initial_topology: Literal["random", "predictive"] = "random",
         rule: str = "set",
-        drop: Literal["paper", "halves", "code", "magnitude", "relative", "l2", "sensitivity", "random"] = "relative",
+        drop: Literal["paper", "halves", "code", "magnitude", "relative", "l2", "sensitivity", "random"] = UNSET,
         grow: Literal["paper", "random", "gradient"] = "paper",
         regrow_dropped: bool = False,
         adapt_every: int = 10_000,
@@ -109,9 +109,10 @@ class DSXQC(Learner):
             learning_rate_schedule: How the step size of every network changes with the updates: constant, or from
                 `learning_rate` to `learning_rate_end` over `learning_rate_updates` in a straight line or in half a
                 cosine, and constant afterwards.
-            learning_rate_end: Step size at the end of the schedule. Typical: 0 to a tenth of `learning_rate`.
+            learning_rate_end: Step size at the end of the schedule. Typical: 0 to a tenth of `learning_rate`. Default:
+                3e-05.
             learning_rate_updates: Updates that the schedule takes; none only goes with a constant one. It never depends
-                on the steps of the run. Typical: all updates of the run.
+                on the steps of the run. Typical: all updates of the run. Default: 2000000.
             weight_decay: Share of all weights, biases and scales that is taken away in every step, times the step size
                 (AdamW). Typical: 0, since weights have unit norm.
             bias_correction: What Adam's bias correction counts: the steps of the network, which gives grown connections
@@ -210,7 +211,7 @@ class DSXQC(Learner):
                 always stays; for layers whose output does not depend on the scale of a unit, as before a batch norm),
                 l2 (smallest square), sensitivity (smallest |weight * gradient|), random. In blocks the mean over the
                 connections of a block decides: magnitude is its L1 norm, l2 its L2 norm; a block has no sign, so paper
-                is magnitude for set too.
+                is magnitude for set too. Default: relative.
             grow: Where set and rigl grow connections: paper (as the rule's paper: random for set, gradient for rigl),
                 random, gradient (where that of the loss is largest; in blocks, where the sum of its absolute values
                 is).

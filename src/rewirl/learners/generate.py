@@ -20,7 +20,7 @@ from rewirl.agents import AGENTS
 from rewirl.agents.registry import Entry
 from rewirl.exact import alternatives
 from rewirl.options.option import Option, options
-from rewirl.options.resolve import AMOUNTS
+from rewirl.options.resolve import AMOUNTS, GIVING_WAY
 from rewirl.presets.lookup import defaults
 from rewirl.presets.sokar import TASKS
 
@@ -183,6 +183,7 @@ def _module(entry: Entry) -> str:
         settings = entry.topology if option.part == "topology" else entry.config
         default = entry.usual.get(option.name, getattr(settings, option.name, None))
         unset = option.name in by_environment or (option.name in AMOUNTS and default is not None)
+        unset |= option.name in GIVING_WAY and default not in (None, 0.0, "paper")
         parameters.append(f"        {option.name}: {_type(option.kind)} = {'UNSET' if unset else _literal(default)},")
         arguments.append(_argument(option.name, _help(option, default, unset, bool(by_environment))))
     annotations = "".join(parameters)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.environments.source import environment_source
 from rewirl.exact import a_path, exactly
+from rewirl.learners import sources
 from rewirl.learners.evaluating import episode_count, evaluate_in, evaluation_of, refuse_unknown
 from rewirl.learners.how_often import how_many_steps, how_often, may_evaluate, unknown_argument
 from rewirl.learners.tasks import Tasks
@@ -102,13 +103,7 @@ class Learner(Tasks):
             request: as for `resolve`, with a preset; its agent is this class's.
             env: the environment; None is the preset's.
         """
-        settings = resolve(request)
-        if env is None:
-            run = settings.run
-            source = environment_source(run.env, run.env_kwargs, run.env_module, run.wrapper)
-        else:
-            source = environment_source(env, None, request.get("env_module"))
-            settings = resolve({**request, "env": source.task, "env_kwargs": dict(source.kwargs), "wrapper": ()})
+        settings, source = sources.of_preset(request, env)
         config = dataclasses.replace(settings.run, env=source.id or source.name, eval_every=0)
         progress = Switchable()
         agent = cls.__new__(cls)
@@ -140,7 +135,7 @@ class Learner(Tasks):
             run_dir: the run's directory. It is locked until the agent is closed, and not written to before `learn`.
             env: the environment, where the run was given an object or a function that only your program can make again.
                 None goes by the run's record.
-            env_module: module imported first, where `env` is an id that it registers.
+            env_module: module imported first, which registers the environment.
 
         Raises:
             RunDirectoryError: there is no run, another process owns it, or it is damaged; or it is another agent's.
@@ -149,8 +144,7 @@ class Learner(Tasks):
             FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
         """
         progress = Switchable()
-        env_module = exactly(str | None, env_module, "env_module")
-        source = None if env is None else environment_source(env, None, env_module)
+        source = sources.of_run(env, exactly(str | None, env_module, "env_module"))
         reopened = reopen(a_path(run_dir, "run_dir"), progress, source=source, ended=True)
         assert reopened is not None
         name = reopened.run.config.agent
@@ -230,7 +224,7 @@ class Learner(Tasks):
                 and not may_evaluate(run, check, self._progress.message)
             ):
                 often["eval_every"] = 0
-            if often["eval_every"] or recorded:
+            if often["eval_every"] or recorded or not check:
                 run.examine(check)
                 run.check_memory(check)
             run.configure(changed(run.config, total_timesteps=run.training.step + steps, **often))
@@ -245,11 +239,14 @@ class Learner(Tasks):
             self._progress.to = for_this_terminal() if progress else Silent()
             run.training.callbacks = callbacks
             with StopRequest() as stop:
-                run.train((lambda: bool(stop)) if callbacks is None else (lambda: bool(stop) or callbacks.stopped))
+                ended = run.train(
+                    (lambda: bool(stop)) if callbacks is None else (lambda: bool(stop) or callbacks.stopped)
+                )
         if stop.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if stop.signal is not None:
             raise SystemExit(128 + stop.signal)
+        ended.require_saved()
         return self
 
     @contextlib.contextmanager

@@ -34,8 +34,8 @@ class StaticXQC(Learner):
         hidden_sizes: Sequence[int] = (512, 512, 512, 512),
         learning_rate: float = 0.0003,
         learning_rate_schedule: Literal["constant", "linear", "cosine"] = "linear",
-        learning_rate_end: float = 3e-05,
-        learning_rate_updates: int | None = 2_000_000,
+        learning_rate_end: float = UNSET,
+        learning_rate_updates: int | None = UNSET,
         weight_decay: float = 0.0,
         bias_correction: Literal["network", "connection"] = "network",
         gamma: float = 0.995,
@@ -109,9 +109,10 @@ class StaticXQC(Learner):
             learning_rate_schedule: How the step size of every network changes with the updates: constant, or from
                 `learning_rate` to `learning_rate_end` over `learning_rate_updates` in a straight line or in half a
                 cosine, and constant afterwards.
-            learning_rate_end: Step size at the end of the schedule. Typical: 0 to a tenth of `learning_rate`.
+            learning_rate_end: Step size at the end of the schedule. Typical: 0 to a tenth of `learning_rate`. Default:
+                3e-05.
             learning_rate_updates: Updates that the schedule takes; none only goes with a constant one. It never depends
-                on the steps of the run. Typical: all updates of the run.
+                on the steps of the run. Typical: all updates of the run. Default: 2000000.
             weight_decay: Share of all weights, biases and scales that is taken away in every step, times the step size
                 (AdamW). Typical: 0, since weights have unit norm.
             bias_correction: What Adam's bias correction counts: the steps of the network, which gives grown connections

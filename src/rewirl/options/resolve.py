@@ -155,6 +155,10 @@ def beneath(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, A
     return {name: value for name, value in earlier.items() if name not in later and name not in ways}
 
 
+GIVING_WAY = ("learning_rate_end", "learning_rate_updates", "drop", "grow")
+"""Options whose default another option may take out, beside AMOUNTS: see `_make_room`."""
+
+
 def _make_room(values: dict[str, Any], requested: Mapping[str, Any]) -> None:
     """Take out of the values so far what is said in another way now.
 

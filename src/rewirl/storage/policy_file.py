@@ -40,6 +40,10 @@ def save_policy(path: Path, arrays: Mapping[str, NDArray[Any]], values: Mapping[
     """
     path = path.absolute()
     try:
+        if Path.cwd().is_relative_to(path):
+            raise PolicyError(
+                f"{path} is the working directory, or it is in it, and would be replaced; choose another path"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise PolicyError(f"{path} is not a directory of its own; remove it or choose another path")
@@ -83,7 +87,8 @@ def policy_directory(path: Path) -> Path:
         PolicyError: the run has saved no policy yet, or the path cannot be looked into.
     """
     try:
-        of_run, saved = found(path / "config.json"), found(path / "policy")
+        of_run = found(path / "config.json")
+        saved = found(path / "policy") or found(path / f"{bundle.PREVIOUS}policy")  # a kill came as it was replaced
     except OSError as error:
         raise PolicyError(f"{path} cannot be read: {error.strerror or error}") from error
     if not of_run:

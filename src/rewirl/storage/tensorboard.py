@@ -73,7 +73,7 @@ class TensorBoardWriter:
         """
         with np.errstate(over="ignore"):  # beyond float32 is infinity
             number = np.array(value).astype("<f4").tobytes()
-        entry = _bytes(_TAG, name.encode()) + _key(_SIMPLE_VALUE, 5) + number
+        entry = _bytes(_TAG, _encoded(name)) + _key(_SIMPLE_VALUE, 5) + number
         self._write(_varint(_STEP, step) + _bytes(_SUMMARY, _bytes(_VALUE, entry)))
 
     def text(self, name: str, text: str, step: int) -> None:
@@ -86,8 +86,8 @@ class TensorBoardWriter:
         """
         metadata = _bytes(_METADATA, _bytes(_PLUGIN_DATA, _bytes(_PLUGIN_NAME, b"text")))
         shape = _bytes(_SHAPE, _bytes(_DIMENSION, _varint(_SIZE, 1)))
-        tensor = _bytes(_TENSOR, _varint(_DTYPE, _STRING_TYPE) + shape + _bytes(_STRINGS, text.encode()))
-        entry = _bytes(_TAG, f"{name}/text_summary".encode()) + metadata + tensor
+        tensor = _bytes(_TENSOR, _varint(_DTYPE, _STRING_TYPE) + shape + _bytes(_STRINGS, _encoded(text)))
+        entry = _bytes(_TAG, _encoded(f"{name}/text_summary")) + metadata + tensor
         self._write(_varint(_STEP, step) + _bytes(_SUMMARY, _bytes(_VALUE, entry)))
 
     def close(self) -> None:
@@ -175,3 +175,8 @@ def _masked_crc32c(data: bytes) -> bytes:
         crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
     crc ^= 0xFFFFFFFF
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _encoded(text: str) -> bytes:
+    """Return text as UTF-8; a name of a file may have bytes that are none."""
+    return text.encode("utf-8", "backslashreplace")

@@ -144,6 +144,9 @@ class Training:
         except Exception:
             self._collect_evaluation()  # it comes first, with its own fault if it has one
             raise
+        except BaseException:
+            self._forget_evaluation()  # of a program that goes on all the same
+            raise
         finally:
             self.progress.end()
             if callbacks is not None:
@@ -324,9 +327,14 @@ class Training:
             if evaluation is not None:
                 self._record_evaluation(begun, evaluation)
         finally:
-            held, self._held = self._held, []
-            for event, step, fields in held:
-                self.recorder.event(event, step, **fields)
+            self._forget_evaluation()
+
+    def _forget_evaluation(self) -> None:
+        """Give up the evaluation in flight; what was held back for it is recorded."""
+        self._set_in_flight(None)
+        held, self._held = self._held, []
+        for event, step, told in held:
+            self.recorder.event(event, step, **told)
 
     def _record_evaluation(self, begun: InFlight, evaluation: Evaluation) -> None:
         self._evaluated, self._latest = begun.step, evaluation

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training.evaluation import Evaluation
 
 
@@ -23,6 +24,18 @@ class Outcome:
 
     evaluation: Evaluation | None
     """The latest evaluation, if there was one."""
+
+    def require_saved(self) -> None:
+        """Refuse to go on as if all were well.
+
+        Raises:
+            RunDirectoryError: what was learnt last is not on disk.
+        """
+        if not self.saved:
+            raise RunDirectoryError(
+                f"the run is at step {self.step:,}, but not saved there; see the warning above. The agent still has "
+                "what it learnt: agent.save(path) puts its policy elsewhere"
+            )
 
 
 @dataclass(frozen=True)

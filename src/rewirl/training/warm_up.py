@@ -14,7 +14,7 @@ from rewirl.environments.likeness import unlike
 from rewirl.environments.source import EnvironmentSource
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.saved import shown
-from rewirl.storage import pretrained
+from rewirl.storage import pretrained, strict_json
 from rewirl.storage.files import exists
 from rewirl.storage.policy_file import PolicyError, policy_digest
 from rewirl.training.collection import AnyEnvironment
@@ -132,6 +132,12 @@ def load_warm_up_policy(
         raise UnsuitableEnvironmentError(
             f"warm_up_policy {path} acts within other bounds than the actions of {source.name} have: "
             f"{policy.spaces.actions.values()} there, {environment.actions.values()} here"
+        )
+    arguments = [policy.about["environment"].get("kwargs") or {}, dict(source.kwargs)]
+    if not any(made) and strict_json.plain(arguments[0], "kwargs") != strict_json.plain(arguments[1], "env_kwargs"):
+        raise UnsuitableEnvironmentError(
+            f"warm_up_policy {path} was trained in {trained_in} with env_kwargs {shown(arguments[0])}, not "
+            f"{shown(arguments[1])}; give one of the same"
         )
     about = policy.about
     return policy, {"sha256": before, "agent": about["agent"], "seed": about["seed"], "step": about["step"]}

@@ -228,9 +228,10 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
     except ImportError as error:
         raise WatchError(f'writing a video needs two more packages: pip install "rewirl[video]" ({error})') from error
     rate = environment.env.metadata.get("render_fps", 30)
+    unfinished = path.with_name(f".unfinished-{path.name}")  # a video that is there stays until this one is whole
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        writer = _writer(path, rate)
+        writer = _writer(unfinished, rate)
     except RAISED as error:
         raise WatchError(f"{path} cannot be written: {error}") from error
 
@@ -259,13 +260,14 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
         with contextlib.suppress(*RAISED):
             writer.close()
         with contextlib.suppress(OSError):
-            if path.is_file():
-                path.unlink()
+            if unfinished.is_file():
+                unfinished.unlink()
         raise
     with _writing(path):
         writer.close()
-        if not path.is_file() or path.stat().st_size == 0:
+        if not unfinished.is_file() or unfinished.stat().st_size == 0:
             raise OSError("nothing was written")
+        unfinished.replace(path)
 
 
 def _writer(path: Path, rate: float) -> Any:
