@@ -30,13 +30,13 @@ class AgentConfig:
     """Fields that agents of this kind have no use for, and why: no options of theirs, and refused where given."""
 
     hidden_sizes: tuple[int, ...] = (256, 256)
-    """Units of the hidden layers of actor and critics. Typical: 256 256."""
+    """Units of the hidden layers of every network. Typical: 128 128 to 256 256."""
 
     topology: TopologyConfig = field(default_factory=TopologyConfig)
     """Which connections exist and how they are rewired."""
 
     learning_rate: float = 1e-3
-    """Step size of Adam. Larger learns faster until it diverges. Typical: 3e-4 to 1e-3."""
+    """Step size of Adam. Larger learns faster until it diverges. Typical: 1e-4 to 1e-3."""
 
     learning_rate_schedule: Literal["constant", "linear", "cosine"] = "constant"
     """How the step size of every network changes with the updates: constant, or from --learning-rate to
@@ -64,7 +64,7 @@ class AgentConfig:
     to 100000."""
 
     redo_threshold: float = 0.1
-    """Units are dormant whose mean activation is at most this share of their layer's. Typical: 0 to 0.1."""
+    """Units are dormant whose mean magnitude is at most this share of their layer's. Typical: 0 to 0.1."""
 
     cbp_replacement_rate: float = 0.0
     """Share of a hidden layer's mature units that continual backprop replaces per update, those of least utility; 0

@@ -27,7 +27,7 @@ class SimBaConfig(SoftConfig):
     four times as many. Typical: 512 512."""
 
     actor_hidden_sizes: tuple[int, ...] = (128,)
-    """The same of the actor. Typical: 128."""
+    """Features of the residual blocks of the actor. Typical: 128."""
 
     n_critics: int = 2
     """Critics, of whose values the smallest counts: 1, as the paper has it on the DeepMind Control Suite, or 2."""

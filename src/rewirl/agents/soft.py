@@ -30,7 +30,7 @@ class SoftConfig(ReplayConfig):
     )
 
     actor_hidden_sizes: tuple[int, ...] = (256, 256)
-    """The same of the actor."""
+    """Units of the hidden layers of the actor."""
 
     actor_learning_rate: float | None = None
     """Step size of the actor at the start; it follows the schedule in proportion to --learning-rate. None is the

@@ -25,7 +25,7 @@ class StreamACConfig(StreamConfig):
     """Hyper-parameters of Stream AC(lambda)."""
 
     actor_kappa: float = 3.0
-    """The same of the policy. Typical: 2 to 3."""
+    """How far a step of the policy is kept from overshooting; larger makes smaller steps. Typical: 2 to 3."""
 
     entropy: float = 0.01
     """Weight of the entropy in what the policy ascends; its sign is that of the error of the value function. Typical:

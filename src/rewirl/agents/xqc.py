@@ -32,7 +32,7 @@ class XQCConfig(SoftConfig):
     """Units of the hidden layers of the critics. Typical: 512 512 512 512."""
 
     actor_hidden_sizes: tuple[int, ...] = (256, 256, 256, 256)
-    """The same of the actor. Typical: 256 256 256 256."""
+    """Units of the hidden layers of the actor. Typical: 256 256 256 256."""
 
     learning_rate: float = 3e-4
 

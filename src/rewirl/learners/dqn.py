@@ -103,8 +103,8 @@ class DQN(Learner):
             env: a Gymnasium id, an environment, or a function without arguments that makes one. A single environment
                 that is not registered can be learnt in, but not evaluated in.
             seed: decides every random number.
-            threads: 2 updates both critics at once and, for an environment given by its id, evaluates in a process
-                beside training, with the same result; None is 2 where there are two cores.
+            threads: 2 updates the networks of an agent side by side and, for an environment given by its id, evaluates
+                in a process beside training, with the same result; None is 2 where there are two cores.
             env_kwargs: arguments for an environment given by its id.
             env_module: module imported first, which registers environments of your own.
             wrapper: wrappers around an environment given by its id, each as module:Class, from the inside.
@@ -112,8 +112,8 @@ class DQN(Learner):
                 need an id or a function.
             env_processes: whether each environment has a process of its own, with the same result; for an environment
                 given by its id.
-            hidden_sizes: Units of the hidden layers of actor and critics. Typical: 256 256.
-            learning_rate: Step size of Adam. Larger learns faster until it diverges. Typical: 3e-4 to 1e-3.
+            hidden_sizes: Units of the hidden layers of every network. Typical: 128 128 to 256 256.
+            learning_rate: Step size of Adam. Larger learns faster until it diverges. Typical: 1e-4 to 1e-3.
             learning_rate_schedule: How the step size of every network changes with the updates: constant, or from
                 `learning_rate` to `learning_rate_end` over `learning_rate_updates` in a straight line or in half a
                 cosine, and constant afterwards.
@@ -126,8 +126,8 @@ class DQN(Learner):
             gamma: Discount of future rewards per step. Typical: 0.98 to 0.995.
             redo_every: Updates between two looks for dormant units, which are then begun anew (ReDo); 0 never does.
                 Typical: 0, or 1000 to 100000.
-            redo_threshold: Units are dormant whose mean activation is at most this share of their layer's. Typical: 0
-                to 0.1.
+            redo_threshold: Units are dormant whose mean magnitude is at most this share of their layer's. Typical: 0 to
+                0.1.
             cbp_replacement_rate: Share of a hidden layer's mature units that continual backprop replaces per update,
                 those of least utility; 0 never does. Typical: 0, or 1e-5 to 1e-4.
             cbp_maturity_threshold: Updates of its network after which a unit is mature: a new one is safe until then.
@@ -227,7 +227,7 @@ class DQN(Learner):
                 weakest, grow where the gradient is largest), prune (only follow a changing sparsity: drop the smallest
                 weights), wast (drop weak connections of unimportant inputs, grow at important ones), or
                 package.module:Class, which is looked for in the working directory too.
-            drop: Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl),
+            drop: Which connections set, rigl and prune drop: paper (halves for set, magnitude for rigl and prune),
                 halves (half of them the smallest positive, half the largest negative weights), code (the fraction of
                 the positive and of the negative weights, and every exact zero), magnitude (smallest absolute value),
                 relative (smallest compared with the root mean square of its unit's weights, of which the strongest
@@ -235,7 +235,7 @@ class DQN(Learner):
                 l2 (smallest square), sensitivity (smallest |weight * gradient|), random. In blocks the mean over the
                 connections of a block decides: magnitude is its L1 norm, l2 its L2 norm; a block has no sign, so paper
                 is magnitude for set too.
-            grow: Where set and rigl grow connections: paper (as the rule's paper: random for set, gradient for rigl),
+            grow: Where set, rigl and prune grow connections: paper (random for set and prune, gradient for rigl),
                 random, gradient (where that of the loss is largest; in blocks, where the sum of its absolute values
                 is).
             regrow_dropped: Whether a connection dropped in an event may be grown again in the same event (the published

@@ -115,8 +115,8 @@ _COMMON = {
     "env": "a Gymnasium id, an environment, or a function without arguments that makes one. A single environment that "
     "is not registered can be learnt in, but not evaluated in.",
     "seed": "decides every random number.",
-    "threads": "2 updates both critics at once and, for an environment given by its id, evaluates in a process beside "
-    "training, with the same result; None is 2 where there are two cores.",
+    "threads": "2 updates the networks of an agent side by side and, for an environment given by its id, evaluates in "
+    "a process beside training, with the same result; None is 2 where there are two cores.",
     "env_kwargs": "arguments for an environment given by its id.",
     "env_module": "module imported first, which registers environments of your own.",
     "wrapper": "wrappers around an environment given by its id, each as module:Class, from the inside.",

@@ -139,7 +139,8 @@ class Learner(Tasks):
 
         Raises:
             RunDirectoryError: there is no run, another process owns it, or it is damaged; or it is another agent's.
-            CheckpointError: there are checkpoints, but none is sound and fits the run.
+            CheckpointError: no checkpoint is sound and fits the run, or they were removed.
+            PolicyError: the warm-up is not over, and its policy is not there or not the same any more.
             UnsuitableEnvironmentError: the environment cannot be made again without `env`, or `env` is another one.
             FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
         """
@@ -182,9 +183,9 @@ class Learner(Tasks):
             callback: is called while the agent learns: a function of a `rewirl.Moment`, after every step; an object
                 with some of the methods of `rewirl.Callback`; or a list of these. One that returns False ends training.
             eval_every: steps between evaluations. None, for this and the next three, is what an earlier call was
-                given; else the run's own where the agent is one of `rewirl.resume` or `rewirl.from_preset`; else 5,000
-                if there is a run directory or progress to show them in and the environment can be made again; else 0,
-                which is never.
+                given; else the run's own, of `rewirl.resume`, or of `rewirl.from_preset` where a run directory,
+                progress or a callback shows them; else 5,000 if there is a run directory or progress to show them in
+                and the environment can be made again; else 0, which is never.
             eval_episodes: episodes per evaluation; None is 10.
             checkpoint_every: steps between checkpoints; 0 saves at the end only. None is 100,000.
             keep_checkpoints: how many stay on disk; None is 2.
@@ -196,7 +197,8 @@ class Learner(Tasks):
             The agent itself.
 
         Raises:
-            RunDirectoryError: `run_dir` cannot be used.
+            RunDirectoryError: `run_dir` cannot be used, or what was learnt last could not be saved there.
+            UnsuitableEnvironmentError: it is to be evaluated, and the environment cannot be made a second time.
             FaultyEnvironmentError: the environment misbehaved.
             DivergedError: the agent's values are not finite.
             RuntimeError: the agent is learning already, in another thread or around this callback; or it is closed.
@@ -314,7 +316,7 @@ class Learner(Tasks):
 
     @property
     def topology(self) -> dict[str, list[LayerTopology]]:
-        """The layers of each network, inputs first: actor, critic1, critic2 and their targets."""
+        """The layers of each network, inputs first, such as actor, critic1, target_critic1; of DQN q and target_q."""
         return layer_topologies(self._run.agent.networks())
 
     @property
@@ -335,7 +337,7 @@ class Learner(Tasks):
 
     @property
     def replay(self) -> Transitions:
-        """The replay memory: read-only views of arrays with a row per transition.
+        """The replay memory: arrays with a row per transition, read-only; copies once some were forgotten, else views.
 
         Raises:
             AttributeError: the agent has none.

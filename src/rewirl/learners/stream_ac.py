@@ -81,8 +81,8 @@ class StreamAC(Learner):
             env: a Gymnasium id, an environment, or a function without arguments that makes one. A single environment
                 that is not registered can be learnt in, but not evaluated in.
             seed: decides every random number.
-            threads: 2 updates both critics at once and, for an environment given by its id, evaluates in a process
-                beside training, with the same result; None is 2 where there are two cores.
+            threads: 2 updates the networks of an agent side by side and, for an environment given by its id, evaluates
+                in a process beside training, with the same result; None is 2 where there are two cores.
             env_kwargs: arguments for an environment given by its id.
             env_module: module imported first, which registers environments of your own.
             wrapper: wrappers around an environment given by its id, each as module:Class, from the inside.
@@ -90,7 +90,7 @@ class StreamAC(Learner):
                 need an id or a function.
             env_processes: whether each environment has a process of its own, with the same result; for an environment
                 given by its id.
-            hidden_sizes: Units of the hidden layers of actor and critics. Typical: 256 256.
+            hidden_sizes: Units of the hidden layers of every network. Typical: 128 128 to 256 256.
             learning_rate: Step size of ObGD before it is bounded, alpha. Typical: 0.3 to 1.
             learning_rate_schedule: How the step size of every network changes with the updates: constant, or from
                 `learning_rate` to `learning_rate_end` over `learning_rate_updates` in a straight line or in half a
@@ -110,7 +110,8 @@ class StreamAC(Learner):
                 connection are among them. Typical: 0.9.
             truncated_is_terminal: Whether an episode that is cut by a time limit has no future, as one that reaches a
                 terminal state has none. Typical: true where the time is observed.
-            actor_kappa: The same of the policy. Typical: 2 to 3.
+            actor_kappa: How far a step of the policy is kept from overshooting; larger makes smaller steps. Typical: 2
+                to 3.
             entropy: Weight of the entropy in what the policy ascends; its sign is that of the error of the value
                 function. Typical: 0.01.
             sparsity: Share of a network's weights that are absent, spread over its layers by `distribution`; 0 is
@@ -161,7 +162,7 @@ class StreamAC(Learner):
                 weakest, grow where the gradient is largest), prune (only follow a changing sparsity: drop the smallest
                 weights), wast (drop weak connections of unimportant inputs, grow at important ones), or
                 package.module:Class, which is looked for in the working directory too.
-            drop: Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl),
+            drop: Which connections set, rigl and prune drop: paper (halves for set, magnitude for rigl and prune),
                 halves (half of them the smallest positive, half the largest negative weights), code (the fraction of
                 the positive and of the negative weights, and every exact zero), magnitude (smallest absolute value),
                 relative (smallest compared with the root mean square of its unit's weights, of which the strongest
@@ -169,7 +170,7 @@ class StreamAC(Learner):
                 l2 (smallest square), sensitivity (smallest |weight * gradient|), random. In blocks the mean over the
                 connections of a block decides: magnitude is its L1 norm, l2 its L2 norm; a block has no sign, so paper
                 is magnitude for set too.
-            grow: Where set and rigl grow connections: paper (as the rule's paper: random for set, gradient for rigl),
+            grow: Where set, rigl and prune grow connections: paper (random for set and prune, gradient for rigl),
                 random, gradient (where that of the loss is largest; in blocks, where the sum of its absolute values
                 is).
             regrow_dropped: Whether a connection dropped in an event may be grown again in the same event (the published

@@ -78,12 +78,12 @@ class LayerTopology:
 
 
 class Transitions(NamedTuple):
-    """The replay memory, a row per transition in no particular order; views that change while the agent learns."""
+    """The replay memory, a row per transition in no particular order; views change while the agent learns."""
 
     observations: NDArray[np.float32]
     """float32 [transitions, observation]."""
     actions: NDArray[np.float32]
-    """float32 [transitions, action], each in [-1, 1]."""
+    """float32 [transitions, action], each in [-1, 1]; a numbered one is 1 for the chosen action, 0 for the others."""
     rewards: NDArray[np.float32]
     """float32 [transitions]."""
     next_observations: NDArray[np.float32]

@@ -79,7 +79,7 @@ ATTRIBUTES = {
     "set_parameters": "none: rewirl.resume puts a run back",
     "policy": "agent.predict acts, and agent.topology has the layers",
     "actor": 'agent.topology["actor"]',
-    "critic": 'agent.topology["critic1"] and agent.topology["critic2"]',
+    "critic": 'agent.topology["critic1"] and agent.topology["critic2"]; of PPO agent.topology["critic"]',
     "replay_buffer": "agent.replay",
     "save_replay_buffer": "learn(run_dir=...): checkpoints hold the replay memory",
     "load_replay_buffer": "rewirl.resume(run_dir)",

@@ -38,8 +38,8 @@ class TrainConfig:
     wrapper is called with the environment alone. Typical: my_package:MyWrapper."""
 
     n_envs: int = 1
-    """Environments to collect from; they take turns, so a step is still one transition with one update after it, and an
-    action is chosen that many updates before its transition is learnt from. Typical: 1 to 8."""
+    """Environments to collect from; they take turns, so a step is still one transition. An agent with a replay memory
+    chooses an action that many updates before it learns from its transition. Typical: 1 to 8."""
 
     env_processes: bool = False
     """Whether each environment has a process of its own, so that they take their steps at the same time as the agent
@@ -50,8 +50,8 @@ class TrainConfig:
 
     warm_up_policy: str | None = None
     """Directory of a run or of a saved policy, or the name of one that comes with Rewirl (`rewirl policies`): it
-    chooses the actions of the first `learning_starts` steps, with the paper's exploration noise, N(0, 0.1), on them,
-    and must be of the same environment. None chooses them at random."""
+    chooses the actions of the first `learning_starts` steps, with noise N(0, 0.1) on them, or a random one of numbered
+    actions now and then, and must be of the same environment. None chooses them at random."""
 
     total_timesteps: int = 1_000_000
     """Environment steps of the whole run, the random ones at the start included. Typical: 100000 to 3000000."""
@@ -70,8 +70,9 @@ class TrainConfig:
     """How many checkpoints stay on disk, the newest ones; a damaged one falls back to the one before. Typical: 2."""
 
     threads: int = field(default_factory=default_threads)
-    """Cores to use: with 2 both critics are updated at once, and evaluations run in a process beside training; with 1
-    the run is a single process on one core, best for several runs at once. The result is the same. Typical: 1 or 2."""
+    """Cores to use: with 2 the networks of an agent are updated side by side, and evaluations run in a process beside
+    training; with 1 the run is a single process on one core, best for several runs at once. The result is the same.
+    Typical: 1 or 2."""
 
     def __post_init__(self) -> None:
         """Turn each value into its type exactly, and check its range."""

@@ -59,8 +59,8 @@ class Rewiring:
         followers: models whose layers of the same names have the same connections, and go on having them, such as a
             target network. Their grown values are 0 too. A layer may be the model's own.
         options: fields of `rewirl.topology.TopologyConfig`, by name: adapt_every, adapt_offset, adapt_fraction, anneal,
-            adapt_end, drop, grow, regrow_dropped; initial_sparsity, sparsity, sparsity_start and sparsity_end, for a
-            sparsity that changes. The layers are made with initial_sparsity as their sparsity then.
+            adapt_end, drop, grow, regrow_dropped; initial_sparsity, sparsity, sparsity_start, sparsity_end and
+            distribution, for a sparsity that changes. The layers are made with initial_sparsity as their sparsity then.
 
     Raises:
         TypeError: there is no such option, or it is about layers, which are as they were made.

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class Moment:
-    """What a callback sees. It is the same object each time; looking changes nothing of what is learnt."""
+    """What a callback sees. It is one object during a call of `learn`; looking changes nothing of what is learnt."""
 
     def __init__(self, training: Training, agent: Any) -> None:
         self._training = training
         self.agent: Any = agent
         """The agent that `learn` was called on."""
         self.reward = 0.0
-        """Reward of the latest step."""
+        """Reward of the latest step; 0 where no callback has `on_step`."""
         self.episode_return = 0.0
-        """Undiscounted return of the latest episode that is over."""
+        """Undiscounted return of the latest episode that `on_episode_end` was told of."""
         self.episode_length = 0
         """Its steps."""
         self.evaluation: Evaluation | None = None

@@ -25,7 +25,7 @@ class CriteriaConfig:
     for in the working directory too."""
 
     drop: Drop = "paper"
-    """Which connections set and rigl drop: paper (as the rule's paper: halves for set, magnitude for rigl), halves
+    """Which connections set, rigl and prune drop: paper (halves for set, magnitude for rigl and prune), halves
     (half of them the smallest positive, half the largest negative weights), code (the fraction of the positive and of
     the negative weights, and every exact zero), magnitude (smallest absolute value), relative (smallest compared with
     the root mean square of its unit's weights, of which the strongest always stays; for layers whose output does not
@@ -34,8 +34,8 @@ class CriteriaConfig:
     L1 norm, l2 its L2 norm; a block has no sign, so paper is magnitude for set too."""
 
     grow: Grow = "paper"
-    """Where set and rigl grow connections: paper (as the rule's paper: random for set, gradient for rigl), random,
-    gradient (where that of the loss is largest; in blocks, where the sum of its absolute values is)."""
+    """Where set, rigl and prune grow connections: paper (random for set and prune, gradient for rigl), random, gradient
+    (where that of the loss is largest; in blocks, where the sum of its absolute values is)."""
 
     regrow_dropped: bool = False
     """Whether a connection dropped in an event may be grown again in the same event (the published code allows it)."""
