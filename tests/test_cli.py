@@ -478,3 +478,30 @@ def test_an_environment_that_is_there_once_is_said_to_be_no_two(rewirl, tmp_path
     robot = ["--env", "Robot-v0", "--env-module", "one_robot", "--total-timesteps", "60", "--run-dir", "run"]
     ended = rewirl("train", *small, *robot, "--eval-every", "30", "--no-check")
     assert ended.code == 1 and "the port is busy" in ended.err and "Traceback" not in ended.err
+
+
+def test_a_run_in_an_environment_that_a_program_registered_goes_on_where_its_module_is_named(rewirl, tmp_path):
+    (tmp_path / "my_tasks.py").write_text(
+        "import gymnasium\ngymnasium.register('Mine-v0', 'gymnasium.envs.classic_control:PendulumEnv', "
+        "max_episode_steps=50)\n"
+    )
+    program = (
+        "import my_tasks, rewirl\nwith rewirl.DSTD3('Mine-v0', learning_starts=20, batch_size=4) as agent:\n"
+        "    agent.learn(40, run_dir='run', eval_every=0)\n"
+    )
+
+    def shell(*command):
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert shell(sys.executable, "-c", program).returncode == 0
+    here = (sys.executable, "-m", "rewirl")
+    for command in (("resume", "run", "--total-timesteps", "60"), ("evaluate", "run", "--episodes", "1")):
+        without, with_it = shell(*here, *command), shell(*here, *command, "--env-module", "my_tasks")
+        assert without.returncode == 2 and "--env-module" in without.stderr, without.stderr
+        assert with_it.returncode == 0, with_it.stderr
+    again = "import rewirl; rewirl.resume('run', env_module='my_tasks').learn(5)"
+    assert shell(sys.executable, "-c", again).returncode == 0
+
+
+def test_inspect_takes_its_options_in_any_order(rewirl, run):
+    assert rewirl("inspect", "--json", run).out == rewirl("inspect", run, "--json").out

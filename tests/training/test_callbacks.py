@@ -242,3 +242,10 @@ def test_a_program_that_survives_an_exit_out_of_a_callback_learns_on(tmp_path):
     one.learn(50, eval_every=0)
     one.learn(50, eval_every=100)
     assert one.steps == 301 and (tmp_path / "run" / "policy").is_dir()
+
+
+def test_a_method_given_to_a_callback_itself_is_called():
+    watch, seen = rewirl.Callback(), []
+    watch.on_step = lambda moment: seen.append(moment.step)  # type: ignore[method-assign]
+    agent().learn(5, callback=watch)
+    assert seen == [1, 2, 3, 4, 5]

@@ -34,7 +34,7 @@ _COUNTED = {"rewired": "connections", "recycled": "units"}
 def inspect(arguments: list[str]) -> int:
     """Run `rewirl inspect` and return its exit code."""
     as_json = (bool, False, "Print one JSON object instead of a table.")
-    if arguments and not arguments[0].startswith("-"):
+    if (first := next((each for each in arguments if each != "--json"), "-")) and not first.startswith("-"):
         options = parse("inspect", arguments, run=(Path, dataclasses.MISSING, "Directory of the run."), json=as_json)
 
         with usage_errors(), RunDirectory.open(options.run, lock=False) as directory:

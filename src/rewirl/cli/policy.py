@@ -10,6 +10,7 @@ from pathlib import Path
 from rewirl.cli.errors import UsageError, failed, require_at_least_one, usage_errors
 from rewirl.cli.parse import OPTIONAL_NAME, parse
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.identity import MODULE_HELP, import_given
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.hints import did_you_mean
 from rewirl.printing import number, program, result, say, visible
@@ -54,12 +55,14 @@ def evaluate(arguments: list[str]) -> int:
         "evaluate",
         arguments,
         run=(Path, dataclasses.MISSING, POLICY_HELP),
+        env_module=(str | None, None, MODULE_HELP),
         episodes=(int, 10, "How many episodes. Typical: 10 to 100."),
         seed=(int | None, None, "Decides the episodes. None is those of the run's own evaluations."),
         json=(bool, False, "Print one JSON object instead of lines for people."),
     )
     require_at_least_one("--episodes", options.episodes)
     with usage_errors():
+        import_given(options.env_module)
         policy = TrainedPolicy.load(options.run)
         source = policy.source()
         assert source.make_another is not None
@@ -106,12 +109,14 @@ def watch(arguments: list[str]) -> int:
         "watch",
         arguments,
         run=(Path, dataclasses.MISSING, POLICY_HELP),
+        env_module=(str | None, None, MODULE_HELP),
         video=(Path | None, None, "File to write, such as out.mp4, rendered off-screen. None opens a window."),
         episodes=(int, 1, "How many episodes. Typical: 1 to 3."),
         seed=(int | None, None, "Decides the episodes. None is those of the run's own evaluations."),
     )
     require_at_least_one("--episodes", options.episodes)
     with usage_errors():
+        import_given(options.env_module)
         policy = TrainedPolicy.load(options.run)
         seed = policy.about["seed"] if options.seed is None else options.seed
         try:

@@ -44,6 +44,15 @@ def registered(identity: str, own: bool = True) -> str:
     )
 
 
+MODULE_HELP = "Module imported first, so that it can register the environment; of runs that do not name one."
+
+
+def import_given(module: str | None) -> None:
+    """Import a module that the user may have named; see `import_named`."""
+    if module is not None:
+        import_named(module)
+
+
 def import_named(module: str) -> None:
     """Import a module that the user has named.
 

@@ -118,7 +118,7 @@ class Callbacks:
                 )
             _refuse_misnamed(one)
             for name, method in methods.items():
-                if getattr(type(one), name, None) is not getattr(Callback, name):  # what does nothing is not called
+                if getattr(method, "__func__", method) is not getattr(Callback, name):  # which does nothing
                     of[name].append(method)
         self._of = of
         self.wants_steps = bool(of["on_step"])
