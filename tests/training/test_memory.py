@@ -186,15 +186,3 @@ def test_a_registered_environment_that_keeps_nothing_is_played_once_in_a_process
             assert len(played) == count, "what keeps something is found each time"
     finally:
         gymnasium.registry.pop("Once-v0", None)
-
-
-def test_what_an_environment_in_a_process_kept_is_saved_with_the_policy_after_the_end(tmp_path):
-    settings = run_of("Offering")
-    task = {"env_module": settings.env_module, "wrapper": settings.wrapper, "env_processes": True, "threads": 1}
-    small = {"hidden_sizes": [16, 16], "learning_starts": 50, "batch_size": 10, "buffer_size": 500}
-    agent = rewirl.DSTD3(settings.env, **task, **small)
-    agent.learn(60, eval_every=0)
-    agent.close()
-    agent.save(tmp_path / "policy")
-    assert load_policy(tmp_path / "policy")[1]["environment"]["state"][0]["seen"] >= 60
-    assert len(agent.evaluate(episodes=1).returns) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ MEASURES = ("dormant", "effective_rank", "weight_norm")
 """What is measured of every network."""
 
 _NAME = re.compile(rf"(?P<network>.+)_(?P<measure>{'|'.join(MEASURES)})")
+
+_ONE_AT_A_TIME = Lock()
+"""The number of BLAS's threads is one of the whole process: put back by whoever changed it before another does."""
 
 _SHARE = 0.99
 """Of the sum of all singular values, which those that count have together."""
@@ -80,7 +84,7 @@ def effective_rank(features: NDArray[np.float32]) -> float:
     matrix = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     # With threads of its own BLAS would use cores beyond `threads`. Where all are busy, as in a sweep, its threads wait
     # for each other: seconds instead of milliseconds.
-    with _thread_pools().limit(limits=1, user_api="blas"):
+    with _ONE_AT_A_TIME, _thread_pools().limit(limits=1, user_api="blas"):
         squares = np.linalg.eigvalsh(matrix @ matrix.T)[::-1]
     sums = np.cumsum(np.sqrt(np.maximum(squares, 0)))
     return float(np.searchsorted(sums, _SHARE * sums[-1]) + 1) if sums[-1] > 0 else 0.0

@@ -6,7 +6,6 @@ makes its environment from a recipe, takes actions and answers with outcomes ove
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import struct
@@ -88,7 +87,6 @@ class EnvironmentProcess:
         self.changes, self.stateful = like.changes, like.stateful
         self.where: Callable[[], str] = lambda: "the first reset"
         self._outcome: bytes | None = None
-        self._state = b"[]"
         self._in_flight = False
         try:
             self._process, self._pipe = processes.start(__name__, serve.__name__)
@@ -130,9 +128,7 @@ class EnvironmentProcess:
         """Return what the environment keeps between episodes; see `Environment.state`."""
         if not self.stateful:
             return []
-        if not self._pipe.closed:
-            self._state = self._ask(_STATE)
-        state: list[Any] = json.loads(self._state)
+        state: list[Any] = json.loads(self._ask(_STATE))
         return state
 
     def load_state(self, state: list[Any]) -> None:
@@ -145,10 +141,7 @@ class EnvironmentProcess:
         return FaultyEnvironmentError(f"{self.name}: {problem}, at {self.where()}")
 
     def close(self) -> None:
-        """End the process, which closes the environment; idempotent. Its state of then is kept."""
-        if not self._pipe.closed and not self._in_flight:
-            with contextlib.suppress(FaultyEnvironmentError):  # it has ended already
-                self.state()
+        """End the process, which closes the environment; idempotent."""
         self._pipe.close()
         processes.end(self._process, _PATIENCE_SECONDS)
 

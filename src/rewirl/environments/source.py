@@ -174,8 +174,9 @@ class _HandedOver:
         """Note what it is like now: it changes as soon as it is played."""
         self._env = env
         self._unused = [env]
-        self._made = [weakref.ref(env.unwrapped)]
         self._factory = factory
+        self._made: list[weakref.ref[Any]] = []
+        self._remember(env)
         self._module = module
         self._recipe = recipe_of(env)
         self._portrait = portrait(env, generators=False)
@@ -270,8 +271,13 @@ class _HandedOver:
                 f"{name}() returned an environment that it had returned before, and training and evaluation need one "
                 "each; let it make a new one whenever it is called"
             )
-        self._made.append(weakref.ref(env.unwrapped))
+        self._remember(env)
         return env
+
+    def _remember(self, env: gymnasium.Env[Any, Any]) -> None:
+        if self._factory is not None:
+            with contextlib.suppress(TypeError):  # not everything can be referred to weakly
+                self._made.append(weakref.ref(env.unwrapped))
 
     def _make_by_factory(self) -> Environment:
         return Environment(self._make(), self._task)

@@ -226,7 +226,7 @@ class Learner(Tasks):
                 and not may_evaluate(run, check, self._progress.message)
             ):
                 often["eval_every"] = 0
-            if often["eval_every"] or recorded or not check:
+            if often["eval_every"] or recorded:
                 run.examine(check)
                 run.check_memory(check)
             run.configure(changed(run.config, total_timesteps=run.training.step + steps, **often))

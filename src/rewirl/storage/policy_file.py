@@ -40,7 +40,7 @@ def save_policy(path: Path, arrays: Mapping[str, NDArray[Any]], values: Mapping[
     """
     path = path.absolute()
     try:
-        if Path.cwd().is_relative_to(path):
+        if _working_directory().is_relative_to(path):
             raise PolicyError(
                 f"{path} is the working directory, or it is in it, and would be replaced; choose another path"
             )
@@ -55,6 +55,14 @@ def save_policy(path: Path, arrays: Mapping[str, NDArray[Any]], values: Mapping[
         bundle.write_bundle(path, _KIND, (DOCUMENT, values), {_TENSORS: arrays})
     except OSError as error:
         raise PolicyError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _working_directory() -> Path:
+    """Return the working directory, or the root where it has been removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")
 
 
 def load_policy(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

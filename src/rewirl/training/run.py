@@ -31,7 +31,7 @@ from rewirl.training.outcome import Outcome
 from rewirl.training.progress import Progress
 from rewirl.training.room import refuse_sizes_beyond_memory
 from rewirl.training.trained_policy import policy_state
-from rewirl.training.warm_up import lasting, load_warm_up_policy
+from rewirl.training.warm_up import lasting, load_warm_up_policy, refuse_other_arguments
 
 
 class Run:
@@ -220,7 +220,9 @@ class Run:
             return
         path = Path(self.config.warm_up_policy)
         policy, about = load_warm_up_policy(path, self.environment, self.source)
-        if recorded is not None and recorded != about:
+        if recorded is None:
+            refuse_other_arguments(path, policy, self.source)
+        elif recorded != about:
             then = shown(fields(recorded, "warm_up_policy of config.json").get("step"))
             raise PolicyError(
                 f"warm_up_policy {path} has changed since the run began with it (it is of step {about['step']} now, it "

@@ -133,11 +133,27 @@ def load_warm_up_policy(
             f"warm_up_policy {path} acts within other bounds than the actions of {source.name} have: "
             f"{policy.spaces.actions.values()} there, {environment.actions.values()} here"
         )
-    arguments = [policy.about["environment"].get("kwargs") or {}, dict(source.kwargs)]
-    if not any(made) and strict_json.plain(arguments[0], "kwargs") != strict_json.plain(arguments[1], "env_kwargs"):
-        raise UnsuitableEnvironmentError(
-            f"warm_up_policy {path} was trained in {trained_in} with env_kwargs {shown(arguments[0])}, not "
-            f"{shown(arguments[1])}; give one of the same"
-        )
     about = policy.about
     return policy, {"sha256": before, "agent": about["agent"], "seed": about["seed"], "step": about["step"]}
+
+
+def refuse_other_arguments(path: Path, policy: TrainedPolicy, source: EnvironmentSource) -> None:
+    """Refuse a policy of an environment of the same id with other arguments, where a run begins.
+
+    Args:
+        path: of the policy.
+        policy: that of the warm-up.
+        source: where the run's environment comes from.
+
+    Raises:
+        UnsuitableEnvironmentError: the arguments differ.
+    """
+    of_policy = policy.about["environment"]
+    there, here = of_policy.get("kwargs") or {}, dict(source.kwargs)
+    if of_policy.get("handed_over") or source.values():
+        return
+    if strict_json.plain(there, "kwargs") != strict_json.plain(here, "env_kwargs"):
+        raise UnsuitableEnvironmentError(
+            f"warm_up_policy {path} was trained in {source.name} with env_kwargs {shown(there)}, not {shown(here)}; "
+            "give one of the same"
+        )

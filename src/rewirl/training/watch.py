@@ -228,8 +228,10 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
     except ImportError as error:
         raise WatchError(f'writing a video needs two more packages: pip install "rewirl[video]" ({error})') from error
     rate = environment.env.metadata.get("render_fps", 30)
-    unfinished = path.with_name(f".unfinished-{path.name}")  # a video that is there stays until this one is whole
     try:
+        if path.is_dir() or not path.name:
+            raise IsADirectoryError("it is a directory")
+        unfinished = path.with_name(f".unfinished-{path.name}")  # a video that is there stays until this one is whole
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = _writer(unfinished, rate)
     except RAISED as error:
@@ -256,18 +258,17 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
 
     try:
         yield show
+        with _writing(path):
+            writer.close()
+            if not unfinished.is_file() or unfinished.stat().st_size == 0:
+                raise OSError("nothing was written")
+            unfinished.replace(path)
     except BaseException:
         with contextlib.suppress(*RAISED):
             writer.close()
         with contextlib.suppress(OSError):
-            if unfinished.is_file():
-                unfinished.unlink()
+            unfinished.unlink(missing_ok=True)
         raise
-    with _writing(path):
-        writer.close()
-        if not unfinished.is_file() or unfinished.stat().st_size == 0:
-            raise OSError("nothing was written")
-        unfinished.replace(path)
 
 
 def _writer(path: Path, rate: float) -> Any:
