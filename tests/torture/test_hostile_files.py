@@ -119,9 +119,9 @@ def test_a_policy_imports_nothing_when_it_is_loaded_and_its_module_when_it_is_ev
 def test_a_run_directory_names_modules_that_are_imported(runs, tmp_path, monkeypatch, command, at, value):
     run = tmp_path / "run"
     shutil.copytree(runs["ds-td3"], run)
-    shutil.rmtree(run / "checkpoints")
-    if command == "inspect":
-        shutil.rmtree(run / "policy")  # which else says the sizes that are wanted of an environment
+    for saved in ("checkpoints", "policy"):  # the run has just begun: nothing else says what is wanted of it
+        shutil.rmtree(run / saved)
+    (run / "metrics.jsonl").unlink()
     config_json(put(("config", *at), value))(run)
     (tmp_path / "a_strangers_module.py").write_text("import pathlib\npathlib.Path('trace').touch()\n")
     monkeypatch.chdir(tmp_path)

@@ -36,7 +36,7 @@ class AgentConfig:
     """Which connections exist and how they are rewired."""
 
     learning_rate: float = 1e-3
-    """Step size of Adam. Larger learns faster until it diverges. Typical: 1e-4 to 1e-3."""
+    """Step size of Adam. Larger learns faster until it diverges. Typical: 3e-4 to 1e-3."""
 
     learning_rate_schedule: Literal["constant", "linear", "cosine"] = "constant"
     """How the step size of every network changes with the updates: constant, or from --learning-rate to

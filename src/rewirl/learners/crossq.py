@@ -103,7 +103,7 @@ class CrossQ(Learner):
                 given by its id.
             hidden_sizes: Units of the hidden layers of the critics. Typical: 2048 2048, or 256 256 to 1024 1024 to save
                 time.
-            learning_rate: Step size of Adam. Larger learns faster until it diverges. Typical: 1e-4 to 1e-3.
+            learning_rate: Step size of Adam. Larger learns faster until it diverges. Typical: 3e-4 to 1e-3.
             learning_rate_schedule: How the step size of every network changes with the updates: constant, or from
                 `learning_rate` to `learning_rate_end` over `learning_rate_updates` in a straight line or in half a
                 cosine, and constant afterwards.

@@ -104,7 +104,7 @@ class SimBa(Learner):
                 given by its id.
             hidden_sizes: Features of the residual blocks of the critics, a number for each block, all the same. Within
                 a block there are four times as many. Typical: 512 512.
-            learning_rate: Step size of Adam. Larger learns faster until it diverges. Typical: 1e-4 to 1e-3.
+            learning_rate: Step size of Adam. Larger learns faster until it diverges. Typical: 3e-4 to 1e-3.
             learning_rate_schedule: How the step size of every network changes with the updates: constant, or from
                 `learning_rate` to `learning_rate_end` over `learning_rate_updates` in a straight line or in half a
                 cosine, and constant afterwards.

@@ -105,7 +105,7 @@ class StaticXQC(Learner):
             env_processes: whether each environment has a process of its own, with the same result; for an environment
                 given by its id.
             hidden_sizes: Units of the hidden layers of the critics. Typical: 512 512 512 512.
-            learning_rate: Step size of Adam. Larger learns faster until it diverges. Typical: 1e-4 to 1e-3.
+            learning_rate: Step size of Adam. Larger learns faster until it diverges. Typical: 3e-4 to 1e-3.
             learning_rate_schedule: How the step size of every network changes with the updates: constant, or from
                 `learning_rate` to `learning_rate_end` over `learning_rate_updates` in a straight line or in half a
                 cosine, and constant afterwards.
