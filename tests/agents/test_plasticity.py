@@ -32,14 +32,12 @@ def test_the_effective_rank_is_computed_by_one_thread(monkeypatch):
         return {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"}
 
     plasticity._thread_pools.cache_clear()  # a library may have come since
-    if not threads():
-        pytest.skip("threadpoolctl does not know this BLAS")
     seen, values_of = [], np.linalg.eigvalsh
     monkeypatch.setattr(np.linalg, "eigvalsh", lambda matrix: (seen.append(threads()), values_of(matrix))[1])
     with threadpoolctl.threadpool_limits(2, "blas"):
         assert effective_rank(np.eye(3, dtype=np.float32)) == 3
-        assert seen == [{1}]
-        assert threads() == {2}
+        assert len(seen) == 1 and seen[0] <= {1}  # of a BLAS that threadpoolctl does not know it says nothing
+        assert threads() <= {2}
 
 
 @pytest.mark.parametrize(

@@ -114,3 +114,12 @@ def test_a_video_that_is_stopped_is_removed_and_its_end_said(tmp_path, monkeypat
     said = capsys.readouterr().err
     assert ended.value.code == 130 and said.endswith("out.mp4 was removed\n") and said.count("\n") == 2
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"] and (tmp_path / "out.mp4").read_text() == "older"
+
+
+def test_a_video_through_a_link_leaves_the_link(tmp_path):
+    (tmp_path / "real.mp4").write_text("older")
+    (tmp_path / "link.mp4").symlink_to("real.mp4")
+    with pytest.raises(SystemExit) as ended:
+        main(["watch", "Pendulum-v1/small", "--video", str(tmp_path / "link.mp4")])
+    assert ended.value.code == 0 and (tmp_path / "link.mp4").is_symlink()
+    assert (tmp_path / "real.mp4").stat().st_size > 1000 and len(list(tmp_path.iterdir())) == 2

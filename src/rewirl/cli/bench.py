@@ -12,6 +12,7 @@ from rewirl.cli.parse import parse
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.hints import did_you_mean
 from rewirl.printing import result as show
+from rewirl.storage.files import write_output
 
 _ABOUT = """{about}
 
@@ -58,5 +59,8 @@ def bench(arguments: list[str]) -> int:
         return failed(error)
     show(module.markdown(result))
     if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+        try:
+            write_output(options.json, json.dumps(result, indent=1) + "\n")
+        except OSError as error:
+            return failed(f"{options.json} cannot be written: {error.strerror}")
     return 0

@@ -18,6 +18,7 @@ from rewirl.cli.errors import usage_errors
 from rewirl.cli.inputs import lines_of_inputs
 from rewirl.cli.inspected_plasticity import plasticity_lines
 from rewirl.cli.parse import parse, parse_run
+from rewirl.environments.identity import MODULE_HELP, import_named
 from rewirl.nn import Network
 from rewirl.options.train import TrainConfig
 from rewirl.printing import number, result, say
@@ -35,8 +36,15 @@ def inspect(arguments: list[str]) -> int:
     """Run `rewirl inspect` and return its exit code."""
     as_json = (bool, False, "Print one JSON object instead of a table.")
     if (first := next((each for each in arguments if each != "--json"), "-")) and not first.startswith("-"):
-        options = parse("inspect", arguments, run=(Path, dataclasses.MISSING, "Directory of the run."), json=as_json)
-
+        options = parse(
+            "inspect",
+            arguments,
+            run=(Path, dataclasses.MISSING, "Directory of the run."),
+            json=as_json,
+            env_module=(str | None, None, MODULE_HELP),
+        )
+        with usage_errors():
+            import_named(options.env_module)
         with usage_errors(), RunDirectory.open(options.run, lock=False) as directory:
             saved = at_latest_checkpoint(directory, Silent())
         with saved:

@@ -10,7 +10,7 @@ from pathlib import Path
 from rewirl.cli.errors import UsageError, failed, require_at_least_one, usage_errors
 from rewirl.cli.parse import OPTIONAL_NAME, parse
 from rewirl.environments.environment import FaultyEnvironmentError
-from rewirl.environments.identity import MODULE_HELP, import_given
+from rewirl.environments.identity import MODULE_HELP, import_named
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.hints import did_you_mean
 from rewirl.printing import number, program, result, say, visible
@@ -62,7 +62,7 @@ def evaluate(arguments: list[str]) -> int:
     )
     require_at_least_one("--episodes", options.episodes)
     with usage_errors():
-        import_given(options.env_module)
+        import_named(options.env_module)
         policy = TrainedPolicy.load(options.run)
         source = policy.source()
         assert source.make_another is not None
@@ -116,7 +116,7 @@ def watch(arguments: list[str]) -> int:
     )
     require_at_least_one("--episodes", options.episodes)
     with usage_errors():
-        import_given(options.env_module)
+        import_named(options.env_module)
         policy = TrainedPolicy.load(options.run)
         seed = policy.about["seed"] if options.seed is None else options.seed
         try:

@@ -11,7 +11,7 @@ from rewirl.cli.errors import UsageError, usage_errors
 from rewirl.cli.parse import parse
 from rewirl.hints import did_you_mean
 from rewirl.printing import quoted, result, say, text_only, visible
-from rewirl.storage.files import write_atomically
+from rewirl.storage.files import write_output
 
 _RUNS = Path("runs")
 """Where runs are unless told otherwise."""
@@ -101,10 +101,7 @@ def report(arguments: list[str]) -> int:
     try:
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and (path.is_symlink() or not path.is_file()):  # a device or a link stays what it is
-                path.write_text(text, encoding="utf-8")
-            else:
-                write_atomically(path, text.encode())
+            write_output(path, text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}; choose another place") from error
     written = ", ".join(str(path) for path in (options.output, options.markdown, options.figures) if path)

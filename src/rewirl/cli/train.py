@@ -10,7 +10,7 @@ from rewirl.cli.errors import UsageError, failed, require_directory, unprintable
 from rewirl.cli.inspection import print_description, without_evaluation
 from rewirl.cli.parse import parse, parse_run
 from rewirl.environments.environment import FaultyEnvironmentError
-from rewirl.environments.identity import MODULE_HELP, import_given
+from rewirl.environments.identity import MODULE_HELP, import_named
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.presets.lookup import preset, suggestion
 from rewirl.printing import number, program, quoted_path, result, visible
@@ -86,7 +86,7 @@ def resume(arguments: list[str]) -> int:
     if options.total_timesteps is not None and options.total_timesteps < 1:
         raise UsageError(f"--total-timesteps must be at least 1, got {options.total_timesteps}")
     with usage_errors():
-        import_given(options.env_module)
+        import_named(options.env_module)
     return _train_to_the_end(
         lambda progress: resuming.resume(options.run, progress, options.total_timesteps),
         options.run,

@@ -47,18 +47,14 @@ def registered(identity: str, own: bool = True) -> str:
 MODULE_HELP = "Module imported first, so that it can register the environment; of runs that do not name one."
 
 
-def import_given(module: str | None) -> None:
-    """Import a module that the user may have named; see `import_named`."""
-    if module is not None:
-        import_named(module)
-
-
-def import_named(module: str) -> None:
-    """Import a module that the user has named.
+def import_named(module: str | None) -> None:
+    """Import a module that the user has named, if it is one.
 
     Raises:
         UnsuitableEnvironmentError: it cannot be imported; says why.
     """
+    if not module:
+        return
     try:
         import_module(module)
     except ModuleNotFoundError as error:

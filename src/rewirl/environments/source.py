@@ -94,8 +94,7 @@ def environment_source(
     import gymnasium
 
     settings = dict(kwargs or {})
-    if module:
-        import_named(module)
+    import_named(module)
     if isinstance(env, str):
         identity = registered(env, own=not module)
         for name in wrapper:
@@ -155,8 +154,7 @@ def recorded_source(name: str, recorded: Mapping[str, Any], module: str | None) 
         recipe = Recipe.from_values(fields(recorded["recipe"], "the recipe of the environment"))
     except KeyError as error:
         raise ValueError(f"the recipe of the environment lacks {error}") from error
-    if module:
-        import_named(module)
+    import_named(module)
     registered(recipe.id, own=not module)
     return source_of(recipe, module, made_by)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rewirl.environments.identity import import_given
+from rewirl.environments.identity import import_named
 from rewirl.environments.source import EnvironmentSource, environment_source
 from rewirl.options.resolve import Settings, resolve
 
@@ -41,5 +41,5 @@ def of_run(env: EnvironmentLike | None, env_module: str | None) -> EnvironmentSo
     """
     if env is not None:
         return environment_source(env, None, env_module)
-    import_given(env_module)
+    import_named(env_module)
     return None

@@ -60,6 +60,18 @@ def write_atomically(path: Path, data: bytes | Writer) -> None:
     sync_directory(path.parent)
 
 
+def write_output(path: Path, text: str) -> None:
+    """Write a file that a user has asked for: whole, or the older one stays. A device or a link stays what it is.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if path.exists() and (path.is_symlink() or not path.is_file()):
+        path.write_text(text, encoding="utf-8")
+    else:
+        write_atomically(path, text.encode())
+
+
 def write_new(path: Path, data: bytes | Writer) -> Fingerprint:
     """Write a file that does not exist yet through to the disk, hashing what goes by.
 

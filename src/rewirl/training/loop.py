@@ -144,8 +144,9 @@ class Training:
         except Exception:
             self._collect_evaluation()  # it comes first, with its own fault if it has one
             raise
-        except BaseException:
-            self._forget_evaluation()  # of a program that goes on all the same
+        except BaseException:  # of a program that may go on all the same: its evaluation is given up
+            self._set_in_flight(None)
+            self._record_held()
             raise
         finally:
             self.progress.end()
@@ -327,11 +328,10 @@ class Training:
             if evaluation is not None:
                 self._record_evaluation(begun, evaluation)
         finally:
-            self._forget_evaluation()
+            self._record_held()
 
-    def _forget_evaluation(self) -> None:
-        """Give up the evaluation in flight; what was held back for it is recorded."""
-        self._set_in_flight(None)
+    def _record_held(self) -> None:
+        """Record what was held back for the evaluation in flight."""
         held, self._held = self._held, []
         for event, step, told in held:
             self.recorder.event(event, step, **told)

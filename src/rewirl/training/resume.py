@@ -20,7 +20,6 @@ from rewirl.environments.source import EnvironmentSource, environment_source, re
 from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
 from rewirl.exact import from_values
 from rewirl.options.train import TrainConfig
-from rewirl.printing import option
 from rewirl.saved import count, fields, lines, number, shown
 from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
 from rewirl.storage.files import exists
@@ -131,7 +130,7 @@ def reopen(
             if (ended or not _has_ended(directory, total)) and _had_checkpoints(directory):
                 raise CheckpointError(
                     f"{path} has no checkpoints any more, so it cannot go on; its record and its policy stay as they "
-                    f"are. To train from the start, take another {option('run_dir')}"
+                    "are. To train from the start, move it away"
                 )
             if not _has_ended(directory, total):
                 run = Run(config, agent_config, progress, environment)

@@ -229,9 +229,10 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
         raise WatchError(f'writing a video needs two more packages: pip install "rewirl[video]" ({error})') from error
     rate = environment.env.metadata.get("render_fps", 30)
     try:
-        if path.is_dir() or not path.name:
+        whole = path.resolve()  # a link stays one
+        if whole.is_dir():
             raise IsADirectoryError("it is a directory")
-        unfinished = path.with_name(f".unfinished-{path.name}")  # a video that is there stays until this one is whole
+        unfinished = whole.with_name(f".unfinished-{whole.name}")  # an older video stays until this one is whole
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = _writer(unfinished, rate)
     except RAISED as error:
@@ -262,7 +263,7 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
             writer.close()
             if not unfinished.is_file() or unfinished.stat().st_size == 0:
                 raise OSError("nothing was written")
-            unfinished.replace(path)
+            unfinished.replace(whole)
     except BaseException:
         with contextlib.suppress(*RAISED):
             writer.close()
