@@ -57,7 +57,7 @@ $(DM_CONTROL)/installed: pyproject.toml | $(VENV)/installed-for-tests
 	@first=$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
 	echo "import site; site.addsitedir('$$first')" > \
 		$$($(DM_CONTROL)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first.pth
-	$(VENV)/bin/python -m pip --python $(DM_CONTROL)/bin/python install --quiet 'rewirl[dm-control]'
+	$(VENV)/bin/python -m pip --python $(DM_CONTROL)/bin/python install --quiet --no-compile 'rewirl[dm-control]'
 	@touch $@
 
 fast-tests:
@@ -90,9 +90,10 @@ $(VENV)/installed: $(SOURCES) | compiler $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet .
 	@touch $@
 
+# Python compiles a module when it is first imported. Most of what the tests' libraries hold never is.
 $(VENV)/installed-for-tests: $(SOURCES) | compiler $(VENV)/bin/python
 	$(installing)
-	$(VENV)/bin/python -m pip install --quiet '.[test]'
+	$(VENV)/bin/python -m pip install --quiet --no-compile '.[test]'
 	@touch $@ $(VENV)/installed
 
 clean:

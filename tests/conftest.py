@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,12 +12,13 @@ from pathlib import Path
 # Matrices of tests are small: other threads of the libraries that multiply them would only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# Processes that tests start compile the package once, and not each for itself.
+# Modules are compiled once, and not by every process that tests start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 from hypothesis import settings
 
+sys.dont_write_bytecode = False  # as this process took it from there
 settings.register_profile("any machine", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("any machine")
 
