@@ -84,7 +84,7 @@ def test_a_repeated_action_is_held_and_its_rewards_are_summed():
         assert np.array_equal(observation, expected) and reward == first + second and not terminated
         steps += 1
         assert truncated == over
-    assert steps == 500
+    assert steps == two.unwrapped.max_episode_steps == 500
     with pytest.raises(ValueError, match="action_repeat must be at least 1, got 0"):
         dm_control.Task("cartpole", "swingup", action_repeat=0)
 
@@ -92,6 +92,7 @@ def test_a_repeated_action_is_held_and_its_rewards_are_summed():
 def test_the_end_of_a_task_is_no_time_limit():
     env = gymnasium.make("dm_control/lqr-lqr_2_1-v0")
     env.reset(seed=0)
+    assert env.unwrapped.max_episode_steps is None
     with env.unwrapped._task.physics.reset_context():  # at rest in the middle, where the regulator is done
         pass
     *_, terminated, truncated, _ = env.step(np.zeros(1))

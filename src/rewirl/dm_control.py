@@ -73,6 +73,9 @@ class Task(gymnasium.Env[NDArray[np.float32], NDArray[Any]]):
         low, high = (np.broadcast_to(each, actions.shape) for each in (actions.minimum, actions.maximum))
         self.action_space = spaces.Box(low, high, dtype=np.float64)
         self.render_mode = render_mode
+        # The suite knows it as this alone; lqr has none. After an action repeat an episode has fewer steps.
+        steps = self._task._step_limit
+        self.max_episode_steps = math.ceil(math.ceil(steps) / self._repeat) if math.isfinite(steps) else None
         self.metadata = {**self.metadata, "render_fps": round(1 / (self._task.control_timestep() * self._repeat))}
 
     def reset(

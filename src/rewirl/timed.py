@@ -16,17 +16,19 @@ class Timed(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordConstru
     """Append the time to observations: -0.5 when an episode begins, 0.5 when its time limit T cuts it.
 
     Args:
-        env: an environment with a time limit and a Box of observations; one that is no vector is flattened.
+        env: an environment with a time limit and a Box of observations; one that is no vector is flattened. The limit
+            is that of its registration or, if less, its own `max_episode_steps`.
 
     Raises:
         ValueError: it has no time limit, or observes something else.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        """Take the time limit from the environment's spec."""
+        """Take the time limit from the environment."""
         gymnasium.utils.RecordConstructorArgs.__init__(self)
         super().__init__(env)
-        limit = None if env.spec is None else env.spec.max_episode_steps
+        registered = None if env.spec is None else env.spec.max_episode_steps
+        limit = min(filter(None, (registered, getattr(env.unwrapped, "max_episode_steps", None))), default=None)
         if not limit:
             raise ValueError("the time of a step says something where there is a time limit, and this has none")
         space = env.observation_space

@@ -130,6 +130,19 @@ def test_the_statistics_of_xqcs_actor_move_in_every_update_and_its_weights_in_ev
     assert moved == [[True, False], [True, False], [True, True]] * 2
 
 
+@pytest.mark.parametrize("kind", SMALL)
+def test_diagnostics_are_of_the_actions_that_were_done_in_every_update(kind):
+    """And not of the policy's in the updates in which the actor learns."""
+    agent, replay = make(kind, policy_delay=2) if kind in ("ds-xqc", "ds-crossq") else make(kind), random_replay()
+    seen(agent, replay, 0, 50)
+    kept = {tuple(row) for row in replay.actions}
+    for _ in range(4):
+        agent.update(replay)
+        batch = agent._batch
+        rows = np.concatenate([tile.T for tile in batch.actions])[:40]
+        assert all(tuple(row) in kept for row in rows)
+
+
 def test_the_step_size_falls_in_a_straight_line():
     agent = make("ds-xqc", learning_rate=1.0, learning_rate_end=0.2, learning_rate_updates=10, actor_learning_rate=2.0)
     rates = []

@@ -24,6 +24,27 @@ def test_the_time_goes_from_minus_a_half_to_a_half_in_an_episode():
         assert np.array_equal(seen[0][:-1], plain)
 
 
+class Shorter(gymnasium.Env):
+    """Has a limit of its own, as tasks with an action repeat do."""
+
+    observation_space = action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    max_episode_steps = 2
+
+    def reset(self, **_):
+        self.steps = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, _):
+        self.steps += 1
+        return np.zeros(1, np.float32), 0.0, False, self.steps == 2, {}
+
+
+def test_an_environments_own_limit_counts_where_it_is_less():
+    env = Timed(gymnasium.wrappers.TimeLimit(Shorter(), 1_000))
+    env.reset(seed=0)
+    assert [env.step(np.zeros(1))[0][-1] for _ in range(2)] == [0.0, 0.5]
+
+
 def test_what_has_no_time_or_no_vector_is_refused():
     with pytest.raises(ValueError, match="this has none"):
         Timed(gymnasium.make("Pendulum-v1").unwrapped)

@@ -120,7 +120,7 @@ def test_densities_does_what_the_configuration_says():
     ("attempt", "message"),
     [
         (lambda s: erdos_renyi(s, (7,)), "1 lambdas for 3 layers"),
-        (lambda s: erdos_renyi(s, (7, 7, 7, 7)), "Give 2 .* or 3"),
+        (lambda s: erdos_renyi(s, (7, 7, 7, 7)), "Give 2 .* or 3; or a sparsity, such as 0.5"),
         (lambda s: erdos_renyi(s, (0, 64)), "positive"),
         (lambda s: erdos_renyi(s, (7, -1)), "positive"),
         (lambda s: erdos_renyi(s, (7, float("nan"))), "positive"),

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.agents.normalisation import Normalisation
+from rewirl.nn.mlp import mlp, names_of
+from rewirl.nn.operations import Operation
 
 
 @dataclass
@@ -33,6 +35,17 @@ class Layer:
 class Network:
     layers: list[Layer]
     made_of = ()
+
+    @property
+    def n_in(self) -> int:
+        return self.layers[0].shape[1]
+
+    @property
+    def operations(self) -> list[Operation]:
+        return mlp([self.n_in, *(layer.shape[0] for layer in self.layers)])
+
+    def layer(self, name: str) -> Layer:
+        return dict(zip(names_of(len(self.layers)), self.layers, strict=True))[name]
 
 
 class StandInReplay:

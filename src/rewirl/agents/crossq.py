@@ -90,9 +90,11 @@ class CrossQ(SoftActorCritic[CrossQConfig]):
         batch = self._sample(replay)
         self._fit_critics(batch)
         if self.updates % self.config.policy_delay == 0:
+            stored = batch.actions.copy()
             samples = self._draw_actions(self._actor, batch.states, batch.actions)
             self._actor.update_statistics()
             self._fit_actor(batch, samples)
+            batch.actions[...] = stored  # diagnostics are of these in every update
             self._temperature.update(self._told["entropy"], self._learning_rate)
 
     def _fit_critics(self, batch: Batch) -> None:

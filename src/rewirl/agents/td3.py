@@ -42,7 +42,8 @@ class TD3Config(LayersConfig):
 
     exploration: Literal["normal", "ornstein-uhlenbeck"] = "normal"
     """What that noise is: normal, drawn anew at every step; or ornstein-uhlenbeck, which wanders slowly and which
-    --exploration-noise pushes, for tasks that take a long push in one direction. Typical: normal."""
+    --exploration-noise pushes, for tasks that take a long push in one direction. It wanders while training alone: what
+    `predict` adds is drawn anew. Typical: normal."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

@@ -128,8 +128,10 @@ class XQC(SoftActorCritic[XQCConfig]):
         (raw,) = self._actor.forward(batch.states, batch.size)
         self._actor.update_statistics()  # in every update, even where the actor takes no step
         if self.updates % c.policy_delay == 0:
-            # a ~ pi(.|s) in place of the batch's actions, which have served
+            # a ~ pi(.|s) for a moment in place of the batch's actions, which have served
+            stored = batch.actions.copy()
             self._fit_actor(batch, self._gaussian.sample(raw, batch.actions, self._streams["policy"]))
+            batch.actions[...] = stored  # diagnostics are of these in every update
             self._temperature.update(self._told["entropy"], self._learning_rate)
 
     def _fit_critics(self, batch: Batch) -> None:

@@ -171,8 +171,8 @@ class StaticTD3(Learner):
             exploration_noise: Standard deviation of the noise on actions while training, in units of [-1, 1]. Typical:
                 0.1 to 0.3.
             exploration: What that noise is: normal, drawn anew at every step; or ornstein-uhlenbeck, which wanders
-                slowly and which `exploration_noise` pushes, for tasks that take a long push in one direction. Typical:
-                normal.
+                slowly and which `exploration_noise` pushes, for tasks that take a long push in one direction. It
+                wanders while training alone: what `predict` adds is drawn anew. Typical: normal.
             sparsity: Share of a network's weights that are absent, spread over its layers by `distribution`; 0 is
                 dense. Set either this or `lambdas`. Typical: 0.5 to 0.95. Default: as in the paper for its
                 environments, else 0.5.

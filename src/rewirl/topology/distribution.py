@@ -196,7 +196,8 @@ def erdos_renyi(shapes: Shapes, lambdas: Sequence[float]) -> list[float]:
     if len(lambdas) not in (len(shapes) - 1, len(shapes)):
         raise ValueError(
             f"{len(lambdas)} lambdas for {len(shapes)} layers:\n{_table(shapes, [nan] * len(shapes))}\n"
-            f"Give {len(shapes) - 1} (the output layer is then dense) or {len(shapes)}."
+            f"Give {len(shapes) - 1} (the output layer is then dense) or {len(shapes)}; or a sparsity, such as 0.5, "
+            "in place of the lambdas that the paper's tasks have by default."
         )
     result = [
         min(1.0, scale * (n_out + n_in) / (n_out * n_in)) for scale, (n_out, n_in) in zip(lambdas, shapes, strict=False)

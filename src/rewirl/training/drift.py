@@ -13,6 +13,8 @@ from rewirl.agents.agent import Agent
 from rewirl.agents.importance import input_importance
 from rewirl.agents.learner import Learner
 from rewirl.nn import Network
+from rewirl.nn.importance import connections as of_inputs
+from rewirl.nn.operations import ends
 from rewirl.replay import Replay
 
 
@@ -51,29 +53,28 @@ class Drift:
         Returns:
             Per network, as JSON values: `shapes` [layers, 2] (outputs, inputs); `connections` [layers]; `initial_alive`
             [layers], the share of the connections that a layer began with that exist now, None for a dense layer, where
-            all do; `input_connections` [inputs], the connections of every input in the first layer, None if it
-            began dense, where an input has one to every unit until the layer is pruned. Of a network that is no
-            multilayer perceptron also `operations`, see `Network.made_of`.
+            all do; `input_connections` [inputs], the connections of every input in the layers that read them,
+            None if these began dense, where an input has one to every unit until they are pruned. Of a network that
+            is no multilayer perceptron also `operations`, see `Network.made_of`.
         """
         return {name: self._measure(network, self._initial[name]) for name, network in online(networks).items()}
 
     def _measure(self, network: Network, initial: list[NDArray[np.uint8] | None]) -> dict[str, Any]:
         alive: list[float | None] = []
-        inputs: list[int] | None = None
-        for index, (layer, before) in enumerate(zip(network.layers, initial, strict=True)):
+        for layer, before in zip(network.layers, initial, strict=True):
             if before is None:
                 alive.append(None if layer.dense else layer.connections / math.prod(layer.shape))
                 continue
             places = layer.places()
             kept = np.count_nonzero(before[places >> 3] >> (places & 7) & 1)
             alive.append(kept / max(int(np.bitwise_count(before).sum()), 1))
-            if index == 0:
-                inputs = np.bincount(places % layer.shape[1], minlength=layer.shape[1]).tolist()
+        reads_inputs = [first for first, _ in ends(network.operations).values()]
+        sparse = any(first and before is not None for first, before in zip(reads_inputs, initial, strict=True))
         return {
             "shapes": [list(layer.shape) for layer in network.layers],
             "connections": [layer.connections for layer in network.layers],
             "initial_alive": alive,
-            "input_connections": inputs,
+            "input_connections": of_inputs(network).tolist() if sparse else None,
             **({"operations": network.made_of} if network.made_of else {}),
         }
 

@@ -99,6 +99,7 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
     yield from _of_name(agent)
     yield from _of_rule(agent)
     yield from _of_amounts(agent, env)
+    yield from _of_ages(agent)
     yield from _of_companions(config)
     updates = config.updates_after(max(total - learning_starts, 0))
     if not updates:
@@ -110,11 +111,7 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
         period = getattr(config, name, 0)
         if period > updates:
             yield f"warning: {name} is {period:,}, and the run has {updates:,} updates: it never happens"
-    if config.cbp_replacement_rate and config.cbp_maturity_threshold >= updates:
-        yield (
-            f"warning: cbp_maturity_threshold is {config.cbp_maturity_threshold:,}, and the run has {updates:,} "
-            "updates: no unit is ever old enough to be replaced"
-        )
+    yield from _of_units(agent, updates)
     for name, has, unit, end in (
         ("learning_rate_updates", updates, "updates", "the step size does not get to learning_rate_end"),
         ("epsilon_steps", total - learning_starts, "steps after the warm-up", "it does not get to epsilon_end"),
@@ -214,7 +211,8 @@ def _of_amounts(agent: Agent, env: str) -> Iterator[str]:
     if isinstance(topology.spread, FanIn) and topology.spread.count is not None:
         names, why = _AMOUNTS, f"structure {topology.structure} says how many connections there are"
     elif _has_all(entry, topology):
-        names, why = ("structure", "distribution"), f"{agent.name} has every connection; give a sparsity, such as 0.5"
+        names = ("structure", "distribution", "initial_scale")
+        why = f"{agent.name} has every connection; give a sparsity, such as 0.5"
     elif all(one is not topology for one in each):
         say = "says" if len(own) == 1 else "say"
         names, why = ("sparsity", "lambdas"), f"{' and '.join(own)} {say} how many connections there are"
@@ -236,6 +234,41 @@ def _has_all(entry: Entry, topology: TopologyConfig) -> bool:
     if topology.layer_sparsities is not None:
         return not any(topology.layer_sparsities)
     return all((one.sparsity, one.lambdas) == (0, None) for one in map(topology.of, entry.networks))
+
+
+def _of_ages(agent: Agent) -> Iterator[str]:
+    """Say that all connections are as old as their network, where none is new and no unit begins anew."""
+    config, entry = agent.config, AGENTS.get(agent.name)
+    if entry is None or config.bias_correction != "connection":
+        return
+    if _has_all(entry, config.topology):
+        yield _does_nothing(["bias_correction"], f"{agent.name} has every connection, and dense layers have one age")
+    elif config.topology.rule == "static" and not config.redo_every and not config.cbp_replacement_rate:
+        yield _does_nothing(["bias_correction"], "no connection is grown and no unit replaced, so all are of one age")
+
+
+def _of_units(agent: Agent, updates: int) -> Iterator[str]:
+    """Say of which networks the run ends before any unit is replaced, as they learn in every few updates only."""
+    config, delays = agent.config, _delays(agent)
+    redo, mature = config.redo_every, config.cbp_maturity_threshold
+    if redo:
+        first = {name: math.lcm(redo, delay) for name, delay in delays.items()}
+        for name in (name for name, update in first.items() if redo <= updates < update):
+            yield (
+                f"warning: no unit of {name} is ever recycled: update {first[name]:,} is the first on which it learns "
+                f"and redo_every ({redo:,}) falls, and the run has {updates:,} updates"
+            )
+    if config.cbp_replacement_rate and mature >= updates:
+        yield (
+            f"warning: cbp_maturity_threshold is {mature:,}, and the run has {updates:,} updates: no unit is ever old "
+            "enough to be replaced"
+        )
+    elif config.cbp_replacement_rate:
+        for name in (name for name, delay in delays.items() if mature >= updates // delay):
+            yield (
+                f"warning: no unit of {name} is ever old enough to be replaced: cbp_maturity_threshold is {mature:,}, "
+                f"and it takes {updates // delays[name]:,} steps in the run's {updates:,} updates"
+            )
 
 
 def _does_nothing(names: Sequence[str], why: str) -> str:

@@ -1,0 +1,21 @@
+"""What the log says of the topology of networks at every evaluation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rewirl.agents import make_agent
+from rewirl.agents.td3 import TD3Config
+from rewirl.nn.importance import connections
+from rewirl.topology import TopologyConfig
+from rewirl.training.drift import Drift
+
+
+def test_connections_of_inputs_are_those_of_all_layers_that_read_them():
+    """A Hadamard layer is a product of two."""
+    config = TD3Config(hidden_sizes=(9, 8), hidden_layers="hadamard-tanh", topology=TopologyConfig(sparsity=0.5))
+    networks = make_agent("static-td3", config, 3, 1, 0).networks()
+    for name, found in Drift(networks).measure(networks).items():
+        layers = [networks[name].layer(half) for half in ("hidden1a", "hidden1b")]
+        inputs = np.concatenate([layer.places() % layer.shape[1] for layer in layers])
+        assert found["input_connections"] == np.bincount(inputs).tolist() == connections(networks[name]).tolist()
