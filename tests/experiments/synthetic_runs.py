@@ -11,7 +11,7 @@ from typing import Any
 from rewirl.agents import AGENTS
 from rewirl.options.resolve import papers_settings
 from rewirl.options.train import TrainConfig
-from rewirl.storage.run_directory import RunDirectory
+from rewirl.storage.run_directory import RunDirectory, _hash
 from rewirl.storage.values import to_values
 
 EVERY = 5000
@@ -91,4 +91,24 @@ def make_run(
             lines.append({"event": "topology", "step": step, "networks": networks})
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (path / "metrics.jsonl").write_text(text + '{"event": "evalu')  # a run in progress ends anywhere
+    return path
+
+
+def recorded(
+    path: Path, machine: dict[str, str] | None = None, warm_up: dict[str, Any] | None = None, **train: Any
+) -> Path:
+    """Change what a run's record says; return its directory.
+
+    Args:
+        path: of the run.
+        machine: what it says of the machine.
+        warm_up: what it says of the policy that acted at first.
+        **train: settings of the run.
+    """
+    record = json.loads((path / "config.json").read_text())
+    record["config"]["train"] |= train
+    record["config"] |= {} if warm_up is None else {"warm_up_policy": warm_up}
+    record["machine"] |= machine or {}
+    record["config_hash"] = _hash(record["config"])
+    (path / "config.json").write_text(json.dumps(record))
     return path

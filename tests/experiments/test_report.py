@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_runs import make_run, rising
+from synthetic_runs import make_run, recorded, rising
 
 from rewirl.cli.main import main
 from rewirl.cli.parse import parse_run
@@ -208,9 +208,33 @@ def test_seconds_of_runs_that_shared_a_core_are_not_shown(tmp_path):
     runs, problems = find_runs([tmp_path])
     assert [run.alone for run in runs] == [True, False] and not problems
     assert "Return against time" not in document.html(report(runs, problems))
-    log.write_text(log.read_text().replace("0.5", '"x"'))
-    ((_, reason),) = find_runs([tmp_path])[1]
-    assert "share of a core's time" in reason
+    for impossible in ('"x"', "-0.5", "NaN", "Infinity"):
+        log.write_text(re.sub('"core_share": [^,]*,', f'"core_share": {impossible},', log.read_text()))
+        ((_, reason),) = find_runs([tmp_path])[1]
+        assert "share of a core's time" in reason or "NaN" in reason or "Infinity" in reason
+
+
+def test_a_run_whose_environment_has_threads_is_reported_and_was_not_alone(tmp_path):
+    log = make_run(tmp_path, "td3", 0, rising(1000, 100_000)) / "metrics.jsonl"
+    log.write_text(log.read_text().replace('"return_mean"', '"core_share": 3.7, "return_mean"'))
+    (run,), problems = find_runs([tmp_path])
+    assert not problems and not run.alone
+
+
+def test_seconds_of_two_kinds_of_processors_are_not_compared(tmp_path):
+    for agent, seed, cpu in (("td3", 0, "A"), ("td3", 1, "A"), ("ds-td3", 0, "A"), ("ds-td3", 1, "B")):
+        path = recorded(make_run(tmp_path, agent, seed, rising(1000, 50_000)), machine={"cpu": cpu})
+        log = path / "metrics.jsonl"
+        log.write_text(log.read_text().replace('"return_mean"', '"core_share": 0.99, "return_mean"'))
+
+    def seconds() -> list[list[str]]:
+        text = text_of(tmp_path)
+        takes, (reached,) = rows(text, "ds-drl/td3"), [row for row in rows(text, "ds-drl/ds-td3") if "2 of 2" in row]
+        return [row[4:5] for row in takes if len(row) == 6 and row[5] == "1"] + [reached[8:]]
+
+    assert seconds() == [["-"], ["-", "-"]]
+    recorded(path, machine={"cpu": "A"})
+    assert seconds() == [["200 ± 0"], ["190", "200 ± 0"]]
 
 
 def verdicts(path: Path, env: str | None = HERE) -> dict[tuple[str, str, str], str]:

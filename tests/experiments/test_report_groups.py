@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_runs import make_run, rising
+from synthetic_runs import make_run, recorded, rising
 
 from rewirl.cli.main import main
+from rewirl.cli.parse import parse_run
 from rewirl.experiments.report import document, figures, report
 from rewirl.experiments.report.judge import judge
 from rewirl.experiments.report.run_data import find_runs
@@ -21,12 +22,19 @@ from rewirl.options.resolve import agent_settings, resolve
 from rewirl.presets import lookup
 from rewirl.printing import number
 from rewirl.storage.run_directory import _hash
+from rewirl.storage.values import to_values
 
 
 def labels(path, names=()):
     runs, problems = find_runs([path])
     assert not problems
     return [item.label for item in group_runs(runs, names)[0]]
+
+
+def groups(path):
+    runs, problems = find_runs([path])
+    assert not problems
+    return group_runs(runs)[0]
 
 
 def test_a_group_is_called_by_its_preset(tmp_path):
@@ -284,3 +292,49 @@ def test_environments_of_two_versions_of_mujoco_are_no_mean(tmp_path):
     page = document.markdown(report(runs, problems))
     assert re.findall(r"Over all environments.*", page) == ["Over all environments, MuJoCo 4.0.0"]
     assert {finding.tasks for finding in judge(group_runs(runs)[0]) if finding.env is None} == {2}
+
+
+def test_runs_warmed_up_by_policies_of_other_settings_are_two_groups(tmp_path):
+    for seed, source in enumerate(("Hopper-v5-td3-0", "Hopper-v5-td3-3f9c2a71-1", "Hopper-v5-short-3f9c2a71-2")):
+        path = make_run(tmp_path, "td3", seed, [0.0, 1.0])
+        policy = {"sha256": str(seed), "agent": "td3", "seed": seed, "step": 20_000}
+        recorded(path, warm_up=policy, warm_up_policy=f"/somewhere/{source}")
+    alike = "td3, warm-up-policy td3 of 20000 steps"
+    assert {item.label: item.seeds for item in groups(tmp_path)} == {alike: [0], f"{alike} 3f9c2a71": [1, 2]}
+
+
+def test_modules_that_may_register_a_task_differently_are_two_environments(tmp_path):
+    env = "HalfCheetah-v5"
+    for seed, module in enumerate(("a.tasks", "a.tasks", None)):
+        recorded(make_run(tmp_path, "td3", seed, [0.0, 1.0]), env_module=module)
+    assert [item.env for item in groups(tmp_path)] == [env]
+    recorded(make_run(tmp_path, "td3", 3, [0.0, 1.0]), env_module="b.tasks")
+    found = groups(tmp_path)
+    assert {item.env: item.seeds for item in found} == {
+        f"{env} (module a.tasks)": [0, 1],
+        f"{env} (module b.tasks)": [3],
+        f"{env} (module unknown)": [2],
+    }
+
+
+def test_a_run_whose_environments_were_in_processes_is_of_the_group(tmp_path):
+    for seed, processes in enumerate((False, True)):
+        recorded(make_run(tmp_path, "td3", seed, [0.0, 1.0]), env_processes=processes)
+    assert [item.seeds for item in groups(tmp_path)] == [[0, 1]]
+
+
+@pytest.mark.parametrize("env", ["my/Hopper-v0", "my_tasks:Hopper-v0"])
+def test_a_task_of_ones_own_is_not_the_papers(tmp_path, env):
+    for agent in ("td3", "ds-td3"):
+        path = make_run(tmp_path, agent, 0, rising(1, 1), env="Hopper-v5")
+        recorded(path, env=env)
+    found = groups(tmp_path)
+    assert [(item.env, item.of_paper) for item in found] == [(env, None)] * 2 and not judge(found)
+
+
+def test_a_command_turns_off_what_is_on_by_default(tmp_path):
+    path = make_run(tmp_path, "dqn", 0, rising(1, 1), env="CartPole-v1", usual=agent_settings, double_q=False)
+    (group,) = groups(tmp_path)
+    assert "--no-double-q" in command(group.runs[0])
+    made = parse_run("train", command(group.runs[0]).split()[2:])
+    assert json.loads(json.dumps(to_values(made.agent))) == group.runs[0].settings and path.is_dir()

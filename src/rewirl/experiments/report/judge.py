@@ -22,7 +22,7 @@ from rewirl.experiments.report.pairs import (
     values,
     values_at_share,
 )
-from rewirl.experiments.report.published import CLAIMS, Claim, base_of
+from rewirl.experiments.report.published import CLAIMS, Claim, task_of
 from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.welch import Test, holm
 
@@ -77,7 +77,7 @@ def judge(groups: Sequence[RunGroup]) -> list[Finding]:
         pairs: list[tuple[RunGroup, RunGroup]] = []
         of_claim = []
         for env in environments:
-            if base_of(env) not in claim.environments:
+            if task_of(env) not in claim.environments:
                 continue
             here = {group.of_paper: group for group in groups if group.env == env}
             agent, other = here.get(claim.agent), here.get(claim.other)

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from rewirl.agents import AGENTS
-from rewirl.experiments.report.published import ENVIRONMENTS, base_of
+from rewirl.experiments.report.published import ENVIRONMENTS, task_of
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.sweep.names import LONGEST_LABEL, word
 from rewirl.options import resolve
@@ -29,7 +30,8 @@ _IMMATERIAL = {
     "checkpoint_every",
     "keep_checkpoints",
     "threads",
-    "env_module",
+    "env_processes",
+    "env_module",  # part of the environment's name where it matters, see `environment_names`
 }
 AMOUNTS = tuple(f"topology.{name}" for name in resolve.AMOUNTS)
 """Options of which one at most says how many connections there are."""
@@ -62,7 +64,10 @@ def options_of(run: RunData) -> dict[str, Any]:
         options |= _of_environment(handed_over)
     policy = run.record["config"].get("warm_up_policy")
     if isinstance(policy, dict) and "warm_up_policy" in options:  # each seed has its own, trained in the same way
-        options["warm_up_policy"] = f"{policy.get('agent')} of {policy.get('step')} steps"
+        source = Path(str(run.train["warm_up_policy"])).name
+        settings = re.search(r"-([0-9a-f]{8})-\d+$", source)  # of a run with the defaults there is no hash
+        alike = f"{policy.get('agent')} of {policy.get('step')} steps"
+        options["warm_up_policy"] = f"{alike} {settings[1]}" if settings else alike
     return options
 
 
@@ -85,7 +90,7 @@ def agent_of_paper(agent: str, env: str, options: dict[str, Any]) -> str | None:
         options: see `options_of`.
     """
     protocol = lookup.protocol(agent)
-    if not protocol or base_of(env) not in ENVIRONMENTS:
+    if not protocol or task_of(env) not in ENVIRONMENTS:
         return None
     if options == _resolved({"agent": agent, "env": env, **protocol}):
         return agent

@@ -26,14 +26,27 @@ def mujoco_of(run: RunData) -> str:
 
 
 def environment_names(runs: Sequence[RunData]) -> list[str]:
-    """Return what the environment of each run is called: its name, and the version of MuJoCo where there are several.
+    """Return what the environment of each run is called: with MuJoCo's version or the module where there are several.
 
-    Runs are only pooled and compared in environments of one name.
+    Runs are only pooled and compared in environments of one name. Two modules may register one name differently; a run
+    without a module is of a program that imported any.
     """
     versions: dict[str, set[str]] = {}
+    modules: dict[str, set[str]] = {}
     for run in runs:
         versions.setdefault(run.env, set()).add(mujoco_of(run))
-    return [f"{run.env} (MuJoCo {mujoco_of(run)})" if len(versions[run.env]) > 1 else run.env for run in runs]
+        modules.setdefault(run.env, set()).add(_module_of(run))
+
+    def name(run: RunData) -> str:
+        version = f" (MuJoCo {mujoco_of(run)})" if len(versions[run.env]) > 1 else ""
+        several = len(modules[run.env] - {""}) > 1
+        return run.env + version + (f" (module {_module_of(run) or 'unknown'})" if several else "")
+
+    return [name(run) for run in runs]
+
+
+def _module_of(run: RunData) -> str:
+    return str(run.train.get("env_module") or "")
 
 
 def by_version(items: Sequence[Item], of: Callable[[Item], str]) -> dict[str, list[Item]]:

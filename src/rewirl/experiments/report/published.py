@@ -85,6 +85,15 @@ def base_of(env: str) -> str:
     return env.rpartition("/")[2].rpartition("-v")[0] or env
 
 
+def task_of(env: str) -> str | None:
+    """Return the name of an environment as `ENVIRONMENTS` has it; None for one with a namespace or a module.
+
+    Args:
+        env: its Gymnasium id. my/Hopper-v0 is somebody's own.
+    """
+    return None if "/" in env or ":" in env else base_of(env)
+
+
 def number(preset: str | None, env: str) -> Published | None:
     """Return what the paper has for an agent on an environment, or None.
 

@@ -26,6 +26,9 @@ from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 ALONE = 0.95
 """Share of a core's time from which on a run counts as having had it to itself."""
 
+_ONE_CORE = 1.1
+"""Share from which on a run had more than one core: its environment has threads of its own."""
+
 _LARGEST = 2.0**200
 """Rewards are float32, so their sums are far below; the squares of more would overflow."""
 
@@ -70,7 +73,13 @@ class RunData:
     @property
     def alone(self) -> bool:
         """Whether it is known to have had a core to itself: only then do its seconds say something about speed."""
-        return self.core_share is not None and self.core_share >= ALONE
+        return self.core_share is not None and ALONE <= self.core_share <= _ONE_CORE
+
+    @property
+    def processor(self) -> tuple[str, str]:
+        """What computed it: processor and instruction set."""
+        machine = self.record.get("machine") or {}
+        return str(machine.get("cpu")), str(machine.get("instruction_set"))
 
     @property
     def last(self) -> int:
@@ -85,6 +94,12 @@ class RunData:
     def until(self, step: int) -> NDArray[np.float64]:
         """Return the returns up to and including a step, float64 [evaluations]."""
         return self.returns[: int(np.searchsorted(self.steps, step, side="right"))]
+
+
+def same_speed(runs: Iterable[RunData]) -> bool:
+    """Tell whether seconds of some runs may be compared: each had a core to itself, all on processors of one kind."""
+    runs = list(runs)
+    return all(run.alone for run in runs) and len({run.processor for run in runs}) <= 1
 
 
 def find_runs(paths: Sequence[Path]) -> tuple[list[RunData], list[tuple[Path, str]]]:
@@ -209,7 +224,7 @@ def _core_share(evaluations: Sequence[dict[str, Any]], seconds: NDArray[np.float
     numbers = [number(share, "the share of a core's time") for share in shares]
     weights = np.diff(seconds, prepend=0.0)
     share = float(np.sum(np.asarray(numbers, np.float64) * weights) / max(float(weights.sum()), 1e-9))
-    if not 0 <= share <= 2:
+    if min(numbers) < 0 or not 0 <= share < np.inf:
         raise ValueError("the share of a core's time is impossible")
     return share
 

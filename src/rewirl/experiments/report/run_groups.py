@@ -42,7 +42,7 @@ class RunGroup:
     """Runs of one agent with the same settings on one environment."""
 
     env: str
-    """Its name; with the version of MuJoCo where the runs of a report are of several."""
+    """Its name; with the version of MuJoCo or the module where the runs of a report are of several."""
     agent: str
     label: str
     """What it is called; no two groups on an environment are called the same."""
@@ -259,10 +259,10 @@ def command(run: RunData) -> str:
 def _typed(option: str, value: Any) -> list[str]:
     """Return an option as it is typed, each word quoted; nothing for one that is left out."""
     flag = "--" + option.replace("_", "-")
-    if value is None or value is False:
+    if value is None:
         return []
-    if value is True:
-        return [quoted(flag)]
+    if isinstance(value, bool):
+        return [quoted(flag if value else flag.replace("--", "--no-", 1))]
     if isinstance(value, list):
         return [quoted(flag), *(quoted(each) for each in value)]
     word = json.dumps(value) if isinstance(value, dict) else str(value)

@@ -22,7 +22,7 @@ from rewirl.experiments.report.pairs import (
     tested,
     values,
 )
-from rewirl.experiments.report.run_data import RunData
+from rewirl.experiments.report.run_data import RunData, same_speed
 from rewirl.experiments.report.run_groups import RunGroup, area_unit, dense_of
 from rewirl.experiments.report.sections.words import (
     MANY,
@@ -160,7 +160,7 @@ def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]], baseline: 
         reached = [value for value in steps if math.isfinite(value)]
         share = share_of_steps(one, rival)
         counted = min(len(runs), len(others))
-        alone = all(run.alone for run in (*runs, *others))
+        alone = same_speed((*runs, *others))
         rows.append(
             [
                 one.label,
@@ -183,7 +183,7 @@ def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]], baseline: 
     )
     return Table(
         f"{env}: steps and seconds until {who}, measured like it, as the mean of {WINDOW} evaluations. Seconds are "
-        "shown only where all runs had a core to themselves.",
+        "shown only where all runs had a core to themselves, on processors of one kind.",
         [
             "agent",
             other,

@@ -13,7 +13,7 @@ from rewirl.experiments.report import aggregates, figures
 from rewirl.experiments.report.document import Block, Figure, Heading, Items, Table, Text
 from rewirl.experiments.report.pairs import WINDOW, stream
 from rewirl.experiments.report.published_curves import PublishedCurve
-from rewirl.experiments.report.run_data import RunData
+from rewirl.experiments.report.run_data import RunData, same_speed
 from rewirl.experiments.report.run_groups import RunGroup, area_unit
 from rewirl.experiments.report.sections.comparison import at_step, compared, improvement_tables, reach_table
 from rewirl.experiments.report.sections.published_curves import published_table
@@ -90,7 +90,7 @@ def _curves(
     blocks: list[Block] = []
     if any(item.published is None for item in groups):
         blocks.append(curves_against_steps(env, groups, style, published))
-    if all(run.alone for item in groups for run in item.runs):
+    if same_speed(run for item in groups for run in item.runs):
         axis = unit_of("wall-clock time", seconds, lambda run: run.seconds, TIMES)
         blocks.append(_curve(env, groups, style, "Return against time", *axis))
     title, axis_of_flops = "Return against arithmetic", "training FLOPs (10¹²)"
@@ -209,7 +209,9 @@ def few_evaluations(item: RunGroup) -> str:
 
 def _cost_table(env: str, groups: Sequence[RunGroup]) -> Table:
     rows = []
-    for item in groups:
+    alone = [all(run.alone for run in item.full()) for item in groups]
+    alike = same_speed(run for item, shown in zip(groups, alone, strict=True) if shown for run in item.full())
+    for item, shown in zip(groups, alone, strict=True):
         full = item.full()
         flops, seconds = ([at_step(run, of, item.horizon) for run in full] for of in ("flops", "seconds"))
         rows.append(
@@ -218,14 +220,14 @@ def _cost_table(env: str, groups: Sequence[RunGroup]) -> Table:
                 f"{item.horizon:,}",
                 f"{item.parameters:,.0f}",
                 f"{np.mean(flops):.3g}",
-                seconds_in_words(seconds, all(run.alone for run in full)),
+                seconds_in_words(seconds, shown and alike),
                 ", ".join(sorted({str(run.train.get("threads", "?")) for run in full})),
             ]
         )
     return Table(
         f"{env}: what training takes. FLOPs count the products of forward and backward passes as Evci et al. 2020. "
         "Seconds are the wall clock's, with acting, learning and evaluating, and shown only of runs that had a core to "
-        "themselves.",
+        "themselves, on processors of one kind.",
         ["agent", "steps", "connections", "FLOPs", "seconds", "threads"],
         rows,
     )

@@ -183,7 +183,7 @@ def missing(
                 else (f"{finding.claim.agent} and {finding.claim.other} on {finding.env}: no evaluations in common")
             )
             items.append(f"{why}, so a claim cannot be judged.")
-    here = {published.base_of(item.env) for item in groups}
+    here = {published.task_of(item.env) for item in groups}
     absent = [env for env in published.ENVIRONMENTS if env not in here]
     if absent and of_paper:
         items.append(f"Environments of the paper without any run: {', '.join(absent)}.")
@@ -226,8 +226,9 @@ def how(groups: Sequence[RunGroup]) -> list[Block]:
                 "Student's and Welch's intervals and p: for normal returns, agents having variances of their own. They "
                 "allow for few runs.",
                 "Seconds are shown of runs on one thread whose processor time was at least "
-                f"{ALONE:.0%} of the wall clock: they had a core to themselves. A core that shares its units with "
-                "another one is not told apart.",
+                f"{ALONE:.0%} of the wall clock and not of more than one core: they had a core to themselves. They are "
+                "shown together only of processors of one kind with the same instructions. A core that shares its "
+                "units with another one is not told apart.",
             ]
         ),
     ]

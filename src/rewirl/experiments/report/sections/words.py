@@ -172,7 +172,7 @@ def runs_in_words(count: int) -> str:
 
 
 def seconds_in_words(values: Sequence[float], alone: bool) -> str:
-    """Return mean and deviation of some seconds, or nothing where not all runs had a core to themselves."""
+    """Return mean and deviation of some seconds, or nothing where they cannot be compared, see `same_speed`."""
     return mean_and_deviation(values) if alone else "-"
 
 
