@@ -25,6 +25,9 @@ from safetensors.numpy import load_file
 
 from rewirl import seeding
 from rewirl.storage.checkpoint import CheckpointError, load_checkpoint, load_latest, save_checkpoint, sweep
+from rewirl.storage.files import temporary_name
+from rewirl.storage.recorder import RunRecord
+from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.tensors import TensorWriter, read_tensors
 
 DTYPES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
@@ -349,6 +352,17 @@ def test_a_write_that_the_kernel_cuts_short_leaves_the_old_checkpoint(tmp_path: 
     load_checkpoint(tmp_path / "step-000000001")
 
 
+@pytest.mark.parametrize("part", ["state", "policy"])
+def test_what_cannot_be_stored_is_a_warning_and_the_run_goes_on(tmp_path: Path, part: str) -> None:
+    messages: list[str] = []
+    record = RunRecord(RunDirectory.create(tmp_path, {}, instruction_set="x"), 1, messages.append)
+    good, bad = ({}, {}), ({}, {"kept": float("nan")})
+    assert not record.checkpoint(1, lambda: bad if part == "state" else good, lambda: bad)
+    assert len(messages) == 1 and "training goes on" in messages[0] and "kept is nan" in messages[0]
+    assert record.checkpoint(2, lambda: good, lambda: good)
+    record.close()
+
+
 def test_a_root_that_is_no_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot be written"):
@@ -371,7 +385,7 @@ def test_everything_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monke
     *files, manifest, directory, renamed, parent = calls
     assert sorted(files) == ["agent.safetensors", "replay.safetensors", "state.json"]
     assert manifest == "manifest.json"
-    assert directory == ".tmp-step-000000001"
+    assert directory == temporary_name(tmp_path / "step-000000001").name
     assert renamed == "rename to step-000000001"
     assert parent == tmp_path.name
 

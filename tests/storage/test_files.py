@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 from pathlib import Path
 
 import faults
@@ -22,6 +25,23 @@ def test_content_is_replaced(tmp_path: Path) -> None:
     write_atomically(path, write)
     assert path.read_bytes() == b"new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_a_file_system_that_does_not_sync_directories_is_good_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    def refuse(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    if error == errno.EIO:  # the disk is broken
+        with pytest.raises(OSError, match=os.strerror(error)):
+            write_atomically(tmp_path / "x", b"new")
+    else:
+        write_atomically(tmp_path / "x", b"new")
+        assert (tmp_path / "x").read_bytes() == b"new"
 
 
 def test_the_fingerprint_is_that_of_the_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -55,6 +56,35 @@ def test_a_directory_with_anything_else_is_never_replaced(tmp_path: Path) -> Non
     with pytest.raises(PolicyError, match=r"project would be replaced, but has 'thesis\.tex'"):
         save_policy(path, ARRAYS, {})
     assert (path / "thesis.tex").read_text() == "years of work"
+
+
+def test_what_is_put_into_the_policy_of_a_run_stays_there(tmp_path: Path) -> None:
+    path = tmp_path / "policy"
+    save_policy(path, ARRAYS, {"n": 1}, of_run=True)
+    (path / ".DS_Store").write_text("mine")
+    (path / "notes.json").write_text("mine too")
+    (path / ".ipynb_checkpoints").mkdir()
+    (path / ".ipynb_checkpoints" / "x.ipynb").write_text("{}")
+    for n in (2, 3):
+        save_policy(path, ARRAYS, {"n": n}, of_run=True)
+        assert load_policy(path)[1] == {"n": n}
+    assert (path / ".DS_Store").read_text() == "mine" and (path / "notes.json").read_text() == "mine too"
+    assert names(path / ".ipynb_checkpoints") == ["x.ipynb"] and names(tmp_path) == ["policy"]
+
+
+def test_several_at_once_may_save_to_one_path_and_a_whole_policy_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "policy"
+    save_policy(path, ARRAYS, {"n": -1})
+
+    def save(writer: int) -> None:
+        for n in range(20):
+            save_policy(path, ARRAYS, {"n": 20 * writer + n})
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(save, writer) for writer in range(4)]:
+            done.result()
+    assert load_policy(path)[1]["n"] in (19, 39, 59, 79)
+    assert names(tmp_path) == ["policy"]
 
 
 def test_a_link_or_a_file_is_never_replaced(tmp_path: Path) -> None:

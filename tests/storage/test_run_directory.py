@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
@@ -183,7 +184,10 @@ def test_a_directory_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) 
 
 def test_a_process_killed_while_creating_does_not_block_the_directory(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("123\n")
-    (tmp_path / ".tmp-config.json").write_text('{"conf')
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    for name in (".tmp-config.json", f".tmp-config.json.{killed.pid}-{killed.pid}"):
+        (tmp_path / name).write_text('{"conf')
     create(tmp_path).close()
     assert names(tmp_path) == ["config.json", "lock"]
 
@@ -274,6 +278,33 @@ def test_a_lock_file_that_was_deleted_is_made_again_unless_another_process_was_f
         with RunDirectory.open(tmp_path) as other, pytest.raises(RunDirectoryError, match="is in use by"):
             other.hold()
             run.hold()
+
+
+@pytest.mark.parametrize("config", [CONFIG, {"agent": "td3"}])
+def test_a_run_does_not_go_on_in_the_directory_of_another_one(tmp_path: Path, config: dict[str, Any]) -> None:
+    with create(tmp_path / "run") as run:
+        (tmp_path / "run").rename(tmp_path / "moved")
+        create(tmp_path / "run", config).close()
+        with pytest.raises(RunDirectoryError, match=r"deleted or moved .* there is another run by now"):
+            run.hold()
+        RunDirectory.open(tmp_path / "run").close()  # which has not been locked
+
+
+def test_a_directory_that_was_closed_is_not_held(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    run.close()
+    with pytest.raises(RunDirectoryError, match=r"has been closed; its run goes on with: rewirl\.resume"):
+        run.hold()
+
+
+def test_an_owner_with_the_same_number_in_another_container_is_not_taken_for_this_program(tmp_path: Path) -> None:
+    create(tmp_path).close()
+    descriptor = os.open(tmp_path / "lock", os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    with pytest.raises(RunDirectoryError, match=f"is in use by process {os.getpid()}; stop it first"):
+        RunDirectory.open(tmp_path)
+    os.close(descriptor)
 
 
 FORKS = """

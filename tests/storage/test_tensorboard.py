@@ -58,6 +58,17 @@ def test_a_resumed_run_purges_in_a_file_of_its_own_even_within_a_second(tmp_path
         assert (file[1].step, file[1].session_log.status) == (7, SessionLog.START)
 
 
+def test_a_run_that_starts_over_purges_what_its_killed_start_charted(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path, {}, instruction_set="x")
+    record = RunRecord(directory, 1, fail)
+    record.event("episode", 3, **{"return": 1.0})
+    record.close()
+    RunRecord(RunDirectory.open(tmp_path), 1, lambda text: None).close()
+    first, again = events(tmp_path / "tensorboard")
+    assert first[1].WhichOneof("what") == "summary"
+    assert (again[1].step, again[1].session_log.status) == (0, SessionLog.START)
+
+
 def test_a_full_disk_is_reported_once_and_what_comes_later_is_still_readable(tmp_path: Path) -> None:
     messages: list[str] = []
     writer = TensorBoardWriter(tmp_path, warn=messages.append)

@@ -11,7 +11,8 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,17 @@ from numpy.typing import NDArray
 
 from rewirl.storage import strict_json
 from rewirl.storage.files import (
-    TEMPORARY,
     Fingerprint,
     Writer,
     exists,
+    left_over,
     open_regular,
     read_json,
     remove,
     sync_directory,
+    temporary_name,
     write_new,
+    written_as,
 )
 from rewirl.storage.tensors import TensorWriter, read_tensors
 
@@ -38,6 +41,9 @@ PREVIOUS = ".old-"
 _FORMAT = 2
 """2 names the arrays of a network after its layers, as hidden1; 1, of version 0.1, counted them."""
 
+_ATTEMPTS = 10
+"""How often a bundle is put in place while other processes put theirs there."""
+
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -47,7 +53,11 @@ class BundleError(Exception):
 
 
 def write_bundle(
-    path: Path, kind: str, document: tuple[str, Any], tensors: Mapping[str, Mapping[str, NDArray[Any]]]
+    path: Path,
+    kind: str,
+    document: tuple[str, Any],
+    tensors: Mapping[str, Mapping[str, NDArray[Any]]],
+    carry: Container[str] | None = None,
 ) -> None:
     """Write a bundle, or replace one, as a whole.
 
@@ -56,6 +66,7 @@ def write_bundle(
         kind: what it is, e.g. "checkpoint".
         document: name and content of its JSON file.
         tensors: arrays by name for each safetensors file.
+        carry: names of a bundle's own files; what else there is in the old one comes into the new one. None has none.
 
     Raises:
         ValueError: something cannot be stored; nothing was written.
@@ -67,16 +78,22 @@ def write_bundle(
     for file in contents:
         if not _FILE_NAME.fullmatch(file):
             raise ValueError(f"{file!r} cannot be the name of a file: use letters, digits, '.', '_' and '-'")
-    temporary = path.with_name(TEMPORARY + path.name)
-    for other in (temporary, path.with_name(PREVIOUS + path.name)):
-        if exists(other) and not _ours(other):
-            raise OSError(errno.EEXIST, f"{other.name} is in the way and not of Rewirl; move it")
+    temporary, previous = temporary_name(path), path.with_name(PREVIOUS + path.name)
+    if exists(previous) and carry is None and not _ours(previous):
+        raise OSError(errno.EEXIST, f"{previous.name} is in the way and not of Rewirl; move it")
     recover(path)
-    remove(temporary)
+    for other in left_over(path):
+        if _ours(other):
+            os.rename(other, temporary)  # noqa: PTH104 (its writer, if it has one elsewhere, must not install half)
+            remove(temporary)
+    temporary.mkdir()
     try:
-        temporary.mkdir()
         files = {file: write_new(temporary / file, content) for file, content in contents.items()}
         write_new(temporary / MANIFEST, strict_json.encode(_manifest(kind, files), MANIFEST))
+        if carry is not None and exists(path):
+            for entry in path.iterdir():
+                if entry.name not in carry:
+                    _copy(entry, temporary / entry.name)
         sync_directory(temporary)
         _install(temporary, path)
     except BaseException:
@@ -124,10 +141,15 @@ def recover(path: Path) -> None:
     previous = path.with_name(PREVIOUS + path.name)
     if exists(previous):
         if exists(path):
-            remove(previous)
-        else:
+            with contextlib.suppress(FileNotFoundError):  # another process removes it too
+                remove(previous)
+            return
+        try:
             os.rename(previous, path)  # noqa: PTH104
-            sync_directory(path.parent)
+        except OSError:
+            if not exists(path):  # another process was faster
+                raise
+        sync_directory(path.parent)
 
 
 def sweep(directory: Path, names: re.Pattern[str]) -> None:
@@ -143,7 +165,7 @@ def sweep(directory: Path, names: re.Pattern[str]) -> None:
     if not directory.is_dir():
         return
     for entry in sorted(directory.iterdir()):
-        if entry.name.startswith(TEMPORARY) and names.fullmatch(entry.name.removeprefix(TEMPORARY)):
+        if names.fullmatch(written_as(entry.name) or ""):
             remove(entry)
         elif entry.name.startswith(PREVIOUS) and names.fullmatch(entry.name.removeprefix(PREVIOUS)):
             recover(entry.with_name(entry.name.removeprefix(PREVIOUS)))
@@ -151,9 +173,22 @@ def sweep(directory: Path, names: re.Pattern[str]) -> None:
 
 def _ours(path: Path) -> bool:
     """Tell whether what has a temporary name is a bundle, whole or in part, rather than something of the user's."""
-    if path.is_symlink() or not path.is_dir():
+    if path.is_symlink():
         return False
-    return all(entry.suffix in (".json", ".safetensors") and entry.is_file() for entry in path.iterdir())
+    try:
+        with os.scandir(path) as entries:
+            return all(Path(entry.name).suffix in (".json", ".safetensors") and entry.is_file() for entry in entries)
+    except FileNotFoundError:  # its writer has just finished
+        return True
+    except NotADirectoryError:
+        return False
+
+
+def _copy(path: Path, to: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.copytree(path, to, symlinks=True)
+    else:
+        shutil.copy2(path, to, follow_symlinks=False)
 
 
 def _manifest(kind: str, files: Mapping[str, Fingerprint]) -> dict[str, Any]:
@@ -165,13 +200,20 @@ def _install(temporary: Path, path: Path) -> None:
     # A directory cannot be renamed onto another one that is not empty, so an old one steps aside first. A kill between
     # the two renames leaves it there, whole: `read_bundle` finds it and `recover` puts it back.
     previous = path.with_name(PREVIOUS + path.name)
-    if exists(path):
-        os.rename(path, previous)  # noqa: PTH104
-    try:
-        os.rename(temporary, path)  # noqa: PTH104
-    except OSError:
-        recover(path)
-        raise
+    for attempt in range(_ATTEMPTS):
+        try:
+            if exists(path):
+                os.rename(path, previous)  # noqa: PTH104
+            os.rename(temporary, path)  # noqa: PTH104
+            break
+        except OSError as error:
+            in_between = error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)  # another process saves there
+            try:
+                recover(path)
+            except OSError:
+                in_between = False
+            if not in_between or attempt == _ATTEMPTS - 1:
+                raise
     # From here on the new one is there; failing to tidy up must not make it look as if it were not.
     with contextlib.suppress(OSError):
         sync_directory(path.parent)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import stat
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -17,6 +20,8 @@ from rewirl.storage import strict_json
 
 TEMPORARY = ".tmp-"
 """Prefix of whatever is being written; what a killed process leaves under it is removed at the next start."""
+_WRITER = re.compile(r"\.([0-9]{1,10})-([0-9]{1,20})\Z")
+"""How a temporary name ends: with the process and the thread that write. Those of earlier versions do not."""
 
 
 class Sink(Protocol):
@@ -48,8 +53,10 @@ def write_atomically(path: Path, data: bytes | Writer) -> None:
     Raises:
         OSError: the system refused; the old file is untouched and nothing else is left.
     """
-    temporary = path.with_name(TEMPORARY + path.name)
-    temporary.unlink(missing_ok=True)
+    temporary = temporary_name(path)
+    for other in left_over(path):
+        if not other.is_dir() or other.is_symlink():
+            other.unlink(missing_ok=True)
     try:
         write_new(temporary, data)
         os.replace(temporary, path)  # noqa: PTH105 (the name of the system call is the point)
@@ -58,6 +65,40 @@ def write_atomically(path: Path, data: bytes | Writer) -> None:
             temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return the name under which this thread writes a file or directory, and no other one does."""
+    return path.with_name(f"{TEMPORARY}{path.name}.{os.getpid()}-{threading.get_native_id()}")
+
+
+def written_as(name: str) -> str | None:
+    """Return the name that something with a temporary name was to get; None for any other name."""
+    return _WRITER.sub("", name.removeprefix(TEMPORARY)) if name.startswith(TEMPORARY) else None
+
+
+def left_over(path: Path) -> Iterator[Path]:
+    """Yield what has a temporary name of a file or directory and is not being written by another process or thread.
+
+    Raises:
+        OSError: the directory that it is in cannot be listed.
+    """
+    own = temporary_name(path)
+    for entry in sorted(path.parent.iterdir(), key=lambda entry: entry != own):  # its own name is free for the others
+        writer = _WRITER.search(entry.name)
+        if written_as(entry.name) == path.name and (entry == own or writer is None or not _runs(int(writer[1]))):
+            yield entry
+
+
+def _runs(process: int) -> bool:
+    """Tell whether there is a process of this number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def write_output(path: Path, text: str) -> None:
@@ -94,6 +135,9 @@ def sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of file systems that have no such thing
+            raise
     finally:
         os.close(descriptor)
 

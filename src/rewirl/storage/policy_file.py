@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,16 @@ class PolicyError(Exception):
     """A policy cannot be written or read; the message names the file and the reason."""
 
 
-def save_policy(path: Path, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
+def save_policy(
+    path: Path, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any], of_run: bool = False
+) -> None:
     """Write a policy as the directory `path`, replacing an older policy there; a crash leaves the old or the new one.
 
     Args:
         path: directory to write, its parents are created; refused if it exists and holds anything but a policy.
         arrays: by name; any shape, bool, integers or floats.
         values: JSON values; tuples come back as lists.
+        of_run: whether it is in the directory of a run that this process owns: what else is in it stays there.
 
     Raises:
         PolicyError: the system refused (disk full, ...), or `path` holds something else; the old policy is untouched.
@@ -45,16 +49,25 @@ def save_policy(path: Path, arrays: Mapping[str, NDArray[Any]], values: Mapping[
                 f"{path} is the working directory, or it is in it, and would be replaced; choose another path"
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            raise PolicyError(f"{path} is not a directory of its own; remove it or choose another path")
-        others = (
-            sorted(entry.name for entry in path.iterdir() if entry.name not in POLICY_FILES) if path.exists() else []
-        )
-        if others:
+        others = _others(path)
+        if others and not of_run:
             raise PolicyError(f"{path} would be replaced, but has {others[0]!r} besides a policy; choose another path")
-        bundle.write_bundle(path, _KIND, (DOCUMENT, values), {_TENSORS: arrays})
+        carry = POLICY_FILES if of_run else None
+        bundle.write_bundle(path, _KIND, (DOCUMENT, values), {_TENSORS: arrays}, carry)
     except OSError as error:
         raise PolicyError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _others(path: Path) -> list[str]:
+    """Return what a directory has besides a policy; one call looks at it, as others may replace it meanwhile."""
+    try:
+        if not path.is_symlink():
+            return sorted(name for name in os.listdir(path) if name not in POLICY_FILES)  # noqa: PTH208
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        pass
+    raise PolicyError(f"{path} is not a directory of its own; remove it or choose another path")
 
 
 def _working_directory() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -79,13 +80,15 @@ class RunRecord:
         self._kernels = {} if kernels is None else {"kernels": kernels}
         self._resumed = None if resumed is None else resumed[0]
         self._evaluated: tuple[int, float] | None = None
+        started_over = resumed is None and _holds_lines(directory.metrics)
         try:
             # A run without a checkpoint is started over.
             self._log = MetricsLog(directory.metrics, warn, 0 if resumed is None else int(resumed[1]["metrics_offset"]))
         except OSError as error:
             raise RunDirectoryError(f"{directory.metrics} cannot be written: {error.strerror or error}") from error
         if resumed is None:
-            self._board = TensorBoardWriter(directory.tensorboard, warn=warn)
+            purge = 0 if started_over else None  # the events of the start that was killed
+            self._board = TensorBoardWriter(directory.tensorboard, purge_step=purge, warn=warn)
             self._board.text("run", _description(directory), 0)
         else:
             step, values = resumed
@@ -116,8 +119,9 @@ class RunRecord:
                     self._board.scalar(f"{event}/{name}", float(value), step)
             for network, count in fields.get("connections", {}).items():
                 self._board.scalar(f"connections/{network}", float(count), step)
-        if event == "evaluation":
+        if event in ("evaluation", "freeze"):
             self._resumed = None  # the checkpoint there is older than this
+        if event == "evaluation":
             self._pace(step, float(fields["seconds"]))
         elif event == "topology":
             self._alive(step, fields["networks"])
@@ -147,8 +151,8 @@ class RunRecord:
         if step != self._resumed and not self._save_checkpoint(step, state):
             return False
         try:
-            save_policy(self._directory.policy, *policy())
-        except PolicyError as error:
+            save_policy(self._directory.policy, *policy(), of_run=True)
+        except (PolicyError, ValueError) as error:
             self._warn(f"warning: the policy of step {step:,} is not saved, training goes on: {error}")
             return False
         return True
@@ -162,7 +166,7 @@ class RunRecord:
         logged |= {"config": self._directory.config, **self._kernels}
         try:
             save_checkpoint(self._directory.checkpoints, step, arrays, {**values, **logged}, self.keep)
-        except CheckpointError as error:
+        except (CheckpointError, ValueError) as error:  # an environment may keep more than a file takes
             self._warn(f"warning: no checkpoint at step {step:,}, training goes on: {error}")
             return False
         self.event("checkpoint", step)
@@ -173,6 +177,13 @@ class RunRecord:
         self._board.close()
         self._log.close()
         self._directory.close()
+
+
+def _holds_lines(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _description(directory: RunDirectory) -> str:

@@ -18,7 +18,6 @@ from typing import Any, Self
 from rewirl.printing import option, to_resume, typed
 from rewirl.storage import bundle, strict_json
 from rewirl.storage.files import (
-    TEMPORARY,
     close_descriptor,
     exists,
     lock_file,
@@ -26,6 +25,7 @@ from rewirl.storage.files import (
     read_json,
     sync_directory,
     write_atomically,
+    written_as,
 )
 from rewirl.storage.policy_file import DOCUMENT as POLICY
 from rewirl.storage.provenance import git_revision, processor, versions
@@ -65,6 +65,7 @@ class RunDirectory:
         self.record = record
         self._lock = lock
         self._owner = os.getpid()
+        self._identity = _identity(path)
         if lock is not None:
             _owned.add(self)
 
@@ -172,21 +173,36 @@ class RunDirectory:
         Without its lock file alone it is locked anew.
 
         Raises:
-            RunDirectoryError: it was deleted, moved or taken over.
+            RunDirectoryError: it was deleted, moved or taken over, or has been closed here.
         """
-        if self._lock is None or _same_file(self.path / _LOCK, self._lock):
+        if self._lock is None:
+            raise RunDirectoryError(f"{self.path} has been closed; its run goes on with: {to_resume(self.path)}")
+        if _same_file(self.path / _LOCK, self._lock):
             return
         if not exists(self.path / _CONFIG):
-            raise RunDirectoryError(
-                f"{self.path} was deleted or moved while the run was going on, so nothing more can be saved there. "
-                f"Where it was moved, go on with: {to_resume('DIRECTORY')}"
-            )
+            raise self._gone()
         try:
             lock = _acquire(self.path)
         except OSError as error:
             raise RunDirectoryError(f"{self.path / _LOCK} cannot be locked: {error.strerror or error}") from error
+        if _identity(self.path) != self._identity:
+            os.close(lock)
+            raise self._gone(", and there is another run by now")
         os.close(self._lock)
         self._lock = lock
+
+    def _gone(self, instead: str = "") -> RunDirectoryError:
+        return RunDirectoryError(
+            f"{self.path} was deleted or moved while the run was going on{instead}, so nothing more can be saved "
+            f"there. Where it was moved, go on with: {to_resume('DIRECTORY')}"
+        )
+
+    def abandon(self) -> None:
+        """Give up a directory that was just created: another run may be created there."""
+        for file in (self.metrics, self.path / _CONFIG):
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+        self.close()
 
     def close(self) -> None:
         """Release the lock; idempotent."""
@@ -235,6 +251,15 @@ def _same_file(path: Path, descriptor: int) -> bool:
         return True  # that it cannot be looked at now does not mean that it is gone
 
 
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells the directory of a run from another one that has its name later."""
+    try:
+        status = path.stat()
+        return status.st_dev, status.st_ino, (path / _CONFIG).stat().st_mtime_ns
+    except OSError:
+        return None
+
+
 def _acquire(path: Path, instead: str = "") -> int:
     """Lock a directory; one that an agent of this process holds that nobody has any more is let go first.
 
@@ -254,7 +279,8 @@ def _lock(path: Path, instead: str) -> int:
     try:
         return lock_file(path / _LOCK)
     except BlockingIOError as owner:
-        if str(owner) == f"process {os.getpid()}":
+        # A process of the same number may be another one, in another container.
+        if any(own._lock is not None and _same_file(path / _LOCK, own._lock) for own in list(_owned)):
             remedy = f"close its agent first, with agent.close(), or go on with that agent{instead}"
             raise RunInUseError(f"{path} is in use by this program: {remedy}") from None
         raise RunInUseError(f"{path} is in use by {owner}; stop it first{instead}") from None
@@ -275,8 +301,9 @@ def _refuse_foreign(path: Path) -> None:
         raise RunDirectoryError(f"{path} is not a directory; choose another {option('run_dir')}")
     if not exists(path) or exists(path / _CONFIG):
         return
-    ours = {_LOCK, TEMPORARY + _CONFIG}  # of a process killed while it created the run
-    others = sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
+    # A process killed while it created the run leaves a lock and half a config.json.
+    names = (entry.name for entry in path.iterdir())
+    others = sorted(name for name in names if name != _LOCK and written_as(name) != _CONFIG)
     if others:
         raise RunDirectoryError(f"{path} holds {others[0]!r} but no run; choose an empty or new {option('run_dir')}")
 
