@@ -172,6 +172,25 @@ def test_an_environment_that_cannot_be_made_again_learns_without_evaluation(tmp_
     assert "evaluation" not in (tmp_path / "run" / "metrics.jsonl").read_text()
 
 
+def test_an_agent_that_is_not_to_make_a_spare_environment_saves_without_one(tmp_path):
+    made = []
+
+    class Hardware(gymnasium.Wrapper):
+        def __init__(self, env):
+            super().__init__(env)
+            made.append(env)
+
+    def connect():
+        return Hardware(gymnasium.make("Pendulum-v1"))
+
+    with rewirl.DSTD3(connect, learning_starts=20, hidden_sizes=(8,), threads=1) as agent:
+        agent.learn(30, check=False)
+        agent.save(tmp_path / "policy")
+        assert len(made) == 1
+        assert len(agent.evaluate(1).returns) == 1  # which says that others are needed
+    rewirl.load(tmp_path / "policy")
+
+
 def test_the_name_of_a_class_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'DSSAC2'"):
         rewirl.DSSAC2  # noqa: B018

@@ -74,6 +74,76 @@ def test_a_run_whose_checkpoints_were_removed_is_not_begun_anew(tmp_path):
     assert before == {file.name: file.read_bytes() for file in (path / "metrics.jsonl", *(path / "policy").iterdir())}
 
 
+class StopAtOnce(rewirl.Callback):
+    def on_training_start(self, moment: rewirl.Moment) -> bool:
+        return False
+
+
+def killed(agent: Any) -> None:
+    """Let go of the run as a kill would: nothing more is written."""
+    agent._run.training.recorder._directory.close()
+
+
+def test_what_was_learnt_before_is_in_a_new_directory_at_once(tmp_path):
+    with rewirl.DSTD3("Pendulum-v1", seed=3, **SMALL) as agent:
+        agent.learn(60)
+        agent.learn(60, run_dir=tmp_path / "one", callback=StopAtOnce())
+        agent._run.record_in(tmp_path / "two")
+        killed(agent)
+        for name in ("one", "two"):
+            with rewirl.resume(tmp_path / name) as again:
+                assert again.steps == 60 and arrays(again) == arrays(agent)
+            rewirl.load(tmp_path / name)
+
+
+def test_a_task_that_has_ended_is_saved_at_once(tmp_path):
+    path = tmp_path / "run"
+    with rewirl.DSTD3("Pendulum-v1", seed=3, sparsity=0.6, **SMALL) as agent:
+        agent.learn(60, run_dir=path)
+        agent.freeze()
+        killed(agent)
+        expected = arrays(agent)
+    for tasks in (1, 2):  # of an agent that goes on with the run too
+        with rewirl.resume(path) as again:
+            assert again.tasks == tasks and arrays(again) == expected
+            assert again.freeze() == tasks + 1
+            killed(again)
+            expected = arrays(again)
+    assert [line["tasks"] for line in lines(path) if line["event"] == "freeze"] == [1, 2, 3]
+    rewirl.load(path)
+
+
+def test_a_directory_that_cannot_be_used_leaves_the_agent_in_its_old_one(tmp_path, monkeypatch):
+    from rewirl.storage import metrics_log
+
+    def full(path: Path) -> None:
+        raise OSError("no space left")
+
+    with rewirl.DSTD3("Pendulum-v1", seed=3, **SMALL) as agent:
+        agent.learn(60, run_dir=tmp_path / "old")
+        with monkeypatch.context() as patched:
+            patched.setattr(metrics_log, "sync_directory", full)
+            with pytest.raises(rewirl.RunDirectoryError, match="cannot be written"):
+                agent.learn(20, run_dir=tmp_path / "new")
+        with pytest.raises(rewirl.RunInUseError):
+            rewirl.resume(tmp_path / "old")
+        agent.learn(20)
+        agent.learn(20, run_dir=tmp_path / "new")
+    with rewirl.resume(tmp_path / "old") as old, rewirl.resume(tmp_path / "new") as new:
+        assert (old.steps, new.steps) == (80, 100)
+
+
+def test_a_run_that_was_evaluated_goes_on_without_where_its_environment_cannot_be_made_again(tmp_path):
+    path = tmp_path / "run"
+    with rewirl.DSTD3(pendulum, seed=3, **SMALL) as agent:
+        agent.learn(60, run_dir=path, **OFTEN)
+    with rewirl.resume(path, env=pendulum()) as again:
+        with pytest.raises(rewirl.UnsuitableEnvironmentError, match="or eval_every=0"):
+            again.learn(20)
+        again.learn(20, eval_every=0)
+        assert again.steps == 80
+
+
 @pytest.mark.parametrize("env", ["Pendulum-v1", pendulum], ids=["id", "function"])
 @pytest.mark.parametrize("kind", [rewirl.DSTD3, rewirl.DSSAC])
 def test_a_run_goes_on_to_the_bit(kind, env, tmp_path):

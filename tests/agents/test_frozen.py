@@ -186,6 +186,15 @@ def test_agents_that_cannot_freeze_say_so():
         ppo.freeze()
 
 
+def test_no_task_ends_before_a_predictive_topology_is_made():
+    topology = {"initial_topology": "predictive"}
+    with pytest.raises(ValueError, match="before the first update, with which initial_topology predictive"):
+        make(topology=topology).freeze()
+    agent = taught(make(topology=topology), 2)
+    assert agent.freeze() == 1
+    taught(agent, 2)
+
+
 def test_python_freezes_and_saves_the_policy_of_a_task(tmp_path):
     with rewirl.DSTD3("Pendulum-v1", hidden_sizes=(16, 16), sparsity=0.6, learning_starts=20, seed=1) as agent:
         agent.learn(40)

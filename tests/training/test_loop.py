@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from typing import Any
 
@@ -104,6 +105,27 @@ def training(make=probes.Drift, learning_starts=20, capacity=1000, agent=None, *
     made.evaluations = SerialEvaluations(evaluator)
     made.recorder = Memory()
     return made
+
+
+def test_an_untrained_agent_is_evaluated_again_once_it_was_changed_or_there_are_more_episodes() -> None:
+    run = training(learning_starts=1000, eval_every=25)
+    assert isinstance(run.evaluations, SerialEvaluations)
+    played: list[int] = []
+    evaluate = run.evaluations._evaluator.evaluate
+
+    def counted(*arguments: Any) -> Any:
+        played.append(run.step)
+        return evaluate(*arguments)
+
+    run.evaluations._evaluator.evaluate = counted  # type: ignore[method-assign]
+    run.run(50)
+    assert played == [0]
+    run.changed()
+    run.run(100)
+    assert played == [0, 75]
+    run.config = dataclasses.replace(run.config, eval_episodes=3)
+    run.run(125)
+    assert played == [0, 75, 125]
 
 
 def late(questions: float, **settings: Any) -> Training:

@@ -392,7 +392,7 @@ def test_a_run_whose_last_policy_could_not_be_saved_has_not_ended(tmp_path, unin
     from rewirl.storage import recorder
     from rewirl.storage.policy_file import PolicyError
 
-    def full(*_: Any) -> None:
+    def full(*_: Any, **named: Any) -> None:
         raise PolicyError("no space left on device")
 
     path = tmp_path / "run"
@@ -473,7 +473,7 @@ def test_a_log_that_cannot_be_opened_is_refused_with_its_name_and_frees_the_dire
         patched.setattr(metrics_log, "sync_directory", full)
         with pytest.raises(RunDirectoryError, match=r"metrics\.jsonl cannot be written: No space left"):
             begin()
-    with resume(path, Silent(), 200) as run:
+    with begin() as run:
         assert run.train().finished
 
 

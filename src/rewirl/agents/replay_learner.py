@@ -72,6 +72,11 @@ class ReplayLearner(Learner[Config]):
 
     def freeze(self) -> int:
         """End a task; see `Agent`."""
+        if self.updates == 0 and self.config.topology.initial_topology == "predictive":
+            raise ValueError(
+                "a task ended before the first update, with which initial_topology predictive makes the networks; "
+                "learn first, or leave initial_topology out"
+            )
         return self._networks.freeze()
 
     def _sample(self, replay: Replay) -> Batch:

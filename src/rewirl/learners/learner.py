@@ -209,7 +209,8 @@ class Learner(Tasks):
             raise unknown_argument(self, name)
         with self._one_at_a_time():
             self._refuse_closed()
-            progress, check = exactly(bool, progress, "progress"), exactly(bool, check, "check")
+            progress = exactly(bool, progress, "progress")
+            check = run.spare = exactly(bool, check, "check")
             own = run.config if self._resumed else self._plan
             steps = how_many_steps(total_timesteps, run.training.step, own)
             path = None if run_dir is None else a_path(run_dir, "run_dir").absolute()

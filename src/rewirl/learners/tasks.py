@@ -11,6 +11,7 @@ from rewirl.storage.policy_file import save_policy
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from rewirl.training.resume import Reopened
     from rewirl.training.run import Run
 
 
@@ -19,6 +20,7 @@ class Tasks:
 
     if TYPE_CHECKING:
         _run: Run
+        _reopened: Reopened | None
 
         def _one_at_a_time(self) -> AbstractContextManager[None]: ...
         def _refuse_closed(self) -> None: ...
@@ -30,19 +32,25 @@ class Tasks:
 
     def freeze(self) -> int:
         """End a task: hidden connections and biases in use never change or go again, as many new connections come, and
-        the output layer begins again with random weights. What is learnt from now on is another task.
+        the output layer begins again with random weights. What is learnt from now on is another task. If there is a run
+        directory, that is saved there at once.
 
         Returns:
             The number of the task that has ended, from 1.
 
         Raises:
-            ValueError: the settings do not allow it, or there is no free place.
+            ValueError: the settings do not allow it, or not yet; or there is no free place.
             TypeError: the agent has no replay memory.
+            RunDirectoryError: the run directory was deleted, moved or taken over.
+            DivergedError: the agent's values are not finite.
             RuntimeError: the agent is learning, in another thread or around this callback; or it is closed.
         """
         with self._one_at_a_time():
             self._refuse_closed()
-            return self._run.agent.freeze()
+            if self._reopened is not None:
+                self._reopened.record()
+                self._reopened = None
+            return self._run.freeze()
 
     def save(self, path: str | Path, task: int | None = None) -> None:
         """Save the policy as a directory, from which `rewirl.load` and `rewirl evaluate` read it.

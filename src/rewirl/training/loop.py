@@ -82,7 +82,7 @@ class Training:
         self._core_share = CoreShare(config.threads)
         self._started = False
         self._evaluated: int | None = None
-        self._saved: int | None = None
+        self._saved: tuple[Recorder, int] | None = None
         self._latest: Evaluation | None = None
         self._untrained: Evaluation | None = None  # of the agent before its first update, which is played once
         self._in_flight: InFlight | None = None
@@ -135,8 +135,8 @@ class Training:
                 if ended or stopped or self._is_due(self.config.checkpoint_every):
                     self._collect_evaluation(stop)  # a checkpoint has all that came before it, its evaluation too
                     stopped = stop()
-                    if self._saved != self.step:
-                        saved = self._checkpoint()
+                    if self._saved != (self.recorder, self.step):
+                        saved = self.checkpoint()
                 if ended or stopped:
                     break
                 self._advance()
@@ -302,8 +302,9 @@ class Training:
             {"updates": updates, **self.diagnostics()} if updates > 0 else {},
         )
         same = state is None and not self.environment.changes and self.agent.normalisation.observations is None
-        if updates == 0 and self._untrained is not None and same:
-            self._record_evaluation(begun, self._untrained)  # the same policy in the same episodes
+        untrained = self._untrained
+        if updates == 0 and untrained and same and len(untrained.returns) == self.config.eval_episodes:
+            self._record_evaluation(begun, untrained)  # the same policy in the same episodes
             return
         self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step, state)
         self._set_in_flight(begun)
@@ -368,10 +369,17 @@ class Training:
         """Return the agent's diagnostics; those of the checkpoint until a resumed one has learnt again."""
         return {**self._diagnostics, **self.agent.diagnostics()}
 
-    def _checkpoint(self) -> bool:
+    def changed(self) -> None:
+        """Save an agent that was changed between two calls of `run`."""
+        self._untrained = None
+        self.checkpoint()
+
+    def checkpoint(self) -> bool:
+        """Save, whatever was saved of this step before; return whether that was done."""
         self._refuse_diverged()
-        self._saved = self.step
-        return self.recorder.checkpoint(self.step, self.state, self._policy)
+        saved = self.recorder.checkpoint(self.step, self.state, self._policy)
+        self._saved = (self.recorder, self.step) if saved else None
+        return saved
 
     def _refuse_diverged(self) -> None:
         if (problem := not_finite(self.agent)) is not None:

@@ -60,6 +60,7 @@ def resume(path: Path, progress: Progress, total_timesteps: int | None = None) -
     if reopened is None:
         return None
     try:
+        reopened.run.configure(reopened.run.config)
         reopened.record()
     except BaseException:
         reopened.close()
@@ -75,6 +76,8 @@ def reopen(
     ended: bool = False,
 ) -> Reopened | None:
     """Put a run together as its newest sound checkpoint has it, without writing anything.
+
+    `Run.configure` has to follow before it is evaluated.
 
     Args:
         path: the run's directory.
@@ -121,8 +124,9 @@ def reopen(
                 run.training.load_state(saved.arrays, values)
 
     try:
-        config, agent_config = settings_of(directory)
-        environment = source_of(directory, config, source, progress.message)
+        recorded, agent_config = settings_of(directory)
+        environment = source_of(directory, recorded, source, progress.message)
+        config = dataclasses.replace(recorded, eval_every=0)  # whoever continues says whether it is evaluated
         sweep(directory.checkpoints)
         saved = load_latest(directory.checkpoints, progress.message, put_back)
         if saved is None:
@@ -141,7 +145,9 @@ def reopen(
             return None
         assert total is not None
         run.total = total
-        run.config = run.training.config = dataclasses.replace(run.config, total_timesteps=total)
+        run.config = run.training.config = dataclasses.replace(
+            run.config, total_timesteps=total, eval_every=recorded.eval_every
+        )
         _warn_of_memory(directory, {} if saved is None else saved.values, progress)
         if saved is not None and _generation(saved) != _core.KERNEL_GENERATION:
             progress.message(

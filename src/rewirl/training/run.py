@@ -88,7 +88,13 @@ class Run:
         self._examined = False
         self._checked = False
         self._memory: Memory | None = None
-        self.configure(config)
+        self.spare = True
+        """Whether a policy that is saved may be of an environment compared with a spare one, which is made for it."""
+        try:
+            self.configure(config)
+        except BaseException:
+            self.close()
+            raise
 
     def _replay(self, config: TrainConfig, agent_config: AgentConfig) -> Replay | None:
         """Return the replay memory; None for an agent that has none."""
@@ -203,8 +209,19 @@ class Run:
 
     def policy_state(self, task: int | None = None) -> State:
         """Return the arrays and JSON values of the policy as it is now, or of a task that has ended."""
-        self.examine()
-        return policy_state(self.agent, self.environment, self.source, self.config.seed, self.training.step, task)
+        if self.spare:
+            self.examine()
+        source = self.source
+        if not self._examined and source.examine is not None:
+            source = source.examine(False)  # for this file alone: evaluating makes others, and so may compare
+        return policy_state(self.agent, self.environment, source, self.config.seed, self.training.step, task)
+
+    def freeze(self) -> int:
+        """End a task, and save at once that it has ended; see `Agent.freeze`."""
+        ended = self.agent.freeze()
+        self.training.note("freeze", tasks=ended)
+        self.training.changed()
+        return ended
 
     def warm_up_with_policy(self, recorded: Mapping[str, Any] | None = None) -> None:
         """Take the first actions from the policy of the settings, if they name one.
@@ -231,7 +248,7 @@ class Run:
         self.training.warm_up.policy, self._warm_up_policy = policy, about
 
     def record_in(self, path: Path) -> None:
-        """Write the record from now on into a new run directory.
+        """Write the record from now on into a new run directory, what has been learnt before at once.
 
         Raises:
             RunDirectoryError: the directory cannot be used for this run.
@@ -247,14 +264,17 @@ class Run:
         directory = RunDirectory.create(
             path, settings, instruction_set=_core.instruction_set(), kernels=_core.KERNEL_GENERATION
         )
-        self.training.recorder.close()
         try:
-            self.training.recorder = RunRecord(
+            recorder = RunRecord(
                 directory, self.config.keep_checkpoints, self._progress.message, kernels=_core.KERNEL_GENERATION
             )
         except BaseException:
-            directory.close()
+            directory.abandon()
             raise
+        self.training.recorder.close()
+        self.training.recorder = recorder
+        if self.training.step > 0:
+            self.training.checkpoint()
 
     def close(self) -> None:
         """Release directory, environments and threads; idempotent."""
