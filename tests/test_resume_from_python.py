@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import pickle
 import shutil
@@ -354,6 +355,56 @@ def test_an_agent_of_an_object_is_evaluated_where_the_program_makes_it_again(tmp
             read(tmp_path / "nowhere")
     with pytest.raises(rewirl.UnsuitableEnvironmentError, match=r"rewirl\.load\(run_dir\)\.evaluate\(env="):
         rewirl.load(tmp_path / "policy").evaluate(1)
+
+
+class Counting(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Keeps how often it was reset, and offers that; knows how many of its kind are open."""
+
+    resets, opened = 0, 0
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        Counting.opened += 1
+
+    def reset(self, **given: Any) -> Any:
+        self.resets += 1
+        return super().reset(**given)
+
+    def close(self) -> None:
+        Counting.opened -= 1
+        super().close()
+
+    def rewirl_state(self) -> int:
+        return self.resets
+
+    def load_rewirl_state(self, values: int) -> None:
+        self.resets = values
+
+
+def counting() -> gymnasium.Env[Any, Any]:
+    return Counting(gymnasium.make("Pendulum-v1"))
+
+
+def test_a_policy_is_evaluated_where_less_is_kept_between_episodes_with_a_warning(tmp_path):
+    with rewirl.DSTD3(counting, seed=3, **SMALL) as agent:
+        agent.learn(30)
+        agent.save(tmp_path / "policy")
+    for env, layers in (("Pendulum-v1", 0), (lambda: Counting(counting()), 2)):
+        with pytest.warns(UserWarning, match=f"is left out: the one given has {layers} layers that keep .*, not 1"):
+            assert len(rewirl.load(tmp_path / "policy").evaluate(1, env=env).returns) == 1
+
+
+def test_no_environment_of_a_function_stays_open():
+    gc.collect()
+    before = Counting.opened
+    with rewirl.DSTD3(counting, seed=3, **SMALL) as agent:
+        agent.learn(30)
+        for _ in range(2):
+            agent.evaluate(2, env=counting)
+    with pytest.raises(ValueError, match="seed"):
+        rewirl.DSTD3(counting, seed=-1, **SMALL)
+    gc.collect()
+    assert Counting.opened == before
 
 
 def test_an_agent_without_a_replay_memory_has_no_such_attribute():

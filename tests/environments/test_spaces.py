@@ -204,6 +204,7 @@ REFUSED = {
         "dimension 1.*TransformAction",
     ),
     "integer action": (None, box(2, dtype=np.int64), "integer actions.*TransformAction"),
+    "long doubles": (None, box(2, dtype=np.longdouble), "takes actions of float128, .*TransformAction"),
     "empty action": (None, box(0), "empty action space"),
     "binary action": (None, spaces.MultiBinary(4), "TransformAction"),
     "multi-discrete action": (None, spaces.MultiDiscrete([2, 3]), "TransformAction"),
@@ -254,6 +255,7 @@ def advised(error, env):
         spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[0, 1], [-2, 3]]),
         spaces.Box(-2, 2, (2,), np.int64),
         spaces.Box(-np.inf, np.inf, (2,)),
+        spaces.Box(-2, 2, (2,), np.longdouble),
     ],
     ids=str,
 )

@@ -192,6 +192,32 @@ def test_a_process_that_is_killed_is_said_in_words_and_the_run_goes_on_from_its_
     same_to_the_bit(path, whole)
 
 
+def test_what_an_environment_in_a_process_keeps_is_known_once_that_has_ended(tmp_path):
+    settings = {"env": "rewirl-tests/Offering-v0", "eval_every": 0}
+    with runs.Run(config(**settings), AGENT, Silent()) as here:
+        here.train(lambda: here.training.step >= 70)
+        expected = here.environment.state()
+    for action in (None, np.zeros(2, np.float32)):  # with a step that has begun it is one further
+        with runs.Run(config(**settings, env_processes=True), AGENT, Silent()) as run:
+            run.train(lambda run=run: run.training.step >= 70)
+            if action is not None:
+                run.environment.begin(action)
+        assert run.environment.last_state()[0]["seen"] == expected[0]["seen"] + (action is not None)
+        run.policy_state()
+    with rewirl.DSTD3(
+        settings["env"], env_module="probe_environments", env_processes=True, learning_starts=20
+    ) as agent:
+        agent.learn(120)
+        environment = agent._run.environment
+        os.kill(environment._process.pid, signal.SIGKILL)
+        environment._process.wait()
+        assert environment.last_state()[0]["seen"] > 0
+        with pytest.raises(FaultyEnvironmentError, match="was killed by SIGKILL"):
+            environment.state()  # which a checkpoint asks for
+        agent.save(tmp_path / "policy")
+        assert len(agent.evaluate(1).returns) == 1
+
+
 def test_a_fault_has_the_same_words_in_a_process():
     words = []
     for processes in (False, True):

@@ -112,6 +112,10 @@ class Environment:
         except RAISED as error:
             raise self._raised(STATE, error) from error
 
+    def last_state(self) -> list[Any]:
+        """Return what `state` does; an environment in a process of its own may have ended, and has its latest one."""
+        return self.state()
+
     def load_state(self, state: list[Any]) -> None:
         """Put back what `state` returned, before a reset.
 

@@ -6,6 +6,7 @@ makes its environment from a recipe, takes actions and answers with outcomes ove
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import struct
@@ -87,6 +88,8 @@ class EnvironmentProcess:
         self.changes, self.stateful = like.changes, like.stateful
         self.where: Callable[[], str] = lambda: "the first reset"
         self._outcome: bytes | None = None
+        self._last: list[Any] = []
+        self._made = self._closed = False
         self._in_flight = False
         try:
             self._process, self._pipe = processes.start(__name__, serve.__name__)
@@ -103,6 +106,7 @@ class EnvironmentProcess:
             UnsuitableEnvironmentError: it cannot be.
         """
         self._ask(_READY)
+        self._made = True
 
     def reset(self, seed: int, step: int = 0) -> NDArray[np.float32]:
         """Begin an episode; see `Environment.reset`."""
@@ -128,8 +132,17 @@ class EnvironmentProcess:
         """Return what the environment keeps between episodes; see `Environment.state`."""
         if not self.stateful:
             return []
-        state: list[Any] = json.loads(self._ask(_STATE))
-        return state
+        self._last = json.loads(self._ask(_STATE))
+        return self._last
+
+    def last_state(self) -> list[Any]:
+        """Return what `state` does, or what it returned last once the process has ended."""
+        try:
+            return self._last if self._closed else self.state()
+        except FaultyEnvironmentError:
+            if self._process.poll() is None:
+                raise
+            return self._last
 
     def load_state(self, state: list[Any]) -> None:
         """Put back what `state` returned; see `Environment.load_state`."""
@@ -142,8 +155,22 @@ class EnvironmentProcess:
 
     def close(self) -> None:
         """End the process, which closes the environment; idempotent."""
+        if not self._closed and self.stateful and self._made:
+            with contextlib.suppress(FaultyEnvironmentError, UnsuitableEnvironmentError, OSError, ValueError):
+                self._ask_once_more()
+        self._closed = True
         self._pipe.close()
         processes.end(self._process, _PATIENCE_SECONDS)
+
+    def _ask_once_more(self) -> None:
+        """Note the latest state, unless the process takes too long to answer."""
+        if self._in_flight and self._outcome is None:
+            if not self._pipe.poll(_PATIENCE_SECONDS):
+                return
+            self._outcome = self._answer()
+        self._send(_STATE)
+        if self._pipe.poll(_PATIENCE_SECONDS):
+            self._last = json.loads(self._checked(self._receive()))
 
     def _ask(self, request: bytes) -> bytes:
         if self._in_flight and self._outcome is None:  # the answer to the step comes first

@@ -257,7 +257,13 @@ class _HandedOver:
     def _training(self) -> Environment:
         if self._factory is None:
             return Environment(self._env, self._task, owned=False)
-        return Environment(self._unused.pop() if self._unused else self._make(), self._task)
+        return self._make_by_factory()
+
+    def __del__(self) -> None:
+        """Close what its function made and nobody has used."""
+        for env in self._unused if getattr(self, "_factory", None) is not None else ():
+            with contextlib.suppress(*RAISED):
+                env.close()
 
     def _make(self) -> gymnasium.Env[Any, Any]:
         if self._factory is None:
@@ -278,7 +284,7 @@ class _HandedOver:
                 self._made.append(weakref.ref(env.unwrapped))
 
     def _make_by_factory(self) -> Environment:
-        return Environment(self._make(), self._task)
+        return Environment(self._unused.pop() if self._unused else self._make(), self._task)
 
     def _make_by_spec(self) -> Environment:
         return Environment(self._make(), self._task)

@@ -202,6 +202,11 @@ def _actions(space: Any, name: str) -> Actions:
             f"gymnasium.wrappers.TransformAction(env, lambda action: np.rint(action).astype(np.{space.dtype}), "
             "Box(low, high))"
         )
+    if np.dtype(space.dtype).itemsize > 8:
+        raise UnsuitableEnvironmentError(
+            f"{name} takes actions of {np.dtype(space.dtype)}, which no file keeps. Let it have others: "
+            "gymnasium.wrappers.TransformAction(env, lambda action: action.astype(np.longdouble), Box(low, high))"
+        )
     bounded = np.isfinite(space.low) & np.isfinite(space.high)
     if not bounded.all():
         index = int(np.flatnonzero(~bounded)[0])

@@ -40,10 +40,12 @@ def evaluate_in(trained: TrainedPolicy, env: EnvironmentLike | None, episodes: i
         raise UnsuitableEnvironmentError(
             f"{source.name} cannot be made again for each episode ({source.why}); give a function that makes it"
         )
+    state = trained.environment_state
     if env is not None:
         environment = source.make_another()
         try:
             trained.fits(environment)
+            layers = len(environment.state())
         finally:
             environment.close()
         there = trained.about["environment"]
@@ -52,10 +54,17 @@ def evaluate_in(trained: TrainedPolicy, env: EnvironmentLike | None, episodes: i
             differs = "".join(difference(there["name"], there["kwargs"], wrapper, recorded, source))
         except ValueError as error:
             raise PolicyError(f"what the policy's file says of its environment is impossible: {error}") from error
-        if differs:
-            warnings.warn(f"the policy was trained in {differs}", stacklevel=3)
+        told = [f"the policy was trained in {differs}"] if differs else []
+        if state is not None and layers != len(state):
+            told.append(
+                f"what the policy's environment keeps between episodes is left out: the one given has {layers} layers "
+                f"that keep something, not {len(state)}"
+            )
+            state = None
+        if told:
+            warnings.warn("; ".join(told), stacklevel=3)
     evaluator = Evaluator(source.make_another, episode_count(episodes), trained.about["seed"])
-    return evaluation_of(evaluator, trained.act, trained.about["step"], trained.environment_state)
+    return evaluation_of(evaluator, trained.act, trained.about["step"], state)
 
 
 def evaluation_of(evaluator: Evaluator, predict: Predict, step: int, state: list[Any] | None = None) -> Evaluation:

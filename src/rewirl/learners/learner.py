@@ -312,7 +312,7 @@ class Learner(Tasks):
         refuse_unknown("evaluate", unknown)
         if env is not None:
             return evaluate_in(TrainedPolicy.of_state(*self._run.policy_state()), env, episodes)
-        evaluator, state = self._run.evaluator(episode_count(episodes)), self._run.environment.state() or None
+        evaluator, state = self._run.evaluator(episode_count(episodes)), self._run.environment.last_state() or None
         return evaluation_of(evaluator, self._run.agent.predict, self.steps, state)
 
     @property

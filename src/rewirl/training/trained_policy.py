@@ -201,6 +201,7 @@ def policy_state(
 ) -> tuple[Mapping[str, NDArray[Any]], dict[str, Any]]:
     """Return the arrays and JSON values of a policy file; of a task that has ended, or of the agent as it is."""
     arrays, actor = agent.policy_state() if task is None else agent.policy_of(task).state()
+    state = environment.last_state()
     named = () if source.recipe is None else source.recipe.named
     return arrays, {
         "agent": agent.name,
@@ -212,7 +213,7 @@ def policy_state(
             "module": source.module,
             **({"wrapper": list(named)} if named else {}),
             **({"handed_over": source.values()} if source.values() else {}),
-            **({"state": environment.state()} if environment.state() else {}),
+            **({"state": state} if state else {}),
         },
         **environment.spaces.values(),
         "seed": seed,
