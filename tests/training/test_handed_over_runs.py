@@ -295,6 +295,23 @@ def test_an_object_that_has_been_played_meanwhile_is_the_same(tmp_path, capsys):
         assert "warning" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("play", ["nothing", "step", "reset"])
+def test_an_object_that_the_program_plays_between_two_calls_begins_a_new_episode(play, capsys):
+    env = gymnasium.make("Pendulum-v1")
+    with rewirl.DSTD3(env, seed=3, learning_starts=20, hidden_sizes=(8,), n_steps=3, threads=1) as agent:
+        agent.learn(25)
+        if play == "reset":
+            env.reset()
+        if play != "nothing":
+            env.step(np.zeros(1, np.float32))
+        agent.learn(25)
+        memory = agent.replay
+        follows = (memory.next_observations[:-1] == memory.observations[1:]).all(axis=1)
+    assert np.flatnonzero(~follows).tolist() == ([] if play == "nothing" else [24])
+    said = "somebody has played it since the agent last learnt; give a function that makes one. A new episode begins"
+    assert (said in capsys.readouterr().err) == (play != "nothing")
+
+
 def test_what_was_not_checked_is_compared_all_the_same(tmp_path):
     with rewirl.DSTD3(heavy, **SMALL) as agent:
         agent.learn(50, run_dir=tmp_path / "run", eval_every=0, check=False)

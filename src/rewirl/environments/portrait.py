@@ -35,6 +35,16 @@ def layers(env: gymnasium.Env[Any, Any]) -> list[gymnasium.Env[Any, Any]]:
     return [layer for layer in reversed(found) if not isinstance(layer, gymnasium.wrappers.PassiveEnvChecker)]
 
 
+def traces(env: gymnasium.Env[Any, Any]) -> list[Any]:
+    """Return what differs once somebody has reset or stepped an environment, as far as that can be told at once.
+
+    These are the steps of the episode, where a wrapper such as TimeLimit counts them, and the state of its generator.
+    """
+    counts = [getattr(layer, "__dict__", {}).get("_elapsed_steps") for layer in layers(env)]
+    rng = getattr(env.unwrapped, "__dict__", {}).get("_np_random")
+    return [counts, repr(rng.bit_generator.state) if isinstance(rng, np.random.Generator) else None]
+
+
 def portrait(env: gymnasium.Env[Any, Any], generators: bool = True) -> Portrait:
     """Return the attributes of an environment and its wrappers that can be compared.
 

@@ -53,6 +53,10 @@ class Episode:
         self.observation = self._reset(step)
         return self.observation
 
+    def give_up(self) -> None:
+        """Leave the episode where it is: the next one begins with the next step."""
+        self.observation, self._begun = None, None
+
     @property
     def idle(self) -> bool:
         """Whether no step has begun."""

@@ -76,6 +76,20 @@ class Learning:
         self._update(replay, updates)
         return outcome
 
+    def cut(self, episode: Episode, since: int, step: int, problem: str) -> None:
+        """Learn nothing across the place where an episode ends that cannot go on.
+
+        Args:
+            episode: the one that was cut.
+            since: steps of the run that have ended since one did in it.
+            step: steps of the run so far.
+            problem: why, for a message.
+        """
+        if self._replay is not None:
+            self._replay.cut(since)
+        self._agent.cut(episode.index)
+        self._tell(f"warning: {problem}. A new episode begins at step {step:,}; the run continues, but not to the bit")
+
     def _fetch(self, episode: Episode, store: Callable[..., None]) -> Step:
         observation, row, after = episode.finish_step()
         self._agent.normalisation.reward(after.reward, after.terminated or after.truncated, episode.index)

@@ -75,8 +75,7 @@ class Training:
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
         self._learning_starts = learning_starts
-        environments = self._collection.environments
-        self._learning = Learning(agent, replay, environments, learning_starts, progress.message)
+        self._learning = Learning(agent, replay, self._collection.environments, learning_starts, progress.message)
         self._policy = policy
         self._seconds = 0.0
         self._core_share = CoreShare(config.threads)
@@ -224,12 +223,13 @@ class Training:
         self._diagnostics = diagnostics
         saved = fields(values["episode"], "the saved episode")
         for episode, problem in self._collection.load_state(parts["episode"], saved, self.step):
-            if self.replay is not None:
-                self.replay.cut(self._collection.since(episode, self.step))
-            self.agent.cut(episode.index)
-            self.progress.message(
-                f"warning: {problem}. A new episode begins at step {self.step:,}; the run continues, but not to the bit"
-            )
+            self._learning.cut(episode, self._collection.since(episode, self.step), self.step, problem)
+
+    def cut(self, problem: str) -> None:
+        """Give up the episode of the first environment, where one is played, and say why; another one begins."""
+        if (episode := self._collection.episodes[0]).observation is not None:
+            episode.give_up()
+            self._learning.cut(episode, self._collection.since(episode, self.step), self.step, problem)
 
     def _may_act(self, episode: Episode) -> bool:
         """Tell whether a step may begin: without a replay memory, once no update is due before it ends."""

@@ -13,6 +13,7 @@ from rewirl.agents import AgentConfig, ReplayConfig
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.environments.environment_process import EnvironmentProcess, portable
 from rewirl.environments.memory import Memory, memory_of_spare
+from rewirl.environments.portrait import traces
 from rewirl.environments.source import EnvironmentSource, environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError, refuse_kind
 from rewirl.options.train import TrainConfig
@@ -88,6 +89,7 @@ class Run:
         self._examined = False
         self._checked = False
         self._memory: Memory | None = None
+        self._left: list[Any] | None = None
         self.spare = True
         """Whether a policy that is saved may be of an environment compared with a spare one, which is made for it."""
         try:
@@ -191,11 +193,23 @@ class Run:
         if isinstance(self.training.recorder, RunRecord):
             self.training.recorder.keep = self.config.keep_checkpoints
             self._tell_of_other_evaluations(self.training.recorder.config["train"])
+        if self._left is not None and self._left != self._traces():
+            self.training.cut(
+                f"{self.source.name} was handed over as an object, and somebody has played it since the agent last "
+                "learnt; give a function that makes one"
+            )
         try:
             return self.training.run(self.total, stop)
         finally:
+            self._left = self._traces()
             if self.training.evaluations is not None:
                 self.training.evaluations.close()  # no process stays behind between two calls
+
+    def _traces(self) -> list[Any] | None:
+        """Return what tells whether the program plays the environment that it handed over; None of any other."""
+        if self.source.made_by != "an object" or isinstance(self.environment, EnvironmentProcess):
+            return None
+        return traces(self.environment.env)
 
     def _tell_of_other_evaluations(self, recorded: Mapping[str, Any]) -> None:
         """Say where the run is evaluated in another way than its record says, which stays as it is."""
