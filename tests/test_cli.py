@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from rewirl.bench import end_to_end
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.main import main
 from rewirl.cli.parse import parse, parse_run
@@ -450,6 +451,12 @@ def test_a_list_that_is_given_in_several_places_adds_up():
     words = ["--seeds", "0", "--label", "a=*1*", "--seeds", "1", "2", "--label=b=*2*"]
     found = parse("sweep", words, seeds=(tuple[int, ...], (), "Seeds."), label=(tuple[str, ...], (), "Labels."))
     assert (found.seeds, found.label) == ((0, 1, 2), ("a=*1*", "b=*2*"))
+    several = ["--presets", "a", "--presets", "b", "--threads=1", "--threads", "2"]
+    options = parse("bench", several, "", benchmark=(end_to_end.Options, end_to_end.Options(), "")).benchmark
+    assert (options.presets, options.threads) == (("a", "b"), (1, 2))
+    words = ["--seeds", "0", "--hidden-sizes", "8", "--seeds", "1", "--hidden_sizes=16"]
+    found = parse_run("tune", words, seeds=(tuple[int, ...], (), "Seeds."))
+    assert (found.seeds, found.agent.hidden_sizes) == ((0, 1), (8, 16))
 
 
 ONLY_ONE = """
@@ -511,3 +518,5 @@ def test_a_run_in_an_environment_that_a_program_registered_goes_on_where_its_mod
 
 def test_inspect_takes_its_options_in_any_order(rewirl, run):
     assert rewirl("inspect", "--json", run).out == rewirl("inspect", run, "--json").out
+    for module in (("--env-module", "math"), ("--env-module=math",)):
+        assert rewirl("inspect", *module, run).out == rewirl("inspect", run, *module).out

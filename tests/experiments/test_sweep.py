@@ -236,6 +236,17 @@ def test_what_another_process_is_making_is_left_to_it_and_said(tmp_path, capsys,
     assert run_status(mine).state == "finished" and run_status(other).state == "begun"
 
 
+def test_what_waits_for_a_run_of_another_process_is_left_to_it_too(tmp_path, capsys):
+    text = SETTINGS.replace("1500", "100") + 'agents = ["td3"]\nseeds = [0]\n'
+    text += 'warm_up_policy = { agent = "td3", total_timesteps = 90 }\n'
+    source, behind = planned(tmp_path, text).values()
+    with runs.start(source.config, source.agent_config, source.path, Silent()), pytest.raises(SystemExit) as exit_:
+        main(["sweep", str(tmp_path / "sweep.toml"), "--directory", str(tmp_path / "runs"), "--workers", "1"])
+    out = capsys.readouterr().out
+    assert exit_.value.code == 0
+    assert f"skipped {behind.name}: it starts from the policy of {source.name}, which is in use" in out
+
+
 def test_a_killed_run_whose_lock_is_held_for_a_while_is_waited_for(tmp_path, monkeypatch):
     text = SETTINGS.replace("1500", "100") + 'agents = ["td3"]\nseeds = [0]\n'
     (run,) = planned(tmp_path, text).values()

@@ -110,6 +110,20 @@ def test_a_dry_run_measures_lists_every_run_and_starts_none(tmp_path, capsys):
     assert not directory.exists()
 
 
+def test_an_option_of_the_command_line_may_be_none_or_nothing(tmp_path, monkeypatch):
+    file = tmp_path / "sweep.toml"
+    file.write_text(
+        'agents = ["sac"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\nlearning_starts = 60\ntotal_timesteps = 200\n'
+        "env_kwargs = { g = 9.0 }\ntarget_entropy = -2.0\n"
+    )
+    made: list[PlannedRun] = []
+    monkeypatch.setattr(command, "run_session", lambda planned, *_: made.extend(planned.values()) or 0)
+    sweep = ("sweep", file, "--directory", tmp_path / "runs", "--workers", 1)
+    assert rewirl(*sweep) == rewirl(*sweep, "--env-kwargs", "{}", "--target-entropy", "None") == 0
+    assert [run.config.env_kwargs for run in made] == [{"g": 9.0}, {}]
+    assert [run.agent_config.target_entropy for run in made] == [-2.0, None]
+
+
 def test_a_dry_run_says_once_what_runs_will_say_of_their_settings(tmp_path, capsys):
     file = tmp_path / "sweep.toml"
     file.write_text(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from rewirl.agents.ppo import PPO
 from rewirl.cli.main import main
-from rewirl.experiments.sweep import deadline
+from rewirl.experiments.sweep import deadline, measure
 from rewirl.experiments.sweep.deadline import Deadline, deadline_in
 from rewirl.experiments.sweep.estimate import speed_key
 from rewirl.experiments.sweep.file import read_sweep
@@ -22,6 +24,7 @@ from rewirl.experiments.sweep.measure import Stopwatch
 from rewirl.experiments.sweep.plan import PlannedRun, plan, run_status
 from rewirl.experiments.sweep.schedule import Row, run_sweep
 from rewirl.experiments.sweep.worker import make_run
+from rewirl.options.resolve import resolve
 from rewirl.training.progress import Silent
 
 FILE = """
@@ -62,6 +65,21 @@ class Clocked:
         self.ends = dict.fromkeys(self.ends, 0.0)
 
     def close(self) -> None: ...
+
+
+class Measuring(Clocked):
+    """A executor that finds a step of the warm-up to take a second, and one with an update two."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__({}, workers)
+
+    def start(self, name: str, run: Mapping[str, Any], measure: bool = False) -> None:
+        self.ends[name] = 0.0
+
+    def wait(self, seconds: float) -> list[tuple[str, dict[str, Any]]]:
+        rates = {"warm_up": 1.0, "learning": 2.0, "evaluation": 0.0, "episode": 0.0}
+        names, self.ends = list(self.ends), {}
+        return [(name, {"ended": "finished", "rates": rates}) for name in names]
 
 
 def planned(tmp_path: Path, text: str) -> dict[str, PlannedRun]:
@@ -111,21 +129,63 @@ def test_a_run_whose_source_has_no_time_has_none_either(tmp_path, monkeypatch):
 
 def test_a_finished_run_of_the_same_settings_on_the_same_processor_says_how_long_another_seed_takes(tmp_path):
     runs = planned(tmp_path, "seeds = [0, 1]\n[[runs]]\n[[runs]]\ntotal_timesteps = 200\n")
-    first, longer, *_ = runs.values()
+    shorter, first, *_ = runs.values()
     assert make_run(first, Silent(), lambda: False) == {"ended": "finished"}
     measured: list[str] = []
     executor = Clocked({})
     executor.start = lambda name, run, measure=False: measured.append(name)  # type: ignore[method-assign]
     until = deadline_in(1.0, runs, executor)
     took = json.loads((first.path / "metrics.jsonl").read_text().splitlines()[-1])["seconds"]
-    assert until.seconds(longer) == pytest.approx(2 * took) and not measured
-    assert until.refusal(longer) == ""
+    assert until.seconds(shorter) == pytest.approx(took / 2) and not measured
+    assert until.refusal(shorter) == ""
     until.end = 0.0
-    assert "takes about" in until.refusal(longer) and until.passed()
+    assert "takes about" in until.refusal(shorter) and until.passed()
     record = json.loads((first.path / "config.json").read_text())
     record["machine"]["cpu"] = "another"
     (first.path / "config.json").write_text(json.dumps(record))
     assert deadline.seconds_per_step(first) is None
+
+
+def test_a_shorter_run_which_was_mostly_warm_up_does_not_say_how_long_a_longer_one_takes(tmp_path):
+    runs = planned(tmp_path, "seeds = [0]\n[[runs]]\n[[runs]]\ntotal_timesteps = 200\n")
+    short, long = runs.values()
+    assert make_run(short, Silent(), lambda: False) == {"ended": "finished"}
+    until = deadline_in(1.0, runs, Measuring(1))
+    assert until.seconds(long) == 60 * 1.0 + 140 * 2.0
+
+
+def test_a_finished_run_that_is_gone_is_made_again_and_ends_no_sweep(tmp_path):
+    runs = planned(tmp_path, "seeds = [0]\n")
+    (run,) = runs.values()
+    assert make_run(run, Silent(), lambda: False) == {"ended": "finished"}
+    until = deadline_in(1.0, runs, Measuring(1))
+    shutil.rmtree(run.path)
+    assert until.refusal(run) == ""
+
+
+def test_a_cluster_that_has_no_processor_yet_is_waited_for(tmp_path):
+    runs = planned(tmp_path, "seeds = [0]\n")
+    assert deadline_in(1.0, runs, Measuring(0)).seconds(*runs.values()) == 60 * 1.0 + 40 * 2.0
+
+
+def test_an_agent_that_learns_at_the_end_of_each_rollout_is_measured_over_whole_ones(tmp_path, monkeypatch):
+    learnt: list[int] = []
+    judged = PPO._judged
+    monkeypatch.setattr(PPO, "_judged", lambda self: learnt.append(1) or judged(self))
+
+    class Counted:
+        def __init__(self) -> None:
+            self.before = len(learnt)
+
+        def seconds(self) -> float:
+            return float(len(learnt) - self.before)
+
+    monkeypatch.setattr(measure, "Stopwatch", Counted)
+    config, agent = resolve(
+        {"agent": "ppo", "env": "Pendulum-v1", "rollout_steps": 1000, "batch_size": 1000, "epochs": 1}
+    )
+    run = PlannedRun("ppo", tmp_path / "ppo", config, agent)
+    assert measure.measure(run)["learning"] == 1 / 1000
 
 
 def test_what_is_measured_does_not_depend_on_who_else_has_the_processor():

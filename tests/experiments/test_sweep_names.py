@@ -184,6 +184,18 @@ def test_the_index_of_a_sweep_explains_every_name(tmp_path, planned, capsys):
     assert json.loads((tmp_path / "runs" / INDEX).read_text())[fast] == {**index[fast], "revision": None}
 
 
+def test_the_index_keeps_what_another_sweep_planned_there(tmp_path, planned):
+    (first,) = planned(SMALL).values()
+    (second,) = planned(SMALL + "learning_rate = 0.01\n").values()
+    for run in (first, second):
+        write_index(tmp_path / "runs", [run])
+    both = json.loads((tmp_path / "runs" / INDEX).read_text())
+    assert list(both) == sorted([first.name, second.name])
+    (tmp_path / "runs" / INDEX).write_text(json.dumps({**both, "gone": {**both[first.name], "revision": "a"}, "x": 1}))
+    write_index(tmp_path / "runs")
+    assert json.loads((tmp_path / "runs" / INDEX).read_text()) == both  # what had begun and is gone is not in it
+
+
 def test_an_index_that_cannot_be_written_stops_no_sweep(tmp_path, planned, capsys):
     planned(SMALL)
     (tmp_path / "runs" / INDEX).mkdir(parents=True)

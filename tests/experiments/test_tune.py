@@ -22,7 +22,9 @@ from waiting import until as wait_until
 
 import rewirl
 from rewirl.agents import AGENTS
+from rewirl.cli import tune as command
 from rewirl.cli.main import main
+from rewirl.experiments.sweep.estimate import speed_key
 from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import saved_step
 from rewirl.experiments.tune import study as study_of
@@ -534,6 +536,29 @@ def test_a_dry_run_says_what_is_sampled_and_how_long_it_takes_and_writes_nothing
     assert "gamma  0.98 to 0.995\n" in out and "will not be rewired" in out  # as every trial will say
     assert re.search(r"7 trials of 600 steps of ds-td3 on \S+Drift-v0 with each of 2 seeds: about \d+ seconds?", out)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_measures_the_settings_as_they_are_and_every_worker_makes_whole_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(PROBES)
+    monkeypatch.chdir(tmp_path)
+    measured: list[Any] = []
+
+    def rates(runs: list[Any], executor: Any) -> dict[bytes, dict[str, float]]:
+        measured.extend(runs)
+        return {speed_key(runs[0]): {"warm_up": 1.0, "learning": 1.0, "evaluation": 0.0, "episode": 0.0}}
+
+    monkeypatch.setattr(command, "measured", rates)
+    words = ["--sample", "gamma", "--trials", 7, "--seeds", 0, "--seeds", 1, "--workers", 4, "--dry-run"]
+    assert ended("tune", *SMALL, *words) == 0
+    # 14 runs of 600 seconds: four workers make two, three or four each
+    assert "with each of 2 seeds: about 40.0 minutes with 4 at a time" in capsys.readouterr().out
+    assert len(measured) == 14 and measured[0].agent_config.gamma == 0.99
+
+
+def test_help_says_that_a_run_has_one_thread(capsys):
+    assert ended("tune", *SMALL, "--help") == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert re.search(r"--threads INT [^-]*\(default: 1\)", text)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ _COUNTED = {"rewired": "connections", "recycled": "units"}
 def inspect(arguments: list[str]) -> int:
     """Run `rewirl inspect` and return its exit code."""
     as_json = (bool, False, "Print one JSON object instead of a table.")
-    if (first := next((each for each in arguments if each != "--json"), "-")) and not first.startswith("-"):
+    if _names_a_directory(arguments):
         options = parse(
             "inspect",
             arguments,
@@ -56,6 +56,17 @@ def inspect(arguments: list[str]) -> int:
     options = parse_run("inspect", arguments, json=as_json)
     print_description(lambda: Run(without_evaluation(options.run), options.agent, Silent()), options.json)
     return 0
+
+
+def _names_a_directory(arguments: Sequence[str]) -> bool:
+    """Tell whether the first argument is a directory, but for the options that may go before it."""
+    words = iter(arguments)
+    for each in words:
+        if each == "--env-module":
+            next(words, None)
+        elif each != "--json" and not each.startswith("--env-module="):
+            return not each.startswith("-")
+    return False
 
 
 def print_description(make: Callable[[], Run], as_json: bool = False) -> None:

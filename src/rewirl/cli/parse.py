@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
@@ -70,7 +71,8 @@ def parse(
         UsageError: an option is unknown, or its value impossible.
     """
     own = [_own(name, *field) for name, field in fields.items()]
-    several = [name for name, (kind, *_) in fields.items() if kind in (tuple[str, ...], tuple[int, ...])]
+    several = [name for name, kind in _leaves(own) if _is_a_list(kind)]
+    several += [name for name, option in (overrides or {}).items() if option.takes_a_list]
     result = _parsed(command, _gathered(arguments, several), about, [*own, *map(_override, (overrides or {}).values())])
     with usage_errors():
         values = {name: _original(kind, getattr(result, name)) for name, (kind, _, _) in fields.items()}
@@ -94,14 +96,14 @@ def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
         UsageError: an option is unknown, or its value impossible; or values do not go together.
     """
     asked = [argument for argument in arguments if argument not in _HELP]
-    several = [name for name, (kind, _, _) in fields.items() if kind == tuple[str, ...]]
-    words = _gathered(asked, [*several, *(n for n, option in all_options().items() if option.kind == tuple[str, ...])])
-    own = [_own(name, *field) for name, field in {"preset": _PRESET, **fields}.items()]
     known = all_options()
+    several = [name for name, (kind, _, _) in fields.items() if _is_a_list(kind)]
+    words = _gathered(asked, [*several, *(name for name, option in known.items() if option.takes_a_list)])
+    own = [_own(name, *field) for name, field in {"preset": _PRESET, **fields}.items()]
     result = _parsed(command, words, None, [*own, *(one for option in known.values() for one in _anonymous(option))])
     with usage_errors():
         request = {"preset": result.preset, **_requested(result, known)}
-        settings = resolve(request)
+        settings = resolve({"threads": 1, **request} if command == "tune" else request)  # as the runs of a sweep have
     if len(asked) < len(arguments):
         _parsed(command, ["--help"], None, [*own, *_groups(settings)])
     own_values = {name: getattr(result, name) for name in ("preset", *fields)}
@@ -115,14 +117,21 @@ def _gathered(arguments: list[str], names: Iterable[str]) -> list[str]:
         rest: list[str] = []
         inside = False
         for argument in arguments:
-            if argument.startswith("-"):
-                inside = argument.partition("=")[0] == flag
-                if inside and "=" not in argument:
+            if argument.startswith("-") and not re.match(r"-\.?\d", argument):
+                name, equals, value = argument.partition("=")
+                inside = _dashed(name) == flag
+                if inside:
+                    gathered += [value] if equals else []
                     continue
-            (gathered if inside else rest).append(argument.removeprefix(f"{flag}=") if inside else argument)
+            (gathered if inside else rest).append(argument)
         if gathered:
             arguments = [*rest, flag, *gathered]
     return arguments
+
+
+def _is_a_list(kind: Any) -> bool:
+    kind = typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
+    return typing.get_origin(kind) is tuple
 
 
 def _parsed(command: str, arguments: list[str], about: str | None, fields: list[Any]) -> Any:

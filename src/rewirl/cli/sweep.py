@@ -51,8 +51,7 @@ def sweep(arguments: list[str]) -> int:
     refuse_impossible(options)
     require_directory("--directory", options.directory)
     with usage_errors():
-        overrides = {name: value for name, value in options.overrides.items() if value not in (None, {})}
-        whole = read_sweep(options.experiment, overrides)
+        whole = read_sweep(options.experiment, options.overrides)
         described = narrowed(whole, options.agents, options.envs, options.seeds)
         runs = plan(described.requests, options.directory)
         said_by = check(runs.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from rewirl.cli.errors import (
 from rewirl.cli.executors import RAY, WORKERS, executor, in_words, refuse_impossible
 from rewirl.cli.parse import parse_run
 from rewirl.experiments.sweep import table
-from rewirl.experiments.sweep.estimate import estimate
+from rewirl.experiments.sweep.estimate import measured, seconds_left, speed_key
 from rewirl.experiments.sweep.plan import PlannedRun
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.tune.error import StudyError, TuneError
@@ -96,19 +97,20 @@ def tune(arguments: list[str]) -> int:
 
 
 def _dry_run(task: Task, runs: Mapping[str, PlannedRun], workers: int, said: Sequence[str]) -> int:
+    run, *_ = runs.values()
+    count = task.trials * len(task.seeds)
     pool = ProcessPool(workers)
     try:
-        seconds = sum(estimate({name: run}, pool)[name] for name, run in runs.items())
+        rates = measured([run] * count, pool)  # beside as many as will run side by side
     except RuntimeError as error:
         return failed(error)
     finally:
         pool.close()
     for line in [*lines(task.space), *said]:
         result(visible(line))
-    run = next(iter(runs.values()))
     each = f"{run.config.total_timesteps:,} steps of {run.config.agent} on {run.config.env}"
     seeds = "" if len(task.seeds) == 1 else f" with each of {len(task.seeds)} seeds"
-    time = in_words(seconds * task.trials / workers)
+    time = in_words(seconds_left(run, rates[speed_key(run)], 0) * math.ceil(count / workers))
     early = ", and less as bad ones end early" if task.prune else ""
     result(visible(f"{task.trials} trials of {each}{seeds}: about {time} with {workers} at a time{early}"))
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rewirl import _core
 from rewirl.experiments.sweep.estimate import measured, seconds_left, speed_key
@@ -19,9 +19,10 @@ from rewirl.training.progress import duration
 class Deadline:
     """The end of a sweep, and how long its runs take.
 
-    A run takes as long as the fastest finished one of the same settings on the same processor: slower ones may have
-    been paused or had less than a core. Without a finished one, its estimate counts. A run that has begun is always
-    continued, because what it learns until the deadline is saved.
+    A run takes as long per step as the fastest finished one of the same settings on the same processor: slower ones may
+    have been paused or had less than a core. A shorter one does not count: more of it was warm-up. Without a finished
+    one, its estimate counts. A run that has begun is always continued, because what it learns until the deadline is
+    saved.
 
     Args:
         runs: of the sweep, by name.
@@ -31,10 +32,7 @@ class Deadline:
 
     def __init__(self, runs: Mapping[str, PlannedRun], end: float, rates: Mapping[bytes, Rates]) -> None:
         self.end = end
-        self._rates = rates
-        self._same_speed: dict[bytes, list[PlannedRun]] = {}
-        for run in runs.values():
-            self._same_speed.setdefault(speed_key(run), []).append(run)
+        self._rates, self._same_speed = rates, _by_speed(runs)
 
     def passed(self) -> bool:
         """Tell whether the time is up."""
@@ -48,10 +46,12 @@ class Deadline:
         return f"takes about {duration(needed)}, {duration(max(left, 0))} are left" if needed > left else ""
 
     def seconds(self, run: PlannedRun) -> float:
-        """Return how long a run takes from its start to its end."""
+        """Return how long a run takes from its start to its end; 0 if nobody knows any more."""
         key = speed_key(run)
-        paces = [pace for other in self._same_speed[key] if (pace := seconds_per_step(other)) is not None]
-        return min(paces) * run.config.total_timesteps if paces else seconds_left(run, self._rates[key], 0)
+        pace = _pace(run, self._same_speed[key])
+        if pace is not None:
+            return pace * run.config.total_timesteps
+        return seconds_left(run, self._rates[key], 0) if key in self._rates else 0.0
 
 
 def deadline_in(hours: float, runs: Mapping[str, PlannedRun], executor: Executor) -> Deadline:
@@ -66,9 +66,22 @@ def deadline_in(hours: float, runs: Mapping[str, PlannedRun], executor: Executor
         RuntimeError: a setting cannot be measured; says why.
     """
     end = time.monotonic() + hours * 3600
-    known = {speed_key(run) for run in runs.values() if seconds_per_step(run) is not None}
-    new = [run for run in runs.values() if run_status(run).state == "new" and speed_key(run) not in known]
+    same = _by_speed(runs)
+    new = [run for run in runs.values() if run_status(run).state == "new" and _pace(run, same[speed_key(run)]) is None]
     return Deadline(runs, end, measured(new, executor))
+
+
+def _by_speed(runs: Mapping[str, PlannedRun]) -> dict[bytes, list[PlannedRun]]:
+    same: dict[bytes, list[PlannedRun]] = {}
+    for run in runs.values():
+        same.setdefault(speed_key(run), []).append(run)
+    return same
+
+
+def _pace(run: PlannedRun, same: Sequence[PlannedRun]) -> float | None:
+    """Return the seconds per step of the fastest finished run of the same settings that is not shorter, or None."""
+    long = (other for other in same if other.config.total_timesteps >= run.config.total_timesteps)
+    return min((pace for other in long if (pace := seconds_per_step(other)) is not None), default=None)
 
 
 def seconds_per_step(run: PlannedRun) -> float | None:

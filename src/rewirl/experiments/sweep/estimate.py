@@ -68,7 +68,7 @@ def measured(runs: Collection[PlannedRun], executor: Executor) -> dict[bytes, Ra
     distinct: dict[bytes, PlannedRun] = {}
     for run in runs:
         distinct.setdefault(speed_key(run), run)
-    return _measured(distinct, min(executor.workers, len(runs)), executor)
+    return _measured(distinct, max(1, min(executor.workers, len(runs))), executor)  # a cluster may have no CPU yet
 
 
 def makespan(runs: Mapping[str, PlannedRun], seconds: Mapping[str, float], workers: int) -> float:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,15 @@ from rewirl.experiments.sweep.plan import PlannedRun
 from rewirl.options.resolve import differing
 from rewirl.options.train import TrainConfig
 from rewirl.printing import say
+from rewirl.saved import fields
 from rewirl.storage import strict_json
-from rewirl.storage.files import write_atomically
+from rewirl.storage.files import open_regular, read_json, write_atomically
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 from rewirl.training.resume import settings_of
 
 INDEX = "index.json"
+
+_FIELDS = {"agent", "env", "seed", "settings", "revision"}
 
 Index = dict[str, dict[str, Any]]
 """By name of the run directory: agent, env, seed, settings that differ from the defaults, git revision or None."""
@@ -49,19 +55,48 @@ def index_text(index: Index) -> str:
 def write_index(directory: Path, planned: Iterable[PlannedRun] = ()) -> None:
     """Write the index of a directory where it has changed; a failure is only a warning.
 
+    What another sweep planned there stays in it.
+
     Args:
         directory: made if it does not exist.
         planned: see `index_of`.
     """
     path = directory / INDEX
     try:
-        text = index_text(index_of(directory, planned))
-        new = text.encode()
-        if not path.exists() or path.stat().st_size != len(new) or path.read_bytes() != new:
-            directory.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, new)
+        directory.mkdir(parents=True, exist_ok=True)
+        with _locked(directory):
+            text = index_text(dict(sorted({**_planned_before(path), **index_of(directory, planned)}.items())))
+            new = text.encode()
+            if not path.exists() or path.stat().st_size != len(new) or path.read_bytes() != new:
+                write_atomically(path, new)
     except (OSError, UnicodeError) as error:
         say(f"rewirl: warning: {path} cannot be written: {error}")
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Let one process at a time read and write the index; where the file system has no such lock, do without."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _planned_before(path: Path) -> Index:
+    """Return the entries of an index of runs that had not begun; none of one that is not there or not sound."""
+    try:
+        with open_regular(path) as file:
+            index = fields(read_json(file), INDEX)
+    except (OSError, ValueError):
+        return {}
+    return {
+        name: entry
+        for name, entry in index.items()
+        if isinstance(entry, dict) and entry.keys() == _FIELDS and entry["revision"] is None
+    }
 
 
 def _entry(config: TrainConfig, agent_config: Any, revision: str | None) -> dict[str, Any]:

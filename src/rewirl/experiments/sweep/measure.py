@@ -33,7 +33,7 @@ class Stopwatch:
 
 
 def measure(planned: PlannedRun) -> Rates:
-    """Play and learn with a run's settings for about a second; nothing is written.
+    """Play and learn with a run's settings for about a second, or two rollouts; nothing is written.
 
     Evaluation episodes are taken to last as long as the environment allows, as a good agent's may.
     """
@@ -51,8 +51,14 @@ def measure(planned: PlannedRun) -> Rates:
         stopwatch = Stopwatch()
         run.training.run(starts)
         warm_up = stopwatch.seconds() / max(starts, 1)
-        _learn_for(run, _SETTLING_SECONDS)
-        steps, seconds = _learn_for(run, _SECONDS)
+        if steps := getattr(agent_config, "rollout_steps", 0):  # it learns in one go at the end of each
+            run.training.run(steps)
+            stopwatch = Stopwatch()
+            run.training.run(2 * steps)
+            seconds = stopwatch.seconds()
+        else:
+            _learn_for(run, _SETTLING_SECONDS)
+            steps, seconds = _learn_for(run, _SECONDS)
         rates = {"warm_up": warm_up, "learning": seconds / steps, "evaluation": 0.0, "episode": 0.0}
         if planned.config.eval_every:
             assert isinstance(run.environment, Environment)  # in this process, where its time is seen

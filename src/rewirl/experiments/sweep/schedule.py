@@ -170,6 +170,9 @@ class Schedule:
             source = None if row.run.after is None else rows[row.run.after]
             if source is not None and source.state == "no time":
                 row.state, row.reason = "no time", f"starts from the policy of {source.run.name}, which is not there"
+            elif source is not None and source.state == "in use":
+                row.state, row.reason = "in use", f"it starts from the policy of {source.run.name}, which is in use"
+                view.changed(row, f"skipped: {row.reason}")
             elif source is not None and source.state in OVER and source.state != "finished":
                 row.state, row.reason = "left out", f"it starts from the policy of {source.run.name}, {source.state}"
                 view.changed(row, f"left out: {row.reason}")

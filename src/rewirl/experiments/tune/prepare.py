@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,13 @@ def usual_directory(task: Task) -> Path:
 
 
 def checked(task: Task, directory: Path) -> tuple[dict[str, PlannedRun], list[str]]:
-    """Return the runs of a trial by name, each of which can be made here, and what they will say of their settings.
+    """Check that runs of a trial can be made here.
+
+    Returns:
+        The runs by name as they are without sampling, and what runs of a trial will say of their settings.
 
     Raises:
         SweepError: environment or agent cannot be made, or nothing would be learnt; says why.
     """
-    runs = plan(task.requests(0, corner(task)), directory)
-    return runs, list(check(runs.values()))
+    said = check(plan(task.requests(0, corner(task)), directory).values())
+    return plan(dataclasses.replace(task, space={}).requests(0, {}), directory), list(said)
