@@ -205,7 +205,7 @@ def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_modul
     `resume(run_dir).learn()` trains to the end of the run, to the bit as if it had never stopped.
 
     Args:
-        run_dir: the run's directory. It is locked until the agent is closed, and not written to before `learn`.
+        run_dir: the run's directory. It is locked until the agent is closed; only `learn` and `freeze` write to it.
         env: the environment, where the run was given an object or a function that only your program can make again.
         env_module: module imported first, which registers the environment.
 

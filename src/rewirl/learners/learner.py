@@ -132,7 +132,7 @@ class Learner(Tasks):
         """Return an agent as the newest checkpoint of its run has it; `learn` continues the run, to the bit.
 
         Args:
-            run_dir: the run's directory. It is locked until the agent is closed, and not written to before `learn`.
+            run_dir: the run's directory. It is locked until the agent is closed; only `learn` and `freeze` write to it.
             env: the environment, where the run was given an object or a function that only your program can make again.
                 None goes by the run's record.
             env_module: module imported first, which registers the environment.
