@@ -54,6 +54,7 @@ QUEUE = (
     Part("blocks/normalised", "blocks"),
     Part("blocks/settings", "blocks"),
     Part("blocks/fast-settings", "blocks"),
+    Part("blocks/batch-96", "blocks"),
     Part("blocks/width", "blocks"),
     Part("frontier/xqc-rewiring", "frontier"),
     Part("frontier/humanoid", "frontier"),

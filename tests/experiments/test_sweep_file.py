@@ -288,6 +288,7 @@ def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
         "blocks/normalised": 40,
         "blocks/settings": 24,
         "blocks/fast-settings": 8,
+        "blocks/batch-96": 10,
         "blocks/width": 20,
         "blocks/fast": 40,
         "discrete/breakout": 9,
