@@ -35,26 +35,34 @@ LIST = "policies.json"
 
 
 def keep_records(source: Path, directory: Path) -> list[str]:
-    """Copy the record of each finished run that is not kept yet.
+    """Copy the record of each finished run that is not kept yet, or is kept as it was before it went on.
 
     Args:
         source: an experiment in the queue's directory.
         directory: the same one below results/.
 
     Returns:
-        The names of the runs that are new.
+        The names of the runs that are new, or longer.
     """
     new = []
     for path in sorted(source.iterdir()):
         log = path / "metrics.jsonl"
         if last_event(log).get("event") == "end" and (path / "config.json").is_file():
             kept = directory / path.name
-            if not (kept / "config.json").exists():
+            if not (kept / "config.json").exists() or end_of(path) > end_of(kept):
                 kept.mkdir(parents=True, exist_ok=True)
+                if (kept / "policy").is_dir():
+                    shutil.rmtree(kept / "policy")  # it was of fewer steps
                 shutil.copyfile(log, kept / "metrics.jsonl")
                 shutil.copyfile(path / "config.json", kept / "config.json")
                 new.append(path.name)
     return new
+
+
+def end_of(run: Path) -> int:
+    """Return the step at which a run's record ends, 0 if it does not."""
+    end = last_event(run / "metrics.jsonl")
+    return int(end["step"]) if end.get("event") == "end" else 0
 
 
 def from_the_median(group: RunGroup) -> list[RunData]:
@@ -112,8 +120,12 @@ def _keep_policy(source: Path, kept: Path) -> bool:
         return False
     try:
         rewirl.load(source)
+        step = json.loads((source / "policy.json").read_text(encoding="utf-8")).get("step")
     except PolicyError as error:
         say(f"{source} is not kept: {error}")
+        return False
+    if step is not None and step != end_of(kept.parent):
+        say(f"{source} is not kept: it is of step {step:,}, its record of {end_of(kept.parent):,}")
         return False
     half = kept.with_name(".policy.copying")
     shutil.rmtree(half, ignore_errors=True)

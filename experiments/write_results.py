@@ -36,6 +36,9 @@ REPORTS = {
     "minatar": ("minatar",),
     "frontier": ("frontier",),
     "blocks": ("blocks",),
+    "plasticity": ("plasticity",),
+    "why-ds-sac": ("why-ds-sac",),
+    "figures": ("figures",),
 }
 """What the report of an experiment is about: run directories, and directories that contain some, below results/."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from synthetic_runs import make_run, rising
 
 import rewirl
+from rewirl.storage.policy_file import save_policy
 
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("keep_runs", ROOT / "experiments" / "keep_runs.py")
@@ -28,12 +30,19 @@ def finished(path, seed, top):
     return run
 
 
+def save(agent, path, step=100_000):
+    """Save a policy as that of a run of so many steps."""
+    agent.save(path)
+    arrays, values = agent._run.policy_state(None)
+    save_policy(path, arrays, {**values, "step": step})
+
+
 @pytest.fixture
 def queue(tmp_path):
     """Three finished runs with policies, and one in progress."""
     with rewirl.TD3("Pendulum-v1", seed=0, hidden_sizes=(8, 8), threads=1) as agent:
         for seed, top in enumerate((3000, 1000, 2000)):
-            agent.save(finished(tmp_path / "queue" / "part", seed, top) / "policy")
+            save(agent, finished(tmp_path / "queue" / "part", seed, top) / "policy")
     make_run(tmp_path / "queue" / "part", "td3", 3, rising(9000, 50_000, count=3), total=100_000)
     return tmp_path / "queue"
 
@@ -81,6 +90,26 @@ def test_policies_that_are_too_large_are_not_kept(queue, tmp_path, monkeypatch, 
     (entry,) = listed(results).values()
     assert entry["seed"] == 2 and entry["sha256"] is None
     assert "more than the 10 that are kept" in capsys.readouterr().err
+
+
+def test_a_run_that_went_on_is_kept_again_with_its_policy(queue, tmp_path, capsys):
+    results, name = tmp_path / "results", "HalfCheetah-v5-td3-2"
+    run, kept = queue / "part" / name, results / "part" / name
+    for other in (0, 1):
+        shutil.rmtree(queue / "part" / f"HalfCheetah-v5-td3-{other}")
+    whole = (run / "metrics.jsonl").read_text()
+    shorter = [line for line in whole.splitlines(keepends=True) if json.loads(line)["step"] <= 75_000]
+    (run / "metrics.jsonl").write_text("".join(shorter) + '{"event": "end", "step": 75000, "seconds": 1}\n')
+    assert keep_runs.main(["--directory", str(queue)], results) == 0
+    assert not (kept / "policy").exists()  # it is of 100,000 steps already
+    assert "it is of step 100,000, its record of 75,000" in capsys.readouterr().err
+    (kept / "policy").mkdir()
+    (kept / "policy" / "manifest.json").write_text("of 75,000 steps")
+    (run / "metrics.jsonl").write_text(whole)
+    assert keep_runs.main(["--directory", str(queue)], results) == 0
+    assert "part: 1 new runs; 1 of 1 groups have a policy" in capsys.readouterr().out
+    assert (kept / "metrics.jsonl").read_text() == whole
+    assert json.loads((kept / "policy" / "policy.json").read_text())["step"] == 100_000
 
 
 def test_without_the_queue_it_says_so(tmp_path, capsys):

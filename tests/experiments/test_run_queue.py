@@ -19,10 +19,17 @@ from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import check, plan, run_status, saved_step
 
 ROOT = Path(__file__).parents[2]
-spec = importlib.util.spec_from_file_location("run_queue", ROOT / "experiments" / "run_queue.py")
-assert spec is not None and spec.loader is not None
-run_queue = sys.modules["run_queue"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(run_queue)
+
+
+def program(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "experiments" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+run_queue = program("run_queue")
 
 FILE = """
 envs = ["rewirl-tests/Drift-v0"]
@@ -38,6 +45,10 @@ import sys
 import run_queue
 sys.exit(run_queue.main(sys.argv[2:], [run_queue.Part(sys.argv[1], "part")]))
 """
+
+
+def test_every_experiment_of_the_queue_gets_a_report():
+    assert {part.directory for part in run_queue.QUEUE} <= program("write_results").REPORTS.keys()
 
 
 def test_the_queue_holds_the_runs_of_the_paper_in_their_order_and_what_is_kept_fits(tmp_path):
