@@ -313,18 +313,24 @@ def test_an_evaluation_per_period_is_within_what_is_timed(monkeypatch: pytest.Mo
     assert seen[-1] == ("evaluation", 60)
 
 
+TIMED = {"first": 1_000, "timed": 5_000, "eval_every": 1_000, "updates_per_step": 0.5}
+
+
 def test_the_table_of_whole_runs_by_hand() -> None:
-    run = {"agent": "td3", "threads": 2, "step_seconds": [9.0, 0.002, 0.001], "evaluation_seconds": [3.0, 2.0, 1.0]}
+    run = {
+        "agent": "td3", "threads": 2, "step_seconds": [9.0, 0.002, 0.001], "evaluation_seconds": [3.0, 2.0, 1.0],
+        **TIMED,
+    }  # fmt: skip
     options = end_to_end.Options(eval_every=1000)
     result = {**vars(options), "machine": MACHINE, "versions": {}, "runs": [run]}
     # a million steps are 2,000 s
-    assert "| td3 | 2 | 500 | 2.00 | 33.3 | 1.00 |" in end_to_end.markdown(result)
+    assert "| td3 | 2 | 500 | 0.5 | 2.00 | 33.3 | 1.00 |" in end_to_end.markdown(result)
 
 
 def test_presets_are_compared_with_the_first_of_as_many_threads() -> None:
     names = ("ds-drl/ds-td3/HalfCheetah-v5", "fast/td3/HalfCheetah-v5")
     runs = [
-        {"agent": name, "threads": threads, "step_seconds": seconds, "evaluation_seconds": [1.0]}
+        {"agent": name, "threads": threads, "step_seconds": seconds, "evaluation_seconds": [1.0], **TIMED}
         for threads, name, seconds in [
             (1, names[0], [0.004, 0.002]), (1, names[1], [0.001, 0.001]), (2, names[0], [0.001]), (2, names[1], [0.002])
         ]
@@ -333,8 +339,8 @@ def test_presets_are_compared_with_the_first_of_as_many_threads() -> None:
     text = end_to_end.markdown(result)
     assert "| preset | threads |" in text and "## Whole runs of presets" in text
     # of the rounds a quarter and a half; a million steps are 1,000 s
-    assert f"| {names[1]} | 1 | 1,000 | 1.00 | 16.7 | 0.38 |" in text
-    assert f"| {names[1]} | 2 | 500 | 1.00 | 33.3 | 2.00 |" in text
+    assert f"| {names[1]} | 1 | 1,000 | 0.5 | 1.00 | 16.7 | 0.38 |" in text
+    assert f"| {names[1]} | 2 | 500 | 0.5 | 1.00 | 33.3 | 2.00 |" in text
 
 
 def test_presets_are_run_with_their_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,6 +359,27 @@ def test_presets_are_run_with_their_own_settings(monkeypatch: pytest.MonkeyPatch
     assert [config.env for config, _ in made] == ["Pendulum-v1", "MountainCarContinuous-v0"]
     assert {agent.learning_starts for _, agent in made} == {300}
     assert [agent.exploration for _, agent in made] == ["normal", "ornstein-uhlenbeck"]
+
+
+def test_presets_without_a_replay_memory_are_timed_over_whole_rollouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    def once(options: end_to_end.Options, settings: Any) -> end_to_end.Watch:
+        made.append(settings)
+        watch = end_to_end.Watch(0, 1)
+        watch._times, watch._evaluations = {0: 0.0, 1: 1.0}, [1.0, 1.0]
+        return watch
+
+    monkeypatch.setattr(end_to_end, "_run_once", once)
+    presets = ("cleanrl/ppo/CartPole-v1", "stream-x/stream-ac/HalfCheetah-v5", "small/cartpole")
+    result = end_to_end.run(end_to_end.Options(presets=presets, threads=(1,), eval_every=1_000, steps=2_500, rounds=1))
+    for number, period in enumerate((2 * 512, 1_000, 1_000)):
+        run, config = result["runs"][number], made[number].run
+        assert run["eval_every"] == config.eval_every == period and run["first"] % period == run["timed"] % period == 0
+        assert run["first"] >= 1_000 and run["timed"] >= 2_500 and run["first"] + run["timed"] == config.total_timesteps
+    assert [run["updates_per_step"] for run in result["runs"]] == [4 / 128, 1.0, 1 / 2]
+    text = end_to_end.markdown(result)
+    assert "an update each" not in text and "every 1,000 to 1,024 steps" in text
 
 
 def test_bench_end_to_end_leaves_nothing_behind(rewirl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ from statistics import median
 from typing import Any
 
 from rewirl.agents import agent_entry
+from rewirl.agents.changing_cost import updates_of
+from rewirl.agents.config import ReplayConfig
 from rewirl.bench import machine
 from rewirl.bench.interleaved import say
 from rewirl.bench.machine import table
@@ -52,13 +54,14 @@ class Options:
     """Thread counts to run every agent with. Typical: 1 2."""
 
     steps: int = 10_000
-    """Steps with an update each that are timed, rounded up to whole evaluation periods. Typical: 10000 to 100000."""
+    """Steps that are timed, with the updates that follow them, rounded up to whole evaluation periods. Typical: 10000
+    to 100000."""
 
     learning_starts: int = 1_000
-    """Steps with random actions before them, which are not timed. Typical: 1000."""
+    """Steps before them, which are not timed; of an agent with a replay memory, with random actions. Typical: 1000."""
 
     eval_every: int = 5_000
-    """Steps between two evaluations. Typical: 5000."""
+    """Steps between two evaluations, rounded up to whole rollouts for PPO. Typical: 5000."""
 
     eval_episodes: int = 10
     """Episodes per evaluation. Typical: 10."""
@@ -89,7 +92,8 @@ def run(options: Options) -> dict[str, Any]:
     """Make every run in a temporary directory, one after the other, as often as there are rounds.
 
     Returns:
-        JSON values: `runs` with `step_seconds` and `evaluation_seconds` of every round, machine, versions, options.
+        JSON values: `runs`, machine, versions, options. Of each run `step_seconds` and `evaluation_seconds` of every
+        round; `first`, the steps before those that are timed; `timed`, how many are; `eval_every`; `updates_per_step`.
         The `agent` of a run is the name of its preset, where presets are run.
 
     Raises:
@@ -103,6 +107,11 @@ def run(options: Options) -> dict[str, Any]:
         for name in contestants
     ]
     settings = [_settings(options, one["agent"], one["threads"]) for one in runs]
+    for one, own in zip(runs, settings, strict=True):
+        first, last = _first(options.learning_starts, own.run.eval_every), own.run.total_timesteps
+        updates = updates_of(own.agent, last) - updates_of(own.agent, first)
+        one |= {"first": first, "timed": last - first, "eval_every": own.run.eval_every}
+        one["updates_per_step"] = updates / (last - first)
     for number in range(options.rounds):
         for one, own in zip(runs, settings, strict=True):
             say(f"round {number + 1}/{options.rounds}: {one['agent']}, {one['threads']} threads")
@@ -119,16 +128,13 @@ def run(options: Options) -> dict[str, Any]:
 
 def markdown(result: dict[str, Any]) -> str:
     """Return what `run` found as Markdown."""
-    first, timed = (
-        _first(result["learning_starts"], result["eval_every"]),
-        _timed(result["steps"], result["eval_every"]),
-    )
     rows = []
     for one in result["runs"]:
         step, evaluation = median(one["step_seconds"]), median(one["evaluation_seconds"])
         first_row = next(each for each in result["runs"] if each["threads"] == one["threads"])
         share = median(a / b for a, b in zip(one["step_seconds"], first_row["step_seconds"], strict=True))
-        cells = (f"{1 / step:,.0f}", f"{evaluation:.2f}", f"{PROTOCOL_STEPS * step / 60:.1f}", f"{share:.2f}")
+        updates = f"{one['updates_per_step']:.3g}"
+        cells = (f"{1 / step:,.0f}", updates, f"{evaluation:.2f}", f"{PROTOCOL_STEPS * step / 60:.1f}", f"{share:.2f}")
         rows.append([one["agent"], str(one["threads"]), *cells])
     presets = bool(result["presets"])
     return "\n\n".join(
@@ -138,18 +144,30 @@ def markdown(result: dict[str, Any]) -> str:
             else f"## Whole runs on {result['env']}, batch {result['batch_size']}",
             table(
                 [
-                    *("preset" if presets else "agent", "threads", "steps/s", "seconds per evaluation"),
+                    *(
+                        "preset" if presets else "agent",
+                        "threads",
+                        "steps/s",
+                        "updates per step",
+                        "seconds per evaluation",
+                    ),
                     *("minutes for a million steps", "time by the first's"),
                 ],
                 rows,
             ),
-            f"Environment steps with an update each, over {timed:,} steps of a run after the first {first:,}, with "
-            f"{result['eval_episodes']} evaluation episodes every {result['eval_every']:,} steps, which with two "
-            "threads run beside training. Checkpoints not counted. "
-            f"Medians of {result['rounds']} runs each, in turns.",
+            f"Environment steps with the updates that follow them, over {_each(result, 'timed')} steps of a run after "
+            f"the first {_each(result, 'first')}, with {result['eval_episodes']} evaluation episodes every "
+            f"{_each(result, 'eval_every')} steps, which with two threads run beside training. Checkpoints "
+            f"not counted. Medians of {result['rounds']} runs each, in turns.",
             machine.markdown(result["machine"], result["versions"]),
         ]
     )
+
+
+def _each(result: dict[str, Any], name: str) -> str:
+    """Return a number of the runs, or from which to which it is."""
+    least, most = (of(one[name] for one in result["runs"]) for of in (min, max))
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _first(learning_starts: int, eval_every: int) -> int:
@@ -191,7 +209,6 @@ class Watch(Silent):
 
 def _settings(options: Options, name: str, threads: int) -> Settings:
     """Return the settings of a short run of a preset, or of an agent with those of the options."""
-    first = _first(options.learning_starts, options.eval_every)
     request: dict[str, Any]
     if options.presets:
         request = {"preset": name}
@@ -205,22 +222,25 @@ def _settings(options: Options, name: str, threads: int) -> Settings:
             "hidden_sizes": options.hidden_sizes,
             **({"sparsity": options.sparsity} if sparse else {}),
         }
+    if options.env_module is not None:
+        request["env_module"] = options.env_module
+    agent = resolve(request).agent
+    period = _timed(options.eval_every, getattr(agent, "rollout_steps", 1))  # which it learns from at their end
     return resolve(
         {
             **request,
-            **({} if options.env_module is None else {"env_module": options.env_module}),
-            "total_timesteps": first + _timed(options.steps, options.eval_every),
-            "eval_every": options.eval_every,
+            "total_timesteps": _first(options.learning_starts, period) + _timed(options.steps, period),
+            "eval_every": period,
             "eval_episodes": options.eval_episodes,
             "checkpoint_every": 0,
             "threads": threads,
-            "learning_starts": options.learning_starts,
+            **({"learning_starts": options.learning_starts} if isinstance(agent, ReplayConfig) else {}),
         }
     )
 
 
 def _run_once(options: Options, settings: Settings) -> Watch:
-    watch = Watch(_first(options.learning_starts, options.eval_every), settings.run.total_timesteps)
+    watch = Watch(_first(options.learning_starts, settings.run.eval_every), settings.run.total_timesteps)
     with tempfile.TemporaryDirectory(prefix="rewirl-bench-") as directory:
         run = training_run.start(settings.run, settings.agent, Path(directory) / "run", watch)
         with run:
