@@ -17,17 +17,12 @@ from rewirl import noisy
 from rewirl.agents import AGENTS, Cost, agent_entry
 from rewirl.agents.changing_cost import ChangingCost, updates_of
 from rewirl.exact import from_values
+from rewirl.experiments.report.core_share import ALONE, ONE_CORE, share_of_a_core
 from rewirl.experiments.report.inputs import latest_inputs
 from rewirl.experiments.report.plasticity_data import Plasticity, plasticity_of
 from rewirl.saved import count, fields, listed, number, shown
 from rewirl.storage.metrics_log import CHANGED, read_metrics
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
-
-ALONE = 0.95
-"""Share of a core's time from which on a run counts as having had it to itself."""
-
-_ONE_CORE = 1.1
-"""Share from which on a run had more than one core: its environment has threads of its own."""
 
 _LARGEST = 2.0**200
 """Rewards are float32, so their sums are far below; the squares of more would overflow."""
@@ -73,7 +68,7 @@ class RunData:
     @property
     def alone(self) -> bool:
         """Whether it is known to have had a core to itself: only then do its seconds say something about speed."""
-        return self.core_share is not None and ALONE <= self.core_share <= _ONE_CORE
+        return self.core_share is not None and ALONE <= self.core_share <= ONE_CORE
 
     @property
     def processor(self) -> tuple[str, str]:
@@ -205,28 +200,11 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         flops,
         sum(last),
         topologies,
-        _core_share(evaluations, seconds),
+        share_of_a_core(evaluations, seconds),
         _noise_from(train, settings, topologies),
         plasticity_of(lines),
         latest_inputs([line for line in lines if line["event"] == "topology"]),
     )
-
-
-def _core_share(evaluations: Sequence[dict[str, Any]], seconds: NDArray[np.float64]) -> float | None:
-    """Return the share of a core's time that a run had: the mean of what it recorded, weighed by the seconds between.
-
-    Raises:
-        ValueError: a share is no number that it can be.
-    """
-    shares = [line.get("core_share") for line in evaluations]
-    if any(share is None for share in shares):
-        return None
-    numbers = [number(share, "the share of a core's time") for share in shares]
-    weights = np.diff(seconds, prepend=0.0)
-    share = float(np.sum(np.asarray(numbers, np.float64) * weights) / max(float(weights.sum()), 1e-9))
-    if min(numbers) < 0 or not 0 <= share < np.inf:
-        raise ValueError("the share of a core's time is impossible")
-    return share
 
 
 _EVENTS = ("evaluation", "topology", "diagnostics", "total", CHANGED)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from rewirl.experiments.report import published
+from rewirl.experiments.report.core_share import ALONE
 from rewirl.experiments.report.coverage import coverage
 from rewirl.experiments.report.document import Block, Code, Heading, Items, Table, Text, folded
 from rewirl.experiments.report.judge import Finding
 from rewirl.experiments.report.labels import may_have, options_in_words, setting
 from rewirl.experiments.report.pairs import WINDOW
-from rewirl.experiments.report.run_data import ALONE, RunData
+from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup, area_unit, command, common_to, made_by
 
 LINES = 12
