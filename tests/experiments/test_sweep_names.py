@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -192,8 +193,13 @@ def test_the_index_keeps_what_another_sweep_planned_there(tmp_path, planned):
     both = json.loads((tmp_path / "runs" / INDEX).read_text())
     assert list(both) == sorted([first.name, second.name])
     (tmp_path / "runs" / INDEX).write_text(json.dumps({**both, "gone": {**both[first.name], "revision": "a"}, "x": 1}))
-    write_index(tmp_path / "runs")
+    write_index(tmp_path / "runs", [first])
     assert json.loads((tmp_path / "runs" / INDEX).read_text()) == both  # what had begun and is gone is not in it
+    os.truncate(tmp_path / "runs" / INDEX, 50 * 2**30)
+    write_index(tmp_path / "runs", [first])
+    assert json.loads((tmp_path / "runs" / INDEX).read_text()).keys() == {first.name}
+    write_index(tmp_path / "runs")
+    assert json.loads((tmp_path / "runs" / INDEX).read_text()) == {}  # where nothing is planned, what is there
 
 
 def test_an_index_that_cannot_be_written_stops_no_sweep(tmp_path, planned, capsys):

@@ -55,17 +55,16 @@ def index_text(index: Index) -> str:
 def write_index(directory: Path, planned: Iterable[PlannedRun] = ()) -> None:
     """Write the index of a directory where it has changed; a failure is only a warning.
 
-    What another sweep planned there stays in it.
-
     Args:
         directory: made if it does not exist.
-        planned: see `index_of`.
+        planned: see `index_of`. What another sweep planned there stays in the index; without any, only what is there.
     """
-    path = directory / INDEX
+    path, planned = directory / INDEX, list(planned)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(directory):
-            text = index_text(dict(sorted({**_planned_before(path), **index_of(directory, planned)}.items())))
+            before = _planned_before(path) if planned else {}
+            text = index_text(dict(sorted({**before, **index_of(directory, planned)}.items())))
             new = text.encode()
             if not path.exists() or path.stat().st_size != len(new) or path.read_bytes() != new:
                 write_atomically(path, new)
