@@ -71,8 +71,8 @@ def parse(
         UsageError: an option is unknown, or its value impossible.
     """
     own = [_own(name, *field) for name, field in fields.items()]
-    several = [name for name, kind in _leaves(own) if _is_a_list(kind)]
-    several += [name for name, option in (overrides or {}).items() if option.takes_a_list]
+    several = [name for name, kind in _leaves(own) if _adds_up(name, kind)]
+    several += [name for name, option in (overrides or {}).items() if _adds_up(name, option.kind)]
     result = _parsed(command, _gathered(arguments, several), about, [*own, *map(_override, (overrides or {}).values())])
     with usage_errors():
         values = {name: _original(kind, getattr(result, name)) for name, (kind, _, _) in fields.items()}
@@ -97,8 +97,8 @@ def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
     """
     asked = [argument for argument in arguments if argument not in _HELP]
     known = all_options()
-    several = [name for name, (kind, _, _) in fields.items() if _is_a_list(kind)]
-    words = _gathered(asked, [*several, *(name for name, option in known.items() if option.takes_a_list)])
+    several = [name for name, (kind, _, _) in fields.items() if _adds_up(name, kind)]
+    words = _gathered(asked, [*several, *(name for name, option in known.items() if _adds_up(name, option.kind))])
     own = [_own(name, *field) for name, field in {"preset": _PRESET, **fields}.items()]
     result = _parsed(command, words, None, [*own, *(one for option in known.values() for one in _anonymous(option))])
     with usage_errors():
@@ -129,9 +129,11 @@ def _gathered(arguments: list[str], names: Iterable[str]) -> list[str]:
     return arguments
 
 
-def _is_a_list(kind: Any) -> bool:
+def _adds_up(name: str, kind: Any) -> bool:
+    """Tell whether lists given in several places are one. Numbers that make one value, as hidden sizes, are not."""
     kind = typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
-    return typing.get_origin(kind) is tuple
+    one = all_options().get(name)
+    return typing.get_origin(kind) is tuple and (kind == tuple[str, ...] or one is None or not one.takes_a_list)
 
 
 def _parsed(command: str, arguments: list[str], about: str | None, fields: list[Any]) -> Any:
