@@ -144,7 +144,7 @@ void BatchNorm::act(const float* const* in, float* out, Epilogue epilogue) const
   for (size_t f = 0; f < rows(); ++f) {
     const Line line = line_of(f, nullptr);
     const float y = line.scale * ((in[0][f] - line.mean) * line.inverse) + line.shift;
-    out[f] = epilogue == Epilogue::relu ? std::max(y, 0.0f) : y;
+    out[f] = epilogue == Epilogue::relu && y <= 0.0f ? 0.0f : y;  // NaN is no 0
   }
 }
 

@@ -52,7 +52,7 @@ class LayerNorm final : public Operation {
       const size_t i = static_cast<size_t>(f);
       const float y =
           (scale_ ? scale_->values[i] : 1.0f) * ((in[0][f] - mean) * inverse) + (shift_ ? shift_->values[i] : 0.0f);
-      out[f] = epilogue == Epilogue::relu ? std::max(y, 0.0f) : y;
+      out[f] = epilogue == Epilogue::relu && y <= 0.0f ? 0.0f : y;  // NaN is no 0
     }
   }
 

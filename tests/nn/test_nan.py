@@ -8,10 +8,13 @@ from cases import gradients, random_network
 from compositions import N_IN, network_of
 
 from rewirl.nn import (
+    BatchNorm,
     Bins,
     Ensemble,
+    LayerNorm,
     LeakyReLU,
     Linear,
+    Network,
     ReLU,
     SquashedGaussian,
     Tanh,
@@ -168,6 +171,42 @@ def test_actions_and_samples_of_nan_are_nan(instruction_set):
     ones = pack(np.ones((20, 3), np.float32))
     gradient = unpack(gaussian.gradient(samples, ones, pack(np.ones((20, 1), np.float32))), 20)
     assert np.isnan(gradient[9, 5]) and np.isnan(gradient[4, 1]) and np.isfinite(np.delete(gradient, [4, 9], 0)).all()
+
+
+@pytest.mark.parametrize("by_age", [False, True])
+def test_a_gradient_whose_square_is_infinite_is_a_step_of_0(instruction_set, pool, by_age):
+    """As one divided by infinity is 0, not NaN: an estimate refined by a step of Newton would have 0 times infinity."""
+    network = random_network([5, 40, 3], [0.5, None], np.random.default_rng(0))
+    if by_age:
+        network.count_ages()
+    before = [array.copy() for _, array in network.arrays()]
+    ensemble, x = Ensemble([network], pool), pack(np.ones((20, 5), np.float32))
+    ensemble.forward(x)
+    ensemble.backward(x, [pack(np.zeros((20, 3), np.float32))])
+    for name, _ in network.arrays():
+        ensemble.gradient(0, name)[:] = 2e19
+    ensemble.adam(1e-3)
+    assert all(np.array_equal(array, one) for (_, array), one in zip(network.arrays(), before, strict=True))
+
+
+def test_a_variance_that_is_infinite_normalises_to_0(instruction_set, pool):
+    network = network_of([LayerNorm("norm"), Linear("out", n_out=3)], np.random.default_rng(0), 1.0)
+    network.set_values("norm.shift", np.arange(N_IN, dtype=np.float32))
+    rows = np.random.default_rng(1).normal(size=(20, N_IN)).astype(np.float32) * np.float32(1e25)
+    ensemble = Ensemble([network], pool)
+    ensemble.forward(pack(rows))
+    assert (unpack(ensemble.value(0, "norm"), 20) == np.arange(N_IN)).all()
+    assert network.act(rows[0]) == pytest.approx(unpack(ensemble.outputs()[0], 20)[0])
+
+
+@pytest.mark.parametrize("norm", [LayerNorm("norm"), BatchNorm("norm")])
+def test_a_single_sample_has_the_zeros_of_a_batch(instruction_set, norm):
+    network = Network(N_IN, [norm, ReLU(), Tanh()], {}, {})
+    network.set_values("norm.scale", np.full(N_IN, -1, np.float32))
+    network.set_values("norm.shift", np.full(N_IN, -0.0, np.float32))
+    rows = np.zeros((20, N_IN), np.float32)
+    for output in (unpack(network.predict(pack(rows)), 20), network.act(rows[0])):
+        assert (output == 0).all() and not np.signbit(output).any()
 
 
 def test_both_zeros_become_the_same_zero(instruction_set, pool):
