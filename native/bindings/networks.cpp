@@ -274,6 +274,7 @@ void bind_networks(nb::module_& m) {
             target.followed = true;
           },
           "target"_a, "online"_a, "stale"_a = std::vector<bool>{}, nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>())
+        REQUIRE(tau >= 0.0f && tau <= 1.0f, "tau must be from 0 to 1, got " + std::to_string(tau));
       .def("stale", &TargetUpdate::stale, "Which linear operations have been rewired online since the last update.");
 
   m.def(

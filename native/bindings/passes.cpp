@@ -1,5 +1,6 @@
 // Passes through networks: forward, backward and steps, each network with a workspace.
 #include <atomic>
+#include <cmath>
 
 #include "bindings/arguments.hpp"
 #include "network.hpp"
@@ -46,6 +47,23 @@ Batch require_backward(const Workspaces& workspaces, const Tiles& x, const std::
     require_tiles(gradients[i], w.tiles, static_cast<size_t>(w.network.n_out()), w.vectors, "the output gradient");
   }
   return batch;
+}
+
+Adam adam_of(float learning_rate, float beta1, float beta2, float epsilon, float weight_decay, bool decoupled) {
+  REQUIRE(learning_rate >= 0.0f && std::isfinite(learning_rate), "the learning rate must be finite, 0 or more");
+  REQUIRE(beta1 >= 0.0f && beta1 < 1.0f && beta2 >= 0.0f && beta2 < 1.0f, "the betas must be at least 0 and below 1");
+  REQUIRE(epsilon >= 0.0f && std::isfinite(epsilon), "epsilon must be finite, 0 or more");
+  REQUIRE(std::isfinite(weight_decay), "the weight decay must be finite");
+  return {learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
+}
+
+// What is written is apart from all else that is written, and from what is read afterwards. All are contiguous.
+void require_apart(const std::vector<WritableTiles>& written, std::vector<Tiles> others, const char* message) {
+  for (const WritableTiles& one : written) {
+    for (const Tiles& other : others)
+      REQUIRE(one.data() + one.size() <= other.data() || other.data() + other.size() <= one.data(), message);
+    others.emplace_back(one);
+  }
 }
 
 // Whoever has a workspace may change what it is of: workspaces are made of networks that Python owns, none of them
@@ -203,7 +221,7 @@ void bind_passes(nb::module_& m) {
         const Batch batch = require_backward(workspaces, x, gradients);
         require_trainable(workspaces);
         if (workspaces.empty()) return;
-        const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
+        const Adam settings = adam_of(learning_rate, beta1, beta2, epsilon, weight_decay, decoupled);
         each(pool, workspaces, [&](size_t i, Pool* within) {
           network_of(*workspaces[i]).step(*workspaces[i], batch, gradients[i].data(), settings, within);
         });
@@ -227,7 +245,9 @@ void bind_passes(nb::module_& m) {
           REQUIRE(workspaces[i]->network.n_out() == 1, "a network with one output is needed");
           require_tiles(Tiles(errors[i]), input.batch.tiles, 1, input.batch.vectors, "the errors");
         }
-        const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
+        require_apart(errors, {targets, weights},
+                      "the errors need memory of their own, apart from targets and weights");
+        const Adam settings = adam_of(learning_rate, beta1, beta2, epsilon, weight_decay, decoupled);
         std::atomic<bool> finite = true;
         each(pool, workspaces, [&](size_t i, Pool* within) {
           if (!network_of(*workspaces[i])
@@ -259,7 +279,9 @@ void bind_passes(nb::module_& m) {
           require_tiles(targets, tiles, n_out, input.batch.vectors, "the targets");
           require_tiles(Tiles(probability[i]), tiles, n_out, input.batch.vectors, "the probabilities");
         }
-        const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
+        require_apart(probability, {targets, weights},
+                      "the probabilities need memory of their own, apart from targets and weights");
+        const Adam settings = adam_of(learning_rate, beta1, beta2, epsilon, weight_decay, decoupled);
         each(pool, workspaces, [&](size_t i, Pool* within) {
           network_of(*workspaces[i])
               .classify(*workspaces[i], input.batch, input.samples, parts, targets.data(), weights.data(),
@@ -278,7 +300,7 @@ void bind_passes(nb::module_& m) {
          float weight_decay, bool decoupled) {
         require_trainable(workspaces);
         if (workspaces.empty()) return;
-        const Adam settings{learning_rate, beta1, beta2, epsilon, weight_decay, decoupled};
+        const Adam settings = adam_of(learning_rate, beta1, beta2, epsilon, weight_decay, decoupled);
         each(pool, workspaces,
              [&](size_t i, Pool* within) { network_of(*workspaces[i]).adam(*workspaces[i], settings, within); });
       },

@@ -1,5 +1,8 @@
 // Learning from one sample at a time.
 #include "stream.hpp"
+
+#include <cmath>
+
 #include "bindings/arguments.hpp"
 #include "online.hpp"
 
@@ -37,6 +40,10 @@ void bind_stream(nb::module_& m) {
           [](Stream& s, const Vector<float>& d_out, float error, float learning_rate, float kappa, float decay,
              bool reset) {
             require_length(d_out, static_cast<size_t>(s.network().n_out()), "the gradient of the output");
+            REQUIRE(learning_rate >= 0.0f && std::isfinite(learning_rate),
+                    "the learning rate must be finite, 0 or more");
+            REQUIRE(kappa >= 0.0f && std::isfinite(kappa), "kappa must be finite, 0 or more");
+            REQUIRE(decay >= 0.0f && decay <= 1.0f, "the decay of traces must be from 0 to 1");
             const FlushSubnormals flush;
             return s.step(d_out.data(), error, {learning_rate, kappa, decay, reset});
           },

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cases import UNIT, gradients, random_network, random_places
+from test_arguments import zeros
 
 from rewirl.nn import Ensemble, Pool, mlp_network, pack, reference
 
@@ -317,3 +318,26 @@ def test_subnormal_numbers_are_zero_in_the_core_and_nowhere_else(instruction_set
     smallest = np.full(3, 1e-40, dtype=np.float32)
     network.act(np.ones(40, dtype=np.float32))
     assert (smallest * np.float32(0.5) != 0).all()
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -1.0])
+def test_numbers_of_adam_that_cannot_be_are_refused(pool, number):
+    network = random_network([6, 2], [0.5], np.random.default_rng(0))
+    x, ensemble = zeros(1, 6, 16), Ensemble([network], pool)
+    (output,) = ensemble.forward(x)
+    pull = output.copy()
+    ensemble.backward(x, [pull])
+    before = [array.copy() for _, array in network.arrays()]
+    for call in (ensemble.adam, lambda *numbers, **named: ensemble.step(x, [pull], *numbers, **named)):
+        for named, message in (
+            ({}, "the learning rate must be finite, 0 or more"),
+            ({"beta1": number}, "the betas must be at least 0 and below 1"),
+            ({"epsilon": number}, "epsilon must be finite, 0 or more"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                call(1e-3 if named else number, **named)
+    with pytest.raises(ValueError, match="below 1"):
+        ensemble.adam(1e-3, beta1=1.0)
+    with pytest.raises(ValueError, match="the weight decay must be finite"):
+        ensemble.adam(1e-3, np.nan)
+    assert all(np.array_equal(array, one) for (_, array), one in zip(network.arrays(), before, strict=True))

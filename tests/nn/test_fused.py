@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cases import random_network
 from scipy.stats import kstest
+from test_arguments import zeros
 
 from rewirl import _core
 from rewirl.nn import (
@@ -196,3 +197,20 @@ def test_sampled_rows_are_those_that_numpy_would_draw(threads):
     with pytest.raises(ValueError, match="differ in number or width"):
         _core.sample_rows(pool, one.bit_generator, rows, 0, 5, 5, [empty_tiles(5, 40), empty_tiles(20, 1)])
     pool.close()
+
+
+def test_what_is_written_has_memory_of_its_own(pool):
+    """Errors written over the targets or weights would give wrong gradients; two networks would share theirs."""
+    x, shared = zeros(1, 6, 16), zeros(2, 1, 16)
+    ensemble = Ensemble([random_network([6, 1], [None], np.random.default_rng(i)) for i in range(2)], pool)
+    for targets, weights, errors in (
+        (shared[:1], zeros(1, 1, 16), [shared[:1], zeros(1, 1, 16)]),
+        (zeros(1, 1, 16), shared[:1], [zeros(1, 1, 16), shared[:1]]),
+        (zeros(1, 1, 16), zeros(1, 1, 16), [shared[:1], shared[:1]]),
+        (zeros(1, 1, 16), zeros(1, 1, 16), [shared[:1], shared.reshape(-1)[8:24].reshape(1, 1, 16)]),
+    ):
+        with pytest.raises(ValueError, match="the errors need memory of their own"):
+            ensemble.regress(x, targets, weights, errors, 1e-3)
+        with pytest.raises(ValueError, match="the probabilities need memory of their own"):
+            ensemble.classify(x, targets, weights, errors, 1e-3)
+    ensemble.regress(x, shared[:1], shared[:1], [shared[1:], zeros(1, 1, 16)], 1e-3)

@@ -225,6 +225,12 @@ def test_shapes_and_networks_that_do_not_learn_are_refused():
         stream.forward(sample(0, 3))
     with pytest.raises(ValueError, match="the gradient of the output has 5 numbers, expected 3"):
         stream.step(sample(0, 5), 1.0, 1.0, 2.0, 0.7, False)
+    for bad in (np.nan, np.inf, -1.0):
+        for place, message in enumerate(("the learning rate must be", "kappa must be", "the decay of traces must be")):
+            numbers = [1.0, 2.0, 0.7]
+            numbers[place] = bad
+            with pytest.raises(ValueError, match=message):
+                stream.step(sample(0, N_OUT), 1.0, *numbers, False)
     target = Network.from_state(*made.state(training=False), trainable=False)
     with pytest.raises(ValueError, match="a network that is not trainable does not learn"):
         Stream(target)

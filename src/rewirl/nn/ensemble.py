@@ -221,7 +221,7 @@ class Ensemble:
             epsilon: what is added to the root of the second moments.
 
         Raises:
-            ValueError: a network is not trainable, or has no gradients since it was rewired.
+            ValueError: a network is not trainable, or has no gradients since it was rewired, or a number cannot be.
         """
         _core.adam(self._pool, self._workspaces, learning_rate, beta1, _BETA2, epsilon, weight_decay, decoupled)
 
@@ -247,7 +247,7 @@ class Ensemble:
             epsilon: what is added to the root of the second moments.
 
         Raises:
-            ValueError: shapes are not those of the last pass, or a network is not trainable.
+            ValueError: shapes are not those of the last pass, or a network is not trainable, or a number cannot be.
         """
         _core.step(
             self._pool, self._workspaces, x, list(output_gradients), learning_rate, beta1, _BETA2, epsilon,
@@ -280,7 +280,8 @@ class Ensemble:
             samples: as for `forward`.
 
         Raises:
-            ValueError: shapes do not fit, or a network is not trainable or has more than one output.
+            ValueError: shapes do not fit, a network is not trainable or has more than one output, errors share memory
+                with targets or weights, or a number cannot be.
             FloatingPointError: an error is not finite.
         """
         finite = _core.regress(
@@ -319,7 +320,8 @@ class Ensemble:
             parts: as for `forward`.
 
         Raises:
-            ValueError: shapes do not fit, or a network is not trainable.
+            ValueError: shapes do not fit, a network is not trainable, probabilities share memory with targets or
+                weights, or a number cannot be.
             FloatingPointError: a probability is not finite.
         """
         _core.classify(

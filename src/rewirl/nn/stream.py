@@ -62,7 +62,8 @@ class Stream:
             The size of the step, min(learning_rate, learning_rate / M).
 
         Raises:
-            ValueError: a shape does not fit, or a rewired layer cannot learn from a single sample.
+            ValueError: a shape does not fit, a number but the error cannot be, or a rewired layer cannot learn from a
+                single sample.
         """
         return self._core.step(output_gradient, error, learning_rate, kappa, decay, reset)
 
