@@ -21,6 +21,12 @@ Pointers& pointers(size_t count) {
   return memory;
 }
 
+// Another thread may have done a forward with another batch since the caller has looked.
+void require_batch(const Workspace& w, const Batch& x) {
+  if (x.tiles != w.tiles || x.vectors != w.vectors)
+    throw std::invalid_argument("backward needs the batch of the last forward");
+}
+
 }  // namespace
 
 // Whether the gradient of a value is needed for those of what was learnt, or for those of the inputs.
@@ -31,45 +37,51 @@ bool Network::wanted(size_t value, int32_t inputs_from) const {
 void Network::backward(Workspace& w, const Batch& x, const float* gradient_out, bool parameters, int32_t inputs_from,
                        Pool* pool) const {
   const auto lock = look();
-  w.prepare_backward(pool ? pool->threads() : 1);
+  const Threads threads(pool);
+  require_batch(w, x);
+  w.prepare_backward(threads.count);
   if (parameters) w.prepare_gradients();
   const Buffer<float>& pull = w.value_gradients_[static_cast<size_t>(plan_.output)];
   std::copy_n(gradient_out, pull.size(), pull.data());
-  run_back(w, x, parameters, inputs_from, pool, [&](size_t i, Part part) {
+  run_back(w, x, parameters, inputs_from, threads, [&](size_t i, Part part) {
     if (parameters) parameter_gradient(w, x, i, part);
   });
 }
 
 void Network::step(Workspace& w, const Batch& x, const float* gradient_out, const Adam& settings, Pool* pool) {
   const auto lock = change();
-  w.prepare_backward(pool ? pool->threads() : 1);
+  const Threads threads(pool);
+  require_batch(w, x);
+  w.prepare_backward(threads.count);
   const Buffer<float>& pull = w.value_gradients_[static_cast<size_t>(plan_.output)];
   std::copy_n(gradient_out, pull.size(), pull.data());
-  descend(w, x, settings, pool);
+  descend(w, x, settings, threads);
 }
 
 bool Network::regress(Workspace& w, const Batch& x, size_t samples, const float* targets, const float* weights,
                       float* errors, const Adam& settings, Pool* pool) {
   const auto lock = change();
+  const Threads threads(pool);
   w.parts = 1;
-  run(w, x, samples, pool);
-  w.prepare_backward(pool ? pool->threads() : 1);
+  run(w, x, samples, threads);
+  w.prepare_backward(threads.count);
   const float* y = w.output().data();
   const Buffer<float>& pull = w.value_gradients_[static_cast<size_t>(plan_.output)];
   for (size_t i = 0; i < pull.size(); ++i) {
     errors[i] = y[i] - targets[i];
     pull[i] = 2.0f * errors[i] * weights[i];
   }
-  descend(w, x, settings, pool);
+  descend(w, x, settings, threads);
   return std::all_of(errors, errors + pull.size(), [](float error) { return std::isfinite(error); });
 }
 
 void Network::classify(Workspace& w, const Batch& x, size_t samples, int parts, const float* targets,
                        const float* weights, float* probability, const Adam& settings, Pool* pool) {
   const auto lock = change();
+  const Threads threads(pool);
   w.parts = parts;
-  run(w, x, samples, pool);
-  w.prepare_backward(pool ? pool->threads() : 1);
+  run(w, x, samples, threads);
+  w.prepare_backward(threads.count);
   const size_t width = w.width(), bins = static_cast<size_t>(n_out()), tile = bins * width;
   const size_t tiles = static_cast<size_t>(w.tiles / parts);
   const Buffer<float>& pull = w.value_gradients_[static_cast<size_t>(plan_.output)];
@@ -84,13 +96,13 @@ void Network::classify(Workspace& w, const Batch& x, size_t samples, int parts, 
       }
   }
   std::fill(pull.begin() + tiles * tile, pull.end(), 0.0f);
-  descend(w, x, settings, pool);
+  descend(w, x, settings, threads);
 }
 
-void Network::descend(Workspace& w, const Batch& x, const Adam& settings, Pool* pool) {
+void Network::descend(Workspace& w, const Batch& x, const Adam& settings, Threads threads) {
   w.prepare_gradients();
   const AdamStep step = optimiser_.next(settings);
-  run_back(w, x, true, -1, pool, [&](size_t i, Part part) {
+  run_back(w, x, true, -1, threads, [&](size_t i, Part part) {
     parameter_gradient(w, x, i, part);
     optimiser_.move(*operations_[i], w.gradients[i], settings, step, part);
   });
@@ -111,7 +123,7 @@ void Network::adam(Workspace& w, const Adam& settings, Pool* pool) {
 
 // Calls `after` for every operation once the gradient of what it makes is there, and that of what it reads does not
 // need its weights any more.
-void Network::run_back(Workspace& w, const Batch& x, bool parameters, int32_t inputs_from, Pool* pool,
+void Network::run_back(Workspace& w, const Batch& x, bool parameters, int32_t inputs_from, Threads threads,
                        const After& after) const {
   const size_t width = w.width(), tiles = static_cast<size_t>(w.tiles);
   if (inputs_from >= 0) {
@@ -122,11 +134,11 @@ void Network::run_back(Workspace& w, const Batch& x, bool parameters, int32_t in
       w.value_gradients_[0] = Buffer<float>(tiles * static_cast<size_t>(n_in_) * width);
   }
   const std::vector<Plan::Stage>& stages = w.batch_statistics ? plan_.stages : plan_.whole;
-  const bool alone = !pool || pool->threads() == 1;
+  const bool alone = threads.count == 1;
   for (size_t s = stages.size(); s-- > 0;) {
     const Plan::Stage& stage = stages[s];
     if (stage.whole_batch) {
-      batch_gradient(w, x, stage.begin, inputs_from, parameters, pool);
+      batch_gradient(w, x, stage.begin, inputs_from, parameters, threads);
       if (alone) after(stage.begin, Part{});
     } else if (alone) {  // one operation after the other, while it is in the cache
       for (size_t i = stage.end; i-- > stage.begin;) {
@@ -134,20 +146,20 @@ void Network::run_back(Workspace& w, const Batch& x, bool parameters, int32_t in
         after(i, Part{});
       }
     } else {  // first what depends on each other, then the rest, for which a thread never waits for another
-      const auto tile = [&](int t, Pool* within) {
+      const auto tile = [&](int t, Threads within) {
         for (size_t i = stage.end; i-- > stage.begin;) input_gradient(w, x, i, t, inputs_from, within);
       };
-      if (w.tiles % pool->threads() == 0) {
-        share(stage.multiplications(operations_) * width * tiles, pool, [&](Part part) {
+      if (w.tiles % threads.count == 0) {
+        share(stage.multiplications(operations_) * width * tiles, threads, [&](Part part) {
           for (int t = part.index; t < w.tiles; t += part.count) tile(t, nullptr);
         });
       } else {
-        for (int t = 0; t < w.tiles; ++t) tile(t, pool);
+        for (int t = 0; t < w.tiles; ++t) tile(t, threads);
       }
     }
   }
   if (!alone && parameters)
-    share(multiplications() * width * tiles, pool, [&](Part part) {
+    share(multiplications() * width * tiles, threads, [&](Part part) {
       for (size_t i = operations_.size(); i-- > 0;) after(i, part);
     });
   if (inputs_from < 0 || plan_.input_is_direct) return;
@@ -177,7 +189,8 @@ Backward Network::backward_tile(const Workspace& w, const Batch& x, size_t i, in
           kept > 0 ? w.kept_[i].data() + tile * kept : nullptr};
 }
 
-void Network::input_gradient(Workspace& w, const Batch& x, size_t i, int t, int32_t inputs_from, Pool* pool) const {
+void Network::input_gradient(Workspace& w, const Batch& x, size_t i, int t, int32_t inputs_from,
+                             Threads threads) const {
   const Plan::Step& step = plan_.steps[i];
   const size_t tile = static_cast<size_t>(t), width = w.width();
   if (step.fused) {  // the ReLU itself, unless the reader of its value has gone through it
@@ -206,7 +219,8 @@ void Network::input_gradient(Workspace& w, const Batch& x, size_t i, int t, int3
   if (!any) return;
   of.d_in = p.d_in.data();
   if (step.gated) of.gates = p.in[0];
-  share(operations_[i]->multiplications() * width, pool, [&](Part part) { operations_[i]->input_gradient(of, part); });
+  share(operations_[i]->multiplications() * width, threads,
+        [&](Part part) { operations_[i]->input_gradient(of, part); });
 }
 
 // A value of the last forward, all tiles of it.
@@ -217,7 +231,7 @@ Batch Network::whole_value(const Workspace& w, const Batch& x, int32_t value) co
 }
 
 void Network::batch_gradient(Workspace& w, const Batch& x, size_t i, int32_t inputs_from, bool parameters,
-                             Pool* pool) const {
+                             Threads threads) const {
   const Plan::Step& step = plan_.steps[i];
   std::vector<Batch> in;
   std::vector<float*> d_in;
@@ -230,7 +244,7 @@ void Network::batch_gradient(Workspace& w, const Batch& x, size_t i, int32_t inp
     any = any || needed;
   }
   if (!any) return;
-  share(batch_work(w, *operations_[i]), pool, [&](Part part) {
+  share(batch_work(w, *operations_[i]), threads, [&](Part part) {
     operations_[i]->input_gradient_of(w.batch(), in.data(), w.value_gradients_[static_cast<size_t>(step.out)].data(),
                                       w.statistics_[i].data(), d_in.data(), step.accumulate.get(), part);
   });

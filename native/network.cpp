@@ -41,6 +41,12 @@ std::vector<const float*>& pointers(size_t count) {
   return memory;
 }
 
+void require_count(const Learnable& array, size_t count) {
+  if (array.values.size() != count)
+    throw std::invalid_argument("the array has " + std::to_string(array.values.size()) + " numbers, got " +
+                                std::to_string(count));
+}
+
 }  // namespace
 
 Network::Network(int32_t n_in, std::vector<OperationSpec> specs, bool trainable)
@@ -76,7 +82,7 @@ size_t Network::batch_work(const Workspace& w, const Operation& operation) {
 
 // Threads take whole tiles, through all operations of a stage, if there are as many for each; otherwise they share
 // every operation of a tile.
-void Network::run(Workspace& w, const Batch& x, size_t samples, Pool* pool) const {
+void Network::run(Workspace& w, const Batch& x, size_t samples, Threads threads) const {
   w.resize(x.tiles, x.vectors);
   w.samples = samples;
   for (const Plan::Stage& stage : w.batch_statistics ? plan_.stages : plan_.whole) {
@@ -85,23 +91,23 @@ void Network::run(Workspace& w, const Batch& x, size_t samples, Pool* pool) cons
       const Operation& operation = *operations_[stage.begin];
       std::vector<Batch> in;
       for (const int32_t v : step.in) in.push_back(whole_value(w, x, v));
-      share(batch_work(w, operation), pool, [&](Part part) {
+      share(batch_work(w, operation), threads, [&](Part part) {
         operation.forward_of(w.batch(), in.data(), w.values_[static_cast<size_t>(step.out)].data(),
                              w.statistics_[stage.begin].data(), step.epilogue, part);
       });
       continue;
     }
-    if (pool && w.tiles % pool->threads() == 0) {
-      share(stage.multiplications(operations_) * w.width() * static_cast<size_t>(w.tiles), pool, [&](Part part) {
+    if (w.tiles % threads.count == 0) {
+      share(stage.multiplications(operations_) * w.width() * static_cast<size_t>(w.tiles), threads, [&](Part part) {
         for (int t = part.index; t < w.tiles; t += part.count) run_tile(w, x, stage, t, nullptr);
       });
     } else {
-      for (int t = 0; t < w.tiles; ++t) run_tile(w, x, stage, t, pool);
+      for (int t = 0; t < w.tiles; ++t) run_tile(w, x, stage, t, threads);
     }
   }
 }
 
-void Network::run_tile(Workspace& w, const Batch& x, const Plan::Stage& stage, int t, Pool* pool) const {
+void Network::run_tile(Workspace& w, const Batch& x, const Plan::Stage& stage, int t, Threads threads) const {
   const auto memory = [&](int32_t value) -> float* {
     const size_t v = static_cast<size_t>(value), floats = static_cast<size_t>(plan_.features[v]) * w.width();
     if (w.whole() || value == plan_.output) return w.values_[v].data() + static_cast<size_t>(t) * floats;
@@ -119,7 +125,7 @@ void Network::run_tile(Workspace& w, const Batch& x, const Plan::Stage& stage, i
     if (kept > 0)
       tile.kept =
           w.keep ? w.kept_[i].data() + static_cast<size_t>(t) * kept : passing(plan_.slot_features.size(), kept);
-    share(operation.multiplications() * w.width(), pool, [&](Part part) { operation.forward(tile, part); });
+    share(operation.multiplications() * w.width(), threads, [&](Part part) { operation.forward(tile, part); });
   }
 }
 
@@ -183,16 +189,20 @@ Learnable& Network::array(size_t operation, const std::string& name) const {
   throw std::invalid_argument("the operation '" + found.name + "' has no array '" + name + "'");
 }
 
-void Network::set_values(size_t operation, const std::string& name, const float* values) {
+void Network::set_values(size_t operation, const std::string& name, const float* values, size_t count) {
   const auto lock = change();
   const Learnable& found = array(operation, name);
-  std::copy_n(values, found.values.size(), found.values.data());
+  require_count(found, count);
+  std::copy_n(values, count, found.values.data());
   operations_[operation]->changed();
 }
 
 void Network::use_memory(size_t operation, const std::string& name, const Buffer<float>& memory) {
   const auto lock = change();
-  array(operation, name).values = memory;
+  Learnable& found = array(operation, name);
+  require_count(found, memory.size());
+  found.values = memory;
+  borrows = true;
   operations_[operation]->changed();
 }
 

@@ -16,6 +16,13 @@
 
 namespace rewirl {
 
+// Who shares the work of a pass: a pool, or nobody. Threads are counted once, as Pool::use may come in between.
+struct Threads {
+  Threads(Pool* of) : pool(of), count(of ? of->threads() : 1) {}
+  Pool* pool;
+  int count;
+};
+
 // Several threads may run passes at once, each with a workspace of its own: those that change nothing share the
 // network, and whatever changes it waits until they are through. With a pool, its threads share the work of large
 // layers; without, all is done by the caller.
@@ -64,7 +71,8 @@ class Network {
   void count_ages();  // from now on Adam's bias correction goes by the age of each connection of a sparse layer
   // The array is learnables()[..] or statistics()[..] of the operation of this name; throws where there is none.
   Learnable& array(size_t operation, const std::string& name) const;
-  void set_values(size_t operation, const std::string& name, const float* values);
+  // Both throw where the count is not that of the array.
+  void set_values(size_t operation, const std::string& name, const float* values, size_t count);
   void use_memory(size_t operation, const std::string& name,
                   const Buffer<float>& memory);  // from now on, with its values
   void values_changed();                         // to be called when such memory has been written to
@@ -83,6 +91,16 @@ class Network {
     stepped();
   }
   bool followed = false;  // by a TargetUpdate, which orders its weights as it needs them
+  bool borrows = false;   // memory of the caller
+
+  bool ages() const {  // whether count_ages() was called
+    const auto lock = look();
+    return optimiser_.ages;
+  }
+  uint64_t changes() const {  // so far: what was read between two equal counts is of one moment
+    const auto lock = look();
+    return changes_;
+  }
 
   // To look at it, or to change it, while others may use it. Who changes it waits at the turnstile until all who look
   // are through, and nobody else comes in meanwhile: threads that predict without a pause would starve one that learns.
@@ -92,24 +110,27 @@ class Network {
   }
   std::unique_lock<std::shared_mutex> change() {
     const std::lock_guard<std::mutex> turn(turnstile_);
-    return std::unique_lock<std::shared_mutex>(mutex_);
+    std::unique_lock<std::shared_mutex> lock(mutex_);
+    ++changes_;
+    return lock;
   }
 
  private:
   using After = std::function<void(size_t operation, Part)>;
   template <class Work>
-  void share(size_t multiplications, Pool* pool, const Work& work) const;
+  void share(size_t multiplications, Threads threads, const Work& work) const;
   size_t multiplications() const;  // of a sample
-  void run(Workspace& w, const Batch& x, size_t samples, Pool* pool) const;
-  void run_tile(Workspace& w, const Batch& x, const Plan::Stage& stage, int tile, Pool* pool) const;
-  void run_back(Workspace& w, const Batch& x, bool parameters, int32_t inputs_from, Pool* pool,
+  void run(Workspace& w, const Batch& x, size_t samples, Threads threads) const;
+  void run_tile(Workspace& w, const Batch& x, const Plan::Stage& stage, int tile, Threads threads) const;
+  void run_back(Workspace& w, const Batch& x, bool parameters, int32_t inputs_from, Threads threads,
                 const After& after) const;
-  void input_gradient(Workspace& w, const Batch& x, size_t operation, int tile, int32_t inputs_from, Pool* pool) const;
+  void input_gradient(Workspace& w, const Batch& x, size_t operation, int tile, int32_t inputs_from,
+                      Threads threads) const;
   static size_t batch_work(const Workspace& w, const Operation& operation);
   void batch_gradient(Workspace& w, const Batch& x, size_t operation, int32_t inputs_from, bool parameters,
-                      Pool* pool) const;
+                      Threads threads) const;
   void parameter_gradient(Workspace& w, const Batch& x, size_t operation, Part part) const;
-  void descend(Workspace& w, const Batch& x, const Adam& settings, Pool* pool);
+  void descend(Workspace& w, const Batch& x, const Adam& settings, Threads threads);
   void stepped();  // tells all operations that the optimiser has moved them
   void moved();    // tells them that their values have changed
   bool wanted(size_t value, int32_t inputs_from) const;
@@ -123,18 +144,18 @@ class Network {
   AdamSteps optimiser_;
   mutable std::shared_mutex mutex_;
   mutable std::mutex turnstile_;
+  uint64_t changes_ = 0;
 };
 
-// Calls work(Part) once per thread of the pool; for what takes only microseconds, once.
+// Calls work(Part) once per thread; for what takes only microseconds, once.
 template <class Work>
-void Network::share(size_t multiplications, Pool* pool, const Work& work) const {
+void Network::share(size_t multiplications, Threads threads, const Work& work) const {
   constexpr size_t kWorthSharing = 2048 * 112;  // a hand-over takes a microsecond or two
-  if (!pool || pool->threads() == 1 || multiplications < kWorthSharing) {
+  if (threads.count == 1 || multiplications < kWorthSharing) {
     work(Part{});
     return;
   }
-  const int threads = pool->threads();
-  pool->run(threads, [&](int i) { work(Part{i, threads}); });
+  threads.pool->run(threads.count, [&](int i) { work(Part{i, threads.count}); });
 }
 
 }  // namespace rewirl

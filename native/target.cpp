@@ -117,6 +117,8 @@ TargetUpdate::TargetUpdate(Network& target, const Network& online, const std::ve
     : target_(target), online_(online) {
   const auto one = target.change();
   const auto other = online.look();
+  if (target.borrows)  // its owner would wait for the interpreter, in an update that others may wait for
+    throw std::invalid_argument("a target that follows a network keeps its values in memory of its own");
   if (target.n_in() != online.n_in() || target.operations().size() != online.operations().size())
     throw std::invalid_argument("target and online networks differ");
   size_t linear = 0;
@@ -140,6 +142,7 @@ void TargetUpdate::update(float tau) {
 }
 
 std::vector<bool> TargetUpdate::stale() const {
+  const auto one = target_.look();
   const auto other = online_.look();
   std::vector<bool> result;
   for (size_t i = 0; i < steps_.size(); ++i)

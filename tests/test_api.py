@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import gymnasium
 import numpy as np
@@ -13,6 +15,8 @@ import pytest
 
 import rewirl
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.learners.views import LayerTopology
+from rewirl.nn import Layer, Linear, Network
 from rewirl.storage.policy_file import PolicyError
 
 SMALL = {"hidden_sizes": [16, 16], "learning_starts": 50, "batch_size": 10, "buffer_size": 500, "threads": 1}
@@ -115,6 +119,35 @@ def test_the_topology_is_what_the_networks_have(learnt):
         places += np.prod(layer.shape)
         connections += layer.connections
     assert 1 - connections / places == pytest.approx(0.6, abs=0.1)
+
+
+class Slowly(np.ndarray):
+    """An array that another thread writes to while it is copied, for the first time."""
+
+    changes: ClassVar[list[Callable[[], None]]] = []
+
+    def copy(self, order="C"):
+        first = np.array(self[:1])
+        if self.changes:
+            self.changes.pop()()
+        return np.concatenate([first, self[1:]])
+
+
+def test_weights_and_biases_of_a_layer_are_of_one_moment(monkeypatch):
+    network = Network(2, [Linear("output", n_out=2)], {}, {"output.values": np.ones(4, np.float32)})
+    (layer,) = network.layers
+    shown = LayerTopology(layer)
+
+    def learn():
+        layer.set_values(layer.values + 1)
+        network.set_values("output.bias", layer.bias + 1)
+
+    for name in ("values", "bias"):
+        live = getattr(Layer, name).fget
+        monkeypatch.setattr(Layer, name, property(lambda self, live=live: live(self).view(Slowly)))
+    for see in (lambda: shown.weights.toarray(), lambda: shown.bias):
+        Slowly.changes.append(learn)
+        assert len(np.unique(see())) == 1 and not Slowly.changes
 
 
 def test_masks_and_weights_are_the_network_that_acts(learnt, tmp_path):

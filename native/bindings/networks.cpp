@@ -56,11 +56,6 @@ Buffer<float> act(const Network& network, const Vector<float>& x) {
   return y;
 }
 
-void require_memory(const Learnable& array, size_t count) {
-  REQUIRE(array.values.size() == count,
-          "the array has " + std::to_string(array.values.size()) + " numbers, got " + std::to_string(count));
-}
-
 }  // namespace
 
 void bind_networks(nb::module_& m) {
@@ -85,6 +80,8 @@ void bind_networks(nb::module_& m) {
             s.set_steps(steps);
           },
           "Steps of the optimiser done.")
+      .def_prop_ro("changes", &Network::changes, "Counts whatever has changed it.")
+      .def_prop_ro("ages", &Network::ages, "Whether count_ages was called.")
       .def(
           "features", [](const Network& s, const std::string& o) { return s.operations()[s.index_of(o)]->features; },
           "operation"_a, "Of the value that an operation makes.")
@@ -194,10 +191,8 @@ void bind_networks(nb::module_& m) {
       .def(
           "set_values",
           [](Network& s, const std::string& o, const std::string& array, const Vector<float>& values) {
-            const size_t index = s.index_of(o);
-            require_memory(s.array(index, array), values.shape(0));
             require_aligned(values);
-            s.set_values(index, array, values.data());
+            s.set_values(s.index_of(o), array, values.data(), values.shape(0));
           },
           "operation"_a, "array"_a, "values"_a)
       .def(
@@ -206,7 +201,6 @@ void bind_networks(nb::module_& m) {
              const nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>& memory) {
             const size_t index = s.index_of(o);
             REQUIRE(!s.followed, "a target that follows a network keeps its values in memory of its own");
-            require_memory(s.array(index, array), memory.shape(0));
             require_aligned(memory);
             // The array lives as long as the core may use it, and goes with the interpreter's lock.
             using Array = std::decay_t<decltype(memory)>;
@@ -274,13 +268,13 @@ void bind_networks(nb::module_& m) {
             target.followed = true;
           },
           "target"_a, "online"_a, "stale"_a = std::vector<bool>{}, nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>())
-        REQUIRE(tau >= 0.0f && tau <= 1.0f, "tau must be from 0 to 1, got " + std::to_string(tau));
       .def("stale", &TargetUpdate::stale, "Which linear operations have been rewired online since the last update.");
 
   m.def(
       "update_targets",
       [](Pool& pool, const std::vector<TargetUpdate*>& updates, float tau) {
         require_distinct(updates);
+        REQUIRE(tau >= 0.0f && tau <= 1.0f, "tau must be from 0 to 1, got " + std::to_string(tau));
         const Released release;
         pool.run(static_cast<int>(updates.size()), [&](int i) { updates[static_cast<size_t>(i)]->update(tau); });
       },

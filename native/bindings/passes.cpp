@@ -111,13 +111,15 @@ void bind_passes(nb::module_& m) {
            "keep_gradients"_a = true, nb::keep_alive<1, 2>())
       .def_ro("generation", &Workspace::generation, "Counts the times that activations got other memory.")
       .def("output",
-           [](const Workspace& w) {
+           [](Workspace& w) {
+             const std::lock_guard<std::mutex> in_use(w.in_use);
              REQUIRE(w.tiles > 0, "no output before the first forward");
              return tiles_view(w.output(), w, w.network.n_out());
            })
       .def(
           "value",
-          [](const Workspace& w, const std::string& operation) {
+          [](Workspace& w, const std::string& operation) {
+            const std::lock_guard<std::mutex> in_use(w.in_use);
             REQUIRE(w.tiles > 0, "no values before the first forward");
             const size_t index = w.network.index_of(operation);
             REQUIRE(w.keep || w.value(index).data() == w.output().data(), "the workspace does not keep hidden values");
@@ -125,7 +127,8 @@ void bind_passes(nb::module_& m) {
           },
           "operation"_a, "What an operation made in the last forward; of a linear one that does a ReLU, after it.")
       .def("input_gradient",
-           [](const Workspace& w) {
+           [](Workspace& w) {
+             const std::lock_guard<std::mutex> in_use(w.in_use);
              REQUIRE(w.input_gradient.size() > 0, "no input gradient before a backward with inputs");
              return tiles_view(w.input_gradient, w, w.network.n_in() - w.input_gradient_from);
            })
@@ -149,13 +152,13 @@ void bind_passes(nb::module_& m) {
             REQUIRE(w.network.trainable(), "a target network has no gradient");
             const Weights& weights = *w.network.linear(index).weights();
             const Batch batch = batch_of(x, w.network.n_in());
+            const std::lock_guard<std::mutex> in_use(w.in_use);
             REQUIRE(w.keep_gradients, "the workspace does not keep the gradients of hidden values");
             REQUIRE(batch.tiles == w.tiles && batch.vectors == w.vectors && w.gradients_computed(),
                     "the dense gradient needs the batch of the last backward");
             const FlushSubnormals flush;
             const size_t rows = static_cast<size_t>(weights.n_out()), columns = static_cast<size_t>(weights.n_in());
             Buffer<float> out(rows * columns);
-            const std::lock_guard<std::mutex> in_use(w.in_use);
             w.network.dense_gradient(w, batch, index, out.data());
             return view(out, {rows, columns});
           },

@@ -80,7 +80,8 @@ std::unique_ptr<Network> make_mlp(const std::vector<LayerData>& layers, bool tra
     specs.push_back(relu);
   }
   auto network = std::make_unique<Network>(layers[0].n_in, specs, trainable);
-  for (size_t l = 0; l < layers.size(); ++l) network->set_values(2 * l, "bias", layers[l].bias.data());
+  for (size_t l = 0; l < layers.size(); ++l)
+    network->set_values(2 * l, "bias", layers[l].bias.data(), layers[l].bias.size());
   return network;
 }
 

@@ -90,6 +90,24 @@ void test_memory_of_the_caller() {
   check(layer_of(*mlp, 0).weights()->values.data() != values.data(), "a rewiring takes memory of its own");
 }
 
+void test_arguments() {
+  const std::unique_ptr<Network> mlp = random_mlp(20);
+  const std::vector<float> x = random_floats(2 * 20 * 32), pull = random_floats(2 * 3 * 32);
+  const Batch one{x.data(), 20 * 32, 1, 2}, two{x.data(), 20 * 32, 2, 2}, narrow{x.data(), 20 * 16, 1, 1};
+  constexpr Adam kAdam{1e-2f, 0.9f, 0.999f, 1e-8f, 0.0f};
+  Workspace w(*mlp, true, true);
+  mlp->forward(w, one, 32);
+  for (const Batch& other : {two, narrow}) {
+    check_throws<std::invalid_argument>([&] { mlp->backward(w, other, pull.data(), true, 0); },
+                                        "gradients of another batch");
+    check_throws<std::invalid_argument>([&] { mlp->step(w, other, pull.data(), kAdam); }, "a step of another batch");
+  }
+  const std::vector<float> values(2);
+  check_throws<std::invalid_argument>([&] { mlp->set_values(0, "bias", values.data(), values.size()); },
+                                      "too few values");
+  check_throws<std::invalid_argument>([&] { mlp->use_memory(0, "bias", Buffer<float>(2)); }, "too little memory");
+}
+
 void test_rewiring() {
   const std::unique_ptr<Network> mlp = random_mlp(40);
   Linear& layer = layer_of(*mlp, 0);
@@ -135,6 +153,7 @@ void test_rewiring() {
 void test_networks() {
   test_mlp();
   test_memory_of_the_caller();
+  test_arguments();
   test_rewiring();
 }
 

@@ -1,6 +1,7 @@
 // Networks, layers and pools in several threads.
 #include <atomic>
 #include <thread>
+#include <utility>
 
 #include "native_test.hpp"
 
@@ -149,6 +150,68 @@ void test_fitting_in_threads(int32_t outputs) {
   check(fit(2) == fit(1) && fit(3) == fit(1), "fitting in threads, outputs " + std::to_string(outputs));
 }
 
+// y = x; calls `meanwhile` where a pass asks what it has learnt.
+class Interruption final : public Operation {
+ public:
+  explicit Interruption(const OperationSpec& spec) : Operation(spec, spec.features[0]) {}
+  static std::function<void()> meanwhile;
+  const char* kind() const override { return "interruption"; }
+  void forward(const Forward& tile, Part) const override {
+    std::copy_n(tile.in[0], static_cast<size_t>(features * kLane * tile.vectors), tile.out);
+  }
+  void input_gradient(const Backward& tile, Part) const override {
+    std::copy_n(tile.d_out, tile.numbers(features), tile.d_in[0]);
+  }
+  void act(const float* const* in, float* out, Epilogue) const override { std::copy_n(in[0], features, out); }
+  std::vector<Learnable*> learnables() const override {
+    if (meanwhile) std::exchange(meanwhile, nullptr)();
+    return {};
+  }
+};
+std::function<void()> Interruption::meanwhile;
+
+// Another thread may change how many threads of the pool are in use at any time; a pass goes on with those it has.
+void test_threads_in_use_that_change_during_a_pass() {
+  register_operation("interruption", [](const OperationSpec& spec) -> std::unique_ptr<Operation> {
+    return std::make_unique<Interruption>(spec);
+  });
+  const std::vector<float> x = random_floats(130 * 32), pull = random_floats(130 * 32);
+  const std::vector<float> values = random_floats(130 * 130);
+  const auto gradients = [&](int before, int after) {
+    std::vector<OperationSpec> specs;
+    for (int32_t i = 0; i < 4; ++i) {
+      OperationSpec spec;
+      spec.kind = i == 1 ? "interruption" : "linear";
+      spec.name = std::to_string(i);
+      spec.inputs = {i};
+      if (i != 1) {
+        spec.numbers = {{"n_out", 130}, {"bias", 1}};
+        spec.format = "dense";
+        spec.values = values.data();
+        spec.connections = values.size();
+      }
+      specs.push_back(std::move(spec));
+    }
+    Network network(130, std::move(specs), true);
+    const Batch batch{x.data(), 130 * 32, 1, 2};
+    Workspace w(network, true, true, false);  // whose gradients share memory where there is one thread
+    Pool pool(3);
+    pool.use(before);
+    network.forward(w, batch, 32, 1, &pool);
+    Interruption::meanwhile = [&] { pool.use(after); };
+    network.backward(w, batch, pull.data(), true, 0, &pool);
+    check(pool.threads() == after, "threads that changed");
+    std::vector<float> result(w.input_gradient.begin(), w.input_gradient.end());
+    for (const auto& operation : w.gradients)
+      for (const Buffer<float>& gradient : operation) result.insert(result.end(), gradient.begin(), gradient.end());
+    return result;
+  };
+  const std::vector<float> expected = gradients(1, 1);
+  for (const int before : {1, 2, 3})
+    for (const int after : {1, 2, 3})
+      check(gradients(before, after) == expected, "threads in use that change during a pass");
+}
+
 }  // namespace
 
 // Four threads predict and act on one network: alone they get what one would; beside learning what they get is of some
@@ -204,6 +267,7 @@ void test_threads() {
   }
   for (const int32_t outputs : {1, 5}) test_fitting_in_threads(outputs);
   test_pools_that_come_and_go();
+  test_threads_in_use_that_change_during_a_pass();
 }
 
 }  // namespace rewirl

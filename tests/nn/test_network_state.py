@@ -9,7 +9,7 @@ import pytest
 from cases import random_network
 from test_adam_and_rewiring import random_event
 
-from rewirl.nn import Ensemble, Network, TargetNetwork, pack, update_targets
+from rewirl.nn import BatchNorm, Ensemble, Linear, Network, TargetNetwork, initialised, pack, state, update_targets
 
 SIZES, DENSITIES = [20, 40, 130, 2], [0.5, 0.1, None]
 
@@ -97,6 +97,52 @@ def test_the_state_is_a_copy(pool):
     before = [copied(state) for state in saved]
     run.advance(6)
     assert all(map(same, saved, before))
+
+
+def then(change, function):
+    """The function with a change after its first call, as another thread may make one."""
+    left = [change]
+
+    def changed(*arguments):
+        result = function(*arguments)
+        if left:
+            left.pop()()
+        return result
+
+    return changed
+
+
+@pytest.mark.parametrize("of", ["target", "online"])
+@pytest.mark.parametrize("change", ["a soft update", "learning"])
+def test_steps_and_stale_layers_are_saved_as_of_the_moment_of_the_arrays(pool, monkeypatch, of, change):
+    run = Run(pool)
+    run.advance(4)  # the target has yet to follow a rewiring
+    network = getattr(run, of)
+    before = copied(network.state())
+    changes = {"a soft update": lambda: update_targets([run.target], 0.5, pool), "learning": lambda: run.advance(1)}
+    monkeypatch.setattr(state, "arrays_of", then(changes[change], state.arrays_of))
+    saved = network.state()
+    assert same(saved, network.state())
+    assert not same(saved, before) or (of, change) == ("online", "a soft update")
+
+
+def test_values_that_are_set_while_a_network_is_saved_are_all_old_or_all_new(pool, monkeypatch):
+    network = Run(pool).online
+
+    def set_values():
+        for name in ("hidden1.values", "output.bias"):
+            network.set_values(name, network.values(name) + 1)
+
+    monkeypatch.setattr(state, "_moments", then(set_values, state._moments))
+    assert same(network.state(), network.state())
+
+
+def test_running_statistics_that_move_while_a_network_is_saved_are_of_its_moment(pool, monkeypatch):
+    network = initialised(3, [BatchNorm("norm"), Linear("out", n_out=2)], {}, np.random.default_rng(0))
+    ensemble = Ensemble([network], pool)
+    ensemble.forward(pack(np.random.default_rng(1).normal(size=(20, 3)).astype(np.float32)), 20)
+    monkeypatch.setattr(state, "arrays_of", then(ensemble.update_statistics, state.arrays_of))
+    assert same(network.state(), network.state())
 
 
 def damaged(state, **changes):

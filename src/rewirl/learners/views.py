@@ -58,14 +58,13 @@ class LayerTopology:
         Raises:
             ValueError: the layer has none, as hidden layers of XQC.
         """
-        return self._layer.bias.copy()
+        return self._layer.of_one_moment(lambda: self._layer.bias.copy())
 
     def _matrix(self, of: Callable[[NDArray[np.float32]], NDArray[np.generic]]) -> csr_array:
         from scipy.sparse import csr_array
 
-        places, values = self._layer.places(), self._layer.values.copy()
-        while not np.array_equal(places, now := self._layer.places()):  # another thread has rewired the layer meanwhile
-            places, values = now, self._layer.values.copy()
+        layer = self._layer
+        places, values = layer.of_one_moment(lambda: (layer.places(), layer.values.copy()))
         there = self._layer.connected(values)
         rows, columns = np.divmod(places[there], self.shape[1])
         matrix = csr_array((of(values[there]), (rows, columns)), shape=self.shape)

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import _core
 
+T = TypeVar("T")
+
 Places = NDArray[np.int64] | None
 """The places of a layer's connections, row * n_in + column; None is a dense layer."""
+
+
+def of_one_moment(core: _core.Network, read: Callable[[], T]) -> T:
+    """Return what is read of a network between two of its changes, which another thread may make meanwhile.
+
+    Args:
+        core: the network.
+        read: reads it, and returns copies.
+
+    Raises:
+        RuntimeError: another thread changes it without a pause.
+    """
+    for _ in range(10_000):
+        before = core.changes
+        with contextlib.suppress(IndexError):  # places and values of two topologies
+            found = read()
+            if before == core.changes:
+                return found
+    raise RuntimeError("another thread changes the network without a pause, so it cannot be read")
 
 
 class Layer:
@@ -96,6 +121,14 @@ class Layer:
     def bias_moments(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Adam's first and second moment of the biases, float32 [n_out] each."""
         return self._core.first_moment(self.name, "bias"), self._core.second_moment(self.name, "bias")
+
+    def of_one_moment(self, read: Callable[[], T]) -> T:
+        """Return what is read of the layer between two changes of its network; `read` returns copies.
+
+        Raises:
+            RuntimeError: another thread changes the network without a pause.
+        """
+        return of_one_moment(self._core, read)
 
     def weights(self) -> NDArray[np.float32]:
         """Return the weight matrix as a dense array of its own, float32 [n_out, n_in]; for looking, not computing."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rewirl import _core
 from rewirl.nn import state
-from rewirl.nn.layer import Layer, Places
+from rewirl.nn.layer import Layer, Places, of_one_moment
 from rewirl.nn.mlp import mlp
 from rewirl.nn.operations import Linear, Operation, named
 from rewirl.nn.tiles import Tiles
@@ -250,8 +250,13 @@ class Network:
         Args:
             training: whether what only training needs, such as Adam's moments, is among it.
         """
-        arrays = state.arrays_of(self.core, self.layers, training and self.trainable)
-        return arrays, {**state.described(self.n_in, self.operations, self.sizes), "steps": self.steps}
+        return of_one_moment(self.core, lambda: self._state(training and self.trainable))
+
+    def _state(self, training: bool) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        values = {**state.described(self.n_in, self.operations, self.sizes), "steps": self.steps}
+        if training and self.core.ages:
+            values["ages"] = True
+        return state.arrays_of(self.core, self.layers, training), values
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any], trainable: bool = True) -> Self:

@@ -7,7 +7,6 @@ array `bias_m` and `bias_v`, and `born` are the steps after which connections we
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,21 +35,6 @@ def arrays_of(core: _core.Network, layers: Sequence[Layer], training: bool) -> d
         layers: its linear operations.
         training: whether those that only training needs are among them.
     """
-    for _ in range(10_000):  # another thread may let the network learn meanwhile
-        before = _moment(core, layers)
-        with contextlib.suppress(IndexError):
-            arrays = _arrays_of(core, layers, training)
-            if before == _moment(core, layers):
-                return arrays
-    raise RuntimeError("another thread changes the network without a pause, so it cannot be saved")
-
-
-def _moment(core: _core.Network, layers: Sequence[Layer]) -> tuple[int, list[bytes]]:
-    """Return what changes whenever the network learns or is rewired."""
-    return core.steps, [layer.places().tobytes() for layer in layers if not layer.dense]
-
-
-def _arrays_of(core: _core.Network, layers: Sequence[Layer], training: bool) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     orders: dict[tuple[str, str], NDArray[np.int64]] = {}
     for layer in layers:

@@ -30,9 +30,8 @@ class TargetNetwork(Network):
         places = {layer.name: None if layer.dense else layer.places() for layer in online.layers}
         self._build(online, places, dict(online.arrays()), [])
 
-    def state(self, training: bool = True) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return everything an exact continuation needs, as arrays (copies) and JSON values."""
-        arrays, values = super().state(training)
+    def _state(self, training: bool) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        arrays, values = super()._state(training)
         return arrays, {**values, "stale": self.link.stale()}
 
     @classmethod
@@ -95,5 +94,8 @@ def update_targets(targets: Iterable[TargetNetwork], tau: float, pool: _core.Poo
         targets: the targets, each done by a thread of its own.
         tau: 1 copies the online network, topology included.
         pool: the threads.
+
+    Raises:
+        ValueError: tau is not from 0 to 1, or a target is given twice.
     """
     _core.update_targets(pool, [target.link for target in targets], tau)
