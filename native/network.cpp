@@ -169,9 +169,8 @@ void Network::update_statistics(const Workspace& w) {
 
 void Network::rewire(size_t operation, const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown) {
   const auto lock = change();
-  Linear& found = linear(operation);
-  found.rewire(dropped, n_dropped, grown, n_grown, static_cast<uint32_t>(optimiser_.steps));
-  if (optimiser_.ages) found.count_ages();  // of weights that were dense
+  linear(operation).rewire(dropped, n_dropped, grown, n_grown, static_cast<uint32_t>(optimiser_.steps),
+                           optimiser_.ages);
 }
 
 void Network::count_ages() {

@@ -43,7 +43,7 @@ float Weights::trace(const float*, const float*, float) const {
 }
 
 std::unique_ptr<Weights> Weights::rewired(const int64_t* dropped, size_t n_dropped, const int64_t* grown,
-                                          size_t n_grown, uint32_t step) const {
+                                          size_t n_grown, uint32_t step, bool ages) const {
   if (!trainable_)
     throw std::invalid_argument("a layer of a target network follows its online layer; it is not rewired");
   const size_t n = connections();
@@ -83,7 +83,12 @@ std::unique_ptr<Weights> Weights::rewired(const int64_t* dropped, size_t n_dropp
   };
   move(m, next->m, 0.0f);
   move(v, next->v, 0.0f);
-  move(born, next->born, step);
+  if (!ages || next->dense()) return next;
+  if (next->born.size() == 0) next->born = Buffer<uint32_t>(order.size());
+  for (size_t k = 0; k < order.size(); ++k) {
+    const size_t from = source[order[k]];
+    next->born[k] = from == n ? step : born.size() > 0 ? born[from] : 0;
+  }
   return next;
 }
 

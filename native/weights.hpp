@@ -98,9 +98,10 @@ class Weights : public Learnable {
   virtual void keep_largest(Cut& cut, size_t most) { cut.keep_largest(connections(), values.data(), most); }
 
   // Weights without the connections at these positions of `values` and with `grown` places of zero value and moments,
-  // born at this step of the optimiser where ages count. They may be of another format; null if nothing changes.
+  // born at this step of the optimiser where ages count; where they did not yet, survivors are born at 0. They may be
+  // of another format; null if nothing changes.
   virtual std::unique_ptr<Weights> rewired(const int64_t* dropped, size_t n_dropped, const int64_t* grown,
-                                           size_t n_grown, uint32_t step) const;
+                                           size_t n_grown, uint32_t step, bool ages) const;
 
  protected:
   virtual const char* format_when_rewired() const { return format(); }

@@ -79,7 +79,7 @@ class Dense final : public Weights {
   void unit_rows() override { kernels().unit_rows(n_out(), n_in(), values.data()); }
 
   std::unique_ptr<Weights> rewired(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown,
-                                   uint32_t step) const override {
+                                   uint32_t step, bool ages) const override {
     // A connection's position is its place here, so what grows has to be among what is dropped.
     std::vector<int64_t> free(dropped, dropped + n_dropped);
     std::sort(free.begin(), free.end());
@@ -87,7 +87,7 @@ class Dense final : public Weights {
       if (!std::binary_search(free.begin(), free.end(), grown[i]))
         throw std::invalid_argument("a dense layer has no empty place to grow a connection in");
     if (n_dropped == 0) return nullptr;
-    return Weights::rewired(dropped, n_dropped, grown, n_grown, step);
+    return Weights::rewired(dropped, n_dropped, grown, n_grown, step, ages);
   }
 
  private:

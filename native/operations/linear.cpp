@@ -81,8 +81,9 @@ void Linear::stretches(Part part, const std::function<void(size_t, size_t, size_
           static_cast<size_t>(part.end(features, weights_->panel())));
 }
 
-void Linear::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown, uint32_t step) {
-  std::unique_ptr<Weights> next = weights_->rewired(dropped, n_dropped, grown, n_grown, step);
+void Linear::rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown, uint32_t step,
+                    bool ages) {
+  std::unique_ptr<Weights> next = weights_->rewired(dropped, n_dropped, grown, n_grown, step, ages);
   if (!next) return;
   replace(std::move(next));
   stepped();

@@ -32,9 +32,8 @@ class Linear final : public Operation {
   void stepped() override;
   std::unique_ptr<TargetStep> follow(const Operation& online, bool stale) override;
 
-  // Weights::rewired, in place. With ages, grown connections are born at this step, and those of weights that were
-  // dense at 0.
-  void rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown, uint32_t step);
+  // Weights::rewired, in place.
+  void rewire(const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown, uint32_t step, bool ages);
   void count_ages();
   void replace(std::unique_ptr<Weights> weights);
   uint64_t version() const { return version_; }  // counts the topologies it has had

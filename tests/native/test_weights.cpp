@@ -151,16 +151,18 @@ void test_whole_blocks() {
   LayerData data = random_layer(10, 11, 0.5, 4);
   const std::unique_ptr<Weights> weights = weights_of(data);
   const int64_t one = 0;
-  check_throws<std::invalid_argument>([&] { weights->rewired(&one, 1, nullptr, 0, 0); }, "a part of a block to drop");
+  check_throws<std::invalid_argument>([&] { weights->rewired(&one, 1, nullptr, 0, 0, false); },
+                                      "a part of a block to drop");
   const std::vector<int64_t> places = weights->places();
   const std::set<int64_t> occupied(places.begin(), places.end());
   for (int64_t free = 0; free < 10; ++free)
     if (!occupied.count(free)) {
-      check_throws<std::invalid_argument>([&] { weights->rewired(nullptr, 0, &free, 1, 0); },
+      check_throws<std::invalid_argument>([&] { weights->rewired(nullptr, 0, &free, 1, 0, false); },
                                           "a part of a block to grow");
       break;
     }
-  check_throws<std::invalid_argument>([&] { weights->rewired(nullptr, 0, places.data(), 4, 0); }, "a block twice");
+  check_throws<std::invalid_argument>([&] { weights->rewired(nullptr, 0, places.data(), 4, 0, false); },
+                                      "a block twice");
   LayerData twice = data;
   twice.places.push_back(twice.places[0]);
   twice.values.push_back(0.0f);

@@ -74,3 +74,35 @@ def test_ages_are_saved_and_continued_to_the_bit(pool: Pool) -> None:
     for each in (one, two):
         step(Ensemble([each], pool), np.random.default_rng(4))
     np.testing.assert_array_equal(one.layers[0].values, two.layers[0].values)
+
+
+def dense_network() -> Network:
+    made = initialised(SIZES[0], mlp(SIZES), {}, np.random.default_rng(1))
+    made.count_ages()
+    return made
+
+
+def test_what_grows_as_a_dense_layer_becomes_sparse_is_young(pool: Pool) -> None:
+    one = dense_network()
+    ensemble, rng = Ensemble([one], pool), np.random.default_rng(2)
+    for _ in range(7):
+        step(ensemble, rng)
+    one.rewire("hidden1", np.arange(100), np.arange(10, 20))
+    layer = one.layers[0]
+    grown = np.isin(layer.places(), np.arange(10, 20))
+    assert grown.sum() == 10 and (layer.born == np.where(grown, 7, 0)).all()
+
+
+def test_a_dense_network_is_saved_with_whether_its_ages_count(pool: Pool) -> None:
+    one = dense_network()
+    arrays, values = one.state()
+    two, older = Network.from_state(arrays, values), Network.from_state(arrays, {**values, "ages": False})
+    assert "ages" not in older.state()[1] and "ages" not in one.state(training=False)[1]
+    for each in (one, two, older):
+        step(Ensemble([each], pool), np.random.default_rng(4))
+        each.rewire("hidden1", np.arange(100), np.arange(0))
+        step(Ensemble([each], pool), np.random.default_rng(5))
+    assert len(two.layers[0].born) == len(one.layers[0].born) > len(older.layers[0].born) == 0
+    np.testing.assert_array_equal(one.layers[0].values, two.layers[0].values)
+    with pytest.raises(ValueError, match="the ages of a network must be a truth value, got 3"):
+        Network.from_state(arrays, {**values, "ages": 3})

@@ -74,6 +74,9 @@ class Saved:
         self.learnt: dict[str, NDArray[np.float32]] = {}
         """Its arrays, by name."""
         self._steps = count(values.get("steps", 0), "the step count of a network")
+        self._ages = values.get("ages", False)
+        if not isinstance(self._ages, bool):
+            raise ValueError(f"the ages of a network must be a truth value, got {shown(self._ages)}")
         listed = named(self.operations)
         numbers = [name for operation, name, _ in listed if isinstance(operation, Linear)]
         if "0.values" in arrays:
@@ -114,6 +117,8 @@ class Saved:
                 if own is moments[1] and (given < 0).any():
                     raise ValueError(f"the array {operation}.{name} of a network, of means of squares, is negative")
                 own[:] = given[order.get((operation, array), slice(None))]
+        if self._ages:
+            core.count_ages()
         for layer in layers:
             name = f"{layer.name}.born"
             if name in self._arrays:
