@@ -94,7 +94,16 @@ def test_what_was_learnt_before_is_in_a_new_directory_at_once(tmp_path):
         for name in ("one", "two"):
             with rewirl.resume(tmp_path / name) as again:
                 assert again.steps == 60 and arrays(again) == arrays(agent)
+                again.learn()  # to the end that was asked for
+                assert again.steps == 120
             rewirl.load(tmp_path / name)
+
+
+def test_a_run_at_its_end_is_finished_after_a_task_has_ended_too(tmp_path):
+    with rewirl.DSTD3("Pendulum-v1", seed=3, sparsity=0.6, **SMALL) as agent:
+        agent.learn(60, run_dir=tmp_path / "run")
+        agent.freeze()
+    assert [line["event"] for line in lines(tmp_path / "run")][-3:] == ["freeze", "checkpoint", "end"]
 
 
 def test_a_task_that_has_ended_is_saved_at_once(tmp_path):

@@ -295,12 +295,14 @@ def test_environments_of_two_versions_of_mujoco_are_no_mean(tmp_path):
 
 
 def test_runs_warmed_up_by_policies_of_other_settings_are_two_groups(tmp_path):
-    for seed, source in enumerate(("Hopper-v5-td3-0", "Hopper-v5-td3-3f9c2a71-1", "Hopper-v5-short-3f9c2a71-2")):
+    names = ("td3-0", "td3-3f9c2a71-1", "short-3f9c2a71-2")
+    sources = [*(f"HalfCheetah-v5-{name}" for name in names), "walker-20250101-3"]
+    for seed, source in enumerate(sources):
         path = make_run(tmp_path, "td3", seed, [0.0, 1.0])
         policy = {"sha256": str(seed), "agent": "td3", "seed": seed, "step": 20_000}
         recorded(path, warm_up=policy, warm_up_policy=f"/somewhere/{source}")
     alike = "td3, warm-up-policy td3 of 20000 steps"
-    assert {item.label: item.seeds for item in groups(tmp_path)} == {alike: [0], f"{alike} 3f9c2a71": [1, 2]}
+    assert {item.label: item.seeds for item in groups(tmp_path)} == {alike: [0, 3], f"{alike} 3f9c2a71": [1, 2]}
 
 
 def test_modules_that_may_register_a_task_differently_are_two_environments(tmp_path):

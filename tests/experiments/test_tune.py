@@ -555,6 +555,14 @@ def test_a_dry_run_measures_the_settings_as_they_are_and_every_worker_makes_whol
     assert len(measured) == 14 and measured[0].agent_config.gamma == 0.99
 
 
+def test_a_dry_run_measures_a_trial_where_the_settings_as_they_are_are_impossible(tmp_path, capsys, monkeypatch):
+    """The paper's lambdas are for two hidden layers."""
+    monkeypatch.chdir(tmp_path)
+    words = ["--agent", "ds-td3", "--env", "HalfCheetah-v5", "--hidden-sizes", 8, 8, 8, "--total-timesteps", 2_000]
+    assert ended("tune", *words, "--sample", "sparsity=0.5,0.8", "--trials", 2, "--workers", 1, "--dry-run") == 0
+    assert "2 trials of 2,000 steps of ds-td3 on HalfCheetah-v5" in capsys.readouterr().out
+
+
 def test_help_says_that_a_run_has_one_thread(capsys):
     assert ended("tune", *SMALL, "--help") == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())

@@ -44,6 +44,14 @@ def test_a_file_system_that_does_not_sync_directories_is_good_enough(
         assert (tmp_path / "x").read_bytes() == b"new"
 
 
+@pytest.mark.parametrize("length", [200, 250])
+def test_a_long_name_is_written(tmp_path: Path, length: int) -> None:
+    path = tmp_path / ("x" * length)
+    write_atomically(path, b"data")
+    write_atomically(path, b"newer")
+    assert path.read_bytes() == b"newer" and len(list(tmp_path.iterdir())) == 1
+
+
 def test_the_fingerprint_is_that_of_the_file(tmp_path: Path) -> None:
     data = bytes(range(256)) * 1000
     assert write_new(tmp_path / "x", data) == Fingerprint(len(data), hashlib.sha256(data).hexdigest())

@@ -113,6 +113,22 @@ def test_what_a_killed_process_left_of_a_policy_is_no_obstacle(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
 
 
+def test_what_another_process_finishes_meanwhile_is_no_obstacle(tmp_path, monkeypatch):
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    other = tmp_path / f".tmp-best.{killed.pid}-{killed.pid}"
+    other.mkdir()
+
+    def finished(path):
+        path.rename(tmp_path / "best")
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bundle, "_ours", finished)
+        save_policy(tmp_path / "best", {"a": np.zeros(1)}, {"x": 1})
+    assert load_policy(tmp_path / "best")[1] == {"x": 1}
+
+
 def test_what_a_killed_process_left_of_a_file_is_removed(tmp_path):
     killed = subprocess.Popen(["true"])
     killed.wait()

@@ -53,6 +53,8 @@ def test_what_is_met_is_not_remarked_on():
     own = {"sparsity": None, "lambdas": (3, 6, 4), "critic_sparsity": 0.4, "distribution": "uniform"}
     assert said(agent(topology=own)) == []
     assert said(agent(buffer_distance=0.0, buffer_minimum=10)) == []
+    tasks = {"rule": "static", "freeze_after": (20,)}  # new connections come with every task
+    assert said(agent("static-td3", tasks, bias_correction="connection")) == []
 
 
 def test_so_is_a_probability_that_does_not_fall_to_its_end():

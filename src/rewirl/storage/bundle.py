@@ -84,8 +84,9 @@ def write_bundle(
     recover(path)
     for other in left_over(path):
         if _ours(other):
-            os.rename(other, temporary)  # noqa: PTH104 (its writer, if it has one elsewhere, must not install half)
-            remove(temporary)
+            with contextlib.suppress(FileNotFoundError):  # its writer has just finished, or another process removes it
+                os.rename(other, temporary)  # noqa: PTH104 (a writer elsewhere must not put half of it in place)
+                remove(temporary)
     temporary.mkdir()
     try:
         files = {file: write_new(temporary / file, content) for file, content in contents.items()}

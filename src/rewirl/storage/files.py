@@ -20,6 +20,8 @@ from rewirl.storage import strict_json
 
 TEMPORARY = ".tmp-"
 """Prefix of whatever is being written; what a killed process leaves under it is removed at the next start."""
+_LONGEST_NAME = 255
+"""Bytes that file systems take."""
 _WRITER = re.compile(r"\.([0-9]{1,10})-([0-9]{1,20})\Z")
 """How a temporary name ends: with the process and the thread that write. Those of earlier versions do not."""
 
@@ -68,8 +70,10 @@ def write_atomically(path: Path, data: bytes | Writer) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """Return the name under which this thread writes a file or directory, and no other one does."""
-    return path.with_name(f"{TEMPORARY}{path.name}.{os.getpid()}-{threading.get_native_id()}")
+    """Return the name under which this thread, and no other one, writes a file or directory; a long one is shared."""
+    name = f"{TEMPORARY}{path.name}"
+    own = f"{name}.{os.getpid()}-{threading.get_native_id()}"
+    return path.with_name(own if len(os.fsencode(own)) <= _LONGEST_NAME else name)
 
 
 def written_as(name: str) -> str | None:
@@ -81,10 +85,14 @@ def left_over(path: Path) -> Iterator[Path]:
     """Yield what has a temporary name of a file or directory and is not being written by another process or thread.
 
     Raises:
-        OSError: the directory that it is in cannot be listed.
+        OSError: the directory that it is in cannot be listed; but one that may only be written to is no error.
     """
     own = temporary_name(path)
-    for entry in sorted(path.parent.iterdir(), key=lambda entry: entry != own):  # its own name is free for the others
+    try:
+        entries = sorted(path.parent.iterdir(), key=lambda entry: entry != own)  # its own name is free for the others
+    except PermissionError:
+        return
+    for entry in entries:
         writer = _WRITER.search(entry.name)
         if written_as(entry.name) == path.name and (entry == own or writer is None or not _runs(int(writer[1]))):
             yield entry

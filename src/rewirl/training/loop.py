@@ -372,7 +372,8 @@ class Training:
     def changed(self) -> None:
         """Save an agent that was changed between two calls of `run`."""
         self._untrained = None
-        self.checkpoint()
+        if self.checkpoint() and self.step >= self.total and not self._evaluation_is_due(True):
+            self.note("end", seconds=self._seconds)  # as before the change
 
     def checkpoint(self) -> bool:
         """Save, whatever was saved of this step before; return whether that was done."""

@@ -243,7 +243,12 @@ def _of_ages(agent: Agent) -> Iterator[str]:
         return
     if _has_all(entry, config.topology):
         yield _does_nothing(["bias_correction"], f"{agent.name} has every connection, and dense layers have one age")
-    elif config.topology.rule == "static" and not config.redo_every and not config.cbp_replacement_rate:
+    elif not (
+        config.topology.rule != "static"
+        or config.topology.freeze_after
+        or config.redo_every
+        or config.cbp_replacement_rate
+    ):
         yield _does_nothing(["bias_correction"], "no connection is grown and no unit replaced, so all are of one age")
 
 

@@ -288,6 +288,7 @@ class Run:
         self.training.recorder.close()
         self.training.recorder = recorder
         if self.training.step > 0:
+            self.training.total = self.total  # of this run, not of the one before
             self.training.checkpoint()
 
     def close(self) -> None:

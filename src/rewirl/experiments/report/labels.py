@@ -65,7 +65,8 @@ def options_of(run: RunData) -> dict[str, Any]:
     policy = run.record["config"].get("warm_up_policy")
     if isinstance(policy, dict) and "warm_up_policy" in options:  # each seed has its own, trained in the same way
         source = Path(str(run.train["warm_up_policy"])).name
-        settings = re.search(r"-([0-9a-f]{8})-\d+$", source)  # of a run with the defaults there is no hash
+        # A run with the defaults has no hash in its name, and in other names what looks like one may be a date.
+        settings = re.fullmatch(rf"{re.escape(word(run.env))}-.+-([0-9a-f]{{8}})-\d+", source)
         alike = f"{policy.get('agent')} of {policy.get('step')} steps"
         options["warm_up_policy"] = f"{alike} {settings[1]}" if settings else alike
     return options

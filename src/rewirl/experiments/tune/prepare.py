@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan
 from rewirl.experiments.tune.best import corner
 from rewirl.experiments.tune.error import TuneError
@@ -62,10 +63,17 @@ def checked(task: Task, directory: Path) -> tuple[dict[str, PlannedRun], list[st
     """Check that runs of a trial can be made here.
 
     Returns:
-        The runs by name as they are without sampling, and what runs of a trial will say of their settings.
+        The runs by name as they are without sampling, or where no such run is possible of the smallest trial; and what
+        runs of a trial will say of their settings.
 
     Raises:
         SweepError: environment or agent cannot be made, or nothing would be learnt; says why.
     """
-    said = check(plan(task.requests(0, corner(task)), directory).values())
-    return plan(dataclasses.replace(task, space={}).requests(0, {}), directory), list(said)
+    smallest = plan(task.requests(0, corner(task)), directory)
+    said = list(check(smallest.values()))
+    usual = plan(dataclasses.replace(task, space={}).requests(0, {}), directory)
+    try:
+        check(usual.values())
+    except SweepError:  # what is sampled takes the place of what does not fit, as a sparsity that of lambdas
+        return smallest, said
+    return usual, said
