@@ -302,9 +302,9 @@ class Training:
             {"updates": updates, **self.diagnostics()} if updates > 0 else {},
         )
         same = state is None and not self.environment.changes and self.agent.normalisation.observations is None
-        untrained = self._untrained
-        if updates == 0 and untrained and same and len(untrained.returns) == self.config.eval_episodes:
-            self._record_evaluation(begun, untrained)  # the same policy in the same episodes
+        before = self._untrained if same and updates == 0 else None
+        if before and len(before.returns) == self.config.eval_episodes:
+            self._record_evaluation(begun, before)  # the same policy in the same episodes
             return
         self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step, state)
         self._set_in_flight(begun)
@@ -361,8 +361,7 @@ class Training:
             self._untrained = dataclasses.replace(evaluation, seconds=0.0)
 
     def _set_in_flight(self, evaluation: InFlight | None) -> None:
-        # An evaluation in flight has a core of its own.
-        self.agent.use_threads(1 if evaluation else self.config.threads)
+        self.agent.use_threads(1 if evaluation else self.config.threads)  # one in flight has a core of its own
         self._in_flight = evaluation
 
     def diagnostics(self) -> dict[str, float]:
@@ -373,7 +372,7 @@ class Training:
         """Save an agent that was changed between two calls of `run`."""
         self._untrained = None
         if self.checkpoint() and self.step >= self.total and not self._evaluation_is_due(True):
-            self.note("end", seconds=self._seconds)  # as before the change
+            self.note("end", seconds=self._seconds)
 
     def checkpoint(self) -> bool:
         """Save, whatever was saved of this step before; return whether that was done."""
