@@ -65,7 +65,8 @@ def write_report(directory: Path, sources: Sequence[Path], baseline: str | None 
     drawn = [block for block in blocks if isinstance(block, document.Figure)]
     for number, figure in enumerate(drawn, 1):
         (figures / f"figure-{number}.svg").write_text(figure.svg, encoding="utf-8")
-    (directory / "report.md").write_text(document.markdown(blocks, "figures"), encoding="utf-8")
+    text = document.markdown(blocks, "figures").replace(f"{RESULTS}/", "")  # of runs left out, not of this machine
+    (directory / "report.md").write_text(text, encoding="utf-8")
 
 
 def write_paper_page(page: Path, figures: Path, sources: Sequence[Path]) -> None:

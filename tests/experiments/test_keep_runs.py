@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -126,3 +127,9 @@ def test_what_is_listed_is_there():
             if entry["sha256"]:
                 assert json.loads(manifest.read_text())["files"]["policy.safetensors"]["sha256"] == entry["sha256"]
                 rewirl.load(manifest.parent)
+
+
+def test_no_page_of_results_names_a_directory_of_a_machine():
+    pages = [*(ROOT / "results").glob("*/report.md"), *(ROOT / "results").glob("benchmarks/**/*.md")]
+    assert pages
+    assert [page for page in pages if re.search(r"(?<![\w.])/(home|root|work|tmp|Users)/", page.read_text())] == []

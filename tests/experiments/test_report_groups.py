@@ -209,11 +209,11 @@ def test_of_two_runs_alike_the_one_left_out_is_told_from_the_other(tmp_path):
     origin(make_run(tmp_path / "a", "td3", 0, rising(1000, 50_000, count=10), total=100_000), revision="a" * 40)
     origin(make_run(tmp_path / "b", "td3", 0, rising(1100, 50_000)), revision="b" * 40)
     _, ((_, reason),) = group_runs(find_runs([tmp_path])[0])
-    assert "their returns differ" in reason and "revision aaaaaaaaaaaa" in reason and "revision bbbbbbbbbbbb" in reason
+    assert "Their returns differ" in reason and "revision aaaaaaaaaaaa" in reason and "revision bbbbbbbbbbbb" in reason
     make_run(tmp_path / "c", "ds-td3", 0, rising(1100, 50_000))
     make_run(tmp_path / "d", "ds-td3", 0, rising(1100, 50_000))
     reasons = [reason for _, reason in group_runs(find_runs([tmp_path])[0])[1]]
-    assert any(reason.endswith("their returns are the same") for reason in reasons)
+    assert any(reason.endswith("Their returns are the same") for reason in reasons)
 
 
 @pytest.mark.draws

@@ -156,9 +156,9 @@ def markdown(result: dict[str, Any]) -> str:
                 rows,
             ),
             f"Environment steps with the updates that follow them, over {_each(result, 'timed')} steps of a run after "
-            f"the first {_each(result, 'first')}, with {result['eval_episodes']} evaluation episodes every "
-            f"{_each(result, 'eval_every')} steps, which with two threads run beside training. Checkpoints "
-            f"not counted. Medians of {result['rounds']} runs each, in turns.",
+            f"the first {_each(result, 'first')}. Every {_each(result, 'eval_every')} steps there are "
+            f"{result['eval_episodes']} evaluation episodes, which with two threads run beside training. Checkpoints "
+            f"are not counted. Medians of {result['rounds']} runs each, in turns.",
             machine.markdown(result["machine"], result["versions"]),
         ]
     )

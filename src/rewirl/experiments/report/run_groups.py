@@ -222,10 +222,10 @@ def made_by(run: RunData) -> tuple[str, str, str]:
 def _why_left_out(run: RunData, kept: RunData) -> str:
     common = min(run.last, kept.last)
     same = np.array_equal(run.until(common), kept.until(common))
-    reason = f"has the settings and the seed of {kept.path}, which is not shorter; "
-    reason += "their returns are the same" if same else "their returns differ"
+    reason = f"has the settings and the seed of {kept.path}, which is not shorter. "
+    reason += "Their returns are the same" if same else "Their returns differ"
     if made_by(run) != made_by(kept):
-        reason += f"; it was made by {', '.join(made_by(run))}, the other by {', '.join(made_by(kept))}"
+        reason += f". It was made by {', '.join(made_by(run))}, the other by {', '.join(made_by(kept))}"
     return reason
 
 
