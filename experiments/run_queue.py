@@ -56,6 +56,7 @@ QUEUE = (
     Part("blocks/fast-settings", "blocks"),
     Part("blocks/batch-96", "blocks"),
     Part("blocks/width", "blocks"),
+    Part("blocks/paper", "blocks"),
     Part("frontier/xqc-rewiring", "frontier"),
     Part("frontier/humanoid", "frontier"),
     Part("frontier/dense", "frontier", envs=("HalfCheetah-v5",)),  # of walker-run another MuJoCo, by hand

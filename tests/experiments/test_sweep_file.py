@@ -290,6 +290,7 @@ def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
         "blocks/fast-settings": 8,
         "blocks/batch-96": 10,
         "blocks/width": 20,
+        "blocks/paper": 20,
         "blocks/fast": 40,
         "discrete/breakout": 9,
         "discrete/breakout-size": 6,
