@@ -108,6 +108,12 @@ def test_parameters_gradients_and_results_are_float32_in_either_precision(policy
         assert torch.allclose(exact, near, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("agent", ["ppo", "simba", "crossq"])
+def test_in_float32_nothing_is_kept_in_float64_for_devices_that_have_none(agent):
+    kinds = {each.dtype for each in module_of(policy_of(agent, "8x1"), "float32").state_dict().values()}
+    assert kinds == {torch.float32, torch.int64}
+
+
 def test_another_precision_is_refused(tmp_path):
     policy = rewirl.load(save(policy_of("td3", "dense"), tmp_path / "saved"))
     assert policy.to_torch(precision="float32")(torch.zeros(11)).shape == (3,)

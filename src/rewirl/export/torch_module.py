@@ -44,7 +44,7 @@ class TorchPolicy(nn.Module):
     def __init__(self, plan: Plan, precision: Precision = "float64") -> None:
         super().__init__()
         self._float64 = precision == "float64"
-        self.steps = nn.ModuleList(_module(step) for step in plan.steps)
+        self.steps = nn.ModuleList(_module(step, self._float64) for step in plan.steps)
         self._reads = [step.reads for step in plan.steps]
         self._n_in, self._n_out = plan.n_in, plan.n_out
         self._box = isinstance(plan.head, Box)
@@ -155,16 +155,21 @@ class LayerNorm(nn.Module):
 
 
 class Normal(nn.Module):
-    """y = (x - mean) * factor + shift, by statistics that stay what they are."""
+    """y = (x - mean) * factor + shift, by statistics that stay what they are.
+
+    Args:
+        step: with the statistics.
+        float64: whether the factor is kept so; there are devices that cannot hold it.
+    """
 
     mean: Tensor
     factor: Tensor
     shift: Tensor
 
-    def __init__(self, step: NormalStep) -> None:
+    def __init__(self, step: NormalStep, float64: bool) -> None:
         super().__init__()
         self.register_buffer("mean", _tensor(step.mean))
-        self.register_buffer("factor", torch.from_numpy(step.factor.copy()))  # float64
+        self.register_buffer("factor", _tensor(step.factor if float64 else step.factor_float32))
         self.register_buffer("shift", _tensor(np.zeros_like(step.mean) if step.shift is None else step.shift))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -196,12 +201,12 @@ class Pair(nn.Module):
         return a * b if self._times else a + b
 
 
-def _module(step: Step) -> nn.Module:
+def _module(step: Step, float64: bool) -> nn.Module:
     match step:
         case LinearStep():
             return SparseWeights(step) if step.weights.dense is None else DenseWeights(step)
         case NormalStep():
-            return Normal(step)
+            return Normal(step, float64)
         case LayerNormStep():
             return LayerNorm(step)
         case ReLUStep():
