@@ -188,6 +188,27 @@ def test_set_drops_blocks_by_magnitude_unless_told_otherwise():
     assert changed[0] == changed[1]
 
 
+@pytest.mark.parametrize("problem", ["values", "follower"])
+def test_an_event_that_is_refused_changes_nothing(problem):
+    model, follower = model_of(), model_of()
+    optimizer = torch.optim.Adam(model.parameters())
+    learn(model, optimizer)
+    if problem == "values":
+        with torch.no_grad():
+            model[2].values[0] = torch.nan
+    else:
+        follower[2] = SparseLinear(32, 16, 0.8, seed=9)
+    rewiring = Rewiring(model, optimizer, adapt_every=1, adapt_fraction=0.5, followers=[follower])
+    states = [each.state_dict() for each in (model, follower, optimizer)]
+    before = copy.deepcopy(states)
+    said = {"values": "'2' has values that are not finite; lower", "follower": "'2' than the model; load"}
+    with pytest.raises((FloatingPointError, ValueError), match=said[problem]):
+        rewiring.step()
+    after = [each.state_dict() for each in (model, follower, optimizer)]
+    torch.testing.assert_close(after, before, rtol=0, atol=0, equal_nan=True)
+    assert rewiring.rewired == 0
+
+
 def test_what_cannot_be_rewired_is_refused():
     model = model_of()
     optimizer = torch.optim.Adam(model.parameters())

@@ -241,8 +241,16 @@ class Rewiring:
             FloatingPointError: one has numbers that are not finite.
         """
         trained = [name for name, layer in self._layers.items() if layer.values.requires_grad]
-        if not self.rule.uses_gradient:
-            return trained
+        found = self._reached(trained) if self.rule.uses_gradient else trained
+        for name in found:
+            if not torch.isfinite(self._layers[name].values).all():
+                raise FloatingPointError(
+                    f"the layer {name!r} has values that are not finite; lower the learning rate, or clip gradients"
+                )
+        return found
+
+    def _reached(self, trained: list[str]) -> list[str]:
+        """Return which of these layers a gradient has reached; see `_rewirable`."""
         found = [name for name in trained if self._gradients[name]]
         for name in found:
             if not self._gradients[name].finite:
@@ -274,13 +282,17 @@ class Rewiring:
             self.updates,
             scores,
         )
+        changes = []  # of all layers, before one of them is touched: what is refused changes nothing
         for (name, layer), budget in zip(layers, budgets, strict=True):
             if name not in rewirable:
                 continue
             followers = {id(each): each for each in (follower[name] for follower in self._followers)}
             followers.pop(id(layer), None)
             if any(not torch.equal(follower.indices, layer.indices) for follower in followers.values()):
-                raise ValueError(f"a follower has other connections in the layer {name!r} than the model")
+                raise ValueError(
+                    f"a follower has other connections in the layer {name!r} than the model; load the model's state "
+                    "into it"
+                )
             change = rewire(
                 self.rule,
                 self._state(name),
@@ -291,12 +303,14 @@ class Rewiring:
                 structure=layer.blocks,
             )
             if len(change.dropped) or len(change.grown):
-                before = layer.values.shape
-                source = layer.rewire(change.dropped, change.grown)
-                self._carry(layer.values, before, source)
-                for follower in followers.values():
-                    follower.rewire(change.dropped, change.grown)
-                self.rewired += len(change.grown)
+                changes.append((layer, followers.values(), change))
+        for layer, following, change in changes:
+            before = layer.values.shape
+            source = layer.rewire(change.dropped, change.grown)
+            self._carry(layer.values, before, source)
+            for follower in following:
+                follower.rewire(change.dropped, change.grown)
+            self.rewired += len(change.grown)
 
     def _state(self, name: str) -> LayerState:
         layer = self._layers[name]
