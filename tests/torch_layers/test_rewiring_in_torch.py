@@ -13,6 +13,7 @@ from torch_models import learn, model_of
 
 from rewirl.topology import Rule, random_free_indices
 from rewirl.torch import Rewiring, SparseLinear, attribution, strength
+from rewirl.torch.compiled import CONNECTIONS
 
 OPTIMISERS = {
     "adam": lambda p: torch.optim.Adam(p, lr=0.01),
@@ -83,6 +84,21 @@ def test_rigl_grows_where_the_dense_gradient_is_largest():
         score[known] = -1
         assert set(grown) == set(score.argsort(descending=True)[: len(grown)].tolist())
         assert len(grown) == int(0.1 * len(known))
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_rigl_does_not_take_a_traced_model_for_the_layer_that_has_its_number_here():
+    teacher, x = model_of(seed=5), torch.randn(30, 20)
+    traced = torch.jit.trace(teacher, x)
+    changed = []
+    for share in (0.0, 1.0):
+        model = model_of()
+        CONNECTIONS[teacher[0]._number] = model[0]._connections  # as in another program, where numbers begin anew
+        rewiring = Rewiring(model, torch.optim.SGD(model.parameters(), lr=0.0), "rigl", adapt_every=1)
+        (model(x).square().sum() + share * traced(x).sum()).backward()
+        assert rewiring.step()
+        changed.append(model[0].indices.tolist())
+    assert changed[0] == changed[1]
 
 
 def test_a_rule_that_needs_a_gradient_says_so_where_there_was_none():

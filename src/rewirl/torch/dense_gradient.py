@@ -54,8 +54,10 @@ class DenseGradient:
         if self._hook is not None:
             self._hook.remove()
 
-    def _collect(self, dy: Tensor, x: Tensor) -> None:
+    def _collect(self, dy: Tensor, x: Tensor, values: Tensor | None) -> None:
         own = self._layer.values
+        if values is not None and values.data_ptr() != own.data_ptr():
+            return
         number = torch._C._current_graph_task_id()
 
         def forget() -> None:

@@ -24,8 +24,8 @@ class Observer:
     """What looks on at the backward passes of a layer, where a rule asks for it."""
 
     def __init__(self) -> None:
-        self.collect: Callable[[Tensor, Tensor], None] | None = None
-        """Gets dy [samples, n_out] and x [samples, n_in], whose product dy^T x is the gradient by W."""
+        self.collect: Callable[[Tensor, Tensor, Tensor | None], None] | None = None
+        """Gets dy [samples, n_out] and x [samples, n_in], whose product dy^T x is the gradient by W; see `observed`."""
 
 
 class Connections:
@@ -61,10 +61,16 @@ class Connections:
         """
         return np.array_equal(indices.numpy(), self._places)
 
-    def observed(self, dy: Tensor, x: Tensor) -> None:
-        """Let the observer look on at a backward pass, if it wants to."""
+    def observed(self, dy: Tensor, x: Tensor, values: Tensor | None = None) -> None:
+        """Let the observer look on at a backward pass, if it wants to.
+
+        Args:
+            dy: of the outputs.
+            x: the inputs.
+            values: that were computed with, where they may be another layer's; None are the layer's own.
+        """
         if self.observer.collect is not None:
-            self.observer.collect(dy, x)
+            self.observer.collect(dy, x, values)
 
     def refuse_if_replaced(self) -> None:
         """Refuse a backward pass whose gradients would go to other connections.
