@@ -161,10 +161,24 @@ def test_rows_of_every_height_with_many_inputs(height):
 
 
 def test_nan_is_told():
-    policy = policy_of("td3", "unstructured")
-    plan = plan_of(policy)
-    with pytest.raises(compiled.NotRunError, match="exit code 1"):
-        compiled.run(c_files(plan, "policy", "table"), plan, "policy", np.full((1, INPUT), np.nan, np.float32))
+    network = Network(INPUT, [Linear("a", n_out=3)], {"a": np.arange(INPUT)}, {"a.values": np.ones(INPUT, np.float32)})
+    given = np.full((1, INPUT), np.nan, np.float32)
+    for policy in (trained(Policy(network), BOX), discrete("unstructured")):
+        plan = plan_of(policy)
+        made = compiled.run(c_files(plan, "policy", "table"), plan, "policy", given, compiled.STRICT)
+        assert np.isnan(made).all() if policy.spaces.actions is BOX else made == np.iinfo(np.int64).min
+
+
+def test_a_header_of_another_export_is_refused():
+    """The caller's arrays would have other sizes than those that are read and written."""
+    policies = (policy_of("td3", "unstructured"), wide(0.5), discrete("unstructured"))
+    plans = [plan_of(policy) for policy in policies]
+    files = [c_files(plan, "policy", "libm") for plan in plans]
+    for own, other, plan in zip(files, files[1:] + files[:1], plans, strict=True):
+        given = np.zeros((1, plan.n_in), np.float32)
+        compiled.run(own, plan, "policy", given)
+        with pytest.raises(compiled.FailedError, match=r"policy\.h is of another export than policy\.c"):
+            compiled.run(own._replace(header=other.header), plan, "policy", given)
 
 
 def test_a_layer_without_connections():

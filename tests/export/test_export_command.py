@@ -9,14 +9,16 @@ import tempfile
 
 import numpy as np
 import pytest
-from policies import policy_of, save
+from policies import BOX, INPUT, policy_of, save, trained
 
 import rewirl
+from rewirl.agents import Policy
 from rewirl.cli.commands import run
 from rewirl.cli.errors import UsageError
 from rewirl.environments.action_bounds import ActionBounds
 from rewirl.export import compiled
 from rewirl.export.text import checked_name
+from rewirl.nn import Linear, Network
 
 
 @pytest.fixture
@@ -140,6 +142,17 @@ def test_files_that_act_otherwise_are_told(saved, tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(compiled, "run", lambda *arguments: original(*arguments) * 1.01)
     assert run("export", [str(saved), "--directory", str(tmp_path)]) == 1
     assert "do not act as the policy does" in capsys.readouterr().err
+
+
+def test_numbers_too_large_for_float32_are_told_with_the_format_that_has_room_for_them(tmp_path, capsys):
+    values = np.random.default_rng(0).normal(size=3 * INPUT).astype(np.float32) * np.float32(1e38)
+    network = Network(INPUT, [Linear("a", n_out=3)], {}, {"a.values": values})
+    saved = save(trained(Policy(network), BOX), tmp_path / "saved")
+    assert run("export", [str(saved), "--directory", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert "compiled here" in said.out and "numbers that are too large for that. --format onnx" in said.err
+    pytest.importorskip("onnxruntime")
+    assert run("export", [str(saved), "--directory", str(tmp_path), "--format", "onnx"]) == 0
 
 
 def test_onnx_that_is_missing_is_named_with_its_remedy(saved, tmp_path, monkeypatch):

@@ -71,5 +71,10 @@ def export(arguments: list[str]) -> int:
     if exported.failed:
         return failed("the C that was written does not work here; please report it with this policy")
     if options.weights == "float32" and not exported.parity.within:
+        if exported.parity.wild:
+            return failed(
+                "the files do not act as the policy does in float64, nor does Rewirl's own float32: its network has "
+                "numbers that are too large for that. --format onnx computes in float64"
+            )
         return failed("the files do not act as the policy does; rounding alone does not explain it")
     return 0

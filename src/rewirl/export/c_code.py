@@ -98,6 +98,17 @@ def _header(plan: Plan, name: str, links: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _refusal(plan: Plan, name: str) -> list[str]:
+    """Return what refuses the header of another export, of which the caller's arrays have other sizes."""
+    upper, made = name.upper(), "ACTION_SIZE" if isinstance(plan.head, Box) else "CHOICES"
+    return [
+        f"#if {upper}_OBSERVATION_SIZE != {plan.n_in} || {upper}_{made} != {plan.n_out}",
+        f'#error "{name}.h is of another export than {name}.c"',
+        "#endif",
+        "",
+    ]
+
+
 def _about(plan: Plan) -> list[str]:
     buffers = Buffers.of(plan)
     lines = [
@@ -133,7 +144,7 @@ class _Source:
         lines = [
             *_about(plan),
             f'#include "{self._name}.h"',
-            "",
+            *_refusal(plan, self._name),
             *(["#include <math.h>"] if uses_tanh and self._tanh_of == "libm" else []),
             "#include <stddef.h>",
             "#include <stdint.h>",

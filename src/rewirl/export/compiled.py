@@ -46,7 +46,8 @@ def run(files: CFiles, plan: Plan, name: str, observations: Floats, flags: Seque
         flags: more for the compiler.
 
     Returns:
-        float32 [batch, action]; or int64 [batch], the numbers of the choices.
+        float32 [batch, action]; or int64 [batch], the numbers of the choices. Where it says that there is no action, NaN
+        or the lowest number.
 
     Raises:
         NotRunError: there is no compiler, or no place where it may write or its program may run.
@@ -94,18 +95,20 @@ def _main(plan: Plan, name: str) -> str:
     upper = name.upper()
     box = isinstance(plan.head, Box)
     action, argument = (f"float action[{upper}_ACTION_SIZE]", "action") if box else ("int64_t action", "&action")
+    none = "memset(action, 0xff, sizeof action)" if box else "action = INT64_MIN"  # bytes of ff are NaN
     return "\n".join(
         [
             f'#include "../{name}.h"',
             "#include <stdint.h>",
             "#include <stdio.h>",
+            "#include <string.h>",
             "int main(void)",
             "{",
             f"    static float observation[{upper}_OBSERVATION_SIZE];",
             f"    {action};",
             "    while (fread(observation, sizeof observation, 1, stdin) == 1) {",
             f"        if ({name}_act(observation, {argument}) != 0) {{",
-            "            return 1;",
+            f"            {none};",
             "        }",
             f"        fwrite({argument}, sizeof action, 1, stdout);",
             "    }",

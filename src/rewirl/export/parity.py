@@ -50,6 +50,11 @@ class Parity:
         """Whether rounding in float32 explains it."""
         return not self.others if self.difference is None else self.unexplained < BOUND
 
+    @property
+    def wild(self) -> bool:
+        """Whether Rewirl's own float32 is far away too: the network has numbers that are too large for it."""
+        return self.own is not None and self.own - self.apart >= BOUND
+
     def __str__(self) -> str:
         """Say it in words."""
         if self.difference is None:
