@@ -50,6 +50,19 @@ def test_either_criterion_can_be_chosen_for_either_rule():
     assert event("set", 0.75)[0] == [0, 3, 4]
 
 
+def test_frozen_connections_have_no_part_in_the_halves_and_the_shares():
+    weights = np.float32([0.1, 0.2, 0.3, 0.4, 5.0, 6.0, 7.0, 8.0, -5.0, -6.0, -7.0, -8.0])
+    frozen = (weights > 0) & (weights < 1)
+    layer = LayerState((4, 6), np.arange(12), weights, frozen=frozen)
+
+    def dropped(criterion, fraction):
+        rule = make_rule("set", TopologyConfig(drop=criterion))
+        return weights[rewire(rule, layer, fraction, generator(0, "t")).dropped].tolist()
+
+    assert dropped("halves", 0.5) == [5.0, 6.0, -5.0, -6.0]  # half of 8, as many of each sign
+    assert dropped("code", 0.5) == [5.0, 6.0, -5.0, -6.0]  # half of 4 and half of 4
+
+
 def test_random_drops_are_uniform_and_follow_the_stream():
     config = TopologyConfig(drop="random")
     rng = generator(0, "many")

@@ -17,13 +17,13 @@ def halves(state: LayerState, fraction: float, rng: np.random.Generator) -> NDAr
     """Score for the drop of Sokar et al. 2022: half the smallest positive, half the largest negative weights.
 
     Zeros are dropped first, the halves are of the rest, and the odd one is positive. When one sign runs out the other
-    goes on.
+    goes on. What is frozen has no rank.
 
     Returns:
-        2 * rank from zero for positive, 2 * rank + 1 for negative weights, -1 for zeros.
+        2 * rank from zero for positive, 2 * rank + 1 for negative weights, -1 for zeros and what is frozen.
     """
     scores = np.full(len(state.weights), -1.0)
-    for remainder, sign in enumerate((state.weights > 0, state.weights < 0)):
+    for remainder, sign in enumerate(_signs(state)):
         outwards = _outwards(state.weights, sign)
         scores[outwards] = 2.0 * np.arange(len(outwards)) + remainder
     return scores
@@ -32,13 +32,14 @@ def halves(state: LayerState, fraction: float, rng: np.random.Generator) -> NDAr
 def shares(state: LayerState, fraction: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Score for the drop of their published code: the fraction of the positive and of the negative weights, and zeros.
 
-    Each share is rounded down. (The code itself compares with a threshold, which drops up to one more of each sign.)
+    Each share is of what is not frozen, rounded down. (The code itself compares with a threshold, which drops up to
+    one more of each sign.)
 
     Returns:
         -inf for what is dropped, +inf for what stays.
     """
     scores = np.where(state.weights == 0, -np.inf, np.inf)
-    for sign in (state.weights > 0, state.weights < 0):
+    for sign in _signs(state):
         outwards = _outwards(state.weights, sign)
         scores[outwards[: int(fraction * len(outwards))]] = -np.inf
     return scores
@@ -106,6 +107,12 @@ CRITERIA: dict[str, Criterion] = {
 }
 
 USING_GRADIENT = ("sensitivity",)
+
+
+def _signs(state: LayerState) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return where weights are positive and where they are negative, neither where they are frozen."""
+    free = np.True_ if state.frozen is None else ~state.frozen
+    return (state.weights > 0) & free, (state.weights < 0) & free
 
 
 def _outwards(weights: NDArray[np.float32], included: NDArray[np.bool_]) -> NDArray[np.int64]:
