@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import numpy as np
 import onnx
@@ -126,3 +127,21 @@ def test_the_command_writes_it(tmp_path, capsys):
         run("export", [str(saved), "--precision", "float32", "--directory", str(tmp_path / "c")])
     with pytest.raises(UsageError, match="--tanh is for C"):
         run("export", [str(saved), "--format", "onnx", "--tanh", "table"])
+
+
+class Refusing:
+    """An onnxruntime that takes no model."""
+
+    def InferenceSession(self, *arguments, **more):  # noqa: N802
+        raise RuntimeError("unsupported model IR version")
+
+
+@pytest.mark.parametrize(
+    ("here", "said"), [(None, "is not installed"), (Refusing(), "does not work here: unsupported model IR version")]
+)
+def test_where_onnxruntime_does_not_run_it_the_arrays_are_compared(tmp_path, capsys, monkeypatch, here, said):
+    saved = save(policy_of("td3", "dense"), tmp_path / "saved")
+    monkeypatch.setitem(sys.modules, "onnxruntime", here)
+    assert run("export", [str(saved), "--format", "onnx", "--directory", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert "its arrays in NumPy" in shown.out and f"was not run: onnxruntime {said}" in shown.err

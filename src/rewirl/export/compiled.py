@@ -46,8 +46,8 @@ def run(files: CFiles, plan: Plan, name: str, observations: Floats, flags: Seque
         flags: more for the compiler.
 
     Returns:
-        float32 [batch, action]; or int64 [batch], the numbers of the choices. Where it says that there is no action, NaN
-        or the lowest number.
+        float32 [batch, action]; or int64 [batch], the numbers of the choices. Where it says that there is no action,
+        they are NaN, or the lowest number.
 
     Raises:
         NotRunError: there is no compiler, or no place where it may write or its program may run.

@@ -107,13 +107,16 @@ def export_onnx(
         from rewirl.export.onnx_model import onnx_model
     except ModuleNotFoundError as error:
         raise ValueError(f"ONNX needs the package {error.name}: pip install 'rewirl[export]'") from error
+    except ImportError as error:
+        raise ValueError(f"the package onnx cannot be imported ({error}); install it again") from error
     plan = plan_of(trained, weights == "int8")
     model = onnx_model(plan, precision)
     paths = _write(directory, {f"{checked_name(name)}.onnx": model}, overwrite)
     try:
         by_runtime = runtime(model)
-    except ModuleNotFoundError:
-        remark = "the package onnxruntime is not installed"
+    except Exception as error:  # it has exceptions of its own for models that it cannot run, as an older one may
+        missing = isinstance(error, ModuleNotFoundError)
+        remark = "onnxruntime is not installed" if missing else f"onnxruntime does not work here: {error}"
         return Exported(paths, plan, parity.compare(trained, partial(interpret.act, plan), _NUMPY, plan), remark)
     return Exported(paths, plan, parity.compare(trained, by_runtime, "by onnxruntime", plan))
 
