@@ -116,6 +116,12 @@ def test_damage_is_named(tmp_path: Path) -> None:
         load_policy(tmp_path / "nothing")
 
 
+def test_a_directory_of_something_else_is_said_to_be_no_policy(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    with pytest.raises(PolicyError, match=r"runs is neither the directory of a run nor a saved policy: .*; give one"):
+        load_policy(policy_directory(tmp_path / "runs"))
+
+
 def test_killed_at_any_moment_a_whole_policy_is_there(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, killed_saves.__file__, "policy", str(tmp_path)], check=True, env=environment)

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rewirl.storage import bundle
-from rewirl.storage.files import found, open_regular
+from rewirl.storage.files import exists, found, open_regular
 from rewirl.storage.strict_json import LARGEST_FILE
 
 _KIND = "policy"
@@ -95,6 +95,11 @@ def load_policy(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
             break
         except bundle.BundleError as error:
             if _identity(path) == before or attempt == _ATTEMPTS - 1:
+                if path.is_dir() and not exists(path / bundle.MANIFEST):
+                    raise PolicyError(
+                        f"{path} is neither the directory of a run nor a saved policy: it has no config.json and no "
+                        f"{bundle.MANIFEST}; give one that agent.save or a run has made"
+                    ) from error
                 raise PolicyError(str(error)) from error
     if not isinstance(values, dict):
         raise PolicyError(f"{path / DOCUMENT} is not a JSON object")
