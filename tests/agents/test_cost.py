@@ -74,3 +74,24 @@ def test_a_changing_sparsity_gets_to_its_end_with_the_first_event_after_its_sche
     changing = ChangingCost(Cost(("critic",)), topology, {"batch_size": 10}, {"critic": [(10, 20)]}, 3000)
     assert [changing.connections(update)["critic"] for update in (0, 999, 1500, 3000)] == [200, 200, 27, at_end]
     assert changing.training_flops([3000]) == [6 * 10 * 1000 * (200 + 27 + at_end)]
+
+
+@pytest.mark.parametrize(
+    ("adapt_every", "adapt_offset", "actor_from", "critic_from"),
+    [(1000, 0, 1000, 1000), (1001, 0, 2002, 1001), (1000, 1, 3500, 1)],
+)
+def test_a_network_changes_with_the_events_on_its_own_updates(adapt_every, adapt_offset, actor_from, critic_from):
+    """The actor learns with every second update; the events on 1001 and 3003, or on 1, 1001 ..., are the critic's."""
+    topology = TopologyConfig(
+        sparsity=0.9,
+        distribution="uniform",
+        initial_sparsity=0.0,
+        sparsity_end=1,
+        adapt_every=adapt_every,
+        adapt_offset=adapt_offset,
+    )
+    cost, shape = Cost(("actor", "critic"), {"actor": "policy_delay"}), [(10, 20)]
+    changing = ChangingCost(cost, topology, {"policy_delay": 2}, {"actor": shape, "critic": shape}, 3500)
+    assert changing.connections(3500) == {"actor": 200 if actor_from == 3500 else 20, "critic": 20}
+    actor = (200 * actor_from + 20 * (3500 - actor_from)) // 2
+    assert changing.training_flops([3500]) == [6 * (actor + 200 * critic_from + 20 * (3500 - critic_from))]

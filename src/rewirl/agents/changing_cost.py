@@ -48,24 +48,38 @@ class ChangingCost:
             ]
             for name, of in ((name, shapes[name]) for name in cost.networks)
         }
-        # The first event from the end of the schedule on is what gives the final density.
-        last = min(updates, topology.sparsity_end + topology.adapt_every - 1)
+        self._events = {name: self._events_of(cost.delay(name, settings), updates) for name in cost.networks}
+
+    def _events_of(self, delay: int, updates: int) -> range:
+        """Return the updates on which a network has events that learns with every delay-th, but for some of very many.
+
+        The last is the first from the end of the schedule on, which gives the final density.
+        """
+        topology, every = self._topology, self._topology.adapt_every
+        period, offset = math.lcm(every, delay), topology.adapt_offset or every
+        first = next((update for update in range(offset, offset + period, every) if update % delay == 0), None)
+        if first is None or topology.rule == "static":
+            return range(0)
+        last = min(updates, topology.sparsity_end + period - 1)
         last = last if topology.adapt_end is None else min(last, topology.adapt_end)
-        first = topology.adapt_offset or topology.adapt_every
-        events = range(first, last + 1, topology.adapt_every) if topology.rule != "static" else range(0)
-        self._events = events[:: max(1, len(events) // _MOST_STRETCHES)]
+        events = range(first, last + 1, period)
+        return events[:: max(1, len(events) // _MOST_STRETCHES)]
 
     def connections(self, update: int) -> dict[str, int]:
         """Return the connections of each network that learns after an update."""
-        done = bisect_right(self._events, update)
-        at = self._events[done - 1] if done else 0
         start, end = self._topology.sparsity_start, self._topology.sparsity_end
-        return {name: round(density_at(at, both[0], both[1], start, end)) for name, both in self._ends.items()}
+
+        def density(name: str) -> float:
+            events, (first, last) = self._events[name], self._ends[name]
+            done = bisect_right(events, update)
+            return density_at(events[done - 1] if done else 0, first, last, start, end)
+
+        return {name: round(density(name)) for name in self._ends}
 
     def training_flops(self, updates: Sequence[int]) -> list[int]:
         """Return the operations of training until each of some updates, which are in order; see `Cost`."""
         wanted, total, found = set(updates), 0, {0: 0}
-        marks = sorted({0, *self._events, *updates})
+        marks = sorted({0, *updates}.union(*self._events.values()))
         for begin, end in pairwise(mark for mark in marks if mark <= updates[-1]):
             there = {name: [count] for name, count in self.connections(begin).items()}
             cost = self._cost.training_flops

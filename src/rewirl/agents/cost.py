@@ -35,6 +35,11 @@ class Cost:
 
         return replace(self, networks=tuple(filter(there, self.networks)))
 
+    def delay(self, network: str, settings: Mapping[str, Any]) -> int:
+        """Return how many updates of an agent with these settings there are per update of one of its networks."""
+        delay: int = settings.get(self.delays.get(network, ""), 1)
+        return delay
+
     def parameters(self, connections: Mapping[str, Sequence[int]]) -> int:
         """Return the size of an agent: the sum over its networks of ||W_l||_0 over their layers l.
 
@@ -77,7 +82,7 @@ class Cost:
             ValueError: a network is missing or a number out of range.
         """
         batch_size: int = settings.get("batch_size", 1)
-        delays: dict[str, int] = {network: settings.get(self.delays.get(network, ""), 1) for network in self.networks}
+        delays = {network: self.delay(network, settings) for network in self.networks}
         if updates < 0 or batch_size < 1 or min(delays.values()) < 1:
             names = ", ".join(dict.fromkeys(["batch_size", *self.delays.values()]))
             raise ValueError(
