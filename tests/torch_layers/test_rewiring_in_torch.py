@@ -274,6 +274,11 @@ def test_strength_and_attribution_by_hand():
     for x in (torch.randn(0, 3), torch.randn(3), torch.ones(4, 3, dtype=torch.int64)):
         with pytest.raises(ValueError, match=r"x must be float \[samples, inputs\] of one sample or more"):
             attribution(layer, x)
+    with torch.inference_mode():
+        assert attribution(layer, torch.randn(4, 3)).tolist() == [1.0, 5.0, 0.5]
+    layer.register_forward_hook(lambda _, inputs, y: y.detach())
+    with pytest.raises(ValueError, match=r"no gradient by x; take out its no_grad"):
+        attribution(layer, torch.randn(4, 3))
 
 
 def test_attribution_is_of_the_model_as_it_is_evaluated_and_leaves_it_as_it_was():

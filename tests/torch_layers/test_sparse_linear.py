@@ -179,12 +179,16 @@ def test_what_it_cannot_compute_is_refused_in_words():
         layer(torch.randn(3, 11))
     with pytest.raises(TypeError, match="the input must be a tensor, got ndarray"):
         layer(np.zeros((3, 12), np.float32))
-    with pytest.raises(RuntimeError, match="vmap"):
-        torch.vmap(layer)(torch.randn(2, 3, 12))
+    for transform in (torch.vmap, torch.func.jacrev, lambda f: torch.func.grad(lambda x: f(x).sum())):
+        with pytest.raises(
+            RuntimeError, match=r"no transforms of torch\.func, such as grad, jvp or vmap; use backward"
+        ):
+            transform(layer)(torch.randn(2, 12))
     with pytest.raises(RuntimeError, match="neither vectorize=True nor is_grads_batched=True"):
         torch.autograd.functional.jacobian(layer, torch.randn(12), vectorize=True)
-    with pytest.raises(ValueError, match="unstructured, 4x1 or 8x1, not 2:4"):
-        SparseLinear(12, 10, structure="2:4")
+    for structure in ("2:4", "3x1"):
+        with pytest.raises(ValueError, match=f"unstructured, 4x1 or 8x1, not {structure}"):
+            SparseLinear(12, 10, structure=structure)
     with pytest.raises(ValueError, match="sparsity of 1"):
         SparseLinear(12, 10, sparsity=1)
     with pytest.raises(ValueError, match="whole blocks"):

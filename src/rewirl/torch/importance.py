@@ -48,15 +48,19 @@ def attribution(model: nn.Module, x: Tensor) -> Tensor:
         float [inputs].
 
     Raises:
-        ValueError: y is not [samples, outputs], or x is not such or has no sample.
+        ValueError: y is not [samples, outputs] or has no gradient by x; or x is not such or has no sample.
     """
     if x.ndim != 2 or len(x) == 0 or not x.is_floating_point():
         raise ValueError(f"x must be float [samples, inputs] of one sample or more, got {x.dtype} {list(x.shape)}")
-    x = x.detach().requires_grad_()
-    with torch.enable_grad(), _evaluating(model):
+    with torch.inference_mode(False), torch.enable_grad(), _evaluating(model):
+        x = x.detach().clone().requires_grad_()  # a copy, as nothing made in inference mode has gradients
         y = model(x)
         if y.ndim != 2 or len(y) != len(x):
             raise ValueError(f"a model of [samples, outputs] is needed, this one returned {list(y.shape)}")
+        if not y.requires_grad:
+            raise ValueError(
+                "the model's outputs have no gradient by x; take out its no_grad, detach or inference_mode"
+            )
         total = torch.zeros_like(x)
         for output in y.sum(dim=0):
             total += torch.autograd.grad(output, x, retain_graph=True)[0].abs()

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
 from rewirl.topology.blocks import Blocks
-from rewirl.topology.fan_in import FanIn
 from rewirl.topology.initial import random_topology
 from rewirl.topology.structure import UNSTRUCTURED, structure_of
 from rewirl.torch.compiled import CONNECTIONS, NUMBERS, operator
@@ -169,6 +168,11 @@ class SparseLinear(nn.Module):
             layer = [*self.shape, self._height, self._number]
             y: Tensor = operator(rows, self.values, self.bias, self.indices, layer)
         else:
+            if torch._C._are_functorch_transforms_active():
+                raise RuntimeError(
+                    "SparseLinear takes no transforms of torch.func, such as grad, jvp or vmap; use backward, or "
+                    "torch.autograd.functional"
+                )
             if not self._connections.are(self.indices):
                 self.connect()  # they were written to, or others stand in for them
             y = sparse_linear(rows, self.values, self.bias, self._connections)
@@ -273,7 +277,7 @@ def carried(tensor: Tensor, source: Tensor, grown: float = 0.0) -> Tensor:
 
 
 def _blocks(structure: str) -> Blocks | None:
-    found = structure_of(structure)
-    if isinstance(found, FanIn):
+    if structure not in (UNSTRUCTURED, "4x1", "8x1"):
         raise ValueError(f"the structure of a SparseLinear is unstructured, 4x1 or 8x1, not {structure}")
-    return found
+    found = structure_of(structure)
+    return found if isinstance(found, Blocks) else None
