@@ -47,6 +47,27 @@ def test_the_decisions_are_those_of_the_paper():
     assert event(7) == [1000, 800]  # no update since, and so no loss
 
 
+def test_a_network_with_fewer_events_knows_its_sparsity_at_the_least_loss():
+    """The critic has an event on every update, the actor on every second."""
+    adaptive = AdaptiveSparsity(config_of())
+
+    def event(loss, update, network, connections):
+        adaptive.note(loss, 1)
+        adaptive.budgets(network, SHAPES, connections, update)
+        return adaptive.told()[f"{network}_sparsity_move"]
+
+    event(2.0, 1, "critic", [600, 400])
+    assert event(2.0, 2, "actor", [600, 400]) == SHRINK
+    event(1.0, 3, "critic", [600, 400])  # the least, when the actor had what it has on 4
+    saved = json.loads(json.dumps(adaptive.state()))
+    assert event(5.0, 4, "actor", [540, 360]) == REMAIN
+    adaptive.load_state(saved)
+    assert event(5.0, 4, "actor", [540, 360]) == REMAIN
+    assert event(5.0, 6, "actor", [500, 300]) == EXPAND
+    adaptive.load_state({name: value for name, value in saved.items() if name != "seen"})  # of an earlier version
+    assert event(5.0, 4, "actor", [540, 360]) == EXPAND
+
+
 def test_bounds_are_met_exactly():
     adaptive = AdaptiveSparsity(config_of(critic_sparsity=0.55, lowest_sparsity=0.45))
     adaptive.note(1, 1)

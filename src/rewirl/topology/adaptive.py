@@ -36,6 +36,7 @@ class AdaptiveSparsity:
         self._loss: float | None = None
         self._least = inf
         self._best: dict[str, float] = {}
+        self._seen: dict[str, float] = {}  # the least loss when a network had its latest event
         self._moves: dict[str, int] = {}
 
     def note(self, error: float, variance: float) -> None:
@@ -80,6 +81,9 @@ class AdaptiveSparsity:
         """Return what a network does, and remember its sparsity if the loss is the least so far."""
         self._end_period(update)
         c, loss = self._config, self._loss
+        if loss == self._least or self._least < self._seen.get(network, inf):  # now, or since its latest event
+            self._best[network] = sparsity
+        self._seen[network] = self._least
         move = REMAIN
         if loss is not None and c.sparsity_start <= update <= c.sparsity_end:
             tolerable = loss <= c.loss_tolerance * self._least
@@ -87,8 +91,6 @@ class AdaptiveSparsity:
                 move = SHRINK
             elif not tolerable and sparsity > self._best.get(network, 1.0):
                 move = EXPAND
-        if loss is not None and loss == self._least:
-            self._best[network] = sparsity
         self._moves[network] = move
         return move
 
@@ -115,6 +117,7 @@ class AdaptiveSparsity:
             "loss": self._loss,
             "least": None if self._least == inf else self._least,
             "best": self._best,
+            "seen": {network: least for network, least in self._seen.items() if least < inf},
             "moves": self._moves,
         }
 
@@ -131,12 +134,14 @@ class AdaptiveSparsity:
             for name in ("loss", "least")
         )
         decided = count(values.get("decided"), "the saved update of the latest event")
-        best, moves = (
+        earlier = dict.fromkeys(fields(values.get("best"), "best"), least or 0.0)  # versions that saved none
+        values = {"seen": earlier, **values}
+        best, seen, moves = (
             {network[:100]: number(each, f"a saved {name}") for network, each in fields(values.get(name), name).items()}
-            for name in ("best", "moves")
+            for name in ("best", "seen", "moves")
         )
         if min(*sums, loss or 0.0, least or 0.0) < 0 or not set(moves.values()) <= {SHRINK, REMAIN, EXPAND}:
             raise ValueError("the saved adaptive sparsity has a negative loss, or a move that there is not")
         self._error, self._variance = sums
         self._decided, self._loss, self._least = decided, loss, inf if least is None else least
-        self._best, self._moves = best, {network: int(move) for network, move in moves.items()}
+        self._best, self._seen, self._moves = best, seen, {network: int(move) for network, move in moves.items()}
