@@ -105,8 +105,9 @@ class Policy:
     def to_torch(self, precision: Precision = "float64") -> torch.nn.Module:
         """Return the policy as a module of PyTorch, with weights of its own.
 
-        It takes observations as vectors, float32 [..., observation], and gives actions as the environment takes them:
-        float32 [..., action], or int64 [...], numbers of choices. A sparse layer has a parameter for each connection.
+        It takes observations as vectors, float32 [..., observation], and gives the environment's actions as vectors,
+        float32 [..., action], or its numbers of the choices, int64 [...]. A sparse layer has a parameter for each
+        connection.
 
         Args:
             precision: what the network is computed in; parameters are float32. float64 keeps actions within 1e-5 of

@@ -41,8 +41,10 @@ def policy_of(agent, structure, actions=None):
     sizes = {"hidden_sizes": (24, 24), "actor_hidden_sizes": (24,)} if agent == "simba" else {"hidden_sizes": (37, 33)}
     if agent in ("xqc", "crossq"):
         sizes["actor_hidden_sizes"] = (37, 33)
-    actions = actions or (CHOICES if agent == "dqn" else BOX)
-    config = AGENTS[agent].config(topology=topology, batch_size=16, **sizes)
+    actions = actions or (CHOICES if agent in ("dqn", "stream-q") else BOX)
+    if not agent.startswith("stream"):
+        sizes["batch_size"] = 16
+    config = AGENTS[agent].config(topology=topology, **sizes)
     made = make_agent(agent, config, INPUT, actions.size, 5, actions=actions.kind)
     arrays, values = made.policy_state()
     made.close()
@@ -56,6 +58,10 @@ def policy_of(agent, structure, actions=None):
         elif array.dtype == np.float32 and kind in ("scale", "variance"):
             array[:] = rng.uniform(0.5, 2, size=array.shape)
     return trained(load_policy(arrays, values), actions)
+
+
+STREAMS = [policy_of(agent, kind) for agent in ("stream-ac", "stream-q") for kind in ("dense", "unstructured")]
+"""Agents of one step at a time, which have no blocks."""
 
 
 def wide(density):

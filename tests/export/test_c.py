@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from policies import BOX, CHOICES, INPUT, about, discrete, every_operation, policy_of, trained, wide
+from policies import BOX, CHOICES, INPUT, STREAMS, about, discrete, every_operation, policy_of, trained, wide
 
 from rewirl.agents import Policy
 from rewirl.agents.normalisation import Statistics
@@ -41,6 +41,12 @@ def test_c_acts_as_the_policy_of_every_agent(agent, structure):
     assert done.difference < EXACT, done
     stored = {len(step.weights.rows) for step in plan.steps if hasattr(step, "weights")}
     assert stored == {0} if structure == "dense" else max(stored) > 0
+
+
+@pytest.mark.parametrize("policy", STREAMS)
+def test_it_acts_as_the_policies_of_stream_x(policy):
+    done = run(policy, plan_of(policy))
+    assert done.others == 0 if done.difference is None else done.difference < 1e-5
 
 
 @pytest.mark.parametrize("structure", ["unstructured", "8x1"])

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from policies import BOX, INPUT, KEPT, about, discrete, every_operation, policy_of, save, trained, wide
+from policies import BOX, INPUT, KEPT, STREAMS, about, discrete, every_operation, policy_of, save, trained, wide
 
 from rewirl.agents import Policy
 from rewirl.cli.commands import run
@@ -29,6 +29,12 @@ def test_it_acts_as_the_policy_of_every_agent(agent, structure):
     policy = policy_of(agent, structure)
     plan = plan_of(policy)
     assert parity.compare(policy, runtime(onnx_model(plan)), "onnxruntime", plan).difference < EXACT
+
+
+@pytest.mark.parametrize("policy", STREAMS)
+def test_it_acts_as_the_policies_of_stream_x(policy):
+    done = parity.compare(policy, runtime(onnx_model(plan_of(policy))), "onnx", plan_of(policy))
+    assert done.others == 0 if done.difference is None else done.difference < 1e-5
 
 
 @pytest.mark.parametrize("policy", [discrete("unstructured"), policy_of("dqn", "dense"), policy_of("dqn", "8x1")])

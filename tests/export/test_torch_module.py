@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from policies import BOX, CHOICES, KEPT, discrete, every_operation, policy_of, save, trained, wide
+from policies import BOX, CHOICES, KEPT, STREAMS, discrete, every_operation, policy_of, save, trained, wide
 
 import rewirl
 from rewirl.agents import Policy
@@ -36,6 +36,12 @@ def test_it_acts_as_the_policy_of_every_agent(agent, structure):
     policy = policy_of(agent, structure)
     done = parity.compare(policy, acting(module_of(policy)), "torch", plan_of(policy))
     assert done.difference < 1e-5
+
+
+@pytest.mark.parametrize("policy", STREAMS)
+def test_it_acts_as_the_policies_of_stream_x(policy):
+    done = parity.compare(policy, acting(module_of(policy)), "torch", plan_of(policy))
+    assert done.others == 0 if done.difference is None else done.difference < 1e-5
 
 
 def test_every_operation_and_numbered_actions():
