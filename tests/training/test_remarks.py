@@ -52,7 +52,7 @@ def test_what_is_met_is_not_remarked_on():
     assert said(agent(topology=own)) == []
     own = {"sparsity": None, "lambdas": (3, 6, 4), "critic_sparsity": 0.4, "distribution": "uniform"}
     assert said(agent(topology=own)) == []
-    assert said(agent(buffer_distance=0.0, buffer_minimum=10)) == []
+    assert said(agent(buffer_distance=0.0, buffer_minimum=10), total=20_000) == []
     tasks = {"rule": "static", "freeze_after": (20,)}  # new connections come with every task
     assert said(agent("static-td3", tasks, bias_correction="connection")) == []
 
@@ -143,6 +143,7 @@ def test_so_is_a_probability_that_does_not_fall_to_its_end():
         ({}, {"policy_delay": 5000}, "policy_delay is 5,000"),
         ({}, {"n_steps": 3, "n_steps_after": 300_000}, "n_steps_after is 300,000"),
         ({}, {"buffer_distance": 0.2, "buffer_size": 100, "buffer_minimum": 100}, "forgets nothing"),
+        ({}, {"buffer_distance": 0.2, "buffer_minimum": 100}, "buffer_distance forgets nothing: it looks at every 10,"),
         ({}, {"buffer_empty_every": 500, "buffer_size": 100, "buffer_minimum": 100}, "buffer_empty_every forgets"),
         ({}, {"learning_rate_schedule": "linear", "learning_rate_updates": 2000}, "does not get to learning_rate_end"),
     ],

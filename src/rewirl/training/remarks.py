@@ -15,6 +15,7 @@ from rewirl.agents.registry import AGENTS, Entry
 from rewirl.presets import lookup
 from rewirl.printing import option
 from rewirl.replay import Replay
+from rewirl.replay.forgetting import CHECK_EVERY
 from rewirl.topology import TopologyConfig
 from rewirl.topology.fan_in import FanIn
 from rewirl.training.room import memory
@@ -136,6 +137,11 @@ def _of_memory(config: ReplayConfig, replay: Replay, total: int, updates: int) -
     if forgetting and config.buffer_minimum >= config.buffer_size:
         forget = "forgets" if len(forgetting) == 1 else "forget"
         yield f"warning: buffer_minimum is no less than buffer_size: {' and '.join(forgetting)} {forget} nothing"
+    if config.buffer_distance is not None and updates < CHECK_EVERY:
+        yield (
+            f"warning: buffer_distance forgets nothing: it looks at every {CHECK_EVERY:,}th update, and the run has "
+            f"{updates:,} updates"
+        )
     size, there = min(replay.capacity, total) * replay.transitions.itemsize * replay.transitions.shape[1], memory()
     if there is not None and size > _MOST_OF_MEMORY * there:
         yield (
