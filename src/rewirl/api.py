@@ -270,10 +270,12 @@ def tune(
         raise UnknownOptionError(f"tune() has no argument {name!r}; {did_you_mean(name, known, 'help(rewirl.tune)')}")
     asked = {"env": env, "agent": agent, "preset": None if preset is None else str(preset)}
     request = {**{name: value for name, value in asked.items() if value is not None}, **options}
-    workers = exactly(int | None, workers, "workers")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
-    task = make_task(request, sample, exactly(int, trials, "trials"), seeds or (seed,), seed, prune)
+    trials, workers = exactly(int, trials, "trials"), exactly(int | None, workers, "workers")
+    for name, number in (("trials", trials), ("workers", workers)):
+        if number is not None and number < 1:
+            raise ValueError(f"{name} must be at least 1, got {number}")
+    sample, seeds = exactly(tuple[str, ...], sample, "sample"), exactly(tuple[int, ...], seeds, "seeds")
+    task = make_task(request, sample, trials, seeds or (seed,), seed, exactly(bool, prune, "prune"))
     place = usual_directory(task) if directory is None else a_path(directory, "directory")
     checked(task, place)
     view = table.for_this_terminal() if progress else table.Nothing()

@@ -606,9 +606,10 @@ def test_python_tunes_too_and_makes_the_best_agent(tmp_path, monkeypatch):
         assert agent.config["learning_rate"] == 1e-3 and agent.name == "ds-td3"
     with pytest.raises(ValueError, match="learning_rat"):
         rewirl.tune("Pendulum-v1", learning_rat=1.0)
-    for workers in (0, -1):  # which would wait for ever
-        with pytest.raises(ValueError, match="workers must be at least 1"):
-            rewirl.tune(**{**what, "workers": workers}, directory=tmp_path / "none", **options)
+    for name, value in {"workers": 0, "trials": -1, "sample": "gamma", "seeds": 3, "prune": "no"}.items():
+        with pytest.raises(ValueError, match=f"{name} must be "):
+            rewirl.tune(**{**what, name: value}, directory=tmp_path / "none", **options)
+    assert not (tmp_path / "none").exists()
     monkeypatch.setattr(
         "rewirl.api.ProcessPool", lambda workers: Scripted(lambda *_: {"ended": "failed", "reason": "x"})
     )
