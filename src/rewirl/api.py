@@ -196,8 +196,7 @@ def from_preset(
     request: dict[str, Any] = {"preset": str(preset), "seed": seed, **options}
     if threads is not None:
         request["threads"] = threads
-    kind: type[Learner] = getattr(learners, agent_entry(resolve(request).run.agent).python)
-    return kind._of_preset(request, env)
+    return _class_of(resolve(request).run.agent)._of_preset(request, env)
 
 
 def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_module: str | None = None) -> Learner:
@@ -220,8 +219,13 @@ def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_modul
     """
     with RunDirectory.open(a_path(run_dir, "run_dir"), lock=False) as directory:
         name = settings_of(directory)[0].agent
-    kind: type[Learner] = getattr(learners, agent_entry(name).python)
-    return kind.load(run_dir, env, env_module=env_module)
+    return _class_of(name).load(run_dir, env, env_module=env_module)
+
+
+def _class_of(agent: str) -> type[Learner]:
+    """Return the class of an agent; one of the user's own has none with its options, so it gets a plain one."""
+    name = agent_entry(agent).python
+    return getattr(learners, name, None) or type(name, (Learner,), {"name": agent})
 
 
 def tune(

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +95,14 @@ def test_it_is_killed_and_resumed_to_the_bit(trained, tmp_path, monkeypatch):
     assert [line for line in metrics(path) if line["event"] != "checkpoint"] == [
         line for line in metrics(whole) if line["event"] != "checkpoint"
     ]
+
+
+def test_it_goes_on_in_python(trained, tmp_path):
+    name, whole = trained
+    path = Path(shutil.copytree(whole, tmp_path / "run"))
+    with rewirl.resume(path) as agent:
+        agent.learn(10)
+        assert agent.name == name and agent.steps == 270
 
 
 MADE_OF = {"square-td3": ["linear", "square", "linear"]}

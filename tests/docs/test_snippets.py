@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +76,21 @@ def test_a_rule_by_known_criteria() -> None:
     exec(f"from rewirl.topology.rules.by_criteria import ByCriteria\n{rule}", names)
     own = make_rule("rigl", rewirl.topology.TopologyConfig())
     assert (names["RigL"].drops, names["RigL"].grows) == (type(own).drops, type(own).grows)  # type: ignore[attr-defined]
+
+
+def test_an_operation_and_an_agent_of_your_own_are_trained_and_swept(tmp_path: Path) -> None:
+    operation, agent, program = blocks("CONTRIBUTING.md")[1:4]
+    assert operation.startswith("# square.py") and program.startswith("# square_td3.py")
+    (tmp_path / "square.py").write_text(operation + agent)
+    (tmp_path / "square_td3.py").write_text(program)
+    shutil.copy(ROOT / "tests/agents/square.cpp", tmp_path)
+    (tmp_path / "squares.toml").write_text('agents = ["square-td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n')
+    short = "--total-timesteps 1020 --eval-every 510 --eval-episodes 1"
+    for command in ("train --agent square-td3 --env Pendulum-v1 --threads 2", "sweep squares.toml"):
+        words = [sys.executable, "square_td3.py", *command.split(), *short.split()]
+        ended = subprocess.run(words, capture_output=True, text=True, check=False)
+        said = ended.stdout + ended.stderr
+        assert ended.returncode == 0 and "evaluating between training steps" not in said, said
 
 
 def test_the_sweep_of_the_guide(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 from sameness import metrics, same_to_the_bit
 from waiting import Ends, children, until
 
+from rewirl.agents import AGENTS
 from rewirl.cli.main import main
 from rewirl.experiments.sweep import schedule
 from rewirl.experiments.sweep.error import SweepError
@@ -295,6 +297,31 @@ def test_a_directory_with_other_settings_is_refused_and_not_touched(tmp_path, ca
         raise AssertionError(check([run]))
     assert "agent.hidden_sizes" in make_run(run, Silent(), lambda: False)["reason"]
     assert {file: file.stat().st_mtime_ns for file in run.path.rglob("*")} == before
+
+
+OWN = """
+from rewirl.agents import AGENTS, TD3, Entry, TD3Config
+from rewirl.topology import TopologyConfig
+
+
+class OwnTD3(TD3): ...
+
+
+AGENTS["own-td3"] = Entry("own-td3", OwnTD3, TD3Config, TopologyConfig(sparsity=0.5), "OwnTD3", "")
+"""
+
+
+def test_an_agent_of_your_own_is_swept_where_its_module_can_be_imported(tmp_path, monkeypatch):
+    (tmp_path / "own_agent.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = importlib.import_module("own_agent").OwnTD3
+    monkeypatch.setitem(AGENTS, "own-td3", AGENTS.pop("own-td3"))  # until the end of this test
+    text = SETTINGS.replace("1500", "100") + 'agents = ["own-td3"]\nseeds = [0]\n'
+    rows, _ = swept(planned(tmp_path, text))
+    assert [row.state for row in rows.values()] == ["finished"]
+    monkeypatch.setattr(own, "__module__", "__main__")
+    with pytest.raises(SweepError, match=r"own-td3 is defined in the program that was started.* move it to a module"):
+        planned(tmp_path, text)
 
 
 # Signals that whoever runs the tests ignores, as nohup does, would be ignored by the sweep too, so they are reset.

@@ -49,6 +49,12 @@ class Entry:
     defaults of the settings stay what they were: records without an option mean them."""
 
     @property
+    def module(self) -> str | None:
+        """The module that another process imports to know an agent of the user's own; None for Rewirl's."""
+        name = self.agent.__module__
+        return None if name.startswith("rewirl.") else name
+
+    @property
     def networks(self) -> tuple[str, ...]:
         """The networks that learn, in the order in which files and tables have them."""
         return self.agent.ONLINE

@@ -17,6 +17,7 @@ from rewirl.experiments.sweep.names import Directories, RunNames, names_of, same
 from rewirl.options.option import INDIFFERENT
 from rewirl.options.resolve import overruled, resolve
 from rewirl.options.train import TrainConfig
+from rewirl.plugins import import_module
 from rewirl.printing import from_here
 from rewirl.storage import strict_json
 from rewirl.storage.bundle import PREVIOUS
@@ -60,12 +61,14 @@ class PlannedRun:
             "agent": to_values(self.agent_config),
             "after": self.after,
             "source_names": list(self.source_names),
+            "module": agent_entry(self.config.agent).module,
         }
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> PlannedRun:
-        """Return the run that `values` described."""
-
+        """Return the run that `values` described, once the module of an agent of the user's own is imported."""
+        if values["module"] is not None:
+            import_module(values["module"])
         config = from_values(TrainConfig, values["train"])
         agent = from_values(agent_entry(config.agent).config, values["agent"])
         return cls(values["name"], Path(values["path"]), config, agent, values["after"], tuple(values["source_names"]))
@@ -204,6 +207,11 @@ def _planned(
         names = names_of(config, agent_config, request.label, None if source is None else source[1])
     except (TypeError, ValueError) as error:
         raise SweepError(f"{request.where}: {request.agent} on {request.env}: {error}") from error
+    if agent_entry(config.agent).module == "__main__":
+        raise SweepError(
+            f"{request.where}: {config.agent} is defined in the program that was started, which the processes of runs "
+            "do not import; move it to a module that the program imports"
+        )
     name = existing.find(names)
     after, source_names = (None, ()) if source is None else (source[0].name, source[1].known)
     run = PlannedRun(name, directory / name, config, agent_config, after, source_names, names.identity, request.where)
