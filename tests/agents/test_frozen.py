@@ -153,6 +153,19 @@ def test_an_event_keeps_frozen_connections_and_counts_the_others():
         assert len(change.dropped) == len(change.grown) == (~frozen).sum() // height // 4 * height
 
 
+def test_redo_leaves_units_alone_whose_inputs_are_all_frozen():
+    settings = {"redo_every": 1, "redo_threshold": 100.0, "topology": {"layer_sparsities": (0.8, 0.9, 0.0)}}
+    agent = taught(make(**settings), 1)
+    critic = agent.networks()["critic1"]
+    before = critic.layer("hidden2").places()
+    agent.freeze()
+    new = np.setdiff1d(critic.layer("hidden2").places(), before)
+    learns = np.isin(np.arange(16), new // 24)
+    assert 0 < learns.sum() < 16
+    taught(agent, 1)
+    assert np.array_equal(critic.layer("output").values != 0, ~learns)  # what begins again has outgoing zeros
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.config import AgentConfig
-from rewirl.nn import Ensemble, LeakyReLU, Network, ReLU, Start, Tanh, Tiles
+from rewirl.nn import Ensemble, Layer, LeakyReLU, Network, ReLU, Start, Tanh, Tiles
 from rewirl.nn.operations import named
 from rewirl.printing import option
 
@@ -42,12 +44,19 @@ def dormant_share(ensemble: Ensemble, number: int, weights: Tiles, threshold: fl
 
 
 def recycle(
-    ensemble: Ensemble, number: int, weights: Tiles, threshold: float, start: Start, rng: np.random.Generator
+    ensemble: Ensemble,
+    number: int,
+    weights: Tiles,
+    threshold: float,
+    start: Start,
+    rng: np.random.Generator,
+    frozen: Callable[[Layer], NDArray[np.bool_] | None] = lambda layer: None,
 ) -> int:
     """Reinitialise every dormant unit of a multilayer perceptron (Sokar et al. 2023, Algorithm 1), not its topology.
 
     See `reinitialise`; outgoing weights that lead to another dormant unit are drawn too. With a threshold of 0 the
-    outputs of the network do not change. A unit without inputs is left alone: it would be dormant again at once.
+    outputs of the network do not change. A unit without inputs, or with frozen ones alone, is left alone: it would be
+    dormant again at once.
 
     Args:
         ensemble: after a pass.
@@ -56,6 +65,7 @@ def recycle(
         threshold: units whose score is at most this are dormant.
         start: how the network began.
         rng: the random stream.
+        frozen: returns which connections of a layer never change, bool [connections]; None for none.
 
     Returns:
         How many units were dormant.
@@ -63,7 +73,9 @@ def recycle(
     recycled, network = 0, ensemble.networks[number]
     for index, score in enumerate(scores(ensemble, number, weights)):
         into = network.layers[index]
-        dormant = (score <= threshold) & (np.bincount(into.places() // into.shape[1], minlength=len(score)) > 0)
+        units, stays = into.places() // into.shape[1], frozen(into)
+        learns = np.bincount(units if stays is None else units[~stays], minlength=len(score)) > 0
+        dormant = (score <= threshold) & learns
         if not dormant.any():
             continue
         recycled += int(dormant.sum())

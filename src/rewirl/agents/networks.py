@@ -241,7 +241,8 @@ class Networks:
         for number, name in enumerate(names):
             start, rng = self._starts[name], self._redo_rng
             if c.redo_every and update % c.redo_every == 0:
-                self._recycled += recycle(self.ensemble(*names), number, weights, c.redo_threshold, start, rng)
+                stays = partial(self.frozen.of, name)
+                self._recycled += recycle(self.ensemble(*names), number, weights, c.redo_threshold, start, rng, stays)
             if self._continual:
                 self._recycled += self._continual[name].step(self.ensemble(*names), number, weights, start, rng)
         if self.frozen.tasks and self._recycled > before:
