@@ -159,6 +159,22 @@ def test_a_dry_run_of_what_is_finished_or_begun_says_so(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[3] == "2 runs, 2 finished"
 
 
+def test_a_dry_run_says_which_settings_a_hash_stands_for(tmp_path, capsys):
+    file = tmp_path / "sweep.toml"
+    file.write_text(
+        'agents = ["static-td3", "ds-td3"]\nenvs = ["rewirl-tests/Drift-v0"]\nseeds = [0, 1]\nlearning_starts = 60\n'
+        'env_module = "probe_environments"\ntotal_timesteps = 200\neval_every = 0\n[[runs]]\nsparsity = 0.5\n'
+        'hidden_sizes = [24, 16]\n[[runs]]\nagents = ["ds-td3"]\nhidden_sizes = [[24, 16], [16, 16]]\n'
+        "sparsity = 0.4\n"
+    )
+    assert rewirl("sweep", file, "--directory", tmp_path / "runs", "--dry-run", "--workers", 1) == 0
+    said = [re.split(r" {2,}", line) for line in capsys.readouterr().out.splitlines()[1:-1]]
+    of_ds = [words[-1] for words in said if "-ds-td3-" in words[0] and words[0].endswith("-0")]
+    settings = [("24 16", 0.5), ("24 16", 0.4), ("16 16", 0.4)]
+    assert of_ds == [f"hidden_sizes {sizes}, sparsity {share}" for sizes, share in settings]
+    assert all(len(words) == 4 for words in said if "static" in words[0])  # one setting of it, nothing to tell
+
+
 def test_the_time_left_is_that_of_warm_up_learning_and_evaluations(tmp_path):
     file = tmp_path / "sweep.toml"
     file.write_text('paper = "ds-drl"\nagents = ["td3"]\nenvs = ["Ant-v5"]\nseeds = [0]\ntotal_timesteps = 102_500\n')

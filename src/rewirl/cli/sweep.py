@@ -10,6 +10,7 @@ from rewirl.cli.commands import COMMANDS
 from rewirl.cli.errors import failed, require_directory, usage_errors
 from rewirl.cli.executors import RAY, WORKERS, executor, in_words, refuse_impossible
 from rewirl.cli.parse import parse
+from rewirl.experiments.sweep.apart import told_apart
 from rewirl.experiments.sweep.estimate import estimate, makespan
 from rewirl.experiments.sweep.file import Sweep, experiments, narrowed, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
@@ -72,11 +73,12 @@ def _dry_run(
         return failed(error)
     finally:
         pool.close()
-    width = max(map(len, runs))
+    width, options = max(map(len, runs)), told_apart(runs.values())
     for name, run in runs.items():
         state = standings[name].state if standings[name].state != "begun" else f"at step {standings[name].step:,}"
         left = in_words(seconds[name]) if seconds[name] else ""
-        result(visible(f"{name:<{width}}  {run.config.total_timesteps:>10,} steps  {state:<16}  {left}".rstrip()))
+        line = f"{name:<{width}}  {run.config.total_timesteps:>10,} steps  {state:<16}  {left:<13}  {options[name]}"
+        result(visible(line.rstrip()))
     done = sum(one.state == "finished" for one in standings.values())
     left = f"; the others take about {in_words(makespan(runs, seconds, workers))} with {workers} worker"
     left += f"{'s' if workers > 1 else ''} on this machine, measured now"
