@@ -113,7 +113,7 @@ EVERY_OPERATION = [
 ]
 
 
-def every_operation():
+def every_operation(actions=BOX):
     """A policy of all operations there are, the last of them no linear one, with more outputs than actions."""
     rng = np.random.default_rng(3)
     arrays = {
@@ -121,7 +121,8 @@ def every_operation():
         "n.mean": rng.normal(size=12), "n.variance": rng.uniform(0.5, 2, size=12),
     }  # fmt: skip
     network = Network(INPUT, EVERY_OPERATION, {}, {name: each.astype(np.float32) for name, each in arrays.items()})
-    return trained(Policy(network, BOX.size), BOX)
+    head = "tanh" if actions is BOX else "greedy"
+    return trained(Policy(network, actions.size, head), actions)
 
 
 def save(policy, path):

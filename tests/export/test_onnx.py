@@ -8,7 +8,20 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from policies import BOX, INPUT, KEPT, STREAMS, about, discrete, every_operation, policy_of, save, trained, wide
+from policies import (
+    BOX,
+    CHOICES,
+    INPUT,
+    KEPT,
+    STREAMS,
+    about,
+    discrete,
+    every_operation,
+    policy_of,
+    save,
+    trained,
+    wide,
+)
 
 from rewirl.agents import Policy
 from rewirl.cli.commands import run
@@ -37,7 +50,10 @@ def test_it_acts_as_the_policies_of_stream_x(policy):
     assert done.others == 0 if done.difference is None else done.difference < 1e-5
 
 
-@pytest.mark.parametrize("policy", [discrete("unstructured"), policy_of("dqn", "dense"), policy_of("dqn", "8x1")])
+@pytest.mark.parametrize(
+    "policy",
+    [discrete("unstructured"), policy_of("dqn", "dense"), policy_of("dqn", "8x1"), every_operation(CHOICES)],
+)
 def test_numbered_actions(policy):
     plan = plan_of(policy)
     assert parity.compare(policy, runtime(onnx_model(plan)), "onnxruntime", plan).others == 0

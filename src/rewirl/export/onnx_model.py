@@ -186,7 +186,7 @@ class _Model:
         plan, head = self._plan, self._plan.head
         if features > plan.n_out:
             cut = {"start": 0, "end": plan.n_out, "axis": 1}
-            at = [self._constant(f"head_{word}", np.array([number])) for word, number in cut.items()]
+            at = [self._constant(f"head_cut_{word}", np.array([number])) for word, number in cut.items()]
             raw = self._node("Slice", "head_outputs", raw, *at)
         if isinstance(head, Box):
             squashed = self._node("Tanh", "head_tanh", raw) if head.squashed else raw
