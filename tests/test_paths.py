@@ -50,6 +50,17 @@ def test_a_file_is_no_run_directory(dry, capsys, tmp_path):
     assert ended.value.code == 2 and "is not a directory; choose another" in capsys.readouterr().err
 
 
+def test_a_sweep_where_nothing_can_be_written_is_refused_before_a_run_begins(tmp_path, capsys):
+    (tmp_path / "sweep.toml").write_text(
+        'agents = ["td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0, 1]\ntotal_timesteps = 2000\n'
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", str(tmp_path / "sweep.toml"), "--directory", "/proc/rewirl-runs"])
+    err = capsys.readouterr().err
+    assert ended.value.code == 2 and err.count("\n") == 1
+    assert "--directory /proc/rewirl-runs cannot be written to: " in err and err.endswith("; choose another one.\n")
+
+
 @pytest.mark.parametrize("command", ["train", "report x", "presets", "sweep ds-drl/table-2 --dry-run", "resume r"])
 def test_a_working_directory_that_is_gone_is_one_message(tmp_path, command):
     gone = tmp_path / "gone"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -86,6 +87,24 @@ def require_directory(option: str, path: Path) -> None:
         raise UsageError(f"{option} {path} cannot be: {error.strerror or error}; choose another one") from error
     if there is not None and not there.is_dir():
         raise UsageError(f"{option} {path} cannot be: {there} is not a directory; choose another one")
+
+
+def require_writable(option: str, path: Path) -> None:
+    """Make a directory if it is not there, and refuse one that nothing can be written into.
+
+    Args:
+        option: as it is typed, such as "--directory".
+        path: what was given.
+
+    Raises:
+        UsageError: nothing can be put there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UsageError(f"{option} {path} cannot be written to: {error.strerror}; choose another one") from error
 
 
 def require_at_least_one(option: str, value: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rewirl.cli.commands import COMMANDS
-from rewirl.cli.errors import failed, require_directory, usage_errors
+from rewirl.cli.errors import failed, require_directory, require_writable, usage_errors
 from rewirl.cli.executors import RAY, WORKERS, executor, in_words, refuse_impossible
 from rewirl.cli.parse import parse
 from rewirl.experiments.sweep.apart import told_apart
@@ -58,6 +58,8 @@ def sweep(arguments: list[str]) -> int:
         said_by = check(runs.values())
     if options.dry_run:
         return _dry_run(described, runs, options.workers or cores(), said_by)
+    if any(run_status(run).state == "new" for run in runs.values()):
+        require_writable("--directory", options.directory)
     return run_session(runs, executor(options), options.hours)
 
 

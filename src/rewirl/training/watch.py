@@ -234,9 +234,12 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
             raise IsADirectoryError("it is a directory")
         unfinished = whole.with_name(f".unfinished-{whole.name}")  # an older video stays until this one is whole
         path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.touch()  # where that cannot be, ffmpeg's own message is long and may not say why
+        unfinished.unlink()
         writer = _writer(unfinished, rate)
     except RAISED as error:
-        raise WatchError(f"{path} cannot be written: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise WatchError(f"{path} cannot be written: {reason}") from error
 
     def show() -> None:
         try:
