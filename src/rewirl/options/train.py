@@ -21,7 +21,8 @@ class TrainConfig:
 
     agent: str = "ds-td3"
     """Which agent learns: td3 (dense), static-td3 (sparse, never rewired), ds-td3 (sparse, rewired as it learns), and
-    the same of sac, simba, xqc, crossq, dqn, ppo, stream-ac, stream-q and stream-sarsa."""
+    the same of sac, simba, xqc, crossq, dqn, ppo, stream-ac, stream-q and stream-sarsa. Each has options of its own:
+    `rewirl train --agent ppo --help` shows PPO's."""
 
     env: str = "HalfCheetah-v5"
     """Gymnasium id of the environment. It observes a Box, or a Dict or Tuple of Boxes, which are flattened; its actions
