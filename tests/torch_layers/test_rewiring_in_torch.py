@@ -129,6 +129,22 @@ def test_a_rule_of_a_users_own():
     assert largest not in model[0].indices
 
 
+@pytest.mark.parametrize(
+    ("dense", "ends"),
+    [("none", ["inputs of 0", "outputs of 2"]), ("first", ["outputs of 2"]), ("last", ["inputs of 0"])],
+)
+def test_units_beside_dense_layers_are_hidden(dense, ends):
+    model = model_of()
+    if dense == "first":
+        model[0] = nn.Linear(20, 32)
+    elif dense == "last":
+        model[2] = nn.Linear(32, 16)
+    optimizer = torch.optim.Adam(model.parameters())
+    rewiring = Rewiring(model, optimizer, "wast", adapt_every=1)
+    learn(model, optimizer, rewiring)
+    assert list(rewiring.state_dict()["rule"]) == [f"the {end}" for end in ends]
+
+
 def test_a_sparsity_that_grows():
     model = model_of(sparsity=0.5)
     optimizer = torch.optim.Adam(model.parameters())

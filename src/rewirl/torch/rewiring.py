@@ -99,6 +99,12 @@ class Rewiring:
         self._layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, SparseLinear)}
         if not self._layers:
             raise ValueError("the model has no SparseLinear, so there is nothing to rewire")
+        weighted = [
+            module
+            for module in model.modules()
+            if isinstance(module, SparseLinear) or any(each.ndim > 1 for each in module.parameters(recurse=False))
+        ]
+        self._ends = weighted[0], weighted[-1]  # a sparse layer between others has hidden units on either side
         blocks = (layer.structure for layer in self._layers.values() if layer.blocks is not None)
         # What ranks weights by sign cannot rank blocks: it is refused or, where the rule's paper has it, replaced.
         in_blocks = TopologyConfig(rule=rule, structure=next(blocks, UNSTRUCTURED), **options)
@@ -314,8 +320,6 @@ class Rewiring:
 
     def _state(self, name: str) -> LayerState:
         layer = self._layers[name]
-
-        ends = (name == next(iter(self._layers)), name == next(reversed(self._layers)))
         return LayerState(
             layer.shape,
             layer.indices.numpy(),
@@ -323,7 +327,7 @@ class Rewiring:
             self._gradients[name].total if self.rule.uses_gradient else None,
             1,
             name,
-            *ends,
+            *(layer is end for end in self._ends),
         )
 
     def _carry(self, values: Tensor, before: torch.Size, source: Tensor) -> None:
