@@ -45,6 +45,7 @@ def test_what_is_met_is_not_remarked_on():
     assert said(agent("td3", {"sparsity": 0.0, "rule": "static"})) == []
     changing = {"initial_sparsity": 0.0, "sparsity_end": 500, "adapt_every": 10}
     assert said(agent(topology=changing)) == []
+    assert said(agent(topology=changing | {"initial_scale": "sparse"}, redo_every=10)) == []  # of units that begin anew
     assert said(agent(topology={"adapt_every": 10, "adapt_offset": 1, "adapt_actor": False})) == []
     assert said(agent(n_steps=3, n_steps_after=10, redo_every=10, redo_threshold=0.2)) == []
     assert said(agent(topology={"structure": "1:4"})) == []
@@ -138,6 +139,11 @@ def test_so_is_a_probability_that_does_not_fall_to_its_end():
             "initial_scale does nothing here: ds-td3 has every connection",
         ),
         ({"sparsity": 0.0}, {"bias_correction": "connection"}, "bias_correction does nothing here: ds-td3 has every"),
+        (
+            {"initial_sparsity": 0.0, "sparsity_end": 500, "adapt_every": 10, "initial_scale": "sparse"},
+            {},
+            "initial_scale does nothing here: networks begin with every connection",
+        ),
         ({"rule": "static"}, {"bias_correction": "connection"}, "bias_correction does nothing here: no connection is"),
         ({}, {"buffer_empty_every": 5000}, "buffer_empty_every is 5,000"),
         ({}, {"policy_delay": 5000}, "policy_delay is 5,000"),
@@ -181,6 +187,7 @@ def test_an_agent_that_rewires_nothing_says_so_and_one_of_another_name_what_it_i
     assert line.startswith("nothing is ever rewired: adapt_fraction is 0")
     changing = {"adapt_fraction": 0.0, "initial_sparsity": 0.0, "sparsity_end": 500, "adapt_every": 10}
     assert said(agent(topology=changing)) == []
+    assert said(agent(topology=changing | {"initial_scale": "sparse"}, redo_every=10)) == []  # of units that begin anew
     (line,) = said(agent("static-td3", {"rule": "rigl"}))
     assert line == "static-td3 with the rule rigl is what ds-td3 is: rewired as it learns."
     assert said(agent("static-td3", PRUNED)) == [] == said(agent("td3", PRUNED))

@@ -225,6 +225,9 @@ def _of_amounts(agent: Agent, env: str) -> Iterator[str]:
     elif topology.initial_sparsity is None and all((one.lambdas, one.layer_sparsities) != (None, None) for one in each):
         way = "lambdas" if topology.layer_sparsities is None else "layer_sparsities"
         names, why = ("distribution",), f"{way} say how many connections each layer has"
+    elif topology.initial_sparsity == 0 and topology.initial_scale != "dense":
+        begins_anew = agent.config.redo_every or agent.config.cbp_replacement_rate
+        names, why = () if begins_anew else ("initial_scale",), "networks begin with every connection"
     usual = lookup.defaults(agent.name, env)
     idle = [
         name for name in names if getattr(topology, name) not in (None, getattr(entry.topology, name), usual.get(name))
