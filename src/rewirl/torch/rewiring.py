@@ -320,6 +320,7 @@ class Rewiring:
 
     def _state(self, name: str) -> LayerState:
         layer = self._layers[name]
+        first, last = self._ends
         return LayerState(
             layer.shape,
             layer.indices.numpy(),
@@ -327,7 +328,8 @@ class Rewiring:
             self._gradients[name].total if self.rule.uses_gradient else None,
             1,
             name,
-            *(layer is end for end in self._ends),
+            layer is first,
+            layer is last,
         )
 
     def _carry(self, values: Tensor, before: torch.Size, source: Tensor) -> None:
