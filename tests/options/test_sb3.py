@@ -41,6 +41,18 @@ def test_what_the_table_names_is_there() -> None:
         assert word and (word[0] in arguments or word[0] in ("leave",)), text
 
 
+def test_an_attribute_that_is_an_option_is_found_in_config() -> None:
+    agent = rewirl.DQN("CartPole-v1", hidden_sizes=(8,))
+    for name, words in {
+        "gamma": "agent.config['gamma']",
+        "q_net": 'agent.topology["q"]',
+        "env": "the environment is",
+    }.items():
+        with pytest.raises(AttributeError, match=re.escape(words)):
+            getattr(agent, name)
+    assert agent.config["gamma"] == 0.99 and agent.topology["q"]
+
+
 @pytest.mark.parametrize(
     ("agent", "name", "reason"),
     [

@@ -380,10 +380,9 @@ class Learner(Tasks):
     if not TYPE_CHECKING:  # or a type checker would take every name for an attribute
 
         def __getattr__(self, name: str) -> NoReturn:
-            """Say what Stable-Baselines3's names are here."""
-            hint = (
-                NO_MEMORY if name == "replay" else sb3.hint(name, sb3.ATTRIBUTES)
-            )  # a property that raises comes here
+            """Say what Stable-Baselines3's names are here; a property that raises comes here too."""
+            known = {key for key, each in options(type(self).name).items() if each.part != "run"}
+            hint = NO_MEMORY if name == "replay" else sb3.attribute(name, known)
             problem = f"{type(self).__name__!r} object has no attribute {name!r}"
             raise AttributeError(f"{problem}; {hint}" if hint else problem)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 ARGUMENTS = {
@@ -80,10 +80,13 @@ ATTRIBUTES = {
     "policy": "agent.predict acts, and agent.topology has the layers",
     "actor": 'agent.topology["actor"]',
     "critic": 'agent.topology["critic1"] and agent.topology["critic2"]; of PPO agent.topology["critic"]',
+    "q_net": 'agent.topology["q"]',
+    "q_net_target": 'agent.topology["target_q"]',
     "replay_buffer": "agent.replay",
     "save_replay_buffer": "learn(run_dir=...): checkpoints hold the replay memory",
     "load_replay_buffer": "rewirl.resume(run_dir)",
     "num_timesteps": "agent.steps",
+    "env": "agent.observation_space and agent.action_space; the environment is yours",
     "get_env": "agent.observation_space and agent.action_space; the environment is yours",
     "set_env": "rewirl.resume(run_dir, env=...)",
     "logger": "agent.diagnostics has the latest values, metrics.jsonl in run_dir all of them",
@@ -121,6 +124,18 @@ def hint(name: str, table: dict[str, str]) -> str:
     if what.startswith("none: "):
         return f"{there} has no counterpart here: {what.removeprefix('none: ')}"
     return f"{there} is here: {what}"
+
+
+def attribute(name: str, known: Collection[str]) -> str:
+    """Return what stands for an attribute there, in words, or where an option is; "" for any other name.
+
+    Args:
+        name: that an agent has not.
+        known: the names of its options.
+    """
+    return (
+        f"its options are in agent.config, such as agent.config[{name!r}]" if name in known else hint(name, ATTRIBUTES)
+    )
 
 
 def refuse_foreign(arguments: Mapping[str, Any]) -> None:
