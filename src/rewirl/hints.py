@@ -33,5 +33,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def closest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    """Return the known name that is spelled most like another, or None if none is as like as that, in [0, 1]."""
-    return next(iter(get_close_matches(name, list(known), n=1, cutoff=likeness)), None)
+    """Return the known name that is spelled most like another, or None if none is as like as that, in [0, 1].
+
+    Where none is, capitals do not count: DSTD3 is what ds-td3 is called in Python.
+    """
+    names = list(known)
+    near = get_close_matches(name, names, n=1, cutoff=likeness)
+    small = {each.lower(): each for each in names}
+    near = near or [small[each] for each in get_close_matches(name.lower(), small, n=1, cutoff=likeness)]
+    return next(iter(near), None)

@@ -194,6 +194,12 @@ def test_names_of_the_wrong_kind_are_refused_by_name():
         resolve({"agent": "ds-td4"})
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("DSTD3", "ds-td3"), ("StaticSimBa", "static-simba"), ("PPO", "ppo")])
+def test_an_agent_by_its_name_in_python_is_hinted_at(typed, meant):
+    with pytest.raises(ValueError, match=rf"unknown agent '{typed}'; did you mean {meant}\?"):
+        resolve({"agent": typed, "env": "Pendulum-v1"})
+
+
 def test_numbers_of_numpy_train_and_go_on_as_pythons(tmp_path):
     """What is saved is what was trained with, to the bit: a resumed run has equal settings."""
     from rewirl.storage.run_directory import RunDirectory
