@@ -175,6 +175,14 @@ def test_nan_is_told():
         assert np.isnan(made).all() if policy.spaces.actions is BOX else made == np.iinfo(np.int64).min
 
 
+@pytest.mark.parametrize("agent", ["simba", "stream-ac"])
+def test_a_variance_that_overflows_acts_as_it_does_in_the_policy(agent):
+    policy = policy_of(agent, "unstructured")
+    given, plan = np.full((1, INPUT), 3e30, np.float32), plan_of(policy)
+    made = compiled.run(c_files(plan, "policy", "libm"), plan, "policy", given, compiled.STRICT)
+    assert np.allclose(made, policy.spaces.actions.to_user(policy.act(given)), atol=EXACT)
+
+
 def test_a_header_of_another_export_is_refused():
     """The caller's arrays would have other sizes than those that are read and written."""
     policies = (policy_of("td3", "unstructured"), wide(0.5), discrete("unstructured"))

@@ -16,7 +16,7 @@ _LIMIT = 9
 """From there on tanh(x) is 1 in float32 but for its last bit."""
 
 INVERSE_ROOT = [
-    "/* 1 / sqrt(x) for x > 0: a first guess from the bits of x, then four steps of Newton's method */",
+    "/* 1 / sqrt(x) for x > 0: a first guess from the bits of x, then four steps of Newton's method; infinity gives 0 */",
     f"static float {ROOT}(float x)",
     "{",
     "    union {",
@@ -28,7 +28,7 @@ INVERSE_ROOT = [
     "    for (int i = 0; i < 4; ++i) {",
     "        root.number *= 1.5f - 0.5f * x * root.number * root.number;",
     "    }",
-    "    return x == x ? root.number : x;",
+    "    return x - x == 0.0f ? root.number : 1.0f / x;",
     "}",
     "",
 ]
