@@ -16,7 +16,7 @@ _LIMIT = 9
 """From there on tanh(x) is 1 in float32 but for its last bit."""
 
 INVERSE_ROOT = [
-    "/* 1 / sqrt(x) for x > 0: a first guess from the bits of x, then four steps of Newton's method; infinity gives 0 */",
+    "/* 1 / sqrt(x) for x > 0: a first guess from the bits of x, then four steps of Newton's method; 0 for infinity */",
     f"static float {ROOT}(float x)",
     "{",
     "    union {",
