@@ -68,6 +68,17 @@ def test_a_network_with_fewer_events_knows_its_sparsity_at_the_least_loss():
     assert event(5.0, 4, "actor", [540, 360]) == EXPAND
 
 
+def test_a_variance_below_zero_by_rounding_is_none_and_can_be_saved():
+    agent, replay = agent_of("ds-td3", gamma=0.0, batch_size=3), Replay(9, 7, 3, 0)
+    for _ in range(9):
+        replay.add(np.zeros(7), np.zeros(3), 1.0, np.zeros(7), False)
+    agent.update(replay)
+    arrays, values = agent.state()
+    assert values["adaptation"]["sparsity"]["variance"] == 0
+    values["adaptation"]["sparsity"]["variance"] = -1e-8  # of an earlier version
+    agent.load_state(arrays, values)
+
+
 def test_bounds_are_met_exactly():
     adaptive = AdaptiveSparsity(config_of(critic_sparsity=0.55, lowest_sparsity=0.45))
     adaptive.note(1, 1)
@@ -108,10 +119,10 @@ def transitions():
     return replay
 
 
-def agent_of(name, structure="unstructured"):
+def agent_of(name, structure="unstructured", **changes):
     kind = DQNConfig if name == "ds-dqn" else TD3Config
     topology = config_of(initial_sparsity=0.0, sparsity=0.7, adapt_every=2, structure=structure, drop="magnitude")
-    config = kind(hidden_sizes=(24, 16), batch_size=16, topology=topology)
+    config = kind(**({"hidden_sizes": (24, 16), "batch_size": 16, "topology": topology} | changes))
     return agents.make_agent(name, config, 7, 3, 3)
 
 

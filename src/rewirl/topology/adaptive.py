@@ -45,7 +45,7 @@ class AdaptiveSparsity:
         Sums of both over a period make the loss, which does not depend on the scale of rewards.
         """
         self._error += error
-        self._variance += variance
+        self._variance += max(variance, 0.0)  # of values that are all equal, rounding may leave less
 
     def budgets(self, network: str, shapes: Shapes, connections: Sequence[int], update: int) -> list[int]:
         """Return how many connections each layer of a network is to have after an event.
@@ -128,7 +128,9 @@ class AdaptiveSparsity:
             ValueError: it is not such a state.
         """
         values = fields(saved, "the saved adaptive sparsity")
-        sums = [number(values.get(name), f"the saved {name} of the sparsity") for name in ("error", "variance")]
+        error, variance = (
+            number(values.get(name), f"the saved {name} of the sparsity") for name in ("error", "variance")
+        )
         loss, least = (
             None if values.get(name) is None else number(values[name], f"the saved {name} of the sparsity")
             for name in ("loss", "least")
@@ -140,8 +142,8 @@ class AdaptiveSparsity:
             {network[:100]: number(each, f"a saved {name}") for network, each in fields(values.get(name), name).items()}
             for name in ("best", "seen", "moves")
         )
-        if min(*sums, loss or 0.0, least or 0.0) < 0 or not set(moves.values()) <= {SHRINK, REMAIN, EXPAND}:
+        if min(error, loss or 0.0, least or 0.0) < 0 or not set(moves.values()) <= {SHRINK, REMAIN, EXPAND}:
             raise ValueError("the saved adaptive sparsity has a negative loss, or a move that there is not")
-        self._error, self._variance = sums
+        self._error, self._variance = error, max(variance, 0.0)
         self._decided, self._loss, self._least = decided, loss, inf if least is None else least
         self._best, self._seen, self._moves = best, seen, {network: int(move) for network, move in moves.items()}
