@@ -221,6 +221,7 @@ def test_evaluate_repeats_the_runs_own_last_evaluation(rewirl, run):
     found = json.loads(rewirl("evaluate", run, "--episodes", "2", "--json").out)
     assert found["returns"] == last["returns"] and found["step"] == 300
     people = rewirl("evaluate", run, "--episodes", "2").out
+    assert "over 1 episode\n" in rewirl("evaluate", run, "--episodes", "1").out
     assert "over 2 episodes" in people and f"{last['returns'][1]:.2f}" in people
     assert (
         json.loads(rewirl("evaluate", run / "policy", "--episodes", "2", "--seed", "9", "--json").out)["returns"]

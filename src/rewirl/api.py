@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rewirl import learners, seeding
 from rewirl.agents import agent_entry
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.identity import import_named
 from rewirl.environments.observations import ObservationError
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.exact import a_path, exactly
@@ -207,7 +208,7 @@ def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_modul
     Args:
         run_dir: the run's directory. It is locked until the agent is closed; only `learn` and `freeze` write to it.
         env: the environment, where the run was given an object or a function that only your program can make again.
-        env_module: module imported first, which registers the environment.
+        env_module: module imported first, which registers the environment or the agent.
 
     Raises:
         RunDirectoryError: there is no run, another process owns it, or it is damaged.
@@ -217,6 +218,7 @@ def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_modul
         FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
         ValueError: `run_dir` is no path, or `env_module` no name.
     """
+    import_named(exactly(str | None, env_module, "env_module"))
     with RunDirectory.open(a_path(run_dir, "run_dir"), lock=False) as directory:
         name = settings_of(directory)[0].agent
     return _class_of(name).load(run_dir, env, env_module=env_module)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from rewirl.nn import (
 )
 from rewirl.nn.operations import KINDS, from_json
 from rewirl.storage.policy_file import PolicyError
+from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training import evaluation_process
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import Training
@@ -97,10 +99,18 @@ def test_it_is_killed_and_resumed_to_the_bit(trained, tmp_path, monkeypatch):
     ]
 
 
-def test_it_goes_on_in_python(trained, tmp_path):
+def test_it_goes_on_in_python_once_its_module_is_imported(trained, tmp_path, monkeypatch):
     name, whole = trained
     path = Path(shutil.copytree(whole, tmp_path / "run"))
-    with rewirl.resume(path) as agent:
+    (tmp_path / "mine.py").write_text(
+        "import added_layers, rewirl.agents\nrewirl.agents.AGENTS.update({e.name: e for e in added_layers.ENTRIES})\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(AGENTS, name)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    with pytest.raises(RunDirectoryError, match=f"is a run of {name}, .* once its module is imported"):
+        rewirl.resume(path)
+    with rewirl.resume(path, env_module="mine") as agent:
         agent.learn(10)
         assert agent.name == name and agent.steps == 270
 

@@ -141,6 +141,11 @@ def test_what_is_no_callback_is_refused(wrong):
         learner.learn(5, callback=wrong)
 
 
+def test_a_class_in_place_of_an_object_is_refused_with_the_remedy():
+    with agent() as learner, pytest.raises(ValueError, match=r"Callback'>; give an object of it, Callback\(\)"):
+        learner.learn(5, callback=rewirl.Callback)
+
+
 def test_an_error_of_a_callback_comes_out_and_the_end_is_told():
     ends: list[int] = []
 

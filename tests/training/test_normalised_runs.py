@@ -119,6 +119,10 @@ def test_inspect_shows_the_statistics(whole, capsys):
         main(["inspect", str(whole)])
     out = capsys.readouterr().out
     assert "normalised 400 observations: standard deviation" in out and "normalised 400 rewards" in out
+    with pytest.raises(SystemExit):
+        main(["inspect", "--env", "Pendulum-v1", "--normalise-observations", "--scale-rewards"])
+    out = capsys.readouterr().out
+    assert "normalised no observations so far\n" in out and "normalised no rewards so far\n" in out
 
 
 def test_the_first_actions_of_a_policy_are_by_its_own_statistics(tmp_path, whole):

@@ -249,11 +249,12 @@ def table(description: Mapping[str, Any]) -> str:
             f"{bounds['lowest_sparsity']:g} and {' or '.join(own)}, by the loss; flops are those of the sparsity now"
         )
     normalisation = description.get("normalisation", {})
-    for what, unit in (("observations", "observations"), ("returns", "rewards, of the discounted return")):
+    for what, unit, of in (("observations", "observations", ""), ("returns", "rewards", ", of the discounted return")):
         if what in normalisation:
             count, each = normalisation[what]["count"], normalisation[what]["std"]
             spread = number(each) if what == "returns" else f"{number(min(each))} to {number(max(each))}"
-            lines.append(f"normalised {count:,} {unit}: standard deviation {spread}")
+            seen = f"{count:,} {unit}{of}: standard deviation {spread}" if count else f"no {unit} so far"
+            lines.append(f"normalised {seen}")
     lines += [
         f"flops      {description['flops']:.3g} to train (Evci et al. 2020)",
         f"memory     {memory['agent'] / 1e6:,.1f} MB networks and optimiser, "

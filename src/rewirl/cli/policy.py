@@ -98,7 +98,7 @@ def evaluate(arguments: list[str]) -> int:
     result(visible(f"{policy.about['agent']} on {source.name}, trained for {policy.about['step']:,} steps"))
     mean, deviation = evaluation.mean, evaluation.std
     spread = f"{number(mean, least=2)} +- {number(deviation, mean, least=2)}"
-    result(f"return  {spread} over {options.episodes} episodes")
+    result(f"return  {spread} over {options.episodes} episode{'s' if options.episodes > 1 else ''}")
     result("returns " + " ".join(number(value, least=2).replace(",", "") for value in evaluation.returns))
     return 0
 

@@ -112,9 +112,10 @@ class Callbacks:
             if not methods and callable(one) and not isinstance(one, type):
                 methods = {"on_step": one}
             if not methods or isinstance(one, type):
+                remedy = f"; give an object of it, {one.__name__}()" if isinstance(one, type) else ""
                 raise ValueError(
                     f"callback must be a function of a moment, or an object with some of {', '.join(_MOMENTS)}; got "
-                    f"{one!r}"
+                    f"{one!r}{remedy}"
                 )
             _refuse_misnamed(one)
             for name, method in methods.items():

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import _core
-from rewirl.agents import Agent, AgentConfig, agent_entry, make_agent
+from rewirl.agents import AGENTS, Agent, AgentConfig, agent_entry, make_agent
 from rewirl.environments.recipe import Recipe
 from rewirl.environments.same import difference
 from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
@@ -230,6 +230,11 @@ def settings_of(directory: RunDirectory) -> tuple[TrainConfig, AgentConfig]:
     """
     try:
         config = from_values(TrainConfig, directory.config["train"])
+        if config.agent not in AGENTS:
+            raise RunDirectoryError(
+                f"{directory.path} is a run of {config.agent}, which is no agent here; one of your own is known once "
+                "its module is imported, by --env-module (env_module in Python) too"
+            )
         return config, from_values(agent_entry(config.agent).config, directory.config["agent"])
     except (KeyError, TypeError, ValueError) as error:
         raise RunDirectoryError(
