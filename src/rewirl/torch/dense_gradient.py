@@ -31,6 +31,8 @@ class DenseGradient:
         self._layer, self._sum = layer, total
         self._passes: dict[int, Tensor] = {}
         """Of backward passes that go on, by the numbers that PyTorch gives them."""
+        self._left: tuple[int, int] | None = None
+        """Which `values.grad` the last pass left, and its version."""
         self._hook: Any = None
         layer._observer.collect = self._collect
 
@@ -65,8 +67,8 @@ class DenseGradient:
 
         with torch.no_grad():
             if number not in self._passes:
-                if own.grad is None or not own.grad.any():
-                    self._sum = None
+                if own.grad is None or (_version(own.grad) != self._left and not own.grad.any()):
+                    self._sum = None  # it has been cleared; zeros that the last pass left are a gradient
                 if self._hook is None:  # not before: values that are frozen take none
                     self._hook = own.register_post_accumulate_grad_hook(self._passed)  # type: ignore[no-untyped-call]
                 self._passes[number] = floats(*self._layer.shape).zero_()
@@ -78,6 +80,7 @@ class DenseGradient:
         found = self._passes.pop(torch._C._current_graph_task_id(), None)
         if found is not None:
             self._sum = found if self._sum is None else self._sum + found
+            self._left = None if values.grad is None else _version(values.grad)
 
     def __getstate__(self) -> tuple[SparseLinear, Tensor | None]:
         """Return what a copy is made from."""
@@ -86,3 +89,8 @@ class DenseGradient:
     def __setstate__(self, state: tuple[SparseLinear, Tensor | None]) -> None:
         """Become a copy, which collects from the copy of the layer."""
         self._begin(*state)
+
+
+def _version(gradient: Tensor) -> tuple[int, int]:
+    """Return what changes when a gradient is written to or replaced."""
+    return id(gradient), gradient._version
