@@ -181,6 +181,9 @@ def test_dense_is_dense_and_defaults_are_the_papers():
 def test_wrong_options_are_named():
     with pytest.raises(ValueError, match="ds-td3 has no option 'sparsty'; did you mean sparsity"):
         rewirl.DSTD3("Pendulum-v1", sparsty=0.5)
+    for name in ("total_timesteps", "run_dir", "eval_every"):
+        with pytest.raises(TypeError, match=rf"no option '{name}'; it is an argument of learn: agent.learn\({name}="):
+            rewirl.DSTD3("Pendulum-v1", **{name: 5})
     with pytest.raises(ValueError, match="sparsity and lambdas both"):
         rewirl.DSTD3("Pendulum-v1", sparsity=0.5, lambdas=(7, 64))
     with pytest.raises(ValueError, match="gamma must be"):

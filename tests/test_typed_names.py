@@ -36,6 +36,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--algo", "td3"], "--agent"),
         (["--n-timesteps", "5000"], "--total-timesteps"),
         (["-n", "5000"], "--total-timesteps"),
+        (["--steps", "5000"], "--total-timesteps"),
         (["--eval-freq", "5000"], "--eval-every"),
         (["--env-id", "Ant-v5"], "--env"),
         (["--tensorboard-log", "x"], "--run-dir"),

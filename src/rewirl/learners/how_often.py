@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rewirl.exact import exactly
@@ -12,7 +12,7 @@ from rewirl.learners.options import Options
 from rewirl.options import sb3
 from rewirl.options.option import options
 from rewirl.options.train import TrainConfig
-from rewirl.options.unknown import UnknownOptionError
+from rewirl.options.unknown import UnknownOptionError, unknown_option
 
 if TYPE_CHECKING:
     from rewirl.learners.learner import Learner
@@ -72,6 +72,20 @@ def may_evaluate(run: Run, check: bool, tell: Callable[[str], None]) -> bool:
     if source.make_another is None:
         tell(f"{source.name} is not evaluated in: {source.why}")
     return source.make_another is not None
+
+
+def unknown_setting(learner: Learner, name: str, known: Sequence[str]) -> UnknownOptionError:
+    """Return the error that an agent has no such option; one that is an argument of `learn` is named as such.
+
+    Args:
+        learner: the agent that is to be made.
+        name: what is no option of it.
+        known: its options.
+    """
+    if name in inspect.signature(type(learner).learn).parameters and name != "self":
+        hint = f"it is an argument of learn: agent.learn({name}=...)"
+        return UnknownOptionError(f"{learner.name} has no option {name!r}; {hint}")
+    return unknown_option(learner.name, name, known)
 
 
 def unknown_argument(learner: Learner, name: str) -> UnknownOptionError:

@@ -19,7 +19,7 @@ from rewirl.environments.source import environment_source
 from rewirl.exact import a_path, exactly
 from rewirl.learners import sources
 from rewirl.learners.evaluating import episode_count, evaluate_in, evaluation_of, refuse_unknown
-from rewirl.learners.how_often import how_many_steps, how_often, may_evaluate, unknown_argument
+from rewirl.learners.how_often import how_many_steps, how_often, may_evaluate, unknown_argument, unknown_setting
 from rewirl.learners.tasks import Tasks
 from rewirl.learners.unset import UNSET
 from rewirl.learners.views import NO_MEMORY, LayerTopology, Transitions, layer_topologies, transitions_of
@@ -27,7 +27,6 @@ from rewirl.options import sb3
 from rewirl.options.option import options
 from rewirl.options.resolve import changed, resolve
 from rewirl.options.train import TrainConfig
-from rewirl.options.unknown import unknown_option
 from rewirl.printing import to_resume
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.storage.values import to_values
@@ -68,7 +67,7 @@ class Learner(Tasks):
             warnings.warn(newer, UntestedVersionWarning, stacklevel=3)
         known = [name for name, option in options(self.name).items() if option.part != "run"]
         for name in arguments["unknown"]:
-            raise unknown_option(self.name, name, known)
+            raise unknown_setting(self, name, known)
         env_kwargs = exactly(dict[str, Any], arguments["env_kwargs"] or {}, "env_kwargs")
         env_module = exactly(str | None, arguments["env_module"], "env_module")
         sb3.refuse_foreign(arguments)
