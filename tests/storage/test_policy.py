@@ -58,6 +58,21 @@ def test_a_directory_with_anything_else_is_never_replaced(tmp_path: Path) -> Non
     assert (path / "thesis.tex").read_text() == "years of work"
 
 
+def test_a_path_that_leads_through_itself_or_a_link_is_the_same_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, link = tmp_path / "policy", tmp_path / "link"
+    save_policy(path, ARRAYS, {"n": 1})
+    save_policy(path / ".." / "policy", ARRAYS, {"n": 2})
+    assert load_policy(path)[1] == {"n": 2} and names(tmp_path) == ["policy"]
+    link.symlink_to(tmp_path)
+    monkeypatch.chdir(path)
+    for way in (Path("../policy"), link / "policy", Path("x/..")):
+        with pytest.raises(PolicyError, match="policy is the working directory"):
+            save_policy(way, ARRAYS, {})
+    assert load_policy(path)[1] == {"n": 2} and names(tmp_path) == ["link", "policy"]
+
+
 def test_what_is_put_into_the_policy_of_a_run_stays_there(tmp_path: Path) -> None:
     path = tmp_path / "policy"
     save_policy(path, ARRAYS, {"n": 1}, of_run=True)

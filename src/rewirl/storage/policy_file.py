@@ -42,7 +42,9 @@ def save_policy(
         PolicyError: the system refused (disk full, ...), or `path` holds something else; the old policy is untouched.
         ValueError: an array or value cannot be stored; nothing was written.
     """
-    path = path.absolute()
+    # Without links and `..` above it: a path that leads through itself would not be there while it is replaced.
+    parent, name = os.path.split(os.path.realpath(path) if path.name == ".." else path.absolute())
+    path = Path(os.path.realpath(parent)) / name
     try:
         if _working_directory().is_relative_to(path):
             raise PolicyError(
