@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Container, Mapping
+import time
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,9 @@ _FORMAT = 2
 
 _ATTEMPTS = 10
 """How often a bundle is put in place while other processes put theirs there."""
+
+_WAITS, _WAIT_SECONDS = 1000, 0.01
+"""For another process that does so."""
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -79,24 +84,26 @@ def write_bundle(
         if not _FILE_NAME.fullmatch(file):
             raise ValueError(f"{file!r} cannot be the name of a file: use letters, digits, '.', '_' and '-'")
     temporary, previous = temporary_name(path), path.with_name(PREVIOUS + path.name)
-    if exists(previous) and carry is None and not _ours(previous):
-        raise OSError(errno.EEXIST, f"{previous.name} is in the way and not of Rewirl; move it")
-    recover(path)
-    for other in left_over(path):
-        if _ours(other):
-            with contextlib.suppress(FileNotFoundError):  # its writer has just finished, or another process removes it
-                os.rename(other, temporary)  # noqa: PTH104 (a writer elsewhere must not put half of it in place)
-                remove(temporary)
+    with _alone(path.parent):
+        if exists(previous) and carry is None and not _ours(previous):
+            raise OSError(errno.EEXIST, f"{previous.name} is in the way and not of Rewirl; move it")
+        recover(path)
+        for other in left_over(path):
+            if _ours(other):
+                with contextlib.suppress(FileNotFoundError):  # its writer has just finished, or another removes it
+                    os.rename(other, temporary)  # noqa: PTH104 (a writer elsewhere must not put half of it in place)
+                    remove(temporary)
     temporary.mkdir()
     try:
         files = {file: write_new(temporary / file, content) for file, content in contents.items()}
         write_new(temporary / MANIFEST, strict_json.encode(_manifest(kind, files), MANIFEST))
-        if carry is not None and exists(path):
-            for entry in path.iterdir():
-                if entry.name not in carry:
-                    _copy(entry, temporary / entry.name)
-        sync_directory(temporary)
-        _install(temporary, path)
+        with _alone(path.parent):
+            if carry is not None and exists(path):
+                for entry in path.iterdir():
+                    if entry.name not in carry:
+                        _copy(entry, temporary / entry.name)
+            sync_directory(temporary)
+            _install(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             remove(temporary)
@@ -170,6 +177,25 @@ def sweep(directory: Path, names: re.Pattern[str]) -> None:
             remove(entry)
         elif entry.name.startswith(PREVIOUS) and names.fullmatch(entry.name.removeprefix(PREVIOUS)):
             recover(entry.with_name(entry.name.removeprefix(PREVIOUS)))
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep other processes and threads that put bundles into a directory waiting; not for ever, as one may be halted.
+
+    Without such locks, as on some network file systems, `_install` tries again where another one was in between.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, handle)
+            for _ in range(_WAITS):
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    stack.callback(fcntl.flock, handle, fcntl.LOCK_UN)  # a fork may have the descriptor too
+                    break
+                time.sleep(_WAIT_SECONDS)
+        yield
 
 
 def _ours(path: Path) -> bool:
