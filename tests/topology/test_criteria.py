@@ -79,6 +79,14 @@ def test_of_equal_gradients_the_lower_indices_grow():
     assert rewire(make_rule("rigl", TopologyConfig()), flat, 1.0, generator(0, "t")).grown.tolist() == [0]
 
 
+@pytest.mark.parametrize("structure", ["unstructured", "constant-fan-in"])
+def test_a_gradient_that_is_no_number_is_not_the_rules_fault(structure):
+    config = TopologyConfig(rule="rigl", structure=structure)
+    layer = LayerState(SHAPE, np.array([0, 4]), np.ones(2, np.float32), lambda: np.full(SHAPE, np.nan, np.float32))
+    with pytest.raises(FloatingPointError, match="gradient of a layer of shape"):  # as training reports it
+        rewire(make_rule("rigl", config), layer, 1.0, generator(0, "t"), structure=config.spread)
+
+
 def test_fewer_connections_are_asked_for_and_the_smallest_go():
     def event(name, connections, fraction, **options):
         config = TopologyConfig(rule=name, initial_sparsity=0.0, **options)

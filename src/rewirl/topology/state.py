@@ -72,10 +72,14 @@ class LayerState:
 
         Raises:
             ValueError: the rule does not say that it uses gradients.
+            FloatingPointError: a number of it is NaN: training has diverged.
         """
         if self.compute_gradient is None:
             raise ValueError("there is no gradient: a rule that asks for it must have uses_gradient = True")
-        return self.compute_gradient()
+        gradient = self.compute_gradient()
+        if np.isnan(gradient).any():
+            raise FloatingPointError(f"the gradient of a layer of shape {self.shape} is not finite")
+        return gradient
 
     def gradient_at(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the gradient of the loss for the weights at these indices, float32 [indices]."""
