@@ -71,6 +71,20 @@ def test_why_an_agent_has_no_such_option(agent: str, name: str, reason: str) -> 
         resolve({"agent": agent, "env": "Pendulum-v1", name: 8})
 
 
+@pytest.mark.parametrize(
+    ("agent", "name", "words"),
+    [
+        ("ds-td3", "temperature", "it is an option of sac"),
+        ("sac", "policy_delay", "it is an option of td3, xqc, crossq"),
+        ("ppo", "hidden_layers", "that is here: activation"),
+        ("td3", "activation", "that is here: hidden_layers"),
+    ],
+)
+def test_an_option_of_other_agents_is_named_as_theirs(agent: str, name: str, words: str) -> None:
+    with pytest.raises(ValueError, match=f"{agent} has no option '{name}'; {words}$"):
+        resolve({"agent": agent, "env": "Pendulum-v1", name: 1})
+
+
 def test_a_keyword_that_is_not_there_is_a_type_error_everywhere() -> None:
     with rewirl.TD3("Pendulum-v1", hidden_sizes=(8,)) as agent:
         for call in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rewirl.agents import ReplayConfig, agent_entry
+from rewirl.agents import AGENTS, ReplayConfig, agent_entry
 from rewirl.hints import did_you_mean
 from rewirl.options import sb3
 
@@ -17,6 +17,9 @@ _OF_ROLLOUTS = {
     "n_steps_after": "its advantages look over all steps of a rollout: gae_lambda",
     "updates_per_step": "it learns from whole rollouts, each several times: epochs",
 }
+
+_SAME = {"activation": "hidden_layers", "hidden_layers": "activation"}
+"""What some agents call otherwise than others."""
 
 
 class UnknownOptionError(TypeError, ValueError):
@@ -34,6 +37,18 @@ def unknown_option(agent: str, name: str, known: Iterable[str]) -> UnknownOption
     return UnknownOptionError(f"{agent} has no option {name!r}; {_hint(agent, name, list(known))}")
 
 
+def _of_others(name: str, known: list[str]) -> str:
+    """Return what stands for an option of other agents here, or which dense ones have it; "" if none has."""
+    if _SAME.get(name) in known:
+        return f"that is here: {_SAME[name]}"
+    having = [
+        entry.name
+        for entry in AGENTS.values()
+        if entry.dense and name in entry.config.__dataclass_fields__ and name not in entry.config.WITHOUT
+    ]
+    return f"it is an option of {', '.join(having)}" if having else ""
+
+
 def _hint(agent: str, name: str, known: list[str]) -> str:
     entry = agent_entry(agent)
     if name in entry.config.WITHOUT:
@@ -49,4 +64,8 @@ def _hint(agent: str, name: str, known: list[str]) -> str:
             return _TARGETS
         if name in ReplayConfig.__dataclass_fields__:
             return _MEMORY
-    return sb3.hint(name, sb3.ARGUMENTS) or did_you_mean(name, known, f"help(rewirl.{entry.python})")
+    return (
+        sb3.hint(name, sb3.ARGUMENTS)
+        or _of_others(name, known)
+        or did_you_mean(name, known, f"help(rewirl.{entry.python})")
+    )
