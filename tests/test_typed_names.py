@@ -94,7 +94,7 @@ def test_a_preset_is_named_with_its_agent(tmp_path: Path, capsys):
 def test_no_wall_of_names(capsys):
     assert len(said(capsys, "train", "--zzz", "1")) < 150
     wrong_space = said(capsys, "train", "--env", "CartPole-v1")
-    assert "Train dqn or static-dqn there, one of" in wrong_space
+    assert "Train ds-dqn or ds-stream-q there, one of" in wrong_space
 
 
 @pytest.mark.parametrize(

@@ -386,6 +386,7 @@ def _refuse_number(config: TrainConfig) -> None:
 
 def _refuse_actions(agent: str, environment: AnyEnvironment) -> None:
     """Refuse an environment whose actions are not of a kind that the agent takes."""
-    kind = environment.actions.kind
-    others = [entry.name for entry in agents.AGENTS.values() if kind in entry.actions]
-    refuse_kind(environment.actions, environment.name, agent, agents.agent_entry(agent).actions, others)
+    kind, own = environment.actions.kind, agents.agent_entry(agent)
+    others = [entry for entry in agents.AGENTS.values() if kind in entry.actions]
+    others.sort(key=lambda entry: entry.topology.rule != own.topology.rule or entry.dense != own.dense)  # alike first
+    refuse_kind(environment.actions, environment.name, agent, own.actions, [entry.name for entry in others])
