@@ -135,6 +135,11 @@ def test_a_directory_of_something_else_is_said_to_be_no_policy(tmp_path: Path) -
     (tmp_path / "runs" / "one").mkdir(parents=True)
     with pytest.raises(PolicyError, match=r"runs is neither the directory of a run nor a saved policy: .*; give one"):
         load_policy(policy_directory(tmp_path / "runs"))
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "runs")
+    for name in ("file", "link"):
+        with pytest.raises(PolicyError, match=f"{name} is not a directory of its own, but a link or a file; give the"):
+            load_policy(policy_directory(tmp_path / name))
 
 
 def test_killed_at_any_moment_a_whole_policy_is_there(tmp_path: Path) -> None:

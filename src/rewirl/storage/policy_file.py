@@ -97,15 +97,22 @@ def load_policy(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
             break
         except bundle.BundleError as error:
             if _identity(path) == before or attempt == _ATTEMPTS - 1:
-                if path.is_dir() and not exists(path / bundle.MANIFEST):
-                    raise PolicyError(
-                        f"{path} is neither the directory of a run nor a saved policy: it has no config.json and no "
-                        f"{bundle.MANIFEST}; give one that agent.save or a run has made"
-                    ) from error
-                raise PolicyError(str(error)) from error
+                raise PolicyError(_reason(path, error)) from error
     if not isinstance(values, dict):
         raise PolicyError(f"{path / DOCUMENT} is not a JSON object")
     return arrays, values
+
+
+def _reason(path: Path, error: bundle.BundleError) -> str:
+    """Return why there is no policy at a path, with what to give where it is something else."""
+    if path.is_symlink() or (exists(path) and not path.is_dir()):
+        return f"{error}, but a link or a file; give the directory of a run or of a saved policy"
+    if path.is_dir() and not exists(path / bundle.MANIFEST):
+        return (
+            f"{path} is neither the directory of a run nor a saved policy: it has no config.json and no "
+            f"{bundle.MANIFEST}; give one that agent.save or a run has made"
+        )
+    return str(error)
 
 
 def policy_directory(path: Path) -> Path:
