@@ -528,6 +528,14 @@ def test_a_study_stopped_in_the_middle_of_a_run_goes_on_to_the_bit_and_its_best_
     assert ended("presets", best) == 0 and "Drift-v0" in capsys.readouterr().out
 
 
+def test_what_is_left_when_the_hours_are_over_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(PROBES)
+    words = ("tune", *SMALL, "--sample", "gamma", "--trials", 2, "--workers", 1, "--directory", tmp_path / "study")
+    assert ended(*words, "--hours", "1e-9") == 0
+    said = capsys.readouterr().out
+    assert "0 of 2 trials: none begun" in said and "left for lack of time; the same command goes on" in said
+
+
 def test_a_dry_run_says_what_is_sampled_and_how_long_it_takes_and_writes_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.syspath_prepend(PROBES)
     monkeypatch.chdir(tmp_path)

@@ -93,6 +93,8 @@ def tune(arguments: list[str]) -> int:
     if stop.signal is not None:
         show("stopped; the same command goes on", sys.stdout)
         return 128 + stop.signal
+    if stopped() and sum(outcome.counts.values()) - outcome.counts["running"] < task.trials:
+        show("left for lack of time; the same command goes on", sys.stdout)
     return failed(outcome.problem) if outcome.problem else 0
 
 
