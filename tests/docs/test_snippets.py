@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +77,25 @@ def test_a_rule_by_known_criteria() -> None:
     exec(f"from rewirl.topology.rules.by_criteria import ByCriteria\n{rule}", names)
     own = make_rule("rigl", rewirl.topology.TopologyConfig())
     assert (names["RigL"].drops, names["RigL"].grows) == (type(own).drops, type(own).grows)  # type: ignore[attr-defined]
+
+
+def test_every_event_of_a_run_and_its_keys_are_on_the_page() -> None:
+    with rewirl.DSTD3("Pendulum-v1", hidden_sizes=(12, 8), learning_starts=40, batch_size=8, threads=1) as agent:
+        agent.learn(210, "runs/first", callback=lambda moment: moment.step % 100 or moment.record(mine=1.0))
+        agent.freeze()
+        agent.learn(5)
+    (code,) = blocks("docs/report.md")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    page = (ROOT / "docs/report.md").read_text().partition("## A run directory")[2]
+    rows = {row[2:].partition(" | ")[0]: row for row in page.splitlines() if row.startswith("| `")}
+    events = names["events"]
+    assert {event["event"] for event in events} >= {"start", "episode", "evaluation", "callback", "freeze", "end"}
+    for event in events:
+        row = next(text for kinds, text in rows.items() if f"`{event['event']}`" in kinds)
+        own = {"diagnostics": {"updates"}, "callback": set()}.get(event["event"], set(event))
+        assert all(f"`{key}`" in row for key in own - {"event", "step"}), event
+    assert names["curve"][-1][0] == 215
 
 
 def test_an_operation_and_an_agent_of_your_own_are_trained_and_swept(tmp_path: Path) -> None:
