@@ -56,6 +56,12 @@ def test_a_directory_with_anything_else_is_never_replaced(tmp_path: Path) -> Non
     with pytest.raises(PolicyError, match=r"project would be replaced, but has 'thesis\.tex'"):
         save_policy(path, ARRAYS, {})
     assert (path / "thesis.tex").read_text() == "years of work"
+    page = tmp_path / "page" / "manifest.json"  # which web pages have too
+    page.parent.mkdir()
+    page.write_text("{}")
+    with pytest.raises(PolicyError, match=r"page would be replaced, but has 'manifest\.json' besides a policy"):
+        save_policy(page.parent, ARRAYS, {})
+    assert page.read_text() == "{}"
 
 
 def test_a_path_that_leads_through_itself_or_a_link_is_the_same_path(

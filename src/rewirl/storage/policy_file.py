@@ -64,12 +64,26 @@ def _others(path: Path) -> list[str]:
     """Return what a directory has besides a policy; one call looks at it, as others may replace it meanwhile."""
     try:
         if not path.is_symlink():
-            return sorted(name for name in os.listdir(path) if name not in POLICY_FILES)  # noqa: PTH208
+            names = sorted(os.listdir(path))  # noqa: PTH208
+            if names == [bundle.MANIFEST] and _foreign(path / bundle.MANIFEST):
+                return names
+            return [name for name in names if name not in POLICY_FILES]
     except FileNotFoundError:
         return []
     except NotADirectoryError:
         pass
     raise PolicyError(f"{path} is not a directory of its own; remove it or choose another path")
+
+
+def _foreign(manifest: Path) -> bool:
+    """Tell whether a manifest without other files is of something else, such as a web page."""
+    try:
+        with open_regular(manifest) as file:
+            return b'"kind"' not in file.read(LARGEST_FILE)
+    except FileNotFoundError:  # of a policy that another process has just replaced
+        return False
+    except (OSError, ValueError):
+        return True
 
 
 def _working_directory() -> Path:
