@@ -138,6 +138,37 @@ def test_a_rule_of_a_users_own():
     assert largest not in model[0].indices
 
 
+class Counting(Heaviest):
+    """Keeps a number that it does not offer."""
+
+    events = 0
+
+    def drop_score(self, state, fraction, rng):
+        self.events += 1
+        return super().drop_score(state, fraction, rng)
+
+
+def test_a_rule_that_keeps_what_no_state_has_is_warned_of():
+    model = model_of()
+    rewiring = Rewiring(model, torch.optim.Adam(model.parameters()), f"{__name__}:Counting", adapt_every=1)
+    state = rewiring.state_dict()
+    rewiring.load_state_dict(state)
+    rewiring.step()
+    with pytest.warns(UserWarning, match=r"Counting keeps something from one event to the next, in events, .*exactly"):
+        rewiring.load_state_dict(rewiring.state_dict())
+
+
+def test_a_state_that_is_refused_changes_nothing():
+    model = model_of()
+    rewiring = Rewiring(model, torch.optim.Adam(model.parameters()), "wast", seed=1, adapt_every=1)
+    other = Rewiring(model, torch.optim.Adam(model.parameters()), "wast", seed=2).state_dict()
+    before = rewiring.state_dict()
+    for broken in ({"rule": {"the inputs of 0": [-1.0]}}, {"rng": None}, {"updates": -1}):
+        with pytest.raises(ValueError, match=r"negative|state|updates"):
+            rewiring.load_state_dict({**other, **broken})
+        assert rewiring.state_dict() == before
+
+
 @pytest.mark.parametrize(
     ("dense", "ends"),
     [("none", ["inputs of 0", "outputs of 2"]), ("first", ["outputs of 2"]), ("last", ["inputs of 0"])],

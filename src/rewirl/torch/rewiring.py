@@ -17,7 +17,7 @@ from rewirl import seeding
 from rewirl.hints import did_you_mean
 from rewirl.saved import count, fields
 from rewirl.topology import LayerState, TopologyConfig, drop_scores, layer_budgets, make_rule, rewire
-from rewirl.topology.memory import RuleMemory
+from rewirl.topology.memory import KEPT, RuleMemory
 from rewirl.topology.structure import UNSTRUCTURED
 from rewirl.torch.dense_gradient import DenseGradient
 from rewirl.torch.linear import SparseLinear, carried
@@ -164,10 +164,19 @@ class Rewiring:
         """
         values = fields(state, "the saved rewiring")
         rewired, updates = (count(values.get(name), f"the saved number {name}") for name in ("rewired", "updates"))
-        seeding.restore(self._rng, values.get("rng"))
+        rng = seeding.generator(0, "adaptation")
+        seeding.restore(rng, values.get("rng"))
         self._memory.load_state(values)
+        self._rng = rng
         self.rewired, self.updates = rewired, updates
         self._watch()
+        if values.get(KEPT):
+            warnings.warn(
+                f"the rewiring does not go on to the bit: its rule {self.config.rule} keeps something from one event "
+                f"to the next, in {', '.join(values[KEPT])[:200]}, and no state has it. A rule with rewirl_state() and "
+                "load_rewirl_state(values) goes on exactly",
+                stacklevel=2,
+            )
 
     def _due(self, update: int) -> bool:
         return self.rule.adapts and self.config.due(update)
