@@ -379,7 +379,7 @@ def test_presets_without_a_replay_memory_are_timed_over_whole_rollouts(monkeypat
         assert run["first"] >= 1_000 and run["timed"] >= 2_500 and run["first"] + run["timed"] == config.total_timesteps
     assert [run["updates_per_step"] for run in result["runs"]] == [4 / 128, 1.0, 1 / 2]
     text = end_to_end.markdown(result)
-    assert "an update each" not in text and "every 1,000 to 1,024 steps" in text
+    assert "an update each" not in text and "Every 1,000 to 1,024 steps" in text
 
 
 def test_bench_end_to_end_leaves_nothing_behind(rewirl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

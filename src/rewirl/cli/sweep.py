@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rewirl.cli.commands import COMMANDS
-from rewirl.cli.errors import failed, require_directory, require_writable, usage_errors
+from rewirl.cli.errors import UsageError, failed, require_directory, require_writable, usage_errors
 from rewirl.cli.executors import RAY, WORKERS, executor, in_words, refuse_impossible
 from rewirl.cli.parse import parse
 from rewirl.experiments.sweep.apart import told_apart
@@ -58,9 +58,14 @@ def sweep(arguments: list[str]) -> int:
         said_by = check(runs.values())
     if options.dry_run:
         return _dry_run(described, runs, options.workers or cores(), said_by)
-    if any(run_status(run).state == "new" for run in runs.values()):
-        require_writable("--directory", options.directory)
-    return run_session(runs, executor(options), options.hours)
+    pool = executor(options)  # a cluster that cannot be reached is refused before anything is made
+    try:
+        if any(run_status(run).state == "new" for run in runs.values()):
+            require_writable("--directory", options.directory)
+    except UsageError:
+        pool.close()
+        raise
+    return run_session(runs, pool, options.hours)
 
 
 def _dry_run(
