@@ -61,6 +61,24 @@ def test_a_sweep_where_nothing_can_be_written_is_refused_before_a_run_begins(tmp
     assert "--directory /proc/rewirl-runs cannot be written to: " in err and err.endswith("; choose another one.\n")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train --run-dir",
+        "tune --agent td3 --env Pendulum-v1 --trials 1 --total-timesteps 1500 --sample learning_rate --directory",
+        "export Pendulum-v1/small --directory",
+        "export Pendulum-v1/small --format onnx --directory",
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_said_with_the_reason_and_what_to_do(command, capsys):
+    words = command.replace("train", f"train {' '.join(SMALL)}").split()
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "/proc/rewirl-runs"])
+    err = capsys.readouterr().err
+    assert ended.value.code == 2 and "/proc/rewirl-runs cannot be " in err
+    assert "No such file or directory; choose another " in err
+
+
 @pytest.mark.parametrize("command", ["train", "report x", "presets", "sweep ds-drl/table-2 --dry-run", "resume r"])
 def test_a_working_directory_that_is_gone_is_one_message(tmp_path, command):
     gone = tmp_path / "gone"

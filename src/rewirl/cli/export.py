@@ -54,10 +54,14 @@ def export(arguments: list[str]) -> int:
     with usage_errors():
         trained = TrainedPolicy.load(options.run)
         where = (trained, options.directory, options.name, options.weights)
-        if options.format == "onnx":
-            exported = export_onnx(*where, options.precision or "float64", options.overwrite)
-        else:
-            exported = export_c(*where, options.tanh or "libm", options.overwrite)
+        try:
+            if options.format == "onnx":
+                exported = export_onnx(*where, options.precision or "float64", options.overwrite)
+            else:
+                exported = export_c(*where, options.tanh or "libm", options.overwrite)
+        except OSError as error:
+            reason = f"{options.directory} cannot be written to: {error.strerror or error}"
+            raise UsageError(f"{reason}; choose another --directory") from error
     for path in exported.paths:
         result(visible(path))
     if options.format == "c":

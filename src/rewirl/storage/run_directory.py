@@ -92,7 +92,8 @@ class RunDirectory:
             sync_directory(path.parent)
             lock = _acquire(path, f", or choose another {option('run_dir')}")
         except OSError as error:
-            raise RunDirectoryError(f"{path} cannot be created: {error.strerror or error}") from error
+            remedy = f"choose another {option('run_dir')}"
+            raise RunDirectoryError(f"{path} cannot be created: {error.strerror or error}; {remedy}") from error
         try:
             if exists(path / _CONFIG):
                 _refuse_existing(path, _read_record(path)["config"], plain)

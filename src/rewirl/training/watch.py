@@ -239,7 +239,7 @@ def _video(path: Path | None, environment: Environment) -> Iterator[Any]:
         writer = _writer(unfinished, rate)
     except RAISED as error:
         reason = getattr(error, "strerror", None) or error
-        raise WatchError(f"{path} cannot be written: {reason}") from error
+        raise WatchError(f"{path} cannot be written: {reason}; choose another place") from error
 
     def show() -> None:
         try:

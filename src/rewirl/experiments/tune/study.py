@@ -93,7 +93,8 @@ class Study:
         except BlockingIOError as owner:
             raise TuneError(f"{directory} is in use by {owner}; stop it first, or choose another --directory") from None
         except OSError as error:
-            raise TuneError(f"{directory} cannot be used: {error.strerror or error}") from error
+            reason = error.strerror or error
+            raise TuneError(f"{directory} cannot be used: {reason}; choose another --directory") from error
         self._storage: Any = None
         self._connections: list[sqlite3.Connection] = []
         self._verbosity = self._optuna.logging.get_verbosity()
