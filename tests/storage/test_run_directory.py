@@ -329,3 +329,18 @@ def test_a_process_forked_from_the_owner_does_not_keep_the_run_when_the_owner_is
     ) as owner:
         assert owner.wait(60) == -signal.SIGKILL
         RunDirectory.open(tmp_path).close()
+
+
+def test_a_run_that_begins_while_its_directory_is_looked_at_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = Path.iterdir
+
+    def meanwhile(path: Path) -> Iterator[Path]:
+        monkeypatch.setattr(Path, "iterdir", entries)
+        create(path).close()
+        return entries(path)
+
+    monkeypatch.setattr(Path, "iterdir", meanwhile)
+    with pytest.raises(RunDirectoryError, match="already holds this run"):
+        create(tmp_path)

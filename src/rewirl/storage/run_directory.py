@@ -300,12 +300,12 @@ def _refuse_foreign(path: Path) -> None:
     """Refuse a directory that holds something, but not a run."""
     if exists(path) and not path.is_dir():
         raise RunDirectoryError(f"{path} is not a directory; choose another {option('run_dir')}")
-    if not exists(path) or exists(path / _CONFIG):
+    if not exists(path):
         return
     # A process killed while it created the run leaves a lock and half a config.json.
     names = (entry.name for entry in path.iterdir())
     others = sorted(name for name in names if name != _LOCK and written_as(name) != _CONFIG)
-    if others:
+    if others and not exists(path / _CONFIG):  # asked last: another process may have just begun the run
         raise RunDirectoryError(f"{path} holds {others[0]!r} but no run; choose an empty or new {option('run_dir')}")
 
 
