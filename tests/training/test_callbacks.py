@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -98,6 +99,22 @@ def test_an_evaluation_that_is_good_enough_ends_training(tmp_path):
         early = SimpleNamespace(on_evaluation=lambda moment: moment.step < 200)
         learner.learn(500, run_dir=tmp_path / "run", callback=early, **OFTEN)
         assert learner.steps == 200
+
+
+def test_who_wants_evaluations_gets_them_without_asking_how_often():
+    seen: list[int] = []
+    with agent(env_kwargs={"max_episode_steps": 5}) as learner:
+        learner.learn(30, callback=SimpleNamespace(on_evaluation=lambda moment: seen.append(moment.step)))
+        assert seen == [0, 30]
+        learner.learn(30, callback=lambda moment: True)
+    assert seen == [0, 30] and learner._run.training._evaluated == 30
+
+
+def test_where_nobody_can_evaluate_it_is_told(capsys):
+    env = gymnasium.wrappers.TimeLimit(gymnasium.make("Pendulum-v1"), 5)
+    with rewirl.DSTD3(env, hidden_sizes=[8]) as learner:
+        learner.learn(5, callback=SimpleNamespace(on_evaluation=lambda moment: None))
+    assert "is not evaluated in" in capsys.readouterr().err
 
 
 def test_numbers_of_ones_own_are_in_the_record(tmp_path):

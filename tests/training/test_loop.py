@@ -509,6 +509,18 @@ def test_a_fault_names_the_training_step_and_nothing_of_it_is_stored():
     assert len(run.replay) == 16 and run.recorder.checkpoints == {}
 
 
+def test_a_program_that_learns_on_after_a_fault_begins_another_episode():
+    faults = [math.inf]
+    run = training(lambda: probes.Faulty(lambda o, r: (o, faults.pop() if faults else r), at=17), eval_every=0)
+    cut: list[int] = []
+    run.replay.cut = cut.append
+    with pytest.raises(FaultyEnvironmentError, match="the reward is inf"):
+        run.run(100)
+    run.run(50)
+    (over,) = run.recorder.named("episode")
+    assert (over["episode"], over["step"], over["length"]) == (1, 46, 30) and cut == [0]
+
+
 def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run():
     run = training()
     run.recorder.works = False

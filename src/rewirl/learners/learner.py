@@ -183,8 +183,8 @@ class Learner(Tasks):
                 with some of the methods of `rewirl.Callback`; or a list of these. One that returns False ends training.
             eval_every: steps between evaluations. None, for this and the next three, is what an earlier call was
                 given; else the run's own, of `rewirl.resume`, or of `rewirl.from_preset` where a run directory,
-                progress or a callback shows them; else 5,000 if there is a run directory or progress to show them in
-                and the environment can be made again; else 0, which is never.
+                progress or a callback shows them; else 5,000 if there is a run directory, progress or a callback with
+                `on_evaluation` to show them in and the environment can be made again; else 0, which is never.
             eval_episodes: episodes per evaluation; None is 10.
             checkpoint_every: steps between checkpoints; 0 saves at the end only. None is 100,000.
             keep_checkpoints: how many stay on disk; None is 2.
@@ -217,7 +217,9 @@ class Learner(Tasks):
             given = {"eval_every": eval_every, "eval_episodes": eval_episodes}
             given |= {"checkpoint_every": checkpoint_every, "keep_checkpoints": keep_checkpoints}
             asked = self._asked | {name: value for name, value in given.items() if value is not None}
-            shown = recorded or progress or (own is not None and callback is not None)
+            callbacks = None if callback is None else Callbacks(callback, run.training, self)
+            watched = callbacks is not None and (own is not None or callbacks.wants_evaluations)
+            shown = recorded or progress or watched
             often = how_often(asked, own, shown)
             if (
                 shown
@@ -231,7 +233,6 @@ class Learner(Tasks):
                 run.check_memory(check)
             run.configure(changed(run.config, total_timesteps=run.training.step + steps, **often))
             self._asked = asked
-            callbacks = None if callback is None else Callbacks(callback, run.training, self)
             if path is not None and path != self._directory:
                 run.record_in(path)
                 self._directory = path

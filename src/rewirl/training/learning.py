@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from rewirl.agents import Agent
-from rewirl.environments.environment import Step
+from rewirl.environments.environment import FaultyEnvironmentError, Step
 from rewirl.environments.environment_process import EnvironmentProcess
 from rewirl.replay import Replay
 from rewirl.training import remarks
@@ -85,13 +85,22 @@ class Learning:
             step: steps of the run so far.
             problem: why, for a message.
         """
+        self._cut(episode, since)
+        self._tell(f"warning: {problem}. A new episode begins at step {step:,}; the run continues, but not to the bit")
+
+    def _cut(self, episode: Episode, since: int) -> None:
         if self._replay is not None:
             self._replay.cut(since)
         self._agent.cut(episode.index)
-        self._tell(f"warning: {problem}. A new episode begins at step {step:,}; the run continues, but not to the bit")
 
     def _fetch(self, episode: Episode, store: Callable[..., None]) -> Step:
-        observation, row, after = episode.finish_step()
+        try:
+            observation, row, after = episode.finish_step()
+        except FaultyEnvironmentError:
+            # Nobody knows what was done of the step: a program that learns on all the same begins another episode.
+            episode.give_up()
+            self._cut(episode, len(self._beside) - 1)
+            raise
         self._agent.normalisation.reward(after.reward, after.terminated or after.truncated, episode.index)
         # Truncation ends the episode but not the task: only a terminated step has no future to bootstrap from.
         store(observation, row, after.reward, after.observation, after.terminated, after.truncated)
