@@ -39,6 +39,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--steps", "5000"], "--total-timesteps"),
         (["--eval-freq", "5000"], "--eval-every"),
         (["--env-id", "Ant-v5"], "--env"),
+        (["--max-episode-steps", "100"], "--env-kwargs '{\"max_episode_steps\": 1000}'"),
         (["--tensorboard-log", "x"], "--run-dir"),
         (["--train_freq", "2"], "--update-every, for DQN"),
         (["--max-grad-norm", "0.5"], "--max-gradient-norm"),

@@ -99,6 +99,13 @@ def test_faults_name_the_environment_the_field_and_the_step(fault, message):
         environment.step(np.zeros(2))
 
 
+def test_a_reset_of_the_old_gym_is_told_what_it_must_take():
+    env = probes.Drift()
+    env.reset = lambda: np.zeros(3)
+    with pytest.raises(FaultyEnvironmentError, match=r"it must take one: def reset\(self, \*, seed=None, options=None"):
+        Environment(env, "Old-v0").reset(seed=0)
+
+
 @pytest.mark.parametrize(
     "misspelt, meant",
     [

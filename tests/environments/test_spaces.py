@@ -11,6 +11,7 @@ import probe_environments as probes
 import pytest
 from gymnasium import spaces
 
+from rewirl.cli.main import main
 from rewirl.environments import observations
 from rewirl.environments.action_bounds import ActionBounds
 from rewirl.environments.actions import DiscreteActions
@@ -154,6 +155,20 @@ def test_batches_of_two_sizes_are_refused():
         flatten(BoxShape((3,)), np.zeros(4))
 
 
+@pytest.mark.parametrize("returned", ["reset", "step"])
+def test_all_that_reset_or_step_returned_is_named_as_that(returned):
+    env = gymnasium.make("Pendulum-v1")
+    everything = env.reset(seed=0) if returned == "reset" else (env.reset(seed=0), env.step(np.zeros(1)))[1]
+    with pytest.raises(ValueError, match=r"all that reset\(\) or step\(\) returned; give its first part alone"):
+        flatten(BoxShape((3,)), everything)
+
+
+def test_the_command_line_is_told_its_own_way_to_flatten(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--agent", "dqn", "--env", "FrozenLake-v1"])
+    assert "Wrap it: --wrapper gymnasium.wrappers:FlattenObservation" in capsys.readouterr().err
+
+
 FAULTS = {
     "not a dict": (lambda o: [0.0], "observation is no dict of 'way', 'clock', 'more', it is 1 parts"),
     "no clock": (lambda o: {"way": o["way"], "more": o["more"]}, "observation must have the keys .*; it lacks 'clock'"),
@@ -179,7 +194,7 @@ def test_faults_name_the_part_of_the_observation(fault, message):
         environment.step(np.zeros(6))
 
 
-FLATTEN = r"Wrap it: gymnasium.wrappers.FlattenObservation\(env\)"
+FLATTEN = r"Wrap it: gymnasium.wrappers.FlattenObservation\(env\), or wrapper=\[.*\] beside an id"
 REFUSED = {
     "discrete observation": (spaces.Discrete(4), None, FLATTEN),
     "binary observation": (spaces.MultiBinary(4), None, FLATTEN),
@@ -196,7 +211,7 @@ REFUSED = {
     "image in a dict": (
         spaces.Dict(eye=spaces.Box(0, 255, (8, 8, 3), np.uint8)),
         None,
-        r"images of shape \(8, 8, 3\) as observation\['eye'\].*ObservationWrapper",
+        rf"images of shape \(8, 8, 3\) as observation\['eye'\].*ObservationWrapper.*{FLATTEN}",
     ),
     "unbounded action": (
         None,
@@ -243,7 +258,7 @@ def advised(error, env):
         "low": np.full(2, -2.0, np.float32),
         "high": np.full(2, 2.0, np.float32),
     }
-    return eval(text[text.index("gymnasium.wrappers") :].split(", and leave out")[0], names)
+    return eval(text[text.index("gymnasium.wrappers") :].split(", and leave out")[0].split(", or wrapper")[0], names)
 
 
 @pytest.mark.parametrize(
@@ -280,6 +295,7 @@ def test_the_remedies_for_actions_work(action_space):
         (spaces.MultiBinary(4), 4),
         (spaces.MultiDiscrete([2, 3]), 5),
         (spaces.Dict(a=box(2), b=spaces.Discrete(3)), 5),
+        (spaces.Dict(a=box(2), b=spaces.Box(0, 255, (2, 3), np.uint8)), 8),
     ],
     ids=str,
 )

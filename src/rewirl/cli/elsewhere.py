@@ -13,6 +13,8 @@ OPTIONS = {
     "env-id": "--env",
     "gym-packages": "--env-module",
     "env-wrapper": "--wrapper",
+    "max-episode-steps": "--env-kwargs '{\"max_episode_steps\": 1000}'",
+    "render-mode": "none: rewirl watch shows the policy, after training",
     "n-timesteps": "--total-timesteps",
     "timesteps": "--total-timesteps",
     "num-timesteps": "--total-timesteps",

@@ -287,7 +287,9 @@ class Environment:
     def _raised(self, method: str, error: BaseException) -> FaultyEnvironmentError:
         frames = traceback.extract_tb(error.__traceback__)
         place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-        return self.fault(f"{method}() raised {type(error).__name__}: {error}{place}")
+        old = method == "reset" and isinstance(error, TypeError) and "'seed'" in str(error)
+        remedy = "; it must take one: def reset(self, *, seed=None, options=None)" if old else ""
+        return self.fault(f"{method}() raised {type(error).__name__}: {error}{place}{remedy}")
 
 
 def _what(value: Any) -> str:

@@ -170,6 +170,9 @@ def flatten(space: Observations, observation: Any) -> tuple[NDArray[np.float32],
     Raises:
         ObservationError: an array has another shape, or holds no numbers; the message says which.
     """
+    several = isinstance(observation, tuple) and not isinstance(space, TupleShape)
+    if several and len(observation) in (2, 5) and isinstance(observation[-1], Mapping):
+        raise ObservationError("observation is all that reset() or step() returned; give its first part alone")
     columns: list[NDArray[np.float32]] = []
     batches: dict[int | None, str] = {}
     for name, shape, value in space.parts(observation, "observation"):

@@ -14,6 +14,7 @@ from rewirl.environments import observations
 from rewirl.environments.action_bounds import ActionBounds
 from rewirl.environments.actions import Actions, DiscreteActions
 from rewirl.environments.observations import BoxShape, DictShape, Observations, TupleShape
+from rewirl.printing import typed
 from rewirl.saved import count, fields
 
 if TYPE_CHECKING:
@@ -150,10 +151,11 @@ def _observations(space: Any, name: str, path: str, depth: int) -> Observations:
     where = f" as observation{path}" if path else ""
     if isinstance(space, spaces.Box):
         if len(space.shape) > 1 and space.dtype == np.uint8:
+            remedy = _flatten() if path else "Say so: gymnasium.wrappers.DtypeObservation(env, np.float32)"
             raise UnsuitableEnvironmentError(
                 f"{name} observes images of shape {space.shape}{where}; Rewirl's networks take vectors, so reduce the "
-                "image to a feature vector in an ObservationWrapper of your own. If they are no images, say so: "
-                "gymnasium.wrappers.DtypeObservation(env, np.float32)"
+                "image to a feature vector in an ObservationWrapper of your own. Or are they no images? "
+                f"{remedy}"
             )
         if prod(space.shape) == 0:
             raise UnsuitableEnvironmentError(f"{name} has an empty observation space, {space}{where}")
@@ -164,7 +166,7 @@ def _observations(space: Any, name: str, path: str, depth: int) -> Observations:
         if depth == observations.DEEPEST:
             raise UnsuitableEnvironmentError(
                 f"{name} has Dicts and Tuples inside each other in its observation space, more than "
-                f"{observations.DEEPEST} levels deep. Wrap it: gymnasium.wrappers.FlattenObservation(env)"
+                f"{observations.DEEPEST} levels deep. {_flatten()}"
             )
         if isinstance(space, spaces.Tuple):
             parts = enumerate(space.spaces)
@@ -173,18 +175,25 @@ def _observations(space: Any, name: str, path: str, depth: int) -> Observations:
         for key, part in space.spaces.items():
             if not isinstance(key, str):
                 raise UnsuitableEnvironmentError(
-                    f"{name} has the key {key!r} in the Dict of its observation space; keys must be words. Wrap it: "
-                    "gymnasium.wrappers.FlattenObservation(env)"
+                    f"{name} has the key {key!r} in the Dict of its observation space; keys must be words. {_flatten()}"
                 )
             named.append((key, _observations(part, name, f"{path}[{key!r}]", depth + 1)))
         return DictShape(tuple(named))
     problem = f"{name} has the observation space {space}{where}; Rewirl needs a Box, or Dicts and Tuples of Boxes"
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
-        raise UnsuitableEnvironmentError(f"{problem}. Wrap it: gymnasium.wrappers.FlattenObservation(env)")
+        raise UnsuitableEnvironmentError(f"{problem}. {_flatten()}")
     raise UnsuitableEnvironmentError(
         f"{problem}. Make a vector of one length of it: gymnasium.wrappers.TransformObservation(env, function, "
         "Box(low, high))"
     )
+
+
+def _flatten() -> str:
+    """Return how to make a vector of observations that are no Boxes, for a message."""
+    if typed():
+        return "Wrap it: --wrapper gymnasium.wrappers:FlattenObservation"
+    named = 'wrapper=["gymnasium.wrappers:FlattenObservation"]'
+    return f"Wrap it: gymnasium.wrappers.FlattenObservation(env), or {named} beside an id"
 
 
 def _actions(space: Any, name: str) -> Actions:

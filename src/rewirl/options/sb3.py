@@ -92,7 +92,7 @@ ATTRIBUTES = {
     "logger": "agent.diagnostics has the latest values, metrics.jsonl in run_dir all of them",
     "set_logger": "learn(run_dir=...), or callback=",
     "train": "agent.learn",
-    "evaluate_policy": "agent.evaluate(episodes)",
+    "evaluate_policy": "agent.evaluate(episodes), whose result has mean, std and returns",
 }
 """Attributes and methods of agents."""
 
@@ -150,6 +150,8 @@ def refuse_foreign(arguments: Mapping[str, Any]) -> None:
     env = arguments["env"]
     if isinstance(env, str) and env in POLICIES:
         raise ValueError(f"env is {env!r}; {hint('policy', ARGUMENTS)}")
+    if isinstance(seed := arguments.get("seed"), str) and seed in POLICIES:
+        raise ValueError(f"seed is {seed!r}; {hint('policy', ARGUMENTS)}")
     for name, what in SCHEDULES.items():
         if callable(arguments.get(name)):
             raise ValueError(f"{name} must be a number, got a function; {what}")

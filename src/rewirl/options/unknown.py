@@ -18,6 +18,8 @@ _OF_ROLLOUTS = {
     "updates_per_step": "it learns from whole rollouts, each several times: epochs",
 }
 
+_OF_GYMNASIUM = ("max_episode_steps", "render_mode")
+
 _SAME = {"activation": "hidden_layers", "hidden_layers": "activation"}
 """What some agents call otherwise than others."""
 
@@ -64,6 +66,8 @@ def _hint(agent: str, name: str, known: list[str]) -> str:
             return _TARGETS
         if name in ReplayConfig.__dataclass_fields__:
             return _MEMORY
+    if name in _OF_GYMNASIUM:
+        return f"what gymnasium.make takes goes into env_kwargs, such as env_kwargs={{{name!r}: ...}}"
     return (
         sb3.hint(name, sb3.ARGUMENTS)
         or _of_others(name, known)
