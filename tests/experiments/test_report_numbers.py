@@ -64,6 +64,22 @@ def test_a_final_return_of_few_evaluations_says_so(tmp_path):
     assert "ds-td3: the final return is the mean" not in text and "ds-sac: the final return is the mean" not in text
 
 
+def test_runs_of_few_evaluations_reach_a_return_by_the_mean_of_those_they_have(tmp_path):
+    for seed in (0, 1):
+        make_run(tmp_path, "td3", seed, [0, 10, 20, 30, 40 + seed])
+        make_run(tmp_path, "ds-td3", seed, [50, 60, 70, 80, 90 + seed])
+    text = document.markdown(report(*find_runs([tmp_path])))
+    assert "| ds-drl/ds-td3 | ds-drl/td3 | 20,000 | 20.1 | 2 of 2 | 20,000 | 100% | 100% to 100% |" in text
+
+
+def test_what_was_evaluated_once_before_it_learnt_is_one_evaluation(tmp_path):
+    make_run(tmp_path, "td3", 0, [3.0])
+    make_run(tmp_path, "ds-td3", 0, [4.0])
+    text = document.markdown(report(*find_runs([tmp_path])))
+    assert "td3: the final return is the mean of 1 evaluation, that of the untrained policy at step 0" in text
+    assert "| 3.00 | 1 of 1 | 0 | 0% | one run |" in text
+
+
 PRUNED = [
     *("--env", "Pendulum-v1", "--agent", "ds-td3", "--rule", "prune", "--hidden-sizes", "32", "32"),
     *("--initial-sparsity", "0", "--sparsity", "0.9", "--sparsity-end", "1000", "--adapt-every", "10"),

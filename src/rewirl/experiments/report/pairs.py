@@ -138,11 +138,9 @@ def _shares(agent: RunGroup, other: RunGroup, replicates: int) -> Floats:
     drawn = np.append(levels[rng.integers(len(levels), size=(replicates, len(levels)))].mean(axis=1), levels.mean())
     for run in runs:
         returns = run.until(step)
-        if len(returns) < WINDOW:
-            times.append(np.full(len(drawn), np.inf))
-            continue
-        means = np.lib.stride_tricks.sliding_window_view(returns, WINDOW).mean(axis=1)
-        at = np.append(run.steps[WINDOW - 1 : len(returns)] / step, np.inf)
+        window = min(WINDOW, len(returns))  # as of its final return
+        means = np.lib.stride_tricks.sliding_window_view(returns, window).mean(axis=1)
+        at = np.append(run.steps[window - 1 : len(returns)] / max(step, 1), np.inf)
         times.append(at[np.searchsorted(np.maximum.accumulate(means), drawn)])
     every = np.array(times)
     drawn_runs = rng.integers(len(runs), size=(len(runs), replicates))

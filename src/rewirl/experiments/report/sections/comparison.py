@@ -213,4 +213,6 @@ def at_step(run: RunData, column: str, step: int) -> float:
 
 
 def _time(run: RunData, times: NDArray[Any], level: float, step: int) -> float:
-    return aggregates.time_to_reach(times.astype(np.float64), run.until(step), level, WINDOW)
+    returns = run.until(step)
+    window = min(WINDOW, len(returns))  # as of its final return
+    return aggregates.time_to_reach(times.astype(np.float64), returns, level, window)

@@ -204,7 +204,8 @@ def few_evaluations(item: RunGroup) -> str:
     if min(counts) >= WINDOW and not untrained:
         return ""
     among = ", that of the untrained policy at step 0 among them" if untrained else " only"
-    return f"{min(min(counts), WINDOW)} evaluations{among}"
+    count = min(*counts, WINDOW)
+    return f"{count} evaluation{'s' if count > 1 else ''}{among}"
 
 
 def _cost_table(env: str, groups: Sequence[RunGroup]) -> Table:
