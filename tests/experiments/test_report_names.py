@@ -91,6 +91,19 @@ def test_what_tells_two_groups_apart_is_never_left_out(tmp_path):
     ]
 
 
+def test_groups_of_other_settings_are_not_one_agent_over_environments(tmp_path):
+    for env in ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5"):
+        for agent in ("td3", "ds-td3"):
+            options = {} if (agent, env) == ("ds-td3", "Hopper-v5") else {"batch_size": 512}  # 5 of 6 have it
+            made(tmp_path, agent, env, gamma=0.98, **options)
+    found = [(item.env, item.label) for item in groups(tmp_path) if item.agent == "ds-td3"]
+    assert found == [
+        ("HalfCheetah-v5", "ds-td3, batch-size 512"),
+        ("Hopper-v5", "ds-td3"),
+        ("Walker2d-v5", "ds-td3, batch-size 512"),
+    ]
+
+
 def test_a_name_that_is_too_long_is_short_and_the_table_explains_it(tmp_path):
     many = {"gamma": 0.9, "batch_size": 32, "learning_rate": 1e-4, "buffer_size": 1234, "learning_starts": 77}
     for size in (8, 16):
@@ -115,6 +128,7 @@ def many(tmp_path_factory):
     return report(*find_runs([path]))
 
 
+@pytest.mark.draws
 def test_many_groups_share_one_legend_and_their_details_are_folded(many):
     page, text = document.html(many), document.markdown(many)
     (legend,) = (block for block in many if isinstance(block, Legend))

@@ -190,8 +190,8 @@ def short_names(
 ) -> list[tuple[str, tuple[str, ...]]]:
     """Return for some groups names by agent and options, each with the options that it says.
 
-    What is common is left out, as long as no two on an environment are called the same. A name that is too long is the
-    agent's with a number.
+    What is common is left out, as long as no two on an environment are called the same, nor two that differ in it
+    anywhere: means over environments are by name. A name that is too long is the agent's with a number.
 
     Args:
         groups: environment, agent and options (see `options_of`) of each.
@@ -200,7 +200,10 @@ def short_names(
     said = [own if agent in AGENTS else _telling(agent, own, groups) for _, agent, own in groups]
     for name, value in common.items():
         rest = [_without(own, name, value) for own in said]
-        if len({(env, label_of(agent, own)) for (env, agent, _), own in zip(groups, rest, strict=True)}) == len(groups):
+        called = [label_of(agent, own) for (_, agent, _), own in zip(groups, rest, strict=True)]
+        here = {(env, label) for (env, *_), label in zip(groups, called, strict=True)}
+        meant = {(label, name in own and name not in left) for label, own, left in zip(called, said, rest, strict=True)}
+        if len(here) == len(groups) and len(meant) == len(set(called)):
             said = rest
     full = [label_of(agent, own) for (_, agent, _), own in zip(groups, said, strict=True)]
     long = list(dict.fromkeys(name for name in full if len(name) > LONGEST))
