@@ -163,6 +163,17 @@ def test_a_finished_run_that_is_gone_is_made_again_and_ends_no_sweep(tmp_path):
     assert until.refusal(run) == ""
 
 
+def test_a_finished_run_is_read_once_however_many_runs_it_says_something_about(tmp_path, monkeypatch):
+    runs = planned(tmp_path, f"seeds = {list(range(30))}\n")
+    first, *others = runs.values()
+    read: list[str] = []
+    monkeypatch.setattr(deadline, "seconds_per_step", lambda run: read.append(run.name) or (run is first) * 2.0 or None)
+    until = deadline_in(1.0, runs, Measuring(1))
+    assert sorted(read) == sorted(runs)
+    assert [until.seconds(run) for run in others] == [200.0] * 29
+    assert read.count(first.name) == 2
+
+
 def test_a_cluster_that_has_no_processor_yet_is_waited_for(tmp_path):
     runs = planned(tmp_path, "seeds = [0]\n")
     assert deadline_in(1.0, runs, Measuring(0)).seconds(*runs.values()) == 60 * 1.0 + 40 * 2.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rewirl import _core
 from rewirl.experiments.sweep.estimate import measured, seconds_left, speed_key
@@ -14,6 +14,9 @@ from rewirl.storage.metrics_log import last_event
 from rewirl.storage.provenance import processor
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 from rewirl.training.progress import duration
+
+Paces = dict[str, float]
+"""Seconds per step of finished runs, by name."""
 
 
 class Deadline:
@@ -33,6 +36,7 @@ class Deadline:
     def __init__(self, runs: Mapping[str, PlannedRun], end: float, rates: Mapping[bytes, Rates]) -> None:
         self.end = end
         self._rates, self._same_speed = rates, _by_speed(runs)
+        self._paces: Paces = {}
 
     def passed(self) -> bool:
         """Tell whether the time is up."""
@@ -48,7 +52,8 @@ class Deadline:
     def seconds(self, run: PlannedRun) -> float:
         """Return how long a run takes from its start to its end; 0 if nobody knows any more."""
         key = speed_key(run)
-        pace = _pace(run, self._same_speed[key])
+        _add_paces(self._paces, self._same_speed[key])
+        pace = _pace(run, self._same_speed[key], self._paces)
         if pace is not None:
             return pace * run.config.total_timesteps
         return seconds_left(run, self._rates[key], 0) if key in self._rates else 0.0
@@ -67,8 +72,12 @@ def deadline_in(hours: float, runs: Mapping[str, PlannedRun], executor: Executor
     """
     end = time.monotonic() + hours * 3600
     same = _by_speed(runs)
-    new = [run for run in runs.values() if run_status(run).state == "new" and _pace(run, same[speed_key(run)]) is None]
-    return Deadline(runs, end, measured(new, executor))
+    paces: Paces = {}
+    _add_paces(paces, runs.values())
+    new = [run for run in runs.values() if run_status(run).state == "new"]
+    return Deadline(
+        runs, end, measured([run for run in new if _pace(run, same[speed_key(run)], paces) is None], executor)
+    )
 
 
 def _by_speed(runs: Mapping[str, PlannedRun]) -> dict[bytes, list[PlannedRun]]:
@@ -78,10 +87,17 @@ def _by_speed(runs: Mapping[str, PlannedRun]) -> dict[bytes, list[PlannedRun]]:
     return same
 
 
-def _pace(run: PlannedRun, same: Sequence[PlannedRun]) -> float | None:
+def _add_paces(paces: Paces, runs: Iterable[PlannedRun]) -> None:
+    """Add those of runs that have finished since; of one that is known no file is read again."""
+    for run in runs:
+        if run.name not in paces and (pace := seconds_per_step(run)) is not None:
+            paces[run.name] = pace
+
+
+def _pace(run: PlannedRun, same: Sequence[PlannedRun], paces: Paces) -> float | None:
     """Return the seconds per step of the fastest finished run of the same settings that is not shorter, or None."""
     long = (other for other in same if other.config.total_timesteps >= run.config.total_timesteps)
-    return min((pace for other in long if (pace := seconds_per_step(other)) is not None), default=None)
+    return min((paces[other.name] for other in long if other.name in paces), default=None)
 
 
 def seconds_per_step(run: PlannedRun) -> float | None:
