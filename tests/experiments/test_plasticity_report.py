@@ -52,6 +52,20 @@ def test_it_has_a_table_and_a_figure_for_every_measure(tmp_path):
     assert sum("effective rank" in title or "norm of" in title for title in titles) == 4
 
 
+def test_a_run_cut_short_is_in_no_number_of_networks_either(tmp_path):
+    path = make_run(tmp_path, "ds-td3", 0, [0, 1, 2], total=25_000, drift=lambda number: 0.125)
+    recorded(path, [0.9, 0.9])
+    for seed in (1, 2):
+        path = make_run(tmp_path, "ds-td3", seed, [0, 1, 2, 3, 4, 5], drift=lambda number: 1 - 0.1 * number)
+        recorded(path, [0.1, 0.1, 0.1, 0.1, 0.2])
+    text = document.markdown(blocks_of(tmp_path)[0])
+    assert "| ds-drl/ds-td3 | actor | 10.0 → 20.0 | 10.0 → 10.0 | 5.00 → 5.00 | 5,000 → 25,000 |" in text
+    assert "50.0%, dense |" in text and "12.5%, dense |" not in text
+    assert "mean and standard deviation over 2 runs (and both critics), until step 25,000" in document.html(
+        blocks_of(tmp_path)[0]
+    )
+
+
 def test_runs_that_recorded_dormant_units_alone_are_reported_as_before(tmp_path):
     path = make_run(tmp_path, "td3", 0, [1.0, 2.0])
     before = document.markdown(blocks_of(tmp_path)[0])

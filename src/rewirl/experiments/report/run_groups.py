@@ -93,8 +93,8 @@ class RunGroup:
 
     @property
     def parameters(self) -> float:
-        """Connections of the networks that learn, mean over runs."""
-        return float(np.mean([run.parameters for run in self.runs]))
+        """Connections of the networks that learn, mean over the runs that its numbers are of."""
+        return float(np.mean([run.parameters for run in self.full()]))
 
     @property
     def seeds(self) -> list[int]:

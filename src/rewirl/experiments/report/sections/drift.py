@@ -26,7 +26,7 @@ def drift(groups: Sequence[RunGroup], environments: Sequence[str]) -> list[Block
         environments: their ids, in the order of the report.
     """
     blocks: list[Block] = [Heading("How the topology drifts")]
-    recorded = [item for item in groups if any(run.topologies for run in item.runs)]
+    recorded = [item for item in groups if _recorded(item)]
     without = [f"{item.label} on {item.env}" for item in groups if item not in recorded]
     if without:
         blocks.append(Text(f"Not recorded by the runs of {'; '.join(without)}."))
@@ -42,11 +42,16 @@ def drift(groups: Sequence[RunGroup], environments: Sequence[str]) -> list[Block
     return blocks
 
 
+def _recorded(item: RunGroup) -> list[RunData]:
+    """Return the runs that a group's numbers are of and that recorded a topology until then."""
+    return [run for run in item.full() if min(run.topologies, default=item.horizon + 1) <= item.horizon]
+
+
 def _density_table(env: str, groups: Sequence[RunGroup]) -> Table:
     rows = []
     for item in groups:
-        run = next(run for run in item.runs if run.topologies)
-        for name, network in run.topologies[max(run.topologies)].items():
+        topologies = _recorded(item)[0].topologies
+        for name, network in topologies[max(step for step in topologies if step <= item.horizon)].items():
             shapes, counts = network["shapes"], network["connections"]
             rows.append(
                 [
@@ -74,8 +79,8 @@ def _units(shapes: Sequence[Sequence[int]], operations: Sequence[str]) -> str:
 
 
 def _drift_of(item: RunGroup) -> list[Block]:
-    runs = [run for run in item.runs if run.topologies]
-    common = sorted(set.intersection(*(set(run.topologies) for run in runs)))
+    runs = _recorded(item)
+    common = sorted(set.intersection(*({step for step in run.topologies if step <= item.horizon} for run in runs)))
     if not common:
         return []
     first, last = runs[0].topologies[common[0]], common[-1]

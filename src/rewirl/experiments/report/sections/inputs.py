@@ -22,7 +22,7 @@ def which_inputs(groups: Sequence[RunGroup]) -> list[Block]:
     Args:
         groups: of all environments.
     """
-    tables = [_table(item) for item in groups if any(run.inputs for run in item.runs)]
+    tables = [_table(item) for item in groups if any(run.inputs for run in item.full())]
     if not tables:
         return []
     text = (
@@ -36,7 +36,7 @@ def which_inputs(groups: Sequence[RunGroup]) -> list[Block]:
 
 
 def _table(item: RunGroup) -> Table:
-    recorded = [run for run in item.runs if run.inputs]
+    recorded = [run for run in item.full() if run.inputs]
     runs = [run for run in recorded if _sizes(run) == _sizes(recorded[0])]
     rows: list[list[str]] = []
     for kind, names in _kinds(runs[0]).items():

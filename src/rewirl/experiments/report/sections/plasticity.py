@@ -50,9 +50,10 @@ def plasticity(groups: Sequence[RunGroup], environments: Sequence[str], style: f
 
 
 def _curves(item: RunGroup) -> dict[str, dict[str, Curve]]:
-    """Return by kind of network and measure the curve of a group, at the steps that all its runs recorded."""
-    runs = [run for run in item.runs if run.plasticity]
-    common = sorted(set.intersection(*(set(run.plasticity) for run in runs))) if runs else []
+    """Return by kind of network and measure the curve of a group, at the steps that all runs recorded which count."""
+    runs = [run for run in item.full() if run.plasticity]
+    recorded = set.intersection(*(set(run.plasticity) for run in runs)) if runs else set()
+    common = sorted(step for step in recorded if step <= item.horizon)
     if not common:
         return {}
     names = set.intersection(*(set(run.plasticity[step]) for run in runs for step in common))
@@ -94,7 +95,7 @@ def _figures(
 ) -> list[Block]:
     """Draw a figure for each kind of network and measure, with a line for each agent."""
     blocks: list[Block] = []
-    counts = {item.label: sum(bool(run.plasticity) for run in item.runs) for item in groups if item.env == env}
+    counts = {item.label: sum(bool(run.plasticity) for run in item.full()) for item in groups if item.env == env}
     for kind in dict.fromkeys(kind for of_group in curves.values() for kind in of_group):
         having = {label: of_group[kind] for label, of_group in curves.items() if kind in of_group}
         last = max(int(measures["dormant"][0][-1]) for measures in having.values())
