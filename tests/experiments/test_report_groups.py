@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from synthetic_runs import make_run, recorded, rising
 
 from rewirl.cli.main import main
@@ -16,6 +17,7 @@ from rewirl.experiments.report import document, figures, report
 from rewirl.experiments.report.judge import judge
 from rewirl.experiments.report.run_data import find_runs
 from rewirl.experiments.report.run_groups import command, group_runs
+from rewirl.experiments.report.sections.words import figure_of
 from rewirl.experiments.report.welch import detectable
 from rewirl.experiments.sweep.names import names_of
 from rewirl.options.resolve import agent_settings, resolve
@@ -228,6 +230,29 @@ def test_many_groups_have_looks_of_their_own_and_a_legend_that_takes_no_room():
     assert height(13) - height(3) > 10 * 72 * 0.15  # ten lines more
     looks = {(figures._look(number)) for number in range(49)}
     assert len(looks) == 49 and len({look[0] for look in list(map(figures._look, range(7)))}) == 7
+
+
+def test_the_legend_of_a_figure_is_drawn_for_whoever_asks_for_it():
+    drawn: list[bool] = []
+
+    def draw(legend: bool = True) -> str:
+        drawn.append(legend)
+        return f"<svg>{legend}</svg>"
+
+    few, many = figure_of(draw, 2, "t", "a"), figure_of(draw, 30, "t", "a")
+    assert drawn == [True, False] and few.svg == "<svg>True</svg>"
+    assert "<svg>False</svg>" not in document.html([few]) and "False" in document.html([many])
+    assert many.svg == many.svg == "<svg>True</svg>" and drawn == [True, False, True]
+
+
+@pytest.mark.draws
+def test_a_figure_is_drawn_once(monkeypatch):
+    draws: list[str] = []
+    draw = Axes.draw
+    monkeypatch.setattr(Axes, "draw", lambda axes, renderer: draws.append(axes.get_xlabel()) or draw(axes, renderer))
+    at = np.linspace(0.0, 3.0, 5)
+    assert figures.lines({"one": (at, at, at, at)}, [], {"one": 0}, "steps", "return").count("<svg ") == 1
+    assert draws == ["steps"]
 
 
 def test_the_page_follows_the_scheme_of_the_reader(tmp_path):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import html as html_standard
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import quote
 
 from rewirl.printing import visible
@@ -56,13 +57,18 @@ class Table:
 class Figure:
     """A picture."""
 
-    svg: str
-    """An SVG element."""
+    drawn: str | Callable[[], str]
+    """An SVG element, or what draws it once it is asked for."""
     title: str
     alt: str
     """What one sees in it, in words."""
     bare: str | None = None
     """The same without its legend, for a page that has one for several figures; None where the legend is its own."""
+
+    @cached_property
+    def svg(self) -> str:
+        """It as an SVG element."""
+        return self.drawn if isinstance(self.drawn, str) else self.drawn()
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,7 @@ _WIDTH, _HEIGHT, _LINE = 5.2, 3.3, 0.19
 
 def _svg(draw: Callable[[Any], None], x: str, y: str, legend: bool = True) -> str:
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(), warnings.catch_warnings():
@@ -184,8 +185,14 @@ def _svg(draw: Callable[[Any], None], x: str, y: str, legend: bool = True) -> st
             of_text = sum(max(label.count("\n") + 1 for label in row) for row in rows)
             picture.set_figheight(_HEIGHT + _LINE * of_text)  # the legend takes no room from the curves
             picture.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
+        # savefig would draw it once more for its layout alone
+        canvas, layout = FigureCanvasSVG(picture), picture.get_layout_engine()
+        assert layout is not None
+        picture.dpi = canvas.fixed_dpi
+        layout.execute(picture)
+        picture.set_layout_engine("none")
         out = io.StringIO()
-        picture.savefig(out, format="svg", metadata={"Date": None})
+        canvas.print_svg(out, metadata={"Date": None})  # type: ignore[no-untyped-call]
     text = out.getvalue()
     return text[text.index("<svg ") :]
 

@@ -45,7 +45,7 @@ MANY = 6
 
 
 def figure_of(draw: Callable[..., str], groups: int, title: str, alt: str) -> Figure:
-    """Return a figure that leaves its legend to the page where it is of many groups.
+    """Return a figure that leaves its legend to the page where it is of many groups; with it, it is drawn if asked for.
 
     Args:
         draw: returns it as an SVG element, with its legend or, given legend=False, without.
@@ -53,7 +53,7 @@ def figure_of(draw: Callable[..., str], groups: int, title: str, alt: str) -> Fi
         title: of the figure.
         alt: what one sees in it, in words.
     """
-    return Figure(draw(), title, alt, draw(legend=False) if groups > MANY else None)
+    return Figure(draw, title, alt, draw(legend=False)) if groups > MANY else Figure(draw(), title, alt)
 
 
 def legend_of(labels: Sequence[str], style: figures.Style) -> list[Block]:
