@@ -126,6 +126,27 @@ def test_a_restored_memory_goes_on_to_the_bit(count):
     assert replay.state()[1] == restored.state()[1]
 
 
+@pytest.mark.parametrize("count", [0, 7, 13])
+def test_what_was_read_into_memory_of_its_size_is_not_copied(count):
+    replay, restored = filled(count), Replay(10, OBSERVATION, ACTION, seed=99)
+    arrays, values = through_a_file(replay)
+    room = np.full((10, arrays["transitions"].shape[1]), np.nan, np.float32)
+    arrays["transitions"] = room[: len(replay)]
+    arrays["transitions"][...] = replay.state()[0]["transitions"]
+    restored.load_state(arrays, values, own=True)
+    assert restored.transitions is room
+    for number in range(count, count + 6):
+        replay.add(*row(number))
+        restored.add(*row(number))
+        assert np.array_equal(sampled(replay), sampled(restored))
+
+
+def test_the_memory_of_another_is_copied():
+    replay, restored = filled(13), Replay(10, OBSERVATION, ACTION, seed=99)
+    restored.load_state(*replay.state())
+    assert not np.shares_memory(replay.transitions, restored.transitions)
+
+
 def changed(replay, transitions=None, **values):
     arrays, saved = through_a_file(replay)
     if transitions is not None:

@@ -109,6 +109,16 @@ def test_strided_transposed_and_big_endian_arrays_are_stored_in_c_order_little_e
         assert b"".join(written)[-view.nbytes or 10**9 :] == view.astype(view.dtype.newbyteorder("<")).tobytes()
 
 
+@pytest.mark.parametrize(("shape", "rows"), [((3, 2), 5), ((3, 2), 3), ((0, 2), 4), ((3, 2), 2), ((), 4)])
+def test_an_array_that_is_to_grow_has_room(tmp_path: Path, shape: tuple[int, ...], rows: int) -> None:
+    array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    path = save_checkpoint(tmp_path, 1, {"replay/x": array, "replay/y": array.copy()}, {})
+    read = load_checkpoint(path, {"replay/x": rows}).arrays
+    assert same(read["replay/x"], array) and same(read["replay/y"], array)
+    if shape:
+        assert read["replay/x"].base is not None and read["replay/x"].base.shape == (max(rows, shape[0]), 2)
+
+
 def test_values_come_back_exactly(tmp_path: Path) -> None:
     rng = seeding.generator(3, "values")
     values = {

@@ -31,7 +31,7 @@ from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.progress import Silent
-from rewirl.training.resume import resume
+from rewirl.training.resume import reopen, resume
 from rewirl.training.trained_policy import TrainedPolicy
 
 # Rewired on every fifth update, so that a resumed run meets topologies that have moved apart from their targets.
@@ -134,6 +134,21 @@ def test_killed_and_resumed_is_the_uninterrupted_run_to_the_bit(tmp_path, uninte
         assert run.train().finished
     same_to_the_bit(path, uninterrupted)
     assert metrics(path) == metrics(uninterrupted)
+
+
+def test_a_resumed_run_reads_its_replay_memory_once(uninterrupted, monkeypatch):
+    read = []
+    load_state = runs.Training.load_state
+
+    def noting(self, arrays, values, own=False):
+        read.append(arrays["replay/transitions"])
+        load_state(self, arrays, values, own)
+
+    monkeypatch.setattr(runs.Training, "load_state", noting)
+    run = reopen(uninterrupted, Silent(), ended=True)
+    run.close()
+    assert run.run.training.replay.transitions.shape[0] == AGENT.buffer_size
+    assert np.shares_memory(run.run.training.replay.transitions, read[0])
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

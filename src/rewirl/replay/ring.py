@@ -13,6 +13,9 @@ from rewirl.nn import normal
 from rewirl.replay.batch import Batch
 from rewirl.saved import shown, truth
 
+_STRETCH = 10_000
+"""Transitions that are checked at a time: what that takes is little beside the memory."""
+
 
 class Replay:
     """A ring of the latest transitions.
@@ -54,14 +57,14 @@ class Replay:
         # One row per transition, so that a sample costs one stretch of memory: s, a, s', reward, continues.
         widths = [observation_size, action_size, observation_size, 1, 1]
         try:
-            self.transitions = np.empty((capacity, sum(widths)), dtype=np.float32)
+            transitions = np.empty((capacity, sum(widths)), dtype=np.float32)
         except (MemoryError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"a replay memory of {capacity} transitions of {sum(widths)} numbers does not fit into memory; choose "
                 "a smaller buffer_size"
             ) from error
-        columns = np.split(self.transitions, np.cumsum(widths)[:-1], axis=1)
-        self.observations, self.actions, self.next_observations, self.rewards, self.continues = columns
+        self._widths = widths
+        self._keep_in(transitions)
         self._ends = np.zeros(capacity, dtype=np.uint8)
         self._size = 0
         self._cursor = 0
@@ -70,6 +73,11 @@ class Replay:
         self._environments = environments
         self._noise_from, self._noise_rng = noise_from, seeding.generator(seed, "replay noise")
         self._add_expected: Callable[[], None] | None = None
+
+    def _keep_in(self, transitions: NDArray[np.float32]) -> None:
+        self.transitions = transitions
+        columns = np.split(transitions, np.cumsum(self._widths)[:-1], axis=1)
+        self.observations, self.actions, self.next_observations, self.rewards, self.continues = columns
 
     def __len__(self) -> int:
         """Return the number of transitions stored."""
@@ -242,8 +250,14 @@ class Replay:
             values["noise_rng"] = seeding.state(self._noise_rng)
         return {"transitions": self.transitions[live], "ends": self._ends[live]}, values
 
-    def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
+    def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any], own: bool = False) -> None:
         """Put back what `state` returned.
+
+        Args:
+            arrays: of the state.
+            values: of the state.
+            own: whether nobody else has the arrays. Transitions that lie in memory for `capacity` of them are not
+                copied then, but go on there.
 
         Raises:
             ValueError: an array is missing or does not fit, or the capacity differs; the message says which.
@@ -261,14 +275,8 @@ class Replay:
                 f"the saved transitions are {saved.dtype} {list(saved.shape)}, "
                 f"expected float32 of at most {self.capacity} rows and {columns} columns"
             )
-        if not np.isfinite(saved).all():
-            raise ValueError("the saved transitions have numbers that are not finite")
-        first = self.observations.shape[1]
-        actions, continues = saved[:, first : first + self.actions.shape[1]], saved[:, -1]
-        if (np.abs(actions) > 1).any() or not np.isin(continues, (0, 1)).all():
-            raise ValueError(
-                "the saved transitions have actions that are not in [-1, 1], or ends that are neither 0 nor 1"
-            )
+        for begin in range(0, len(saved), _STRETCH):
+            self._refuse_impossible(saved[begin : begin + _STRETCH])
         size, cursor = len(saved), values.get("cursor")
         ends = arrays.get("ends", np.zeros(size, np.uint8))  # of a run from before windows, which has none
         if ends.dtype != np.uint8 or ends.shape != (size,):
@@ -287,6 +295,19 @@ class Replay:
         seeding.restore(self._rng, values.get("rng", {}))
         self._noise_rng = noise_rng
         self._has_forgotten = forgotten
-        self.transitions[:size] = saved
+        if own and isinstance(saved.base, np.ndarray) and saved.base.shape == self.transitions.shape:
+            self._keep_in(saved.base)
+        else:
+            self.transitions[:size] = saved
         self._ends[:size] = ends
         self._size, self._cursor = size, int(cursor)  # type: ignore[arg-type]
+
+    def _refuse_impossible(self, rows: NDArray[np.float32]) -> None:
+        if not np.isfinite(rows).all():
+            raise ValueError("the saved transitions have numbers that are not finite")
+        first = self.observations.shape[1]
+        actions, continues = rows[:, first : first + self.actions.shape[1]], rows[:, -1]
+        if (np.abs(actions) > 1).any() or not np.isin(continues, (0, 1)).all():
+            raise ValueError(
+                "the saved transitions have actions that are not in [-1, 1], or ends that are neither 0 nor 1"
+            )

@@ -110,13 +110,16 @@ def write_bundle(
         raise
 
 
-def read_bundle(path: Path, kind: str, document: str) -> tuple[dict[str, NDArray[Any]], Any]:
+def read_bundle(
+    path: Path, kind: str, document: str, room: Mapping[str, int] | None = None
+) -> tuple[dict[str, NDArray[Any]], Any]:
     """Check a bundle completely and read it.
 
     Args:
         path: its directory.
         kind: what it must be.
         document: name of its JSON file.
+        room: for arrays that are to grow, see `read_tensors`.
 
     Returns:
         The arrays of all its safetensors files, and the content of its JSON file.
@@ -135,7 +138,7 @@ def read_bundle(path: Path, kind: str, document: str) -> tuple[dict[str, NDArray
     except OSError as error:
         raise BundleError(f"{place} cannot be read: {error.strerror}") from error
     try:
-        return _read(place, directory, kind, document)
+        return _read(place, directory, kind, document, room)
     finally:
         os.close(directory)
 
@@ -247,7 +250,9 @@ def _install(temporary: Path, path: Path) -> None:
         remove(previous)
 
 
-def _read(path: Path, directory: int, kind: str, document: str) -> tuple[dict[str, NDArray[Any]], Any]:
+def _read(
+    path: Path, directory: int, kind: str, document: str, room: Mapping[str, int] | None
+) -> tuple[dict[str, NDArray[Any]], Any]:
     name = MANIFEST
     try:
         with open_regular(MANIFEST, directory) as file:
@@ -263,7 +268,7 @@ def _read(path: Path, directory: int, kind: str, document: str) -> tuple[dict[st
                 if name == document:
                     content = read_json(file)
                     continue
-                read = read_tensors(file, expected.size)
+                read = read_tensors(file, expected.size, room)
             for twice in arrays.keys() & read.keys():
                 raise ValueError(f"has the array {twice!r}, which another file has too")
             arrays.update(read)

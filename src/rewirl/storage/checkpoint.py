@@ -88,14 +88,18 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, room: Mapping[str, int] | None = None) -> Checkpoint:
     """Read one checkpoint after checking it completely.
+
+    Args:
+        path: its directory.
+        room: for arrays that are to grow, see `read_tensors`.
 
     Raises:
         CheckpointError: it is not whole and sound; names the file and the reason.
     """
     try:
-        arrays, document = bundle.read_bundle(path, _KIND, _DOCUMENT)
+        arrays, document = bundle.read_bundle(path, _KIND, _DOCUMENT, room)
     except bundle.BundleError as error:
         raise CheckpointError(str(error)) from error
     if not isinstance(document, dict) or document.keys() != {"step", "values"}:
@@ -110,7 +114,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_latest(
-    root: Path, warn: Callable[[str], None], use: Callable[[Checkpoint], None] = lambda checkpoint: None
+    root: Path,
+    warn: Callable[[str], None],
+    use: Callable[[Checkpoint], None] = lambda checkpoint: None,
+    room: Mapping[str, int] | None = None,
 ) -> Checkpoint | None:
     """Read the newest sound checkpoint below `root`, or return None when there is none at all.
 
@@ -119,6 +126,7 @@ def load_latest(
         warn: called with a message for each newer checkpoint that is not sound.
         use: puts the run where a checkpoint has it; raises CheckpointError if what it says cannot be, although the file
             is whole, and is called with the one before then.
+        room: for arrays that are to grow, see `read_tensors`.
 
     Raises:
         CheckpointError: there are checkpoints, but none is sound; lists all reasons.
@@ -126,7 +134,7 @@ def load_latest(
     reasons = []
     for _, path in _listed(root):
         try:
-            checkpoint = load_checkpoint(path)
+            checkpoint = load_checkpoint(path, room)
             use(checkpoint)
             return checkpoint
         except CheckpointError as error:

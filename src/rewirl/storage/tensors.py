@@ -71,12 +71,13 @@ class TensorWriter:
                 sink.write(chunk)
 
 
-def read_tensors(file: BinaryIO, size: int) -> dict[str, NDArray[Any]]:
+def read_tensors(file: BinaryIO, size: int, room: Mapping[str, int] | None = None) -> dict[str, NDArray[Any]]:
     """Read an open safetensors file.
 
     Args:
         file: positioned at its start.
         size: the file's size in bytes.
+        room: rows of memory for arrays by name that are to grow: each is the first rows of its `base`, which has them.
 
     Returns:
         New arrays by name, in the machine's byte order.
@@ -103,7 +104,9 @@ def read_tensors(file: BinaryIO, size: int) -> dict[str, NDArray[Any]]:
         expected = end
     if expected != size - 8 - length:
         raise ValueError(f"has {size - 8 - length} bytes of data, but its header describes {expected}")
-    return {name: _read_array(file, name, dtype, shape) for name, dtype, shape, _, _ in entries}
+    return {
+        name: _read_array(file, name, dtype, shape, (room or {}).get(name, 0)) for name, dtype, shape, *_ in entries
+    }
 
 
 def _chunks(array: NDArray[Any]) -> Iterator[memoryview]:
@@ -146,9 +149,11 @@ def _counts(numbers: Any) -> bool:
     return isinstance(numbers, list) and all(type(number) is int and 0 <= number < 2**63 for number in numbers)
 
 
-def _read_array(file: BinaryIO, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def _read_array(file: BinaryIO, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], rows: int) -> NDArray[Any]:
     try:
-        array = np.empty(shape, dtype)
+        array = (
+            np.empty((max(rows, shape[0]), *shape[1:]), dtype)[: shape[0]] if rows and shape else np.empty(shape, dtype)
+        )
     except ValueError as error:  # a dimension of 0 hides any size of the others
         raise ValueError(f"gives array {name!r} an impossible shape") from error
     view = array.reshape(-1).view(np.uint8).data

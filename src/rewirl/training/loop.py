@@ -176,27 +176,26 @@ class Training:
                 arrays.update({f"{name}/{key}": array for key, array in part_arrays.items()})
         return arrays, values
 
-    def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
-        """Continue from a state; a state of another agent or environment is refused.
+    def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any], own: bool = False) -> None:
+        """Continue from a state; one of another agent or environment is refused. Arrays that are `own` nobody else has.
 
         Raises:
             ValueError: the state does not fit; names what.
             FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
         """
         try:
-            self._load_state(arrays, values)
+            self._load_state(arrays, values, own)
         except (LookupError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"this is not the state of a training run: {type(error).__name__}: {error}") from error
 
-    def _load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
+    def _load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any], own: bool) -> None:
         expected = _SAVED if self.replay is None else (*_SAVED, "replay")
         missing = [name for name in expected if name not in values]
         if missing:
             raise ValueError(f"this is not the state of a training run: {', '.join(missing)} missing")
         if "spaces" in values:  # vectors have nothing to say but their sizes, which agent and replay memory check
-            difference = Spaces.from_values(fields(values["spaces"], "the saved spaces")).differs(
-                self.environment.spaces
-            )
+            spaces = Spaces.from_values(fields(values["spaces"], "the saved spaces"))
+            difference = spaces.differs(self.environment.spaces)
             if difference:
                 raise ValueError(f"{self.environment.name} is not the environment of the run: it has {difference}")
         parts: dict[str, dict[str, NDArray[Any]]] = {"agent": {}, "replay": {}, "episode": {}}
@@ -213,7 +212,7 @@ class Training:
         diagnostics = {name: number(value, f"the saved {name[:100]}") for name, value in diagnostics.items()}
         self.agent.load_state(parts["agent"], fields(values["agent"], "the saved agent"))
         if self.replay is not None:
-            self.replay.load_state(parts["replay"], fields(values["replay"], "the saved replay memory"))
+            self.replay.load_state(parts["replay"], fields(values["replay"], "the saved replay memory"), own)
         self.warm_up.load_state(values["warm_up"])
         self.step = step
         self._started = True  # the log says so, of a checkpoint of step 0 too

@@ -121,14 +121,16 @@ def reopen(
         if ended or saved.step < total or (saved.step == total and not _has_ended(directory, total)):
             run = run or Run(config, agent_config, progress, environment)
             with _naming(directory, saved):
-                run.training.load_state(saved.arrays, values)
+                run.training.load_state(saved.arrays, values, own=True)
 
     try:
         recorded, agent_config = settings_of(directory)
         environment = source_of(directory, recorded, source, progress.message)
         config = dataclasses.replace(recorded, eval_every=0)  # whoever continues says whether it is evaluated
         sweep(directory.checkpoints)
-        saved = load_latest(directory.checkpoints, progress.message, put_back)
+        # The replay memory goes on in the memory into which it is read: there may be no room for two.
+        room = {"replay/transitions": getattr(agent_config, "buffer_size", 0)}
+        saved = load_latest(directory.checkpoints, progress.message, put_back, room)
         if saved is None:
             total = total or config.total_timesteps
             if (ended or not _has_ended(directory, total)) and _had_checkpoints(directory):
