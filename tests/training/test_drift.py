@@ -8,7 +8,8 @@ from rewirl.agents import make_agent
 from rewirl.agents.td3 import TD3Config
 from rewirl.nn.importance import connections
 from rewirl.topology import TopologyConfig
-from rewirl.training.drift import Drift
+from rewirl.training import drift
+from rewirl.training.drift import Drift, inputs_at_end
 
 
 def test_connections_of_inputs_are_those_of_all_layers_that_read_them():
@@ -19,3 +20,15 @@ def test_connections_of_inputs_are_those_of_all_layers_that_read_them():
         layers = [networks[name].layer(half) for half in ("hidden1a", "hidden1b")]
         inputs = np.concatenate([layer.places() % layer.shape[1] for layer in layers])
         assert found["input_connections"] == np.bincount(inputs).tolist() == connections(networks[name]).tolist()
+
+
+def test_of_very_many_inputs_nothing_is_said_one_by_one(monkeypatch):
+    config = TD3Config(hidden_sizes=(8, 8), topology=TopologyConfig(sparsity=0.5))
+    agent = make_agent("ds-td3", config, 6, 2, seed=0)
+    assert inputs_at_end(agent, None, True)
+    monkeypatch.setattr(drift, "MOST_INPUTS", 7)
+    said = {
+        name: found["input_connections"] for name, found in Drift(agent.networks()).measure(agent.networks()).items()
+    }
+    assert len(said["actor"]) == 6 and said["critic1"] is None and said["critic2"] is None
+    assert inputs_at_end(agent, None, True) == {}

@@ -17,6 +17,9 @@ from rewirl.nn.importance import connections as of_inputs
 from rewirl.nn.operations import ends
 from rewirl.replay import Replay
 
+MOST_INPUTS = 10_000
+"""Inputs of a network of which the log says something each: beyond, a line may be longer than what is read of one."""
+
 
 def online(networks: Mapping[str, Network]) -> dict[str, Network]:
     """Return those of an agent's networks that learn; targets only follow.
@@ -54,8 +57,9 @@ class Drift:
             Per network, as JSON values: `shapes` [layers, 2] (outputs, inputs); `connections` [layers]; `initial_alive`
             [layers], the share of the connections that a layer began with that exist now, None for a dense layer, where
             all do; `input_connections` [inputs], the connections of every input in the layers that read them,
-            None if these began dense, where an input has one to every unit until they are pruned. Of a network that
-            is no multilayer perceptron also `operations`, see `Network.made_of`.
+            None if these began dense, where an input has one to every unit until they are pruned, or if there are
+            more than `MOST_INPUTS`. Of a network that is no multilayer perceptron also `operations`, see
+            `Network.made_of`.
         """
         return {name: self._measure(network, self._initial[name]) for name, network in online(networks).items()}
 
@@ -74,7 +78,7 @@ class Drift:
             "shapes": [list(layer.shape) for layer in network.layers],
             "connections": [layer.connections for layer in network.layers],
             "initial_alive": alive,
-            "input_connections": of_inputs(network).tolist() if sparse else None,
+            "input_connections": of_inputs(network).tolist() if sparse and network.n_in <= MOST_INPUTS else None,
             **({"operations": network.made_of} if network.made_of else {}),
         }
 
@@ -88,9 +92,11 @@ def inputs_at_end(agent: Agent, replay: Replay | None, ended: bool) -> dict[str,
         ended: whether the run is at its end.
 
     Returns:
-        `inputs`, by network the result of `input_importance`.
+        `inputs`, by network the result of `input_importance`, unless there are more than `MOST_INPUTS`.
     """
     if not ended or not isinstance(agent, Learner):  # an agent of another kind need not have networks of ours
+        return {}
+    if agent.observation_size + agent.action_size > MOST_INPUTS:
         return {}
     return {"inputs": input_importance(agent, None if replay is None else replay.state()[0]["transitions"])}
 
