@@ -418,8 +418,12 @@ HEAVY = ("torch", "mujoco", "matplotlib", "tensorboardX", "imageio", "scipy", "p
 
 @pytest.mark.parametrize(
     "program",
-    ["import rewirl", "from rewirl.cli.main import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass"],
-    ids=["import", "help"],
+    [
+        "import rewirl",
+        "from rewirl.cli.main import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass",
+        "import rewirl.cli.sweep",
+    ],
+    ids=["import", "help", "sweep"],
 )
 def test_starting_up_imports_nothing_heavy(program):
     check = f"{program}\nimport sys\nprint([name for name in {HEAVY!r} if name in sys.modules])"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +26,20 @@ def test_every_unit_has_as_many_inputs():
     assert len(np.unique(indices)) == 400 and (np.diff(indices) > 0).all()
     (drawn,) = random_topology([(40, 33)], [0.3], generator(0, "t"), structure)
     assert np.array_equal(drawn, indices)
+
+
+@pytest.mark.parametrize("name", ["constant-fan-in", "2:4", "3:7"])
+def test_a_large_layer_is_drawn_in_the_memory_of_a_few_rows(name):
+    shape, structure = (1500, 1499), structure_of(name)
+    counts = np.array([structure.per_group(shape[1], 0.01)] * shape[0])
+    tracemalloc.start()
+    drawn = structure.draw(shape, 0.01, generator(3, "topology"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * (2**20 + 3 * len(drawn))  # a score of each place would take twice the first
+    one_by_one = generator(3, "topology").random(shape)
+    rows = [structure.select(scores[np.newaxis], counts[:1]) for scores in one_by_one]
+    assert np.array_equal(drawn, np.concatenate([row * shape[1] + one for row, one in enumerate(rows)]))
 
 
 def test_inputs_are_equally_likely():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -268,6 +269,16 @@ def test_scales_that_cannot_be_learnt_from_are_said(scale, offset, reward, words
         replay.add(observation, np.zeros(1, np.float32), reward, observation, False)
     lines = list(remarks.of_scales(replay))
     assert len(lines) == len(words) and all(word in line for word, line in zip(words, lines, strict=True))
+
+
+def test_the_scales_of_many_observations_take_the_memory_of_a_few():
+    replay = Replay(20_000, 100, 1, 0)
+    replay.load_state({"transitions": np.ones((20_000, 203), np.float32)}, {**replay.state()[1], "cursor": 0})
+    tracemalloc.start()
+    assert list(remarks.of_scales(replay)) == []
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < replay.observations.nbytes / 4
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+_STRETCH = 2**17
+"""Places of a matrix that are looked at at a time."""
+
 
 @dataclass(frozen=True)
 class FanIn:
@@ -48,8 +51,13 @@ class FanIn:
         Returns:
             Indices, int64 [connections], sorted.
         """
-        counts = np.array([self.per_group(shape[1], density)] * shape[0])
-        return self.select(rng.random(shape), counts)
+        counts, drawn = self.per_group(shape[1], density), []
+        for rows in _stretches(shape):
+            height = len(range(*rows.indices(shape[0])))
+            drawn.append(
+                rows.start * shape[1] + self.select(rng.random((height, shape[1])), np.array([counts] * height))
+            )
+        return np.concatenate(drawn)
 
     def counts(self, shape: tuple[int, int], indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many connections each group has, int64 [n_out, groups].
@@ -83,6 +91,13 @@ class FanIn:
         Returns:
             Indices, int64 [sum of counts], sorted.
         """
+        each = [
+            rows.start * scores.shape[1] + self._of_rows(scores[rows], counts[rows])
+            for rows in _stretches(scores.shape)
+        ]
+        return np.concatenate(each)
+
+    def _of_rows(self, scores: NDArray[np.floating], counts: NDArray[np.int64]) -> NDArray[np.int64]:
         n_out, n_in = scores.shape
         size = self.group or n_in
         whole = n_in // size * size
@@ -94,6 +109,12 @@ class FanIn:
         if whole < n_in:
             selected[:, whole:] = _lowest_of_rows(scores[:, whole:], counts[:, -1])
         return np.flatnonzero(selected).astype(np.int64, copy=False)
+
+
+def _stretches(shape: tuple[int, ...]) -> list[slice]:
+    """Return slices of a few rows each: what is computed for every place of them is small beside the matrix."""
+    rows = max(1, _STRETCH // shape[1])
+    return [slice(first, first + rows) for first in range(0, shape[0], rows)]
 
 
 def _lowest_of_rows(scores: NDArray[np.floating], counts: NDArray[np.int64]) -> NDArray[np.bool_]:

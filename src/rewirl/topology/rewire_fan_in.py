@@ -52,8 +52,9 @@ def rewire_fan_in(
     occupied[state.indices] = True
     if regrow_dropped:
         occupied[state.indices[dropped]] = False
-    candidates = np.where(occupied, np.inf, -grow_scores).reshape(state.shape)
-    return dropped, structure.select(candidates, growth)
+    candidates = -grow_scores
+    candidates[occupied] = np.inf
+    return dropped, structure.select(candidates.reshape(state.shape), growth)
 
 
 def _surplus(

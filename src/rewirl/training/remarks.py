@@ -22,6 +22,7 @@ from rewirl.training.room import memory
 
 _LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
 _MOST_OF_MEMORY = 0.8
+_STRETCH = 1_000  # transitions
 _OF_EVENTS = (
     *("adapt_every", "adapt_fraction", "anneal", "adapt_offset", "adapt_end", "adapt_actor"),
     *("drop", "grow", "regrow_dropped"),
@@ -328,7 +329,11 @@ def of_scales(replay: Replay, normalisation: Normalisation | None = None) -> Ite
         return
     count = len(replay)
     with np.errstate(over="ignore"):
-        features = np.sqrt(np.square(replay.observations[:count], dtype=np.float64).mean(axis=0))
+        total = np.zeros(replay.observations.shape[1])
+        for begin in range(0, count, _STRETCH):  # of large observations a copy may be more than there is room for
+            part = replay.observations[begin : min(begin + _STRETCH, count)]
+            total += np.square(part, dtype=np.float64).sum(axis=0)
+        features = np.sqrt(total / count)
         rewards = float(np.sqrt(np.square(replay.rewards[:count], dtype=np.float64).mean()))
     largest = int(np.argmax(features))
     remedy = "train with normalise_observations (--normalise-observations)"

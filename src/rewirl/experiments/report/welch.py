@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats  # type: ignore[import-untyped]
 
 from rewirl.experiments.report.aggregates import Estimate
 
@@ -50,6 +49,8 @@ def welch(samples: Sequence[Floats], weights: Sequence[float] = (1.0, -1.0), con
     error, freedom = _error_and_freedom(terms, samples)
     if error == 0:
         return Test(Estimate(value, value, value), 1.0 if value == 0 else 0.0)
+    from scipy import stats  # type: ignore[import-untyped]  # half a second, which a sweep need not wait for
+
     reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
     return Test(Estimate(value, value - reach, value + reach), float(2 * stats.t.sf(abs(value) / error, freedom)))
 
@@ -68,6 +69,8 @@ def detectable(samples: Sequence[Floats], power: float = 0.8, level: float = 0.0
     error, freedom = _error_and_freedom([float(np.var(each, ddof=1)) / len(each) for each in samples], samples)
     if error == 0:
         return 0.0
+    from scipy import optimize, stats
+
     least = float(stats.t.ppf(1 - level / 2, freedom))
     highest = least
     while stats.nct.sf(least, freedom, highest) < power:
