@@ -9,6 +9,7 @@ from stand_in import StandInAgent
 
 from rewirl import seeding
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
+from rewirl.training import evaluation
 from rewirl.training.evaluation import Evaluator
 
 
@@ -56,6 +57,15 @@ def test_faults_name_the_episode_and_its_step():
         FaultyEnvironmentError, match=r"Faulty-v0: the reward is nan.*, at evaluation after step 50, episode 0, step 4$"
     ):
         evaluator.evaluate(StandInAgent(3, 2).predict, "evaluation after step 50")
+
+
+def test_who_waits_is_told_once_that_no_end_is_in_sight(monkeypatch, capsys):
+    monkeypatch.setattr(evaluation, "NO_END_IN_SIGHT", 4)
+    evaluator = Evaluator(Lengths(3, 9, 7), 3, seed=0)
+    for _ in range(2):
+        evaluator.evaluate(StandInAgent(3, 2).predict, "evaluation after step 50")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Drift: evaluation after step 50: 2 of 3 episodes are not over after 4 steps")
 
 
 def test_a_stop_gives_the_evaluation_up():

@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
-from rewirl.printing import option, typed
+from rewirl.printing import option, say, typed
 
 if TYPE_CHECKING:
     from rewirl.agents.agent import Agent
 
 LONGEST_EPISODE = 1_000_000
 """Steps after which an episode without an end is given up: nobody would ever hear of it otherwise."""
+
+NO_END_IN_SIGHT = 30_000
+"""Steps of an episode after which whoever waits for its end is told so; the longest usual ones have 27,000."""
 
 Predict = Callable[[NDArray[np.float32]], NDArray[Any]]
 """Observations [batch, observation_size], not to be kept, to actions as agents choose them: [batch, action_size] in
@@ -76,6 +79,7 @@ class Evaluator:
         self._make = make_environment
         self._seeds = [seeding.episode_seed(seed, "evaluation", episode) for episode in range(episodes)]
         self._environments: list[Environment] = []
+        self._told = False
 
     def evaluate(
         self,
@@ -121,6 +125,13 @@ class Evaluator:
                 return None
             if steps >= LONGEST_EPISODE:
                 raise endless(self._environments[running[0]])
+            if steps == NO_END_IN_SIGHT and not self._told:
+                self._told = True
+                say(
+                    f"{self._environments[0].name}: {when}: {len(running)} of {count} episodes are not over after "
+                    f"{steps:,} steps. They are played to their ends, of at most {LONGEST_EPISODE:,} steps; where "
+                    "there may be none, set a time limit, such as max_episode_steps"
+                )
             steps += 1
             actions = predict(observations[: len(running)])
             if not space.valid(actions):
