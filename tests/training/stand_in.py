@@ -72,7 +72,7 @@ class StandInReplay:
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         return {"rows": self.rows[: self.size]}, {"cursor": self.cursor, "size": self.size}
 
-    def load_state(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> None:
+    def load_state(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any], own: bool = False) -> None:
         self.cursor, self.size = values["cursor"], values["size"]
         self.rows[: self.size] = arrays["rows"]
 
