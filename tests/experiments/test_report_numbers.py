@@ -72,6 +72,17 @@ def test_runs_of_few_evaluations_reach_a_return_by_the_mean_of_those_they_have(t
     assert "| ds-drl/ds-td3 | ds-drl/td3 | 20,000 | 20.1 | 2 of 2 | 20,000 | 100% | 100% to 100% |" in text
 
 
+def test_groups_that_were_evaluated_at_other_intervals_are_told(tmp_path):
+    make_run(tmp_path, "td3", 0, rising(1000, 20_000))
+    make_run(tmp_path, "sac", 0, rising(1000, 20_000))
+    text = "Evaluations are at different intervals"
+    assert text not in document.markdown(report(*find_runs([tmp_path])))
+    make_run(tmp_path, "ds-td3", 0, rising(1000, 20_000), eval_every=1000)
+    page = document.markdown(report(*find_runs([tmp_path])))
+    assert text in page and "* every 5000 steps: ds-drl/td3; ds-drl/sac.\n" in page
+    assert "* every 1000 steps: ds-td3, learning-starts 25000, eval-every 1000.\n" in page
+
+
 def test_what_was_evaluated_once_before_it_learnt_is_one_evaluation(tmp_path):
     make_run(tmp_path, "td3", 0, [3.0])
     make_run(tmp_path, "ds-td3", 0, [4.0])

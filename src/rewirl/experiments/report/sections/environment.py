@@ -57,6 +57,7 @@ def on_environment(
     blocks += published_table(env, published)
     blocks += _result_tables(env, groups)
     blocks += _few_evaluations(groups)
+    blocks += _other_intervals(groups)
     blocks.append(_cost_table(env, groups))
     pairs = compared(groups, baseline)
     if pairs:
@@ -191,6 +192,18 @@ def _few_evaluations(groups: Sequence[RunGroup]) -> list[Block]:
     words = {item.label: few_evaluations(item) for item in groups}
     items = [f"{label}: the final return is the mean of {text}." for label, text in words.items() if text]
     return [Items(items)] if items else []
+
+
+def _other_intervals(groups: Sequence[RunGroup]) -> list[Block]:
+    """Say which groups were evaluated how often, where they differ: as many evaluations are of other steps then."""
+    labels: dict[str, list[str]] = {}
+    for item in groups:
+        labels.setdefault(str(item.runs[0].train.get("eval_every")), []).append(item.label)
+    if len(labels) < 2:
+        return []
+    words = [f"every {every} steps: {'; '.join(of)}." for every, of in labels.items()]
+    text = f"Evaluations are at different intervals, so final returns are of the last {WINDOW} over different steps:"
+    return [Text(text), Items(words)]
 
 
 def few_evaluations(item: RunGroup) -> str:
