@@ -70,6 +70,7 @@ def test_runs_of_few_evaluations_reach_a_return_by_the_mean_of_those_they_have(t
         make_run(tmp_path, "ds-td3", seed, [50, 60, 70, 80, 90 + seed])
     text = document.markdown(report(*find_runs([tmp_path])))
     assert "| ds-drl/ds-td3 | ds-drl/td3 | 20,000 | 20.1 | 2 of 2 | 20,000 | 100% | 100% to 100% |" in text
+    assert "measured like it, as the mean of up to 10 evaluations." in text
 
 
 def test_groups_that_were_evaluated_at_other_intervals_are_told(tmp_path):

@@ -151,11 +151,12 @@ def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]], baseline: 
         pairs: as `compared` returns them.
         baseline: see there.
     """
-    rows = []
+    rows, few = [], False
     for one, rival in pairs:
         step = common_step(one, rival)
         level = float(rival.finals(step).mean())
         runs, others = one.full(step), rival.full(step)
+        few = few or any(len(run.until(step)) < WINDOW for run in (*runs, *others))
         steps = [_time(run, run.steps, level, step) for run in runs]
         reached = [value for value in steps if math.isfinite(value)]
         share = share_of_steps(one, rival)
@@ -182,8 +183,8 @@ def reach_table(env: str, pairs: Sequence[tuple[RunGroup, RunGroup]], baseline: 
         else ("an agent has the final return of the baseline")
     )
     return Table(
-        f"{env}: steps and seconds until {who}, measured like it, as the mean of {WINDOW} evaluations. Seconds are "
-        "shown only where all runs had a core to themselves, on processors of one kind.",
+        f"{env}: steps and seconds until {who}, measured like it, as the mean of {'up to ' if few else ''}{WINDOW} "
+        "evaluations. Seconds are shown only where all runs had a core to themselves, on processors of one kind.",
         [
             "agent",
             other,
