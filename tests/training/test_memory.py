@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import gymnasium
 import numpy as np
@@ -49,6 +50,30 @@ class Late(probes.Drift):
 def memory(env):
     found = memory_of(Environment(env, "it"))
     return None if found is None else found.place
+
+
+class Wide(gymnasium.Env):
+    """Observes very many numbers."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (50_000,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(50_000, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.full(50_000, action[0], np.float32), 0.0, self.steps >= 200, False, {}
+
+
+def test_large_observations_are_compared_in_little_memory():
+    tracemalloc.start()
+    assert memory_of(Environment(Wide(), "it")) is None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * 200_000  # ten observations, of 200
 
 
 @pytest.mark.parametrize(

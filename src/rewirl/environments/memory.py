@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rewirl.environments.environment import Environment
 from rewirl.environments.portrait import Portrait, differing, portrait
@@ -102,25 +104,30 @@ def memory_of(environment: Environment) -> Memory | None:
     rng = np.random.default_rng(0)
     actions: list[Any] = []
     states = environment.state()
-    outcomes: list[tuple[bytes, float, bool, bool]] = [(environment.reset(_SEED).tobytes(), 0.0, False, False)]
+    outcomes: list[tuple[bytes, float, bool, bool]] = [(_sum(environment.reset(_SEED)), 0.0, False, False)]
     first = portrait(environment.env)
     until = time.perf_counter() + _SECONDS
     while not any(outcomes[-1][2:]) and len(actions) < _STEPS and time.perf_counter() < until:
         actions.append(space.to_environment(space.random(rng)))
         step = environment.step(actions[-1])
-        outcomes.append((step.observation.tobytes(), step.reward, step.terminated, step.truncated))
+        outcomes.append((_sum(step.observation), step.reward, step.terminated, step.truncated))
     environment.load_state(states)
-    again = (environment.reset(_SEED).tobytes(), 0.0, False, False)
+    again = (_sum(environment.reset(_SEED)), 0.0, False, False)
     second = portrait(environment.env)
     for number, outcome in enumerate(outcomes):
         if number:
             step = environment.step(actions[number - 1])
-            again = (step.observation.tobytes(), step.reward, step.terminated, step.truncated)
+            again = (_sum(step.observation), step.reward, step.terminated, step.truncated)
         if again != outcome:
             parts = ("observation", "reward", "terminated", "truncated")
             part = next(name for name, one, other in zip(parts, outcome, again, strict=True) if one != other)
             return Memory(_place(environment, first, second), f"the {part} of step {number}")
     return None
+
+
+def _sum(observation: NDArray[np.float32]) -> bytes:
+    """Return what tells observations apart: a thousand large ones take more memory than the run."""
+    return hashlib.blake2b(observation.tobytes()).digest()
 
 
 def _place(environment: Environment, first: Portrait, second: Portrait) -> str:
