@@ -73,6 +73,15 @@ def test_runs_of_few_evaluations_reach_a_return_by_the_mean_of_those_they_have(t
     assert "measured like it, as the mean of up to 10 evaluations." in text
 
 
+@pytest.mark.parametrize("value", [0.007, 0.013, -0.3])
+def test_who_has_the_return_to_reach_at_every_evaluation_reaches_it_whatever_the_rounding(tmp_path, value):
+    for seed in range(3):
+        make_run(tmp_path, "td3", seed, [value] * 21)
+        make_run(tmp_path, "ds-td3", seed, [value] * 21)
+    text = document.markdown(report(*find_runs([tmp_path])))
+    assert "| 3 of 3 | 45,000 | 45% | 45% to 45% |" in text
+
+
 def test_groups_that_were_evaluated_at_other_intervals_are_told(tmp_path):
     make_run(tmp_path, "td3", 0, rising(1000, 20_000))
     make_run(tmp_path, "sac", 0, rising(1000, 20_000))

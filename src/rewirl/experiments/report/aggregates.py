@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,8 +159,13 @@ def time_to_reach(times: Floats, returns: Floats, level: float, window: int = 10
     if len(returns) < window:
         return float("inf")
     means = np.lib.stride_tricks.sliding_window_view(np.asarray(returns, np.float64), window).mean(axis=1)
-    reached = np.flatnonzero(means >= level)
+    reached = np.flatnonzero(means >= but_for_rounding(level))
     return float(times[reached[0] + window - 1]) if len(reached) else float("inf")
+
+
+def but_for_rounding(level: Any) -> Any:
+    """Return from where on a mean has a level: one of equal numbers may be below them in its last digits."""
+    return level - 1e-12 * np.abs(level)
 
 
 def _mean(tasks: Sequence[Floats]) -> Floats:

@@ -141,7 +141,7 @@ def _shares(agent: RunGroup, other: RunGroup, replicates: int) -> Floats:
         window = min(WINDOW, len(returns))  # as of its final return
         means = np.lib.stride_tricks.sliding_window_view(returns, window).mean(axis=1)
         at = np.append(run.steps[window - 1 : len(returns)] / max(step, 1), np.inf)
-        times.append(at[np.searchsorted(np.maximum.accumulate(means), drawn)])
+        times.append(at[np.searchsorted(np.maximum.accumulate(means), aggregates.but_for_rounding(drawn))])
     every = np.array(times)
     drawn_runs = rng.integers(len(runs), size=(len(runs), replicates))
     means = np.take_along_axis(every[:, :-1], drawn_runs, axis=0).mean(axis=0)
