@@ -218,6 +218,16 @@ def test_of_two_runs_alike_the_one_left_out_is_told_from_the_other(tmp_path):
     assert any(reason.endswith("Their returns are the same") for reason in reasons)
 
 
+def test_a_run_that_was_extended_is_compared_with_another_where_both_were_evaluated(tmp_path):
+    extended = make_run(tmp_path / "a", "td3", 0, rising(1000, 50_000))
+    lines = (extended / "metrics.jsonl").read_text().splitlines()
+    at_its_first_end = lines[-2].replace('"step": 100000', '"step": 97000')  # the last line is cut short
+    (extended / "metrics.jsonl").write_text("\n".join([*lines[:-2], at_its_first_end, lines[-2], ""]))
+    make_run(tmp_path / "b", "td3", 0, rising(1000, 50_000))
+    _, ((_, reason),) = group_runs(find_runs([tmp_path])[0])
+    assert reason.endswith("Their returns are the same")
+
+
 @pytest.mark.draws
 def test_many_groups_have_looks_of_their_own_and_a_legend_that_takes_no_room():
     at = figures.np.linspace(0, 1, 5)

@@ -220,8 +220,9 @@ def made_by(run: RunData) -> tuple[str, str, str]:
 
 
 def _why_left_out(run: RunData, kept: RunData) -> str:
-    common = min(run.last, kept.last)
-    same = np.array_equal(run.until(common), kept.until(common))
+    common = np.intersect1d(run.steps, kept.steps)  # one that was extended was evaluated at its first end too
+    one, other = (each.returns[np.isin(each.steps, common)] for each in (run, kept))
+    same = len(common) > 0 and np.array_equal(one, other)
     reason = f"has the settings and the seed of {kept.path}, which is not shorter. "
     reason += "Their returns are the same" if same else "Their returns differ"
     if made_by(run) != made_by(kept):
