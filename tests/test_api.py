@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -308,3 +310,21 @@ def test_a_policy_never_replaces_the_working_directory(tmp_path, monkeypatch):
             with pytest.raises(rewirl.PolicyError, match="working directory"):
                 agent.save(path)
         agent.save("here")
+
+
+@pytest.mark.parametrize("how", ["closed", "forgotten", "called back", "in two environments", "SimBa"])
+def test_an_agent_that_nobody_has_any_more_takes_no_memory(how):
+    gc.collect()
+    gc.disable()  # nothing waits for the collector, which knows nothing of how large a replay memory is
+    try:
+        several = {"n_envs": 2} if how == "in two environments" else {}
+        kind = rewirl.DSSimBa if how == "SimBa" else rewirl.DSTD3
+        agent = kind("Pendulum-v1", **SMALL, **several)
+        agent.learn(60, callback=(lambda moment: None) if how == "called back" else None)
+        parts = [weakref.ref(agent._run.training.replay), weakref.ref(agent._run.agent)]
+        if how == "closed":
+            agent.close()
+        del agent
+        assert [part() for part in parts] == [None, None]
+    finally:
+        gc.enable()

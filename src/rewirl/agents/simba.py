@@ -145,8 +145,9 @@ class SimBa(SoftActorCritic[SimBaConfig]):
         )
         self._networks.note_errors(self._errors, y, batch.weights)
         self._networks.after_step(self._critic_names, batch.states_actions, batch.weights, self.updates)
+        errors = self._errors  # and not the agent: a circle of references would keep it when it is forgotten
         self._of_critics = lambda: (
-            [float((e.astype(np.float64) ** 2 * batch.weights).sum()) for e in self._errors],
+            [float((e.astype(np.float64) ** 2 * batch.weights).sum()) for e in errors],
             float(np.vdot(y, batch.weights)),
         )
 

@@ -49,8 +49,9 @@ class Collection:
         """Return how many steps of the run have ended since one did in an episode, when `step` have ended."""
         return step - 1 - self.ends(episode, step) + len(self.episodes)
 
-    def where(self, episode: Episode, step: int) -> str:
-        """Return where an episode is, for a message, when `step` steps of the run are done."""
+    def where(self, index: int, step: int) -> str:
+        """Return where the episode of an environment is, for a message, when `step` steps of the run are done."""
+        episode = self.episodes[index]
         place = f"episode {max(episode.number, 0)}, its step {episode.length + 1}"
         if len(self.episodes) > 1:
             place = f"environment {episode.index}, {place}"

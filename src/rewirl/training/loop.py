@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -88,9 +89,9 @@ class Training:
         self._held: list[tuple[str, int, dict[str, Any]]] = []  # events after the one in flight, which goes first
         self._drift = Drift(agent.networks())  # before any state is loaded: the agent as settings and seed make it
         self._diagnostics: dict[str, float] = {}  # of the checkpoint: an agent has its own again after an update
-        for episode in self._collection.episodes:
-            of = self._collection.environments[episode.index]
-            of.where = lambda episode=episode: self._collection.where(episode, self.step)  # type: ignore[misc]
+        own = weakref.proxy(self)  # a circle of references would keep the replay memory of an agent that is forgotten
+        for index, of in enumerate(self._collection.environments):
+            of.where = lambda index=index: own._collection.where(index, own.step)  # type: ignore[misc]
 
     def run(self, total: int, stop: Callable[[], bool] = lambda: False) -> Outcome:
         """Train until `total` steps of the run are done, or until `stop` says so.

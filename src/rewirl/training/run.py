@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,13 +75,14 @@ class Run:
             for environment in self.environments:
                 environment.close()
             raise
+        own = weakref.proxy(self)  # see there
         self.training = Training(
             self.agent,
             replay,
             self.environments,
             config,
             agent_config.learning_starts,
-            self.policy_state,
+            lambda: own.policy_state(),
             progress,
         )
         self._progress = progress
@@ -202,6 +204,7 @@ class Run:
             return self.training.run(self.total, stop)
         finally:
             self._left = self._traces()
+            self.training.callbacks = None  # they know the agent, so they would keep it
             if self.training.evaluations is not None:
                 self.training.evaluations.close()  # no process stays behind between two calls
 
