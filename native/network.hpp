@@ -68,7 +68,7 @@ class Network {
       const Batch& x) const;  // the output of forward() with running statistics, [tiles][n_out][width]
 
   void rewire(size_t operation, const int64_t* dropped, size_t n_dropped, const int64_t* grown, size_t n_grown);
-  void count_ages();  // from now on Adam's bias correction goes by the age of each connection of a sparse layer
+  void count_ages();  // from now on Adam's bias correction goes by the age of each connection and bias
   // The array is learnables()[..] or statistics()[..] of the operation of this name; throws where there is none.
   Learnable& array(size_t operation, const std::string& name) const;
   // Both throw where the count is not that of the array.

@@ -20,7 +20,7 @@ struct Adam {
 class AdamSteps {
  public:
   int64_t steps = 0;
-  bool ages = false;  // the bias correction of a connection goes by its own age
+  bool ages = false;  // the bias correction of a connection or bias goes by its own age
 
   // The constants of the next step, which is counted.
   AdamStep next(const Adam& settings);

@@ -83,7 +83,7 @@ std::unique_ptr<Weights> Weights::rewired(const int64_t* dropped, size_t n_dropp
   };
   move(m, next->m, 0.0f);
   move(v, next->v, 0.0f);
-  if (!ages || next->dense()) return next;
+  if (!ages) return next;
   if (next->born.size() == 0) next->born = Buffer<uint32_t>(order.size());
   for (size_t k = 0; k < order.size(); ++k) {
     const size_t from = source[order[k]];

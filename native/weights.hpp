@@ -24,7 +24,7 @@ struct Learnable {
   }
   std::string name;
   Buffer<float> values, m, v;
-  Buffer<uint32_t> born;  // the step of the optimiser after which each was grown; empty when ages do not count
+  Buffer<uint32_t> born;  // the step of the optimiser after which each began; empty when ages do not count
 };
 
 // What weights are made of.
@@ -50,7 +50,7 @@ class Weights : public Learnable {
   Weights& operator=(const Weights&) = delete;
 
   virtual const char* format() const = 0;
-  virtual bool dense() const { return false; }  // all places exist, values are row by row, and ages do not count
+  virtual bool dense() const { return false; }  // all places exist, and values are row by row
   int32_t n_in() const { return n_in_; }
   int32_t n_out() const { return n_out_; }
   bool trainable() const { return trainable_; }

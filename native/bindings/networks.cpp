@@ -149,12 +149,12 @@ void bind_networks(nb::module_& m) {
           "operation"_a)
       .def(
           "born",
-          [](const Network& s, const std::string& o) {
+          [](const Network& s, const std::string& o, const std::string& array) {
             const auto lock = s.look();
-            const Buffer<uint32_t>& born = s.linear(s.index_of(o)).weights()->born;
+            const Buffer<uint32_t>& born = s.array(s.index_of(o), array).born;
             return view(born, {born.size()});
           },
-          "operation"_a)
+          "operation"_a, "array"_a)
       .def(
           "values",
           [](const Network& s, const std::string& o, const std::string& array) {
@@ -220,7 +220,7 @@ void bind_networks(nb::module_& m) {
             REQUIRE(s.trainable(), "a target network has no optimiser");
             s.count_ages();
           },
-          "From now on Adam's bias correction goes by the age of each connection of a sparse layer.")
+          "From now on Adam's bias correction goes by the age of each connection and bias.")
       .def(
           "rewire",
           [](Network& s, const std::string& o, const Vector<int64_t>& dropped, const Vector<int64_t>& grown) {

@@ -95,7 +95,8 @@ void Linear::stepped() {
 }
 
 void Linear::count_ages() {
-  if (!weights_->dense() && weights_->born.size() == 0) weights_->born = Buffer<uint32_t>(weights_->connections());
+  for (Learnable* l : learnables())
+    if (l->born.size() == 0) l->born = Buffer<uint32_t>(l->values.size());
 }
 
 void Linear::replace(std::unique_ptr<Weights> weights) {

@@ -224,9 +224,10 @@ def test_ppo_of_relus_replaces_units_and_goes_on_to_the_bit():
     assert bits(resumed) == bits(through) and resumed.diagnostics()["recycled"] > 0
 
 
-def test_only_what_goes_into_or_out_of_replaced_units_begins_again():
+@pytest.mark.parametrize("sparsity", [0.5, 0.0])
+def test_only_what_goes_into_or_out_of_replaced_units_begins_again(sparsity):
     agent, replay = (
-        make_td3(topology={"sparsity": 0.5, "rule": "static"}, bias_correction="connection"),
+        make_td3(topology={"sparsity": sparsity, "rule": "static"}, bias_correction="connection"),
         random_replay(),
     )
     for _ in range(8):
@@ -246,8 +247,8 @@ def test_only_what_goes_into_or_out_of_replaced_units_begins_again():
         assert (layer.values[out_of & ~into] == 0).all() and (layer.values[into] != values[into]).all()
         assert (layer.moments[1][touched] == 0).all() and np.array_equal(layer.moments[1][~touched], moments[~touched])
         assert np.array_equal(layer.values[~touched], values[~touched])
-        if len(layer.born):
-            assert (layer.born[touched] == network.steps).all() and (layer.born[~touched] == 0).all()
+        assert (layer.born == np.where(touched, network.steps, 0)).all()
+        assert (layer.bias_born == np.where(gone[index], network.steps, 0)).all()
 
 
 def test_agents_whose_networks_have_other_units_refuse_it_by_name():

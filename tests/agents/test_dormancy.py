@@ -130,8 +130,9 @@ def test_impossible_settings_are_refused(field, value):
         TD3Config(**{field: value})
 
 
-def test_recycled_connections_are_as_young_as_grown_ones():
-    agent = make(topology={"sparsity": 0.5, "rule": "static"}, bias_correction="connection")
+@pytest.mark.parametrize("sparsity", [0.5, 0.0])
+def test_recycled_units_are_as_young_as_grown_connections(sparsity):
+    agent = make(topology={"sparsity": sparsity, "rule": "static"}, bias_correction="connection")
     replay = random_replay()
     for _ in range(8):
         agent.update(replay)
@@ -140,14 +141,12 @@ def test_recycled_connections_are_as_young_as_grown_ones():
     network, found = ensemble.networks[0], scores(ensemble, 0, batch.weights)
     threshold = float(np.quantile(np.concatenate(found), 0.3))
     recycle(ensemble, 0, batch.weights, threshold, Start("fan-in"), np.random.default_rng(0))
-    counted = 0
-    for layer in network.layers:
-        if not len(layer.born):
-            continue
-        new = layer.moments[1] == 0
-        counted += int(new.sum())
-        assert (layer.born[new] == network.steps).all() and (layer.born[~new] == 0).all()
-    assert counted > 0 and network.steps == 8
+    for layer, has_new_units in zip(network.layers, (True, True, False), strict=True):
+        for born, moments in ((layer.born, layer.moments), (layer.bias_born, layer.bias_moments)):
+            new = moments[1] == 0
+            assert (born[new] == network.steps).all() and (born[~new] == 0).all() and len(born) == len(new)
+            assert new.any() or not (has_new_units or moments is layer.moments)
+    assert network.steps == 8
 
 
 def test_a_unit_without_inputs_is_left_alone():

@@ -113,7 +113,7 @@ def _layer(name: str) -> tuple[str, int, str] | None:
 
 def _sorted(layer: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     if "places" not in layer:
-        return layer
+        return {kind: array for kind, array in layer.items() if kind != "born"}  # 0.1.0 had no ages there
     order = np.argsort(layer["places"])
     return {kind: array[order] if kind in OF_CONNECTIONS else array for kind, array in layer.items()}
 

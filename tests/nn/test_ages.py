@@ -30,8 +30,9 @@ def pool() -> Pool:
     return Pool(1)
 
 
-def test_without_rewiring_ages_change_nothing(pool: Pool) -> None:
-    plain, aged = network(1), network(1)
+@pytest.mark.parametrize("dense", [False, True])
+def test_without_rewiring_ages_change_nothing(pool: Pool, dense: bool) -> None:
+    plain, aged = (dense_network(ages=False) if dense else network(1) for _ in range(2))
     aged.count_ages()
     for each in (plain, aged):
         ensemble, rng = Ensemble([each], pool), np.random.default_rng(2)
@@ -39,6 +40,9 @@ def test_without_rewiring_ages_change_nothing(pool: Pool) -> None:
             step(ensemble, rng)
     for one, other in zip(plain.layers, aged.layers, strict=True):
         np.testing.assert_array_equal(one.values, other.values)
+        np.testing.assert_array_equal(one.bias, other.bias)
+        assert len(other.born) == len(other.values) and len(other.bias_born) == len(other.bias)
+        assert len(one.born) == len(one.bias_born) == 0
 
 
 @pytest.mark.parametrize(("ages", "first_step"), [(True, 1.0), (False, None)])
@@ -70,15 +74,32 @@ def test_ages_are_saved_and_continued_to_the_bit(pool: Pool) -> None:
         step(ensemble, rng)
     one.rewire(one.layers[0].name, np.arange(5), np.setdiff1d(np.arange(3500), one.layers[0].places())[:5])
     assert sorted(np.unique(one.layers[0].born)) == [0, 3]
+    one.layers[1].bias_born[1] = 2
     two = Network.from_state(*one.state())
+    assert two.layers[1].bias_born.tolist() == [0, 2, 0]
     for each in (one, two):
         step(Ensemble([each], pool), np.random.default_rng(4))
-    np.testing.assert_array_equal(one.layers[0].values, two.layers[0].values)
+    for first, second in zip(one.layers, two.layers, strict=True):
+        np.testing.assert_array_equal(first.values, second.values)
+        np.testing.assert_array_equal(first.bias, second.bias)
 
 
-def dense_network() -> Network:
+def test_what_earlier_versions_saved_is_as_old_as_its_network(pool: Pool) -> None:
+    one = dense_network()
+    step(Ensemble([one], pool), np.random.default_rng(4))
+    arrays, values = one.state()
+    without = {name: array for name, array in arrays.items() if not name.endswith("born")}
+    assert len(without) == len(arrays) - 4
+    older = Network.from_state(without, values)
+    assert all((layer.born == 0).all() and len(layer.born) == len(layer.values) for layer in older.layers)
+    with pytest.raises(ValueError, match=r"output\.bias_born of a network has connections from after its last step"):
+        Network.from_state({**arrays, "output.bias_born": np.full(3, 2, np.uint32)}, values)
+
+
+def dense_network(ages: bool = True) -> Network:
     made = initialised(SIZES[0], mlp(SIZES), {}, np.random.default_rng(1))
-    made.count_ages()
+    if ages:
+        made.count_ages()
     return made
 
 
@@ -96,7 +117,8 @@ def test_what_grows_as_a_dense_layer_becomes_sparse_is_young(pool: Pool) -> None
 def test_a_dense_network_is_saved_with_whether_its_ages_count(pool: Pool) -> None:
     one = dense_network()
     arrays, values = one.state()
-    two, older = Network.from_state(arrays, values), Network.from_state(arrays, {**values, "ages": False})
+    no_ages = {name: array for name, array in arrays.items() if not name.endswith("born")}
+    two, older = Network.from_state(arrays, values), Network.from_state(no_ages, {**values, "ages": False})
     assert "ages" not in older.state()[1] and "ages" not in one.state(training=False)[1]
     for each in (one, two, older):
         step(Ensemble([each], pool), np.random.default_rng(4))

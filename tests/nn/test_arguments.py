@@ -171,12 +171,12 @@ def test_acting_needs_a_whole_observation(network, size):
 
 @pytest.mark.parametrize("layer", ["", "hidden2", "0", "input"])
 def test_there_are_only_so_many_layers(network, layer):
-    for name in ("dense", "connections", "version", "places", "born", "format"):
+    for name in ("dense", "connections", "version", "places", "format"):
         with pytest.raises(ValueError, match=f"no operation '{layer}'"):
             getattr(network.core, name)(layer)
         with pytest.raises(ValueError, match="'relu1' is not linear"):
             getattr(network.core, name)("relu1")
-    for name in ("values", "writable_values", "first_moment", "second_moment"):
+    for name in ("values", "writable_values", "first_moment", "second_moment", "born"):
         with pytest.raises(ValueError, match=f"no operation '{layer}'"):
             getattr(network.core, name)(layer, "values")
         with pytest.raises(ValueError, match="no array 'weights'"):

@@ -133,7 +133,7 @@ def test_values_that_are_set_while_a_network_is_saved_are_all_old_or_all_new(poo
         for name in ("hidden1.values", "output.bias"):
             network.set_values(name, network.values(name) + 1)
 
-    monkeypatch.setattr(state, "_moments", then(set_values, state._moments))
+    monkeypatch.setattr(state, "_of_training", then(set_values, state._of_training))
     assert same(network.state(), network.state())
 
 

@@ -487,10 +487,10 @@ class Session:
         core = self.any_network()
         operation = self.random.choice(("hidden1", "hidden2", "output", "relu1", ""))
         if self.random.random() < 0.5:
-            names = ("dense", "format", "connections", "version", "places", "born")
+            names = ("dense", "format", "connections", "version", "places")
             self.call(getattr(core, self.random.choice(names)), operation)
         else:
-            names = ("values", "writable_values", "first_moment", "second_moment")
+            names = ("values", "writable_values", "first_moment", "second_moment", "born")
             self.call(getattr(core, self.random.choice(names)), operation, self.random.choice(("values", "bias", "no")))
 
     def do_look_at_passes(self) -> None:
@@ -513,7 +513,7 @@ class Session:
             (network.core.first_moment, "output", array),
             (network.core.second_moment, "output", array),
             (network.core.writable_values, "output", "bias"),
-            (network.core.born, "output"),
+            (network.core.born, "output", array),
             (network.workspace.gradient, "output", array),
         )
         view = self.call(*self.random.choice(views), spoil=False)

@@ -199,7 +199,7 @@ def arrays(names: Collection[str]) -> Iterator[tuple[str, Callable[[Arrays], Non
     ):
         for name in _one_of_each(names, owner):
             kind = name.rpartition(".")[2]
-            if kind in ("places", "born"):
+            if kind in ("places", "born", "bias_born"):
                 continue
             for value in (np.nan, np.inf, -np.inf):
                 yield f"{name} has {value}", of(name, at(-1, value)), False
@@ -226,7 +226,7 @@ def arrays(names: Collection[str]) -> Iterator[tuple[str, Callable[[Arrays], Non
             yield f"{name} a matrix", of(name, lambda a: a.reshape(1, -1)), False
             yield f"{name} empty", of(name, lambda a: a[:0]), False
             yield f"{name} missing", lambda found, n=name: found.pop(n), False
-    if (name := "agent/actor.hidden1.born") in names:
+    for name in [n for n in ("agent/actor.hidden1.born", "agent/actor.hidden1.bias_born") if n in names]:
         yield f"{name} in the future", of(name, lambda a: np.full_like(a, 2**32 - 1)), False
         yield f"{name} one short", of(name, lambda a: a[:-1]), False
         yield f"{name} of int64", of(name, lambda a: a.astype(np.int64)), False

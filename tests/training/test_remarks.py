@@ -57,6 +57,8 @@ def test_what_is_met_is_not_remarked_on():
     assert said(agent(buffer_distance=0.0, buffer_minimum=10), total=20_000) == []
     tasks = {"rule": "static", "freeze_after": (20,)}  # new connections come with every task
     assert said(agent("static-td3", tasks, bias_correction="connection")) == []
+    dense = {"sparsity": 0.0, "rule": "static"}  # units begin anew
+    assert said(agent("td3", dense, bias_correction="connection", redo_every=10)) == []
 
 
 def test_so_is_a_probability_that_does_not_fall_to_its_end():

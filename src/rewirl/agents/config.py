@@ -54,7 +54,7 @@ class AgentConfig:
 
     bias_correction: Literal["network", "connection"] = "network"
     """What Adam's bias correction counts: the steps of the network, which gives grown connections long first steps, or
-    those of each connection since it was grown."""
+    those of each connection since it was grown or begun anew."""
 
     gamma: float = 0.99
     """Discount of future rewards per step. Typical: 0.98 to 0.995."""

@@ -89,8 +89,7 @@ def reinitialise(
     """Let units of a hidden layer of a multilayer perceptron begin again, within their connections.
 
     Incoming weights are drawn as at the start. The bias and outgoing weights become 0. Adam's moments of all of these
-    become 0. In sparse layers, where ages count, connections are as young as grown ones; dense ones and biases have no
-    age.
+    become 0. Where ages count, all of these are as young as a connection that has just grown.
 
     Args:
         network: of the units.
@@ -112,9 +111,9 @@ def reinitialise(
     for moments, reset in ((into.moments, incoming), (into.bias_moments, units), (out_of.moments, outgoing)):
         for array in moments:
             array[reset] = 0
-    for layer, reset in ((into, incoming), (out_of, outgoing)):
-        if len(layer.born):  # with moments of 0 they are as young as connections that have just grown
-            layer.born[reset] = network.steps
+    for born, reset in ((into.born, incoming), (into.bias_born, units), (out_of.born, outgoing)):
+        if len(born):
+            born[reset] = network.steps
 
 
 def refuse_replaced_units(config: AgentConfig, name: str) -> None:

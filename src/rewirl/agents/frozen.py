@@ -279,8 +279,8 @@ def allocate(
         for moments in (layer.moments, *biases):
             for array in moments:
                 array[:] = 0
-        if len(layer.born):  # with moments of 0 they are as young as connections that have just grown
-            layer.born[:] = network.steps
+        for born in (layer.born, *([layer.bias_born] if biases else [])):
+            born[:] = network.steps  # with moments of 0 they are as young as connections that have just grown
 
 
 def _take(layer: Layer, drawn: Layer) -> None:

@@ -113,7 +113,7 @@ class DSCrossQ(Learner):
             weight_decay: Share of all weights, biases and scales that is taken away in every step, times the step size
                 (AdamW). Typical: 0.
             bias_correction: What Adam's bias correction counts: the steps of the network, which gives grown connections
-                long first steps, or those of each connection since it was grown.
+                long first steps, or those of each connection since it was grown or begun anew.
             gamma: Discount of future rewards per step. Typical: 0.98 to 0.995.
             normalise_observations: Whether the networks see each observation less the mean, divided by the standard
                 deviation, of all observations acted on so far (RSNorm of SimBa). A replay memory keeps them as they

@@ -114,7 +114,7 @@ class DSPPO(Learner):
                 on the steps of the run. Typical: all updates of the run.
             weight_decay: L2 penalty added to Adam's gradients, biases included; 0 is none. Typical: 0 to 1e-3.
             bias_correction: What Adam's bias correction counts: the steps of the network, which gives grown connections
-                long first steps, or those of each connection since it was grown.
+                long first steps, or those of each connection since it was grown or begun anew.
             gamma: Discount of future rewards per step. Typical: 0.98 to 0.995.
             redo_every: Updates between two looks for dormant units, which are then begun anew (ReDo); 0 never does.
                 Typical: 0, or 1000 to 100000.

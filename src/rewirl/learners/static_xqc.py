@@ -116,7 +116,7 @@ class StaticXQC(Learner):
             weight_decay: Share of all weights, biases and scales that is taken away in every step, times the step size
                 (AdamW). Typical: 0, since weights have unit norm.
             bias_correction: What Adam's bias correction counts: the steps of the network, which gives grown connections
-                long first steps, or those of each connection since it was grown.
+                long first steps, or those of each connection since it was grown or begun anew.
             gamma: Discount of future rewards per step; the paper's is clip((T/5 - 1) / (T/5), 0.95, 0.995), with T the
                 steps of an episode. Typical: 0.95 to 0.995.
             normalise_observations: Whether the networks see each observation less the mean, divided by the standard

@@ -105,8 +105,8 @@ class Layer:
 
     @property
     def born(self) -> NDArray[np.uint32]:
-        """The step of Adam after which each connection was grown, uint32; empty where ages do not count."""
-        return self._core.born(self.name)
+        """The step of Adam after which each connection began, uint32; empty where ages do not count."""
+        return self._core.born(self.name, "values")
 
     @property
     def bias(self) -> NDArray[np.float32]:
@@ -121,6 +121,11 @@ class Layer:
     def bias_moments(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Adam's first and second moment of the biases, float32 [n_out] each."""
         return self._core.first_moment(self.name, "bias"), self._core.second_moment(self.name, "bias")
+
+    @property
+    def bias_born(self) -> NDArray[np.uint32]:
+        """The step of Adam after which each bias began, uint32; empty where ages do not count."""
+        return self._core.born(self.name, "bias")
 
     def of_one_moment(self, read: Callable[[], T]) -> T:
         """Return what is read of the layer between two changes of its network; `read` returns copies.

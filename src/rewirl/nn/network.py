@@ -216,7 +216,7 @@ class Network:
         return self.core.predict(x)
 
     def count_ages(self) -> None:
-        """Let Adam's bias correction go by the age of each connection of a sparse layer from now on.
+        """Let Adam's bias correction go by the age of each connection and bias from now on.
 
         Otherwise it goes by the steps of the network, and a grown connection, whose moments start from zero, takes
         first steps that are up to six times as long as usual.

@@ -2,7 +2,8 @@
 
 An array of an operation is `operation.array`: `hidden1.places` and `hidden1.values`, the connections of a sparse layer
 in the order of their places, `hidden1.bias`. With training, the moments of the values are `m` and `v`, those of another
-array `bias_m` and `bias_v`, and `born` are the steps after which connections were grown, where ages count.
+array `bias_m` and `bias_v`. `born` and `bias_born` are the steps after which connections and biases began, where ages
+count.
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ def arrays_of(core: _core.Network, layers: Sequence[Layer], training: bool) -> d
             places = layer.places()
             order = orders[layer.name, "values"] = np.argsort(places)
             arrays[f"{layer.name}.places"] = places[order]
-            if training and len(layer.born):
-                arrays[f"{layer.name}.born"] = layer.born[order]
     for operation, array in core.learnables():
         found: Any = orders.get((operation, array), slice(None))
         arrays[f"{operation}.{array}"] = core.values(operation, array)[found].copy()
         if training:
-            first, second = _moments(array)
+            first, second, began = _of_training(array)
             arrays[f"{operation}.{first}"] = core.first_moment(operation, array)[found].copy()
             arrays[f"{operation}.{second}"] = core.second_moment(operation, array)[found].copy()
+            if len(born := core.born(operation, array)):
+                arrays[f"{operation}.{began}"] = born[found].copy()
     for operation, array in core.statistics():
         arrays[f"{operation}.{array}"] = core.values(operation, array).copy()
     return arrays
@@ -112,21 +113,22 @@ class Saved:
                 order[layer.name, "values"] = _positions(saved, layer.places())
         for operation, array in core.learnables():
             moments = core.first_moment(operation, array), core.second_moment(operation, array)
-            for name, own in zip(_moments(array), moments, strict=True):
+            for name, own in zip(_of_training(array), moments, strict=False):
                 given = _array(self._arrays, f"{operation}.{name}", len(own), np.float32)
                 if own is moments[1] and (given < 0).any():
                     raise ValueError(f"the array {operation}.{name} of a network, of means of squares, is negative")
                 own[:] = given[order.get((operation, array), slice(None))]
-        if self._ages:
-            core.count_ages()
-        for layer in layers:
-            name = f"{layer.name}.born"
-            if name in self._arrays:
+        # Earlier versions had no ages of dense layers and biases: what is missing is as old as the network.
+        for operation, array in core.learnables():
+            name = f"{operation}.{_of_training(array)[2]}"
+            if self._ages or name in self._arrays:
                 core.count_ages()
-                born = _array(self._arrays, name, len(layer.born), np.uint32)
-                if (born > self._steps).any():
+            if name in self._arrays:
+                born = core.born(operation, array)
+                saved_born = _array(self._arrays, name, len(born), np.uint32)
+                if (saved_born > self._steps).any():
                     raise ValueError(f"the array {name} of a network has connections from after its last step")
-                layer.born[:] = born[order[layer.name, "values"]]
+                born[:] = saved_born[order.get((operation, array), slice(None))]
 
 
 def _made_of(values: Mapping[str, Any]) -> tuple[int, list[Operation]]:
@@ -155,8 +157,10 @@ def _renamed(name: str, layers: Sequence[str]) -> str:
     return f"{layers[int(number)]}.{array}" if number.isdecimal() and int(number) < len(layers) else name
 
 
-def _moments(array: str) -> tuple[str, str]:
-    return ("m", "v") if array == "values" else (f"{array}_m", f"{array}_v")
+def _of_training(array: str) -> tuple[str, str, str]:
+    """Return what files call the two moments of an array, and the steps after which its parts began."""
+    names = "m", "v", "born"
+    return names if array == "values" else (f"{array}_m", f"{array}_v", f"{array}_born")
 
 
 def _positions(saved: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rewirl.presets.plasticity import CBP
 from rewirl.presets.preset import Preset
 from rewirl.presets.sokar import SOFT_TARGETS, TASKS
 
@@ -76,8 +77,8 @@ _METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     # Sokar et al. 2023 (ReDo): a dense network, units of at most a tenth of the mean activation
     "redo/sac": ("sac", {"redo_every": 1_000, "redo_threshold": 0.1, **_SAC}),
     # Dohare et al. 2024 (continual backprop): of the mature units one in 10,000 per update
-    "cbp/td3": ("td3", {"cbp_replacement_rate": 1e-4, "cbp_maturity_threshold": 10_000}),
-    "cbp/sac": ("sac", {"cbp_replacement_rate": 1e-4, "cbp_maturity_threshold": 10_000, **_SAC}),
+    "cbp/td3": ("td3", CBP),
+    "cbp/sac": ("sac", {**CBP, **_SAC}),
     # Obando-Ceron et al. 2024: five times as wide, pruned to 95% between 20% and 80% of training; as Graesser et al.
     "obando-ceron/wide-prune-sac": (
         "ds-sac",

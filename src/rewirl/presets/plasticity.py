@@ -17,11 +17,14 @@ _TASK: dict[str, Any] = {
     "total_timesteps": 1_000_000,
     "eval_every": 10_000,
 }
-_UNITS: dict[str, dict[str, Any]] = {
-    "": {},
-    "redo-": {"redo_every": 1_000, "redo_threshold": 0.1},
-    "cbp-": {"cbp_replacement_rate": 1e-4, "cbp_maturity_threshold": 10_000},
+CBP: dict[str, Any] = {
+    "cbp_replacement_rate": 1e-4,
+    "cbp_maturity_threshold": 10_000,
+    "bias_correction": "connection",  # Adam counts the steps of a replaced unit from 0
 }
+"""Continual backprop as the paper has it."""
+
+_UNITS: dict[str, dict[str, Any]] = {"": {}, "redo-": {"redo_every": 1_000, "redo_threshold": 0.1}, "cbp-": CBP}
 _TOPOLOGY: dict[str, dict[str, Any]] = {"td3": {}, "ds-td3": {"sparsity": None, "lambdas": TD3_LAMBDAS["Ant"]}}
 
 PRESETS = {

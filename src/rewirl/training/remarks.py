@@ -251,14 +251,11 @@ def _of_ages(agent: Agent) -> Iterator[str]:
     config, entry = agent.config, AGENTS.get(agent.name)
     if entry is None or config.bias_correction != "connection":
         return
+    if config.redo_every or config.cbp_replacement_rate:
+        return
     if _has_all(entry, config.topology):
-        yield _does_nothing(["bias_correction"], f"{agent.name} has every connection, and dense layers have one age")
-    elif not (
-        config.topology.rule != "static"
-        or config.topology.freeze_after
-        or config.redo_every
-        or config.cbp_replacement_rate
-    ):
+        yield _does_nothing(["bias_correction"], f"{agent.name} has every connection, so all are of one age")
+    elif config.topology.rule == "static" and not config.topology.freeze_after:
         yield _does_nothing(["bias_correction"], "no connection is grown and no unit replaced, so all are of one age")
 
 
