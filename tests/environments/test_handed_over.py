@@ -180,6 +180,21 @@ def test_without_a_spare_one_nothing_is_certain_but_what_was_said():
     assert examined(env, spare=False).make_another is None
 
 
+class Broken(dict):
+    """What an environment may keep: a store that is closed."""
+
+    def items(self):
+        raise OSError("the store is closed")
+
+
+def test_portraits_leave_out_what_is_large_all_told_or_cannot_be_looked_at():
+    env = probes.Drift()
+    env.few, env.many = [[1.0] * 1_000] * 100, [[1.0] * 1_000] * 300
+    env.arrays, env.store = [np.zeros(90_000)] * 3, Broken(a=1)
+    taken = {name for _, _, name in portrait(env)}
+    assert "few" in taken and not {"many", "arrays", "store"} & taken
+
+
 def test_portraits_tell_what_can_be_compared():
     one, other = portrait(gymnasium.make("Pendulum-v1")), portrait(gymnasium.make("Pendulum-v1", g=1.0))
     assert differing(one, one) == []

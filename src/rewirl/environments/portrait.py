@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,8 @@ Portrait = dict[tuple[int, str, str], Any]
 _DEEPEST = 4
 _LARGEST = 100_000
 """Numbers in an array, entries of a dict or list; larger ones are left out."""
+_MOST = 200_000
+"""Numbers and entries of all kinds in one attribute: a program may keep millions in its lists."""
 _UNKNOWN = object()
 # What Gymnasium puts there itself, and what only says how an environment is drawn.
 _LEFT_OUT = {"env", "spec", "_cached_spec", "render_mode", "metadata", "_metadata", "_saved_kwargs", "_ezpickle_kwargs"}
@@ -59,7 +61,7 @@ def portrait(env: gymnasium.Env[Any, Any], generators: bool = True) -> Portrait:
     for number, layer in enumerate(layers(env)):
         for name, value in vars(layer).items():
             if name not in _LEFT_OUT:
-                frozen = _frozen(value, 0, generators)
+                frozen = _whole(value, generators)
                 if frozen is not _UNKNOWN:
                     taken[number, type(layer).__name__, name] = frozen
     return taken
@@ -85,14 +87,27 @@ def moving(env: gymnasium.Env[Any, Any], new: Portrait) -> list[tuple[int, str, 
 
 def frozen(value: Any) -> Any:
     """Return what equals that of another value only if the two are the same; None where that cannot be told."""
-    found = _frozen(value, 0, False)
+    found = _whole(value, False)
     return None if found is _UNKNOWN else found
 
 
-def _frozen(value: Any, depth: int, generators: bool) -> Any:
+def _whole(value: Any, generators: bool) -> Any:
     """Return what equals that of another value only if the two are the same, or _UNKNOWN."""
+    room = [_MOST]
+    try:
+        found = _frozen(value, 0, generators, room)
+    except RAISED:  # what a program keeps may fail as it is looked at
+        return _UNKNOWN
+    return found if room[0] >= 0 else _UNKNOWN
+
+
+def _frozen(value: Any, depth: int, generators: bool, room: list[int]) -> Any:
+    """Do what `_whole` does, and take from `room` what there is in the value; anything beyond it is _UNKNOWN."""
     import gymnasium
 
+    room[0] -= value.size if isinstance(value, np.ndarray) else 1
+    if room[0] < 0:
+        return _UNKNOWN
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, str, bytes)):
@@ -112,23 +127,30 @@ def _frozen(value: Any, depth: int, generators: bool) -> Any:
     if depth == _DEEPEST or isinstance(value, gymnasium.Env):
         return _UNKNOWN
     if isinstance(value, (list, tuple, set, frozenset)):
+        if len(value) > _LARGEST:
+            return _UNKNOWN
         items = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
-        return _items(type(value).__name__, items, depth, generators)
+        return _items(type(value).__name__, items, depth, generators, room)
     if isinstance(value, Mapping):
-        return _items("mapping", [item for pair in value.items() for item in pair], depth, generators)
+        if 2 * len(value) > _LARGEST:
+            return _UNKNOWN
+        return _items("mapping", (item for pair in value.items() for item in pair), depth, generators, room)
     attributes = getattr(value, "__dict__", None)
     if attributes and not callable(value) and not isinstance(value, type):
-        known = {name: _frozen(item, depth + 1, generators) for name, item in attributes.items()}
+        known = {name: _frozen(item, depth + 1, generators, room) for name, item in attributes.items()}
         own = tuple((name, item) for name, item in known.items() if item is not _UNKNOWN)
         return (type(value).__name__, own) if own else _UNKNOWN
     return _UNKNOWN
 
 
-def _items(kind: str, items: Any, depth: int, generators: bool) -> Any:
-    if len(items) > _LARGEST:
-        return _UNKNOWN
-    frozen = tuple(_frozen(item, depth + 1, generators) for item in items)
-    return _UNKNOWN if any(item is _UNKNOWN for item in frozen) else (kind, frozen)
+def _items(kind: str, items: Iterable[Any], depth: int, generators: bool, room: list[int]) -> Any:
+    taken = []
+    for item in items:
+        one = _frozen(item, depth + 1, generators, room)
+        if one is _UNKNOWN:
+            return _UNKNOWN
+        taken.append(one)
+    return kind, tuple(taken)
 
 
 def _pickled(value: Any) -> Any:
