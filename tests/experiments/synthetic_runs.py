@@ -31,6 +31,7 @@ def make_run(
     total: int | None = None,
     drift: Callable[[int], float] | None = None,
     env_kwargs: dict[str, Any] | None = None,
+    env_module: str | None = None,
     usual: Callable[..., Any] = papers_settings,
     eval_every: int = TrainConfig.eval_every,
     **settings: Any,
@@ -46,6 +47,7 @@ def make_run(
         total: steps it is to have; those it has, if not given.
         drift: share of initial connections alive by number of the evaluation; not recorded if not given.
         env_kwargs: arguments of the environment.
+        env_module: what registers it.
         usual: returns the settings that are not given; the paper's, unless told otherwise.
         eval_every: what the settings say of it.
         **settings: of the agent, where they differ from those.
@@ -57,6 +59,7 @@ def make_run(
         agent=agent,
         env=env,
         env_kwargs=env_kwargs or {},
+        env_module=env_module,
         seed=seed,
         total_timesteps=total or max(1, (len(returns) - 1) * EVERY),
         eval_every=eval_every,

@@ -19,6 +19,7 @@ from rewirl.experiments.report.sections.inputs import which_inputs
 from rewirl.experiments.report.sections.paper import paper
 from rewirl.experiments.report.sections.plasticity import plasticity
 from rewirl.experiments.report.sections.protocol import Problems, commands, how, missing, what_was_run
+from rewirl.experiments.report.sections.tasks import tasks
 
 
 def report(
@@ -66,6 +67,7 @@ def report(
         blocks += on_environment(env, here, style, beside(here) if published_curves else (), baseline)
     for words, alike in by_version(groups, lambda item: item.mujoco).items():
         blocks += across(alike, list(dict.fromkeys(item.env for item in alike)), style, words, baseline)
+    blocks += tasks(groups, environments)
     blocks += plasticity(groups, environments, style)
     blocks += drift(groups, environments)
     blocks += which_inputs(groups)
