@@ -113,7 +113,7 @@ class Saved:
                 order[layer.name, "values"] = _positions(saved, layer.places())
         for operation, array in core.learnables():
             moments = core.first_moment(operation, array), core.second_moment(operation, array)
-            for name, own in zip(_of_training(array), moments, strict=False):
+            for name, own in zip(_of_training(array)[:2], moments, strict=True):
                 given = _array(self._arrays, f"{operation}.{name}", len(own), np.float32)
                 if own is moments[1] and (given < 0).any():
                     raise ValueError(f"the array {operation}.{name} of a network, of means of squares, is negative")
