@@ -178,3 +178,16 @@ def test_a_working_directory_that_is_gone_is_said_in_python_too(tmp_path, monkey
                 door("x")
         agent.save(tmp_path / "policy")
     assert rewirl.load(tmp_path / "policy").about["step"] == 30
+
+
+def test_a_program_whose_working_directory_is_gone_trains_and_resumes_by_whole_paths(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    small = {"hidden_sizes": (8,), "learning_starts": 20, "batch_size": 10, "threads": 1}
+    with rewirl.DSTD3("Pendulum-v1", **small) as agent:
+        agent.learn(30, run_dir=tmp_path / "run", eval_every=0)
+    with rewirl.resume(tmp_path / "run") as agent:
+        assert agent.learn(10).steps == 40
+    with pytest.raises(rewirl.UnsuitableEnvironmentError, match="cannot import env_module 'mine': No module named"):
+        rewirl.DSTD3("mine:Env-v0", **small)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from pathlib import Path
@@ -23,7 +24,8 @@ def import_module(name: str) -> ModuleType:
         ImportError: there is none, or one that it needs is missing.
         TypeError: the name is relative.
     """
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
+    with contextlib.suppress(OSError):  # it is gone or closed to us, and what comes with Rewirl is elsewhere
+        here = str(Path.cwd())
+        if here not in sys.path and "" not in sys.path:
+            sys.path.append(here)
     return importlib.import_module(name)
