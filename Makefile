@@ -26,9 +26,11 @@ $(VENV)/installed-for-development: pyproject.toml CMakeLists.txt | compiler $(VE
 	@touch $@
 
 # Lint and types beside the fast tests, in whatever is installed: under a minute. What compiles the core is in VENV.
+# What `make test` installed is a copy, which is made again if a file has changed.
 quick: export PATH := $(abspath $(VENV))/bin:$(PATH)
 quick:
 	@[ -e $(VENV)/installed-for-development ] || [ -e $(VENV)/installed-for-tests ] || { echo "Nothing is installed yet: make dev"; exit 1; }
+	@[ -e $(VENV)/installed-for-development ] || $(MAKE) --no-print-directory $(VENV)/installed-for-tests
 	@$(MAKE) --no-print-directory --jobs=2 lint fast-tests
 
 lint:
@@ -88,12 +90,14 @@ compiler:
 $(VENV)/installed: $(SOURCES) | compiler $(VENV)/bin/python
 	$(installing)
 	$(VENV)/bin/python -m pip install --quiet .
+	@rm -f $(VENV)/installed-for-development
 	@touch $@
 
 # Python compiles a module when it is first imported. Most of what the tests' libraries hold never is.
 $(VENV)/installed-for-tests: $(SOURCES) | compiler $(VENV)/bin/python
 	$(installing)
 	$(VENV)/bin/python -m pip install --quiet --no-compile '.[test]'
+	@rm -f $(VENV)/installed-for-development
 	@touch $@ $(VENV)/installed
 
 clean:

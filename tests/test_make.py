@@ -57,3 +57,26 @@ def test_make_train_says_that_it_compiles_and_ctrl_c_is_no_error(make: list[str]
     assert any("compiling its core" in line for line in heard)
     assert "saved" in rest
     assert ("Error" in rest) == (code != 130), rest
+
+
+def made(make: list[str], tmp_path: Path, *words: str) -> str:
+    """What make says, of a target in that environment."""
+    command = [*make[:3], *words, f"VENV={tmp_path}/env"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("other", ["installed", "installed-for-tests"])
+def test_make_dev_installs_again_after_another_install_took_its_place(
+    make: list[str], tmp_path: Path, other: str
+) -> None:
+    made(make, tmp_path, "dev")
+    assert "pip install" not in made(make, tmp_path, "--dry-run", "dev")
+    made(make, tmp_path, f"{tmp_path}/env/{other}")
+    assert "pip install" in made(make, tmp_path, "--dry-run", "dev")
+
+
+def test_make_quick_tests_no_copy_of_older_files(make: list[str], tmp_path: Path) -> None:
+    made(make, tmp_path, f"{tmp_path}/env/installed-for-tests")
+    assert "pip install" not in made(make, tmp_path, "--dry-run", "quick")
+    os.utime(tmp_path / "env" / "installed-for-tests", (0, 0))
+    assert "pip install" in made(make, tmp_path, "--dry-run", "quick")
