@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "benchmarks", "examples", "results", "src/rewirl")
-KEPT = (".md", ".svg", ".png", ".py", ".sh", ".toml", ".ipynb", ".cpp", ".css")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "docs", "benchmarks", "examples", "results")
+CODE = ("src/rewirl", "native")
+KEPT = (".md", ".svg", ".png", ".py", ".sh", ".toml", ".ipynb", ".cpp", ".css", ".cff")
 NEEDED = ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers")
 SITE = ROOT / "build" / "site"
 
@@ -26,8 +27,8 @@ SITE = ROOT / "build" / "site"
 def collect(target: Path) -> None:
     """Copy what pages show or link to; what a build before this one left is removed."""
     shutil.rmtree(target, ignore_errors=True)
-    for name in PAGES:
-        files = [ROOT / name] if name.endswith(".md") else sorted((ROOT / name).rglob("*"))
+    for name in PAGES + CODE:
+        files = [ROOT / name] if (ROOT / name).is_file() else sorted((ROOT / name).rglob("*"))
         for file in files:
             if file.suffix in KEPT or (file.suffix == ".json" and name == "results" and "benchmarks" in file.parts):
                 copy = target / file.relative_to(ROOT)

@@ -14,6 +14,17 @@ import rewirl
 SHOWN = ("learn", "predict", "evaluate", "save", "resume", "load", "record", "drop_score", "grow", "on_evaluation")
 
 
+def dead_links(site: Path) -> list[str]:
+    """Links of the site's pages, and what they show, that are not there; 404.html begins at the root of a server."""
+    dead = []
+    for page in site.rglob("*.html"):
+        targets = set(re.findall(r' (?:href|src)="([^"#?:]+)["#?]', page.read_text(encoding="utf-8")))
+        dead += [
+            f"{page.name}: {each}" for each in targets if page.name != "404.html" and not (page.parent / each).exists()
+        ]
+    return dead
+
+
 def test_the_site_builds_and_the_reference_is_filled_in() -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs" / "build_site.py")],
@@ -24,6 +35,7 @@ def test_the_site_builds_and_the_reference_is_filled_in() -> None:
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     words = re.fullmatch(r"wrote build/site; open (.*)\n", done.stdout)
     assert words is not None and 'href="docs/print.css"' in Path(words[1]).read_text(encoding="utf-8")
+    assert dead_links(ROOT / "build" / "site") == []
     reference = (ROOT / "build" / "site" / "docs" / "reference.html").read_text(encoding="utf-8")
     assert all(f".{name}" in reference for name in SHOWN)
     assert ":::" not in reference
