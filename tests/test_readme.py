@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,14 @@ def test_the_readme_is_short_and_begins_with_what_a_new_user_needs() -> None:
     assert len(README.partition("## Install")[0].strip().splitlines()) <= 7
     picture = ROOT / re.findall(r"!\[Learning curve.*\]\((.*\.svg)\)", README)[0]
     assert picture.stat().st_size < 60_000 and "<svg " in picture.read_text()[:200]
+
+
+def test_what_the_readme_links_to_or_runs_is_in_the_source_archive_too() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["scikit-build"]
+    left_out = tuple(f"{folder[1:]}/" for folder in build["sdist"]["exclude"])
+    named = re.findall(r"\]\((?!https?:)([^)#]+)|python ([\w/]+\.py)", README)
+    files = [link or program for link, program in named]
+    assert len(files) > 20 and [file for file in files if file.startswith(left_out)] == []
 
 
 def test_the_first_agent_of_the_readme_and_its_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
