@@ -109,7 +109,8 @@ def main(options: Options) -> None:
         + machine.markdown(machine.describe(), versions("numpy", "rewirl"))
     )
     if options.json:
-        measured = {"machine": machine.describe(), "tiny": tiny, "agents": agents}
+        used = versions("numpy", "rewirl")
+        measured = {"machine": machine.describe(), "versions": used, "tiny": tiny, "agents": agents}
         options.json.write_text(json.dumps(measured, indent=1) + "\n")
 
 

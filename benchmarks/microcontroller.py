@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from rewirl.training.evaluation import Evaluator
 from rewirl.training.trained_policy import TrainedPolicy
 
 COMPILER, SIZE, EMULATOR = "arm-none-eabi-gcc", "arm-none-eabi-size", "qemu-system-arm"
+PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
 PROCESSOR = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 FLAGS = (*PROCESSOR, "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-Wdouble-promotion")
 OBSERVATIONS = 16
@@ -137,6 +139,9 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=20, help="for the returns; 0 leaves them out")
     parser.add_argument("--seed", type=int, default=1000, help="of the episodes")
     options = parser.parse_args()
+    missing = [tool for tool in (COMPILER, SIZE, EMULATOR) if shutil.which(tool) is None]
+    if missing:
+        sys.exit(f"there is no {', '.join(missing)}; Debian: apt install {PACKAGES}")
     if options.policies:
         trained_policies(options.policies, options.episodes, options.seed)
     else:

@@ -19,14 +19,19 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import torch
 import tyro
-from torch.nn import functional
 
 from rewirl.agents import StreamACConfig, StreamQConfig, make_agent
 from rewirl.bench import machine
 from rewirl.bench.machine import table
+from rewirl.bench.serve import versions
 from rewirl.topology import TopologyConfig
+
+try:
+    import torch
+    from torch.nn import functional
+except ModuleNotFoundError:
+    raise SystemExit("torch is not installed: pip install 'rewirl[oracle]'") from None
 
 OBSERVATION, ACTION = 17, 6  # those of HalfCheetah
 
@@ -49,6 +54,14 @@ class Options:
 
     json: Path | None = None
     """File for everything measured, every round included."""
+
+    def __post_init__(self) -> None:
+        if not self.hidden_sizes or min(self.rounds, *self.hidden_sizes) < 1 or self.seconds <= 0:
+            raise SystemExit("--hidden-sizes and --rounds must be at least 1, --seconds more than 0")
+        if not all(0 <= sparsity < 1 for sparsity in self.sparsities):
+            raise SystemExit(f"--sparsities must be at least 0 and below 1, got {self.sparsities}")
+        if self.json and not self.json.parent.is_dir():
+            raise SystemExit(f"--json {self.json}: there is no folder {self.json.parent}")
 
 
 class Steps:
@@ -225,8 +238,9 @@ def main(options: Options) -> None:
     print(table(["agent", "networks", "steps per second", "times PyTorch"], rows, words=2))
     if options.json is not None:
         results = [{"agent": kind, "networks": what, "rates": found} for (kind, what), found in rates.items()]
-        values = {"options": {**asdict(options), "json": None}, "machine": machine.describe(), "results": results}
-        options.json.write_text(json.dumps(values, indent=1, default=str))
+        described = {"machine": machine.describe(), "versions": versions("rewirl", "numpy", "torch")}
+        values = {"options": {**asdict(options), "json": None}, **described, "results": results}
+        options.json.write_text(json.dumps(values, indent=1, default=str) + "\n")
 
 
 if __name__ == "__main__":

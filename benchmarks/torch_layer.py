@@ -63,6 +63,11 @@ class Options:
     def __post_init__(self) -> None:
         if min((self.batch_size, self.rounds, *self.widths, *self.threads)) < 1 or self.seconds <= 0:
             raise SystemExit("--widths, --threads, --batch-size and --rounds must be at least 1, --seconds more than 0")
+        if self.widths and not importlib.util.find_spec("torch"):
+            raise SystemExit("torch is not installed: pip install 'rewirl[oracle]'")
+        missing = [file for file in self.add if not file.is_file()]
+        if missing:
+            raise SystemExit(f"--add {missing[0]}: there is no such file")
         if not all(0 <= sparsity < 1 for sparsity in self.sparsities):
             raise SystemExit("--sparsities must be at least 0 and below 1")
         if self.json and not self.json.parent.is_dir():

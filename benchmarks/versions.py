@@ -8,6 +8,7 @@ Each version runs in its own Python and is built by its own `rewirl.bench.update
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import tyro
 from rewirl.bench import machine, updates
 from rewirl.bench.interleaved import Candidate, measure, merged_versions, ratio, say, spread
 from rewirl.bench.machine import table
-from rewirl.bench.synthetic import is_dense
+from rewirl.bench.synthetic import is_dense, refuse_agents
 
 WHERE = "import rewirl.bench.updates as updates; print(updates.__file__)"
 
@@ -56,12 +57,29 @@ class Options:
     json: Path | None = None
     """File for everything measured, every round included."""
 
+    def __post_init__(self) -> None:
+        if shutil.which(self.other) is None:
+            raise SystemExit(f"--other: there is no Python {self.other}")
+        counts = (*self.batch_sizes, *self.threads, self.starts, self.rounds)
+        if not self.batch_sizes or not self.threads or min(counts) < 1 or self.seconds <= 0:
+            raise SystemExit(
+                "--batch-sizes, --starts, --rounds and --threads must be at least 1, --seconds more than 0"
+            )
+        if not 0 < self.sparsity < 1:
+            raise SystemExit(f"--sparsity must lie between 0 and 1, got {self.sparsity}")
+        try:
+            refuse_agents(self.agents)
+        except ValueError as error:
+            raise SystemExit(f"--{error}") from None
+        if self.json and not self.json.parent.is_dir():
+            raise SystemExit(f"--json {self.json}: there is no folder {self.json.parent}")
+
 
 def candidates_of(python: Path, options: Options, batch_size: int) -> list[Candidate]:
     """Every agent in one version, not yet started."""
     found = subprocess.run([python, "-P", "-c", WHERE], capture_output=True, text=True, check=False)
     if found.returncode:
-        raise SystemExit(f"{python} has no Rewirl with benchmarks: {found.stderr.strip().splitlines()[-1:]}")
+        raise SystemExit(f"{python} has no Rewirl with benchmarks: {found.stderr.strip().splitlines()[-1]}")
     script = Path(found.stdout.strip())
     return [
         Candidate(
@@ -91,7 +109,7 @@ def compare(options: Options, batch_size: int) -> dict[str, Any]:
                 for task, measured in candidate.rates.items():
                     rates.setdefault(task, []).extend(measured)
     versions = {"this": merged_versions(mine), "other": merged_versions(others)}
-    return {"batch_size": batch_size, "rows": rows, "versions": versions}
+    return {"batch_size": batch_size, "rows": rows, "machine": machine.describe(), "versions": versions}
 
 
 def markdown(results: list[dict[str, Any]], options: Options) -> str:
@@ -121,7 +139,7 @@ def markdown(results: list[dict[str, Any]], options: Options) -> str:
             table(heads, rows),
             f"Medians of the ratios of {options.rounds} interleaved rounds of {options.seconds:g} s in each of "
             f"{options.starts} starts of every process. Agents that are not dense are {options.sparsity:.0%} sparse.",
-            machine.markdown(machine.describe(), versions["this"]),
+            machine.markdown(results[0]["machine"], versions["this"]),
         ]
     )
 

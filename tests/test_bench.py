@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from rewirl import _core, nn
-from rewirl.bench import blas, end_to_end, kernels, phases, quick, updates
+from rewirl.bench import blas, end_to_end, kernels, phases, quick, synthetic, updates
 from rewirl.cli.bench import BENCHMARKS
 from rewirl.cli.main import main
 from rewirl.training.evaluation import Evaluation
@@ -185,6 +185,27 @@ def test_the_quick_benchmark_prints_as_it_goes() -> None:
         quick.Options(seconds=0)
 
 
+def test_the_quick_ratios_are_medians_within_rounds() -> None:
+    # The machine was slow in the first round, and fast in the second: the ratio of the medians would be 3.
+    dense = {"name": "td3", "sparsity": None, "connections": 10, "rates": [10.0, 40.0, 20.0]}
+    sparse = {"name": "ds-td3", "sparsity": 0.9, "connections": 1, "rates": [20.0, 80.0, 60.0]}
+    result = {"agents": [dense, sparse], "machine": MACHINE, "batch_size": 8, "threads": 1}
+    assert "| ds-td3, 90% sparse | 1 | 60 | 2.00 |" in quick.markdown(result)
+
+
+@pytest.mark.parametrize(
+    ("dense", "hidden_sizes"),
+    [("td3", (256, 256)), ("td3", (512, 512)), ("sac", (64, 64)), ("simba", (64,)), ("xqc", (64, 64)), ("dqn", (64,))],
+)
+def test_a_network_is_as_sparse_as_its_row_says(dense: str, hidden_sizes: tuple[int, ...]) -> None:
+    def connections(agent: str, sparsity: float | None) -> int:
+        made = synthetic.agent_of(agent, synthetic.settings(agent, sparsity, hidden_sizes=hidden_sizes), threads=1)
+        return synthetic.connections_of(made)
+
+    sparse = connections(f"static-{dense}", 0.51)
+    assert sparse == pytest.approx(0.49 * connections(dense, None), rel=0.02)
+
+
 def test_every_native_call_is_timed_and_nothing_else() -> None:
     imported_by_name = sys.modules["rewirl.nn.tiles"].__dict__
     imported_by_name["a_name_of_its_own"] = _core.empty_tiles
@@ -233,6 +254,13 @@ def test_dense_agents_are_timed_once_and_sparse_ones_at_every_sparsity() -> None
     found = [(row.name, row.sparsity) for row in updates.candidates_of(options) if row.threads == 2]
     assert found[:3] == [("td3", None), ("static-td3", 0.51), ("static-td3", 0.9)]
     assert {name for name, _ in found} == set(options.agents)
+
+
+def test_blocks_are_timed_beside_single_connections() -> None:
+    options = updates.Options(("td3", "ds-td3"), sparsities=(0.9,), threads=(1,), structures=("unstructured", "8x1"))
+    rows = updates.candidates_of(options)
+    assert [row.name for row in rows] == ["td3", "ds-td3", "ds-td3 8x1"]
+    assert [row.specification.get("structure") for row in rows] == [None, None, "8x1"]
 
 
 def test_the_update_tables_by_hand() -> None:
@@ -424,6 +452,7 @@ REFUSED = {
     "agent": ("updates --agents ds-td4", "agents must be among td3, "),
     "sparsity": ("updates --sparsities 1", "sparsities must lie between 0 and 1"),
     "no sparsity": ("updates --agents ds-td3 --sparsities", "ds-td3 need at least one of sparsities"),
+    "structure": ("updates --structures 9x1", "structure must be unstructured"),
     "rounds": ("updates --rounds 0", "must be at least 1"),
     "steps": ("end-to-end --steps 0", "steps must be at least 1"),
     "threads": ("end-to-end --threads 0", "threads must be at least 1"),
@@ -431,6 +460,7 @@ REFUSED = {
     "of presets": ("end-to-end --presets small/pendulum --batch-size 8", "leave --batch-size out"),
     "environment": ("end-to-end --env HalfCheeta-v5", "did you mean HalfCheetah-v5?"),
     "folder": ("kernels --json nowhere/out.json", "there is no folder nowhere"),
+    "no file": ("kernels --json .", "is a folder; name a file in it"),
 }
 
 

@@ -24,6 +24,7 @@ class Counting:
         print("chatter that must not reach the protocol")
         os.write(1, b"nor this")
         self.facts = {"connections": specification["connections"], "threads": os.environ.get("MKL_NUM_THREADS"),
+                      "threads of Accelerate": os.environ.get("VECLIB_MAXIMUM_THREADS"),
                       "held back": os.environ.get("OPENBLAS_CORETYPE")}
         if hasattr(os, "sched_getaffinity"):
             self.facts["cores"] = sorted(os.sched_getaffinity(0))
@@ -64,6 +65,7 @@ def test_a_candidate_is_warmed_up_timed_in_every_round_and_asked(script: Path) -
         assert list(candidate.rates) == ["count", "count slowly"]
         assert all(len(rates) == 3 and min(rates) > 1000 for rates in candidate.rates.values())
         assert (candidate.connections, candidate.facts["threads"]) == (7, "3")
+        assert candidate.facts["threads of Accelerate"] == "3"
         assert candidate.versions["beads"] == "9" and "no-such-package" not in candidate.versions
         assert candidate.process is not None and candidate.process.poll() is not None
 

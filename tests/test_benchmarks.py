@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -223,6 +225,42 @@ def test_impossible_options_are_refused_before_anything_starts(
     # A text that ends a program is printed by it, and its exit code is 1.
     assert isinstance(ended.value.code, str) or ended.value.code == 1
     assert message in f"{ended.value.code}{capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("versions.py --other /nowhere/python", "there is no Python /nowhere/python"),
+        ("versions.py --other python --starts 0", "--starts, --rounds and --threads must be at least 1"),
+        ("versions.py --other python --agents td4", "agents must be among td3, "),
+        ("versions.py --other python --json nowhere/out.json", "there is no folder nowhere"),
+        ("stream.py --rounds 0", "--rounds must be at least 1"),
+        ("stream.py --sparsities 1", "--sparsities must be at least 0 and below 1"),
+        ("stream.py --json nowhere/out.json", "there is no folder nowhere"),
+        ("torch_layer.py --add nowhere.json", "--add nowhere.json: there is no such file"),
+        ("microcontroller.py", "there is no arm-none-eabi-gcc, arm-none-eabi-size, qemu-system-arm"),
+    ],
+)
+def test_what_is_missing_or_impossible_is_said_at_once(
+    command: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if command.startswith("stream.py"):
+        pytest.importorskip("torch")
+    script, *arguments = command.split()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda tool: sys.executable if str(tool) == "python" else None)
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    with pytest.raises(SystemExit, match=message):
+        runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
+
+
+@pytest.mark.parametrize("script", ["stream.py", "torch_layer.py"])
+def test_torch_is_asked_for_where_it_is_missing(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "argv", [script])
+    with pytest.raises(SystemExit, match="rewirl\\[oracle\\]"):
+        runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
 
 
 def test_memory_table_by_hand() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rewirl.bench import interleaved
+from rewirl.bench import interleaved, serve
 from rewirl.bench.interleaved import Candidate
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -165,6 +165,14 @@ def test_everybody_is_timed_with_the_same_settings(installed: Path) -> None:
     assert connections["Rewirl DS-TD3 8x1"] == pytest.approx(0.2 * dense, rel=0.15)
     json.dumps(peers.record(rows, options))
     assert "| Rewirl DS-TD3 | 80% | 1 |" in peers.markdown(rows, options)
+
+
+def test_networks_of_other_sizes_are_as_sparse_as_their_row_says() -> None:
+    script = serve.load(str(BENCHMARKS / "candidates" / "rewirl_steps.py"))
+    specification = {"threads": 1, "batch_size": 8, "hidden_sizes": [64, 64], "learning_starts": 20}
+    made = script["rewirl"]({**specification, "agent": "ds-td3", "sparsity": 0.51})
+    dense = (17 + 64 + 6) * 64 + 2 * (23 + 64 + 1) * 64
+    assert made.facts["connections"] == pytest.approx(0.49 * dense, rel=0.02)
 
 
 def test_a_peer_is_compared_at_the_same_number_of_threads() -> None:

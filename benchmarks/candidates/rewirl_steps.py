@@ -6,7 +6,7 @@ from typing import Any
 
 import rewirl
 from rewirl.agents import agent_entry
-from rewirl.bench.synthetic import PAPER_LAMBDAS
+from rewirl.bench.synthetic import amount_of
 from rewirl.bench.updates import WARM_UP
 
 STEPS = 500
@@ -17,19 +17,17 @@ class RewirlSteps:
     packages = ("rewirl", "numpy", "gymnasium", "mujoco")
 
     def __init__(self, specification: dict[str, Any]) -> None:
-        sparsity = specification.get("sparsity")
-        lambdas = PAPER_LAMBDAS.get(sparsity)
-        topology = {} if sparsity is None else {"lambdas": lambdas} if lambdas else {"sparsity": sparsity}
         self._learning_starts = specification["learning_starts"]
-        entry = agent_entry(specification["agent"])
+        name, hidden_sizes = specification["agent"], specification["hidden_sizes"]
+        entry = agent_entry(name)
         self._agent = getattr(rewirl, entry.python)(
             "HalfCheetah-v5",
             seed=0,
             threads=specification["threads"],
             batch_size=specification["batch_size"],
-            hidden_sizes=specification["hidden_sizes"],
+            hidden_sizes=hidden_sizes,
             learning_starts=self._learning_starts,
-            **topology,
+            **amount_of(name, specification.get("sparsity"), hidden_sizes),
             **({"structure": specification["structure"]} if "structure" in specification else {}),
         )
         layers = [layer for name in entry.networks for layer in self._agent.topology[name]]

@@ -71,7 +71,8 @@ class Candidate:
             SystemExit: it ended before.
         """
         count = str(self.threads)
-        environment = os.environ | {f"{name}_NUM_THREADS": count for name in ("OMP", "MKL", "OPENBLAS")}
+        limits = (*(f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS")), "VECLIB_MAXIMUM_THREADS")
+        environment = os.environ | dict.fromkeys(limits, count)
         for name in blas.HELD_BACK:
             environment.pop(name, None)
         environment["CUDA_VISIBLE_DEVICES"] = ""  # peers would take a GPU if they saw one

@@ -9,7 +9,9 @@ from statistics import median
 from typing import Any
 
 from rewirl.bench import machine
+from rewirl.bench.interleaved import ratio
 from rewirl.bench.machine import table
+from rewirl.bench.serve import versions
 from rewirl.bench.synthetic import agent_of, connections_of, random_transitions, replay_of, settings
 from rewirl.printing import result as show
 
@@ -55,7 +57,7 @@ def run(options: Options, tell: Callable[[str], None] = show) -> dict[str, Any]:
         tell: is given a line for every agent as soon as all its turns are over.
 
     Returns:
-        JSON values: `agents` with the updates per second of every round, machine and options.
+        JSON values: `agents` with the updates per second of every round, machine, versions and options.
     """
     replay = replay_of(random_transitions(TRANSITIONS))
     agents = []
@@ -87,6 +89,7 @@ def run(options: Options, tell: Callable[[str], None] = show) -> dict[str, Any]:
         "threads": options.threads,
         "seconds": options.seconds,
         "machine": machine.describe(),
+        "versions": versions("rewirl", "numpy"),
         "agents": rows,
     }
 
@@ -94,13 +97,12 @@ def run(options: Options, tell: Callable[[str], None] = show) -> dict[str, Any]:
 def markdown(result: dict[str, Any]) -> str:
     """Return what `run` measured as Markdown."""
     rows = result["agents"]
-    dense = median(rows[0]["rates"])
     cells = [
         [
             f"{row['name']}{_sparse(row['sparsity'])}",
             f"{row['connections']:,}",
             f"{median(row['rates']):,.0f}",
-            f"{median(row['rates']) / dense:.2f}",
+            f"{ratio(row['rates'], rows[0]['rates']):.2f}",
         ]
         for row in rows
     ]

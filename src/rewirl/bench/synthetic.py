@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rewirl.agents import AGENTS, Agent, AgentConfig, agent_entry, make_agent
 from rewirl.options.resolve import papers_settings
+from rewirl.presets.lookup import protocol
 from rewirl.replay import Replay
 
 OBSERVATION_SIZE = 17
@@ -17,7 +18,7 @@ ACTION_SIZE = 6
 HIDDEN_SIZES = (256, 256)
 
 PAPER_LAMBDAS = {0.51: (7.0, 64.0)}
-"""The paper's lambda_1 and lambda_2 for HalfCheetah, by the sparsity they give."""
+"""The paper's lambda_1 and lambda_2 for HalfCheetah, by the sparsity they give hidden layers of `HIDDEN_SIZES`."""
 
 
 class Transitions(NamedTuple):
@@ -65,10 +66,19 @@ def settings(agent: str, sparsity: float | None, **others: Any) -> AgentConfig:
             own for HalfCheetah.
         **others: further options by their names.
     """
-    amount: dict[str, Any] = {} if sparsity is None else {"sparsity": sparsity}
-    if sparsity in PAPER_LAMBDAS:
-        amount = {"lambdas": PAPER_LAMBDAS[sparsity]}
+    amount = amount_of(agent, sparsity, others.get("hidden_sizes", HIDDEN_SIZES))
     return papers_settings(agent, "HalfCheetah-v5", **amount, **others)
+
+
+def amount_of(agent: str, sparsity: float | None, hidden_sizes: Sequence[int]) -> dict[str, Any]:
+    """Return the options that make an agent so sparse; none for None.
+
+    They are the paper's lambdas where they give just that: for its agents, at its sizes.
+    """
+    if sparsity is None:
+        return {}
+    papers = protocol(agent) and tuple(hidden_sizes) == HIDDEN_SIZES
+    return {"lambdas": PAPER_LAMBDAS[sparsity]} if papers and sparsity in PAPER_LAMBDAS else {"sparsity": sparsity}
 
 
 def refuse_agents(agents: Sequence[str]) -> None:

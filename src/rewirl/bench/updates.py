@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -22,6 +23,7 @@ from rewirl.bench.synthetic import (
     replay_of,
     settings,
 )
+from rewirl.topology.structure import UNSTRUCTURED, structure_of
 
 TRANSITIONS = 100_000
 WARM_UP = 1200
@@ -41,6 +43,9 @@ class Options:
     sparsities: tuple[float, ...] = (0.51, 0.8, 0.9, 0.95)
     """Shares of absent connections; 0.51 is the paper's HalfCheetah setting, lambdas 7 64."""
 
+    structures: tuple[str, ...] = ("unstructured",)
+    """Structures of the connections of agents that are not dense, as of `rewirl train`. Typical: unstructured 8x1."""
+
     threads: tuple[int, ...] = (1, 2)
     """Thread counts to time every agent with. Typical: 1 2."""
 
@@ -58,10 +63,12 @@ class Options:
         refuse_agents(self.agents)
         if not all(0 < sparsity < 1 for sparsity in self.sparsities):
             raise ValueError(f"sparsities must lie between 0 and 1, got {self.sparsities}; dense agents are agents")
+        for structure in self.structures:
+            structure_of(structure)
         if not self.threads or min(self.batch_size, self.rounds, *self.threads) < 1 or self.seconds <= 0:
             raise ValueError("batch_size, rounds and threads must be at least 1, seconds more than 0")
         if not candidates_of(self):
-            raise ValueError(f"{', '.join(self.agents)} need at least one of sparsities")
+            raise ValueError(f"{', '.join(self.agents)} need at least one of sparsities and of structures")
 
 
 class Updates:
@@ -116,8 +123,13 @@ def candidates_of(options: Options) -> list[Candidate]:
     for threads in options.threads:
         for agent in options.agents:
             common = {"kind": "rewirl", "agent": agent, "batch_size": options.batch_size, "threads": threads}
-            for own in [{}] if is_dense(agent) else [{"sparsity": sparsity} for sparsity in options.sparsities]:
-                candidates.append(Candidate(agent, {**common, **own}, Path(__file__)))
+            if is_dense(agent):
+                candidates.append(Candidate(agent, common, Path(__file__)))
+                continue
+            for structure, sparsity in itertools.product(options.structures, options.sparsities):
+                in_blocks = {} if structure == UNSTRUCTURED else {"structure": structure}
+                own = {**common, "sparsity": sparsity, **in_blocks}
+                candidates.append(Candidate(" ".join([agent, *in_blocks.values()]), own, Path(__file__)))
     return candidates
 
 

@@ -52,6 +52,8 @@ def bench(arguments: list[str]) -> int:
     with usage_errors():
         if options.json is not None and not options.json.parent.is_dir():
             raise UsageError(f"--json {options.json}: there is no folder {options.json.parent}")
+        if options.json is not None and options.json.is_dir():
+            raise UsageError(f"--json {options.json} is a folder; name a file in it")
     try:
         with usage_errors():
             result = module.run(options.benchmark)
