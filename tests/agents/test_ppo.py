@@ -301,6 +301,17 @@ def test_gradients_that_are_not_finite_end_it():
         play(agent, whole._replace(rewards=whole.rewards * np.float64(1e38)))
 
 
+def test_a_program_that_learns_on_after_that_begins_another_rollout():
+    agent, other = (make(normalise_observations=False, scale_rewards=False) for _ in range(2))
+    whole = experience(96)
+    with pytest.raises(FloatingPointError), np.errstate(all="ignore"):
+        play(agent, whole._replace(rewards=whole.rewards * np.float64(1e38)))
+    other.load_state(*through_a_file(agent.state()))
+    for each in (agent, other):
+        play(each, whole)
+    assert bits(agent) == bits(other) and agent.updates == 10  # the first was of the rollout before
+
+
 def test_standard_deviations_beyond_float32_end_it_and_are_not_loaded():
     with pytest.raises(FloatingPointError, match=r"a standard deviation of the policy is exp\(90\)"):
         deviations(np.array([1.0, 90.0]))

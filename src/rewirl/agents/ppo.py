@@ -135,6 +135,8 @@ class PPO(Learner[PPOConfig]):
         threads: int = 1,
         actions: str = "Box",
     ) -> None:
+        self.actions = actions
+        """The space of actions: Box or Discrete."""
         self._rollout = Rollout(config.rollout_steps, observation_size, action_size)
         self._weights = mean_weights(config.batch_size)
         architectures = {
@@ -199,12 +201,14 @@ class PPO(Learner[PPOConfig]):
         if not self._rollout.full:
             return
         with np.errstate(over="ignore", invalid="ignore"):  # the norm of the gradients tells what is not finite
-            steps = self._judged()
-            for _ in range(self.config.epochs):
-                for minibatch in self._minibatches(steps):
-                    self._update(minibatch)
-            self._rollout.clear()
-            self._policy.deviation = self._deviation()  # pi_old <- pi
+            try:
+                steps = self._judged()
+                for _ in range(self.config.epochs):
+                    for minibatch in self._minibatches(steps):
+                        self._update(minibatch)
+            finally:  # a program may learn on after a fault
+                self._rollout.clear()
+                self._policy.deviation = self._deviation()  # pi_old <- pi
 
     def _judged(self) -> NDArray[np.float32]:
         """Return the steps of the rollout as rows: state, action, ln pi_old(a|s), A, A + V_old(s), V_old(s)."""
