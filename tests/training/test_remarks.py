@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rewirl.agents import agent_entry, make_agent
 from rewirl.agents.dqn import DQNConfig
+from rewirl.agents.ppo import PPOConfig
 from rewirl.agents.sac import SACConfig
 from rewirl.agents.td3 import TD3Config
 from rewirl.agents.xqc import XQCConfig
@@ -71,6 +73,21 @@ def test_so_is_a_probability_that_does_not_fall_to_its_end():
     assert said(dqn(epsilon_steps=1900)) == [] == said(dqn())  # nobody has asked for a default
     of_xqc = make_agent("xqc", XQCConfig(topology=dense, **SIZES, actor_hidden_sizes=(8,)), 3, 1, 0)
     assert said(of_xqc) == []
+
+
+def test_options_of_other_actions_or_of_a_probability_that_stays_are_said():
+    def ppo(kind, **settings):
+        config = PPOConfig(topology=TopologyConfig(sparsity=0.0, rule="static"), hidden_sizes=(8,), **settings)
+        return list(remarks.at_start(make_agent("ppo", config, 3, 2, 0, actions=kind), None, 5000, 0))
+
+    (line,) = ppo("Discrete", initial_deviation=0.5)
+    assert line == "initial_deviation does nothing here: it is of a Box of actions, and these are numbered"
+    assert ppo("Box", initial_deviation=0.5) == [] == ppo("Discrete")
+    config = DQNConfig(topology=TopologyConfig(sparsity=0.0, rule="static"), **SIZES, epsilon_start=0.05)
+    for steps in (5, 10**6):
+        (line,) = said(make_agent("dqn", replace(config, epsilon_steps=steps), 3, 2, 0))
+        assert line == "epsilon_steps does nothing here: epsilon_start and epsilon_end are the same"
+    assert said(make_agent("dqn", config, 3, 2, 0)) == []
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
     yield from _of_rule(agent)
     yield from _of_amounts(agent, env)
     yield from _of_ages(agent)
-    yield from _of_companions(config)
+    yield from _of_companions(agent)
     updates = config.updates_after(max(total - learning_starts, 0))
     if not updates:
         yield f"warning: nothing is learnt yet: {_too_short(config, total, learning_starts)}"
@@ -114,12 +114,15 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
         if period > updates:
             yield f"warning: {name} is {period:,}, and the run has {updates:,} updates: it never happens"
     yield from _of_units(agent, updates)
+    stays = getattr(config, "epsilon_start", 0) == getattr(config, "epsilon_end", 1)
     for name, has, unit, end in (
         ("learning_rate_updates", updates, "updates", "the step size does not get to learning_rate_end"),
         ("epsilon_steps", total - learning_starts, "steps after the warm-up", "it does not get to epsilon_end"),
     ):
-        asked = getattr(config, name, None)  # an agent's own default is not asked for
-        if asked is not None and asked > has and asked != getattr(type(config), name):
+        asked = getattr(config, name, None) if _given(config, name) else None  # a default is not asked for
+        if asked is not None and name == "epsilon_steps" and stays:
+            yield _does_nothing([name], "epsilon_start and epsilon_end are the same")
+        elif asked is not None and asked > has:
             yield f"warning: {name} is {asked:,}, and the run has {has:,} {unit}: {end}"
     if late := [update for update in config.topology.freeze_after if update >= updates]:
         yield f"warning: freeze_after is {late[0]:,}, and the run has {updates:,} updates: no task begins then"
@@ -290,12 +293,15 @@ def _does_nothing(names: Sequence[str], why: str) -> str:
     return f"{listed} {'does' if one else 'do'} nothing here: {why}"
 
 
-def _of_companions(config: AgentConfig) -> Iterator[str]:
+def _of_companions(agent: Agent) -> Iterator[str]:
     """Say which options do nothing without others."""
+    config = agent.config
     for name, others in _BELONG.items():
         settings = config if hasattr(config, name) else config.topology
         if _given(settings, name) and not any(_given(settings, other) for other in others):
             yield _does_nothing([name], f"it belongs to {' or '.join(others)}")
+    if getattr(agent, "actions", "Box") == "Discrete" and _given(config, "initial_deviation"):
+        yield _does_nothing(["initial_deviation"], "it is of a Box of actions, and these are numbered")
 
 
 def _given(settings: Any, name: str) -> bool:
