@@ -1,4 +1,4 @@
-"""What is public: names, signatures, commands, options with their types and defaults, keys of config.json.
+"""What is public: names, signatures, commands, options with their types and defaults, presets, policies, environments.
 
 python tests/compatibility/public.py    # after a change that is meant: writes public.json anew, for the diff to be read
 """
@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import json
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+import gymnasium
+
 SNAPSHOT = Path(__file__).parents[1] / "fixtures" / "public.json"
-MODULES = ("rewirl", "rewirl.topology")
+MODULES = ("rewirl", "rewirl.topology", "rewirl.torch")
+ENVIRONMENTS = ("rewirl.changing", "rewirl.noisy")
+HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 
 def public() -> dict[str, Any]:
@@ -24,13 +29,16 @@ def public() -> dict[str, Any]:
     from rewirl.options.option import options
     from rewirl.options.train import TrainConfig
     from rewirl.presets import lookup
+    from rewirl.storage import pretrained
     from rewirl.storage.values import to_values
 
     names: dict[str, Any] = {}
-    for module_name in MODULES:
+    for module_name in MODULES if HAS_TORCH else MODULES[:-1]:
         module = importlib.import_module(module_name)
         for name in sorted(module.__all__):
             names[f"{module_name}.{name}"] = described(getattr(module, name))
+    for module_name in ENVIRONMENTS:
+        importlib.import_module(module_name)
     return {
         "names": names,
         "commands": list(COMMANDS),
@@ -40,6 +48,8 @@ def public() -> dict[str, Any]:
             **{agent: to_values(agent_entry(agent).config()) for agent in AGENTS},
         },
         "presets": list(lookup.names()),
+        "policies": sorted(pretrained.cards()),
+        "environments": sorted(name for name in gymnasium.registry if name.startswith("rewirl/")),
     }
 
 
@@ -50,6 +60,7 @@ def described(value: Any) -> Any:
             name: described(member)
             for name, member in inspect.getmembers(value)
             if not name.startswith("_")
+            and not _of_torch(value, name)
             and (callable(member) or isinstance(member, property))
             and not (issubclass(value, BaseException) and hasattr(BaseException, name))  # they are Python's
         }
@@ -58,6 +69,11 @@ def described(value: Any) -> Any:
     if callable(value):
         return parameters(value)
     return type(value).__name__
+
+
+def _of_torch(kind: type, name: str) -> bool:
+    """Whether a class has an attribute from one of PyTorch's."""
+    return next((base for base in kind.__mro__ if name in vars(base)), kind).__module__.startswith("torch.")
 
 
 def parameters(function: Any) -> list[str]:
@@ -85,4 +101,5 @@ def text(kind: Any) -> str:
 
 
 if __name__ == "__main__":
+    assert HAS_TORCH, "rewirl.torch is public too: pip install torch"
     SNAPSHOT.write_text(json.dumps(public(), indent=1) + "\n")
