@@ -11,7 +11,8 @@ ARGUMENTS = {
     "net_arch": "hidden_sizes=(256, 256)",
     "activation_fn": 'activation="tanh" or "relu", for PPO; hidden_layers="tanh" or "relu", for TD3, SAC and DQN',
     "action_noise": 'exploration_noise=0.1 in units of [-1, 1]; exploration="normal" or "ornstein-uhlenbeck"',
-    "ent_coef": 'temperature="auto" or a number, for SAC; entropy_coefficient, for PPO',
+    "ent_coef": 'temperature="auto" or a number, for SAC; initial_temperature, for SimBa, XQC and CrossQ; '
+    "entropy_coefficient, for PPO",
     "n_epochs": "epochs",
     "clip_range_vf": "value_clip_range",
     "vf_coef": "value_coefficient",
