@@ -240,6 +240,10 @@ def test_what_cannot_be_compiled_says_why(tmp_path, monkeypatch):
         load_native(tmp_path / "bad.cpp")
     with pytest.raises(ValueError, match=r"missing\.cpp cannot be compiled"):
         load_native(tmp_path / "missing.cpp")
+    with monkeypatch.context() as other:
+        other.setenv("XDG_CACHE_HOME", str(tmp_path / "bad.cpp"))
+        with pytest.raises(ValueError, match="rewirl, which cannot be written to: Not a directory; set XDG_CACHE_HOME"):
+            load_native(COORDINATES)
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ValueError, match="install a C\\+\\+ compiler, or name yours in the variable CXX"):
         load_native(COORDINATES)

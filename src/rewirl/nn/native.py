@@ -67,10 +67,16 @@ def _compiled(source: Path) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rewirl"
     library = cache / f"{source.stem}-{key[:24]}.so"
     if not library.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as directory:
-            _run([*command, str(source), "-o", f"{directory}/library.so"], source)
-            Path(directory, "library.so").replace(library)
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=cache) as directory:
+                _run([*command, str(source), "-o", f"{directory}/library.so"], source)
+                Path(directory, "library.so").replace(library)
+        except OSError as error:
+            raise ValueError(
+                f"{source} is compiled into {cache}, which cannot be written to: {error.strerror or error}; set "
+                "XDG_CACHE_HOME to a directory that can be"
+            ) from error
     return library
 
 
