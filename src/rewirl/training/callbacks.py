@@ -79,7 +79,7 @@ class Callback:
         """An evaluation is done, before the next step; False ends training."""
 
     def on_training_end(self, moment: Moment) -> None:
-        """`learn` ends, however it does, after its last checkpoint: what is recorded here is gone if the run goes on."""
+        """`learn` ends, however it does, after its last checkpoint: what this records is gone if the run goes on."""
 
 
 StepFunction = Callable[[Moment], bool | None]
