@@ -105,7 +105,10 @@ class Policy:
             ValueError: the observations have another number of features; or numbered actions have no noise.
         """
         if self.head == "greedy" and not noise:
-            raise ValueError("this policy chooses between numbered actions, and has no noise to add to them")
+            raise ValueError(
+                "this policy chooses between numbered actions, and has no noise to add to them (no epsilon_end above "
+                "0); leave deterministic=False out"
+            )
         if observations.ndim != 2 or observations.shape[1] != self.actor.n_in:
             raise ValueError(f"observations must be [batch, {self.actor.n_in}], got {list(observations.shape)}")
         if self.head in ("clip", "softmax"):
