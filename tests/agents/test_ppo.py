@@ -9,7 +9,7 @@ from ppo_experience import OBSERVATION, experience, make, play
 
 from rewirl.agents import PPO, PPOConfig, agent_entry, load_policy, make_agent
 from rewirl.agents.distributions import deviations
-from rewirl.agents.ppo import generalised_advantages
+from rewirl.agents.rollout_learner import generalised_advantages
 from rewirl.options.resolve import agent_settings
 from rewirl.printing import command_line
 from rewirl.topology import TopologyConfig

@@ -60,7 +60,7 @@ def test_every_page_is_in_the_navigation() -> None:
 
 def test_every_public_name_is_in_the_reference() -> None:
     page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-    names = ("TD3", "SAC", "SimBa", "XQC", "CrossQ", "DQN", "PPO", "StreamAC", "StreamQ", "StreamSARSA")
+    names = ("TD3", "SAC", "SimBa", "XQC", "CrossQ", "DQN", "PPO", "PQN", "StreamAC", "StreamQ", "StreamSARSA")
     agents = {f"{kind}{name}" for kind in ("", "Static", "DS") for name in names}
     assert agents == set(rewirl.learners.__all__)
     described = set(re.findall(r"^::: rewirl\..*\.(\w+)$", page, re.MULTILINE))

@@ -307,6 +307,7 @@ def test_every_experiment_of_the_paper_has_a_name_and_says_what_it_shows():
         "methods/noise": 6,
         "on-policy/cartpole": 9,
         "on-policy/half-cheetah": 9,
+        "on-policy/pqn-cartpole": 9,
         "plasticity/slippery-ant": 12,
         "small/tasks": 18,
         "streams/mujoco": 15,

@@ -367,6 +367,7 @@ def test_every_agent_has_a_space_with_what_it_can_use_most(agent):
     space = usual_space({"agent": agent, "env": env})
     most = {"learning_rate", "gamma"} | ({"batch_size"} if entry.replay else set())
     most |= {"clip_range", "gae_lambda", "entropy_coefficient"} if agent.endswith("ppo") else set()
+    most |= {"return_lambda", "epsilon_end"} if agent.endswith("pqn") else set()
     streams = "stream-" in agent  # which have no batches, in which blocks pay
     most |= set() if entry.dense else {"sparsity"} if streams else {"sparsity", "structure"}
     most |= {"adapt_every", "adapt_fraction"} if agent.startswith("ds-") else set()

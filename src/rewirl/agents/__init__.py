@@ -14,6 +14,7 @@ from rewirl.agents.crossq import CrossQ, CrossQConfig
 from rewirl.agents.dqn import DQN, DQNConfig
 from rewirl.agents.policy import Policy
 from rewirl.agents.ppo import PPO, PPOConfig
+from rewirl.agents.pqn import PQN, PQNConfig
 from rewirl.agents.registry import AGENTS, Entry, agent_entry, make_agent
 from rewirl.agents.sac import SAC, SACConfig
 from rewirl.agents.simba import SimBa, SimBaConfig
@@ -26,6 +27,7 @@ __all__ = [
     "AGENTS",
     "DQN",
     "PPO",
+    "PQN",
     "SAC",
     "TD3",
     "XQC",
@@ -37,6 +39,7 @@ __all__ = [
     "DQNConfig",
     "Entry",
     "PPOConfig",
+    "PQNConfig",
     "Policy",
     "ReplayConfig",
     "SACConfig",

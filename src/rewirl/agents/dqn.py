@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import LayersConfig
 from rewirl.agents.cost import Cost
+from rewirl.agents.epsilon_greedy import EpsilonGreedy
 from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.replay_learner import ReplayLearner
@@ -24,7 +25,7 @@ VALUES = ("q",)
 
 
 @dataclass(frozen=True)
-class DQNConfig(LayersConfig):
+class DQNConfig(LayersConfig, EpsilonGreedy):
     """Hyper-parameters of DQN."""
 
     learning_rate: float = 2.5e-4
@@ -72,18 +73,7 @@ class DQNConfig(LayersConfig):
         self._require("adam_epsilon", 0 < self.adam_epsilon < inf, "finite and positive")
         self._require("update_every", self.update_every >= 1, "at least 1")
         self._require("target_update_interval", self.target_update_interval >= 1, "at least 1")
-        self._require("epsilon_start", 0 <= self.epsilon_start <= 1, "between 0 and 1")
-        self._require("epsilon_end", 0 <= self.epsilon_end <= 1, "between 0 and 1")
-        self._require("epsilon_steps", self.epsilon_steps >= 1, "at least 1")
-
-    def epsilon_at(self, explored: int) -> float:
-        """Return the probability of a random action, end + max(1 - explored / epsilon_steps, 0) (start - end).
-
-        Args:
-            explored: steps since `learning_starts`, this one not included.
-        """
-        left = max(1 - explored / self.epsilon_steps, 0.0)
-        return self.epsilon_end + left * (self.epsilon_start - self.epsilon_end)
+        self._refuse_epsilon()
 
     def updates_at(self, step: int) -> int:
         """Return how many updates follow a step, counted from 0 at `learning_starts`."""

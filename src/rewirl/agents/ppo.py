@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf, log, sqrt
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -12,22 +12,19 @@ from numpy.typing import NDArray
 
 from rewirl.agents.agent import Action
 from rewirl.agents.architecture import Architecture
-from rewirl.agents.config import AgentConfig
 from rewirl.agents.cost import Cost
 from rewirl.agents.distributions import Categorical, Normal, deviations
 from rewirl.agents.free_vector import FreeVector
-from rewirl.agents.learner import Learner
 from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Head, Policy, drawn
-from rewirl.nn import ReLU, Tanh, Tiles, mean_weights, mlp, names_of, normal, pack, unpack
-from rewirl.replay import Rollout
-from rewirl.saved import fields
+from rewirl.agents.rollout_learner import RolloutConfig, RolloutLearner, arrays_of, outputs_of
+from rewirl.nn import ReLU, Tanh, Tiles, mlp, names_of, normal, pack, unpack
 
 ACTOR_CRITIC = ("actor", "critic")
 
 
 @dataclass(frozen=True)
-class PPOConfig(AgentConfig):
+class PPOConfig(RolloutConfig):
     """Hyper-parameters of PPO."""
 
     hidden_sizes: tuple[int, ...] = (64, 64)
@@ -41,16 +38,6 @@ class PPOConfig(AgentConfig):
 
     activation: Literal["tanh", "relu"] = "tanh"
     """What follows on every hidden layer. Typical: tanh."""
-
-    rollout_steps: int = 2048
-    """Steps of the run that are collected with one policy and then learnt from, over all environments together; a
-    multiple of --batch-size. Typical: 2048."""
-
-    batch_size: int = 64
-    """Steps of a minibatch, from which one update is; a divisor of --rollout-steps. Typical: 64."""
-
-    epochs: int = 10
-    """How often every step of a rollout is learnt from. Typical: 3 to 20."""
 
     gae_lambda: float = 0.95
     """Lambda of the advantages: 0 trusts the values after one step, 1 sums the rewards to the end. Typical: 0.8 to
@@ -70,37 +57,23 @@ class PPOConfig(AgentConfig):
     entropy_coefficient: float = 0.0
     """Weight of the entropy of the policy in the loss, c2 in the paper; more explores longer. Typical: 0 to 0.01."""
 
-    max_gradient_norm: float = 0.5
-    """What the norm of all gradients together is cut to. Typical: 0.5 to 1."""
-
-    adam_epsilon: float = 1e-5
-    """What Adam adds to the root of its second moments. Typical: 1e-8 to 1e-5."""
-
     initial_deviation: float = 1.0
     """Standard deviation of a Box of actions at the start, in units of [-1, 1]. Typical: 0.3 to 1."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         super().__post_init__()
-        self._require("batch_size", 2 <= self.batch_size < 2**31, "at least 2 (advantages are normalised over it)")
-        steps = self.rollout_steps
-        self._require("rollout_steps", 2 <= steps < 2**31, "at least 2 and below 2^31")
-        self._require("rollout_steps", steps % self.batch_size == 0, f"a multiple of batch_size {self.batch_size}")
-        self._require("epochs", 1 <= self.epochs <= 1_000, "at least 1 and at most 1,000")
+        self._require("batch_size", self.batch_size >= 2, "at least 2 (advantages are normalised over it)")
         self._require("gae_lambda", 0 <= self.gae_lambda <= 1, "between 0 and 1")
-        for name in ("clip_range", "max_gradient_norm", "adam_epsilon", "initial_deviation"):
+        for name in ("clip_range", "initial_deviation"):
             self._require(name, 0 < getattr(self, name) < inf, "finite and positive")
         value_clip = self.value_clip_range
         self._require("value_clip_range", value_clip is None or 0 < value_clip < inf, "finite and positive, or none")
         for name in ("value_coefficient", "entropy_coefficient"):
             self._require(name, 0 <= getattr(self, name) < inf, "finite, 0 or more")
 
-    def updates_after(self, steps: int) -> int:
-        """Return how many updates, of a minibatch each, there are in so many steps."""
-        return steps // self.rollout_steps * self.epochs * (self.rollout_steps // self.batch_size)
 
-
-class PPO(Learner[PPOConfig]):
+class PPO(RolloutLearner[PPOConfig]):
     """Proximal policy optimisation with an actor and a critic of any density.
 
     The actor gives the means of a normal distribution whose standard deviations are free parameters, or the logits of
@@ -120,7 +93,6 @@ class PPO(Learner[PPOConfig]):
     """
 
     ONLINE: ClassVar[tuple[str, ...]] = ACTOR_CRITIC
-    STREAMS: ClassVar[Mapping[str, str]] = {"exploration": "exploration", "minibatches": "minibatches"}
     COST = Cost(ACTOR_CRITIC)
     ACTIONS: ClassVar[tuple[str, ...]] = ("Box", "Discrete")
     SQUARED_ERRORS: ClassVar[bool] = True
@@ -137,8 +109,6 @@ class PPO(Learner[PPOConfig]):
     ) -> None:
         self.actions = actions
         """The space of actions: Box or Discrete."""
-        self._rollout = Rollout(config.rollout_steps, observation_size, action_size)
-        self._weights = mean_weights(config.batch_size)
         architectures = {
             "actor": self.architecture("actor", config, observation_size, action_size),
             "critic": self.architecture("critic", config, observation_size, 1),
@@ -186,42 +156,15 @@ class PPO(Learner[PPOConfig]):
         self._rollout.begin(environment, state, action)
         return np.clip(action, -1, 1)
 
-    def learn(
-        self,
-        observation: NDArray[np.float32],
-        action: NDArray[np.float32],
-        reward: float,
-        next_observation: NDArray[np.float32],
-        terminated: bool,
-        truncated: bool,
-        environment: int = 0,
-    ) -> None:
-        """Keep a step, and learn from all of a rollout once there are `rollout_steps`; see `Agent`."""
-        self._rollout.end(environment, reward, self._policy.seen(next_observation), terminated, truncated)
-        if not self._rollout.full:
-            return
-        with np.errstate(over="ignore", invalid="ignore"):  # the norm of the gradients tells what is not finite
-            try:
-                steps = self._judged()
-                for _ in range(self.config.epochs):
-                    for minibatch in self._minibatches(steps):
-                        self._update(minibatch)
-            finally:  # a program may learn on after a fault
-                self._rollout.clear()
-                self._policy.deviation = self._deviation()  # pi_old <- pi
+    def _begin_rollout(self) -> None:
+        super()._begin_rollout()
+        self._policy.deviation = self._deviation()  # pi_old <- pi
 
     def _judged(self) -> NDArray[np.float32]:
         """Return the steps of the rollout as rows: state, action, ln pi_old(a|s), A, A + V_old(s), V_old(s)."""
-        c, rollout, online = self.config, self._rollout, self._networks.online
-        values, next_values = (
-            unpack(online["critic"].predict(pack(states)), len(states))[:, 0]
-            for states in (rollout.states, rollout.next_states)
-        )
-        returns = self.normalisation.returns
-        rewards = rollout.rewards if returns is None else rollout.rewards * returns.affine[1]
-        advantages = generalised_advantages(
-            rewards, values, next_values, rollout.terminated, rollout.over, rollout.environments, c.gamma, c.gae_lambda
-        )
+        rollout, online = self._rollout, self._networks.online
+        values, next_values = (outputs_of(online["critic"], x)[:, 0] for x in (rollout.states, rollout.next_states))
+        advantages = self._advantages(values, next_values, self.config.gae_lambda)
         outputs = online["actor"].predict(pack(rollout.states))
         log_pi = unpack(self._distribution(outputs, pack(rollout.actions)).log_pi, len(values))
         spread = float((advantages + values).var())
@@ -235,16 +178,9 @@ class PPO(Learner[PPOConfig]):
             return Categorical(outputs, actions)
         return Normal(outputs, self._log_std.values.astype(np.float32)[:, np.newaxis], actions)
 
-    def _minibatches(self, steps: NDArray[np.float32]) -> Iterator[Tiles]:
-        """Yield all steps once, in random order, as batches, float32 [tiles, ..., width]."""
-        order = self._streams["minibatches"].permutation(len(steps))
-        for first in range(0, len(steps), self.config.batch_size):
-            yield pack(steps[order[first : first + self.config.batch_size]])
-
     def _update(self, minibatch: Tiles) -> None:
         """Take a step up E[L_clip - c1 L_value + c2 S] of a minibatch (equation 9), and do what falls on it."""
         c, w = self.config, self._weights
-        self.updates += 1
         ends = np.cumsum([self.observation_size, self.action_size, 1, 1, 1])
         states, actions, old_log_pi, advantages, returns, old_values = np.split(minibatch, ends, axis=1)
         outputs, values = self._both.forward(states)
@@ -307,18 +243,12 @@ class PPO(Learner[PPOConfig]):
             told["deviation"] = float(self._policy.deviation.mean())
         return {**told, **self._networks.diagnostics({ACTOR_CRITIC: states}, self._weights)}
 
-    def cut(self, environment: int = 0) -> None:
-        """Note that the episode in an environment is given up; see `Agent`."""
-        super().cut(environment)
-        self._rollout.cut(environment)
-
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return everything an exact continuation needs: networks, moments, streams, counters, the rollout so far."""
+        """Return everything an exact continuation needs; see `RolloutLearner`."""
         arrays, values = super().state()
-        for name, part in (("rollout", self._rollout), ("log_std", self._log_std)):
-            if part is not None:
-                of_part, values[name] = part.state()
-                arrays |= {f"{name}.{key}": array for key, array in of_part.items()}
+        if self._log_std is not None:
+            of_log_std, values["log_std"] = self._log_std.state()
+            arrays |= {f"log_std.{name}": array for name, array in of_log_std.items()}
         return arrays, values
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
@@ -328,18 +258,13 @@ class PPO(Learner[PPOConfig]):
             ValueError: an array or value is missing or does not fit this agent; the message names it. Nothing has
                 changed then.
         """
-        of: dict[str, dict[str, NDArray[Any]]] = {"rollout": {}, "log_std": {}}
-        for name, array in arrays.items():
-            part, _, rest = name.partition(".")
-            of.get(part, {})[rest] = array
-        rollout = self._rollout.restored(of["rollout"], fields(values.get("rollout"), "the saved rollout"))
         log_std = self._log_std
         if log_std is not None:
-            log_std = log_std.restored("log_std", of["log_std"], values.get("log_std"))
+            log_std = log_std.restored("log_std", arrays_of("log_std", arrays), values.get("log_std"))
             if not (log_std.values < _LARGEST_LOG_STD).all():
                 raise ValueError(f"the saved log_std is {log_std.values.max():.3g}, beyond what float32 can hold")
         super().load_state(arrays, values)
-        self._rollout, self._log_std = rollout, log_std
+        self._log_std = log_std
         self._policy.deviation = self._deviation()
 
 
@@ -354,43 +279,3 @@ class _Last(NamedTuple):
     log_ratio: Tiles
     errors: Tiles
     entropy: Tiles
-
-
-def generalised_advantages(
-    rewards: NDArray[np.float32],
-    values: NDArray[np.float32],
-    next_values: NDArray[np.float32],
-    terminated: NDArray[np.uint8],
-    over: NDArray[np.uint8],
-    environments: NDArray[np.int64],
-    gamma: float,
-    lambda_: float,
-) -> NDArray[np.float64]:
-    """Return the advantages of steps in the order in which they ended (Schulman et al. 2016, equation 16).
-
-        delta_t = r_t + gamma (1 - terminated_t) V(s_{t+1}) - V(s_t)
-        A_t = delta_t + gamma lambda (1 - over_t) A_{t+1}
-
-    where t + 1 is the next step in the same environment. A time limit ends the sum, but V(s_{t+1}) stands for what
-    would have come; so does the end of the steps.
-
-    Args:
-        rewards: r_t, [steps].
-        values: V(s_t), [steps].
-        next_values: V(s_{t+1}), [steps].
-        terminated: 1 where the episode reached a terminal state, [steps].
-        over: 1 where the episode ended, be it by a time limit, [steps].
-        environments: in which of several each step was, [steps].
-        gamma: discount per step.
-        lambda_: between 0 and 1.
-
-    Returns:
-        float64 [steps].
-    """
-    deltas = rewards.astype(np.float64) + gamma * (1.0 - terminated) * next_values - values
-    goes_on = gamma * lambda_ * (1.0 - over)
-    advantages, later = np.empty(len(deltas)), dict.fromkeys(environments.tolist(), 0.0)
-    steps = zip(deltas.tolist(), goes_on.tolist(), environments.tolist(), strict=True)
-    for t, (delta, weight, environment) in reversed(list(enumerate(steps))):
-        advantages[t] = later[environment] = delta + weight * later[environment]
-    return advantages

@@ -12,6 +12,7 @@ from rewirl.agents.cost import Cost
 from rewirl.agents.crossq import CrossQ, CrossQConfig
 from rewirl.agents.dqn import DQN, DQNConfig
 from rewirl.agents.ppo import PPO, PPOConfig
+from rewirl.agents.pqn import PQN, PQNConfig
 from rewirl.agents.sac import SAC, SACConfig
 from rewirl.agents.simba import SimBa, SimBaConfig
 from rewirl.agents.stream_ac import StreamAC, StreamACConfig
@@ -179,6 +180,9 @@ AGENTS = {
         Entry("ppo", PPO, PPOConfig, _DENSE, "PPO", "dense PPO"),
         Entry("static-ppo", PPO, PPOConfig, _STATIC_80_OF_PPO, "StaticPPO", f"PPO {_STAYS}"),
         Entry("ds-ppo", PPO, PPOConfig, _SET_80_OF_PPO, "DSPPO", f"PPO {_REWIRED}"),
+        Entry("pqn", PQN, PQNConfig, _DENSE, "PQN", "Q-learning from rollouts, dense, for numbered actions"),
+        Entry("static-pqn", PQN, PQNConfig, _STATIC_80, "StaticPQN", f"PQN {_STAYS}"),
+        Entry("ds-pqn", PQN, PQNConfig, _SET_80, "DSPQN", f"PQN {_REWIRED}"),
     )
 }
 """The agents by name; static and dense ones are the same algorithm with another topology."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.agents.cost import Cost
+from rewirl.agents.epsilon_greedy import EpsilonGreedy
 from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.streaming import StreamConfig, Streaming, finite
@@ -19,7 +20,7 @@ VALUES = "q"
 
 
 @dataclass(frozen=True)
-class StreamQConfig(StreamConfig):
+class StreamQConfig(StreamConfig, EpsilonGreedy):
     """Hyper-parameters of Stream Q(lambda) and Stream SARSA(lambda)."""
 
     hidden_sizes: tuple[int, ...] = (32, 32)
@@ -37,18 +38,7 @@ class StreamQConfig(StreamConfig):
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         super().__post_init__()
-        self._require("epsilon_start", 0 <= self.epsilon_start <= 1, "between 0 and 1")
-        self._require("epsilon_end", 0 <= self.epsilon_end <= 1, "between 0 and 1")
-        self._require("epsilon_steps", self.epsilon_steps >= 1, "at least 1")
-
-    def epsilon_at(self, step: int) -> float:
-        """Return the probability of a random action, end + max(1 - step / epsilon_steps, 0) (start - end).
-
-        Args:
-            step: its number, from 0.
-        """
-        left = max(1 - step / self.epsilon_steps, 0.0)
-        return self.epsilon_end + left * (self.epsilon_start - self.epsilon_end)
+        self._refuse_epsilon()
 
 
 class StreamQ(Streaming[StreamQConfig]):

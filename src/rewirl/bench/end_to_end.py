@@ -61,7 +61,7 @@ class Options:
     """Steps before them, which are not timed; of an agent with a replay memory, with random actions. Typical: 1000."""
 
     eval_every: int = 5_000
-    """Steps between two evaluations, rounded up to whole rollouts for PPO. Typical: 5000."""
+    """Steps between two evaluations, rounded up to whole rollouts for PPO and PQN. Typical: 5000."""
 
     eval_episodes: int = 10
     """Episodes per evaluation. Typical: 10."""

@@ -73,7 +73,7 @@ OPTIONS = {
     "policy": "none: there is one kind of policy",
     "policy-kwargs": "--hidden-sizes 256 256; the other settings of networks are options of their own",
     "net-arch": "--hidden-sizes 256 256",
-    "activation-fn": "--activation tanh or relu, for PPO; --hidden-layers tanh or relu, for TD3, SAC and DQN",
+    "activation-fn": "--activation tanh or relu, for PPO; --hidden-layers tanh or relu, for TD3, SAC, DQN and PQN",
     "action-noise": "--exploration-noise 0.1, in units of [-1, 1]; --exploration normal or ornstein-uhlenbeck",
     "load-best": "none: rewirl evaluate, watch and export take the policy of the latest checkpoint",
 }

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rewirl.learners.ds_crossq import DSCrossQ
     from rewirl.learners.ds_dqn import DSDQN
     from rewirl.learners.ds_ppo import DSPPO
+    from rewirl.learners.ds_pqn import DSPQN
     from rewirl.learners.ds_sac import DSSAC
     from rewirl.learners.ds_simba import DSSimBa
     from rewirl.learners.ds_stream_ac import DSStreamAC
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from rewirl.learners.ds_td3 import DSTD3
     from rewirl.learners.ds_xqc import DSXQC
     from rewirl.learners.ppo import PPO
+    from rewirl.learners.pqn import PQN
     from rewirl.learners.sac import SAC
     from rewirl.learners.simba import SimBa
     from rewirl.learners.static_crossq import StaticCrossQ
     from rewirl.learners.static_dqn import StaticDQN
     from rewirl.learners.static_ppo import StaticPPO
+    from rewirl.learners.static_pqn import StaticPQN
     from rewirl.learners.static_sac import StaticSAC
     from rewirl.learners.static_simba import StaticSimBa
     from rewirl.learners.static_stream_ac import StaticStreamAC
@@ -41,10 +44,12 @@ __all__ = [
     "DQN",
     "DSDQN",
     "DSPPO",
+    "DSPQN",
     "DSSAC",
     "DSTD3",
     "DSXQC",
     "PPO",
+    "PQN",
     "SAC",
     "TD3",
     "XQC",
@@ -58,6 +63,7 @@ __all__ = [
     "StaticCrossQ",
     "StaticDQN",
     "StaticPPO",
+    "StaticPQN",
     "StaticSAC",
     "StaticSimBa",
     "StaticStreamAC",
@@ -76,6 +82,7 @@ _MODULES = {
     "DSCrossQ": "ds_crossq",
     "DSDQN": "ds_dqn",
     "DSPPO": "ds_ppo",
+    "DSPQN": "ds_pqn",
     "DSSAC": "ds_sac",
     "DSSimBa": "ds_simba",
     "DSStreamAC": "ds_stream_ac",
@@ -84,11 +91,13 @@ _MODULES = {
     "DSTD3": "ds_td3",
     "DSXQC": "ds_xqc",
     "PPO": "ppo",
+    "PQN": "pqn",
     "SAC": "sac",
     "SimBa": "simba",
     "StaticCrossQ": "static_crossq",
     "StaticDQN": "static_dqn",
     "StaticPPO": "static_ppo",
+    "StaticPQN": "static_pqn",
     "StaticSAC": "static_sac",
     "StaticSimBa": "static_simba",
     "StaticStreamAC": "static_stream_ac",

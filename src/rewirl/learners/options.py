@@ -107,13 +107,14 @@ class Options(TypedDict, total=False):
     truncated_is_terminal: bool
     actor_kappa: float
     entropy: float
-    activation: Literal["tanh", "relu"]
     rollout_steps: int
     epochs: int
+    max_gradient_norm: float
+    activation: Literal["tanh", "relu"]
     gae_lambda: float
     clip_range: float
     value_clip_range: float | None
     value_coefficient: float
     entropy_coefficient: float
-    max_gradient_norm: float
     initial_deviation: float
+    return_lambda: float

@@ -47,17 +47,17 @@ class PPO(Learner):
         cbp_utility: Literal["adaptable-contribution", "contribution"] = "adaptable-contribution",
         normalise_observations: bool = True,
         scale_rewards: bool = True,
-        activation: Literal["tanh", "relu"] = "tanh",
         rollout_steps: int = 2_048,
         batch_size: int = 64,
         epochs: int = 10,
+        max_gradient_norm: float = 0.5,
+        adam_epsilon: float = 1e-05,
+        activation: Literal["tanh", "relu"] = "tanh",
         gae_lambda: float = 0.95,
         clip_range: float = 0.2,
         value_clip_range: float | None = None,
         value_coefficient: float = 0.5,
         entropy_coefficient: float = 0.0,
-        max_gradient_norm: float = 0.5,
-        adam_epsilon: float = 1e-05,
         initial_deviation: float = 1.0,
         sparsity: float | None = UNSET,
         lambdas: Sequence[float] | None = None,
@@ -135,11 +135,13 @@ class PPO(Learner):
             scale_rewards: Whether rewards are divided by the standard deviation of the discounted return so far in an
                 episode, over all steps so far. A replay memory keeps them as they are. Typical: for returns far from 1
                 to 1000.
-            activation: What follows on every hidden layer. Typical: tanh.
             rollout_steps: Steps of the run that are collected with one policy and then learnt from, over all
                 environments together; a multiple of `batch_size`. Typical: 2048.
             batch_size: Steps of a minibatch, from which one update is; a divisor of `rollout_steps`. Typical: 64.
             epochs: How often every step of a rollout is learnt from. Typical: 3 to 20.
+            max_gradient_norm: What the norm of all gradients together is cut to. Typical: 0.5 to 1.
+            adam_epsilon: What Adam adds to the root of its second moments. Typical: 1e-8 to 1e-5.
+            activation: What follows on every hidden layer. Typical: tanh.
             gae_lambda: Lambda of the advantages: 0 trusts the values after one step, 1 sums the rewards to the end.
                 Typical: 0.8 to 0.98.
             clip_range: How far the probability of an action may move from what it was in the rollout before its
@@ -149,8 +151,6 @@ class PPO(Learner):
             value_coefficient: Weight of the squared errors of values in the loss, c1 in the paper. Typical: 0.25 to 1.
             entropy_coefficient: Weight of the entropy of the policy in the loss, c2 in the paper; more explores longer.
                 Typical: 0 to 0.01.
-            max_gradient_norm: What the norm of all gradients together is cut to. Typical: 0.5 to 1.
-            adam_epsilon: What Adam adds to the root of its second moments. Typical: 1e-8 to 1e-5.
             initial_deviation: Standard deviation of a Box of actions at the start, in units of [-1, 1]. Typical: 0.3 to
                 1.
             sparsity: Share of a network's weights that are absent, spread over its layers by `distribution`; 0 is

@@ -9,7 +9,7 @@ ARGUMENTS = {
     "policy": "leave it out: there is one kind of policy, and the environment comes first",
     "policy_kwargs": "net_arch is hidden_sizes=(256, 256); the other settings of networks are options of their own",
     "net_arch": "hidden_sizes=(256, 256)",
-    "activation_fn": 'activation="tanh" or "relu", for PPO; hidden_layers="tanh" or "relu", for TD3, SAC and DQN',
+    "activation_fn": 'activation="tanh" or "relu", for PPO; hidden_layers="tanh" or "relu", for TD3, SAC, DQN and PQN',
     "action_noise": 'exploration_noise=0.1 in units of [-1, 1]; exploration="normal" or "ornstein-uhlenbeck"',
     "ent_coef": 'temperature="auto" or a number, for SAC; initial_temperature, for SimBa, XQC and CrossQ; '
     "entropy_coefficient, for PPO",

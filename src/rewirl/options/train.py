@@ -21,7 +21,7 @@ class TrainConfig:
 
     agent: str = "ds-td3"
     """Which agent learns: td3 (dense), static-td3 (sparse, never rewired), ds-td3 (sparse, rewired as it learns), and
-    the same of sac, simba, xqc, crossq, dqn, ppo, stream-ac, stream-q and stream-sarsa. Each has options of its own:
+    the same of sac, simba, xqc, crossq, dqn, ppo, pqn, stream-ac, stream-q and stream-sarsa. Each has its own options:
     `rewirl train --agent ppo --help` shows PPO's."""
 
     env: str = "HalfCheetah-v5"

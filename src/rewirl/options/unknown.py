@@ -13,10 +13,9 @@ _ONCE = "it learns from every step once, by itself: there are no batches and no 
 _TRACES = "its targets have one step, and eligibility traces look further: trace_decay"
 _TARGETS = "it has no target networks"
 _OF_STREAMS = {"batch_size": _ONCE, "updates_per_step": _ONCE, "n_steps": _TRACES, "n_steps_after": _TRACES}
-_OF_ROLLOUTS = {
-    "n_steps_after": "its advantages look over all steps of a rollout: gae_lambda",
-    "updates_per_step": "it learns from whole rollouts, each several times: epochs",
-}
+_WHOLE = "it learns from whole rollouts, each several times: epochs"
+_OF_ADVANTAGES = {"n_steps_after": "its advantages look over all steps of a rollout: gae_lambda"}
+_OF_RETURNS = {"n_steps_after": "its returns look over all steps of a rollout: return_lambda"}
 
 _OF_GYMNASIUM = ("max_episode_steps", "render_mode")
 
@@ -59,7 +58,9 @@ def _hint(agent: str, name: str, known: list[str]) -> str:
         rollouts = "rollout_steps" in known
         if rollouts and name in sb3.OF_ROLLOUTS:
             return sb3.hint(name, sb3.OF_ROLLOUTS)
-        why = _OF_ROLLOUTS if rollouts else _OF_STREAMS
+        if rollouts and name == "updates_per_step":
+            return _WHOLE
+        why = _OF_STREAMS if not rollouts else _OF_ADVANTAGES if "gae_lambda" in known else _OF_RETURNS
         if name in why:
             return why[name]
         if name == "tau":

@@ -10,6 +10,7 @@ from rewirl.presets import (
     cleanrl,
     fast,
     frontier,
+    gallici,
     graesser,
     methods,
     minatar,
@@ -36,7 +37,7 @@ _OF_PAPERS = {
     for presets in (
         *(sokar.PRESETS, rlx2.PRESETS, graesser.PRESETS, methods.PRESETS, anf.PRESETS),
         *(frontier.PRESETS, fast.PRESETS, minatar.PRESETS, cleanrl.PRESETS, stream.PRESETS),
-        *(plasticity.PRESETS, spacenet.PRESETS),
+        *(plasticity.PRESETS, spacenet.PRESETS, gallici.PRESETS),
     )
     for name, preset in presets.items()
 }

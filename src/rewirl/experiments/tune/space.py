@@ -18,7 +18,7 @@ from rewirl.storage.values import from_text
 
 USUAL = (
     *("learning_rate", "batch_size", "gamma", "tau", "target_update_interval"),
-    *("exploration_noise", "epsilon_end", "clip_range", "gae_lambda", "entropy_coefficient"),
+    *("exploration_noise", "epsilon_end", "clip_range", "gae_lambda", "return_lambda", "entropy_coefficient"),
 )
 USUAL_SPARSE = ("sparsity", "structure")
 USUAL_REWIRED = ("adapt_every", "adapt_fraction")
