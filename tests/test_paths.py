@@ -189,5 +189,7 @@ def test_a_program_whose_working_directory_is_gone_trains_and_resumes_by_whole_p
         agent.learn(30, run_dir=tmp_path / "run", eval_every=0)
     with rewirl.resume(tmp_path / "run") as agent:
         assert agent.learn(10).steps == 40
-    with pytest.raises(rewirl.UnsuitableEnvironmentError, match="cannot import env_module 'never_made': No module named"):
+    with pytest.raises(
+        rewirl.UnsuitableEnvironmentError, match="cannot import env_module 'never_made': No module named"
+    ):
         rewirl.DSTD3("never_made:Env-v0", **small)
