@@ -66,7 +66,7 @@ QUEUE = (
     Part("small/tasks", "small"),
     Part("on-policy/cartpole", "on-policy"),
     Part("on-policy/half-cheetah", "on-policy"),
-    Part("on-policy/pqn-cartpole", "on-policy"),
+    Part("on-policy/pqn-cartpole", "pqn"),
     Part("streams/mujoco", "streams"),
     Part("discrete/breakout", "minatar"),
     Part("discrete/breakout-size", "minatar"),

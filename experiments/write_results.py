@@ -32,6 +32,7 @@ REPORTS = {
     "cartpole": ("cartpole",),
     "small": ("small",),
     "on-policy": ("on-policy",),
+    "pqn": ("pqn",),
     "streams": ("streams",),
     "minatar": ("minatar",),
     "frontier": ("frontier",),
