@@ -54,7 +54,7 @@ class PQNOracle:
             for i in torch.tensor(self.order.permutation(len(states))).split(c.batch_size):
                 self.updates += 1
                 loss = 0.5 * ((self.q(states[i]).gather(1, actions[i])[:, 0] - returns[i]) ** 2).mean()
-                self.told = {"q_loss": loss.item(), "return_mean": returns[i].mean().item()}
+                self.told = {"q_loss": loss.item(), "target_mean": returns[i].mean().item()}
                 self.optimiser.zero_grad()
                 loss.backward()
                 self.norms.append(torch.nn.utils.clip_grad_norm_(self.parameters, c.max_gradient_norm).item())

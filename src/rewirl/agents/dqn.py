@@ -73,7 +73,6 @@ class DQNConfig(LayersConfig, EpsilonGreedy):
         self._require("adam_epsilon", 0 < self.adam_epsilon < inf, "finite and positive")
         self._require("update_every", self.update_every >= 1, "at least 1")
         self._require("target_update_interval", self.target_update_interval >= 1, "at least 1")
-        self._refuse_epsilon()
 
     def updates_at(self, step: int) -> int:
         """Return how many updates follow a step, counted from 0 at `learning_starts`."""

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from rewirl.agents.config import AgentConfig
 
-class EpsilonGreedy:
-    """What the settings of an agent have that explores so; it has the three options, with defaults of its own."""
+
+class EpsilonGreedy(AgentConfig):
+    """What settings have besides whose agent explores so; the three options are theirs, with defaults of their own.
+
+    Raises:
+        ValueError: one of them is out of its range; the message names it.
+    """
 
     epsilon_start: float
     epsilon_end: float
     epsilon_steps: int
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        super().__post_init__()
+        self._require("epsilon_start", 0 <= self.epsilon_start <= 1, "between 0 and 1")
+        self._require("epsilon_end", 0 <= self.epsilon_end <= 1, "between 0 and 1")
+        self._require("epsilon_steps", self.epsilon_steps >= 1, "at least 1")
 
     def epsilon_at(self, explored: int) -> float:
         """Return the probability of a random action, end + max(1 - explored / epsilon_steps, 0) (start - end).
@@ -18,16 +31,3 @@ class EpsilonGreedy:
         """
         left = max(1 - explored / self.epsilon_steps, 0.0)
         return self.epsilon_end + left * (self.epsilon_start - self.epsilon_end)
-
-    def _refuse_epsilon(self) -> None:
-        """Refuse what no probability and no number of steps can be.
-
-        Raises:
-            ValueError: names the option.
-        """
-        self._require("epsilon_start", 0 <= self.epsilon_start <= 1, "between 0 and 1")
-        self._require("epsilon_end", 0 <= self.epsilon_end <= 1, "between 0 and 1")
-        self._require("epsilon_steps", self.epsilon_steps >= 1, "at least 1")
-
-    def _require(self, name: str, fine: bool, rule: str) -> None:
-        raise NotImplementedError  # that of `AgentConfig`

@@ -65,7 +65,6 @@ class PQNConfig(RolloutConfig, EpsilonGreedy):
         """Refuse what cannot work."""
         super().__post_init__()
         self._require("return_lambda", 0 <= self.return_lambda <= 1, "between 0 and 1")
-        self._refuse_epsilon()
 
 
 class PQN(RolloutLearner[PQNConfig]):
@@ -163,7 +162,7 @@ class PQN(RolloutLearner[PQNConfig]):
     def diagnostics(self) -> dict[str, float]:
         """Return named scalars of the last update; empty before the first.
 
-        The loss and the mean return of its minibatch before the step, epsilon of the next step of the environment, and
+        The loss of its minibatch before the step, the mean G, epsilon of the next step of the environment, and
         those of `Networks.diagnostics` on the minibatch.
         """
         if self._last is None:
@@ -172,7 +171,7 @@ class PQN(RolloutLearner[PQNConfig]):
         weights = self._weights.astype(np.float64)
         told = {
             "q_loss": float((weights * errors.astype(np.float64) ** 2).sum() / 2),
-            "return_mean": float((weights * returns).sum()),
+            "target_mean": float((weights * returns).sum()),
             "epsilon": self.config.epsilon_at(self._explored),
         }
         return {**told, **self._networks.diagnostics({VALUES: states}, self._weights)}

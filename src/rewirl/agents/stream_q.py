@@ -35,11 +35,6 @@ class StreamQConfig(StreamConfig, EpsilonGreedy):
     """Steps in which the probability of a random action gets from --epsilon-start to --epsilon-end. Typical: a
     twentieth of the run."""
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        super().__post_init__()
-        self._refuse_epsilon()
-
 
 class StreamQ(Streaming[StreamQConfig]):
     """Q-learning between numbered actions from every step once, with Watkins's traces, on a network of any density.
