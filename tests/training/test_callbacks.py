@@ -174,6 +174,47 @@ def test_an_error_of_a_callback_comes_out_and_the_end_is_told():
     assert ends == [1]
 
 
+@pytest.mark.parametrize("error", [KeyError("mine"), SystemExit(3)])
+@pytest.mark.parametrize("moment", ["on_step", "on_episode_end", "on_evaluation"])
+def test_what_was_learnt_until_a_callback_failed_is_kept(moment, error, tmp_path):
+    def fail(seen: rewirl.Moment) -> None:
+        if seen.step >= 200:
+            raise error
+
+    whole, failing = agent(), agent()
+    whole.learn(310, run_dir=tmp_path / "whole", **OFTEN)
+    with pytest.raises(type(error)):
+        failing.learn(310, run_dir=tmp_path / "run", callback=SimpleNamespace(**{moment: fail}), **OFTEN)
+    failing.close()
+    resumed = rewirl.resume(tmp_path / "run")
+    assert resumed.steps == 200
+    resumed.learn()
+    states = [each._run.training.state()[0] for each in (whole, resumed)]
+    assert all(array.tobytes() == states[1][name].tobytes() for name, array in states[0].items())
+    kept, expected = (
+        [line for line in lines(tmp_path / name) if line["event"] in ("evaluation", "episode")]
+        for name in ("run", "whole")
+    )
+    assert kept == expected
+    whole.close()
+    resumed.close()
+
+
+def test_an_agent_that_diverged_is_not_saved_where_a_callback_failed(tmp_path, monkeypatch):
+    def fail(moment: rewirl.Moment) -> None:
+        if moment.step == 200:
+            monkeypatch.setattr("rewirl.training.loop.not_finite", lambda agent: "a weight is nan")
+            raise KeyError("mine")
+
+    one = agent()
+    with pytest.raises(KeyError, match="mine"):
+        one.learn(310, run_dir=tmp_path / "run", checkpoint_every=190, callback=fail)
+    one.close()
+    monkeypatch.undo()
+    with rewirl.resume(tmp_path / "run") as resumed:
+        assert resumed.steps == 190
+
+
 def test_weights_and_biases_gets_settings_episodes_and_evaluations(monkeypatch):
     sent: list[dict[str, Any]] = []
     began: list[dict[str, Any]] = []

@@ -104,6 +104,8 @@ class Callbacks:
     def __init__(self, callback: CallbackLike, training: Training, agent: Any) -> None:
         self.stopped = False
         """Whether one of them wants training to end."""
+        self.raised = False
+        """Whether an error came out of one of them: between two steps, so that nothing is half done."""
         self.moment = Moment(training, agent)
         each = list(callback) if isinstance(callback, Sequence) else [callback]
         of: Mapping[str, list[Callable[[Moment], Any]]] = {name: [] for name in _MOMENTS}
@@ -152,7 +154,11 @@ class Callbacks:
 
     def _call(self, name: str) -> None:
         for method in self._of[name]:
-            answer = method(self.moment)
+            try:
+                answer = method(self.moment)
+            except BaseException:
+                self.raised = True
+                raise
             if isinstance(answer, bool | np.bool_) and not answer:
                 self.stopped = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 import weakref
@@ -141,12 +142,16 @@ class Training:
                     break
                 self._advance()
                 self.progress.step(self.step)
-        except Exception:
-            self._collect_evaluation()  # it comes first, with its own fault if it has one
-            raise
-        except BaseException:  # of a program that may go on all the same: its evaluation is given up
-            self._set_in_flight(None)
-            self._record_held()
+        except BaseException as error:
+            of_a_callback = callbacks is not None and callbacks.raised
+            if of_a_callback or isinstance(error, Exception):
+                self._collect_evaluation()  # it comes first, with its own fault if it has one
+            else:  # of a program that may go on all the same: its evaluation is given up
+                self._set_in_flight(None)
+                self._record_held()
+            if of_a_callback and self._saved != (self.recorder, self.step):  # what was learnt until then is kept
+                with contextlib.suppress(DivergedError):
+                    self.checkpoint()
             raise
         finally:
             self.progress.end()
@@ -279,9 +284,8 @@ class Training:
         return period > 0 and self.step > 0 and self.step % period == 0
 
     def _evaluation_is_due(self, ended: bool) -> bool:
-        if self.evaluations is None or self.config.eval_every == 0 or self._evaluated == self.step:
-            return False
-        if self._in_flight is not None and self._in_flight.step == self.step:
+        begun = self._in_flight is not None and self._in_flight.step == self.step
+        if self.evaluations is None or self.config.eval_every == 0 or self._evaluated == self.step or begun:
             return False
         return self.step == 0 or ended or self._is_due(self.config.eval_every)
 
@@ -386,11 +390,7 @@ class Training:
             raise self._diverged(problem)
 
     def _diverged(self, problem: str) -> DivergedError:
-        return DivergedError(
-            f"{self.agent.name} diverged in {self.environment.name} by step {self.step:,} (update "
-            f"{self.agent.updates:,}): {problem}. Checkpoints before that are kept; a smaller learning rate or scaled "
-            "rewards usually help"
-        )
+        return DivergedError.of(self.agent, self.environment.name, self.step, problem)
 
     def note(self, event: str, /, **fields: Any) -> None:
         """Record an event of this step, after the evaluation in flight: the log has the order of the steps."""
