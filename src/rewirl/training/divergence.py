@@ -16,8 +16,8 @@ class DivergedError(RuntimeError):
     def of(cls, agent: Agent, environment: str, step: int, problem: str) -> DivergedError:
         """Return the error for an agent that learnt in an environment until `step`, when a `problem` was seen."""
         return cls(
-            f"{agent.name} diverged in {environment} by step {step:,} (update {agent.updates:,}): {problem}. Checkpoints "
-            "before that are kept; a smaller learning rate or scaled rewards usually help"
+            f"{agent.name} diverged in {environment} by step {step:,} (update {agent.updates:,}): {problem}. "
+            "Checkpoints before that are kept; a smaller learning rate or scaled rewards usually help"
         )
 
 
