@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from rewirl.processes import cores
 
 Description = dict[str, str | int | list[str]]
 
@@ -18,7 +19,7 @@ def describe() -> Description:
     flags = (fields.get("flags") or fields.get("Features") or "").split()
     return {
         "cpu": fields.get("model name") or platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": cores(),
         "instructions": [name for name in INSTRUCTION_SETS if name in flags],
         "system": platform.platform(terse=True),
     }
