@@ -248,6 +248,20 @@ def test_an_error_that_is_not_finite_ends_it():
         agent.learn(observation, np.zeros(ACTION, np.float32), float("inf"), after, False, False)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_after_an_error_at_the_end_of_an_episode_the_next_one_begins_like_any_other(name):
+    agent, played = make(name), [(*step[:3], False, False) for step in steps(3)]
+    for step in played[:2]:
+        play(agent, step)
+    traces = [trace for network in agent.networks().values() for trace in network.first_moments().values()]
+    for trace in traces:
+        trace[:] = 1
+    observation, _, after, *_ = played[2]
+    with pytest.raises(FloatingPointError):
+        play(agent, (observation, float("nan"), after, True, False))
+    assert agent._state is None and not any(trace.any() for trace in traces)
+
+
 def test_networks_begin_sparsely_and_alike_for_a_seed():
     agent = make(topology="dense")
     layer = agent.networks()["actor"].layer("hidden2")

@@ -201,7 +201,12 @@ class Streaming(Learner[Config]):
         final = terminated or (truncated and c.truncated_is_terminal)
         over = terminated or truncated
         factor = self.normalisation.reward_factor
-        delta = self._update(state, action, reward * factor, after, 0.0 if final else c.gamma, over)
+        try:
+            delta = self._update(state, action, reward * factor, after, 0.0 if final else c.gamma, over)
+        except FloatingPointError:
+            if over:  # a program may learn on: state and traces end with the episode all the same
+                self.cut(environment)
+            raise
         for name in self.ONLINE:
             self._networks.rewire(name, self.updates)
         if over:
