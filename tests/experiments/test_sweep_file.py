@@ -270,7 +270,7 @@ RUNS = {
     "table-4": 50,
     "table-5": 50,
     "figure-5": 50,
-    "paper": 83,
+    "paper": 85,
     "figures": 30,
     "why-ds-sac": 32,
     "wall-clock": 25,
