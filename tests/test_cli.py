@@ -335,6 +335,12 @@ def test_watch_writes_a_video(rewirl, tmp_path):
     assert "episode 0: return" in shown.out
 
 
+@pytest.mark.parametrize("rest", [[], ["train"], ["train", "--agent", "ppo"], ["bench", "updates"]])
+def test_help_with_a_command_is_that_commands_help(rewirl, rest):
+    told, asked = rewirl("help", *rest), rewirl(*rest, "--help")
+    assert told.code == asked.code == 0 and told.out == asked.out != ""
+
+
 REFUSED = {
     "command": (["trian"], r"no command 'trian'; did you mean train\?"),
     "agent": (["train", "--agent", "ds-td4"], r"unknown agent 'ds-td4'; did you mean ds-td3\?"),
