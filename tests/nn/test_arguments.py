@@ -106,6 +106,21 @@ def test_backward_refuses_inputs_that_are_not_there(network, pool):
     ensemble.forward(zeros(1, 6, 16))
     with pytest.raises(ValueError, match="inputs_from is beyond the inputs"):
         ensemble.backward(zeros(1, 6, 16), [zeros(1, 2, 16)], inputs_from=6)
+    for compute in (ensemble.backward, ensemble.input_gradients):
+        compute(zeros(1, 6, 16), [zeros(1, 2, 16)], inputs_from=2)  # of which there is a gradient now
+        with pytest.raises(ValueError, match="inputs_from is the number of an input, 0 or more; got -1"):
+            compute(zeros(1, 6, 16), [zeros(1, 2, 16)], inputs_from=-1)
+
+
+@pytest.mark.parametrize("limit", [np.nan, 0.0, -1.0])
+@pytest.mark.parametrize("size", [0.0, 1.0])
+def test_gradients_are_clipped_to_a_positive_norm(network, pool, limit, size):
+    ensemble = Ensemble([network], pool)
+    ensemble.forward(zeros(1, 6, 16))
+    ensemble.backward(zeros(1, 6, 16), [zeros(1, 2, 16) + np.float32(size)])
+    for clip in (ensemble.clip, ensemble.clip_together):
+        with pytest.raises(ValueError, match="the limit of the norm must be more than 0"):
+            clip(limit)
     with pytest.raises(ValueError, match="one output gradient per network"):
         ensemble.backward(zeros(1, 6, 16), [])
 

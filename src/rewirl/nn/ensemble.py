@@ -117,15 +117,15 @@ class Ensemble:
             nothing.
 
         Raises:
-            ValueError: shapes are not those of the last pass, or a network is not trainable.
+            ValueError: shapes are not those of the last pass, a network is not trainable, or there is no such input.
         """
-        start = -1 if inputs_from is None else inputs_from
+        start = -1 if inputs_from is None else _first_input(inputs_from)
         _core.backward(self._pool, self._workspaces, x, list(output_gradients), True, start)
         return [] if inputs_from is None else [workspace.input_gradient() for workspace in self._workspaces]
 
     def input_gradients(self, x: Tiles, output_gradients: Sequence[Tiles], inputs_from: int = 0) -> list[Tiles]:
         """Compute the gradients of the inputs alone; arguments, returns and errors as of `backward`."""
-        _core.backward(self._pool, self._workspaces, x, list(output_gradients), False, inputs_from)
+        _core.backward(self._pool, self._workspaces, x, list(output_gradients), False, _first_input(inputs_from))
         return [workspace.input_gradient() for workspace in self._workspaces]
 
     def gradient(self, index: int, name: str) -> NDArray[np.float32]:
@@ -190,6 +190,8 @@ class Ensemble:
             ValueError: there are no gradients, or the limit is not positive.
             FloatingPointError: the norm is not finite.
         """
+        if not limit > 0:  # NaN would clip nothing, and say so
+            raise ValueError(f"the limit of the norm must be more than 0, got {limit}")
         norms = [workspace.norm() for workspace in self._workspaces]
         norm = hypot(*norms, other)
         if not isfinite(norm):
@@ -338,6 +340,12 @@ class Ensemble:
         """
         for workspace in self._workspaces:
             workspace.update_statistics()
+
+
+def _first_input(inputs_from: int) -> int:
+    if inputs_from < 0:  # of which the core computes none, so that those of an earlier pass would be returned
+        raise ValueError(f"inputs_from is the number of an input, 0 or more; got {inputs_from}")
+    return inputs_from
 
 
 def refuse_nonfinite(arrays: Sequence[Tiles], what: str) -> None:
