@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rewirl.nn import Ensemble, Network, Pool, initialised, mlp, names_of, pack
+from rewirl.nn import Ensemble, Network, Pool, ReLU, initialised, mlp, names_of, pack
 from rewirl.topology import random_topology
 
 SIZES = [70, 50, 3]
@@ -82,6 +82,12 @@ def test_ages_are_saved_and_continued_to_the_bit(pool: Pool) -> None:
     for first, second in zip(one.layers, two.layers, strict=True):
         np.testing.assert_array_equal(first.values, second.values)
         np.testing.assert_array_equal(first.bias, second.bias)
+
+
+def test_a_network_without_anything_to_learn_remembers_that_ages_count() -> None:
+    one = Network(3, [ReLU()], {}, {})
+    one.count_ages()
+    assert Network.from_state(*one.state()).state()[1] == one.state()[1]
 
 
 def test_what_earlier_versions_saved_is_as_old_as_its_network(pool: Pool) -> None:

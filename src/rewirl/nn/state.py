@@ -118,12 +118,13 @@ class Saved:
                 if own is moments[1] and (given < 0).any():
                     raise ValueError(f"the array {operation}.{name} of a network, of means of squares, is negative")
                 own[:] = given[order.get((operation, array), slice(None))]
+        if self._ages:
+            core.count_ages()
         # Earlier versions had no ages of dense layers and biases: what is missing is as old as the network.
         for operation, array in core.learnables():
             name = f"{operation}.{_of_training(array)[2]}"
-            if self._ages or name in self._arrays:
-                core.count_ages()
             if name in self._arrays:
+                core.count_ages()
                 born = core.born(operation, array)
                 saved_born = _array(self._arrays, name, len(born), np.uint32)
                 if (saved_born > self._steps).any():
