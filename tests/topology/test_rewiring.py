@@ -12,6 +12,7 @@ from rewirl.seeding import generator
 from rewirl.topology import LayerState, Rule, TopologyConfig, make_rule, random_indices, rewire
 from rewirl.topology.blocks import Blocks
 from rewirl.topology.rules.set import SET
+from rewirl.topology.structure import structure_of
 
 
 def layer(shape, weights, indices=None):
@@ -278,10 +279,13 @@ class Faulty(SET):
     indices = None
 
     def drop_score(self, state, fraction, rng):
-        return super().drop_score(state, fraction, rng) if self.scores is None else np.asarray(self.scores)
+        return super().drop_score(state, fraction, rng) if self.scores is None else self.scores
 
     def grow(self, state, occupied, count, rng):
-        return np.asarray(self.indices)
+        return self.indices
+
+    def grow_score(self, state, rng):
+        return self.scores
 
 
 @pytest.mark.parametrize(
@@ -289,6 +293,11 @@ class Faulty(SET):
     [
         ([0.0, 1.0], [5, 6], "one score per connection"),
         ([0.0, 1.0, 2.0, np.nan], [5, 6], "NaN"),
+        (np.ones(4) * 1j, [5, 6], "drop_score must return real numbers, got complex128"),
+        (["a"] * 4, [5, 6], "drop_score must return real numbers, got <U1"),
+        ([[0.0], [1.0, 2.0]], [5, 6], "drop_score returned what is no array"),
+        (None, [[5], [6, 7]], "grow returned what is no array"),
+        (None, None, "2 indices as integers"),
         (None, [5], "2 indices as integers"),
         (None, [5, 6, 7], "2 indices as integers"),
         (None, [5.0, 6.0], "2 indices as integers"),
@@ -303,6 +312,37 @@ def test_a_rule_that_would_break_the_topology_is_named(scores, indices, fault):
     faulty.scores, faulty.indices = scores, indices
     with pytest.raises(ValueError, match=rf"Faulty.*{fault}"):
         rewire(faulty, layer((3, 4), [1, -1, 2, -2]), 0.5, generator(0, "t"))
+
+
+@pytest.mark.parametrize("spread", ["unstructured", "constant-fan-in", "4x1"])
+@pytest.mark.parametrize("regrow", [False, True])
+def test_what_a_rule_writes_into_what_it_is_given_changes_no_event(spread, regrow):
+    class Careless(SET):
+        def drop_score(self, state, fraction, rng):
+            scores = super().drop_score(state, fraction, rng)
+            rows = state.indices
+            rows //= state.shape[1]
+            return scores
+
+        def grow(self, state, occupied, count, rng):
+            grown = super().grow(state, occupied, count, rng)
+            occupied[:], state.indices[:] = 0, 0
+            return grown
+
+        def grow_score(self, state, rng):
+            scores = super().grow_score(state, rng)
+            state.indices[:] = 0
+            return scores
+
+    structure = structure_of(spread)
+    indices = structure.draw((8, 6), 0.5, generator(0, "i")) if structure else np.arange(0, 48, 2)
+    state = LayerState((8, 6), indices, generator(0, "w").normal(size=len(indices)).astype(np.float32))
+    careless, careful = (
+        rewire(kind(TopologyConfig(structure=spread)), state, 0.3, generator(0, "t"), regrow, structure=structure)
+        for kind in (Careless, SET)
+    )
+    assert len(careful.grown) and careless.grown.tolist() == careful.grown.tolist()
+    assert careless.dropped.tolist() == careful.dropped.tolist()
 
 
 @pytest.mark.parametrize(
@@ -335,6 +375,11 @@ class OwnRule(SET):
     pass
 
 
+class WithoutConfig(SET):
+    def __init__(self):
+        pass
+
+
 class Unfinished(Rule):
     def drop_score(self, state, fraction, rng):
         return np.zeros(len(state.indices))
@@ -361,6 +406,7 @@ def test_rules_are_found_by_name():
         ("rewirl.topology.config:TopologyConfig", "not a subclass"),
         ("rewirl.topology.rules.drop:halves", "not a subclass"),
         (f"{__name__}:Unfinished", "yet to define grow"),
+        (f"{__name__}:WithoutConfig", r"made from the topology configuration alone, __init__\(self, config\)"),
     ],
 )
 def test_a_rule_that_cannot_be_is_refused_with_the_reason(name, message):

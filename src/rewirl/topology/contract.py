@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from rewirl.plugins import RAISED
 from rewirl.topology.indices import lowest
 from rewirl.topology.rule import Rule
 from rewirl.topology.state import LayerState
@@ -41,13 +42,23 @@ def in_order(state: LayerState, height: int) -> tuple[NDArray[np.int64], LayerSt
     return order, ordered
 
 
+def handed(state: LayerState) -> LayerState:
+    """Return a layer whose indices are a rule's own: what it writes into them, such as rows //= n_in, changes no event.
+
+    Args:
+        state: the layer.
+    """
+    frozen = None if state.frozen is None else state.frozen.copy()
+    return replace(state, indices=state.indices.copy(), frozen=frozen)
+
+
 def checked_drop_scores(rule: Rule, returned: Any, state: LayerState) -> NDArray[np.float64]:
     """Return what `Rule.drop_score` returned, as float64 [connections]; +inf for what is frozen.
 
     Raises:
         ValueError: it is not a number for each connection.
     """
-    scores: NDArray[np.float64] = np.asarray(returned, dtype=np.float64)
+    scores = _numbers(rule, "drop_score", returned)
     if scores.shape != state.indices.shape:
         _fail(rule, f"drop_score must return one score per connection, {state.indices.shape}, got {scores.shape}")
     if np.isnan(scores).any():
@@ -61,28 +72,30 @@ def checked_grow_scores(rule: Rule, returned: Any, state: LayerState) -> NDArray
     Raises:
         ValueError: it is not a number for each weight of the matrix.
     """
-    scores = np.asarray(returned, dtype=np.float64).reshape(-1)
+    scores = _numbers(rule, "grow_score", returned).reshape(-1)
     if scores.shape != (state.total,) or np.isnan(scores).any():
         _fail(rule, f"grow_score must return a number for each of {state.total} weights, got {scores.shape}")
     return scores
 
 
 def checked_growth(
-    rule: Rule, returned: Any, state: LayerState, occupied: NDArray[np.int64], count: int
+    rule: Rule, state: LayerState, occupied: NDArray[np.int64], count: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Return what `Rule.grow` returned, sorted, int64 [count].
+    """Return what `Rule.grow` returns, sorted, int64 [count].
 
     Args:
-        rule: to name in a fault.
-        returned: by it.
+        rule: is called.
         state: the layer.
         occupied: indices where no connection may grow, int64, sorted.
         count: how many are to grow.
+        rng: the random stream of the rule.
 
     Raises:
         ValueError: it is not that many distinct free indices.
     """
-    returned = np.asarray(returned)
+    given = handed(state)
+    taken = given.indices if occupied is state.indices else occupied.copy()  # no more memory than for one of them
+    returned = _array(rule, "grow", rule.grow(given, taken, count, rng))
     if returned.dtype.kind not in "iu" or returned.shape != (count,):
         _fail(rule, f"grow must return {count} indices as integers, got {returned.dtype} of shape {returned.shape}")
     grown: NDArray[np.int64] = np.sort(returned.astype(np.int64))
@@ -145,6 +158,33 @@ def weakest(scores: NDArray[np.float64], weights: NDArray[np.float32], count: in
         return chosen
     below, equal = np.flatnonzero(scores < limit), np.flatnonzero(scores == limit)
     return np.concatenate([below, equal[lowest(np.abs(weights[equal]), count - len(below))]])
+
+
+def _array(rule: Rule, method: str, returned: Any) -> NDArray[Any]:
+    """Return what a method of a rule returned as an array.
+
+    Raises:
+        ValueError: it is none, as a list of lists of different lengths.
+    """
+    try:
+        return np.asarray(returned)
+    except RAISED as error:
+        _fail(rule, f"{method} returned what is no array: {error}")
+
+
+def _numbers(rule: Rule, method: str, returned: Any) -> NDArray[np.float64]:
+    """Return what a method of a rule returned as float64; None is a NaN.
+
+    Raises:
+        ValueError: it is not of real numbers.
+    """
+    array = _array(rule, method, returned)
+    if array.dtype.kind == "c":  # NumPy would take the real parts
+        _fail(rule, f"{method} must return real numbers, got {array.dtype}")
+    try:
+        return array.astype(np.float64, copy=False)
+    except RAISED as error:
+        _fail(rule, f"{method} must return real numbers, got {array.dtype}: {error}")
 
 
 def _fail(rule: Rule, fault: str) -> NoReturn:

@@ -12,6 +12,7 @@ from rewirl.topology.contract import (
     checked_drop_scores,
     checked_grow_scores,
     checked_growth,
+    handed,
     in_order,
     rewired_count,
     weakest,
@@ -89,7 +90,7 @@ def rewire(
 
     blocks = _blocks(structure, state.shape)
     order, ordered = in_order(state, blocks.height if blocks else 1)
-    scores = checked_drop_scores(rule, rule.drop_score(ordered, fraction, rng), ordered)
+    scores = checked_drop_scores(rule, rule.drop_score(handed(ordered), fraction, rng), ordered)
     if blocks:
         dropped, grown = rewire_blocks(
             rule, ordered, scores, fraction, after, rng, blocks, regrow_dropped=regrow_dropped
@@ -99,7 +100,7 @@ def rewire(
     surplus = max(before - after, 0)
     count = surplus + rewired_count(rule, scores, fraction, after, state.total, regrow_dropped, frozen, surplus)
     if isinstance(structure, FanIn):
-        grow_scores = checked_grow_scores(rule, rule.grow_score(ordered, rng), ordered)
+        grow_scores = checked_grow_scores(rule, rule.grow_score(handed(ordered), rng), ordered)
         dropped, grown = rewire_fan_in(
             ordered, scores, count, grow_scores, structure, regrow_dropped=regrow_dropped, ablate_below=ablate_below
         )
@@ -109,8 +110,7 @@ def rewire(
     if growth == 0:
         return Rewiring(np.sort(order[dropped]), np.empty(0, np.int64))
     occupied = np.delete(ordered.indices, dropped) if regrow_dropped else ordered.indices
-    grown = checked_growth(rule, rule.grow(ordered, occupied, growth, rng), ordered, occupied, growth)
-    return Rewiring(np.sort(order[dropped]), grown)
+    return Rewiring(np.sort(order[dropped]), checked_growth(rule, ordered, occupied, growth, rng))
 
 
 def drop_scores(
@@ -132,7 +132,7 @@ def drop_scores(
     """
     blocks = _blocks(structure, state.shape)
     _, ordered = in_order(state, blocks.height if blocks else 1)
-    scores = checked_drop_scores(rule, rule.drop_score(ordered, fraction, rng), ordered)
+    scores = checked_drop_scores(rule, rule.drop_score(handed(ordered), fraction, rng), ordered)
     return scores_of_blocks(ordered, scores, blocks) if blocks else scores
 
 

@@ -170,5 +170,5 @@ def _grown(
     of_blocks = None if gradient is None else lambda: part.mean(np.abs(gradient()))
     seen = replace(state, compute_gradient=of_blocks, height=1, frozen=None)
     matrix = replace(seen, shape=part.shape, indices=held.numbers, weights=weights)
-    numbers = checked_growth(rule, rule.grow(matrix, occupied, count, rng), matrix, occupied, count)
+    numbers = checked_growth(rule, matrix, occupied, count, rng)
     return part.indices(numbers).reshape(-1)

@@ -57,4 +57,11 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
         raise ValueError(f"the rule {name!r}: {class_name} has yet to define {missing}")
     if isinstance(config.spread, FanIn) and name != "static" and kind.grow_score is Rule.grow_score:
         raise without_grow_score(kind)
+    try:
+        inspect.signature(kind).bind(config)
+    except TypeError as error:
+        raise ValueError(
+            f"the rule {name!r}: {class_name} must be made from the topology configuration alone, "
+            f"__init__(self, config): {error}"
+        ) from error
     return kind(config)
