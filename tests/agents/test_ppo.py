@@ -181,7 +181,7 @@ def test_an_episode_that_is_given_up_ends_with_its_latest_step():
         (lambda arrays, values: arrays.pop("rollout.rows"), "the saved rollout lacks its rows"),
         (lambda arrays, values: arrays["rollout.ends"].fill(2), "the saved ends of a rollout are neither 0 nor 1"),
         (lambda arrays, values: arrays["rollout.environments"].fill(-1), "environments with impossible numbers"),
-        (lambda arrays, values: arrays["rollout.rows"].fill(np.nan), "the rows of the saved rollout are float32"),
+        (lambda arrays, values: arrays["rollout.rows"].fill(np.nan), "actions or rewards that are not finite"),
         (lambda arrays, values: arrays.pop("log_std.v"), "the array v of the saved log_std is missing"),
         (lambda arrays, values: arrays["log_std.v"].fill(-1), "the array v of the saved log_std, of means of squares"),
         (lambda arrays, values: values["log_std"].update(steps=-1), "the steps of the saved log_std"),
