@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,12 @@ def test_the_rest_of_the_house_knows_it_by_its_line():
     assert told["flops"] == 40 * 6 * (50 * policy + 101 * (q1 + q2))
     table = inspection.table(told)
     assert all(f"\n{name} " in table for name in NETWORKS)
+
+
+def test_an_agent_that_does_not_say_what_is_asked_of_it_is_refused():
+    kind = type("Silent", (), {"ONLINE": ("q1",), "TARGETS": (), "REPLAY": True, "MOST_ENVIRONMENTS": None})
+    with pytest.raises(TypeError, match=r"Silent does not say COST, ACTIONS; rewirl\.agents\.agent\.Agent explains"):
+        replace(ENTRY, agent=kind)
 
 
 def test_the_report_draws_it(tmp_path):

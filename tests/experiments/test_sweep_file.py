@@ -144,7 +144,11 @@ def test_a_warm_up_policy_can_be_that_of_another_run_with_the_same_seed_and_envi
 
 REFUSED = {
     "key": (SMALL + "adapt_evry = 3", r"sweep.toml: ds-td3 has no option 'adapt_evry'; did you mean adapt_every\?"),
-    "one agent": (SMALL.replace("agents =", "agent ="), "agents is missing; for example agents ="),
+    "one agent": (SMALL.replace("agents =", "agent ="), r"agents is missing \(is it what agent means\?\); for"),
+    "no seeds": (
+        SMALL.replace("seeds =", "sedes ="),
+        r"seeds is missing \(is it what sedes means\?\); for example seeds",
+    ),
     "key of a group": (SMALL + "[[runs]]\n[[runs]]\nrue = 1", r"\[\[runs\]\] 2: .* 'rue'; did you mean rule"),
     "agent": (SMALL.replace("ds-td3", "ds-td4"), r"unknown agent 'ds-td4'; did you mean ds-td3\?"),
     "another agent's": (SMALL + "temperature = 0.1", "ds-td3 has no option 'temperature'"),

@@ -49,6 +49,15 @@ class Entry:
     """Options that differ from the defaults of its settings where neither a preset nor the user says otherwise. The
     defaults of the settings stay what they were: records without an option mean them."""
 
+    def __post_init__(self) -> None:
+        """Refuse an agent that does not say what everything else asks its class for."""
+        asked = [name for name in Agent.__annotations__ if name.isupper()]
+        missing = [name for name in asked if not hasattr(self.agent, name)]
+        if missing:
+            raise TypeError(
+                f"{self.agent.__name__} does not say {', '.join(missing)}; rewirl.agents.agent.Agent explains them"
+            )
+
     @property
     def module(self) -> str | None:
         """The module that another process imports to know an agent of the user's own; None for Rewirl's."""

@@ -16,7 +16,7 @@ from rewirl.agents import AGENTS
 from rewirl.exact import exactly
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.names import LONGEST_LABEL
-from rewirl.hints import did_you_mean
+from rewirl.hints import closest, did_you_mean
 from rewirl.options.option import AXES, Option, options
 from rewirl.options.resolve import beneath
 from rewirl.options.unknown import unknown_option
@@ -252,7 +252,9 @@ def _list(table: Mapping[str, Any], name: str, where: str) -> list[Any]:
         listed = []
     if not listed:
         problem = "is missing" if raw is None else f"must be a list of {kind.__name__}, got {raw!r}"
-        raise SweepError(f"{where}: {name} {problem}; for example {name} = {example}")
+        typed = closest(name, table, 0.75) if raw is None else None
+        instead = "" if typed is None else f" (is it what {typed} means?)"
+        raise SweepError(f"{where}: {name} {problem}{instead}; for example {name} = {example}")
     if name == "agents":
         for agent in listed:
             if agent not in AGENTS:
