@@ -12,14 +12,6 @@ from rewirl.agents.agent import Agent
 class DivergedError(RuntimeError):
     """The agent computes values that are not finite; learning on is useless."""
 
-    @classmethod
-    def of(cls, agent: Agent, environment: str, step: int, problem: str) -> DivergedError:
-        """Return the error for an agent that learnt in an environment until `step`, when a `problem` was seen."""
-        return cls(
-            f"{agent.name} diverged in {environment} by step {step:,} (update {agent.updates:,}): {problem}. "
-            "Checkpoints before that are kept; a smaller learning rate or scaled rewards usually help"
-        )
-
 
 def not_finite(agent: Agent) -> str | None:
     """Return what is not finite of an agent that has learnt, its diagnostics or its state; None if nothing is."""
@@ -32,3 +24,11 @@ def not_finite(agent: Agent) -> str | None:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             return f"{name} is not finite"
     return None
+
+
+def diverged(agent: Agent, environment: str, step: int, problem: str) -> DivergedError:
+    """Return the error for an agent that learnt in an environment until `step`, when a `problem` was seen."""
+    return DivergedError(
+        f"{agent.name} diverged in {environment} by step {step:,} (update {agent.updates:,}): {problem}. "
+        "Checkpoints before that are kept; a smaller learning rate or scaled rewards usually help"
+    )

@@ -19,7 +19,7 @@ from rewirl.training import remarks
 from rewirl.training.callbacks import Callbacks
 from rewirl.training.collection import AnyEnvironment, Collection
 from rewirl.training.core_share import CoreShare
-from rewirl.training.divergence import DivergedError, not_finite
+from rewirl.training.divergence import DivergedError, diverged, not_finite
 from rewirl.training.drift import Drift, connections, density, inputs_at_end
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
@@ -390,7 +390,7 @@ class Training:
             raise self._diverged(problem)
 
     def _diverged(self, problem: str) -> DivergedError:
-        return DivergedError.of(self.agent, self.environment.name, self.step, problem)
+        return diverged(self.agent, self.environment.name, self.step, problem)
 
     def note(self, event: str, /, **fields: Any) -> None:
         """Record an event of this step, after the evaluation in flight: the log has the order of the steps."""
