@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import sys
 
+import numpy as np
 import pytest
 from prose import ROOT
 
 from rewirl.experiments.report.run_data import find_runs
 from rewirl.experiments.report.run_groups import group_runs
+from rewirl.experiments.report.welch import welch
+from rewirl.experiments.sweep.file import read_sweep
+from rewirl.experiments.sweep.plan import plan
 
 REPORT = (ROOT / "results/ds-drl/report.md").read_text(encoding="utf-8")
 
@@ -46,3 +50,27 @@ def test_the_share_of_the_steps_in_the_paper_s_page_is_the_report_s() -> None:
     assert len(rows) == 4
     for whole, part in rows:
         assert abs(float(whole) * int(row[1].replace(",", "")) / 1e6 - float(part)) < 0.06
+
+
+def test_the_leads_of_five_and_ten_seeds_are_those_of_the_kept_runs() -> None:
+    every, until = 20_000, 500_000
+    kept = ROOT / "results"
+    ten = [name for name in plan(read_sweep("blocks/paper").requests, kept / "blocks") if name.startswith("HalfCh")]
+    agents = {
+        name: [kept / f"ds-drl/HalfCheetah-v5-{name}-{seed}" for seed in range(5)] for name in ("td3", "static-td3")
+    }
+    five = [kept / f"ds-drl/HalfCheetah-v5-ds-td3-{seed}" for seed in range(5)]
+
+    def measured(paths, of):
+        runs = find_runs(paths)[0]
+        assert len(runs) == len(paths)
+        return np.array([of(run.returns[(run.steps % every == 0) & (run.steps <= until)]) for run in runs])
+
+    text = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
+    for words, of in (("mean of the curve", np.mean), ("last ten evaluations", lambda returns: returns[-10:].mean())):
+        for agent, paths in agents.items():
+            leads = []
+            for ours in (five, [kept / "blocks" / name for name in ten]):
+                lead = welch([measured(ours, of), measured(paths, of)]).estimate
+                leads.append(f"{lead.value:+,.0f} ({lead.low:+,.0f} to {lead.high:+,.0f})")
+            assert f"| {words}, over `{agent}` | {leads[0]} | {leads[1]} |" in text

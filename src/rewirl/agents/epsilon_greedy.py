@@ -6,7 +6,7 @@ from rewirl.agents.config import AgentConfig
 
 
 class EpsilonGreedy(AgentConfig):
-    """What settings have besides whose agent explores so; the three options are theirs, with defaults of their own.
+    """Settings of an agent that explores so. Each subclass has the three options, with defaults of its own.
 
     Raises:
         ValueError: one of them is out of its range; the message names it.

@@ -50,7 +50,11 @@ class Entry:
     defaults of the settings stay what they were: records without an option mean them."""
 
     def __post_init__(self) -> None:
-        """Refuse an agent that does not say what everything else asks its class for."""
+        """Refuse an agent whose class lacks an attribute that everything else asks for.
+
+        Raises:
+            TypeError: it does; names them.
+        """
         asked = [name for name in Agent.__annotations__ if name.isupper()]
         missing = [name for name in asked if not hasattr(self.agent, name)]
         if missing:
