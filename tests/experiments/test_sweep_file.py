@@ -274,7 +274,7 @@ RUNS = {
     "table-4": 50,
     "table-5": 50,
     "figure-5": 50,
-    "paper": 85,
+    "paper": 89,
     "figures": 30,
     "why-ds-sac": 32,
     "wall-clock": 25,
