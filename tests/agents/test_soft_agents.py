@@ -167,6 +167,8 @@ def test_a_critic_of_crossq_sees_the_next_states_through_the_statistics_alone():
         ("ds-simba", {"hidden_sizes": (24, 16)}, "hidden_sizes must be the same size for every block"),
         ("ds-simba", {"n_critics": 3}, "n_critics must be 1 or 2"),
         ("ds-simba", {"actor_hidden_sizes": ()}, "actor_hidden_sizes must be at least one size"),
+        ("ds-xqc", {"batch_size": 1}, "batch_size must be at least 2"),  # statistics of one sample say nothing
+        ("ds-crossq", {"batch_size": 1}, "batch_size must be at least 2"),
         ("ds-xqc", {"bins": 1}, "bins must be at least 2"),
         ("ds-xqc", {"bound": 0.0}, "bound must be finite and positive"),
         ("ds-xqc", {"policy_delay": 0}, "policy_delay must be at least 1"),

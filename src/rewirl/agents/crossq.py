@@ -41,6 +41,7 @@ class CrossQConfig(SoftConfig):
     def __post_init__(self) -> None:
         """Validate."""
         super().__post_init__()
+        self._require("batch_size", self.batch_size >= 2, "at least 2 (the actor is normalised over it)")
         self._require("policy_delay", self.policy_delay >= 1, "at least 1")
 
 

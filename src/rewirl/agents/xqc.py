@@ -70,6 +70,7 @@ class XQCConfig(SoftConfig):
     def __post_init__(self) -> None:
         """Validate."""
         super().__post_init__()
+        self._require("batch_size", self.batch_size >= 2, "at least 2 (the actor is normalised over it)")
         self._require("policy_delay", self.policy_delay >= 1, "at least 1")
         self._require("bins", 2 <= self.bins <= 10_000, "at least 2 and at most 10,000")
         self._require("bound", 0 < self.bound < inf, "finite and positive")
