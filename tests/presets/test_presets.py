@@ -8,6 +8,7 @@ import pytest
 
 from rewirl.agents import SACConfig, TD3Config, agent_entry, make_agent
 from rewirl.exact import from_values
+from rewirl.experiments.report.published_curves import PAPERS_WIDTH, published_curves
 from rewirl.options.option import options
 from rewirl.options.resolve import agent_settings, resolve
 from rewirl.options.train import TrainConfig
@@ -173,7 +174,19 @@ def test_tasks_of_the_suite_have_the_papers_protocol():
         else:
             assert c.learning_rate_updates == c.updates_after(495_000) and c.topology.sparsity == 0.8
     assert preset("simba/ds-simba/walker-run-v0").train["total_timesteps"] == 250_000
+    assert preset("xqc/ds-xqc/walker-run-v0").config.learning_rate_updates == 990_000
     assert preset("simba/simba/Humanoid-v5").config.n_critics == 2
+
+
+def test_tasks_of_the_suite_are_trained_as_long_as_published():
+    """XQC's step size falls to the end of a run."""
+    ends = {
+        f"{curve.agent}/{curve.agent}/{curve.task}-v0": curve.steps[-1] / 2
+        for curve in published_curves()
+        if curve.agent in ("simba", "xqc") and "-v" not in curve.task and curve.width in (None, PAPERS_WIDTH)
+    }
+    assert len(ends) == 22
+    assert {name: preset(name).train["total_timesteps"] for name in ends} == ends
 
 
 def test_rlx2_has_its_papers_settings():
