@@ -19,6 +19,7 @@ from rewirl.cli.main import main
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 from rewirl.training import remarks
+from rewirl.training.scales import of_scales
 
 SIZES = {"hidden_sizes": (16, 16), "batch_size": 8}
 
@@ -213,6 +214,38 @@ def test_an_agent_that_rewires_nothing_says_so_and_one_of_another_name_what_it_i
     assert said(agent("static-td3", PRUNED)) == [] == said(agent("td3", PRUNED))
 
 
+@pytest.mark.parametrize(
+    ("name", "topology", "end"),
+    [
+        ("xqc", {}, "; but ds-xqc has adapt_every 10,000, adapt_fraction 0.1 and drop relative."),
+        ("static-xqc", {"adapt_every": 10, "drop": "l2"}, "; but ds-xqc has adapt_fraction 0.1."),
+        ("static-xqc", {"rule": "wast", "adapt_every": 10}, "; but ds-xqc has adapt_fraction 0.1."),
+        ("static-simba", {}, "; but ds-simba has adapt_fraction 0.1 and drop magnitude."),
+        ("static-simba", {"rule": "rigl", "adapt_fraction": 0.1}, ": rewired as it learns."),
+        ("static-simba", {"structure": "8x1", "adapt_fraction": 0.1}, ": rewired as it learns."),
+    ],
+)
+def test_an_agent_of_another_name_says_what_that_one_has_besides(name, topology, end):
+    config = agent_entry(name).config(
+        topology=TopologyConfig(**{"sparsity": 0.5, "rule": "set", **topology}),
+        hidden_sizes=(16, 16), actor_hidden_sizes=(16,), batch_size=8,
+    )  # fmt: skip
+    line = next(line for line in said(make_agent(name, config, 3, 1, 0), total=40_000) if "is what" in line)
+    assert line.endswith(end)
+
+
+def test_a_step_size_that_rises_to_an_end_that_nobody_gave_is_said():
+    def xqc(**settings):
+        dense = TopologyConfig(sparsity=0.0, rule="static")
+        return make_agent("xqc", XQCConfig(topology=dense, **SIZES, actor_hidden_sizes=(8,), **settings), 3, 1, 0)
+
+    (line,) = said(xqc(learning_rate=1e-5))
+    assert line.startswith("warning: the step size rises from 1e-05 to 3e-05, the default of learning_rate_end")
+    assert said(xqc(learning_rate=1e-5, learning_rate_end=1e-4)) == [] == said(xqc(learning_rate=3e-5))
+    constant = {"learning_rate_schedule": "constant", "learning_rate_end": 0.0, "learning_rate_updates": None}
+    assert said(xqc(learning_rate=1e-5, **constant)) == []
+
+
 def test_options_of_dense_agents_that_need_a_sparsity_are_said():
     dense = {"sparsity": 0.0, "rule": "static", "structure": "8x1", "distribution": "uniform"}
     (line,) = said(agent("td3", dense))
@@ -286,15 +319,51 @@ def test_scales_that_cannot_be_learnt_from_are_said(scale, offset, reward, words
     for _ in range(50):
         observation = (offset + scale * rng.standard_normal(3)).astype(np.float32)
         replay.add(observation, np.zeros(1, np.float32), reward, observation, False)
-    lines = list(remarks.of_scales(replay))
+    lines = list(of_scales(replay))
     assert len(lines) == len(words) and all(word in line for word, line in zip(words, lines, strict=True))
+
+
+def of_norms(name, **settings):
+    dense = TopologyConfig(sparsity=0.0, rule="static")
+    config = agent_entry(name).config(topology=dense, **SIZES, actor_hidden_sizes=(16,), **settings)
+    return make_agent(name, config, 3, 1, 0)
+
+
+def test_a_norm_of_the_inputs_sees_large_observations_as_any_others():
+    replay, large = Replay(100, 3, 1, 0), np.full(3, 1e8, np.float32)
+    for _ in range(50):
+        replay.add(large, np.zeros(1, np.float32), 1.0, large, False)
+    for name in ("xqc", "crossq"):
+        assert list(of_scales(replay, of_norms(name))) == []
+    (line,) = of_scales(replay, of_norms("simba", normalise_observations=False))
+    assert "observations are as large as 1e+08" in line
+    assert list(of_scales(replay, of_norms("simba"))) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "about -200, and those of the critics end at 5"),
+        ({"gamma": 0.5}, None),  # -4
+        ({"gamma": 1.0}, "about -400"),  # of 200 steps
+        ({"bound": 200.0, "gamma": 0.99}, None),
+        ({"scale_rewards": True}, None),
+    ],
+)
+def test_values_beyond_the_bound_of_critics_are_said_where_rewards_are_not_scaled(settings, expected):
+    replay, zeros = Replay(1000, 3, 1, 0), np.zeros(3, np.float32)
+    for step in range(400):
+        replay.add(zeros, zeros[:1], -2.0, zeros, False, truncated=step % 200 == 199)
+    lines = list(of_scales(replay, of_norms("xqc", **{"scale_rewards": False, "gamma": 0.99, **settings})))
+    assert [expected in line for line in lines] == [True] * (expected is not None)
+    assert list(of_scales(replay, of_norms("crossq"))) == []  # whose values have no bound
 
 
 def test_the_scales_of_many_observations_take_the_memory_of_a_few():
     replay = Replay(20_000, 100, 1, 0)
     replay.load_state({"transitions": np.ones((20_000, 203), np.float32)}, {**replay.state()[1], "cursor": 0})
     tracemalloc.start()
-    assert list(remarks.of_scales(replay)) == []
+    assert list(of_scales(replay)) == []
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < replay.observations.nbytes / 4

@@ -14,9 +14,9 @@ from rewirl.agents import Agent
 from rewirl.environments.environment import FaultyEnvironmentError, Step
 from rewirl.environments.environment_process import EnvironmentProcess
 from rewirl.replay import Replay
-from rewirl.training import remarks
 from rewirl.training.collection import AnyEnvironment
 from rewirl.training.episode import Episode
+from rewirl.training.scales import of_scales
 
 
 class Learning:
@@ -71,7 +71,7 @@ class Learning:
             return outcomes[0]
         outcome = self._fetch(episode, replay.add)
         if learning_for == 0:
-            for remark in remarks.of_scales(replay, self._agent.normalisation):
+            for remark in of_scales(replay, self._agent):
                 self._tell(remark)
         self._update(replay, updates)
         return outcome

@@ -1,4 +1,4 @@
-"""What is worth a line at the start of a run: settings that it never meets, memory it may not have, odd scales."""
+"""What is worth a line at the start of a run: settings that it never meets, memory it may not have."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig, ReplayConfig
-from rewirl.agents.normalisation import Normalisation
 from rewirl.agents.registry import AGENTS, Entry
 from rewirl.presets import lookup
 from rewirl.printing import option
 from rewirl.replay import Replay
 from rewirl.replay.forgetting import CHECK_EVERY
 from rewirl.topology import TopologyConfig
+from rewirl.topology.blocks import Blocks
 from rewirl.topology.fan_in import FanIn
 from rewirl.training.room import memory
 
-_LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
 _MOST_OF_MEMORY = 0.8
-_STRETCH = 1_000  # transitions
 _OF_EVENTS = (
     *("adapt_every", "adapt_fraction", "anneal", "adapt_offset", "adapt_end", "adapt_actor"),
     *("drop", "grow", "regrow_dropped"),
@@ -124,6 +120,12 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
             yield _does_nothing([name], "epsilon_start and epsilon_end are the same")
         elif asked is not None and asked > has:
             yield f"warning: {name} is {asked:,}, and the run has {has:,} {unit}: {end}"
+    start, end_rate = config.learning_rate, config.learning_rate_end
+    if config.learning_rate_schedule != "constant" and not _given(config, "learning_rate_end") and end_rate > start:
+        yield (
+            f"warning: the step size rises from {start:g} to {end_rate:g}, the default of learning_rate_end; give that "
+            "too, or learning_rate_schedule constant"
+        )
     if late := [update for update in config.topology.freeze_after if update >= updates]:
         yield f"warning: freeze_after is {late[0]:,}, and the run has {updates:,} updates: no task begins then"
     if isinstance(config, ReplayConfig) and replay is not None:
@@ -161,14 +163,26 @@ def _of_name(agent: Agent) -> Iterator[str]:
         return
     rewired = topology.rule != "static"
     same = (other for other in AGENTS.values() if other.agent is entry.agent and not other.dense)
-    name = next((other.name for other in same if (other.topology.rule != "static") == rewired), None)
-    if name is None:
+    other = next((other for other in same if (other.topology.rule != "static") == rewired), None)
+    if other is None:
         return
+    but = _of_other(other, topology) if rewired else ""
     if entry.dense and topology.sparsity != 0:
         how = "rewired as it learns" if rewired else "never rewired"
-        yield f"{agent.name} with a sparsity is what {name} is: sparse from the first step, {how}."
+        yield f"{agent.name} with a sparsity is what {other.name} is: sparse from the first step, {how}{but}."
     elif not entry.dense and rewired and entry.topology.rule == "static":
-        yield f"{agent.name} with the rule {topology.rule} is what {name} is: rewired as it learns."
+        yield f"{agent.name} with the rule {topology.rule} is what {other.name} is: rewired as it learns{but}."
+
+
+def _of_other(other: Entry, topology: TopologyConfig) -> str:
+    """Return what a rewired agent has of its own where nobody has asked for anything; nothing if that is the same."""
+    names = [name for name in _OF_EVENTS if not _given(topology, name) and _given(other.topology, name)]
+    magnitude = other.topology.drop == "magnitude" and (topology.rule != "set" or isinstance(topology.spread, Blocks))
+    if topology.rule == "wast" or magnitude:  # which has criteria of its own; what drop paper is there
+        names = [name for name in names if name not in ("drop", "grow")]
+    values = {name: getattr(other.topology, name) for name in names}
+    own = [f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in values.items()]
+    return f"; but {other.name} has {_listed(own)}" if own else ""
 
 
 def _of_rule(agent: Agent) -> Iterator[str]:
@@ -288,9 +302,12 @@ def _of_units(agent: Agent, updates: int) -> Iterator[str]:
 
 def _does_nothing(names: Sequence[str], why: str) -> str:
     """Return the line about options that do nothing."""
-    listed = " and ".join(name for name in (", ".join(names[:-1]), names[-1]) if name)
     one = len(names) == 1 and names[0] not in _PLURAL
-    return f"{listed} {'does' if one else 'do'} nothing here: {why}"
+    return f"{_listed(names)} {'does' if one else 'do'} nothing here: {why}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(name for name in (", ".join(names[:-1]), names[-1]) if name)
 
 
 def _of_companions(agent: Agent) -> Iterator[str]:
@@ -321,46 +338,6 @@ def _too_short(config: AgentConfig, total: int, learning_starts: int) -> str:
     )
 
 
-def of_scales(replay: Replay, normalisation: Normalisation | None = None) -> Iterator[str]:
-    """Yield what is odd about the scale of what a run has seen before its first update, a line each.
-
-    Args:
-        replay: what it has seen.
-        normalisation: of its agent; what is normalised is not odd.
-    """
-    if not isinstance(replay, Replay) or not len(replay):
-        return
-    count = len(replay)
-    with np.errstate(over="ignore"):
-        total = np.zeros(replay.observations.shape[1])
-        for begin in range(0, count, _STRETCH):  # of large observations a copy may be more than there is room for
-            part = replay.observations[begin : min(begin + _STRETCH, count)]
-            total += np.square(part, dtype=np.float64).sum(axis=0)
-        features = np.sqrt(total / count)
-        rewards = float(np.sqrt(np.square(replay.rewards[:count], dtype=np.float64).mean()))
-    largest = int(np.argmax(features))
-    remedy = "train with normalise_observations (--normalise-observations)"
-    if normalisation is not None and normalisation.observations is not None:
-        pass
-    elif features[largest] > _LARGE:
-        yield (
-            f"warning: observations are as large as {features[largest]:.0e} (feature {largest}): actions will be at "
-            f"their bounds, whatever is seen; {remedy}"
-        )
-    elif 0 < features[largest] < _SMALL:
-        yield (
-            f"warning: observations are as small as {features[largest]:.0e}: the networks will see no difference "
-            f"between them; {remedy}"
-        )
-    scaled = normalisation is not None and normalisation.returns is not None
-    if not scaled and (rewards > _LARGE_REWARD or 0 < rewards < _SMALL):
-        size = "large" if rewards > 1 else "small"
-        yield (
-            f"warning: rewards are as {size} as {rewards:.0e}, and learning is poor with such; train with "
-            "scale_rewards (--scale-rewards)"
-        )
-
-
 def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
     topology, run = agent.config.topology, f"the run has {updates:,} updates"
     if topology.rule == "static":
@@ -374,8 +351,7 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
         offset = f"adapt_every {topology.adapt_every:,}, adapt_offset {topology.adapt_offset:,}"
         keeps = "" if topology.initial_sparsity is None else f", so the sparsity stays {topology.initial_sparsity:g}"
         remedy = "; take a smaller adapt_every (--adapt-every) or a longer run" if first else ""
-        names = " and ".join([name for name in (", ".join(never[:-1]), never[-1]) if name])
-        yield f"warning: {names} will not be rewired ({offset}: {why}){keeps}{remedy}"
+        yield f"warning: {_listed(never)} will not be rewired ({offset}: {why}){keeps}{remedy}"
     if topology.initial_sparsity is not None and len(never) < len(events):
         until = min(updates, updates if topology.adapt_end is None else topology.adapt_end)
         last = until - (until - topology.adapt_offset) % topology.adapt_every

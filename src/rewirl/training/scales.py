@@ -1,0 +1,81 @@
+"""What is odd about the scale of the observations and rewards that a run has seen before its first update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from rewirl.agents.agent import Agent
+from rewirl.replay import Replay
+
+_LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
+_STRETCH = 1_000  # transitions
+
+
+def of_scales(replay: Replay, agent: Agent | None = None) -> Iterator[str]:
+    """Yield what is odd, a line each.
+
+    Args:
+        replay: what the run has seen.
+        agent: that learns from it; what it normalises is not odd. None has everything as it is.
+    """
+    if not isinstance(replay, Replay) or not len(replay):
+        return
+    count = len(replay)
+    with np.errstate(over="ignore"):
+        total = np.zeros(replay.observations.shape[1])
+        for begin in range(0, count, _STRETCH):  # of large observations a copy may be more than there is room for
+            part = replay.observations[begin : min(begin + _STRETCH, count)]
+            total += np.square(part, dtype=np.float64).sum(axis=0)
+        features = np.sqrt(total / count)
+        rewards = float(np.sqrt(np.square(replay.rewards[:count], dtype=np.float64).mean()))
+    largest = int(np.argmax(features))
+    remedy = "train with normalise_observations (--normalise-observations)"
+    if agent is not None and agent.normalisation.observations is not None:
+        pass
+    elif features[largest] > _LARGE and not (agent is not None and _normalised_first(agent.networks())):
+        yield (
+            f"warning: observations are as large as {features[largest]:.0e} (feature {largest}): actions will be at "
+            f"their bounds, whatever is seen; {remedy}"
+        )
+    elif 0 < features[largest] < _SMALL:
+        yield (
+            f"warning: observations are as small as {features[largest]:.0e}: the networks will see no difference "
+            f"between them; {remedy}"
+        )
+    if agent is not None and agent.normalisation.returns is not None:
+        return
+    if rewards > _LARGE_REWARD or 0 < rewards < _SMALL:
+        size = "large" if rewards > 1 else "small"
+        yield (
+            f"warning: rewards are as {size} as {rewards:.0e}, and learning is poor with such; train with "
+            "scale_rewards (--scale-rewards)"
+        )
+    elif agent is not None:
+        yield from _of_bound(replay, agent.config)
+
+
+def _normalised_first(networks: Mapping[str, Any]) -> bool:
+    """Tell whether all networks begin with a norm over the batch, to which the scale of its inputs is nothing."""
+    first = [next(iter(getattr(network, "operations", [])), None) for network in networks.values()]
+    return all(getattr(operation, "kind", "") in ("batch_norm", "batch_renorm") for operation in first)
+
+
+def _of_bound(replay: Replay, config: Any) -> Iterator[str]:
+    """Say that values will be beyond what critics can say, if theirs are distributions within a bound.
+
+    A value is taken for the mean reward times the steps that count: 1 / (1 - gamma), or those of an episode.
+    """
+    bound: float | None = getattr(config, "bound", None)
+    if bound is None:
+        return
+    mean, ends = float(replay.rewards[: len(replay)].mean(dtype=np.float64)), replay.state()[0]["ends"]
+    length = len(ends) / max(1, int(ends.sum()))
+    value = mean * (length if config.gamma == 1 else min(1 / (1 - config.gamma), length))
+    if abs(value) > bound:
+        yield (
+            f"warning: values will be about {value:.3g}, and those of the critics end at {bound:g} (bound): they can "
+            "say no more of them; train with scale_rewards, or give a larger bound (--bound)"
+        )
