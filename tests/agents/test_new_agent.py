@@ -13,6 +13,7 @@ from experience import bits, measures, through_a_file, topology
 
 from rewirl.agents import AGENTS, SACConfig, agent_entry, load_policy, make_agent
 from rewirl.cli import inspection
+from rewirl.cli.main import main
 from rewirl.experiments.report import document, report
 from rewirl.experiments.report.run_data import find_runs
 from rewirl.options.resolve import agent_settings
@@ -124,6 +125,8 @@ def test_the_rest_of_the_house_knows_it_by_its_line():
     assert (entry.networks, entry.targets, entry.actions) == (("policy", "q1", "q2"), ("q1", "q2"), ("Discrete",))
     with pytest.raises(ValueError, match=r"unknown agent 'discrete-sak'; did you mean discrete-sac\?"):
         agent_entry("discrete-sak")
+    with pytest.raises(ValueError, match="is like it; one of your own is known to a program that imports its module"):
+        agent_entry("weighted")
     with pytest.raises(TypeError, match="discrete-sac takes settings of DiscreteSACConfig, got SACConfig"):
         make_agent("discrete-sac", SACConfig(), 2, CHOICES, 0)
     config = agent_settings("discrete-sac", "CartPole-v1", gamma=0.9)
@@ -142,6 +145,13 @@ def test_an_agent_that_does_not_say_what_is_asked_of_it_is_refused():
     kind = type("Silent", (), {"ONLINE": ("q1",), "TARGETS": (), "REPLAY": True, "MOST_ENVIRONMENTS": None})
     with pytest.raises(TypeError, match=r"Silent does not say COST, ACTIONS; rewirl\.agents\.agent\.Agent explains"):
         replace(ENTRY, agent=kind)
+
+
+def test_help_leaves_out_what_dataclass_says_of_its_settings(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--agent", "discrete-sac", "--env", "CartPole-v1", "--help"])
+    out = capsys.readouterr().out
+    assert ended.value.code == 0 and "--temperature" in out and "DiscreteSACConfig(" not in out
 
 
 def test_the_report_draws_it(tmp_path):

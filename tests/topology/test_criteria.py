@@ -115,7 +115,7 @@ def test_only_rules_that_ask_for_a_gradient_get_one():
     ):
         assert make_rule(name, TopologyConfig(**options)).uses_gradient == asks
     without = LayerState(SHAPE, np.array([2]), np.float32([1.0]))
-    with pytest.raises(ValueError, match="uses_gradient = True"):
+    with pytest.raises(ValueError, match="uses_gradient = True, and a LayerState made by hand compute_gradient"):
         rewire(make_rule("rigl", TopologyConfig()), without, 1.0, generator(0, "t"))
 
 

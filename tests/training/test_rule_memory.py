@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from sameness import same_to_the_bit
 
+from rewirl.agents import make_agent
 from rewirl.agents.config import AgentConfig
 from rewirl.agents.td3 import TD3Config
 from rewirl.options.train import TrainConfig
+from rewirl.replay import Replay
 from rewirl.topology import RULES, TopologyConfig, make_rule
 from rewirl.topology.memory import RuleMemory
 from rewirl.topology.rules.set import SET
@@ -135,6 +137,19 @@ def test_a_state_that_is_no_json_is_refused_by_name(offered):
     rule.rewirl_state = lambda: offered
     with pytest.raises(ValueError, match=r"the rule .*Offering: rewirl_state\(\) failed"):
         RuleMemory(rule).state()
+
+
+def test_it_is_refused_at_the_first_event_and_not_at_a_far_checkpoint(monkeypatch):
+    monkeypatch.setattr(Offering, "rewirl_state", lambda rule: np.zeros(3) if rule.events else None)
+    topology = TopologyConfig(sparsity=0.5, rule="own_rules:Offering", adapt_every=4)
+    config = TD3Config(hidden_sizes=(16, 16), batch_size=8, learning_starts=10, topology=topology)
+    agent, replay = make_agent("ds-td3", config, 3, 1, seed=0), Replay(10, 3, 1, 0)
+    for _ in range(10):
+        replay.add(np.zeros(3), np.zeros(1), 0.0, np.zeros(3), False)
+    with pytest.raises(ValueError, match=r"Offering: rewirl_state\(\) failed.* It must be of JSON values"):
+        for _ in range(20):
+            agent.update(replay)
+    assert agent.updates == 4
 
 
 def test_a_state_that_the_rule_does_not_take_is_refused_by_name():

@@ -110,7 +110,7 @@ class Adaptation:
     def __init__(self, config: TopologyConfig, seed: int) -> None:
         """Look the rule up, and make its random stream."""
         self.rule = make_rule(config.rule, config)
-        self._memory = RuleMemory(self.rule)
+        self._memory, self._checked = RuleMemory(self.rule), False
         self.rewired = 0
         """Connections rewired so far, in all networks."""
         self.sparsity = AdaptiveSparsity(config) if config.adaptive else None
@@ -131,6 +131,9 @@ class Adaptation:
             update: number of the gradient update, from 1.
             gradient: of the loss of that step; rules may ask for it.
             frozen: connections that stay; None for none.
+
+        Raises:
+            ValueError: the rule returned what would break the topology, or keeps what no checkpoint can hold.
         """
         c, fraction, at_ends = self._config, self._config.fraction_at(update), ends(network.operations)
 
@@ -169,6 +172,9 @@ class Adaptation:
                 self.rewired += len(change.grown)
         if frozen is not None:
             frozen.moved(name, network)
+        if not self._checked:  # the first checkpoint may be far, and all until then would be lost
+            self._memory.check()
+            self._checked = True
 
     def state(self) -> dict[str, Any]:
         """Return everything an exact continuation needs, as JSON values."""

@@ -208,7 +208,9 @@ def agent_entry(name: str) -> Entry:
         ValueError: there is no such agent; the nearest one is named.
     """
     if name not in AGENTS:
-        raise ValueError(f"unknown agent {name!r}; {did_you_mean(name, AGENTS)}")
+        hint = did_you_mean(name, AGENTS)
+        own = "" if hint.startswith("did") else "; one of your own is known to a program that imports its module"
+        raise ValueError(f"unknown agent {name!r}; {hint}{own}")
     return AGENTS[name]
 
 

@@ -240,7 +240,8 @@ def _groups(settings: Settings) -> Iterable[tuple[str, Any, Any]]:
             (name, Annotated[kind, tyro.conf.arg(help=known[name].help)], default) for name, kind, default in fields
         ]
         group: Any = dataclasses.make_dataclass(part, [(n, k, _mutable(d)) for n, k, d in fields])
-        group.__doc__ = (type(values).__doc__ or "").partition("\n")[0]
+        said = (type(values).__doc__ or "").partition("\n")[0]
+        group.__doc__ = "" if said.startswith(f"{type(values).__name__}(") else said  # that is dataclass's own
         yield part, group, dataclasses.field(default_factory=group)
 
 

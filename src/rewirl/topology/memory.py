@@ -43,6 +43,15 @@ class RuleMemory:
         kept = sorted(name for name in now.keys() | self._new.keys() if now.get(name) != self._new.get(name))
         return {KEPT: kept} if kept else {}
 
+    def check(self) -> None:
+        """See that what the rule offers can be saved, before a checkpoint needs it.
+
+        Raises:
+            ValueError: as of `state`.
+        """
+        if self._offers:
+            self.state()
+
     def load_state(self, values: Mapping[str, Any]) -> None:
         """Put back what `state` returned; values of a rule that offered nothing change nothing.
 

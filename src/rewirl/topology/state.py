@@ -71,11 +71,14 @@ class LayerState:
         computes it anew, so the caller may change it.
 
         Raises:
-            ValueError: the rule does not say that it uses gradients.
+            ValueError: there is none: the rule does not say that it uses gradients, or no event made the state.
             FloatingPointError: a number of it is NaN: training has diverged.
         """
         if self.compute_gradient is None:
-            raise ValueError("there is no gradient: a rule that asks for it must have uses_gradient = True")
+            raise ValueError(
+                "there is no gradient: a rule that asks for it must have uses_gradient = True, and a LayerState made "
+                "by hand compute_gradient, a function that returns it"
+            )
         gradient = self.compute_gradient()
         if np.isnan(gradient).any():
             raise FloatingPointError(f"the gradient of a layer of shape {self.shape} is not finite")

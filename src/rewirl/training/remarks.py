@@ -9,6 +9,7 @@ from typing import Any
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig, ReplayConfig
 from rewirl.agents.registry import AGENTS, Entry
+from rewirl.plugins import import_module
 from rewirl.presets import lookup
 from rewirl.printing import option
 from rewirl.replay import Replay
@@ -16,6 +17,7 @@ from rewirl.replay.forgetting import CHECK_EVERY
 from rewirl.topology import TopologyConfig
 from rewirl.topology.blocks import Blocks
 from rewirl.topology.fan_in import FanIn
+from rewirl.topology.rules.by_criteria import ByCriteria
 from rewirl.training.room import memory
 
 _MOST_OF_MEMORY = 0.8
@@ -212,6 +214,21 @@ def _of_rule(agent: Agent) -> Iterator[str]:
             f"nothing is ever rewired: adapt_fraction is 0; give more than that, or {option('rule')} static, which "
             "says so"
         )
+    if ":" in topology.rule:
+        yield from _of_own_rule(entry, topology)
+
+
+def _of_own_rule(entry: Entry, topology: TopologyConfig) -> Iterator[str]:
+    """Say which criteria of rules that come with Rewirl the user's own rule has no use for."""
+    module, _, name = topology.rule.partition(":")
+    kind, idle = getattr(import_module(module), name), []
+    for criterion, method in (("drop", "drop_score"), ("grow", "grow")):
+        given = _given(topology, criterion) and getattr(topology, criterion) != getattr(entry.topology, criterion)
+        if given and getattr(kind, method) is not getattr(ByCriteria, method, None):
+            idle.append(criterion)
+    if idle:
+        methods = _listed([{"drop": "drop_score", "grow": "grow"}[criterion] for criterion in idle])
+        yield _does_nothing(idle, f"the rule {topology.rule} decides by its own {methods}, unless it reads config")
 
 
 def _of_no_use_to_pruning(entry: Entry, topology: TopologyConfig) -> Iterator[str]:
