@@ -230,3 +230,18 @@ def test_impossible_statistics_are_refused_by_name_and_change_nothing(change, wo
     with pytest.raises(ValueError, match=words):
         other.load_state(arrays, values)
     assert bits(other) == before
+
+
+def test_a_feature_that_changes_for_the_first_time_is_foreseen_as_it_will_be_seen():
+    """Its deviation is still 0 when a rollout keeps what a step leads to: a change of 1 was taken for 10,000."""
+    statistics, rng = Statistics(3), np.random.default_rng(0)
+    for _ in range(50):
+        statistics.add(np.array([rng.normal(), 0, 7], np.float32))
+    x = np.array([1, 1, 7], np.float32)
+    before = statistics.count, *(part.copy() for part in (statistics.mean, statistics.variance, *statistics.affine))
+    foreseen, usual = statistics.foreseen(x), statistics.normalised(x)
+    after = statistics.count, statistics.mean, statistics.variance, *statistics.affine
+    assert all(np.array_equal(own, other) for own, other in zip(before, after, strict=True))
+    assert usual[1] > 9_000 and foreseen[[0, 2]].tolist() == usual[[0, 2]].tolist()
+    statistics.add(x)
+    assert foreseen[1] == pytest.approx(statistics.normalised(x)[1]) and foreseen[1] == pytest.approx(np.sqrt(50))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from experience import bits, through_a_file, topology
@@ -116,6 +118,18 @@ def test_a_state_without_end_is_worth_all_that_would_come_however_often_it_is_cu
         agent.explore(observation)
         tell(agent, 0, observation, 1.0, observation, False, truncated=step % 5 == 4)
     assert float(agent.networks()["critic"].act(observation)[0]) == pytest.approx(1 / (1 - 0.8), rel=0.03)
+
+
+def test_what_a_step_leads_to_is_normalised_with_itself_where_nothing_has_varied_yet():
+    """A pixel that lights up first was 10,000 for the critic, and the returns of ReLUs were as large."""
+    agent = make(activation="relu", hidden_sizes=(8,), rollout_steps=32, batch_size=8, topology=DENSE)
+    seen = [np.float32([*np.random.default_rng(t).normal(size=OBSERVATION - 1), t > 20]) for t in range(32)]
+    agent.normalisation.observe(-seen[0])
+    for observation, after in pairwise(seen):
+        agent.normalisation.observe(observation)
+        agent.explore(observation)
+        tell(agent, 0, observation, 1.0, after, False)
+    assert len(agent._rollout) == 31 and np.abs(agent._rollout.next_states[:31]).max() < 100
 
 
 def test_the_start_is_orthogonal_with_the_usual_gains():

@@ -93,6 +93,23 @@ class Statistics:
         result: NDArray[np.float32] = (x - mean) * factor
         return result
 
+    def foreseen(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a vector that is going to be counted, float32 [size], normalised before that.
+
+        A feature that was the same in all vectors so far has no deviation: a change of it would be divided by
+        sqrt(EPSILON). So such features are normalised as if this vector was counted. With n counted until then that is
+
+            n / (n + 1) difference / sqrt(n / (n + 1)^2 difference^2 + EPSILON)
+
+        The second vector of all is left as it was, so that runs keep their numbers.
+        """
+        result, n = self.normalised(x), self.count
+        fresh = self.variance == 0
+        if n > 1 and fresh.any():
+            difference = (x[fresh] - self.mean[fresh]) / (n + 1)
+            result[fresh] = n * difference / np.sqrt(n * difference**2 + EPSILON)
+        return result
+
     def normalise(self, tiles: Tiles, batch: int) -> None:
         """Normalise a batch of so many samples in place, float32 [tiles, size, width]; padding becomes 0."""
         mean, factor = self.affine

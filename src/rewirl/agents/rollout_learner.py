@@ -109,7 +109,9 @@ class RolloutLearner(Learner[Config]):
         environment: int = 0,
     ) -> None:
         """Keep a step, and learn from all of a rollout once there are `rollout_steps`; see `Agent`."""
-        self._rollout.end(environment, reward, self._policy.seen(next_observation), terminated, truncated)
+        statistics = self.normalisation.observations  # which count the next observation when it is acted on
+        after = next_observation if statistics is None else statistics.foreseen(next_observation)
+        self._rollout.end(environment, reward, after, terminated, truncated)
         if not self._rollout.full:
             return
         with np.errstate(over="ignore", invalid="ignore"):  # the norm of the gradients tells what is not finite
