@@ -84,7 +84,7 @@ def test_every_event_of_a_run_and_its_keys_are_on_the_page() -> None:
         agent.learn(210, "runs/first", callback=lambda moment: moment.step % 100 or moment.record(mine=1.0))
         agent.freeze()
         agent.learn(5)
-    (code,) = blocks("docs/report.md")
+    code, _ = blocks("docs/report.md")
     names: dict[str, Any] = {}
     exec(code, names)
     page = (ROOT / "docs/report.md").read_text().partition("## A run directory")[2]
@@ -130,13 +130,62 @@ def test_a_rule_of_your_own_is_tried_and_swept_beside_another(
     (text,) = blocks("docs/guides/invent-a-rule.md", "toml")
     (tmp_path / "my_rules.py").write_text(rule)
     monkeypatch.syspath_prepend(str(tmp_path))
-    (event,) = blocks("docs/guides/invent-a-rule.md")
+    event, _ = blocks("docs/guides/invent-a-rule.md")
     exec(event, {})
     gone, come = re.findall(r"(\d+) go, (\d+) come, at units \[", capsys.readouterr().out)[0]
     assert gone == come and int(gone) > 600
     (tmp_path / "rules.toml").write_text(text)
     asked = read_sweep("rules.toml").requests
     assert sorted(request.options["rule"] for request in asked) == 5 * ["my_rules:Balanced"] + 5 * ["set"]
+
+
+def test_a_rule_that_remembers_is_resumed_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, code = blocks("docs/guides/invent-a-rule.md")
+    assert code.startswith("# my_momentum.py")
+    (tmp_path / "my_momentum.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = {"rule": "my_momentum:Momentum", "sparsity": 0.5, "adapt_every": 10, "learning_starts": 40, "batch_size": 8}
+    for name, steps in (("whole", 100), ("cut", 75)):
+        with rewirl.DSTD3("Pendulum-v1", hidden_sizes=(12, 8), threads=1, **own) as agent:  # type: ignore[arg-type]
+            agent.learn(100, name, callback=lambda moment, steps=steps: moment.step < steps)
+            assert agent.diagnostics["rewired"] > 0
+    with rewirl.resume("cut") as agent:
+        agent.learn()
+    whole, resumed = (Path(name, "policy", "policy.safetensors").read_bytes() for name in ("whole", "cut"))
+    assert whole == resumed
+
+
+def test_an_agent_of_your_own_is_trained_resumed_and_made_in_python(tmp_path: Path) -> None:
+    (code,) = (code for code in blocks("CONTRIBUTING.md") if code.startswith("# weighted.py"))
+    (tmp_path / "weighted.py").write_text(code)
+    program = "import sys\nimport weighted\nfrom rewirl.cli.main import main\nmain()\n"
+    train = "train --agent weighted --env Pendulum-v1 --pessimism 0.6 --learning-starts 40 --batch-size 8 --threads 1"
+    resume = "resume r --env-module weighted --total-timesteps 90"
+    (tmp_path / "mine.toml").write_text('agent = "weighted"\nenv = "Pendulum-v1"\n')
+    python = (
+        "import rewirl, weighted\nagent = rewirl.from_preset('mine.toml', pessimism=0.6, learning_starts=40)\n"
+        "agent.learn(50)\nassert agent.config['pessimism'] == 0.6\nassert rewirl.load('r').about['step'] == 90\n"
+    )
+    for words in (
+        ["-c", program, *f"{train} --eval-every 0 --total-timesteps 80 --run-dir r".split()],
+        ["-m", "rewirl", *resume.split()],
+        ["-c", python],
+    ):
+        ended = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_curves_of_many_runs_for_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    _, code = blocks("docs/report.md")
+    for seed in (0, 1):
+        with rewirl.TD3("Pendulum-v1", seed=seed, hidden_sizes=(8,), learning_starts=40, batch_size=8) as agent:
+            agent.learn(60, f"runs/mine/{seed}", eval_every=20, eval_episodes=1)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    curves, final = names["curves"], names["final"]
+    assert isinstance(curves, pandas.DataFrame) and curves["step"].tolist() == 2 * [0, 20, 40, 60]
+    assert final.shape == (2,) and final.loc["td3", 0.0, 1] == pytest.approx(curves["return"][4:].mean())
 
 
 def test_an_exported_model_plays_an_episode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

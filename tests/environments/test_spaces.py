@@ -18,6 +18,7 @@ from rewirl.environments.actions import DiscreteActions
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.environments.observations import BoxShape, flatten
 from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError, refuse_kind
+from rewirl.printing import command_line
 
 
 def box(*shape, dtype=np.float32):
@@ -233,6 +234,11 @@ REFUSED = {
 def test_unsuitable_spaces_are_refused_with_the_remedy(observation_space, action_space, message):
     with pytest.raises(UnsuitableEnvironmentError, match=rf"^Odd-v0 .*{message}"):
         Environment(probes.Spaces(observation_space, action_space), "Odd-v0")
+
+
+def test_the_remedy_for_an_image_on_the_command_line_needs_no_program():
+    with command_line(), pytest.raises(UnsuitableEnvironmentError, match=r"Wrap it: --wrapper .*:FlattenObservation$"):
+        Environment(probes.Spaces(spaces.Box(0, 255, (8, 8), np.uint8), None), "Odd-v0")
 
 
 class Taking(probes.Spaces):

@@ -119,6 +119,8 @@ def _train_to_the_end(
                     progress.message(hint)
                 outcome = run.train(lambda: bool(stop))
         except (FaultyEnvironmentError, UnsuitableEnvironmentError, DivergedError) as error:
+            if not any(path.glob("checkpoints/step-*")):
+                return failed(error, "Nothing was saved before; --checkpoint-every says after how many steps it is")
             return failed(error, f"What was saved before is in {path}")
         except RunDirectoryError as error:
             return failed(error)

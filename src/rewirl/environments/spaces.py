@@ -151,7 +151,7 @@ def _observations(space: Any, name: str, path: str, depth: int) -> Observations:
     where = f" as observation{path}" if path else ""
     if isinstance(space, spaces.Box):
         if len(space.shape) > 1 and space.dtype == np.uint8:
-            remedy = _flatten() if path else "Say so: gymnasium.wrappers.DtypeObservation(env, np.float32)"
+            remedy = _flatten() if path or typed() else "Say so: gymnasium.wrappers.DtypeObservation(env, np.float32)"
             raise UnsuitableEnvironmentError(
                 f"{name} observes images of shape {space.shape}{where}; Rewirl's networks take vectors, so reduce the "
                 "image to a feature vector in an ObservationWrapper of your own. Or are they no images? "

@@ -16,9 +16,10 @@ class Rule(ABC):
     """A way to rewire: which connections are dropped, and where new ones grow.
 
     `rewire` calls the methods with the connections in the order of their indices, and enforces the number of
-    connections.
+    connections. One object serves all layers of all networks of an agent; `state.name` tells them apart.
 
-    In a layer of blocks, a structure such as 4x1, a rule does the same and need not know. `drop_score` scores
+    In a layer of blocks, a structure such as 4x1, a rule does the same and need not know, unless it keeps something for
+    each weight. `drop_score` scores
     connections, and the mean over a block decides. `grow` is called for blocks: its state is a matrix of blocks in
     place of weights, with one row for 4 outputs. There an index is the number of a block, a weight the mean magnitude
     of its connections, and the gradient the mean magnitude of theirs. Where the height does not divide the outputs,
