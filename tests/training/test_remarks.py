@@ -246,6 +246,31 @@ def test_a_step_size_that_rises_to_an_end_that_nobody_gave_is_said():
     assert said(xqc(learning_rate=1e-5, **constant)) == []
 
 
+def test_an_epsilon_that_rises_to_an_end_that_nobody_gave_is_said():
+    def dqn(**settings):
+        dense = TopologyConfig(sparsity=0.0, rule="static")
+        return make_agent("dqn", DQNConfig(topology=dense, **SIZES, target_update_interval=10, **settings), 3, 2, 0)
+
+    rises = "warning: epsilon rises from 0.01 to 0.05, the default of epsilon_end; give that too"
+    assert said(dqn(epsilon_start=0.01)) == [rises]
+    assert said(dqn(epsilon_start=0.01, epsilon_end=0.02)) == [] == said(dqn())
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_a_step_size_that_is_0_before_the_run_ends_is_said(kind):
+    """A preset's schedule ends with its own run: one of twice as many steps learnt nothing in its second half."""
+
+    def falls(updates, end=0.0):
+        return agent(learning_rate_schedule=kind, learning_rate_updates=updates, learning_rate_end=end)
+
+    (line,) = said(falls(1_000))
+    assert line.startswith("warning: the step size is 0 after 1,000 updates (learning_rate_updates), and the run has")
+    assert said(falls(1_900)) == [] == said(falls(1_000, 1e-5)) == said(agent())
+    assert [list(remarks.at_start(falls(1_900), None, total, 100, "", False)) for total in (2_000, 2_001)] == [
+        [], [line.replace("1,000", "1,900").replace("run has 1,900", "run has 1,901")]
+    ]  # fmt: skip
+
+
 def test_options_of_dense_agents_that_need_a_sparsity_are_said():
     dense = {"sparsity": 0.0, "rule": "static", "structure": "8x1", "distribution": "uniform"}
     (line,) = said(agent("td3", dense))

@@ -107,14 +107,14 @@ class Training:
         """
         began = time.perf_counter() - self._seconds
         self._core_share.begin()
-        before, self.total = self.total, total
-        if not self._started:
-            self._started = True
-            for remark in remarks.at_start(self.agent, self.replay, total, self._learning_starts, self.config.env):
+        begins, before = not self._started, self.total
+        self._started, self.total = True, total
+        if begins or total != before:
+            of = self.agent, self.replay, total, self._learning_starts, self.config.env
+            for remark in remarks.at_start(*of, begins):
                 self.progress.message(remark)
-            self.note("start", total_timesteps=total, connections=connections(self.agent))
-        elif total != before:
-            self.note("total", total_timesteps=total)
+            told = {"connections": connections(self.agent)} if begins else {}
+            self.note("start" if begins else "total", total_timesteps=total, **told)
         warm_up = "random actions" if self.warm_up.policy is None else "actions of the warm-up policy"
         self.progress.begin(self.step, total, self._learning_starts, warm_up)
         saved, callbacks = True, self.callbacks

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig, ReplayConfig
@@ -19,6 +18,7 @@ from rewirl.topology.blocks import Blocks
 from rewirl.topology.fan_in import FanIn
 from rewirl.topology.rules.by_criteria import ByCriteria
 from rewirl.training.room import memory
+from rewirl.training.schedules import asked_for, of_schedules, of_the_end
 
 _MOST_OF_MEMORY = 0.8
 _OF_EVENTS = (
@@ -83,8 +83,10 @@ def refuse_impossible(agent: Agent, total: int) -> None:
         )
 
 
-def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: int, env: str = "") -> Iterator[str]:
-    """Yield what a new run is to say of its settings, a line each.
+def at_start(
+    agent: Agent, replay: Replay | None, total: int, learning_starts: int, env: str = "", begins: bool = True
+) -> Iterator[str]:
+    """Yield what a run is to say of its settings, a line each.
 
     Args:
         agent: before it learns.
@@ -92,16 +94,20 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
         total: steps of the run.
         learning_starts: steps before the first update.
         env: the environment, which may have options of its own that nobody has asked for.
+        begins: whether the run is new; False if it goes on to another number of steps.
     """
     config = agent.config
     if not isinstance(config, AgentConfig):  # an agent of another kind has no such settings
+        return
+    updates = config.updates_after(max(total - learning_starts, 0))
+    if not begins:
+        yield from of_the_end(config, updates)
         return
     yield from _of_name(agent)
     yield from _of_rule(agent)
     yield from _of_amounts(agent, env)
     yield from _of_ages(agent)
     yield from _of_companions(agent)
-    updates = config.updates_after(max(total - learning_starts, 0))
     if not updates:
         yield f"warning: nothing is learnt yet: {_too_short(config, total, learning_starts)}"
         return
@@ -112,22 +118,7 @@ def at_start(agent: Agent, replay: Replay | None, total: int, learning_starts: i
         if period > updates:
             yield f"warning: {name} is {period:,}, and the run has {updates:,} updates: it never happens"
     yield from _of_units(agent, updates)
-    stays = getattr(config, "epsilon_start", 0) == getattr(config, "epsilon_end", 1)
-    for name, has, unit, end in (
-        ("learning_rate_updates", updates, "updates", "the step size does not get to learning_rate_end"),
-        ("epsilon_steps", total - learning_starts, "steps after the warm-up", "it does not get to epsilon_end"),
-    ):
-        asked = getattr(config, name, None) if _given(config, name) else None  # a default is not asked for
-        if asked is not None and name == "epsilon_steps" and stays:
-            yield _does_nothing([name], "epsilon_start and epsilon_end are the same")
-        elif asked is not None and asked > has:
-            yield f"warning: {name} is {asked:,}, and the run has {has:,} {unit}: {end}"
-    start, end_rate = config.learning_rate, config.learning_rate_end
-    if config.learning_rate_schedule != "constant" and not _given(config, "learning_rate_end") and end_rate > start:
-        yield (
-            f"warning: the step size rises from {start:g} to {end_rate:g}, the default of learning_rate_end; give that "
-            "too, or learning_rate_schedule constant"
-        )
+    yield from of_schedules(config, updates, total - learning_starts)
     if late := [update for update in config.topology.freeze_after if update >= updates]:
         yield f"warning: freeze_after is {late[0]:,}, and the run has {updates:,} updates: no task begins then"
     if isinstance(config, ReplayConfig) and replay is not None:
@@ -141,7 +132,7 @@ def _of_memory(config: ReplayConfig, replay: Replay, total: int, updates: int) -
             f"warning: n_steps_after is {config.n_steps_after:,}, and the run has {updates:,} updates: targets have "
             f"one step, never {config.n_steps}"
         )
-    forgetting = [name for name in _BELONG["buffer_minimum"] if _given(config, name)]
+    forgetting = [name for name in _BELONG["buffer_minimum"] if asked_for(config, name)]
     if forgetting and config.buffer_minimum >= config.buffer_size:
         forget = "forgets" if len(forgetting) == 1 else "forget"
         yield f"warning: buffer_minimum is no less than buffer_size: {' and '.join(forgetting)} {forget} nothing"
@@ -178,7 +169,7 @@ def _of_name(agent: Agent) -> Iterator[str]:
 
 def _of_other(other: Entry, topology: TopologyConfig) -> str:
     """Return what a rewired agent has of its own where nobody has asked for anything; nothing if that is the same."""
-    names = [name for name in _OF_EVENTS if not _given(topology, name) and _given(other.topology, name)]
+    names = [name for name in _OF_EVENTS if not asked_for(topology, name) and asked_for(other.topology, name)]
     magnitude = other.topology.drop == "magnitude" and (topology.rule != "set" or isinstance(topology.spread, Blocks))
     if topology.rule == "wast" or magnitude:  # which has criteria of its own; what drop paper is there
         names = [name for name in names if name not in ("drop", "grow")]
@@ -206,7 +197,7 @@ def _of_rule(agent: Agent) -> Iterator[str]:
             f"give a sparsity, such as 0.5{train}"
         )
     elif topology.rule == "prune" and not topology.adaptive:
-        idle = [name for name in _of_no_use_to_pruning(entry, topology) if _given(topology, name)]
+        idle = [name for name in _of_no_use_to_pruning(entry, topology) if asked_for(topology, name)]
         if idle:
             yield _does_nothing(idle, "the rule prune follows a changing sparsity, and rewires nothing besides")
     elif not topology.adapt_fraction and topology.initial_sparsity is None:
@@ -223,7 +214,7 @@ def _of_own_rule(entry: Entry, topology: TopologyConfig) -> Iterator[str]:
     module, _, name = topology.rule.partition(":")
     kind, idle = getattr(import_module(module), name), []
     for criterion, method in (("drop", "drop_score"), ("grow", "grow")):
-        given = _given(topology, criterion) and getattr(topology, criterion) != getattr(entry.topology, criterion)
+        given = asked_for(topology, criterion) and getattr(topology, criterion) != getattr(entry.topology, criterion)
         if given and getattr(kind, method) is not getattr(ByCriteria, method, None):
             idle.append(criterion)
     if idle:
@@ -332,15 +323,10 @@ def _of_companions(agent: Agent) -> Iterator[str]:
     config = agent.config
     for name, others in _BELONG.items():
         settings = config if hasattr(config, name) else config.topology
-        if _given(settings, name) and not any(_given(settings, other) for other in others):
+        if asked_for(settings, name) and not any(asked_for(settings, other) for other in others):
             yield _does_nothing([name], f"it belongs to {' or '.join(others)}")
-    if getattr(agent, "actions", "Box") == "Discrete" and _given(config, "initial_deviation"):
+    if getattr(agent, "actions", "Box") == "Discrete" and asked_for(config, "initial_deviation"):
         yield _does_nothing(["initial_deviation"], "it is of a Box of actions, and these are numbered")
-
-
-def _given(settings: Any, name: str) -> bool:
-    """Tell whether an option is there and not what it is by default."""
-    return getattr(settings, name, None) != getattr(type(settings), name, None)
 
 
 def _too_short(config: AgentConfig, total: int, learning_starts: int) -> str:
