@@ -12,6 +12,7 @@ from scipy.stats import chisquare
 
 from rewirl.seeding import generator
 from rewirl.topology import LayerState, Rule, TopologyConfig, densities, make_rule, random_topology, rewire
+from rewirl.topology.fan_in import FanIn
 from rewirl.topology.structure import structure_of
 
 
@@ -174,3 +175,25 @@ def test_a_rule_of_ones_own_needs_scores_to_grow_by():
     with pytest.raises(ValueError, match="grow_score must return a number for each of 6 weights"):
         rewire(Faulty(TopologyConfig()), state, 0.5, generator(0, "t"), structure=structure)
     assert rewire(Scored(TopologyConfig()), state, 0.5, generator(0, "t"), structure=structure).grown.tolist() == [2]
+
+
+class Avoid(Rule):
+    """Grows at the last four of eight inputs only where no other is free."""
+
+    def drop_score(self, state, fraction, rng):
+        return np.arange(len(state.indices), dtype=float)
+
+    def grow(self, state, occupied, count, rng):
+        raise NotImplementedError
+
+    def grow_score(self, state, rng):
+        return np.where(np.arange(8) < 4, 1.0, -np.inf) + np.zeros(state.shape)
+
+
+@pytest.mark.parametrize("regrow", [False, True])
+def test_where_only_scores_of_minus_infinity_are_free_those_grow(regrow):
+    indices = np.array([0, 1, 2, 3, 12, 13, 14, 15])  # of the first unit all inputs that are wanted, of the other none
+    state = LayerState((2, 8), indices, np.ones(8, np.float32))
+    change = rewire(Avoid(TopologyConfig()), state, 0.25, generator(0, "adaptation"), regrow, structure=FanIn())
+    assert change.dropped.tolist() == [0, 1]
+    assert change.grown.tolist() == ([0, 1] if regrow else [4, 5])

@@ -52,7 +52,7 @@ def rewire_fan_in(
     occupied[state.indices] = True
     if regrow_dropped:
         occupied[state.indices[dropped]] = False
-    candidates = -grow_scores
+    candidates = np.minimum(-grow_scores, np.finfo(np.float64).max)  # free ones of -inf are before occupied ones
     candidates[occupied] = np.inf
     return dropped, structure.select(candidates.reshape(state.shape), growth)
 
