@@ -81,15 +81,32 @@ def layer_budgets(
     """
     if config.initial_sparsity is None:
         return list(connections)
-    start, end = config.sparsity_start, config.sparsity_end
     if config.distribution == "global":
         assert config.sparsity is not None  # `densities` has refused it at the start
         total = sum(map(math.prod, shapes))
-        count = round(density_at(update, 1.0, 1 - config.sparsity, start, end) * total)
+        share = density_at(update, 1.0, 1 - config.sparsity, config.sparsity_start, config.sparsity_end)
+        count = round(share * total)
         if count >= sum(connections):
             return list(connections)
         return shares_of_best([drop_scores(layer) for layer in range(len(shapes))], count)
-    initial, final = densities(config.at_start, shapes), densities(config, shapes)
+    return budgets_from(densities(config.at_start, shapes), config, shapes, connections, update)
+
+
+def budgets_from(
+    initial: Sequence[float], config: TopologyConfig, shapes: Shapes, connections: Sequence[int], update: int
+) -> list[int]:
+    """Return what `layer_budgets` does for layers that began with these densities, unless the distribution is global.
+
+    Args:
+        initial: density of every layer at the start.
+        config: see `layer_budgets`; it has an `initial_sparsity`.
+        shapes: see there.
+        connections: see there.
+        update: see there.
+    """
+    connectivity = config.distribution == "connectivity" and config.sparsity is not None
+    final = with_connectivity(shapes, initial, config.sparsity or 0.0) if connectivity else densities(config, shapes)
+    start, end = config.sparsity_start, config.sparsity_end
     budgets = [
         round(density_at(update, first, last, start, end) * math.prod(shape))
         for first, last, shape in zip(initial, final, shapes, strict=True)

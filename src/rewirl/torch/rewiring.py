@@ -15,8 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from rewirl import seeding
 from rewirl.hints import did_you_mean
-from rewirl.saved import count, fields
-from rewirl.topology import LayerState, TopologyConfig, drop_scores, layer_budgets, make_rule, rewire
+from rewirl.saved import count, fields, number
+from rewirl.topology import LayerState, TopologyConfig, densities, drop_scores, layer_budgets, make_rule, rewire
+from rewirl.topology.budget import budgets_from
 from rewirl.topology.memory import KEPT, RuleMemory
 from rewirl.topology.structure import UNSTRUCTURED
 from rewirl.torch.dense_gradient import DenseGradient
@@ -90,15 +91,13 @@ class Rewiring:
         self.config = TopologyConfig(rule=rule, **options)
         if self.config.adaptive:
             raise ValueError("sparsity_schedule adaptive goes by the losses of an agent; give cubic")
-        if self.config.initial_sparsity is not None and "sparsity_end" not in options:
-            warnings.warn(
-                f"the sparsity changes until update {self.config.sparsity_end:,}, the default of sparsity_end; give "
-                "the update by which it is to be reached",
-                stacklevel=2,
-            )
+        for line in self._odd_about_change(options):
+            warnings.warn(line, stacklevel=2)
         self._layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, SparseLinear)}
         if not self._layers:
             raise ValueError("the model has no SparseLinear, so there is nothing to rewire")
+        if self.config.initial_sparsity is not None:  # what is impossible is refused now, not at the first event
+            densities(self.config, self._shapes())
         weighted = [
             module
             for module in model.modules()
@@ -113,6 +112,7 @@ class Rewiring:
         """Connections grown so far."""
         self.updates = 0
         """Steps of the optimiser so far."""
+        self._initial: list[float] | None = None  # densities of the layers at the first step, if they are to change
         self._memory = RuleMemory(self.rule)
         self._rng = seeding.generator(seed, "adaptation")
         self._optimizer = optimizer
@@ -139,7 +139,7 @@ class Rewiring:
             FloatingPointError: values, or gradients that the rule needs, are not finite.
         """
         if self.updates == 0:
-            self._refuse_other_start()
+            self._begin()
         self.updates += 1
         due = self._due(self.updates)
         if due:
@@ -153,6 +153,7 @@ class Rewiring:
             "rng": seeding.state(self._rng),
             "rewired": self.rewired,
             "updates": self.updates,
+            **({} if self._initial is None else {"initial_densities": self._initial}),
             **self._memory.state(),
         }
 
@@ -166,8 +167,15 @@ class Rewiring:
         rewired, updates = (count(values.get(name), f"the saved number {name}") for name in ("rewired", "updates"))
         rng = seeding.generator(0, "adaptation")
         seeding.restore(rng, values.get("rng"))
+        initial = values.get("initial_densities")  # none before the first step
+        if initial is not None:
+            if not isinstance(initial, list) or len(initial) != len(self._layers):
+                raise ValueError(f"the saved initial_densities must be a list of {len(self._layers)}, one per layer")
+            initial = [number(each, "a saved initial density") for each in initial]
+            if not all(0 <= each <= 1 for each in initial):
+                raise ValueError("a saved initial density is not between 0 and 1")
         self._memory.load_state(values)
-        self._rng = rng
+        self._rng, self._initial = rng, initial
         self.rewired, self.updates = rewired, updates
         self._watch()
         if values.get(KEPT):
@@ -181,21 +189,46 @@ class Rewiring:
     def _due(self, update: int) -> bool:
         return self.rule.adapts and self.config.due(update)
 
-    def _refuse_other_start(self) -> None:
-        """Refuse layers that do not have the sparsity from which it is to change; in a step, as state is loaded before.
+    def _odd_about_change(self, options: Mapping[str, Any]) -> list[str]:
+        """Return what is odd about how the sparsity is to change, a line each."""
+        c, lines = self.config, list[str]()
+        if c.initial_sparsity is None:
+            return lines
+        if "sparsity" not in options:
+            lines.append(f"the sparsity changes to {c.sparsity:g}, the default of sparsity; give the one to be reached")
+        if "sparsity_end" not in options:
+            lines.append(
+                f"the sparsity changes until update {c.sparsity_end:,}, the default of sparsity_end; give the update "
+                "by which it is to be reached"
+            )
+        last = None if c.adapt_end is None else c.adapt_end - (c.adapt_end - c.adapt_offset) % c.adapt_every
+        if last is not None and last < c.sparsity_end:
+            lines.append(
+                f"the sparsity does not get to its end: sparsity_end is {c.sparsity_end:,}, and by adapt_end the last "
+                f"event is on update {max(last, 0):,}"
+            )
+        return lines
 
-        Pruning the best of the whole model, distribution global, begins with what is there.
+    def _shapes(self) -> list[tuple[int, int]]:
+        return [layer.shape for layer in self._layers.values()]
+
+    def _begin(self) -> None:
+        """Note how dense layers are before their sparsity changes, and refuse other ones than it is to change from.
+
+        At the first step, as state is loaded before. Pruning the best of the whole model, distribution global, begins
+        with what is there.
         """
         initial = self.config.initial_sparsity
         if initial is None or self.config.distribution == "global":
             return
-        layers = self._layers.values()
-        sparsity = 1 - sum(layer.connections for layer in layers) / sum(math.prod(layer.shape) for layer in layers)
+        connections, places = [each.connections for each in self._layers.values()], list(map(math.prod, self._shapes()))
+        sparsity = 1 - sum(connections) / sum(places)
         if abs(sparsity - initial) > _SAME_SPARSITY:
             raise ValueError(
                 f"the sparsity is to change from initial_sparsity {initial:g}, but that of the model's layers is "
                 f"{sparsity:.2g}; make them with it: SparseLinear(..., sparsity={initial:g})"
             )
+        self._initial = [there / total for there, total in zip(connections, places, strict=True)]
 
     def _refuse_other_owner(self) -> None:
         owned = {id(parameter) for group in self._optimizer.param_groups for parameter in group["params"]}
@@ -290,13 +323,11 @@ class Rewiring:
             name, layer = layers[number]
             return drop_scores(self.rule, self._state(name), fraction, self._rng, layer.blocks)
 
-        budgets = layer_budgets(
-            config,
-            [layer.shape for _, layer in layers],
-            [layer.connections for _, layer in layers],
-            self.updates,
-            scores,
-        )
+        connections = [layer.connections for _, layer in layers]
+        if self._initial is None:
+            budgets = layer_budgets(config, self._shapes(), connections, self.updates, scores)
+        else:
+            budgets = budgets_from(self._initial, config, self._shapes(), connections, self.updates)
         changes = []  # of all layers, before one of them is touched: what is refused changes nothing
         for (name, layer), budget in zip(layers, budgets, strict=True):
             if name not in rewirable:

@@ -1,0 +1,75 @@
+"""A sparsity of PyTorch layers that changes: from what layers have, to what is possible, and said where it is odd."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch_models import learn, model_of
+
+from rewirl.torch import Rewiring
+
+
+def rewired(model, rule="prune", **options):
+    optimizer = torch.optim.Adam(model.parameters())
+    return optimizer, Rewiring(model, optimizer, rule, adapt_every=1, **options)
+
+
+def connections(model):
+    return [model[0].connections, model[2].connections]
+
+
+@pytest.mark.parametrize("distribution", ["erdos-renyi", "uniform", "connectivity"])
+def test_layers_change_from_what_they_have_not_from_what_a_distribution_would_give_them(distribution):
+    first, last = (0.9, 0.6) if distribution == "connectivity" else (0.5, 0.9)
+    model = model_of(sparsity=first)
+    before, places = connections(model), [640, 512]
+    rule = "set" if distribution == "connectivity" else "prune"
+    options = {"initial_sparsity": first, "sparsity": last, "sparsity_start": 2, "sparsity_end": 6}
+    optimizer, rewiring = rewired(model, rule, distribution=distribution, adapt_fraction=0.0, **options)
+    learn(model, optimizer, rewiring, 2)
+    assert connections(model) == before
+    saved = rewiring.state_dict()
+    course = []
+    for _ in range(4):
+        learn(model, optimizer, rewiring)
+        course.append(connections(model))
+    assert sum(course[-1]) == pytest.approx((1 - last) * sum(places), abs=2)
+    sums = [sum(before), *map(sum, course)]
+    assert sums == sorted(sums, reverse=last > first)
+    _, other = rewired(model, rule, distribution=distribution, adapt_fraction=0.0, **options)
+    other.load_state_dict(saved)
+    assert other.state_dict() == saved
+    for wrong in ([0.5], [0.5, 2.0], "half", [0.5, "half"]):
+        with pytest.raises(ValueError, match="initial"):
+            other.load_state_dict({**saved, "initial_densities": wrong})
+    assert other.state_dict() == saved
+
+
+def test_a_state_without_the_first_densities_goes_on_by_the_distribution():
+    model = model_of(sparsity=0.5)
+    options = {"initial_sparsity": 0.5, "sparsity": 0.9, "sparsity_end": 4}
+    optimizer, rewiring = rewired(model, **options)
+    learn(model, optimizer, rewiring, 1)
+    saved = rewiring.state_dict()
+    del saved["initial_densities"]
+    rewiring.load_state_dict(saved)
+    learn(model, optimizer, rewiring, 3)
+    assert sum(connections(model)) == pytest.approx(115, abs=1)
+
+
+def test_an_impossible_sparsity_is_refused_before_anything_is_learnt():
+    with pytest.raises(ValueError, match=r"sparsity 0.999 leaves most units of layer 1 without any input"):
+        rewired(model_of(sparsity=0.0), initial_sparsity=0.0, sparsity=0.999, sparsity_end=9)
+
+
+def test_a_sparsity_nobody_asked_for_and_one_that_is_not_reached_are_said():
+    with pytest.warns(UserWarning, match=r"changes to 0\.5, the default of sparsity"):
+        rewired(model_of(sparsity=0.0), initial_sparsity=0.0, sparsity_end=9)
+    ends = {"initial_sparsity": 0.0, "sparsity": 0.9, "sparsity_end": 9}
+    with pytest.warns(UserWarning, match=r"sparsity_end is 9, and by adapt_end the last event is on update 8"):
+        rewired(model_of(sparsity=0.0), adapt_end=8, **ends)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rewired(model_of(sparsity=0.0), adapt_end=9, **ends)
