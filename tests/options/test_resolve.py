@@ -120,6 +120,7 @@ def test_options_of_the_run_are_resolved_alike_too(request_, tmp_path):
 IMPOSSIBLE: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "sparsity and lambdas": ("ds-td3", "Ant-v5", {"sparsity": 0.5, "lambdas": [7, 64]}, "sparsity and lambdas both"),
     "what to spread": ("ds-td3", "Ant-v5", {"distribution": "uniform"}, "give sparsity too"),
+    "what is bounded": ("ds-td3", "Ant-v5", {"sparsity_schedule": "adaptive"}, "is bounded by a .*give sparsity too"),
     "range": ("ds-td3", "Ant-v5", {"gamma": 2}, "gamma must be between 0 and 1, got 2.0"),
     "half a step": ("ds-td3", "Ant-v5", {"learning_starts": 0.5}, "learning_starts must be a whole number, got 0.5"),
     "another agent's": ("ds-td3", "Ant-v5", {"temperature": 0.1}, "ds-td3 has no option 'temperature'"),

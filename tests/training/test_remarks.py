@@ -113,6 +113,11 @@ def test_options_of_other_actions_or_of_a_probability_that_stays_are_said():
             {},
             "does not get to its end: sparsity_end is 1,850, and the last event is on update 1,800",
         ),
+        (  # the critics have their last event on 750, the actor on 500
+            {"initial_sparsity": 0.0, "sparsity_end": 750, "adapt_every": 250, "adapt_end": 750},
+            {"policy_delay": 4},
+            "sparsity of actor does not get to its end: sparsity_end is 750, and the last event is on update 500",
+        ),
         (
             {"structure": "2:4", "sparsity": 0.9, "distribution": "uniform"},
             {},

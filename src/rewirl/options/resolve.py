@@ -169,15 +169,13 @@ def _make_room(values: dict[str, Any], requested: Mapping[str, Any]) -> None:
     if len(ways) > 1:
         each = "both" if len(ways) == 2 else "all"
         raise ValueError(f"{' and '.join(ways)} {each} say how many connections there are; give one of them")
-    if (
-        requested.get("distribution", values["distribution"]) != values["distribution"]
-        and not ways
-        and (values["lambdas"], values["layer_sparsities"]) != (None, None)
+    by_layer = not ways and (values["lambdas"], values["layer_sparsities"]) != (None, None)
+    for name, does in (
+        ("distribution", "distribution spreads a sparsity over the layers"),
+        ("sparsity_schedule", "sparsity_schedule adaptive is bounded by a sparsity"),
     ):
-        raise ValueError(
-            "distribution spreads a sparsity over the layers, but lambdas or layer_sparsities are the default here; "
-            "give sparsity too"
-        )
+        if by_layer and requested.get(name, values[name]) != values[name]:
+            raise ValueError(f"{does}, but lambdas or layer_sparsities are the default here; give sparsity too")
     if ways:
         values |= {name: None for name in AMOUNTS if name not in ways}
     if requested.get("learning_rate_schedule") == "constant":  # which an agent's own may not be

@@ -355,21 +355,33 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
         keeps = "" if topology.initial_sparsity is None else f", so the sparsity stays {topology.initial_sparsity:g}"
         remedy = "; take a smaller adapt_every (--adapt-every) or a longer run" if first else ""
         yield f"warning: {_listed(never)} will not be rewired ({offset}: {why}){keeps}{remedy}"
-    if topology.initial_sparsity is not None and len(never) < len(events):
-        until = min(updates, updates if topology.adapt_end is None else topology.adapt_end)
+    if topology.initial_sparsity is not None:
+        yield from _of_sparsity(topology, {name: delay for name, delay in delays.items() if name not in never}, updates)
+    if topology.adapt_end is not None and topology.anneal == "cosine" and topology.adapt_end > updates:
+        yield f"warning: adapt_end is {topology.adapt_end:,}, and {run}: the fraction does not get to 0"
+
+
+def _of_sparsity(topology: TopologyConfig, delays: dict[str, int], updates: int) -> Iterator[str]:
+    """Say of which networks the last event comes before the sparsity is what it is to be in the end."""
+    until = min(updates, updates if topology.adapt_end is None else topology.adapt_end)
+    lasts: dict[int, list[str]] = {}
+    for name, delay in delays.items():
         last = until - (until - topology.adapt_offset) % topology.adapt_every
+        while last % delay:  # there is a first one on which the network learns
+            last -= topology.adapt_every
+        lasts.setdefault(last, []).append(name)
+    for last, names in lasts.items():
+        whose = "the sparsity" if len(lasts) == 1 else f"the sparsity of {_listed(names)}"
         if last <= topology.sparsity_start:
             yield (
-                f"warning: the sparsity stays {topology.initial_sparsity:g}: it changes from update "
+                f"warning: {whose} stays {topology.initial_sparsity:g}: it changes from update "
                 f"{topology.sparsity_start:,} on, and the last event is on update {last:,}"
             )
         elif last < topology.sparsity_end and not topology.adaptive:
             yield (
-                f"warning: the sparsity does not get to its end: sparsity_end is {topology.sparsity_end:,}, and the "
+                f"warning: {whose} does not get to its end: sparsity_end is {topology.sparsity_end:,}, and the "
                 f"last event is on update {last:,}"
             )
-    if topology.adapt_end is not None and topology.anneal == "cosine" and topology.adapt_end > updates:
-        yield f"warning: adapt_end is {topology.adapt_end:,}, and {run}: the fraction does not get to 0"
 
 
 def _delays(agent: Agent) -> dict[str, int]:
