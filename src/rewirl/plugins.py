@@ -5,11 +5,27 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
 RAISED = (Exception, SystemExit)
 """What a user's own code may raise and be reported for: a sys.exit() in it must not end a run unsaved."""
+
+
+def place_of(error: BaseException) -> str:
+    """Return where an error came out of a user's own code, as " (file, line 3)"; "" where none was on the way.
+
+    Args:
+        error: which has been caught.
+    """
+    others = (Path(__file__).parent, Path(contextlib.__file__).parent)  # Rewirl, and what comes with Python
+    installed = {"site-packages", "dist-packages"}
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file.is_file() and installed.isdisjoint(file.parts) and not any(map(file.is_relative_to, others)):
+            return f" ({file}, line {frame.lineno})"
+    return ""
 
 
 def import_module(name: str) -> ModuleType:

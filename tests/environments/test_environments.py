@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import gymnasium
@@ -73,6 +74,10 @@ def leaving(observation, reward):
     raise SystemExit(2)
 
 
+def misreading(observation, reward):
+    json.loads("{")
+
+
 FAULTS = {
     "nan reward": (lambda o, r: (o, float("nan")), "the reward is nan"),
     "infinite reward": (lambda o, r: (o, -np.inf), "the reward is -inf"),
@@ -86,6 +91,7 @@ FAULTS = {
     "dict observation": (lambda o, r: ({"place": o}, r), r"the observation is not an array of numbers \(dict"),
     "exit": (leaving, r"step\(\) raised SystemExit: 2 \(.*test_environments.py, line \d+\)"),
     "exception": (raising, r"step\(\) raised ZeroDivisionError: no wind \(.*test_environments.py, line \d+\)"),
+    "exception of a library": (misreading, r"step\(\) raised JSONDecodeError: .* \(.*test_environments.py, line \d+\)"),
 }
 
 

@@ -403,6 +403,7 @@ def test_rules_are_found_by_name():
         ("no_such_package.rules:Mine", "cannot import 'no_such_package.rules'.* or run where no_such_package.py is"),
         (".rules:Mine", "cannot import"),
         ("rewirl.topology.rules.set:SETT", "did you mean SET"),
+        ("rewirl.topology.rules.set:annotation", "has no 'annotation'$"),  # annotations are there, but no rule
         ("rewirl.topology.config:TopologyConfig", "not a subclass"),
         ("rewirl.topology.rules.drop:halves", "not a subclass"),
         (f"{__name__}:Unfinished", "yet to define grow"),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rewirl.environments.observations import NUMBERS, BoxShape, ObservationError
 from rewirl.environments.portrait import layers
 from rewirl.environments.spaces import spaces_of
-from rewirl.plugins import RAISED
+from rewirl.plugins import RAISED, place_of
 
 if TYPE_CHECKING:
     import gymnasium
@@ -285,8 +285,9 @@ class Environment:
             )
 
     def _raised(self, method: str, error: BaseException) -> FaultyEnvironmentError:
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+        place, frames = place_of(error), traceback.extract_tb(error.__traceback__)
+        if not place and frames:  # of an environment of a package
+            place = f" ({frames[-1].filename}, line {frames[-1].lineno})"
         old = method == "reset" and isinstance(error, TypeError) and "'seed'" in str(error)
         remedy = "; it must take one: def reset(self, *, seed=None, options=None)" if old else ""
         return self.fault(f"{method}() raised {type(error).__name__}: {error}{place}{remedy}")

@@ -19,11 +19,10 @@ class Rule(ABC):
     connections. One object serves all layers of all networks of an agent; `state.name` tells them apart.
 
     In a layer of blocks, a structure such as 4x1, a rule does the same and need not know, unless it keeps something for
-    each weight. `drop_score` scores
-    connections, and the mean over a block decides. `grow` is called for blocks: its state is a matrix of blocks in
-    place of weights, with one row for 4 outputs. There an index is the number of a block, a weight the mean magnitude
-    of its connections, and the gradient the mean magnitude of theirs. Where the height does not divide the outputs,
-    `grow` is called for the last, smaller group by itself.
+    each weight. `drop_score` scores connections, and the mean over a block decides. `grow` is called for blocks: its
+    state is a matrix of blocks in place of weights, with one row for 4 outputs. There an index is the number of a
+    block, a weight the mean magnitude of its connections, and the gradient the mean magnitude of theirs. Where the
+    height does not divide the outputs, `grow` is called for the last, smaller group by itself.
 
     A rule that keeps something from one event to the next has it saved by two methods of its own: `rewirl_state()`
     returns it as JSON values, `load_rewirl_state(values)` puts it back. A run is then resumed to the bit. Without them

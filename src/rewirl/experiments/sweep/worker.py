@@ -20,6 +20,7 @@ from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.executor import Message
 from rewirl.experiments.sweep.measure import measure
 from rewirl.experiments.sweep.plan import PlannedRun, other_settings, run_status
+from rewirl.plugins import place_of
 from rewirl.printing import command_line
 from rewirl.storage import strict_json
 from rewirl.storage.checkpoint import CheckpointError
@@ -88,7 +89,7 @@ def make_run(planned: PlannedRun, progress: Any, stop: Callable[[], bool]) -> Me
     except (RunDirectoryError, CheckpointError, PolicyError, FaultyEnvironmentError) as error:
         return {"ended": "failed", "reason": str(error)}
     except (ValueError, OSError) as error:
-        return {"ended": "failed", "reason": f"{type(error).__name__}: {error}"}
+        return {"ended": "failed", "reason": f"{type(error).__name__}: {error}{place_of(error)}"}
     if not outcome.saved:
         reason = f"step {outcome.step:,} could not be saved; see the warnings of this run"
         return {"ended": "failed", "reason": reason}
@@ -138,7 +139,7 @@ def main(descriptor: int) -> None:
             send(_execute(job, RemoteProgress(send), lambda: bool(stop)))
         except Exception as error:
             traceback.print_exc()
-            send({"ended": "failed", "reason": f"{type(error).__name__}: {error}"})
+            send({"ended": "failed", "reason": f"{type(error).__name__}: {error}{place_of(error)}"})
 
 
 def _execute(job: Mapping[str, Any], progress: RemoteProgress, stop: Callable[[], bool]) -> Message:

@@ -48,7 +48,8 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
         ) from error
     kind: Any = getattr(module, class_name, None)
     if kind is None:
-        hint = nearest(class_name, dir(module)).rstrip()
+        own = [name for name, value in vars(module).items() if inspect.isclass(value) and issubclass(value, Rule)]
+        hint = nearest(class_name, [name for name in own if name != "Rule"]).rstrip()
         raise ValueError(f"the rule {name!r}: {module_name} has no {class_name!r}{hint and f'; {hint}'}")
     if not (inspect.isclass(kind) and issubclass(kind, Rule)):
         raise ValueError(f"the rule {name!r}: {class_name} is not a subclass of rewirl.topology.Rule")
