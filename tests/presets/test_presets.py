@@ -249,6 +249,17 @@ def test_every_method_has_a_preset_with_its_own_settings():
         assert update == getattr(config, "policy_delay", 1)
 
 
+def test_sac_of_every_method_has_soft_targets_and_but_for_anf_a_temperature_that_is_learnt():
+    """As docs/methods.md says; the paper's own presets are the only ones with hard targets."""
+    papers = ("rlx2/", "graesser/", "anf/", "snip/", "tar/", "redo/", "cbp/", "obando-ceron/")
+    of_sac = [lookup.preset(name) for name in names() if name.startswith(papers) and "sac/" in name]
+    assert len(of_sac) > 50
+    for each in of_sac:
+        anf = each.env == "rewirl/Noisy-v0"
+        assert (each.options["tau"], each.options["target_update_interval"]) == (0.005, 1)
+        assert each.options["temperature"] == (0.2 if anf else "auto")
+
+
 def test_a_topology_says_in_a_few_words_what_it_is():
     assert topology("td3", "Ant-v5").summary() == "dense"
     assert topology("ds-td3", "Ant-v5").summary() == "lambdas 40 64, set"
