@@ -22,6 +22,7 @@ from rewirl.experiments.sweep.file import narrowed, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.session import run_session
+from rewirl.printing import counted
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -110,7 +111,7 @@ def status(runs: Mapping[str, PlannedRun]) -> None:
         print(
             f"{run.path.parent.name}/{run.name}: {where.state}, step {where.step:,} of {run.config.total_timesteps:,}"
         )
-    print(f"{len(runs)} runs, {len(runs) - len(left)} finished, {len(left)} left")
+    print(f"{counted(len(runs), 'run')}, {len(runs) - len(left)} finished, {len(left)} left")
 
 
 def main(arguments: Sequence[str] | None = None, parts: Sequence[Part] = QUEUE, kept: Path = RESULTS) -> int:

@@ -161,6 +161,11 @@ def number(value: float, *beside: float, least: int = 0) -> str:
     return f"{value:,.{decimals(value, *beside, least=least)}f}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return how many there are of something: "1 run", "2,000 updates"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def say(text: object, *more: object) -> None:
     """Print messages on the standard error, a line each or more; what cannot be printed is left out."""
     for each in (text, *more):

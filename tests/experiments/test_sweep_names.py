@@ -121,7 +121,7 @@ def test_a_run_is_continued_in_its_directory_whatever_the_name_of_that_is(tmp_pa
     check([found])
     assert sweep(tmp_path) == 0
     out = capsys.readouterr().out
-    assert "1 runs: 1 finished" in out and f"rewirl report {tmp_path}" in out
+    assert "1 run: 1 finished" in out and f"rewirl report {tmp_path}" in out
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [INDEX, new.name]
     assert {path: path.stat().st_mtime_ns for path in new.rglob("*")} == before
     (tmp_path / "runs" / ("x" + OLD)).mkdir()
@@ -207,7 +207,7 @@ def test_an_index_that_cannot_be_written_stops_no_sweep(tmp_path, planned, capsy
     (tmp_path / "runs" / INDEX).mkdir(parents=True)
     assert sweep(tmp_path) == 0
     captured = capsys.readouterr()
-    assert "1 runs: 1 finished" in captured.out and f"{INDEX} cannot be written" in captured.err
+    assert "1 run: 1 finished" in captured.out and f"{INDEX} cannot be written" in captured.err
 
 
 @pytest.mark.parametrize("experiment", sorted({path.parents[1].name for path in RESULTS.glob("*/*/config.json")}))

@@ -17,7 +17,7 @@ from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.session import run_session
 from rewirl.options.option import AXES, all_options
-from rewirl.printing import result, visible
+from rewirl.printing import counted, result, visible
 from rewirl.processes import cores
 
 
@@ -92,5 +92,5 @@ def _dry_run(
     for remark, names in said_by.items():
         others = "" if len(names) == 1 else f" and {len(names) - 1} more"
         result(visible(f"{names[0]}{others}: {remark}"))
-    result(f"{len(runs)} runs, {done} finished{left if done < len(runs) else ''}")
+    result(f"{counted(len(runs), 'run')}, {done} finished{left if done < len(runs) else ''}")
     return 0

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rewirl.experiments.sweep.schedule import OVER, Row, View
-from rewirl.printing import is_terminal, message, number, show
+from rewirl.printing import counted, is_terminal, message, number, show
 from rewirl.training.progress import duration
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
 def summary(rows: Mapping[str, Row]) -> str:
     """Return how many runs are in which state."""
     counts = Counter(row.state for row in rows.values())
-    return f"{len(rows)} runs: " + ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
+    return f"{counted(len(rows), 'run')}: " + ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
 
 
 def for_this_terminal() -> View:

@@ -13,7 +13,8 @@ from rewirl.experiments.report import figures
 from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text, folded
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup
-from rewirl.experiments.report.sections.words import MANY, STEPS, runs_in_words, unit_of
+from rewirl.experiments.report.sections.words import MANY, STEPS, unit_of
+from rewirl.printing import counted
 
 _BEGIN = {"noise": "Noise begins", "actions": "Actions begin"}
 
@@ -110,7 +111,7 @@ def _drift_of(item: RunGroup) -> list[Block]:
             ),
             f"{item.label} on {item.env}: initial connections alive",
             f"Share of the initial connections that exist, per sparse layer, mean and standard deviation over "
-            f"{runs_in_words(len(runs))}{_together(kinds)}, until step {last:,}: {'; '.join(series)}.",
+            f"{counted(len(runs), 'run')}{_together(kinds)}, until step {last:,}: {'; '.join(series)}.",
         )
     ]
     observations = min(network["shapes"][0][1] for network in first.values())  # other networks take actions too
@@ -133,7 +134,7 @@ def _drift_of(item: RunGroup) -> list[Block]:
             Figure(
                 figures.inputs(before, after, begins),
                 f"{item.label} on {item.env}: inputs of the {name if kind == name else f'first {_base(name)}'}",
-                f"Connections of every input in the first layer, mean over {runs_in_words(len(runs))}. At the start "
+                f"Connections of every input in the first layer, mean over {counted(len(runs), 'run')}. At the start "
                 f"they are from {before.min():.0f} to {before.max():.0f}. At {last:,} steps they are "
                 f"from {after.min():.0f} to {after.max():.0f}, most at the inputs {', '.join(map(str, top))}."
                 + "".join(f" {_BEGIN[word]} at index {begin}." for word, begin in begins.items()),
@@ -189,7 +190,7 @@ def _noise_figure(
         ),
         f"{item.label} on {item.env}: connections of real features and of noise",
         f"Connections of a feature in the first layer, mean over the {noise} real ones and over the "
-        f"{observations - noise} of noise; mean and standard deviation over {runs_in_words(len(runs))}"
+        f"{observations - noise} of noise; mean and standard deviation over {counted(len(runs), 'run')}"
         f"{_together(kinds)}. From the first record to {common[-1]:,} steps: {ends}.",
     )
     return [figure]

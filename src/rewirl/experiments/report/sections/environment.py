@@ -25,12 +25,11 @@ from rewirl.experiments.report.sections.words import (
     figure_of,
     legend_of,
     mean_and_deviation,
-    runs_in_words,
     seconds_in_words,
     unit_of,
 )
 from rewirl.experiments.report.welch import welch
-from rewirl.printing import number
+from rewirl.printing import counted, number
 
 SMOOTH = 5
 """Evaluations in the running mean of a drawn curve."""
@@ -131,7 +130,7 @@ def _curve(
             series[item.label] = figures.spread(positions, returns)
         thin += [(item.label, of(run) / unit, _smooth(run.returns)) for run in alone]
     counts = sorted({len(item.full()) for item in groups})
-    runs = runs_in_words(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
+    runs = counted(counts[0], "run") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
     alt = (
         f"{'Return on ' if title == env else ''}{env}: mean over {runs} with a band of one standard deviation, running "
         f"mean of {SMOOTH} evaluations."

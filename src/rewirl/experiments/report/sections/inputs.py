@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from rewirl.experiments.report.document import Block, Heading, Table, Text, folded
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup
-from rewirl.experiments.report.sections.words import MANY, runs_in_words
+from rewirl.experiments.report.sections.words import MANY
+from rewirl.printing import counted
 
 STRONGEST, WEAKEST = 6, 3
 """How many inputs of a network are shown; networks with as many in all are shown whole."""
@@ -61,7 +62,7 @@ def _table(item: RunGroup) -> Table:
             )
     return Table(
         f"{item.label} on {item.env}: inputs, strongest first, mean ± standard deviation over "
-        f"{runs_in_words(len(runs))}.",
+        f"{counted(len(runs), 'run')}.",
         ["network", "input", "connections", "share of strength", "share of attribution"],
         rows,
     )

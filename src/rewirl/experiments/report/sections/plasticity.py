@@ -14,8 +14,8 @@ from rewirl.experiments.report import figures
 from rewirl.experiments.report.document import Block, Heading, Table, Text
 from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.sections.drift import kinds_of
-from rewirl.experiments.report.sections.words import MANY, STEPS, figure_of, legend_of, runs_in_words, unit_of
-from rewirl.printing import number
+from rewirl.experiments.report.sections.words import MANY, STEPS, figure_of, legend_of, unit_of
+from rewirl.printing import counted, number
 
 _NAMES = {"dormant": "dormant units (%)", "effective_rank": "effective rank", "weight_norm": "norm of the weights"}
 
@@ -106,7 +106,7 @@ def _figures(
                 for label, measures in having.items()
             }
             values = "; ".join(
-                f"{label} {number(float(curve[1][-1]))} ({runs_in_words(counts[label])})"
+                f"{label} {number(float(curve[1][-1]))} ({counted(counts[label], 'run')})"
                 for label, curve in series.items()
             )
             ends = f"At the last record: {values}." if len(curves) <= MANY else "The table has the last records."

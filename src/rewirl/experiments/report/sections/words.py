@@ -166,11 +166,6 @@ def signed_percent(value: float, *_: float) -> str:
     return f"{100 * value:+.1f}%"
 
 
-def runs_in_words(count: int) -> str:
-    """Return how many runs."""
-    return "1 run" if count == 1 else f"{count} runs"
-
-
 def seconds_in_words(values: Sequence[float], alone: bool) -> str:
     """Return mean and deviation of some seconds, or nothing where they cannot be compared, see `same_speed`."""
     return mean_and_deviation(values) if alone else "-"
