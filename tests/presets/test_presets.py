@@ -189,6 +189,13 @@ def test_tasks_of_the_suite_are_trained_as_long_as_published():
     assert {name: preset(name).train["total_timesteps"] for name in ends} == ends
 
 
+@pytest.mark.parametrize("name", [name for name in names() if "learning_rate_updates" in lookup.preset(name).options])
+def test_the_step_size_of_a_preset_falls_until_its_run_ends(name):
+    settings = resolve({"preset": name})
+    steps = settings.run.total_timesteps - settings.agent.learning_starts
+    assert settings.agent.learning_rate_updates == settings.agent.updates_after(steps)
+
+
 def test_rlx2_has_its_papers_settings():
     found = preset("rlx2/td3/Ant-v5")
     config, topology = found.config, found.config.topology
