@@ -22,6 +22,7 @@ from rewirl.options.option import all_options, options
 from rewirl.options.resolve import AMOUNTS, agent_settings, beneath, changed, differing, overruled, resolve
 from rewirl.options.train import TrainConfig
 from rewirl.presets.lookup import names, preset
+from rewirl.topology.rules.set import SET
 
 
 def of_the_command_line(agent: str, env: str, request: dict[str, Any]) -> Any:
@@ -234,6 +235,7 @@ def test_numbers_of_numpy_train_and_go_on_as_pythons(tmp_path):
         ({"hidden_sizes": 16}, "hidden_sizes must be a list of which each is a whole number, got 16"),
         ({"regrow_dropped": 1}, "regrow_dropped must be true or false, got 1"),
         ({"rule": 3}, "rule must be a word, got 3"),
+        ({"rule": SET}, "rule must be a word, got a class; give its name: rule='rewirl.topology.rules.set:SET'"),
         ({"lambdas": "7 64"}, "lambdas must be a list of which each is a number, got '7 64'"),
         ({"seed": 0.5}, "seed must be a whole number, got 0.5"),
         ({"seed": "0"}, "seed must be a whole number, got '0'"),

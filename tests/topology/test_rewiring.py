@@ -404,6 +404,7 @@ def test_rules_are_found_by_name():
         (".rules:Mine", "cannot import"),
         ("rewirl.topology.rules.set:SETT", "did you mean SET"),
         ("rewirl.topology.rules.set:annotation", "has no 'annotation'$"),  # annotations are there, but no rule
+        ("__main__:OfANotebook", "has no 'OfANotebook'; it is of another program: move it to a module of its own$"),
         ("rewirl.topology.config:TopologyConfig", "not a subclass"),
         ("rewirl.topology.rules.drop:halves", "not a subclass"),
         (f"{__name__}:Unfinished", "yet to define grow"),

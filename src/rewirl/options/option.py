@@ -67,6 +67,9 @@ class Option:
         Raises:
             ValueError: it is not exactly one of the option's type; names the option and says what is.
         """
+        if self.kind is str and isinstance(value, type):
+            named = f"{value.__module__}:{value.__qualname__}"
+            raise ValueError(f"{self.name} must be a word, got a class; give its name: {self.name}={named!r}")
         return exactly(self.kind, value, self.name)
 
     def read(self, words: list[str]) -> Any:

@@ -50,7 +50,8 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
     if kind is None:
         own = [name for name, value in vars(module).items() if inspect.isclass(value) and issubclass(value, Rule)]
         hint = nearest(class_name, [name for name in own if name != "Rule"]).rstrip()
-        raise ValueError(f"the rule {name!r}: {module_name} has no {class_name!r}{hint and f'; {hint}'}")
+        elsewhere = "; it is of another program: move it to a module of its own" if module_name == "__main__" else ""
+        raise ValueError(f"the rule {name!r}: {module_name} has no {class_name!r}{hint and f'; {hint}'}{elsewhere}")
     if not (inspect.isclass(kind) and issubclass(kind, Rule)):
         raise ValueError(f"the rule {name!r}: {class_name} is not a subclass of rewirl.topology.Rule")
     if inspect.isabstract(kind):
