@@ -65,3 +65,9 @@ def test_global_needs_a_sparsity():
     )
     with pytest.raises(ValueError, match="neither a sparsity nor lambdas"):
         densities(config, SHAPES)
+
+
+def test_a_layer_of_one_place_keeps_its_connection():
+    """Half of it is rounded to none, and what comes after would never hear of the inputs again."""
+    config = TopologyConfig(rule="prune", sparsity=0.5, initial_sparsity=0.0, distribution="uniform", sparsity_end=4)
+    assert layer_budgets(config, [(1, 3), (1, 1)], (3, 1), 4, never) == [2, 1]

@@ -77,7 +77,8 @@ def layer_budgets(
 
     Returns:
         One number per layer. They stay what they are if there is no `initial_sparsity`; else each layer follows
-        `density_at`, with distribution global all of them together (Arnob et al. 2021).
+        `density_at`, with distribution global all of them together (Arnob et al. 2021), and keeps at least one
+        connection.
     """
     if config.initial_sparsity is None:
         return list(connections)
@@ -107,8 +108,8 @@ def budgets_from(
     connectivity = config.distribution == "connectivity" and config.sparsity is not None
     final = with_connectivity(shapes, initial, config.sparsity or 0.0) if connectivity else densities(config, shapes)
     start, end = config.sparsity_start, config.sparsity_end
-    budgets = [
-        round(density_at(update, first, last, start, end) * math.prod(shape))
+    budgets = [  # without any connection a layer says nothing
+        max(round(density_at(update, first, last, start, end) * math.prod(shape)), 1)
         for first, last, shape in zip(initial, final, shapes, strict=True)
     ]
     if config.distribution == "connectivity":  # a layer that gets nothing may have begun with more, by chance
