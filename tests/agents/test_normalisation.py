@@ -245,3 +245,11 @@ def test_a_feature_that_changes_for_the_first_time_is_foreseen_as_it_will_be_see
     assert usual[1] > 9_000 and foreseen[[0, 2]].tolist() == usual[[0, 2]].tolist()
     statistics.add(x)
     assert foreseen[1] == pytest.approx(statistics.normalised(x)[1]) and foreseen[1] == pytest.approx(np.sqrt(50))
+
+
+def test_the_second_vector_of_all_is_foreseen_too():
+    """PPO in one environment acts on the first and judges the second before it is counted: values were 10,000 there."""
+    statistics = Statistics(2)
+    statistics.add(np.array([3, 5], np.float32))
+    foreseen = statistics.foreseen(np.array([4, 5], np.float32))
+    assert foreseen.tolist() == [pytest.approx(1), 0]

@@ -101,11 +101,11 @@ class Statistics:
 
             n / (n + 1) difference / sqrt(n / (n + 1)^2 difference^2 + EPSILON)
 
-        The second vector of all is left as it was, so that runs keep their numbers.
+        which is about 1 where it is the second vector of all.
         """
         result, n = self.normalised(x), self.count
         fresh = self.variance == 0
-        if n > 1 and fresh.any():
+        if fresh.any():
             difference = (x[fresh] - self.mean[fresh]) / (n + 1)
             result[fresh] = n * difference / np.sqrt(n * difference**2 + EPSILON)
         return result
