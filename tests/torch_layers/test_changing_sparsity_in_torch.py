@@ -73,3 +73,12 @@ def test_a_sparsity_nobody_asked_for_and_one_that_is_not_reached_are_said():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rewired(model_of(sparsity=0.0), adapt_end=9, **ends)
+
+
+def test_layers_that_have_every_connection_are_said_to_have_nothing_to_rewire():
+    with pytest.warns(UserWarning, match=r"the rule set does nothing: the layers have every connection; give them a"):
+        rewired(model_of(sparsity=0.0), "set")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rewired(model_of(sparsity=0.0), "static")
+        rewired(model_of(sparsity=0.5), "set")

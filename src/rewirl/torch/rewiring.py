@@ -91,8 +91,6 @@ class Rewiring:
         self.config = TopologyConfig(rule=rule, **options)
         if self.config.adaptive:
             raise ValueError("sparsity_schedule adaptive goes by the losses of an agent; give cubic")
-        for line in self._odd_about_change(options):
-            warnings.warn(line, stacklevel=2)
         self._layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, SparseLinear)}
         if not self._layers:
             raise ValueError("the model has no SparseLinear, so there is nothing to rewire")
@@ -124,6 +122,8 @@ class Rewiring:
         self._refuse_shared_values()
         self._gradients: dict[str, DenseGradient] = {}
         self._watch()
+        for line in self._odd(options):
+            warnings.warn(line, stacklevel=2)
 
     @torch.inference_mode(False)
     def step(self) -> bool:
@@ -189,10 +189,13 @@ class Rewiring:
     def _due(self, update: int) -> bool:
         return self.rule.adapts and self.config.due(update)
 
-    def _odd_about_change(self, options: Mapping[str, Any]) -> list[str]:
-        """Return what is odd about how the sparsity is to change, a line each."""
+    def _odd(self, options: Mapping[str, Any]) -> list[str]:
+        """Return what is odd about the layers and how their sparsity is to change, a line each."""
         c, lines = self.config, list[str]()
         if c.initial_sparsity is None:
+            full = all(layer.connections == math.prod(layer.shape) for layer in self._layers.values())
+            if self.rule.adapts and full:
+                lines.append(f"the rule {c.rule} does nothing: the layers have every connection; give them a sparsity")
             return lines
         if "sparsity" not in options:
             lines.append(f"the sparsity changes to {c.sparsity:g}, the default of sparsity; give the one to be reached")
