@@ -30,6 +30,8 @@ def one_thread():
 def seen(experience, t, x):
     """An observation as networks see it after step t: by the mean and deviation of all observations acted on."""
     so_far = experience.observations[: t + 1].astype(np.float64)
+    if t == 0 and (x != so_far[0]).any():  # what the first step leads to: nothing has varied, so it is counted in
+        so_far = np.stack([so_far[0], x])
     return np.float32((x - so_far.mean(axis=0)) / np.sqrt(so_far.var(axis=0) + 1e-8))
 
 
