@@ -409,10 +409,11 @@ def test_a_fault_on_the_way_is_one_message_and_exit_code_1(rewirl, tmp_path, mon
     failed = rewirl("train", *options, "--eval-every", "0", "--run-dir", tmp_path / "run")
     assert failed.code == 1
     assert "rewirl-tests/Nan-v0: the reward is nan" in failed.err and "training step 20" in failed.err
-    assert "Traceback" not in failed.err and "Nothing was saved before; --checkpoint-every says" in failed.err
-    path = tmp_path / "saved"
-    failed = rewirl("train", *options, "--eval-every", "0", "--checkpoint-every", "10", "--run-dir", path)
-    assert failed.code == 1 and f"What was saved before is in {path}" in failed.err
+    assert "Traceback" not in failed.err and "It is saved at step 19; go on with: " in failed.err
+    assert failed.err.endswith(f"rewirl resume {tmp_path / 'run'}\n")
+    options[-1] = '{"at": 1}'
+    failed = rewirl("train", *options, "--eval-every", "0", "--run-dir", tmp_path / "nothing")
+    assert failed.code == 1 and "Nothing was saved before; --checkpoint-every says" in failed.err
 
 
 def test_a_run_before_its_first_checkpoint_has_no_policy_yet(rewirl, tmp_path):

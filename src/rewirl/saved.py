@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from numpy.typing import NDArray
 
 LIMIT = 2**53
 """Counts are below it. Integers up to it are exact as float64 too."""
@@ -38,6 +41,26 @@ def number(value: Any, name: str) -> float:
         if math.isfinite(result):
             return result
     raise ValueError(f"{name} is {shown(value)}, which is not a finite number")
+
+
+def in_parts(arrays: Mapping[str, NDArray[Any]], names: Sequence[str], what: str) -> dict[str, dict[str, NDArray[Any]]]:
+    """Return saved arrays called part/name by their parts, each of which is there.
+
+    Args:
+        arrays: as the file has them.
+        names: of the parts.
+        what: they are of, for the error.
+
+    Raises:
+        ValueError: an array is of another part.
+    """
+    parts: dict[str, dict[str, NDArray[Any]]] = {name: {} for name in names}
+    for key, array in arrays.items():
+        name, _, rest = key.partition("/")
+        if name not in parts:
+            raise ValueError(f"this is not {what}: unknown array {key[:100]!r}")
+        parts[name][rest] = array
+    return parts
 
 
 def lines(value: Any, name: str) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -60,6 +60,27 @@ class Uneven(Drift):
         first = super().reset(seed=seed)
         self.length, self.ends = int(self.np_random.integers(1, 15)), int(self.np_random.integers(3)) == 0
         return first
+
+
+class Stumbling(Uneven):
+    """Uneven that raises once: in the call of `reset` or of `step` whose number `falls` has, of all such calls."""
+
+    falls: ClassVar[dict[str, int]] = {}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        first = super().reset(seed=seed)
+        self._fall("reset")
+        return first
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        after = super().step(action)
+        self._fall("step")
+        return after
+
+    def _fall(self, where: str) -> None:
+        self.falls[where] = self.falls.get(where, 0) - 1
+        if self.falls[where] == 0:
+            raise RuntimeError("no ground under the feet")
 
 
 class Halved(gymnasium.ObservationWrapper[Any, Any, Any]):
@@ -186,6 +207,7 @@ class Spaces(gymnasium.Env[Any, Any]):
 
 
 gymnasium.register("rewirl-tests/Drift-v0", entry_point=Drift, kwargs={})
+gymnasium.register("rewirl-tests/Stumbling-v0", entry_point=Stumbling)
 gymnasium.register("rewirl-tests/Parts-v0", entry_point=Parts)
 gymnasium.register("rewirl-tests/Changing-v0", entry_point=Changing)
 gymnasium.register("rewirl-tests/Restless-v0", entry_point=Restless)

@@ -330,7 +330,7 @@ def test_a_run_in_use_or_of_another_configuration_is_refused(tmp_path):
         runs.start(config(), AGENT, path, Silent())
 
 
-def test_the_first_nan_stops_the_run_and_the_last_good_checkpoint_stays(tmp_path):
+def test_the_first_nan_stops_the_run_and_all_before_it_is_saved(tmp_path):
     settings = config(env="rewirl-tests/Nan-v0", eval_every=0, env_kwargs={"at": 25}, checkpoint_every=10)
     message = r"rewirl-tests/Nan-v0: the reward is nan.*training step 25 "
     with (
@@ -338,7 +338,7 @@ def test_the_first_nan_stops_the_run_and_the_last_good_checkpoint_stays(tmp_path
         pytest.raises(FaultyEnvironmentError, match=message),
     ):
         run.train()
-    assert load_latest(tmp_path / "run" / "checkpoints", pytest.fail).step == 20
+    assert load_latest(tmp_path / "run" / "checkpoints", pytest.fail).step == 24
 
 
 def test_a_full_disk_does_not_end_the_run(tmp_path, monkeypatch, capsys):

@@ -171,9 +171,13 @@ def test_a_run_is_the_same_where_the_environments_offer_their_state(tmp_path):
         ]
 
 
-def test_a_process_that_is_killed_is_said_in_words_and_the_run_goes_on_from_its_checkpoint(tmp_path, whole, capsys):
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_process_that_is_killed_is_said_in_words_and_the_run_goes_on_to_the_bit(tmp_path, whole, beside):
+    """From where it was; or from its last checkpoint, where it learnt beside a step that never ended."""
     path, options = tmp_path / "run", config(n_envs=3, env_processes=True)
-    with runs.start(options, WINDOWS, path, Silent()) as run:
+    agent = dataclasses.replace(WINDOWS, scale_rewards=not beside)
+    whole = trained(tmp_path / "beside", config(n_envs=3), agent) if beside else whole
+    with runs.start(options, agent, path, Silent()) as run:
 
         def stop():
             if run.training.step == 100:
@@ -188,7 +192,7 @@ def test_a_process_that_is_killed_is_said_in_words_and_the_run_goes_on_from_its_
         others = [each._process for each in run.environments]
     assert all(process.poll() is not None for process in others)
     with resume(path, Silent()) as run:
-        assert run.training.step == 70 and run.train().finished
+        assert run.training.step >= (70 if beside else 100) and run.train().finished
     same_to_the_bit(path, whole)
 
 

@@ -13,7 +13,7 @@ from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.identity import MODULE_HELP, import_named
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.presets.lookup import preset, suggestion
-from rewirl.printing import number, program, quoted_path, result, visible
+from rewirl.printing import number, program, quoted_path, result, to_resume, visible
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training import resume as resuming
@@ -119,9 +119,12 @@ def _train_to_the_end(
                     progress.message(hint)
                 outcome = run.train(lambda: bool(stop))
         except (FaultyEnvironmentError, UnsuitableEnvironmentError, DivergedError) as error:
-            if not any(path.glob("checkpoints/step-*")):
+            kept = [int(name.name[5:]) for name in path.glob("checkpoints/step-*") if name.name[5:].isdecimal()]
+            if not kept:
                 return failed(error, "Nothing was saved before; --checkpoint-every says after how many steps it is")
-            return failed(error, f"What was saved before is in {path}")
+            if isinstance(error, DivergedError):
+                return failed(error, f"What was saved before is in {path}")
+            return failed(error, f"It is saved at step {max(kept):,}; go on with: {to_resume(path)}")
         except RunDirectoryError as error:
             return failed(error)
         if not outcome.saved:

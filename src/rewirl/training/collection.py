@@ -37,6 +37,10 @@ class Collection:
         """Yield the episodes that wait for an action, in the order of their environments."""
         return (episode for episode in self.episodes if episode.idle)
 
+    def faulty(self) -> Iterator[Episode]:
+        """Yield the episodes in which a step failed."""
+        return (episode for episode in self.episodes if episode.faulty)
+
     def turn(self, step: int) -> Episode:
         """Return the episode in which step number `step` of the run ends, counted from 0."""
         return self.episodes[step % len(self.episodes)]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import seeding
-from rewirl.environments.environment import Environment, Step
+from rewirl.environments.environment import Environment, FaultyEnvironmentError, Step
 from rewirl.environments.environment_process import EnvironmentProcess
 from rewirl.saved import count, listed, number, truth
 
@@ -33,6 +33,8 @@ class Episode:
         self._purpose = f"train {index}" if index else "train"
         self._began = 0
         self._begun: tuple[Any, NDArray[np.float32]] | None = None
+        self.faulty = False
+        """Whether its step failed, and nobody knows what was done of it; it can be saved as begun, then given up."""
         self._actions: list[Any] = []
         self._recorded = True
         self.number = -1
@@ -43,19 +45,27 @@ class Episode:
         self._before: list[Any] = []
 
     def begin_next(self, step: int) -> NDArray[np.float32]:
-        """Reset the environment for the next episode, after so many steps of the run; return its first observation."""
+        """Reset the environment for the next episode, after so many steps of the run; return its first observation.
+
+        Raises:
+            FaultyEnvironmentError: the environment misbehaved; the episode is still to begin.
+        """
         self.number += 1
         self.total_reward, self.length = 0.0, 0
         self._actions.clear()
         self._recorded = True
         self._before = self._environment.state()
         self._began = step
-        self.observation = self._reset(step)
+        try:
+            self.observation = self._reset(step)
+        except FaultyEnvironmentError:
+            self.number -= 1
+            raise
         return self.observation
 
     def give_up(self) -> None:
         """Leave the episode where it is: the next one begins with the next step."""
-        self.observation, self._begun = None, None
+        self.observation, self._begun, self.faulty = None, None, False
 
     @property
     def idle(self) -> bool:
@@ -68,19 +78,31 @@ class Episode:
         Args:
             action: the environment's own.
             row: the action as the replay memory keeps it, float32 [action_size].
+
+        Raises:
+            FaultyEnvironmentError: the environment misbehaved; the step has begun all the same.
         """
-        self._environment.begin(action)
+        try:
+            self._environment.begin(action)
+        except FaultyEnvironmentError:
+            self._begun, self.faulty = (action, row), True
+            raise
         self._begun = action, row
 
     def finish_step(self) -> tuple[NDArray[np.float32], NDArray[np.float32], Step]:
         """Return what was observed before the step, its action as the replay memory keeps it, and its outcome.
 
         Raises:
-            FaultyEnvironmentError: the environment misbehaved.
+            FaultyEnvironmentError: the environment misbehaved; the step is still the one that has begun.
         """
         assert self.observation is not None and self._begun is not None, "no step was begun"
-        before, (action, row), self._begun = self.observation, self._begun, None
-        after = self._environment.finish()
+        before, (action, row) = self.observation, self._begun
+        try:
+            after = self._environment.finish()
+        except FaultyEnvironmentError:
+            self.faulty = True
+            raise
+        self._begun = None
         self._note(action, after.reward, after.observation, after.terminated or after.truncated)
         return before, row, after
 

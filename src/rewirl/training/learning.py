@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from rewirl.agents import Agent
-from rewirl.environments.environment import FaultyEnvironmentError, Step
+from rewirl.environments.environment import Step
 from rewirl.environments.environment_process import EnvironmentProcess
 from rewirl.replay import Replay
 from rewirl.training.collection import AnyEnvironment
@@ -43,6 +43,8 @@ class Learning:
         self._learning_starts = learning_starts
         self._tell = tell
         self._updates_at = getattr(agent.config, "updates_at", lambda step: 1)  # agents of another kind have none
+        self.between_steps = True
+        """Whether the agent is as it was between two steps: not while it learns beside a step that is under way."""
         # The reward of a step counts for the factor of all rewards in the updates that follow it.
         beside = agent.normalisation.returns is None
         self._beside = [beside and isinstance(environment, EnvironmentProcess) for environment in environments]
@@ -65,9 +67,11 @@ class Learning:
         updates = 0 if learning_for < 0 else self._updates_at(learning_for)
         if updates and learning_for and self._beside[episode.index]:
             outcomes: list[Step] = []
+            self.between_steps = False
             replay.expect(lambda: outcomes.append(self._fetch(episode, replay.add)))
             self._update(replay, updates)
             replay.settle()
+            self.between_steps = True
             return outcomes[0]
         outcome = self._fetch(episode, replay.add)
         if learning_for == 0:
@@ -85,22 +89,17 @@ class Learning:
             step: steps of the run so far.
             problem: why, for a message.
         """
-        self._cut(episode, since)
+        self.leave(episode, since)
         self._tell(f"warning: {problem}. A new episode begins at step {step:,}; the run continues, but not to the bit")
 
-    def _cut(self, episode: Episode, since: int) -> None:
+    def leave(self, episode: Episode, since: int) -> None:
+        """Learn nothing across the place where an episode is given up; the arguments are those of `cut`."""
         if self._replay is not None:
             self._replay.cut(since)
         self._agent.cut(episode.index)
 
     def _fetch(self, episode: Episode, store: Callable[..., None]) -> Step:
-        try:
-            observation, row, after = episode.finish_step()
-        except FaultyEnvironmentError:
-            # Nobody knows what was done of the step: a program that learns on all the same begins another episode.
-            episode.give_up()
-            self._cut(episode, len(self._beside) - 1)
-            raise
+        observation, row, after = episode.finish_step()
         self._agent.normalisation.reward(after.reward, after.terminated or after.truncated, episode.index)
         # Truncation ends the episode but not the task: only a terminated step has no future to bootstrap from.
         store(observation, row, after.reward, after.observation, after.terminated, after.truncated)

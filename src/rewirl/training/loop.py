@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.spaces import Spaces
 from rewirl.options.train import TrainConfig
-from rewirl.saved import count, fields, number
+from rewirl.saved import count, fields, in_parts, number
 from rewirl.storage.recorder import NoRecord, Recorder, State
 from rewirl.training import remarks
 from rewirl.training.callbacks import Callbacks
 from rewirl.training.collection import AnyEnvironment, Collection
 from rewirl.training.core_share import CoreShare
 from rewirl.training.divergence import DivergedError, diverged, not_finite
-from rewirl.training.drift import Drift, connections, density, inputs_at_end
+from rewirl.training.drift import Drift, connections
 from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
 from rewirl.training.learning import Learning
@@ -102,7 +103,7 @@ class Training:
             stop: asked after every step; once it is true the run is saved and left.
 
         Raises:
-            FaultyEnvironmentError: the environment misbehaved; checkpoints stay as they were.
+            FaultyEnvironmentError: the environment misbehaved; what was learnt until then is saved, where it can be.
             DivergedError: the agent's values are not finite; checkpoints stay as they were.
         """
         began = time.perf_counter() - self._seconds
@@ -149,11 +150,15 @@ class Training:
             else:  # of a program that may go on all the same: its evaluation is given up
                 self._set_in_flight(None)
                 self._record_held()
-            if of_a_callback and self._saved != (self.recorder, self.step):  # what was learnt until then is kept
-                with contextlib.suppress(DivergedError):
+            keeps = of_a_callback or (isinstance(error, FaultyEnvironmentError) and self._resumable())
+            if keeps and self._saved != (self.recorder, self.step):  # what was learnt until then
+                with contextlib.suppress(DivergedError, FaultyEnvironmentError):
                     self.checkpoint()
             raise
         finally:
+            for episode in self._collection.faulty():  # a program that learns on begins another one
+                episode.give_up()
+                self._learning.leave(episode, self._collection.since(episode, self.step))
             self.progress.end()
             if callbacks is not None:
                 callbacks.end()
@@ -204,12 +209,7 @@ class Training:
             difference = spaces.differs(self.environment.spaces)
             if difference:
                 raise ValueError(f"{self.environment.name} is not the environment of the run: it has {difference}")
-        parts: dict[str, dict[str, NDArray[Any]]] = {"agent": {}, "replay": {}, "episode": {}}
-        for key, array in arrays.items():
-            name, _, rest = key.partition("/")
-            if name not in parts:
-                raise ValueError(f"this is not the state of a training run: unknown array {key[:100]!r}")
-            parts[name][rest] = array
+        parts = in_parts(arrays, ("agent", "replay", "episode"), "the state of a training run")
         step, total = (count(values[name], f"the saved {name}") for name in ("step", "total_timesteps"))
         seconds = number(values["seconds"], "the saved number of seconds")
         evaluated = values["evaluated"]
@@ -293,20 +293,10 @@ class Training:
         assert self.evaluations is not None
         self._refuse_diverged()
         state = self.environment.state() or None
-        updates = self.agent.updates
-        begun = InFlight(
-            self.step,
-            self._seconds,
-            density(self.agent),
-            {"updates": updates, "connections": connections(self.agent)},
-            {
-                "networks": self._drift.measure(self.agent.networks()),
-                **inputs_at_end(self.agent, self.replay, self.step >= self.total),
-            },
-            {"updates": updates, **self.diagnostics()} if updates > 0 else {},
-        )
+        of = self.agent, self.replay, self._drift, self.diagnostics()
+        begun = InFlight.of(self.step, self._seconds, *of, self.step >= self.total)
         same = state is None and not self.environment.changes and self.agent.normalisation.observations is None
-        before = self._untrained if same and updates == 0 else None
+        before = self._untrained if same and self.agent.updates == 0 else None
         if before and len(before.returns) == self.config.eval_episodes:
             self._record_evaluation(begun, before)  # the same policy in the same episodes
             return
@@ -384,6 +374,12 @@ class Training:
         saved = self.recorder.checkpoint(self.step, self.state, self._policy)
         self._saved = (self.recorder, self.step) if saved else None
         return saved
+
+    def _resumable(self) -> bool:
+        """Tell whether a run that is saved at an environment's fault goes on to the bit, all evaluations included."""
+        due = self.step - self.step % self.config.eval_every if self.config.eval_every else self.step
+        evaluated = due if self.evaluations is None or due == self.step else self._evaluated
+        return self.step > 0 and self._learning.between_steps and evaluated is not None and evaluated >= due
 
     def _refuse_diverged(self) -> None:
         if (problem := not_finite(self.agent)) is not None:

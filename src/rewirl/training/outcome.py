@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rewirl.storage.run_directory import RunDirectoryError
+from rewirl.training.drift import Drift, connections, density, inputs_at_end
 from rewirl.training.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from rewirl.agents.agent import Agent
+    from rewirl.replay import Replay
 
 
 @dataclass(frozen=True)
@@ -48,3 +53,35 @@ class InFlight:
     fields: dict[str, Any]
     topology: dict[str, dict[str, Any]]
     diagnostics: dict[str, float]
+
+    @classmethod
+    def of(
+        cls,
+        step: int,
+        seconds: float,
+        agent: Agent,
+        replay: Replay | None,
+        drift: Drift,
+        diagnostics: dict[str, float],
+        ended: bool,
+    ) -> Self:
+        """Return what is true of an agent now.
+
+        Args:
+            step: of the run.
+            seconds: that the run has taken.
+            agent: that is evaluated.
+            replay: its replay memory; None if it has none.
+            drift: measures how its networks have changed.
+            diagnostics: of its latest update.
+            ended: whether the run is at its end.
+        """
+        updates = agent.updates
+        return cls(
+            step,
+            seconds,
+            density(agent),
+            {"updates": updates, "connections": connections(agent)},
+            {"networks": drift.measure(agent.networks()), **inputs_at_end(agent, replay, ended)},
+            {"updates": updates, **diagnostics} if updates > 0 else {},
+        )

@@ -1,0 +1,92 @@
+"""Promises of runs whose environment fails: nothing that was learnt is lost, and they are resumed to the bit."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import probe_environments as probes
+import pytest
+from sameness import metrics, same_to_the_bit
+from test_run import AGENT, config
+
+from rewirl.agents import PPOConfig
+from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.storage.checkpoint import load_latest
+from rewirl.training import run as runs
+from rewirl.training.progress import Silent
+from rewirl.training.resume import resume
+
+AGENTS = {
+    "td3": dataclasses.replace(AGENT, n_steps=3, normalise_observations=True, scale_rewards=True, learning_starts=20),
+    "ppo": PPOConfig(topology=AGENT.topology, hidden_sizes=(24, 16), rollout_steps=48, batch_size=16),
+}
+
+
+def asked(agent, count, **settings):
+    of = {"env": "rewirl-tests/Stumbling-v0", "n_envs": count, "eval_every": 40, "checkpoint_every": 0}
+    return config(**{**of, "agent": f"ds-{agent}", "total_timesteps": 150, **settings})
+
+
+def told(path):
+    return [line for line in metrics(path) if line["event"] != "checkpoint"]
+
+
+@pytest.fixture(autouse=True)
+def falls(monkeypatch):
+    """Of no test the falls of another one."""
+    monkeypatch.setattr(probes.Stumbling, "falls", {})
+    return probes.Stumbling.falls
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_run_whose_environment_fails_once_is_resumed_where_it_was_to_the_bit(agent, count, tmp_path, falls):
+    whole = tmp_path / "whole"
+    with runs.start(asked(agent, count), AGENTS[agent], whole, Silent()) as run:
+        assert run.train().finished
+    calls = {name: -number for name, number in falls.items()}
+    assert calls["step"] > 200 and calls["reset"] > 25  # of evaluations too
+    places = [("step", share) for share in (0.2, 0.35, 0.5, 0.65, 0.8, 0.9)] + [("reset", 0.3), ("reset", 0.7)]
+    for number, (name, share) in enumerate(places):
+        path = tmp_path / str(number)
+        falls.clear()
+        falls[name] = int(share * calls[name])
+        run = runs.start(asked(agent, count), AGENTS[agent], path, Silent())
+        with run, pytest.raises(FaultyEnvironmentError, match="no ground"):
+            run.train()
+        saved = load_latest(path / "checkpoints", pytest.fail)
+        assert saved is not None and saved.step == run.training.step > 0
+        with resume(path, Silent()) as run:
+            assert run.train().finished
+        same_to_the_bit(path, whole)
+        assert told(path) == told(whole)
+
+
+def test_a_fault_before_the_first_step_saves_nothing(tmp_path, falls):
+    falls["reset"] = 1
+    run = runs.start(asked("td3", 1, eval_every=0), AGENTS["td3"], tmp_path / "run", Silent())
+    with run, pytest.raises(FaultyEnvironmentError, match="no ground"):
+        run.train()
+    assert not list((tmp_path / "run" / "checkpoints").glob("step-*"))
+
+
+def test_an_environment_that_stays_faulty_fails_at_the_same_step_again(tmp_path):
+    settings = asked("td3", 1, env="rewirl-tests/Nan-v0", env_kwargs={"at": 29}, eval_every=0)
+    run = runs.start(settings, AGENTS["td3"], tmp_path / "run", Silent())
+    for _ in range(3):
+        with run, pytest.raises(FaultyEnvironmentError, match="training step 29"):
+            run.train()
+        saved = load_latest(tmp_path / "run" / "checkpoints", pytest.fail)
+        assert saved is not None and saved.step == 28
+        run = resume(tmp_path / "run", Silent())
+    run.close()
+
+
+def test_a_program_that_trains_on_after_a_fault_has_another_episode(tmp_path, falls):
+    falls["step"] = 50
+    with runs.start(asked("td3", 1, eval_every=0), AGENTS["td3"], tmp_path / "run", Silent()) as run:
+        with pytest.raises(FaultyEnvironmentError, match="no ground"):
+            run.train()
+        episode = run.training._collection.episodes[0]
+        assert run.training.step == 49 and episode.idle and episode.observation is None and not episode.faulty
+        assert run.train().finished
