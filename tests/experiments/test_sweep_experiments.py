@@ -20,6 +20,7 @@ from rewirl.experiments.sweep.estimate import makespan, seconds_left
 from rewirl.experiments.sweep.file import experiments, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, plan, run_status
 from rewirl.experiments.sweep.worker import make_run
+from rewirl.printing import counted
 from rewirl.training import run as runs
 from rewirl.training.progress import Silent
 
@@ -90,7 +91,7 @@ def test_every_experiment_runs_scaled_down_and_makes_no_run_twice(shared, monkey
     out = capsys.readouterr().out
     count = int(out.splitlines()[-1].split()[0])
     least = 1 if name in ("frontier/dense", "blocks/batch-96", "blocks/paper") else 2
-    assert count >= least and f"{count} runs: {count} finished" in out
+    assert count >= least and f"{counted(count, 'run')}: {count} finished" in out
     assert len(set(Here.made)) == len(Here.made)
     assert set(Here.made) == {path.name for path in shared.iterdir() if path.is_dir()} - there
     for made in Here.made:

@@ -473,23 +473,20 @@ def _on_the_way(trial: Trial, references: dict[str, Path], path: Path) -> list[s
     assert re.search(named, error, re.DOTALL), error
     step = int(re.search(r"training step (\d+)", error)[1])  # type: ignore[index]
     assert step == trial.at or trial.case in RESETS, (step, error)
-    _same_as_far(path, references[trial.agent], step - 1)
+    saved = load_latest(path / "checkpoints", lambda text: sys.exit(text))
+    assert (0 if saved is None else saved.step) == step - 1, saved  # all before the step that failed
     Odd.repaired = True
     code, error = _rewirl("resume", str(path))
     assert code == 0, error
-    _same_as_far(path, references[trial.agent], STEPS)
+    _same_at_the_end(path, references[trial.agent])
     return ["refused", "compared", error]
 
 
-def _same_as_far(path: Path, reference: Path, step: int) -> None:
-    """Hold the newest checkpoint, which has to be the last one until a step, against an undisturbed run."""
-    last = step if step == STEPS else step // EVERY * EVERY
+def _same_at_the_end(path: Path, reference: Path) -> None:
+    """Hold the last checkpoint against that of an undisturbed run."""
     found = load_latest(path / "checkpoints", lambda text: sys.exit(text))
-    if last == 0:
-        assert found is None
-        return
-    assert found is not None and found.step == last, found
-    there = load_checkpoint(reference / "checkpoints" / f"step-{last:09d}")
+    assert found is not None and found.step == STEPS, found
+    there = load_checkpoint(reference / "checkpoints" / f"step-{STEPS:09d}")
     assert found.arrays.keys() == there.arrays.keys()
     for name, array in found.arrays.items():
         assert array.tobytes() == there.arrays[name].tobytes(), name
