@@ -208,6 +208,16 @@ def test_what_pruning_has_no_use_for_is_said(topology, idle):
     assert [line.split(" nothing here")[0] for line in lines] == ([idle] if idle else [])
 
 
+def test_pruning_to_the_sparsity_of_the_start_says_that_nothing_is_pruned():
+    topology = {"rule": "prune", "initial_sparsity": 0.5, "adapt_every": 10}
+    assert said(agent(topology=topology)) == [
+        "the rule prune does nothing here: initial_sparsity and sparsity are both 0.5"
+    ]
+    assert said(agent(topology=topology | {"sparsity": 0.6, "sparsity_end": 500})) == []
+    assert said(agent(topology=topology | {"critic_sparsity": 0.6, "sparsity_end": 500})) == []
+    assert said(agent(topology=topology | {"rule": "set"})) == []
+
+
 def test_an_agent_that_rewires_nothing_says_so_and_one_of_another_name_what_it_is(capsys):
     (line,) = said(agent(topology={"adapt_fraction": 0.0}))
     assert line.startswith("nothing is ever rewired: adapt_fraction is 0")

@@ -196,6 +196,8 @@ def _of_rule(agent: Agent) -> Iterator[str]:
             f"the rule {topology.rule} does nothing here: {agent.name} has every connection, none can grow; "
             f"give a sparsity, such as 0.5{train}"
         )
+    elif topology.rule == "prune" and not topology.adaptive and _sparsity_stays(topology):
+        yield f"the rule prune does nothing here: initial_sparsity and sparsity are both {topology.sparsity:g}"
     elif topology.rule == "prune" and not topology.adaptive:
         idle = [name for name in _of_no_use_to_pruning(entry, topology) if asked_for(topology, name)]
         if idle:
@@ -355,10 +357,16 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
         keeps = "" if topology.initial_sparsity is None else f", so the sparsity stays {topology.initial_sparsity:g}"
         remedy = "; take a smaller adapt_every (--adapt-every) or a longer run" if first else ""
         yield f"warning: {_listed(never)} will not be rewired ({offset}: {why}){keeps}{remedy}"
-    if topology.initial_sparsity is not None:
+    if topology.initial_sparsity is not None and not _sparsity_stays(topology):
         yield from _of_sparsity(topology, {name: delay for name, delay in delays.items() if name not in never}, updates)
     if topology.adapt_end is not None and topology.anneal == "cosine" and topology.adapt_end > updates:
         yield f"warning: adapt_end is {topology.adapt_end:,}, and {run}: the fraction does not get to 0"
+
+
+def _sparsity_stays(topology: TopologyConfig) -> bool:
+    """Tell whether a sparsity that may change is the same from the start to the end, in all networks."""
+    own = (topology.actor_sparsity, topology.critic_sparsity, topology.lambdas, topology.layer_sparsities)
+    return topology.sparsity == topology.initial_sparsity and all(each is None for each in own)
 
 
 def _of_sparsity(topology: TopologyConfig, delays: dict[str, int], updates: int) -> Iterator[str]:
