@@ -184,7 +184,7 @@ class Avoid(Rule):
         return np.arange(len(state.indices), dtype=float)
 
     def grow(self, state, occupied, count, rng):
-        raise NotImplementedError
+        raise AssertionError("structures of a fan-in ask for scores")
 
     def grow_score(self, state, rng):
         return np.where(np.arange(8) < 4, 1.0, -np.inf) + np.zeros(state.shape)
