@@ -141,3 +141,52 @@ def test_threads_predict_with_one_policy_and_one_agent_that_learns(tmp_path, kin
         assert agent.predict(batch).tobytes() == alone.predict(batch).tobytes()
     for each in (agent, alone):
         each.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(rewirl.DSTD3, SMALL), (rewirl.DSSAC, SMALL), (rewirl.DSXQC, NORMED), (rewirl.DSCrossQ, NORMED)],
+)
+def test_diagnostics_that_another_thread_asks_for_change_nothing(kind, options):
+    """They are computed in the memory that an update uses; a thread that looks all the time would fall into one."""
+    agent, alone = (kind("Pendulum-v1", **options) for _ in range(2))
+    faults: list[BaseException] = []
+    looks: list[dict[str, float]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        try:
+            while not over.is_set():
+                looks.append(agent.diagnostics)
+        except BaseException as fault:
+            faults.append(fault)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        agent.learn(150)
+    finally:
+        over.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    alone.learn(150)
+    assert not faults and looks[-1]
+    for name, layers in agent.topology.items():
+        for layer, other in zip(layers, alone.topology[name], strict=True):
+            assert (layer.weights != other.weights).nnz == 0, name
+
+
+def test_a_callback_may_wait_for_a_thread_that_asks_for_diagnostics():
+    told: list[dict[str, float]] = []
+
+    def elsewhere(moment: rewirl.Moment) -> None:
+        if moment.step == 30:
+            thread = threading.Thread(target=lambda: told.append(moment.agent.diagnostics))
+            thread.start()
+            thread.join(60)
+            told.append(moment.agent.diagnostics)
+
+    rewirl.DSTD3("Pendulum-v1", **SMALL).learn(40, callback=elsewhere)
+    assert len(told) == 2 and told[0] == told[1] and "critic1_loss" in told[0]

@@ -27,6 +27,7 @@ from rewirl.training.evaluation import Evaluation, Evaluations
 from rewirl.training.learning import Learning
 from rewirl.training.outcome import InFlight, Outcome
 from rewirl.training.progress import Progress
+from rewirl.training.turns import Turns
 from rewirl.training.warm_up import WarmUp
 
 if TYPE_CHECKING:
@@ -80,9 +81,9 @@ class Training:
         self._learning_starts = learning_starts
         self._learning = Learning(agent, replay, self._collection.environments, learning_starts, progress.message)
         self._policy = policy
-        self._seconds = 0.0
         self._core_share = CoreShare(config.threads)
-        self._started = False
+        self._turns = Turns()  # of this thread's steps and of others that ask for diagnostics
+        self._seconds, self._started = 0.0, False
         self._evaluated: int | None = None
         self._saved: tuple[Recorder, int] | None = None
         self._latest: Evaluation | None = None
@@ -258,15 +259,16 @@ class Training:
         episode.begin_step(actions.to_environment(action), actions.row(action))
 
     def _advance(self) -> None:
-        for waiting in self._collection.idle():
-            if self._may_act(waiting):
-                self._act(waiting)
-        episode = self._collection.turn(self.step)
-        try:
-            after = self._learning.finish(episode, self.step)
-        except FloatingPointError as error:
-            raise self._diverged(str(error)) from error
-        self.step += 1
+        with self._turns.taken():
+            for waiting in self._collection.idle():
+                if self._may_act(waiting):
+                    self._act(waiting)
+            episode = self._collection.turn(self.step)
+            try:
+                after = self._learning.finish(episode, self.step)
+            except FloatingPointError as error:
+                raise self._diverged(str(error)) from error
+            self.step += 1
         over = after.terminated or after.truncated
         if over:
             fields: dict[str, Any] = {"return": episode.total_reward, "length": episode.length}
@@ -360,7 +362,8 @@ class Training:
 
     def diagnostics(self) -> dict[str, float]:
         """Return the agent's diagnostics; those of the checkpoint until a resumed one has learnt again."""
-        return {**self._diagnostics, **self.agent.diagnostics()}
+        with self._turns.taken():  # they are computed where the next update will be
+            return {**self._diagnostics, **self.agent.diagnostics()}
 
     def changed(self) -> None:
         """Save an agent that was changed between two calls of `run`."""
@@ -382,8 +385,9 @@ class Training:
         return self.step > 0 and self._learning.between_steps and evaluated is not None and evaluated >= due
 
     def _refuse_diverged(self) -> None:
-        if (problem := not_finite(self.agent)) is not None:
-            raise self._diverged(problem)
+        with self._turns.taken():
+            if (problem := not_finite(self.agent)) is not None:
+                raise self._diverged(problem)
 
     def _diverged(self, problem: str) -> DivergedError:
         return diverged(self.agent, self.environment.name, self.step, problem)
