@@ -73,7 +73,7 @@ def test_a_sweep_ends_with_a_table_and_the_command_of_its_report_which_works(rew
     assert re.split(r"  +", header) == ["agent", "environment", "runs", "steps", "final return"]
     assert [re.split(r"  +", row)[0] for row in rows] == ["td3", "ds-td3"]
     assert "mean of a run's last 10 evaluations" in what and "its last evaluation alone" in what
-    assert here == "here: 3 evaluations, that of the untrained policy at step 0 among them"
+    assert here == "here: 3 evaluations, 2 of them of the untrained policy"
     words = re.search(r"curves, intervals and all numbers: \S.* (report runs)$", command)
     assert words is not None and rewirl(*words[1].split()).code == 0
     page = (tmp_path / "report.html").read_text()

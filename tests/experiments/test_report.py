@@ -44,7 +44,8 @@ def rows(text: str, start: str) -> list[list[str]]:
 
 def test_a_run_is_what_its_directory_says(tmp_path):
     run = read_run(make_run(tmp_path, "ds-td3", 3, [0.0, 500.0, 700.0], drift=lambda number: 1 - number / 10))
-    assert (run.agent, run.env, run.seed, run.parameters, run.total) == ("ds-td3", HERE, 3, 300, 10_000)
+    assert (run.agent, run.env, run.seed, run.total) == ("ds-td3", HERE, 3, 10_000)
+    assert list(run.connections) == [300] * len(run.steps) and list(run.updates) == list(run.steps)
     assert run.steps.tolist() == [0, 5000, 10_000] and run.returns.tolist() == [0, 500, 700] and run.finished
     # 100 samples: both critics at every update, the actor at every second, 6 operations per connection
     assert run.flops.tolist() == [0, 100 * 6 * (5000 * 200 + 2500 * 100), 100 * 6 * (10_000 * 200 + 5000 * 100)]
@@ -61,7 +62,7 @@ def test_the_cost_of_a_sparsity_that_changes_is_summed_piece_by_piece(tmp_path):
     log.write_text("".join(lines))
     first, later = 100 * 6 * (5000 * 400 + 2500 * 200), 100 * 6 * (5000 * 300 + 2500 * 150)
     assert read_run(path).flops.tolist() == [0, first, first + later]
-    assert read_run(path).parameters == 300
+    assert read_run(path).connections[-1] == 300
 
 
 def test_runs_warmed_up_by_policies_made_alike_are_one_group(tmp_path):

@@ -91,6 +91,60 @@ def test_of_two_groups_that_a_sweep_calls_the_same_the_one_with_the_default_says
     assert labels(tmp_path) == ["shortsighted", "shortsighted, tau 0.01"]
 
 
+def of_sweep(path, env, label, tops, **own):
+    """Make two runs, with returns up to `tops`, that a sweep called by a label."""
+    for seed, top in enumerate(tops):
+        made = make_run(path, "ds-td3", seed, rising(top, 1), env=env, **own)
+        made.rename(path / names_of(*resolve({"agent": "ds-td3", "env": env, "seed": seed, **own}), label=label).name)
+
+
+def test_settings_that_a_sweep_calls_the_same_are_not_taken_for_one_over_environments(tmp_path):
+    """On one environment two of a name are told apart; the one on the other is the second of them."""
+    for env in ("Pendulum-v1", "Pusher-v5"):
+        for seed, top in ((0, 100), (1, 101)):
+            make_run(tmp_path, "td3", seed, rising(top, 1), env=env)
+        of_sweep(tmp_path, env, "mine", (200, 201), gamma=0.9, tau=0.01)
+    of_sweep(tmp_path, "Pendulum-v1", "mine", (50, 51), gamma=0.9)
+    labels_of = {(item.env, item.label): item.options for item in groups(tmp_path) if item.agent == "ds-td3"}
+    assert list(labels_of) == [
+        ("Pendulum-v1", "mine"),
+        ("Pendulum-v1", "mine, tau 0.01"),
+        ("Pusher-v5", "mine, tau 0.01"),
+    ]
+    text = document.markdown(report(*find_runs([tmp_path])))
+    (row,) = re.findall(r"\| (mine.* over .*?) \| (.*?) \| final return \| (.*?) \|", text.partition("Over all")[2])
+    assert row[:2] == ("mine, tau 0.01 over td3", "Pendulum-v1, Pusher-v5") and row[2].startswith("+99")
+
+
+def test_one_name_for_other_settings_on_every_environment_is_pooled_and_said(tmp_path):
+    for env, gamma in (("Pendulum-v1", 0.9), ("Pusher-v5", 0.8)):
+        for seed, top in ((0, 100), (1, 101)):
+            make_run(tmp_path, "td3", seed, rising(top, 1), env=env)
+        of_sweep(tmp_path, env, "mine", (200, 201), gamma=gamma)
+    text = document.markdown(report(*find_runs([tmp_path])))
+    assert "Settings differ between environments:" in text
+    assert re.search(r"\* mine: .*gamma 0.9.* on Pendulum-v1; .*gamma 0.8.* on Pusher-v5\.", text)
+
+
+def test_agents_that_are_compared_on_other_environments_have_a_performance_profile_of_their_own(tmp_path):
+    for env in ("Pendulum-v1", "Pusher-v5", "Swimmer-v5"):
+        for seed, top in ((0, 100), (1, 101)):
+            make_run(tmp_path, "td3", seed, rising(top, 1), env=env)
+            make_run(tmp_path, "static-td3", seed, rising(top, 1), env=env)
+            if env != "Swimmer-v5":
+                make_run(tmp_path, "ds-td3", seed, rising(top, 1), env=env)
+    profiles = {
+        block.title: block.alt
+        for block in report(*find_runs([tmp_path]))
+        if isinstance(block, document.Figure) and block.title.startswith("Performance profile")
+    }
+    three, two = "on Pendulum-v1, Pusher-v5, Swimmer-v5", "on Pendulum-v1, Pusher-v5"
+    assert list(profiles) == [f"Performance profile {three}", f"Performance profile {two}"]
+    for where, agent in ((three, "static-td3"), (two, "ds-td3")):
+        assert f"share of runs {where} whose" in profiles[f"Performance profile {where}"]
+        assert f"Shown are {agent}, td3." in profiles[f"Performance profile {where}"]
+
+
 def test_the_command_takes_names_and_finds_runs(tmp_path, monkeypatch, capsys):
     make_run(tmp_path / "runs", "td3", 0, rising(1, 1))
     monkeypatch.chdir(tmp_path)

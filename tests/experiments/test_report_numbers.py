@@ -64,6 +64,36 @@ def test_a_final_return_of_few_evaluations_says_so(tmp_path):
     assert "ds-td3: the final return is the mean" not in text and "ds-sac: the final return is the mean" not in text
 
 
+def changed_log(path, change):
+    """Change every evaluation that a run has logged."""
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()[:-1]]
+    for line in lines:
+        if line["event"] == "evaluation":
+            change(line)
+    (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_final_return_of_evaluations_before_the_first_update_says_so(tmp_path):
+    def late(line):
+        line["updates"] = max(0, line["step"] - 75_000)
+
+    changed_log(make_run(tmp_path, "td3", 0, rising(1000, 20_000)), late)
+    changed_log(make_run(tmp_path, "ds-td3", 0, rising(1000, 20_000, count=40)), late)
+    text = document.markdown(report(*find_runs([tmp_path])))
+    assert "td3: the final return is the mean of 10 evaluations, 5 of them of the untrained policy." in text
+    assert "ds-td3: the final return is the mean" not in text
+
+
+def test_connections_are_those_of_the_steps_beside_them(tmp_path):
+    def pruned(line):
+        line["connections"] = dict.fromkeys(line["connections"], 1000 - line["step"] // 1000)
+
+    changed_log(make_run(tmp_path, "ds-td3", 0, rising(1, 1, count=20), total=200_000), pruned)
+    changed_log(make_run(tmp_path, "ds-td3", 1, rising(1, 1, count=30), total=200_000), pruned)
+    text = document.markdown(report(*find_runs([tmp_path])))
+    assert "| ds-td3 | 100,000 | 2,700 |" in text.replace("ds-drl/", ""), "900 each; the longer run goes on to 850"
+
+
 def test_runs_of_few_evaluations_reach_a_return_by_the_mean_of_those_they_have(tmp_path):
     for seed in (0, 1):
         make_run(tmp_path, "td3", seed, [0, 10, 20, 30, 40 + seed])
@@ -123,7 +153,7 @@ def test_inspect_and_report_agree_on_the_cost_of_a_sparsity_that_changes(tmp_pat
     (run,), _ = find_runs([tmp_path])
     before, after = inspected(capsys, *PRUNED), inspected(capsys, tmp_path / "run")
     assert before["flops"] == after["flops"] == run.flops[-1]
-    assert before["changing"]["params"] == pytest.approx(run.parameters, abs=3)
+    assert before["changing"]["params"] == pytest.approx(run.connections[-1], abs=3)
     assert before["changing"]["sparsity"] == pytest.approx(0.9, abs=0.001) and before["sparsity"] == 0
 
 

@@ -56,13 +56,13 @@ def test_welchs_interval_of_few_runs_holds_the_true_value():
     assert 0.93 < np.mean(held) < 0.98
 
 
-@pytest.mark.parametrize("sizes", [(10, 10), (4, 8)])
+@pytest.mark.parametrize("sizes", [(10, 10), (4, 8), (2, 2), (3, 3), (2, 6)])
 def test_what_is_detectable_is_found_four_times_of_five(sizes):
     rng = np.random.default_rng(3)
-    samples = [rng.normal(0, 1, size) for size in sizes]
+    samples = [np.arange(size) / np.std(np.arange(size), ddof=1) for size in sizes]
     least, (one, other) = detectable(samples), (sample.std(ddof=1) for sample in samples)
     found = [welch([rng.normal(least, one, sizes[0]), rng.normal(0, other, sizes[1])]).p < 0.05 for _ in range(2000)]
-    assert np.mean(found) == pytest.approx(0.8, abs=0.05)
+    assert np.mean(found) == pytest.approx(0.8, abs=0.03)
     assert detectable(samples, power=0.9) > least > detectable(samples, level=0.1)
 
 
@@ -78,6 +78,16 @@ def test_no_spread_is_certain():
     assert welch([same, same]).p == 1 and welch([same, same - 1]).p == 0
     assert detectable([same, same - 1]) == 0
     assert welch([same, same - 1]).estimate.low == welch([same, same - 1]).estimate.high == 1
+
+
+@pytest.mark.parametrize("number", [0.95, 0.1, 1e-9, -3e7])
+def test_equal_numbers_differ_in_nothing_whatever_their_rounding(number):
+    """Means of 0.95 are below it by some 1e-16, for some numbers of runs."""
+    for runs in range(2, 30):
+        test = welch([np.full(runs, number), np.full(11, number)])
+        assert (test.p, test.estimate.value) == (1.0, 0.0)
+        assert detectable([np.full(runs, number), np.full(11, number)]) == 0
+        assert welch([np.full(runs, number), np.full(11, 2 * number)]).p == 0
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,10 @@ class RunData:
     """Wall-clock seconds of the run, acting, learning and evaluating, [evaluations]."""
     flops: NDArray[np.float64]
     """Floating-point operations of training until then, as `agents.Cost.training_flops`, [evaluations]."""
-    parameters: int
-    """Connections of the networks that learn at the last evaluation."""
+    connections: NDArray[np.int64]
+    """Of the networks that learn, at each evaluation, [evaluations]."""
+    updates: NDArray[np.int64]
+    """Until each evaluation, [evaluations]."""
     topologies: dict[int, dict[str, Any]]
     """By step, per network the result of `training.drift.Drift.measure`; empty where a run did not record it."""
     core_share: float | None
@@ -123,7 +125,9 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[RunData], list[tuple[Path, st
                 continue
             try:
                 runs[key] = read_run(directory)
-            except (ValueError, OSError, RunDirectoryError) as error:
+            except OSError as error:
+                problems[key], named[key] = _within(directory, f"{error.filename}: {error.strerror}"), directory
+            except (ValueError, RunDirectoryError) as error:
                 problems[key], named[key] = _within(directory, str(error)), directory
     return list(runs.values()), [(named.get(path, path), problem) for path, problem in problems.items()]
 
@@ -182,8 +186,8 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
     asked = [train, *(line for line in lines if line["event"] == "total")][-1]  # the last one holds
     total = max(count(asked["total_timesteps"], f"{path}: total_timesteps"), int(steps[-1]))
     flops = _flops(train["agent"], cost, evaluations, settings, next(iter(topologies.values()), None), total)
-    last = [int(evaluations[-1]["connections"][name]) for name in cost.networks]
-    if min(last) < 0 or not np.isfinite(flops).all():
+    there = [[int(line["connections"][name]) for name in cost.networks] for line in evaluations]
+    if min(map(min, there)) < 0 or not np.isfinite(flops).all():
         raise ValueError(f"{path}: connections or updates of an evaluation are impossible")
     return RunData(
         path,
@@ -198,7 +202,8 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         column("return_mean", np.float64),
         seconds,
         flops,
-        sum(last),
+        np.sum(there, axis=1, dtype=np.int64),
+        np.array([line["updates"] for line in evaluations], np.int64),
         topologies,
         share_of_a_core(evaluations, seconds),
         _noise_from(train, settings, topologies),

@@ -93,8 +93,8 @@ class RunGroup:
 
     @property
     def parameters(self) -> float:
-        """Connections of the networks that learn, mean over the runs that its numbers are of."""
-        return float(np.mean([run.parameters for run in self.full()]))
+        """Connections of the networks that learn at its horizon, mean over the runs that go there."""
+        return float(np.mean([run.connections[len(run.until(self.horizon)) - 1] for run in self.full()]))
 
     @property
     def seeds(self) -> list[int]:
@@ -187,25 +187,36 @@ def _named(item: RunGroup, label: str, named: tuple[str, ...]) -> RunGroup:
 
 
 def _told_apart(groups: Sequence[RunGroup]) -> list[RunGroup]:
-    """Return groups of which no two on an environment are called the same."""
+    """Return groups of which no two on an environment are called the same.
+
+    Where two would be, all of that name get longer ones, on other environments too: means over environments are by
+    name, and the one that is alone on its environment may be either of the two.
+    """
     result = list(groups)
-    for (env, label), count in Counter((item.env, item.label) for item in groups).items():
-        if count < 2:
-            continue
-        same = [number for number, item in enumerate(result) if (item.env, item.label) == (env, label)]
-        shared = shared_options([result[number].options for number in same])
-        of_one_agent = len({result[number].agent for number in same}) == 1
-        for position, number in enumerate(same, 1):
-            item = result[number]
-            own = {key: value for key, value in item.options.items() if key not in shared}
-            plain = label if of_one_agent else f"{label}, {item.agent}"  # the one with the defaults; others say more
-            name = label_of(label, own) if own else plain
-            name = f"{label} ({position})" if len(name) > LONGEST else name
-            to_come = same[position - 1 :]
-            others = {other.label for at, other in enumerate(result) if other.env == env and at not in to_come}
-            named = () if name == f"{label} ({position})" else (*item.named, *own)
-            result[number] = _named(item, f"{name} ({position})" if name in others else name, named)
+    counts = Counter((item.env, item.label) for item in groups)
+    for label in dict.fromkeys(label for (_, label), count in counts.items() if count > 1):
+        same = [number for number, item in enumerate(groups) if item.label == label]
+        kinds = {_kind(groups[number]): groups[number] for number in same}
+        shared = shared_options([kind.options for kind in kinds.values()])
+        of_one_agent = len({kind.agent for kind in kinds.values()}) == 1
+        taken = {item.label for number, item in enumerate(result) if number not in same}
+        for position, (of, kind) in enumerate(kinds.items(), 1):
+            own = {key: value for key, value in kind.options.items() if key not in shared}
+            plain = label if of_one_agent else f"{label}, {kind.agent}"  # the one with the defaults; others say more
+            name, named = label_of(label, own) if own else plain, (*kind.named, *own)
+            if len(name) > LONGEST:
+                name, named = f"{label} ({position})", ()
+            name = f"{name} ({position})" if name in taken else name
+            taken.add(name)
+            for number in same:
+                if _kind(groups[number]) == of:
+                    result[number] = _named(groups[number], name, named)
     return result
+
+
+def _kind(item: RunGroup) -> tuple[str, str]:
+    """Return what groups of one name have in common on all environments: agent and options."""
+    return item.agent, json.dumps(item.options, sort_keys=True)
 
 
 def made_by(run: RunData) -> tuple[str, str, str]:

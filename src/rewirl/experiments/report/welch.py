@@ -13,6 +13,12 @@ from rewirl.experiments.report.aggregates import Estimate
 
 Floats = NDArray[np.float64]
 
+_ROUNDING = 1e-12
+"""Share of a number below which a difference from it may be one of rounding alone."""
+
+_QUANTILES = 64
+"""Of the spread of each sample, over which the power of a test is a mean."""
+
 
 @dataclass(frozen=True)
 class Test:
@@ -48,6 +54,8 @@ def welch(samples: Sequence[Floats], weights: Sequence[float] = (1.0, -1.0), con
     terms = [w * w * float(np.var(sample, ddof=1)) / len(sample) for sample, w in zip(samples, weights, strict=True)]
     error, freedom = _error_and_freedom(terms, samples)
     if error == 0:
+        largest = max(abs(w) * float(np.abs(sample).max()) for sample, w in zip(samples, weights, strict=True))
+        value = 0.0 if abs(value) <= _ROUNDING * largest else value
         return Test(Estimate(value, value, value), 1.0 if value == 0 else 0.0)
     from scipy import stats  # type: ignore[import-untyped]  # half a second, which a sweep need not wait for
 
@@ -58,31 +66,44 @@ def welch(samples: Sequence[Floats], weights: Sequence[float] = (1.0, -1.0), con
 def detectable(samples: Sequence[Floats], power: float = 0.8, level: float = 0.05) -> float:
     """Return the true difference of two means that Welch's test would find with a probability.
 
-    The statistic then has the noncentral t distribution, centred at the difference over its standard error (Cohen
-    1988, chapter 2), with Welch's degrees of freedom.
+    Spreads and degrees of freedom of the test differ from one set of runs to the next. Given them, the difference of
+    the means is normal, and the test finds it beyond t times the standard error. The probability is the mean of that
+    over what two independent chi-square distributions have for the spreads.
 
     Args:
-        samples: two, float64 [runs] each, with two runs at least, whose spreads and numbers are taken as they are.
+        samples: two, float64 [runs] each, with two runs at least, whose numbers and spreads are taken as the true ones.
         power: the probability.
         level: of the test.
     """
-    error, freedom = _error_and_freedom([float(np.var(each, ddof=1)) / len(each) for each in samples], samples)
-    if error == 0:
+    terms = [float(np.var(each, ddof=1)) / len(each) for each in samples]
+    if _error_and_freedom(terms, samples)[0] == 0:
         return 0.0
-    from scipy import optimize, stats
+    from scipy import optimize, special, stats
 
-    least = float(stats.t.ppf(1 - level / 2, freedom))
-    highest = least
-    while stats.nct.sf(least, freedom, highest) < power:
+    shares = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    one, other = (
+        term * stats.chi2.ppf(shares, len(s) - 1) / (len(s) - 1) for term, s in zip(terms, samples, strict=True)
+    )
+    one, other = one[:, None], other[None, :]
+    freedom = (one + other) ** 2 / (one**2 / (len(samples[0]) - 1) + other**2 / (len(samples[1]) - 1))
+    spread = math.sqrt(math.fsum(terms))
+    least = special.stdtrit(freedom, 1 - level / 2) * np.sqrt(one + other) / spread  # in true standard errors
+
+    def missing(centre: float) -> float:
+        return power - float(special.ndtr(centre - least).mean())
+
+    highest = 1.0
+    while missing(highest) > 0:
         highest *= 2
-    return error * float(optimize.brentq(lambda centre: stats.nct.sf(least, freedom, centre) - power, 0, highest))
+    return spread * float(optimize.brentq(missing, 0, highest))
 
 
 def _error_and_freedom(terms: Sequence[float], samples: Sequence[Floats]) -> tuple[float, float]:
     """Return the standard error of a sum of means and its degrees of freedom; arguments are v_i of `welch` and what
-    they are of."""
+    they are of. Numbers that differ by their rounding alone have no spread."""
     variance = math.fsum(terms)
-    if variance == 0:
+    largest = max(float(np.abs(sample).max()) for sample in samples)
+    if variance <= (_ROUNDING * largest) ** 2:
         return 0.0, math.inf
     shares = [(term / variance) ** 2 / (len(sample) - 1) for term, sample in zip(terms, samples, strict=True)]
     return math.sqrt(variance), 1 / math.fsum(shares)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from rewirl.experiments.report import aggregates, figures
-from rewirl.experiments.report.document import Block, Figure, Heading, Table, Text
+from rewirl.experiments.report.document import Block, Figure, Heading, Items, Table, Text
+from rewirl.experiments.report.figures import Style
+from rewirl.experiments.report.labels import options_in_words
 from rewirl.experiments.report.pairs import Pair, in_units_of_the_other, mean_share, stream, tested, values
 from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.sections.comparison import INTERVALS, compared
@@ -19,7 +21,7 @@ Groups = Sequence[tuple[RunGroup, RunGroup]]
 def across(
     groups: Sequence[RunGroup],
     environments: Sequence[str],
-    style: figures.Style,
+    style: Style,
     words: str = "",
     baseline: str | None = None,
 ) -> list[Block]:
@@ -59,13 +61,28 @@ def across(
     return [
         heading,
         Table(
-            f"{over}, in units of the {unit}'s mean on the same environment; each counts the same. p "
-            "is of Welch's test and not corrected for the number of comparisons.",
+            f"{over}, in units of the {unit}'s mean on the same environment. Each environment counts the same, in the "
+            "IQM each run. p is of Welch's test and not corrected for the number of comparisons.",
             ["comparison", "environments", "of", "measured", *INTERVALS],
             rows,
         ),
-        _profile(scores, style, unit),
+        *_of_other_settings(families),
+        *_profiles(families, scores, style, unit),
     ]
+
+
+def _of_other_settings(families: Mapping[tuple[str, str], Groups]) -> list[Block]:
+    """Say which agents that a user or a sweep gave one name have other settings on some environments."""
+    options: dict[str, dict[str, str]] = {}
+    for pairs in families.values():
+        for item in (item for pair in pairs for item in pair if item.preset is None and item.of_paper is None):
+            options.setdefault(item.label, {})[item.env] = options_in_words(item.options) or "the defaults"
+    items = [
+        f"{label}: {'; '.join(f'{words} on {env}' for env, words in own.items())}."
+        for label, own in options.items()
+        if len(set(own.values())) > 1
+    ]
+    return [Text("Settings differ between environments:"), Items(items)] if items else []
 
 
 def _rows(labels: tuple[str, str], pairs: Groups, scores: Sequence[Pair], unit: str) -> list[list[str]]:
@@ -94,7 +111,18 @@ def _rows(labels: tuple[str, str], pairs: Groups, scores: Sequence[Pair], unit: 
     return [[*start, *row] for row in rows]
 
 
-def _profile(scores: dict[tuple[str, str], list[Pair]], style: figures.Style, unit: str) -> Figure:
+def _profiles(
+    families: Mapping[tuple[str, str], Groups], scores: Mapping[tuple[str, str], list[Pair]], style: Style, unit: str
+) -> list[Block]:
+    """Return a performance profile for every set of environments on which some agents are compared."""
+    sets: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for labels, pairs in families.items():
+        sets.setdefault(tuple(one.env for one, _ in pairs), []).append(labels)
+    words = {envs: f" on {', '.join(envs)}" if len(sets) > 1 else "" for envs in sets}
+    return [_profile({labels: scores[labels] for labels in of}, style, unit, words[envs]) for envs, of in sets.items()]
+
+
+def _profile(scores: Mapping[tuple[str, str], list[Pair]], style: Style, unit: str, where: str) -> Figure:
     series = {}
     for labels, pairs in scores.items():
         rng = stream("profile", *labels)
@@ -106,8 +134,8 @@ def _profile(scores: dict[tuple[str, str], list[Pair]], style: figures.Style, un
                 low, high = aggregates.interval(aggregates.profile_at(thresholds), sample, rng=rng, replicates=2000)
                 series[label] = (thresholds, aggregates.performance_profile(sample, thresholds), low, high)
     alt = (
-        f"The share of runs whose final return, in units of the {unit}'s mean, is above the value on the axis. "
+        f"The share of runs{where} whose final return, in units of the {unit}'s mean, is above the value on the axis. "
         "Bands are 95% intervals by bootstrap. Shown are " + ", ".join(series) + "."
     )
     svg = figures.lines(series, [], style, f"final return / {unit}'s mean", "share of runs above", (-0.02, 1.02))
-    return Figure(svg, "Performance profile", alt)
+    return Figure(svg, f"Performance profile{where}", alt)

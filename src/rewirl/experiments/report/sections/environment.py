@@ -212,10 +212,13 @@ def few_evaluations(item: RunGroup) -> str:
         item: the group.
     """
     counts = [len(run.until(item.horizon)) for run in item.full()]
-    untrained = any(run.steps[0] == 0 and count <= WINDOW for run, count in zip(item.full(), counts, strict=True))
+    ends = list(zip(item.full(), counts, strict=True))
+    untrained = max(int(np.sum(run.updates[:count][-WINDOW:] == 0)) for run, count in ends)
     if min(counts) >= WINDOW and not untrained:
         return ""
-    among = ", that of the untrained policy at step 0 among them" if untrained else " only"
+    among = f", {untrained} of them of the untrained policy" if untrained else " only"
+    if untrained == 1 and all(run.steps[:count][-WINDOW:][0] == 0 for run, count in ends):
+        among = ", that of the untrained policy at step 0 among them"
     count = min(*counts, WINDOW)
     return f"{count} evaluation{'s' if count > 1 else ''}{among}"
 
