@@ -42,6 +42,31 @@ def test_a_name_too_long_is_one_message(arguments, capsys, tmp_path, monkeypatch
     assert ended.value.code == 2 and err.startswith("rewirl: ") and "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", *SMALL, "--run-dir", ""],
+        ["train", *SMALL, "--run-dir="],
+        ["resume", ""],
+        ["evaluate", "", "--episodes", "1"],
+        ["report", "x", ""],
+        ["report", "--output", ""],
+        ["sweep", "ds-drl/table-2", "--directory", ""],
+        ["tune", "--preset", "small/pendulum", "--directory", ""],
+        ["watch", "x", "--video", ""],
+        ["bench", "kernels", "--json", ""],
+    ],
+    ids=lambda arguments: " ".join(arguments)[-20:],
+)
+def test_empty_text_is_no_path(arguments, capsys, tmp_path, monkeypatch):
+    """That of a variable which is not set would be the working directory."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2 and "got empty text for a path; give one, or '.' for" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
 def test_a_file_is_no_run_directory(dry, capsys, tmp_path):
     (tmp_path / "file").touch()

@@ -85,6 +85,18 @@ def test_a_file_takes_the_settings_of_a_paper_as_its_own(runs):
     assert second.agent_config.learning_starts == 5
 
 
+def test_presets_keep_their_settings_in_a_file_that_names_a_paper(runs):
+    text = 'presets = ["small/pendulum"]\nseeds = [0]\n'
+    ((name, alone),) = runs(text).items()
+    for other in (runs('paper = "ds-drl"\n' + text), runs(f'paper = "ds-drl"\n[[runs]]\n{text}')):
+        assert list(other) == [name] and other[name].agent_config == alone.agent_config
+
+
+def test_an_unknown_option_is_answered_with_a_command(runs):
+    with pytest.raises(SweepError, match=r"no option 'zzz'; .*see .*rewirl train --agent ds-td3 --help"):
+        runs(SMALL + "zzz = 1")
+
+
 def test_a_run_that_would_learn_nothing_is_refused_before_anything_starts(runs):
     with pytest.raises(SweepError, match=r"nothing would be learnt: there is no update in the first 1,000 steps"):
         check(runs(SMALL + "total_timesteps = 1_000").values())

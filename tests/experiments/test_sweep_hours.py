@@ -18,7 +18,7 @@ from rewirl.agents.ppo import PPO
 from rewirl.cli.main import main
 from rewirl.experiments.sweep import deadline, measure
 from rewirl.experiments.sweep.deadline import Deadline, deadline_in
-from rewirl.experiments.sweep.estimate import speed_key
+from rewirl.experiments.sweep.estimate import estimate, speed_key
 from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.measure import Stopwatch
 from rewirl.experiments.sweep.plan import PlannedRun, plan, run_status
@@ -80,6 +80,18 @@ class Measuring(Clocked):
         rates = {"warm_up": 1.0, "learning": 2.0, "evaluation": 0.0, "episode": 0.0}
         names, self.ends = list(self.ends), {}
         return [(name, {"ended": "finished", "rates": rates}) for name in names]
+
+
+class Failing(Measuring):
+    """One that cannot measure what has a discount of 0.5."""
+
+    def start(self, name: str, run: Mapping[str, Any], measure: bool = False) -> None:
+        self.ends[name] = run["agent"]["gamma"]
+
+    def wait(self, seconds: float) -> list[tuple[str, dict[str, Any]]]:
+        failed = [name for name, gamma in self.ends.items() if gamma == 0.5]
+        sound = [each for each in super().wait(seconds) if each[0] not in failed]
+        return [*sound, *((name, {"ended": "failed", "reason": "it burns"}) for name in failed)]
 
 
 def planned(tmp_path: Path, text: str) -> dict[str, PlannedRun]:
@@ -172,6 +184,18 @@ def test_a_finished_run_is_read_once_however_many_runs_it_says_something_about(t
     assert sorted(read) == sorted(runs)
     assert [until.seconds(run) for run in others] == [200.0] * 29
     assert read.count(first.name) == 2
+
+
+def test_a_setting_that_cannot_be_measured_is_said_and_keeps_no_other_from_its_time(tmp_path):
+    runs = planned(tmp_path, "seeds = [0]\ngamma = [0.9, 0.5]\n")
+    told: list[str] = []
+    sound, failing = runs.values()
+    until = deadline_in(1.0, runs, Failing(2), told.append)
+    assert told == [f"how long {failing.name} takes cannot be measured: it burns"]
+    assert until.seconds(sound) == 60 * 1.0 + 40 * 2.0
+    assert until.refusal(failing) == "", "it is started, so that what is wrong with it is reported as of any run"
+    seconds, unknown = estimate(runs, Failing(1))
+    assert seconds == {sound.name: 60 * 1.0 + 40 * 2.0, failing.name: 0.0} and unknown == {failing.name: "it burns"}
 
 
 def test_a_cluster_that_has_no_processor_yet_is_waited_for(tmp_path):

@@ -552,9 +552,9 @@ def test_a_dry_run_measures_the_settings_as_they_are_and_every_worker_makes_whol
     monkeypatch.chdir(tmp_path)
     measured: list[Any] = []
 
-    def rates(runs: list[Any], executor: Any) -> dict[bytes, dict[str, float]]:
+    def rates(runs: list[Any], executor: Any) -> tuple[dict[bytes, dict[str, float]], dict[bytes, str]]:
         measured.extend(runs)
-        return {speed_key(runs[0]): {"warm_up": 1.0, "learning": 1.0, "evaluation": 0.0, "episode": 0.0}}
+        return {speed_key(runs[0]): {"warm_up": 1.0, "learning": 1.0, "evaluation": 0.0, "episode": 0.0}}, {}
 
     monkeypatch.setattr(command, "measured", rates)
     words = ["--sample", "gamma", "--trials", 7, "--seeds", 0, "--seeds", 1, "--workers", 4, "--dry-run"]

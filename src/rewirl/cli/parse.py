@@ -9,6 +9,7 @@ import re
 import typing
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -175,6 +176,14 @@ def _refuse_missing(command: str, arguments: list[str], fields: list[Any]) -> No
     for argument, following in pairwise([*arguments, "--"]):
         if argument.replace("_", "-") in valued and following.startswith("--"):
             raise UsageError(f"{argument} needs a value; see {program()} {command} --help")
+    paths = {f"--{_dashed(name)}" for name, kind in _leaves(fields) if _is_a_path(kind)}
+    placed = any(map(_by_its_place, fields))
+    for before, argument in pairwise(["", *arguments]):
+        option, equals, value = argument.partition("=") if argument else (before, "=", "")
+        named = option.startswith("--")
+        if equals and not value and (option.replace("_", "-") in paths if named else placed):
+            whose = option if named else command
+            raise UsageError(f"{whose} got empty text for a path; give one, or '.' for the working directory")
 
 
 def _takes_a_value(kind: Any) -> bool:
@@ -183,6 +192,12 @@ def _takes_a_value(kind: Any) -> bool:
         nargs = [mark.nargs for mark in kind.__metadata__ if hasattr(mark, "nargs")]
         return nargs[0] == 1 if nargs else _takes_a_value(typing.get_args(kind)[0])
     return kind is not bool and typing.get_origin(kind) is not tuple
+
+
+def _is_a_path(kind: Any) -> bool:
+    """Tell whether an option of this type is one path or several."""
+    members = [kind, *typing.get_args(kind)]
+    return Path in members or any(Path in typing.get_args(member) for member in members)
 
 
 def _requested(result: Any, known: Mapping[str, Option]) -> dict[str, Any]:

@@ -75,15 +75,13 @@ def _dry_run(
     result(visible(f"{described.name}: {described.description}" if described.description else described.name))
     pool = ProcessPool(workers)
     try:
-        seconds = estimate(runs, pool)
-    except RuntimeError as error:
-        return failed(error)
+        seconds, unknown = estimate(runs, pool)
     finally:
         pool.close()
     width, options = max(map(len, runs)), told_apart(runs.values())
     for name, run in runs.items():
         state = standings[name].state if standings[name].state != "begun" else f"at step {standings[name].step:,}"
-        left = in_words(seconds[name]) if seconds[name] else ""
+        left = "unknown" if name in unknown else in_words(seconds[name]) if seconds[name] else ""
         line = f"{name:<{width}}  {run.config.total_timesteps:>10,} steps  {state:<16}  {left:<13}  {options[name]}"
         result(visible(line.rstrip()))
     done = sum(one.state == "finished" for one in standings.values())
@@ -92,5 +90,10 @@ def _dry_run(
     for remark, names in said_by.items():
         others = "" if len(names) == 1 else f" and {len(names) - 1} more"
         result(visible(f"{names[0]}{others}: {remark}"))
-    result(f"{counted(len(runs), 'run')}, {done} finished{left if done < len(runs) else ''}")
-    return 0
+    left = left if done + len(unknown) < len(runs) else ""
+    result(f"{counted(len(runs), 'run')}, {done} finished{left}")
+    if not unknown:
+        return 0
+    name, reason = next(iter(unknown.items()))
+    others = "" if len(unknown) == 1 else f", nor can {len(unknown) - 1} more"
+    return failed(f"{name} cannot be measured{others}: {reason}")

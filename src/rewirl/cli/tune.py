@@ -103,11 +103,11 @@ def _dry_run(task: Task, runs: Mapping[str, PlannedRun], workers: int, said: Seq
     count = task.trials * len(task.seeds)
     pool = ProcessPool(workers)
     try:
-        rates = measured([run] * count, pool)  # beside as many as will run side by side
-    except RuntimeError as error:
-        return failed(error)
+        rates, unknown = measured([run] * count, pool)  # beside as many as will run side by side
     finally:
         pool.close()
+    if unknown:
+        return failed(f"{run.name} cannot be measured: {unknown[speed_key(run)]}")
     for line in [*lines(task.space), *said]:
         result(visible(line))
     each = f"{run.config.total_timesteps:,} steps of {run.config.agent} on {run.config.env}"

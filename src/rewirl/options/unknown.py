@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rewirl.agents import AGENTS, ReplayConfig, agent_entry
 from rewirl.hints import did_you_mean
 from rewirl.options import sb3
+from rewirl.printing import program
 
 _MEMORY = "it has no replay memory, which this option is about"
 _ONCE = "it learns from every step once, by itself: there are no batches and no updates between steps"
@@ -27,15 +28,22 @@ class UnknownOptionError(TypeError, ValueError):
     """There is no option of this name: a TypeError, as for any keyword; a ValueError, as for options in files."""
 
 
-def unknown_option(agent: str, name: str, known: Iterable[str]) -> UnknownOptionError:
+def unknown_option(agent: str, name: str, known: Iterable[str], see: str | None = None) -> UnknownOptionError:
     """Return the error that an agent has no such option.
 
     Args:
         agent: its name.
         name: of what is no option.
         known: the names there are, the nearest of which is named.
+        see: what lists them where there are many; None is the help of the agent's class.
     """
-    return UnknownOptionError(f"{agent} has no option {name!r}; {_hint(agent, name, list(known))}")
+    see = f"help(rewirl.{agent_entry(agent).python})" if see is None else see
+    return UnknownOptionError(f"{agent} has no option {name!r}; {_hint(agent, name, list(known), see)}")
+
+
+def in_the_shell(agent: str) -> str:
+    """Return the command that lists the options of an agent."""
+    return f"{program()} train --agent {agent} --help"
 
 
 def _of_others(name: str, known: list[str]) -> str:
@@ -50,7 +58,7 @@ def _of_others(name: str, known: list[str]) -> str:
     return f"it is an option of {', '.join(having)}" if having else ""
 
 
-def _hint(agent: str, name: str, known: list[str]) -> str:
+def _hint(agent: str, name: str, known: list[str], see: str) -> str:
     entry = agent_entry(agent)
     if name in entry.config.WITHOUT:
         return entry.config.WITHOUT[name]
@@ -69,8 +77,4 @@ def _hint(agent: str, name: str, known: list[str]) -> str:
             return _MEMORY
     if name in _OF_GYMNASIUM:
         return f"what gymnasium.make takes goes into env_kwargs, such as env_kwargs={{{name!r}: ...}}"
-    return (
-        sb3.hint(name, sb3.ARGUMENTS)
-        or _of_others(name, known)
-        or did_you_mean(name, known, f"help(rewirl.{entry.python})")
-    )
+    return sb3.hint(name, sb3.ARGUMENTS) or _of_others(name, known) or did_you_mean(name, known, see)

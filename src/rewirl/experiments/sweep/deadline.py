@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rewirl import _core
 from rewirl.experiments.sweep.estimate import measured, seconds_left, speed_key
@@ -30,7 +30,7 @@ class Deadline:
     Args:
         runs: of the sweep, by name.
         end: on the clock of `time.monotonic`, in seconds.
-        rates: of the settings without a finished run, by `speed_key`.
+        rates: of the settings without a finished run, by `speed_key`; of those that cannot be measured none.
     """
 
     def __init__(self, runs: Mapping[str, PlannedRun], end: float, rates: Mapping[bytes, Rates]) -> None:
@@ -59,25 +59,28 @@ class Deadline:
         return seconds_left(run, self._rates[key], 0) if key in self._rates else 0.0
 
 
-def deadline_in(hours: float, runs: Mapping[str, PlannedRun], executor: Executor) -> Deadline:
+def deadline_in(
+    hours: float, runs: Mapping[str, PlannedRun], executor: Executor, told: Callable[[str], None] = lambda text: None
+) -> Deadline:
     """Return the deadline of a sweep that begins now; settings without a finished run are measured first.
 
     Args:
         hours: from now.
         runs: by name.
         executor: will execute them.
-
-    Raises:
-        RuntimeError: a setting cannot be measured; says why.
+        told: is called with a sentence about each setting that cannot be measured. Its runs are started all the same:
+            what is wrong with them is told of each that fails.
     """
     end = time.monotonic() + hours * 3600
     same = _by_speed(runs)
     paces: Paces = {}
     _add_paces(paces, runs.values())
     new = [run for run in runs.values() if run_status(run).state == "new"]
-    return Deadline(
-        runs, end, measured([run for run in new if _pace(run, same[speed_key(run)], paces) is None], executor)
-    )
+    unknown = [run for run in new if _pace(run, same[speed_key(run)], paces) is None]
+    rates, failed = measured(unknown, executor)
+    for key, reason in failed.items():
+        told(f"how long {same[key][0].name} takes cannot be measured: {reason}")
+    return Deadline(runs, end, rates)
 
 
 def _by_speed(runs: Mapping[str, PlannedRun]) -> dict[bytes, list[PlannedRun]]:

@@ -38,7 +38,7 @@ def seconds_left(planned: PlannedRun, rates: Rates, step: int) -> float:
     return seconds
 
 
-def estimate(runs: Mapping[str, PlannedRun], executor: Executor) -> dict[str, float]:
+def estimate(runs: Mapping[str, PlannedRun], executor: Executor) -> tuple[dict[str, float], dict[str, str]]:
     """Return how many seconds each run of a sweep still takes, by name; 0 for finished ones.
 
     Each distinct setting is measured once, with as many workers at a time as the sweep will have.
@@ -47,23 +47,25 @@ def estimate(runs: Mapping[str, PlannedRun], executor: Executor) -> dict[str, fl
         runs: by name.
         executor: will execute them.
 
-    Raises:
-        RuntimeError: a setting cannot be measured; says why.
+    Returns:
+        The seconds; and of runs that cannot be measured, which count as 0, the reason.
     """
     statuses = {name: run_status(run) for name, run in runs.items()}
     unfinished = {name: run for name, run in runs.items() if statuses[name].state != "finished"}
-    rates = measured(unfinished.values(), executor)
-    return {
-        name: seconds_left(run, rates[speed_key(run)], statuses[name].step) if name in unfinished else 0.0
+    rates, failed = measured(unfinished.values(), executor)
+    keys = {name: speed_key(run) for name, run in unfinished.items()}
+    seconds = {
+        name: seconds_left(run, rates[keys[name]], statuses[name].step) if keys.get(name) in rates else 0.0
         for name, run in runs.items()
     }
+    return seconds, {name: failed[key] for name, key in keys.items() if key in failed}
 
 
-def measured(runs: Collection[PlannedRun], executor: Executor) -> dict[bytes, Rates]:
-    """Measure each distinct setting of some runs once; return the rates by `speed_key`.
+def measured(runs: Collection[PlannedRun], executor: Executor) -> tuple[dict[bytes, Rates], dict[bytes, str]]:
+    """Measure each distinct setting of some runs once.
 
-    Raises:
-        RuntimeError: a setting cannot be measured; says why.
+    Returns:
+        By `speed_key` the rates; and the reason for each that cannot be measured.
     """
     distinct: dict[bytes, PlannedRun] = {}
     for run in runs:
@@ -96,13 +98,16 @@ def speed_key(run: PlannedRun) -> bytes:
     return strict_json.canonical([to_values(config), to_values(run.agent_config)], run.name)
 
 
-def _measured(distinct: Mapping[bytes, PlannedRun], workers: int, executor: Executor) -> dict[bytes, Rates]:
+def _measured(
+    distinct: Mapping[bytes, PlannedRun], workers: int, executor: Executor
+) -> tuple[dict[bytes, Rates], dict[bytes, str]]:
     # Workers slow each other down, so all of them are kept busy while one measures: with fewer settings than workers,
     # settings are measured more than once.
     waiting = list(itertools.islice(itertools.cycle(distinct.items()), max(len(distinct), workers)))
     waiting.reverse()
     running: dict[str, bytes] = {}
     rates_by_key: dict[bytes, list[Rates]] = {key: [] for key in distinct}
+    failed: dict[bytes, str] = {}
     for number in itertools.count():
         if waiting and len(running) < workers:
             key, run = waiting.pop()
@@ -114,10 +119,13 @@ def _measured(distinct: Mapping[bytes, PlannedRun], workers: int, executor: Exec
             for name, message in executor.wait(1.0):
                 if "ended" in message:
                     key = running.pop(name)
-                    if "rates" not in message:
-                        raise RuntimeError(f"{distinct[key].name} cannot be measured: {message.get('reason')}")
-                    rates_by_key[key].append(message["rates"])
-    return {
+                    if "rates" in message:
+                        rates_by_key[key].append(message["rates"])
+                    else:
+                        failed[key] = str(message.get("reason"))
+    rates = {
         key: {name: sum(rates[name] for rates in several) / len(several) for name in several[0]}
         for key, several in rates_by_key.items()
+        if key not in failed
     }
+    return rates, failed

@@ -19,7 +19,7 @@ from rewirl.experiments.sweep.names import LONGEST_LABEL
 from rewirl.hints import closest, did_you_mean
 from rewirl.options.option import AXES, Option, options
 from rewirl.options.resolve import beneath
-from rewirl.options.unknown import unknown_option
+from rewirl.options.unknown import in_the_shell, unknown_option
 from rewirl.presets.lookup import PAPERS, preset
 from rewirl.printing import program
 from rewirl.toml_file import read_toml
@@ -202,6 +202,7 @@ def _of_presets(
     """Yield the runs of presets, which say agent and environment; options of file and group override theirs."""
     both = {**beneath(common, group), **group}
     names = both.pop(_PRESETS)
+    both.pop(_PAPER, None)  # a preset has all settings of its own paper
     said = [name for name in ("agents", "envs") if name in (group if _PRESETS in group else both)]
     if said:
         raise SweepError(f"{where}: presets say agents and environments; leave {' and '.join(said)} out")
@@ -213,7 +214,7 @@ def _of_presets(
         except ValueError as error:
             raise SweepError(f"{where}: {error}") from error
         own = {key: list(value) if isinstance(value, tuple) else value for key, value in paper.options.items()}
-        shared = {key: value for key, value in common.items() if key != _PRESETS}
+        shared = {key: value for key, value in common.items() if key not in (_PRESETS, _PAPER)}
         label = Path(name).stem if name.endswith(".toml") else "-".join(name.split("/")[:-1])
         own[_LABEL] = re.sub(r"[^A-Za-z0-9_.-]+", "-", label).lstrip("_.-")[:LONGEST_LABEL] or paper.agent
         yield from _runs(
@@ -267,7 +268,7 @@ def _list(table: Mapping[str, Any], name: str, where: str) -> list[Any]:
 def _option(agent: str, name: str, where: str, lists: Iterable[str]) -> Option:
     known = {key: option for key, option in options(agent).items() if key not in AXES}
     if name not in known:
-        raise SweepError(f"{where}: {unknown_option(agent, name, [*lists, *known])}")
+        raise SweepError(f"{where}: {unknown_option(agent, name, [*lists, *known], in_the_shell(agent))}")
     return known[name]
 
 

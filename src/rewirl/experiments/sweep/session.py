@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from rewirl.experiments.sweep import deadline, table
 from rewirl.experiments.sweep.executor import Executor
 from rewirl.experiments.sweep.index import write_index
-from rewirl.experiments.sweep.plan import PlannedRun
+from rewirl.experiments.sweep.plan import PlannedRun, run_status
 from rewirl.experiments.sweep.results import results
 from rewirl.experiments.sweep.schedule import run_sweep
 from rewirl.printing import say, show
@@ -27,12 +27,7 @@ def run_session(runs: Mapping[str, PlannedRun], executor: Executor, hours: float
     Returns:
         The exit code: 0, 1 if a run failed, or 128 plus the number of a signal that ended it.
     """
-    try:
-        until = None if hours is None else deadline.deadline_in(hours, runs, executor)
-    except RuntimeError as error:
-        say(f"rewirl: {error}")
-        executor.close()
-        return 1
+    until = None if hours is None else deadline.deadline_in(hours, runs, executor, lambda text: say(f"rewirl: {text}"))
     _write_indices(runs)
     with StopRequest() as stop:
         rows = run_sweep(runs, executor, table.for_this_terminal(), lambda: bool(stop), until)
@@ -46,7 +41,8 @@ def run_session(runs: Mapping[str, PlannedRun], executor: Executor, hours: float
     if until is not None:
         for row in rows.values():
             if row.state in ("stopped", "waiting", "no time"):
-                reason = row.reason if row.state == "no time" else "begun" if row.attempted else "not begun"
+                begun = "begun" if run_status(row.run).state == "begun" else "not begun"
+                reason = row.reason if row.state == "no time" else begun
                 show(f"left for lack of time: {row.run.name}: {reason}", sys.stdout)
     for row in rows.values():
         if row.state == "in use":

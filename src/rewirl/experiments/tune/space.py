@@ -13,7 +13,7 @@ from rewirl.exact import alternatives
 from rewirl.experiments.tune.error import TuneError
 from rewirl.options.option import Option, options
 from rewirl.options.resolve import AMOUNTS, Settings, resolve
-from rewirl.options.unknown import unknown_option
+from rewirl.options.unknown import in_the_shell, unknown_option
 from rewirl.storage.values import from_text
 
 USUAL = (
@@ -135,7 +135,7 @@ def asked_space(words: Iterable[str], request: Mapping[str, Any]) -> dict[str, D
                 f"--sample {each}: {typed} is the same for all runs of a study; options of an agent are not"
             )
         if name not in sampled:
-            raise TuneError(f"--sample {each}: {unknown_option(agent, name, sampled)}")
+            raise TuneError(f"--sample {each}: {unknown_option(agent, name, sampled, in_the_shell(agent))}")
         if name in space:
             raise TuneError(f"--sample {each}: {typed} is there twice")
         if name in request:
