@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
+import gymnasium
 import numpy as np
 import pytest
 from experience import ACTION, OBSERVATION, bits, observations, random_replay, through_a_file
@@ -220,3 +222,58 @@ def test_python_freezes_and_saves_the_policy_of_a_task(tmp_path):
         assert agent.tasks == 1 and not np.array_equal(agent.predict(observation), acted)
         assert np.array_equal(rewirl.load(tmp_path / "now").predict(observation), agent.predict(observation))
     assert np.array_equal(rewirl.load(tmp_path / "one").predict(observation), acted)
+
+
+class Changing(gymnasium.Env):
+    """One task for 40 steps, then another; keeps how many episodes there were."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    rewirl_steps = 0
+    told: ClassVar[list] = []
+
+    def __init__(self):
+        self.episodes = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.told.append((self.rewirl_steps, self.episodes))
+        self.episodes += 1
+        self.length = 0
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), {}
+
+    def step(self, action):
+        self.length += 1
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), 0.0, False, self.length == 5, {}
+
+    def rewirl_state(self):
+        return {"episodes": self.episodes}
+
+    def load_rewirl_state(self, values):
+        self.episodes = values["episodes"]
+
+
+@pytest.mark.parametrize("by_itself", [False, True])
+def test_the_policy_of_a_task_is_evaluated_in_that_task_whatever_came_later(tmp_path, by_itself):
+    """Two steps to the end of the task: the environment is told its last one, and has what it kept by then."""
+    options = {"freeze_after": (20,)} if by_itself else {}
+    made = rewirl.DSTD3(Changing, hidden_sizes=(16, 16), sparsity=0.6, learning_starts=20, batch_size=8, **options)
+    with made as agent:
+        agent.learn(40, run_dir=tmp_path / "run", eval_every=0)
+        if not by_itself:
+            assert agent.freeze() == 1
+            agent.save(tmp_path / "then", task=1)
+        agent.learn(30)
+        agent.save(tmp_path / "later", task=1)
+    with rewirl.resume(tmp_path / "run", env=Changing) as agent:
+        agent.save(tmp_path / "resumed", task=1)
+        agent.save(tmp_path / "now")
+    told = {}
+    for path in ("later", "resumed", "now", *(() if by_itself else ("then",))):
+        Changing.told.clear()
+        rewirl.load(tmp_path / path).evaluate(1, env=Changing)
+        told[path] = Changing.told[-1]
+        about = json.loads((tmp_path / path / "policy.json").read_text())
+        assert about["step"] == (70 if path == "now" else 40)
+    now = told.pop("now")
+    assert set(told.values()) == {(39, 9 if by_itself else 8)} and now[0] == 70 and now[1] > 9

@@ -82,6 +82,7 @@ class StandInAgent:
 
     name = "stand-in"
     config = None
+    tasks = 0
 
     def __init__(self, observation_size: int, action_size: int, seed: int = 0) -> None:
         self.observation_size, self.action_size = observation_size, action_size

@@ -87,6 +87,6 @@ def test_a_program_that_trains_on_after_a_fault_has_another_episode(tmp_path, fa
     with runs.start(asked("td3", 1, eval_every=0), AGENTS["td3"], tmp_path / "run", Silent()) as run:
         with pytest.raises(FaultyEnvironmentError, match="no ground"):
             run.train()
-        episode = run.training._collection.episodes[0]
+        episode = run.training.collection.episodes[0]
         assert run.training.step == 49 and episode.idle and episode.observation is None and not episode.faulty
         assert run.train().finished

@@ -372,9 +372,9 @@ def fetched(monkeypatch):
         noted.append(when[0])
         return fetch(learning, episode, store)
 
-    def updating(learning, replay, updates):
+    def updating(learning, replay, updates, step):
         when[0] = "in"
-        update(learning, replay, updates)
+        update(learning, replay, updates, step)
         when[0] = "after"
 
     def finishing(learning, episode, step):

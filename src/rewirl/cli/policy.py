@@ -72,7 +72,7 @@ def evaluate(arguments: list[str]) -> int:
         evaluator = Evaluator(source.make_another, options.episodes, seed)
     try:
         evaluation = evaluator.evaluate(
-            policy.act, "evaluation", step=policy.about["step"], state=policy.environment_state
+            policy.act, "evaluation", step=policy.environment_step, state=policy.environment_state
         )
     except (FaultyEnvironmentError, UnsuitableEnvironmentError) as error:
         return failed(error)

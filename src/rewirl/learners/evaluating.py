@@ -64,7 +64,7 @@ def evaluate_in(trained: TrainedPolicy, env: EnvironmentLike | None, episodes: i
         if told:
             warnings.warn("; ".join(told), stacklevel=3)
     evaluator = Evaluator(source.make_another, episode_count(episodes), trained.about["seed"])
-    return evaluation_of(evaluator, trained.act, trained.about["step"], state)
+    return evaluation_of(evaluator, trained.act, trained.environment_step, state)
 
 
 def evaluation_of(evaluator: Evaluator, predict: Predict, step: int, state: list[Any] | None = None) -> Evaluation:

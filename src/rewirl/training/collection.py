@@ -8,16 +8,27 @@ own, and a run is the same wherever they are. One environment is the usual loop:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
 from rewirl.environments.environment import Environment
 from rewirl.environments.environment_process import EnvironmentProcess
-from rewirl.saved import fields, listed
+from rewirl.saved import count, fields, listed
 from rewirl.training.episode import Episode
 
 AnyEnvironment = Environment | EnvironmentProcess
+
+
+@dataclass(frozen=True)
+class TaskEnd:
+    """When a task ended, whose connections are frozen."""
+
+    step: int
+    """Steps of the run until then."""
+    state: list[Any]
+    """What its environment kept between episodes; see `Environment.state`."""
 
 
 class Collection:
@@ -32,6 +43,12 @@ class Collection:
         self.environments = environments
         self.episodes = [Episode(environment, seed, index) for index, environment in enumerate(environments)]
         """Of each environment the current one."""
+        self.tasks: dict[int, TaskEnd] = {}
+        """By number the tasks that have ended; those of checkpoints of earlier versions are not among them."""
+
+    def task_ended(self, number: int, step: int) -> None:
+        """Note that a task has ended, when `step` steps of the run are done."""
+        self.tasks[number] = TaskEnd(step, self.environments[0].last_state())
 
     def idle(self) -> Iterator[Episode]:
         """Yield the episodes that wait for an action, in the order of their environments."""
@@ -70,6 +87,9 @@ class Collection:
             of_episode, saved = episode.state()
             arrays.update({f"{episode.index}/{name}": array for name, array in of_episode.items()})
             values["others"].append(saved)
+        if self.tasks:
+            ends = self.tasks.items()
+            values["tasks"] = [{"number": number, "step": end.step, "state": end.state} for number, end in ends]
         return arrays, values
 
     def load_state(
@@ -87,6 +107,11 @@ class Collection:
         others = listed(values.get("others", []), "the saved episodes of other environments")
         if len(others) != len(self.episodes) - 1:
             raise ValueError(f"{len(others) + 1} environments were saved, but the run has {len(self.episodes)}")
+        self.tasks = {}
+        for task in listed(values.get("tasks", []), "the saved ends of tasks"):
+            saved = fields(task, "the saved end of a task")
+            number, ended = (count(saved.get(name), f"the saved {name} of a task") for name in ("number", "step"))
+            self.tasks[number] = TaskEnd(ended, listed(saved.get("state"), "the saved state of a task's environment"))
         of_each: list[dict[str, NDArray[Any]]] = [{} for _ in self.episodes]
         for key, array in arrays.items():
             index, slash, name = key.rpartition("/")

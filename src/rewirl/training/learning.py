@@ -7,14 +7,14 @@ are those of a run that fetches, stores and learns one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from rewirl.agents import Agent
 from rewirl.environments.environment import Step
 from rewirl.environments.environment_process import EnvironmentProcess
 from rewirl.replay import Replay
-from rewirl.training.collection import AnyEnvironment
+from rewirl.training.collection import Collection
 from rewirl.training.episode import Episode
 from rewirl.training.scales import of_scales
 
@@ -25,7 +25,7 @@ class Learning:
     Args:
         agent: what learns.
         replay: its memory, if it has one.
-        environments: of the run.
+        collection: of the run.
         learning_starts: steps before the first update.
         tell: what a remark is told to.
     """
@@ -34,12 +34,13 @@ class Learning:
         self,
         agent: Agent,
         replay: Replay | None,
-        environments: Sequence[AnyEnvironment],
+        collection: Collection,
         learning_starts: int,
         tell: Callable[[str], None],
     ) -> None:
         self._agent = agent
         self._replay = replay
+        self._collection = collection
         self._learning_starts = learning_starts
         self._tell = tell
         self._updates_at = getattr(agent.config, "updates_at", lambda step: 1)  # agents of another kind have none
@@ -47,7 +48,9 @@ class Learning:
         """Whether the agent is as it was between two steps: not while it learns beside a step that is under way."""
         # The reward of a step counts for the factor of all rewards in the updates that follow it.
         beside = agent.normalisation.returns is None
-        self._beside = [beside and isinstance(environment, EnvironmentProcess) for environment in environments]
+        self._beside = [
+            beside and isinstance(environment, EnvironmentProcess) for environment in collection.environments
+        ]
 
     def finish(self, episode: Episode, step: int) -> Step:
         """Return the outcome of the step that was begun in an episode, and do what follows it.
@@ -69,7 +72,7 @@ class Learning:
             outcomes: list[Step] = []
             self.between_steps = False
             replay.expect(lambda: outcomes.append(self._fetch(episode, replay.add)))
-            self._update(replay, updates)
+            self._update(replay, updates, step)
             replay.settle()
             self.between_steps = True
             return outcomes[0]
@@ -77,7 +80,7 @@ class Learning:
         if learning_for == 0:
             for remark in of_scales(replay, self._agent):
                 self._tell(remark)
-        self._update(replay, updates)
+        self._update(replay, updates, step)
         return outcome
 
     def cut(self, episode: Episode, since: int, step: int, problem: str) -> None:
@@ -105,6 +108,9 @@ class Learning:
         store(observation, row, after.reward, after.observation, after.terminated, after.truncated)
         return after
 
-    def _update(self, replay: Replay, updates: int) -> None:
+    def _update(self, replay: Replay, updates: int, step: int) -> None:
+        tasks = self._agent.tasks
         for _ in range(updates):
             self._agent.update(replay)
+        for task in range(tasks, self._agent.tasks):
+            self._collection.task_ended(task + 1, step)

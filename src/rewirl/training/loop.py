@@ -65,8 +65,8 @@ class Training:
         """Be ready for the first step, recording nothing and evaluating nowhere."""
         self.agent = agent
         self.replay = replay
-        self._collection = Collection(environment if isinstance(environment, Sequence) else [environment], config.seed)
-        self.environment = self._collection.environments[0]
+        self.collection = Collection(environment if isinstance(environment, Sequence) else [environment], config.seed)
+        self.environment = self.collection.environments[0]
         self.evaluations: Evaluations | None = None
         """Evaluates the agent; None never does."""
         self.config = config
@@ -79,7 +79,7 @@ class Training:
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
         self._learning_starts = learning_starts
-        self._learning = Learning(agent, replay, self._collection.environments, learning_starts, progress.message)
+        self._learning = Learning(agent, replay, self.collection, learning_starts, progress.message)
         self._policy = policy
         self._core_share = CoreShare(config.threads)
         self._turns = Turns()  # of this thread's steps and of others that ask for diagnostics
@@ -93,8 +93,8 @@ class Training:
         self._drift = Drift(agent.networks())  # before any state is loaded: the agent as settings and seed make it
         self._diagnostics: dict[str, float] = {}  # of the checkpoint: an agent has its own again after an update
         own = weakref.proxy(self)  # a circle of references would keep the replay memory of an agent that is forgotten
-        for index, of in enumerate(self._collection.environments):
-            of.where = lambda index=index: own._collection.where(index, own.step)  # type: ignore[misc]
+        for index, of in enumerate(self.collection.environments):
+            of.where = lambda index=index: own.collection.where(index, own.step)  # type: ignore[misc]
 
     def run(self, total: int, stop: Callable[[], bool] = lambda: False) -> Outcome:
         """Train until `total` steps of the run are done, or until `stop` says so.
@@ -157,9 +157,9 @@ class Training:
                     self.checkpoint()
             raise
         finally:
-            for episode in self._collection.faulty():  # a program that learns on begins another one
+            for episode in self.collection.faulty():  # a program that learns on begins another one
                 episode.give_up()
-                self._learning.leave(episode, self._collection.since(episode, self.step))
+                self._learning.leave(episode, self.collection.since(episode, self.step))
             self.progress.end()
             if callbacks is not None:
                 callbacks.end()
@@ -181,7 +181,7 @@ class Training:
         }
         if not self.environment.spaces.flat:
             values["spaces"] = self.environment.spaces.values()
-        parts = {"agent": self.agent, "replay": self.replay, "episode": self._collection}
+        parts = {"agent": self.agent, "replay": self.replay, "episode": self.collection}
         for name, part in parts.items():
             if part is not None:
                 part_arrays, values[name] = part.state()
@@ -228,21 +228,21 @@ class Training:
         self._evaluated = evaluated
         self._diagnostics = diagnostics
         saved = fields(values["episode"], "the saved episode")
-        for episode, problem in self._collection.load_state(parts["episode"], saved, self.step):
-            self._learning.cut(episode, self._collection.since(episode, self.step), self.step, problem)
+        for episode, problem in self.collection.load_state(parts["episode"], saved, self.step):
+            self._learning.cut(episode, self.collection.since(episode, self.step), self.step, problem)
 
     def cut(self, problem: str) -> None:
         """Give up the episode of the first environment, where one is played, and say why; another one begins."""
-        if (episode := self._collection.episodes[0]).observation is not None:
+        if (episode := self.collection.episodes[0]).observation is not None:
             episode.give_up()
-            self._learning.cut(episode, self._collection.since(episode, self.step), self.step, problem)
+            self._learning.cut(episode, self.collection.since(episode, self.step), self.step, problem)
 
     def _may_act(self, episode: Episode) -> bool:
         """Tell whether a step may begin: without a replay memory, once no update is due before it ends."""
         if self.replay is not None:
             return True
         updates_after = self.agent.config.updates_after
-        return updates_after(self._collection.ends(episode, self.step)) == updates_after(self.step)
+        return updates_after(self.collection.ends(episode, self.step)) == updates_after(self.step)
 
     def _act(self, episode: Episode) -> None:
         """Begin a step in an environment that waits for an action."""
@@ -250,7 +250,7 @@ class Training:
         if observation is None:
             observation = episode.begin_next(self.step)
         self.agent.normalisation.observe(observation)
-        warming_up = self._collection.ends(episode, self.step) < self._learning_starts
+        warming_up = self.collection.ends(episode, self.step) < self._learning_starts
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation, episode.index)
         actions = self.environment.actions
         if not actions.valid(action):  # the environment is not to blame for what it does with it
@@ -260,10 +260,10 @@ class Training:
 
     def _advance(self) -> None:
         with self._turns.taken():
-            for waiting in self._collection.idle():
+            for waiting in self.collection.idle():
                 if self._may_act(waiting):
                     self._act(waiting)
-            episode = self._collection.turn(self.step)
+            episode = self.collection.turn(self.step)
             try:
                 after = self._learning.finish(episode, self.step)
             except FloatingPointError as error:
@@ -272,7 +272,7 @@ class Training:
         over = after.terminated or after.truncated
         if over:
             fields: dict[str, Any] = {"return": episode.total_reward, "length": episode.length}
-            if len(self._collection.episodes) > 1:
+            if len(self.collection.episodes) > 1:
                 fields["environment"] = episode.index
             self.note("episode", episode=episode.number, **fields)
             self.progress.episode(episode.total_reward)

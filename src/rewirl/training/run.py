@@ -231,11 +231,13 @@ class Run:
         source = self.source
         if not self._examined and source.examine is not None:
             source = source.examine(False)  # for this file alone: evaluating makes others, and so may compare
-        return policy_state(self.agent, self.environment, source, self.config.seed, self.training.step, task)
+        ended = None if task is None else self.training.collection.tasks.get(task)
+        return policy_state(self.agent, self.environment, source, self.config.seed, self.training.step, task, ended)
 
     def freeze(self) -> int:
         """End a task, and save at once that it has ended; see `Agent.freeze`."""
         ended = self.agent.freeze()
+        self.training.collection.task_ended(ended, self.training.step)
         self.training.note("freeze", tasks=ended)
         self.training.changed()
         return ended

@@ -21,7 +21,7 @@ from rewirl.storage import pretrained
 from rewirl.storage.files import exists
 from rewirl.storage.policy_file import PolicyError, load_policy, policy_directory
 from rewirl.storage.values import to_values
-from rewirl.training.collection import AnyEnvironment
+from rewirl.training.collection import AnyEnvironment, TaskEnd
 
 Observation = ArrayLike | Mapping[str, Any] | tuple[Any, ...]
 """An array of numbers, or a dict or tuple of such, as the environment has it."""
@@ -136,6 +136,13 @@ class TrainedPolicy:
         state: list[Any] | None = self.about["environment"].get("state")
         return state
 
+    @property
+    def environment_step(self) -> int:
+        """The step of the run that an environment is told which changes as a run goes on: where the policy was saved,
+        or of a task that had ended, its last one."""
+        step: int = self.about["environment"].get("step", self.about["step"])
+        return step
+
     def source(self) -> EnvironmentSource:
         """Return where the policy's own environment comes from.
 
@@ -185,6 +192,7 @@ def _about(values: Mapping[str, Any]) -> dict[str, Any]:
     if not all(isinstance(name, str) for name in listed(made_in.get("wrapper", []), "environment.wrapper")):
         raise ValueError(f"environment.wrapper is {shown(made_in['wrapper'])}, which is not a list of names")
     listed(made_in.get("state", []), "environment.state")
+    count(made_in.get("step", 0), "environment.step")
     count(about["step"], "step")
     if type(about["seed"]) is not int or not 0 <= about["seed"] < 2**128:
         raise ValueError(f"seed is {shown(about['seed'])}, which is not a seed")
@@ -198,10 +206,12 @@ def policy_state(
     seed: int,
     step: int,
     task: int | None = None,
+    ended: TaskEnd | None = None,
 ) -> tuple[Mapping[str, NDArray[Any]], dict[str, Any]]:
     """Return the arrays and JSON values of a policy file; of a task that has ended, or of the agent as it is."""
     arrays, actor = agent.policy_state() if task is None else agent.policy_of(task).state()
-    state = environment.last_state()
+    state = environment.last_state() if ended is None else ended.state
+    step = step if ended is None else ended.step
     named = () if source.recipe is None else source.recipe.named
     return arrays, {
         "agent": agent.name,
@@ -214,6 +224,7 @@ def policy_state(
             **({"wrapper": list(named)} if named else {}),
             **({"handed_over": source.values()} if source.values() else {}),
             **({"state": state} if state else {}),
+            **({} if ended is None else {"step": max(step - 1, 0)}),  # the last one of the task
         },
         **environment.spaces.values(),
         "seed": seed,
