@@ -16,9 +16,17 @@ from rewirl.agents import Policy
 from rewirl.cli.commands import run
 from rewirl.cli.errors import UsageError
 from rewirl.environments.action_bounds import ActionBounds
+from rewirl.environments.actions import DiscreteActions
 from rewirl.export import compiled
 from rewirl.export.text import checked_name
 from rewirl.nn import Linear, Network
+
+
+def without_a_choice():
+    """A policy of finite weights whose outputs are not: infinite times 0."""
+    arrays = {"a.values": np.full(3 * INPUT, 3e38, np.float32), "b.values": np.zeros(9, np.float32)}
+    network = Network(INPUT, [Linear("a", n_out=3), Linear("b", n_out=3)], {}, arrays)
+    return trained(Policy(network, head="greedy"), DiscreteActions(3))
 
 
 @pytest.fixture
@@ -153,6 +161,19 @@ def test_numbers_too_large_for_float32_are_told_with_the_format_that_has_room_fo
     assert "compiled here" in said.out and "numbers that are too large for that. --format onnx" in said.err
     pytest.importorskip("onnxruntime")
     assert run("export", [str(saved), "--directory", str(tmp_path), "--format", "onnx"]) == 0
+
+
+def test_a_choice_that_rewirl_does_not_make_either_is_no_fault_of_the_files(tmp_path, capsys):
+    saved = save(without_a_choice(), tmp_path / "saved")
+    assert run("export", [str(saved), "--directory", str(tmp_path)]) == 1
+    assert "nor does Rewirl's own float32" in capsys.readouterr().err
+
+
+def test_a_policy_that_computes_no_choice_says_so_rather_than_return_a_number_that_is_none():
+    policy = without_a_choice()
+    for observation in (np.full(INPUT, 9.0), np.full((2, INPUT), 9.0)):
+        with pytest.raises(ValueError, match="computes actions that are not integers from 0 to 2: numbers"):
+            policy.predict(observation)
 
 
 def test_onnx_that_is_missing_is_named_with_its_remedy(saved, tmp_path, monkeypatch):

@@ -12,11 +12,13 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+import rewirl
 from rewirl.cli import policy
 from rewirl.cli.main import main
+from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.source import environment_source
 from rewirl.training.trained_policy import TrainedPolicy
-from rewirl.training.watch import WatchError, _drawable
+from rewirl.training.watch import WatchError, _drawable, watch
 
 FAR = """
 import gymnasium
@@ -114,6 +116,17 @@ def test_a_video_that_is_stopped_is_removed_and_its_end_said(tmp_path, monkeypat
     said = capsys.readouterr().err
     assert ended.value.code == 130 and said.endswith("out.mp4 was removed\n") and said.count("\n") == 2
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"] and (tmp_path / "out.mp4").read_text() == "older"
+
+
+def test_a_policy_that_computes_no_action_is_named_rather_than_its_environment(tmp_path):
+    with rewirl.DQN("CartPole-v1", hidden_sizes=(8,)) as agent:
+        for layers in agent._run.agent.networks().values():
+            layers.layers[0].set_values(np.full(32, 3e38, np.float32))
+            layers.layers[0].bias[:] = 3e38  # infinite: two of them are added
+            layers.layers[1].set_values(np.zeros(16, np.float32))
+        agent.save(tmp_path / "policy")
+    with pytest.raises(FaultyEnvironmentError, match="the policy computes actions that are not integers from 0 to 1"):
+        watch(TrainedPolicy.load(tmp_path / "policy"), 1, 0, tmp_path / "out.gif")
 
 
 def test_a_video_through_a_link_leaves_the_link(tmp_path):

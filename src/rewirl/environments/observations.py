@@ -206,7 +206,7 @@ def _numbers(name: str, value: Any) -> NDArray[np.float32]:
             raise TypeError("some of it is masked")
         with np.errstate(over="ignore"):
             return numbers.astype(np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last of a tensor of PyTorch that has a gradient
         raise ObservationError(f"{name} is not an array of numbers ({error})") from error
 
 

@@ -61,8 +61,8 @@ class Spaces:
             The action as the environment takes it, or [batch, *its shape]: float32 for a Box, integers for Discrete.
 
         Raises:
-            ValueError: the observation has another structure or shape, or a number that is not finite; or there is no
-                NaN among the actions to allow it with.
+            ValueError: the observation has another structure or shape, or a number that is not finite; there is no NaN
+                among the actions to allow it with; or the policy computes no choice, as its outputs are NaN.
         """
         if allow_nonfinite and self.actions.kind != "Box":
             raise ValueError(f"allow_nonfinite returns NaN, which is none of {self.actions}")
@@ -72,7 +72,13 @@ class Spaces:
         if not len(vectors):
             empty = np.zeros((0, *self.actions.recorded_shape), np.float32 if self.actions.kind == "Box" else np.int64)
             return self.actions.to_user(empty)
-        actions = self.actions.to_user(act(vectors))
+        chosen = act(vectors)
+        if self.actions.kind != "Box" and not self.actions.valid(chosen):  # of a Box it is NaN
+            raise ValueError(
+                f"the policy computes actions that are not {self.actions.expected}: numbers of the observation, or of "
+                "its network, are too large for float32"
+            )
+        actions = self.actions.to_user(chosen)
         if allow_nonfinite:
             actions[~np.isfinite(vectors).all(axis=1)] = np.nan
         return actions if batched else self.actions.shaped(actions[0])

@@ -84,7 +84,7 @@ def _header(plan: Plan, name: str, links: bool) -> str:
         "#endif",
         "",
         f"/* Writes the action for an observation: {action}.",
-        " * Returns 0, or -1 where a number is NaN and there is no action.",
+        " * Returns 0, or -1 where an action would be NaN: there is none then.",
         *([" * It calls tanhf of the C library: link with -lm, or export with --tanh table."] if links else []),
         " * It works in static memory: one call at a time. */",
         f"{signature(plan, name)};",

@@ -44,6 +44,7 @@ class Parity:
     own: float | None = None
     apart: float = 0.0
     unexplained: float = 0.0
+    none: int = 0
 
     @property
     def within(self) -> bool:
@@ -53,7 +54,7 @@ class Parity:
     @property
     def wild(self) -> bool:
         """Whether Rewirl's own float32 is far away too: the network has numbers that are too large for it."""
-        return self.own is not None and self.own - self.apart >= BOUND
+        return self.none > 0 or (self.own is not None and self.own - self.apart >= BOUND)
 
     def __str__(self) -> str:
         """Say it in words."""
@@ -90,7 +91,8 @@ def compare(trained: TrainedPolicy, exported: Callable[[Floats], NDArray[Any]], 
         plan: what was exported.
     """
     given, actions = observations(plan), trained.spaces.actions
-    expected, got = actions.to_user(trained.act(given)), exported(given)
+    chosen = trained.act(given)
+    expected, got = actions.to_user(chosen), exported(given)
     if isinstance(actions, ActionBounds):
         half = (actions.high - actions.low) / 2
         exact = np.clip(actions.low / 2 + actions.high / 2 + half * _exact(trained, given), actions.low, actions.high)
@@ -112,7 +114,8 @@ def compare(trained: TrainedPolicy, exported: Callable[[Floats], NDArray[Any]], 
             float((exported_differences - apart).max()),
         )
     other = np.flatnonzero(got != expected)
-    return Parity(by, None, sum(not _tie(trained, given[i], got[i], expected[i]) for i in other))
+    others = sum(not _tie(trained, given[i], got[i], expected[i]) for i in other)
+    return Parity(by, None, others, none=int(np.sum(chosen < 0)))
 
 
 def _exact(trained: TrainedPolicy, given: Floats) -> NDArray[np.float64]:

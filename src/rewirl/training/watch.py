@@ -85,7 +85,9 @@ def watch(
             environment.load_state(policy.environment_state)
         with _rendering(mode), _video(video, environment) as show:
             for episode in range(episodes):
-                observation = environment.reset(seeding.episode_seed(seed, "evaluation", episode), policy.about["step"])
+                observation = environment.reset(
+                    seeding.episode_seed(seed, "evaluation", episode), policy.environment_step
+                )
                 environment.where = functools.partial("episode {} of watching".format, episode)
                 show()
                 returns.append(0.0)
@@ -94,8 +96,10 @@ def watch(
                     if steps >= LONGEST_EPISODE:
                         raise endless(environment)
                     steps += 1
-                    action = policy.act(observation[None])[0]
-                    step = environment.step(environment.actions.to_environment(action))
+                    action, actions = policy.act(observation[None])[0], environment.actions
+                    if not actions.valid(action):
+                        raise environment.fault(f"the policy computes actions that are not {actions.expected}")
+                    step = environment.step(actions.to_environment(action))
                     show()
                     observation, over = step.observation, step.terminated or step.truncated
                     returns[-1] += step.reward
