@@ -1,4 +1,4 @@
-"""A run that goes on with kernels of another generation than it was saved with says so."""
+"""A run that goes on with kernels of another generation or instruction set than it was saved with says so."""
 
 from __future__ import annotations
 
@@ -55,3 +55,16 @@ def test_what_is_no_generation_is_refused(stopped):
     rewritten(stopped, "new")
     with pytest.raises(CheckpointError, match="the saved generation of kernels"):
         resume(stopped, Silent())
+
+
+def test_another_instruction_set_is_named_when_the_run_goes_on(stopped, capsys):
+    record = json.loads((stopped / "config.json").read_text())
+    record["machine"]["instruction_set"] = "another"
+    (stopped / "config.json").write_text(json.dumps(record))
+    here = _core.instruction_set()
+    with resume(stopped, Silent()):
+        assert f"begun with 'another' and goes on with '{here}': its last bits differ" in capsys.readouterr().err
+    record["machine"]["instruction_set"] = here
+    (stopped / "config.json").write_text(json.dumps(record))
+    with resume(stopped, Silent()):
+        assert "begun with" not in capsys.readouterr().err

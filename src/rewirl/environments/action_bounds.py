@@ -151,13 +151,15 @@ class ActionBounds:
     ) -> NDArray[Any]:
         exact = actions * self._half
         exact += self._centre
-        mapped: NDArray[Any] = exact if kind is _FLOAT64 else exact.astype(kind)
+        with np.errstate(over="ignore"):  # what is too large for the type is at its limits
+            mapped: NDArray[Any] = exact if kind is _FLOAT64 else exact.astype(kind)
         np.maximum(mapped, limits[0], out=mapped)
         np.minimum(mapped, limits[1], out=mapped)
         return mapped
 
     def _rounded_inward(self, kind: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        low, high = self.low.astype(kind), self.high.astype(kind)
+        with np.errstate(over="ignore"):
+            low, high = self.low.astype(kind), self.high.astype(kind)
         low = np.where(low < self.low, np.nextafter(low, kind.type(np.inf)), low)
         high = np.where(high > self.high, np.nextafter(high, kind.type(-np.inf)), high)
         return low, high

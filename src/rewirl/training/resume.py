@@ -151,6 +151,13 @@ def reopen(
             run.config, total_timesteps=total, eval_every=recorded.eval_every
         )
         _warn_of_memory(directory, {} if saved is None else saved.values, progress)
+        machine = directory.record.get("machine")
+        begun_on = machine.get("instruction_set") if isinstance(machine, dict) else None
+        if saved is not None and begun_on not in (None, _core.instruction_set()):
+            progress.message(
+                f"warning: this run was begun with {shown(begun_on)} and goes on with {_core.instruction_set()!r}: its "
+                "last bits differ from those of a run never stopped, and its record still names the first"
+            )
         if saved is not None and _generation(saved) != _core.KERNEL_GENERATION:
             progress.message(
                 f"warning: this run was saved with generation {_generation(saved)} of the core's kernels and goes on "
