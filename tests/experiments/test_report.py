@@ -296,6 +296,18 @@ def test_a_claim_over_all_tasks_needs_all_of_them(tmp_path):
     assert "5 tasks together" in text_of(tmp_path)
 
 
+def test_a_task_with_a_single_run_leaves_the_others_their_interval(tmp_path):
+    for env in ("HalfCheetah-v5", "Hopper-v5", "Ant-v5"):
+        for seed in (0,) if env == "Ant-v5" else (0, 1):
+            make_run(tmp_path, "td3", seed, rising(1000 + seed, 100_000, 10), env)
+            make_run(tmp_path, "ds-td3", seed, rising(1100 + seed, 40_000, 10), env)
+    findings = [item for item in judge(group_runs(find_runs([tmp_path])[0])[0]) if item.env is None]
+    assert findings and all(item.tasks == 2 and item.test is not None for item in findings)
+    text = text_of(tmp_path)
+    assert "2 tasks together" in text and "| ds-drl/ds-td3 over ds-drl/td3 | HalfCheetah-v5, Hopper-v5 | final" in text
+    assert "Ant-v5 | undecided: few runs" in text
+
+
 def test_a_level_never_reached_is_said_so(tmp_path):
     for seed in (0, 1):
         make_run(tmp_path, "td3", seed, rising(1000, 100_000))

@@ -16,6 +16,7 @@ from rewirl.experiments.report.pairs import (
     difference,
     in_units_of_the_other,
     mean_share,
+    repeated,
     share_of_steps,
     stream,
     tested,
@@ -40,7 +41,8 @@ class Finding:
 
     claim: Claim
     env: str | None
-    """None is all of the claim's environments that both agents have runs on, each counting the same."""
+    """None is all of the claim's environments that both agents have several runs on, each counting the same; or one run
+    where they have several on none."""
     verdict: Verdict
     step: int
     """Steps after which it was judged, the fewest of all environments; 0 if it could not be."""
@@ -89,8 +91,9 @@ def judge(groups: Sequence[RunGroup]) -> list[Finding]:
                 of_claim.append(_on_one(claim, agent, other))
         findings += _corrected(of_claim, len(claim.environments))
         for alike in by_version(pairs, lambda pair: pair[0].mujoco).values():
-            if len(alike) > 1:
-                findings += _over_all(claim, alike)
+            several = repeated(alike)
+            if len(several) > 1:
+                findings += _over_all(claim, several)
     return findings
 
 

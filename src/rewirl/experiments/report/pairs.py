@@ -43,6 +43,13 @@ def comparable(one: RunGroup, other: RunGroup) -> bool:
     return bool(one.full(step) and other.full(step))
 
 
+def repeated(pairs: Sequence[tuple[RunGroup, RunGroup]]) -> list[tuple[RunGroup, RunGroup]]:
+    """Return the pairs of which both groups have several runs, or all where none has: a task with a single run says
+    nothing of the spread, and would leave the others without an interval."""
+    several = [pair for pair in pairs if min(len(each.full(common_step(*pair))) for each in pair) > 1]
+    return several or list(pairs)
+
+
 def values(one: RunGroup, other: RunGroup, measure: Literal["final", "lca"]) -> Pair:
     """Return the numbers of the runs of two groups at the common step.
 

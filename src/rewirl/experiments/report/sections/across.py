@@ -10,7 +10,7 @@ from rewirl.experiments.report import aggregates, figures
 from rewirl.experiments.report.document import Block, Figure, Heading, Items, Table, Text
 from rewirl.experiments.report.figures import Style
 from rewirl.experiments.report.labels import options_in_words
-from rewirl.experiments.report.pairs import Pair, in_units_of_the_other, mean_share, stream, tested, values
+from rewirl.experiments.report.pairs import Pair, in_units_of_the_other, mean_share, repeated, stream, tested, values
 from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.sections.comparison import INTERVALS, compared
 from rewirl.experiments.report.sections.words import area, both_intervals, percent, probability, signed_percent
@@ -38,16 +38,16 @@ def across(
     heading = Heading(f"Over all environments{f', {words}' if words else ''}")
     if len(environments) < 2:
         return []
-    families: dict[tuple[str, str], list[tuple[RunGroup, RunGroup]]] = {}
-    scores: dict[tuple[str, str], list[Pair]] = {}
+    found: dict[tuple[str, str], list[tuple[RunGroup, RunGroup]]] = {}
     for env in environments:
         for one, other in compared([item for item in groups if item.env == env], baseline):
-            score = in_units_of_the_other(values(one, other, "final"))
-            if score is not None:
-                families.setdefault((one.label, other.label), []).append((one, other))
-                scores.setdefault((one.label, other.label), []).append(score)
-    families = {labels: pairs for labels, pairs in families.items() if len(pairs) > 1}
-    scores = {labels: scores[labels] for labels in families}
+            if in_units_of_the_other(values(one, other, "final")) is not None:
+                found.setdefault((one.label, other.label), []).append((one, other))
+    families = {labels: several for labels, pairs in found.items() if len(several := repeated(pairs)) > 1}
+    scores = {
+        labels: [score for pair in pairs if (score := in_units_of_the_other(values(*pair, "final"))) is not None]
+        for labels, pairs in families.items()
+    }
     if not families:
         who = (
             "No sparse agent can be compared with its dense one"
@@ -62,7 +62,8 @@ def across(
         heading,
         Table(
             f"{over}, in units of the {unit}'s mean on the same environment. Each environment counts the same, in the "
-            "IQM each run. p is of Welch's test and not corrected for the number of comparisons.",
+            "IQM each run; one with a single run of either is left out where others have several. p is of Welch's test "
+            "and not corrected for the number of comparisons.",
             ["comparison", "environments", "of", "measured", *INTERVALS],
             rows,
         ),
