@@ -67,6 +67,12 @@ def test_empty_text_is_no_path(arguments, capsys, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_path_may_end_with_an_equals_sign(capsys, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(tmp_path / "runs=")])
+    assert ended.value.code == 2 and "no directory" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
 def test_a_file_is_no_run_directory(dry, capsys, tmp_path):
     (tmp_path / "file").touch()

@@ -341,7 +341,6 @@ def test_acting_does_not_disturb_learning():
         ({"temperature": float("inf")}, "temperature must be"),
         ({"temperature": "automatic"}, "temperature must be"),
         ({"temperature": "auto", "target_entropy": float("inf")}, "target_entropy must be"),
-        ({"temperature": "auto", "target_entropy": 1e300}, "target_entropy must be within float32, or 0"),
         ({"target_entropy": -3.0}, "target_entropy is what temperature auto aims at"),
         ({"tau": 0.0}, "tau must be"),
         ({"batch_size": 0}, "batch_size must be"),

@@ -308,6 +308,15 @@ def test_a_task_with_a_single_run_leaves_the_others_their_interval(tmp_path):
     assert "Ant-v5 | undecided: few runs" in text
 
 
+def test_one_task_of_two_with_a_single_run_leaves_them_together(tmp_path):
+    for env, seeds in (("HalfCheetah-v5", (0, 1)), ("Ant-v5", (0,))):
+        for seed in seeds:
+            make_run(tmp_path, "td3", seed, rising(1000 + seed, 100_000, 10), env)
+            make_run(tmp_path, "ds-td3", seed, rising(1100 + seed, 40_000, 10), env)
+    assert {item.tasks for item in judge(group_runs(find_runs([tmp_path])[0])[0]) if item.env is None} == {2}
+    assert "| ds-drl/ds-td3 over ds-drl/td3 | Ant-v5, HalfCheetah-v5 | final return |" in text_of(tmp_path)
+
+
 def test_a_level_never_reached_is_said_so(tmp_path):
     for seed in (0, 1):
         make_run(tmp_path, "td3", seed, rising(1000, 100_000))

@@ -91,11 +91,11 @@ def test_of_two_groups_that_a_sweep_calls_the_same_the_one_with_the_default_says
     assert labels(tmp_path) == ["shortsighted", "shortsighted, tau 0.01"]
 
 
-def of_sweep(path, env, label, tops, **own):
+def of_sweep(path, env, label, tops, agent="ds-td3", **own):
     """Make two runs, with returns up to `tops`, that a sweep called by a label."""
     for seed, top in enumerate(tops):
-        made = make_run(path, "ds-td3", seed, rising(top, 1), env=env, **own)
-        made.rename(path / names_of(*resolve({"agent": "ds-td3", "env": env, "seed": seed, **own}), label=label).name)
+        made = make_run(path, agent, seed, rising(top, 1), env=env, **own)
+        made.rename(path / names_of(*resolve({"agent": agent, "env": env, "seed": seed, **own}), label=label).name)
 
 
 def test_settings_that_a_sweep_calls_the_same_are_not_taken_for_one_over_environments(tmp_path):
@@ -116,14 +116,21 @@ def test_settings_that_a_sweep_calls_the_same_are_not_taken_for_one_over_environ
     assert row[:2] == ("mine, tau 0.01 over td3", "Pendulum-v1, Pusher-v5") and row[2].startswith("+99")
 
 
-def test_one_name_for_other_settings_on_every_environment_is_pooled_and_said(tmp_path):
-    for env, gamma in (("Pendulum-v1", 0.9), ("Pusher-v5", 0.8)):
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ({"gamma": 0.9}, {"gamma": 0.8}, "ds-td3, .*gamma 0.9.* on Pendulum-v1; ds-td3, .*gamma 0.8.* on Pusher-v5"),
+        ({}, {"agent": "static-td3"}, "ds-td3, .* on Pendulum-v1; static-td3, .* on Pusher-v5"),
+    ],
+)
+def test_one_name_for_other_settings_on_every_environment_is_pooled_and_said(tmp_path, one, other, said):
+    for env, own in (("Pendulum-v1", one), ("Pusher-v5", other)):
         for seed, top in ((0, 100), (1, 101)):
             make_run(tmp_path, "td3", seed, rising(top, 1), env=env)
-        of_sweep(tmp_path, env, "mine", (200, 201), gamma=gamma)
+        of_sweep(tmp_path, env, "mine", (200, 201), **own)
     text = document.markdown(report(*find_runs([tmp_path])))
     assert "Settings differ between environments:" in text
-    assert re.search(r"\* mine: .*gamma 0.9.* on Pendulum-v1; .*gamma 0.8.* on Pusher-v5\.", text)
+    assert re.search(rf"\* mine: {said}\.", text)
 
 
 def test_agents_that_are_compared_on_other_environments_have_a_performance_profile_of_their_own(tmp_path):

@@ -90,6 +90,8 @@ def test_presets_keep_their_settings_in_a_file_that_names_a_paper(runs):
     ((name, alone),) = runs(text).items()
     for other in (runs('paper = "ds-drl"\n' + text), runs(f'paper = "ds-drl"\n[[runs]]\n{text}')):
         assert list(other) == [name] and other[name].agent_config == alone.agent_config
+    with pytest.raises(SweepError, match="no paper 'nonsense'"):
+        runs('paper = "nonsense"\n' + text)
 
 
 def test_an_unknown_option_is_answered_with_a_command(runs):

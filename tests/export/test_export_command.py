@@ -171,9 +171,11 @@ def test_a_choice_that_rewirl_does_not_make_either_is_no_fault_of_the_files(tmp_
 
 def test_a_policy_that_computes_no_choice_says_so_rather_than_return_a_number_that_is_none():
     policy = without_a_choice()
+    drawing = trained(Policy(policy.actor.actor, head="softmax"), DiscreteActions(3))
     for observation in (np.full(INPUT, 9.0), np.full((2, INPUT), 9.0)):
-        with pytest.raises(ValueError, match="computes actions that are not integers from 0 to 2: numbers"):
-            policy.predict(observation)
+        for each, rng in ((policy, None), (drawing, None), (drawing, np.random.default_rng(0))):
+            with pytest.raises(ValueError, match="computes actions that are not integers from 0 to 2: numbers"):
+                each.predict(observation, rng)
 
 
 def test_onnx_that_is_missing_is_named_with_its_remedy(saved, tmp_path, monkeypatch):

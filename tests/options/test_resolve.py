@@ -11,9 +11,10 @@ import pytest
 
 import rewirl
 from rewirl import learners
-from rewirl.agents import AGENTS
+from rewirl.agents import AGENTS, PPOConfig
 from rewirl.cli.errors import UsageError
 from rewirl.cli.parse import parse_run
+from rewirl.exact import from_values
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import plan
@@ -22,6 +23,7 @@ from rewirl.options.option import all_options, options
 from rewirl.options.resolve import AMOUNTS, agent_settings, beneath, changed, differing, overruled, resolve
 from rewirl.options.train import TrainConfig
 from rewirl.presets.lookup import names, preset
+from rewirl.storage.values import to_values
 from rewirl.topology.rules.set import SET
 
 
@@ -327,3 +329,25 @@ def test_what_an_agent_has_beside_its_own_choice_gives_way_to_another_one(agent,
     assert getattr(settings if hasattr(settings, name) else settings.topology, name) == value
     with pytest.raises(ValueError, match=r"leave drop and grow out|belong to a learning_rate_schedule"):
         resolve({"agent": agent, "env": "Pendulum-v1", **choice, **companion})
+
+
+@pytest.mark.parametrize(
+    ("agent", "name", "value", "rounded"),
+    [
+        ("td3", "learning_rate", 1e39, "inf"),
+        ("td3", "learning_rate", 1e-50, "0.0"),
+        ("td3", "weight_decay", 1e39, "inf"),
+        ("sac", "target_entropy", -1e300, "-inf"),
+        ("ppo", "max_gradient_norm", 1e100, "inf"),
+    ],
+)
+def test_a_number_that_float32_does_not_have_is_refused_before_anything_is_trained_with_it(agent, name, value, rounded):
+    with pytest.raises(ValueError, match=f"{name} is .*, which is {rounded} in float32"):
+        resolve({"agent": agent, "env": "Pendulum-v1", name: value})
+    for fine in (1e-45, 3.4028235e38):  # as NumPy prints the smallest and the largest one
+        assert resolve({"agent": "td3", "env": "Pendulum-v1", "weight_decay": fine}).agent.weight_decay == fine
+
+
+def test_an_old_record_with_a_number_that_float32_does_not_have_is_read():
+    settings = from_values(PPOConfig, {**to_values(PPOConfig()), "max_gradient_norm": 1e100})
+    assert settings.max_gradient_norm == 1e100

@@ -21,12 +21,12 @@ def stopped(tmp_path):
     return tmp_path / "run"
 
 
-def rewritten(path, kernels):
-    """Save the newest checkpoint of a run again, of another generation; None leaves it out."""
+def rewritten(path, value, name="kernels"):
+    """Save the newest checkpoint of a run again, of another generation or instruction set; None leaves it out."""
     (newest,) = (path / "checkpoints").glob("step-*")
     saved = load_checkpoint(newest)
-    values = {name: value for name, value in saved.values.items() if name != "kernels"}
-    given = {} if kernels is None else {"kernels": kernels}
+    values = {key: own for key, own in saved.values.items() if key != name}
+    given = {} if value is None else {name: value}
     save_checkpoint(path / "checkpoints", saved.step, saved.arrays, {**values, **given})
 
 
@@ -58,13 +58,23 @@ def test_what_is_no_generation_is_refused(stopped):
 
 
 def test_another_instruction_set_is_named_when_the_run_goes_on(stopped, capsys):
+    here = _core.instruction_set()
+    with resume(stopped, Silent()) as run:
+        assert "saved on" not in capsys.readouterr().err
+    rewritten(stopped, "another", "instruction_set")
+    with resume(stopped, Silent()) as run:
+        assert f"saved on 'another' and goes on with '{here}': its last bits differ" in capsys.readouterr().err
+        run.train(lambda: run.training.step >= 60)
+    with resume(stopped, Silent()):
+        assert "saved on" not in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_does_not_say_it_has_the_instruction_set_of_its_record(stopped, capsys):
+    rewritten(stopped, None, "instruction_set")
+    with resume(stopped, Silent()):
+        assert "saved on" not in capsys.readouterr().err
     record = json.loads((stopped / "config.json").read_text())
     record["machine"]["instruction_set"] = "another"
     (stopped / "config.json").write_text(json.dumps(record))
-    here = _core.instruction_set()
     with resume(stopped, Silent()):
-        assert f"begun with 'another' and goes on with '{here}': its last bits differ" in capsys.readouterr().err
-    record["machine"]["instruction_set"] = here
-    (stopped / "config.json").write_text(json.dumps(record))
-    with resume(stopped, Silent()):
-        assert "begun with" not in capsys.readouterr().err
+        assert "saved on 'another'" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -190,3 +191,56 @@ def test_a_callback_may_wait_for_a_thread_that_asks_for_diagnostics():
 
     rewirl.DSTD3("Pendulum-v1", **SMALL).learn(40, callback=elsewhere)
     assert len(told) == 2 and told[0] == told[1] and "critic1_loss" in told[0]
+
+
+def test_a_thread_that_is_interrupted_while_it_waits_for_diagnostics_leaves_no_turn_taken():
+    """Ctrl-C comes to the main thread, anywhere in the wait; the agent learns on in another one."""
+    agent = rewirl.DSTD3("Pendulum-v1", **SMALL)
+    over = threading.Event()
+
+    def learn() -> None:
+        try:
+            agent.learn(600)
+        finally:
+            over.set()
+
+    learner = threading.Thread(target=learn, daemon=True)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    interrupts = 0
+    try:
+        learner.start()
+        while not over.is_set():  # is_alive may be wrong after an interrupt
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.003)
+                while not over.is_set():
+                    assert isinstance(agent.diagnostics, dict)
+            except KeyboardInterrupt:
+                interrupts += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert agent.steps == 600 and interrupts > 3
+    assert "critic1_loss" in agent.diagnostics
+
+
+def test_a_handler_of_a_signal_may_ask_for_diagnostics():
+    """In the midst of a step they are those that were asked for last: nothing is waited for, and nothing changes."""
+    told: list[dict[str, float]] = []
+
+    def handle(number: int, frame: object) -> None:
+        told.append(agent.diagnostics)
+        signal.setitimer(signal.ITIMER_REAL, 0.002)
+
+    agent, alone = (rewirl.DSTD3("Pendulum-v1", **SMALL) for _ in range(2))
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.002)
+        agent.learn(300)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    alone.learn(300)
+    assert len(told) > 3
+    for name, layers in agent.topology.items():
+        for layer, other in zip(layers, alone.topology[name], strict=True):
+            assert (layer.weights != other.weights).nnz == 0, name

@@ -11,9 +11,6 @@ from rewirl.exact import make_exact
 from rewirl.nn import HiddenLayers
 from rewirl.topology import TopologyConfig
 
-_SMALLEST, _LARGEST = 2.0**-149, 2.0**128 - 2.0**104
-"""Positive numbers of float32."""
-
 UNIT_REPLACEMENT = (
     *("redo_every", "redo_threshold"),
     *("cbp_replacement_rate", "cbp_maturity_threshold", "cbp_decay_rate", "cbp_utility"),
@@ -100,9 +97,6 @@ class AgentConfig:
             if each.name in self.WITHOUT and getattr(self, each.name) != each.default:
                 why = self.WITHOUT[each.name]
                 raise ValueError(f"{type(self).__name__} has no use for {each.name}: {why}; leave it out")
-            value = getattr(self, each.name)  # the core computes in float32
-            if type(value) is float and 0 < abs(value) < inf:
-                self._require(each.name, _SMALLEST <= abs(value) <= _LARGEST, "within float32, or 0")
         self._require("hidden_sizes", min(self.hidden_sizes, default=0) >= 1, "at least one size, each at least 1")
         self._require("learning_rate", 0 < self.learning_rate < inf, "finite and positive")
         end, horizon = self.learning_rate_end, self.learning_rate_updates

@@ -201,10 +201,10 @@ def _log_std(saved: object) -> LogStd | None:
 def drawn(logits: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
     """Draw numbers of choices, int64 [...], from the softmax of logits, float32 [..., choices].
 
-    The largest of logits plus independent Gumbel noise is such a number.
+    The largest of logits plus independent Gumbel noise is such a number. It is -1 where there is none.
     """
     numbers: NDArray[np.int64] = (logits + rng.gumbel(size=logits.shape)).argmax(axis=-1)
-    return numbers
+    return np.where(np.isnan(logits).any(axis=-1), -1, numbers)
 
 
 def _largest(outputs: NDArray[np.float32]) -> NDArray[np.int64]:

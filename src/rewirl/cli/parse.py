@@ -177,11 +177,11 @@ def _refuse_missing(command: str, arguments: list[str], fields: list[Any]) -> No
         if argument.replace("_", "-") in valued and following.startswith("--"):
             raise UsageError(f"{argument} needs a value; see {program()} {command} --help")
     paths = {f"--{_dashed(name)}" for name, kind in _leaves(fields) if _is_a_path(kind)}
-    placed = any(map(_by_its_place, fields))
+    placed = any(_by_its_place(field) and _is_a_path(field[1]) for field in fields)
     for before, argument in pairwise(["", *arguments]):
-        option, equals, value = argument.partition("=") if argument else (before, "=", "")
-        named = option.startswith("--")
-        if equals and not value and (option.replace("_", "-") in paths if named else placed):
+        named = (argument or before).startswith("--")
+        option = before if not argument else argument.removesuffix("=") if argument.endswith("=") and named else None
+        if option is not None and (option.replace("_", "-") in paths if named else placed):
             whose = option if named else command
             raise UsageError(f"{whose} got empty text for a path; give one, or '.' for the working directory")
 

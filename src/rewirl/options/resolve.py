@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from rewirl.agents import AgentConfig, agent_entry
 from rewirl.exact import exactly
@@ -83,7 +86,18 @@ def _resolved(request: Mapping[str, Any]) -> Settings:
         values |= checked
     of = {part: {n: v for n, v in values.items() if known[n].part == part} for part in ("run", "agent", "topology")}
     topology = type(entry.topology)(**of["topology"])
+    _refuse_beyond_float32(of["agent"])
     return Settings(TrainConfig(**of["run"]), entry.config(topology=topology, **of["agent"]))
+
+
+def _refuse_beyond_float32(values: Mapping[str, Any]) -> None:
+    """Refuse what the core, which computes in float32, would take for 0 or infinity; old records may have it."""
+    for name, value in values.items():
+        if isinstance(value, float) and value != 0 and isfinite(value):
+            with np.errstate(over="ignore", under="ignore"):
+                rounded = np.float32(value)
+            if rounded == 0 or not isfinite(rounded):
+                raise ValueError(f"{name} is {value}, which is {rounded} in float32")
 
 
 def agent_settings(agent: str, env: str, **request: Any) -> AgentConfig:

@@ -58,7 +58,7 @@ class RunRecord:
         keep: how many checkpoints stay.
         warn: told what could not be written; the run goes on without it.
         resumed: step and values of the checkpoint that the run continues from; what was logged after it is cut off.
-        kernels: generation of the core's kernels, for checkpoints to say.
+        core: what computes, for checkpoints to say: `kernels`, the generation, and `instruction_set`.
 
     Raises:
         RunDirectoryError: the metrics log cannot be written at all.
@@ -70,14 +70,14 @@ class RunRecord:
         keep: int,
         warn: Callable[[str], None],
         resumed: tuple[int, Mapping[str, Any]] | None = None,
-        kernels: int | None = None,
+        core: Mapping[str, Any] | None = None,
     ) -> None:
         """Open the log and the TensorBoard events; of a resumed run, cut off what is done again."""
         self._directory = directory
         self.keep = keep
         """How many checkpoints stay."""
         self._warn = warn
-        self._kernels = {} if kernels is None else {"kernels": kernels}
+        self._core = core or {}
         self._resumed = None if resumed is None else resumed[0]
         self._evaluated: tuple[int, float] | None = None
         started_over = resumed is None and _holds_lines(directory.metrics)
@@ -163,7 +163,7 @@ class RunRecord:
         logged: dict[str, Any] = {"metrics_offset": offset, "metrics_sha256": self._log.sha256}
         if unwritten:
             logged["metrics_unwritten"] = unwritten
-        logged |= {"config": self._directory.config, **self._kernels}
+        logged |= {"config": self._directory.config, **self._core}
         try:
             save_checkpoint(self._directory.checkpoints, step, arrays, {**values, **logged}, self.keep)
         except (CheckpointError, ValueError) as error:  # an environment may keep more than a file takes

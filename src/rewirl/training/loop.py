@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.environment import FaultyEnvironmentError, Step
 from rewirl.environments.spaces import Spaces
 from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, in_parts, number
@@ -258,17 +258,19 @@ class Training:
             raise self._diverged(f"{whose} actions are not {actions.expected}")
         episode.begin_step(actions.to_environment(action), actions.row(action))
 
+    def _step(self) -> tuple[Episode, Step]:
+        for waiting in filter(self._may_act, self.collection.idle()):
+            self._act(waiting)
+        episode = self.collection.turn(self.step)
+        try:
+            after = self._learning.finish(episode, self.step)
+        except FloatingPointError as error:
+            raise self._diverged(str(error)) from error
+        self.step += 1
+        return episode, after
+
     def _advance(self) -> None:
-        with self._turns.taken():
-            for waiting in self.collection.idle():
-                if self._may_act(waiting):
-                    self._act(waiting)
-            episode = self.collection.turn(self.step)
-            try:
-                after = self._learning.finish(episode, self.step)
-            except FloatingPointError as error:
-                raise self._diverged(str(error)) from error
-            self.step += 1
+        episode, after = self._turns.step(self._step)
         over = after.terminated or after.truncated
         if over:
             fields: dict[str, Any] = {"return": episode.total_reward, "length": episode.length}
@@ -362,8 +364,7 @@ class Training:
 
     def diagnostics(self) -> dict[str, float]:
         """Return the agent's diagnostics; those of the checkpoint until a resumed one has learnt again."""
-        with self._turns.taken():  # they are computed where the next update will be
-            return {**self._diagnostics, **self.agent.diagnostics()}
+        return {**self._diagnostics, **self._turns.diagnostics(self.agent)}
 
     def changed(self) -> None:
         """Save an agent that was changed between two calls of `run`."""
@@ -385,9 +386,8 @@ class Training:
         return self.step > 0 and self._learning.between_steps and evaluated is not None and evaluated >= due
 
     def _refuse_diverged(self) -> None:
-        with self._turns.taken():
-            if (problem := not_finite(self.agent)) is not None:
-                raise self._diverged(problem)
+        if (problem := self._turns.between_steps(lambda: not_finite(self.agent), lambda: None)) is not None:
+            raise self._diverged(problem)
 
     def _diverged(self, problem: str) -> DivergedError:
         return diverged(self.agent, self.environment.name, self.step, problem)

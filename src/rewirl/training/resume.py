@@ -151,12 +151,11 @@ def reopen(
             run.config, total_timesteps=total, eval_every=recorded.eval_every
         )
         _warn_of_memory(directory, {} if saved is None else saved.values, progress)
-        machine = directory.record.get("machine")
-        begun_on = machine.get("instruction_set") if isinstance(machine, dict) else None
-        if saved is not None and begun_on not in (None, _core.instruction_set()):
+        made_on = _instruction_set(directory, saved)
+        if made_on not in (None, _core.instruction_set()):
             progress.message(
-                f"warning: this run was begun with {shown(begun_on)} and goes on with {_core.instruction_set()!r}: its "
-                "last bits differ from those of a run never stopped, and its record still names the first"
+                f"warning: this run was saved on {shown(made_on)} and goes on with {_core.instruction_set()!r}: its "
+                "last bits differ from those of a run never stopped"
             )
         if saved is not None and _generation(saved) != _core.KERNEL_GENERATION:
             progress.message(
@@ -167,10 +166,10 @@ def reopen(
             run.warm_up_with_policy(directory.config.get("warm_up_policy"))
         position = None if saved is None else (saved.step, saved.values)
 
+        core = {"kernels": _core.KERNEL_GENERATION, "instruction_set": _core.instruction_set()}
+
         def record(training: Training = run.training) -> None:
-            training.recorder = RunRecord(
-                directory, config.keep_checkpoints, progress.message, position, _core.KERNEL_GENERATION
-            )
+            training.recorder = RunRecord(directory, config.keep_checkpoints, progress.message, position, core)
 
         return Reopened(run, directory, record)
     except BaseException:
@@ -178,6 +177,14 @@ def reopen(
             run.close()
         directory.close()
         raise
+
+
+def _instruction_set(directory: RunDirectory, saved: Checkpoint | None) -> Any:
+    """Return the instruction set that a checkpoint was computed on; of earlier versions the one the run began with."""
+    if saved is None:
+        return None
+    machine = directory.record.get("machine")
+    return saved.values.get("instruction_set", machine.get("instruction_set") if isinstance(machine, dict) else None)
 
 
 def _generation(saved: Checkpoint) -> int:

@@ -280,13 +280,10 @@ class Run:
             settings["environment"] = self.source.values()
         if self._warm_up_policy is not None:
             settings["warm_up_policy"] = self._warm_up_policy
-        directory = RunDirectory.create(
-            path, settings, instruction_set=_core.instruction_set(), kernels=_core.KERNEL_GENERATION
-        )
+        core: dict[str, Any] = {"kernels": _core.KERNEL_GENERATION, "instruction_set": _core.instruction_set()}
+        directory = RunDirectory.create(path, settings, **core)
         try:
-            recorder = RunRecord(
-                directory, self.config.keep_checkpoints, self._progress.message, kernels=_core.KERNEL_GENERATION
-            )
+            recorder = RunRecord(directory, self.config.keep_checkpoints, self._progress.message, core=core)
         except BaseException:
             directory.abandon()
             raise

@@ -41,8 +41,8 @@ class Finding:
 
     claim: Claim
     env: str | None
-    """None is all of the claim's environments that both agents have several runs on, each counting the same; or one run
-    where they have several on none."""
+    """None is all of the claim's environments that both agents have several runs on, each counting the same; see
+    `pairs.repeated`."""
     verdict: Verdict
     step: int
     """Steps after which it was judged, the fewest of all environments; 0 if it could not be."""

@@ -44,10 +44,12 @@ def comparable(one: RunGroup, other: RunGroup) -> bool:
 
 
 def repeated(pairs: Sequence[tuple[RunGroup, RunGroup]]) -> list[tuple[RunGroup, RunGroup]]:
-    """Return the pairs of which both groups have several runs, or all where none has: a task with a single run says
-    nothing of the spread, and would leave the others without an interval."""
+    """Return the pairs of which both groups have several runs; all where fewer than two are left.
+
+    A task with a single run says nothing of the spread, and would leave the others without an interval.
+    """
     several = [pair for pair in pairs if min(len(each.full(common_step(*pair))) for each in pair) > 1]
-    return several or list(pairs)
+    return several if len(several) > 1 else list(pairs)
 
 
 def values(one: RunGroup, other: RunGroup, measure: Literal["final", "lca"]) -> Pair:

@@ -202,7 +202,8 @@ def _of_presets(
     """Yield the runs of presets, which say agent and environment; options of file and group override theirs."""
     both = {**beneath(common, group), **group}
     names = both.pop(_PRESETS)
-    both.pop(_PAPER, None)  # a preset has all settings of its own paper
+    _of_paper(both, "td3", where)  # it is refused if there is no such paper
+    both.pop(_PAPER, None)  # a preset has all settings of its own
     said = [name for name in ("agents", "envs") if name in (group if _PRESETS in group else both)]
     if said:
         raise SweepError(f"{where}: presets say agents and environments; leave {' and '.join(said)} out")

@@ -9,7 +9,7 @@ import numpy as np
 from rewirl.experiments.report import aggregates, figures
 from rewirl.experiments.report.document import Block, Figure, Heading, Items, Table, Text
 from rewirl.experiments.report.figures import Style
-from rewirl.experiments.report.labels import options_in_words
+from rewirl.experiments.report.labels import label_of
 from rewirl.experiments.report.pairs import Pair, in_units_of_the_other, mean_share, repeated, stream, tested, values
 from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.sections.comparison import INTERVALS, compared
@@ -77,7 +77,7 @@ def _of_other_settings(families: Mapping[tuple[str, str], Groups]) -> list[Block
     options: dict[str, dict[str, str]] = {}
     for pairs in families.values():
         for item in (item for pair in pairs for item in pair if item.preset is None and item.of_paper is None):
-            options.setdefault(item.label, {})[item.env] = options_in_words(item.options) or "the defaults"
+            options.setdefault(item.label, {})[item.env] = label_of(item.agent, item.options)
     items = [
         f"{label}: {'; '.join(f'{words} on {env}' for env, words in own.items())}."
         for label, own in options.items()
