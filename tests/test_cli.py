@@ -535,3 +535,27 @@ def test_inspect_takes_its_options_in_any_order(rewirl, run):
     assert rewirl("inspect", "--json", run).out == rewirl("inspect", run, "--json").out
     for module in (("--env-module", "math"), ("--env-module=math",)):
         assert rewirl("inspect", *module, run).out == rewirl("inspect", run, *module).out
+
+
+def test_a_rule_that_breaks_its_contract_is_named_without_a_traceback(rewirl, tmp_path, monkeypatch):
+    (tmp_path / "rule_out_of_range.py").write_text(
+        "import numpy as np\nfrom rewirl.topology import Rule\n\n\nclass Far(Rule):\n"
+        "    def drop_score(self, state, fraction, rng):\n        return np.abs(state.weights)\n\n"
+        "    def grow(self, state, occupied, count, rng):\n        return np.arange(count) + state.total\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["--env", "Pendulum-v1", "--hidden-sizes", "16", "16", "--learning-starts", "40", "--adapt-every", "10"]
+    words += ["--total-timesteps", "80", "--checkpoint-every", "30", "--eval-every", "0", "--batch-size", "8"]
+    ended = rewirl("train", *words, "--agent", "ds-td3", "--rule", "rule_out_of_range:Far", "--run-dir", "run")
+    assert ended.code == 1 and "Traceback" not in ended.err
+    assert "the rule rule_out_of_range:Far broke its contract: grow must return indices in" in ended.err
+    assert "What was saved before is in run" in ended.err
+
+
+def test_a_module_that_is_named_with_its_files_ending_is_told(rewirl, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rules_of_mine.py").touch()
+    for option, value in (("--rule", "rules_of_mine.py:Own"), ("--env-module", "rules_of_mine.py")):
+        ended = rewirl("train", "--agent", "ds-td3", "--env", "Pendulum-v1", option, value, "--total-timesteps", "2000")
+        assert ended.code == 2 and "a module is named without .py: rules_of_mine" in ended.err

@@ -44,4 +44,9 @@ def import_module(name: str) -> ModuleType:
         here = str(Path.cwd())
         if here not in sys.path and "" not in sys.path:
             sys.path.append(here)
-    return importlib.import_module(name)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not name.endswith(".py"):
+            raise
+        raise ModuleNotFoundError(f"a module is named without .py: {name.removesuffix('.py')}") from error

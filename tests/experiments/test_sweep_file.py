@@ -95,6 +95,8 @@ def test_presets_keep_their_settings_in_a_file_that_names_a_paper(runs):
 
 
 def test_an_unknown_option_is_answered_with_a_command(runs):
+    with pytest.raises(SweepError, match="no option 'n_timesteps'; that is here: total_timesteps"):
+        runs(SMALL + "n_timesteps = 1")
     with pytest.raises(SweepError, match=r"no option 'zzz'; .*see .*rewirl train --agent ds-td3 --help"):
         runs(SMALL + "zzz = 1")
 

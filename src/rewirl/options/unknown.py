@@ -20,8 +20,8 @@ _OF_RETURNS = {"n_steps_after": "its returns look over all steps of a rollout: r
 
 _OF_GYMNASIUM = ("max_episode_steps", "render_mode")
 
-_SAME = {"activation": "hidden_layers", "hidden_layers": "activation"}
-"""What some agents call otherwise than others."""
+_SAME = {"activation": "hidden_layers", "hidden_layers": "activation", "n_timesteps": "total_timesteps"}
+"""What some agents call otherwise than others, and RL Zoo's files than ours."""
 
 
 class UnknownOptionError(TypeError, ValueError):

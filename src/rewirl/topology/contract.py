@@ -14,6 +14,10 @@ from rewirl.topology.rule import Rule
 from rewirl.topology.state import LayerState
 
 
+class ContractError(ValueError):
+    """A rule of the user's own returned what it must not."""
+
+
 def in_order(state: LayerState, height: int) -> tuple[NDArray[np.int64], LayerState]:
     """Return a layer with its connections in the order of their indices, checked.
 
@@ -189,4 +193,4 @@ def _numbers(rule: Rule, method: str, returned: Any) -> NDArray[np.float64]:
 
 def _fail(rule: Rule, fault: str) -> NoReturn:
     kind = type(rule)
-    raise ValueError(f"the rule {kind.__module__}:{kind.__qualname__} broke its contract: {fault}")
+    raise ContractError(f"the rule {kind.__module__}:{kind.__qualname__} broke its contract: {fault}")

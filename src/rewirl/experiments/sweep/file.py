@@ -88,7 +88,8 @@ def read_sweep(source: str, overrides: Mapping[str, Any] | None = None) -> Sweep
             own = path.parent / f"{path.name}.toml"  # a path such as . has no name
             hint = did_you_mean(source, experiments(), see=f"{program()} sweep --help")
             hint = f"did you mean {own}?" if path.name and own.is_file() else hint
-            raise SweepError(f"no experiment {source!r}, and no such file; {hint}")
+            own_file = "A sweep of other agents, environments or seeds is a TOML file (docs/sweeps.md)"
+            raise SweepError(f"no experiment {source!r}, and no such file; {hint.rstrip('.')}. {own_file}")
         path = named
     content = _parsed(path)
     description = content.pop(_DESCRIPTION, "")
