@@ -81,7 +81,7 @@ def test_no_error_of_the_command_line_moves_the_terminal(arguments, capsys, tmp_
 
 
 def test_the_description_of_a_sweep_is_text(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("rewirl.cli.sweep.estimate", lambda runs, _: dict.fromkeys(runs, 60.0))
+    monkeypatch.setattr("rewirl.cli.sweep.estimate", lambda runs, _: (dict.fromkeys(runs, 60.0), {}))
     path = tmp_path / "s.toml"
     path.write_text(
         'description = "\\u001b[2J"\nagents = ["td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\ntotal_timesteps = 2_000\n'

@@ -172,8 +172,8 @@ def test_the_report_draws_it(tmp_path):
     (tmp_path / "run" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     runs, problems = find_runs([tmp_path])
     assert problems == []
-    assert runs[0].parameters == sum(agent.networks()[name].connections for name in ("policy", "q1", "q2"))
-    assert runs[0].flops[-1] == pytest.approx(6 * 40 * total * runs[0].parameters)
+    assert runs[0].connections[-1] == sum(agent.networks()[name].connections for name in ("policy", "q1", "q2"))
+    assert runs[0].flops[-1] == pytest.approx(6 * 40 * total * runs[0].connections[-1])
     blocks = report(runs, problems)
     assert re.search(r"\| policy +\| 2-32-24-3 +\|", document.markdown(blocks))
     drawn = [block.alt for block in blocks if isinstance(block, document.Figure) and "connections alive" in block.title]

@@ -441,7 +441,7 @@ class Metrics(Target):
                 run.until(run.last), run.finished
                 learning_curve_area(run.returns.tolist())
                 final_return(run.returns.tolist())
-                if not all(map(math.isfinite, run.flops)) or run.parameters < 0:
+                if not all(map(math.isfinite, run.flops)) or run.connections.min() < 0:
                     raise AssertionError(f"a run of {run.parameters} connections took {run.flops} operations")
             except (ValueError, OSError, RunDirectoryError):
                 result = REFUSED

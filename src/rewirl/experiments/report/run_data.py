@@ -202,7 +202,7 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         column("return_mean", np.float64),
         seconds,
         flops,
-        np.sum(there, axis=1, dtype=np.int64),
+        np.array([sum(each) for each in there], np.int64),
         np.array([line["updates"] for line in evaluations], np.int64),
         topologies,
         share_of_a_core(evaluations, seconds),
