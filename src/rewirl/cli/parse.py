@@ -163,7 +163,7 @@ def _parsed(command: str, arguments: list[str], about: str | None, fields: list[
 
 
 def _refuse_missing(command: str, arguments: list[str], fields: list[Any]) -> None:
-    """Refuse an option without its value, and a command without all that it needs.
+    """Refuse an option without its value, empty text for a path, and a command without all that it needs.
 
     Raises:
         UsageError: something is missing; says what.
@@ -179,9 +179,11 @@ def _refuse_missing(command: str, arguments: list[str], fields: list[Any]) -> No
     paths = {f"--{_dashed(name)}" for name, kind in _leaves(fields) if _is_a_path(kind)}
     placed = any(_by_its_place(field) and _is_a_path(field[1]) for field in fields)
     for before, argument in pairwise(["", *arguments]):
-        named = (argument or before).startswith("--")
-        option = before if not argument else argument.removesuffix("=") if argument.endswith("=") and named else None
-        if option is not None and (option.replace("_", "-") in paths if named else placed):
+        if argument and not (argument.startswith("--") and argument.endswith("=")):
+            continue
+        option = argument.removesuffix("=") or before
+        named = option.startswith("--")
+        if option.replace("_", "-") in paths if named else placed:
             whose = option if named else command
             raise UsageError(f"{whose} got empty text for a path; give one, or '.' for the working directory")
 

@@ -31,7 +31,7 @@ from rewirl.topology.memory import KEPT
 from rewirl.training.loop import Training
 from rewirl.training.progress import Progress
 from rewirl.training.room import refuse_sizes_beyond_memory
-from rewirl.training.run import Run
+from rewirl.training.run import Run, what_computes
 from rewirl.training.trained_policy import TrainedPolicy
 
 
@@ -166,10 +166,9 @@ def reopen(
             run.warm_up_with_policy(directory.config.get("warm_up_policy"))
         position = None if saved is None else (saved.step, saved.values)
 
-        core = {"kernels": _core.KERNEL_GENERATION, "instruction_set": _core.instruction_set()}
-
         def record(training: Training = run.training) -> None:
-            training.recorder = RunRecord(directory, config.keep_checkpoints, progress.message, position, core)
+            keep = config.keep_checkpoints
+            training.recorder = RunRecord(directory, keep, progress.message, position, what_computes())
 
         return Reopened(run, directory, record)
     except BaseException:

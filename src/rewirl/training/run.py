@@ -280,7 +280,7 @@ class Run:
             settings["environment"] = self.source.values()
         if self._warm_up_policy is not None:
             settings["warm_up_policy"] = self._warm_up_policy
-        core: dict[str, Any] = {"kernels": _core.KERNEL_GENERATION, "instruction_set": _core.instruction_set()}
+        core = what_computes()
         directory = RunDirectory.create(path, settings, **core)
         try:
             recorder = RunRecord(directory, self.config.keep_checkpoints, self._progress.message, core=core)
@@ -392,3 +392,8 @@ def _refuse_actions(agent: str, environment: AnyEnvironment) -> None:
     others = [entry for entry in agents.AGENTS.values() if kind in entry.actions]
     others.sort(key=lambda entry: entry.topology.rule != own.topology.rule or entry.dense != own.dense)  # alike first
     refuse_kind(environment.actions, environment.name, agent, own.actions, [entry.name for entry in others])
+
+
+def what_computes() -> dict[str, Any]:
+    """Return what the last bits depend on, for records: the generation of the kernels, and the instruction set."""
+    return {"kernels": _core.KERNEL_GENERATION, "instruction_set": _core.instruction_set()}
