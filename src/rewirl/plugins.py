@@ -28,6 +28,26 @@ def place_of(error: BaseException) -> str:
     return ""
 
 
+def import_for(what: str, name: str) -> ModuleType:
+    """Import a module that somebody named for something; see `import_module`.
+
+    Args:
+        what: names it, for messages, such as "the rule 'mine:Rule'".
+        name: of the module, with its packages.
+
+    Raises:
+        ValueError: it cannot be imported; says why, and what to do.
+    """
+    try:
+        return import_module(name)
+    except (ImportError, TypeError) as error:  # TypeError: a relative name such as .mine
+        file = name.split(".")[0]
+        remedy = f". Install it, or run where {file}.py is" if file else ""
+        raise ValueError(f"{what}: cannot import {name!r}: {error}{remedy}") from error
+    except RAISED as error:
+        raise ValueError(f"{what}: importing {name} raised {type(error).__name__}: {error}") from error
+
+
 def import_module(name: str) -> ModuleType:
     """Import a module from where Python looks, or from the working directory.
 

@@ -11,7 +11,7 @@ import pytest
 from discrete_sac import ENTRY, DiscreteSACConfig
 from experience import bits, measures, through_a_file, topology
 
-from rewirl.agents import AGENTS, SACConfig, agent_entry, load_policy, make_agent
+from rewirl.agents import AGENTS, SACConfig, agent_entry, agent_name, load_policy, make_agent
 from rewirl.cli import inspection
 from rewirl.cli.main import main
 from rewirl.experiments.report import document, report
@@ -19,10 +19,11 @@ from rewirl.experiments.report.run_data import find_runs
 from rewirl.options.resolve import agent_settings
 from rewirl.options.train import TrainConfig
 from rewirl.replay import Replay
-from rewirl.storage.run_directory import RunDirectory
+from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 from rewirl.storage.values import to_values
 from rewirl.topology import TopologyConfig
 from rewirl.training.drift import Drift, connections
+from rewirl.training.resume import settings_of
 
 CHOICES, NETWORKS = 3, {"policy", "q1", "q2", "target_q1", "target_q2"}
 SPARSE = TopologyConfig(sparsity=0.4, adapt_every=10, adapt_fraction=0.1)
@@ -125,7 +126,7 @@ def test_the_rest_of_the_house_knows_it_by_its_line():
     assert (entry.networks, entry.targets, entry.actions) == (("policy", "q1", "q2"), ("q1", "q2"), ("Discrete",))
     with pytest.raises(ValueError, match=r"unknown agent 'discrete-sak'; did you mean discrete-sac\?"):
         agent_entry("discrete-sak")
-    with pytest.raises(ValueError, match="is like it; one of your own is known to a program that imports its module"):
+    with pytest.raises(ValueError, match=r"is like it; one of your own is package\.module:NAME"):
         agent_entry("weighted")
     with pytest.raises(TypeError, match="discrete-sac takes settings of DiscreteSACConfig, got SACConfig"):
         make_agent("discrete-sac", SACConfig(), 2, CHOICES, 0)
@@ -139,6 +140,40 @@ def test_the_rest_of_the_house_knows_it_by_its_line():
     assert told["flops"] == 40 * 6 * (50 * policy + 101 * (q1 + q2))
     table = inspection.table(told)
     assert all(f"\n{name} " in table for name in NETWORKS)
+
+
+def test_an_agent_is_named_with_the_module_that_enters_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(AGENTS, "mine", None)  # so that what the module enters goes after this test
+    monkeypatch.delitem(AGENTS, "mine")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "of_mine.py").write_text(
+        "from dataclasses import replace\nfrom rewirl.agents import AGENTS\n"
+        "AGENTS['mine'] = replace(AGENTS['td3'], name='mine')\n"
+    )
+    (tmp_path / "broken_agent.py").write_text("1 / 0\n")
+    assert agent_name("td3") == "td3" and agent_name("of_mine:mine") == "mine"
+    assert agent_settings("of_mine:mine", "Pendulum-v1") == agent_settings("mine", "Pendulum-v1")
+    for said, why in (
+        ("of_mine:your", "of_mine enters no agent 'your' in rewirl.agents.AGENTS"),
+        ("nowhere:mine", "cannot import 'nowhere': No module named 'nowhere'. Install it, or run where nowhere.py is"),
+        ("broken_agent:mine", "importing broken_agent raised ZeroDivisionError: division by zero"),
+        (":mine", "one of your own is package.module:NAME"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(f"the agent {said!r}: {why}")):
+            agent_name(said)
+
+
+def test_a_run_of_an_agent_that_is_not_known_says_why(tmp_path):
+    for number, (module, why) in enumerate(
+        ((None, "by --env-module"), ("nowhere", "cannot import 'nowhere'"), ("__main__", "by --env-module"))
+    ):
+        config = {"train": to_values(TrainConfig(agent="gone", env="CartPole-v1")), "agent": {}}
+        config |= {} if module is None else {"agent_module": module}
+        with (
+            RunDirectory.create(tmp_path / str(number), config, instruction_set="portable") as directory,
+            pytest.raises(RunDirectoryError, match=f"is a run of gone, which is no agent here; .*{why}"),
+        ):
+            settings_of(directory)
 
 
 def test_an_agent_that_does_not_say_what_is_asked_of_it_is_refused():

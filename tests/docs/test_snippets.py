@@ -99,15 +99,14 @@ def test_every_event_of_a_run_and_its_keys_are_on_the_page() -> None:
 
 
 def test_an_operation_and_an_agent_of_your_own_are_trained_and_swept(tmp_path: Path) -> None:
-    operation, agent, program = blocks("CONTRIBUTING.md")[1:4]
-    assert operation.startswith("# square.py") and program.startswith("# square_td3.py")
+    operation, agent = blocks("CONTRIBUTING.md")[1:3]
+    assert operation.startswith("# square.py") and "class SquareTD3" in agent
     (tmp_path / "square.py").write_text(operation + agent)
-    (tmp_path / "square_td3.py").write_text(program)
     shutil.copy(ROOT / "tests/agents/square.cpp", tmp_path)
-    (tmp_path / "squares.toml").write_text('agents = ["square-td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n')
+    (tmp_path / "squares.toml").write_text('agents = ["square:square-td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n')
     short = "--total-timesteps 1020 --eval-every 510 --eval-episodes 1"
-    for command in ("train --agent square-td3 --env Pendulum-v1 --threads 2", "sweep squares.toml"):
-        words = [sys.executable, "square_td3.py", *command.split(), *short.split()]
+    for command in ("train --agent square:square-td3 --env Pendulum-v1 --threads 2", "sweep squares.toml"):
+        words = [sys.executable, "-m", "rewirl", *command.split(), *short.split()]
         ended = subprocess.run(words, capture_output=True, text=True, check=False)
         said = ended.stdout + ended.stderr
         assert ended.returncode == 0 and "evaluating between training steps" not in said, said
@@ -158,17 +157,26 @@ def test_a_rule_that_remembers_is_resumed_to_the_bit(tmp_path: Path, monkeypatch
 def test_an_agent_of_your_own_is_trained_resumed_and_made_in_python(tmp_path: Path) -> None:
     (code,) = (code for code in blocks("CONTRIBUTING.md") if code.startswith("# weighted.py"))
     (tmp_path / "weighted.py").write_text(code)
-    program = "import sys\nimport weighted\nfrom rewirl.cli.main import main\nmain()\n"
-    train = "train --agent weighted --env Pendulum-v1 --pessimism 0.6 --learning-starts 40 --batch-size 8 --threads 1"
-    resume = "resume r --env-module weighted --total-timesteps 90"
-    (tmp_path / "mine.toml").write_text('agent = "weighted"\nenv = "Pendulum-v1"\n')
+    program = "import weighted\nfrom rewirl.cli.main import main\nmain()\n"
+    short = "--pessimism 0.6 --learning-starts 40 --batch-size 8 --threads 1 --eval-every 0 --total-timesteps 80"
+    (tmp_path / "mine.toml").write_text('agent = "weighted:weighted"\nenv = "Pendulum-v1"\n')
+    (tmp_path / "many.toml").write_text('agents = ["weighted:weighted"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n')
     python = (
-        "import rewirl, weighted\nagent = rewirl.from_preset('mine.toml', pessimism=0.6, learning_starts=40)\n"
+        "import rewirl\nagent = rewirl.from_preset('mine.toml', pessimism=0.6, learning_starts=40)\n"
         "agent.learn(50)\nassert agent.config['pessimism'] == 0.6\nassert rewirl.load('r').about['step'] == 90\n"
+        "assert rewirl.resume('r').config['pessimism'] == 0.6\n"
+    )
+    commands = (
+        f"train --agent weighted:weighted --env Pendulum-v1 {short} --run-dir r",
+        "resume r --total-timesteps 90",
+        "inspect r",
+        f"train --preset mine.toml {short} --dry-run",
+        f"sweep many.toml {short} --directory s --agents weighted:weighted",
     )
     for words in (
-        ["-c", program, *f"{train} --eval-every 0 --total-timesteps 80 --run-dir r".split()],
-        ["-m", "rewirl", *resume.split()],
+        *(["-m", "rewirl", *command.split()] for command in commands),
+        ["-c", program, *f"train --agent weighted --env Pendulum-v1 {short} --run-dir q".split()],
+        ["-m", "rewirl", "resume", "q", "--total-timesteps", "90"],
         ["-c", python],
     ):
         ended = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)

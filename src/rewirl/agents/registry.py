@@ -20,6 +20,7 @@ from rewirl.agents.stream_q import StreamQ, StreamQConfig, StreamSARSA
 from rewirl.agents.td3 import TD3, TD3Config
 from rewirl.agents.xqc import XQC, XQCConfig
 from rewirl.hints import did_you_mean
+from rewirl.plugins import import_for
 from rewirl.topology import TopologyConfig
 
 
@@ -202,6 +203,31 @@ AGENTS = {
 """The agents by name; static and dense ones are the same algorithm with another topology."""
 
 
+def agent_name(said: str) -> str:
+    """Return the name of an agent in `AGENTS`, once the module of one of the user's own is imported.
+
+    Args:
+        said: a name, or package.module:NAME, an agent that this module enters in `AGENTS`. It is looked for in the
+            working directory too.
+
+    Raises:
+        ValueError: the module cannot be imported, or enters no such agent.
+    """
+    module, colon, name = said.rpartition(":")
+    if not colon:
+        return said
+    what = f"the agent {said!r}"
+    if not (module and name):
+        raise ValueError(f"{what}: one of your own is package.module:NAME")
+    before = set(AGENTS)
+    import_for(what, module)
+    if name not in AGENTS:
+        own = [one.name for one in AGENTS.values() if one.name not in before or one.module == module]
+        there = f"; it enters {', '.join(own)}" if own else ""
+        raise ValueError(f"{what}: {module} enters no agent {name!r} in rewirl.agents.AGENTS{there}")
+    return name
+
+
 def agent_entry(name: str) -> Entry:
     """Return the entry of an agent.
 
@@ -210,7 +236,7 @@ def agent_entry(name: str) -> Entry:
     """
     if name not in AGENTS:
         hint = did_you_mean(name, AGENTS)
-        own = "" if hint.startswith("did") else "; one of your own is known to a program that imports its module"
+        own = "" if hint.startswith("did") else "; one of your own is package.module:NAME"
         raise ValueError(f"unknown agent {name!r}; {hint}{own}")
     return AGENTS[name]
 

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rewirl.agents import agent_name
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.errors import UsageError, failed, require_directory, require_writable, usage_errors
 from rewirl.cli.executors import RAY, WORKERS, executor, in_words, refuse_impossible
+from rewirl.cli.own_agents import import_agents_of_sweep
 from rewirl.cli.parse import parse
 from rewirl.experiments.sweep.apart import told_apart
 from rewirl.experiments.sweep.estimate import estimate, makespan
@@ -24,6 +26,7 @@ from rewirl.processes import cores
 def sweep(arguments: list[str]) -> int:
     """Run `rewirl sweep` and return its exit code."""
     with usage_errors():
+        import_agents_of_sweep(arguments)
         experiment_lines = "\n".join(f"  {name}: {text}" for name, text in experiments().items())
     options = parse(
         "sweep",
@@ -53,7 +56,7 @@ def sweep(arguments: list[str]) -> int:
     require_directory("--directory", options.directory)
     with usage_errors():
         whole = read_sweep(options.experiment, options.overrides)
-        described = narrowed(whole, options.agents, options.envs, options.seeds)
+        described = narrowed(whole, [agent_name(agent) for agent in options.agents], options.envs, options.seeds)
         runs = plan(described.requests, options.directory)
         said_by = check(runs.values())
     if options.dry_run:

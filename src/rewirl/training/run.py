@@ -273,13 +273,14 @@ class Run:
             RunDirectoryError: the directory cannot be used for this run.
         """
         self.examine()
-        settings = {"train": to_values(self.config), "agent": to_values(self.agent.config)}
-        if self._memory is not None:
-            settings["environment_memory"] = dataclasses.asdict(self._memory)
-        if self.source.values():
-            settings["environment"] = self.source.values()
-        if self._warm_up_policy is not None:
-            settings["warm_up_policy"] = self._warm_up_policy
+        others: dict[str, Any] = {
+            "agent_module": agents.agent_entry(self.config.agent).module,
+            "environment_memory": None if self._memory is None else dataclasses.asdict(self._memory),
+            "environment": self.source.values() or None,
+            "warm_up_policy": self._warm_up_policy,
+        }
+        settings: dict[str, Any] = {"train": to_values(self.config), "agent": to_values(self.agent.config)}
+        settings |= {name: value for name, value in others.items() if value is not None}
         core = what_computes()
         directory = RunDirectory.create(path, settings, **core)
         try:

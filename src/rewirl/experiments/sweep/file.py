@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rewirl.agents import AGENTS
+from rewirl.agents import agent_entry, agent_name
 from rewirl.exact import exactly
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.names import LONGEST_LABEL
@@ -259,12 +259,20 @@ def _list(table: Mapping[str, Any], name: str, where: str) -> list[Any]:
         instead = "" if typed is None else f" (is it what {typed} means?)"
         raise SweepError(f"{where}: {name} {problem}{instead}; for example {name} = {example}")
     if name == "agents":
-        for agent in listed:
-            if agent not in AGENTS:
-                raise SweepError(f"{where}: unknown agent {agent!r}; {did_you_mean(agent, AGENTS)}")
+        listed = [_agent(agent, where) for agent in listed]
     if name == "seeds" and min(listed) < 0:
         raise SweepError(f"{where}: seeds must not be negative, got {min(listed)}")
     return list(dict.fromkeys(listed))
+
+
+def _agent(said: Any, where: str) -> str:
+    """Return the name of an agent, which one of the user's own has once its module is imported."""
+    try:
+        name = agent_name(exactly(str, said, "agent"))
+        agent_entry(name)
+    except ValueError as error:
+        raise SweepError(f"{where}: {error}") from error
+    return name
 
 
 def _option(agent: str, name: str, where: str, lists: Iterable[str]) -> Option:
@@ -294,9 +302,7 @@ def _warm_up(raw: Any, common: Mapping[str, Any], overrides: Mapping[str, Any], 
             f'{where} must be a directory, or a run of this sweep such as {{agent = "td3", total_timesteps = 500_000}},'
             f" got {raw!r}"
         )
-    if not isinstance(raw["agent"], str) or raw["agent"] not in AGENTS:
-        raise SweepError(f"{where}: unknown agent {raw['agent']!r}; {did_you_mean(str(raw['agent']), AGENTS)}")
-    agent: str = raw["agent"]
+    agent = _agent(raw["agent"], where)
     own = {name: value for name, value in _normalised(raw, where).items() if name != "agent"}
     shared = {name: value for name, value in common.items() if name not in (*_KEYS, _WARM_UP)}
     values_by_name: dict[str, Any] = {}

@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from rewirl.hints import did_you_mean, nearest
-from rewirl.plugins import RAISED, import_module
+from rewirl.plugins import import_for
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.fan_in import FanIn
 from rewirl.topology.rule import Rule, without_grow_score
@@ -36,16 +36,7 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
     if not (module_name and colon and class_name):
         hint = did_you_mean(name.lower(), RULES)
         raise ValueError(f"no rule {name!r}; {hint}, and package.module:Class for your own")
-    try:
-        module = import_module(module_name)
-    except (ImportError, TypeError) as error:  # TypeError: a relative name such as .mine
-        file = module_name.split(".")[0]
-        remedy = f". Install it, or run where {file}.py is" if file else ""
-        raise ValueError(f"the rule {name!r}: cannot import {module_name!r}: {error}{remedy}") from error
-    except RAISED as error:
-        raise ValueError(
-            f"the rule {name!r}: importing {module_name} raised {type(error).__name__}: {error}"
-        ) from error
+    module = import_for(f"the rule {name!r}", module_name)
     kind: Any = getattr(module, class_name, None)
     if kind is None:
         own = [name for name, value in vars(module).items() if inspect.isclass(value) and issubclass(value, Rule)]
