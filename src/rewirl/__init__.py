@@ -64,7 +64,11 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module("rewirl.api"), name)
     if name in learners.__all__:
         return getattr(learners, name)
-    raise AttributeError(f"module 'rewirl' has no attribute {name!r}")
+    from rewirl.options import sb3
+
+    hint = sb3.hint(name, sb3.NAMES)
+    problem = f"module 'rewirl' has no attribute {name!r}"
+    raise AttributeError(f"{problem}; {hint}" if hint else problem)
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Never, NoReturn, Unpack
 from numpy.typing import NDArray
 
 from rewirl import learners, seeding
-from rewirl.agents import agent_entry
+from rewirl.agents import agent_entry, agent_name
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.identity import import_named
 from rewirl.environments.observations import ObservationError
@@ -23,14 +23,15 @@ from rewirl.experiments.tune.prepare import checked, make_task, usual_directory
 from rewirl.experiments.tune.session import study
 from rewirl.hints import did_you_mean
 from rewirl.learners import *  # noqa: F403
-from rewirl.learners.evaluating import evaluate_in, refuse_unknown
+from rewirl.learners.evaluating import evaluate_in
 from rewirl.learners.learner import Learner
 from rewirl.learners.options import Options
 from rewirl.learners.views import LayerTopology, Transitions, layer_topologies
 from rewirl.options import sb3
 from rewirl.options.option import all_options
 from rewirl.options.resolve import resolve
-from rewirl.options.unknown import UnknownOptionError
+from rewirl.options.unknown import UnknownOptionError, refuse_unknown
+from rewirl.presets import lookup
 from rewirl.processes import cores
 from rewirl.storage.checkpoint import CheckpointError
 from rewirl.storage.policy_file import PolicyError
@@ -83,9 +84,10 @@ class Policy:
         self._noise = seeding.generator(trained.about["seed"], "predict")
 
     def predict(
-        self, observation: Observation, deterministic: bool = True, *, allow_nonfinite: bool = False
+        self, observation: Observation, deterministic: bool = True, *, allow_nonfinite: bool = False, **unknown: Never
     ) -> NDArray[Any]:
         """Return the action for one observation, or for a batch of them; see `DSTD3.predict`."""
+        refuse_unknown(self.predict, unknown, sb3.PREDICT)
         return self._trained.predict(observation, None if deterministic else self._noise, allow_nonfinite)
 
     def evaluate(self, episodes: int = 10, env: EnvironmentLike | None = None, **unknown: Never) -> Evaluation:
@@ -100,7 +102,7 @@ class Policy:
             UnsuitableEnvironmentError: its environment cannot be made here.
             FaultyEnvironmentError: the environment misbehaved.
         """
-        refuse_unknown("evaluate", unknown)
+        refuse_unknown(self.evaluate, unknown, sb3.EVALUATE)
         return evaluate_in(self._trained, env, episodes)
 
     def to_torch(self, precision: Precision = "float64") -> torch.nn.Module:
@@ -151,7 +153,7 @@ class Policy:
         return f"Policy({self.about['agent']!r}, {self.about['environment']['name']!r}, step={self.about['step']})"
 
 
-def load(path: str | Path) -> Policy:
+def load(path: str | Path, **unknown: Never) -> Policy:
     """Read a policy: one that an agent saved, that of a run directory, or one that comes with Rewirl.
 
     Nothing in the files is executed.
@@ -166,6 +168,7 @@ def load(path: str | Path) -> Policy:
         PolicyError: there is none, or it is not whole and sound; names the file and the reason.
         ValueError: `path` is no path.
     """
+    refuse_unknown(load, unknown, sb3.LOAD)
     return Policy(TrainedPolicy.load(a_path(path, "path")))
 
 
@@ -200,7 +203,9 @@ def from_preset(
     return _class_of(resolve(request).run.agent)._of_preset(request, env)
 
 
-def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_module: str | None = None) -> Learner:
+def resume(
+    run_dir: str | Path, env: EnvironmentLike | None = None, *, env_module: str | None = None, **unknown: Never
+) -> Learner:
     """Return the agent of a run, of whatever kind, as its newest checkpoint has it; see `DSTD3.load`.
 
     `resume(run_dir).learn()` trains to the end of the run, to the bit as if it had never stopped.
@@ -218,6 +223,7 @@ def resume(run_dir: str | Path, env: EnvironmentLike | None = None, *, env_modul
         FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
         ValueError: `run_dir` is no path, or `env_module` no name.
     """
+    refuse_unknown(resume, unknown, sb3.LOAD)
     import_named(exactly(str | None, env_module, "env_module"))
     with RunDirectory.open(a_path(run_dir, "run_dir"), lock=False) as directory:
         name = settings_of(directory)[0].agent
@@ -271,6 +277,8 @@ def tune(
         ValueError: Optuna is not installed, something cannot be sampled or trained, or the directory has another study.
         RuntimeError: no trial is complete, or the study cannot be written any more.
     """
+    named = lookup.preset(str(preset)).agent if agent is None and preset is not None else agent
+    agent_name(exactly(str | None, named, "agent") or "")  # one of the user's own brings options
     for name in options.keys() - all_options().keys():
         known = [*inspect.signature(tune).parameters, *all_options()]
         raise UnknownOptionError(f"tune() has no argument {name!r}; {did_you_mean(name, known, 'help(rewirl.tune)')}")

@@ -236,6 +236,8 @@ def test_an_unknown_experiment_is_refused_with_what_is_near(tmp_path, monkeypatc
         read_sweep("mine")
     with pytest.raises(SweepError, match=r"none of \d+ names is like it; see .*sweep --help"):
         read_sweep("xyzzy")
+    with pytest.raises(SweepError, match=r"no experiment 'small/pendulum', .*it is a preset: .* train --preset small/"):
+        read_sweep("small/pendulum")
     with pytest.raises(SweepError, match=r"no experiment 'ds-drl/table2'.*did you mean ds-drl/table-2\?"):
         read_sweep("ds-drl/table2")
     with pytest.raises(SweepError, match="cannot be read"):

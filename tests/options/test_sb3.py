@@ -6,6 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rewirl
@@ -15,18 +16,27 @@ from rewirl.options.option import all_options
 from rewirl.options.resolve import resolve
 
 ROOT = Path(__file__).parents[2]
+PENDULUM = "Pendulum-v1/small"
 
 
 def test_the_page_for_users_of_stable_baselines3_has_every_name_of_the_table() -> None:
     page = (ROOT / "docs" / "from-sb3.md").read_text()
-    for entries in (sb3.ARGUMENTS, sb3.OF_ROLLOUTS, sb3.LEARN, sb3.ATTRIBUTES):
+    for entries in (
+        *(sb3.ARGUMENTS, sb3.OF_ROLLOUTS, sb3.LEARN, sb3.PREDICT, sb3.LOAD),
+        *(sb3.ATTRIBUTES, sb3.NAMES),
+    ):
         assert sb3.table("Stable-Baselines3", entries) in page
 
 
 def test_no_name_of_the_table_is_one_of_ours() -> None:
     assert sb3.ARGUMENTS.keys().isdisjoint(all_options())
     assert sb3.LEARN.keys().isdisjoint(inspect.signature(Learner.learn).parameters)
+    for method in (Learner.predict, rewirl.load(PENDULUM).predict):
+        assert sb3.PREDICT.keys().isdisjoint(inspect.signature(method).parameters)
+    for function in (Learner.load, rewirl.load, rewirl.resume):
+        assert sb3.LOAD.keys().isdisjoint(inspect.signature(function).parameters)
     assert not any(hasattr(Learner, name) for name in sb3.ATTRIBUTES)
+    assert sb3.NAMES.keys().isdisjoint(rewirl.__all__)
 
 
 def test_what_the_table_names_is_there() -> None:
@@ -96,6 +106,25 @@ def test_a_keyword_that_is_not_there_is_a_type_error_everywhere() -> None:
             with pytest.raises(TypeError, match=r"has no (option|argument)") as refused:
                 call()
             assert isinstance(refused.value, ValueError)
+
+
+def test_a_keyword_of_theirs_is_explained_where_it_is_given() -> None:
+    observation, policy = np.zeros(3, np.float32), rewirl.load(PENDULUM)
+    with rewirl.TD3("Pendulum-v1", hidden_sizes=(8,)) as agent:
+        for call, words in {
+            lambda: agent.predict(observation, state=None): "predict() has no argument 'state'; Stable-Baselines3's",
+            lambda: policy.predict(observation, episode_start=True): "leave it out: no network here has a memory",
+            lambda: rewirl.load(PENDULUM, custom_objects={}): "load() has no argument 'custom_objects'; ",
+            lambda: rewirl.TD3.load("runs/x", device="cpu"): "leave it out: everything runs on the processor",
+            lambda: rewirl.resume("runs/x", force_reset=True): "the episode under way is played again",
+            lambda: rewirl.resume("runs/x", env_modul="x"): "did you mean env_module?",
+        }.items():
+            with pytest.raises(TypeError, match=re.escape(words)):
+                call()
+    with pytest.raises(AttributeError, match=re.escape("Stable-Baselines3's evaluate_policy is here: agent.evaluate(")):
+        rewirl.evaluate_policy  # noqa: B018
+    with pytest.raises(AttributeError, match=r"module 'rewirl' has no attribute 'nothing_like_it'$"):
+        rewirl.nothing_like_it  # noqa: B018
 
 
 def test_a_function_for_a_number_names_the_schedule() -> None:

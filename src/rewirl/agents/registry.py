@@ -231,9 +231,13 @@ def agent_name(said: str) -> str:
 def agent_entry(name: str) -> Entry:
     """Return the entry of an agent.
 
+    Args:
+        name: as for `agent_name`.
+
     Raises:
         ValueError: there is no such agent; the nearest one is named.
     """
+    name = agent_name(name)
     if name not in AGENTS:
         hint = did_you_mean(name, AGENTS)
         own = "" if hint.startswith("did") else "; one of your own is package.module:NAME"

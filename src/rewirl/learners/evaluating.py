@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rewirl.environments.same import difference
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.exact import exactly
-from rewirl.hints import did_you_mean
-from rewirl.options import sb3
-from rewirl.options.unknown import UnknownOptionError
 from rewirl.storage.policy_file import PolicyError
 from rewirl.training.evaluation import Evaluation, Evaluator, Predict
 from rewirl.training.trained_policy import TrainedPolicy
@@ -75,17 +71,6 @@ def evaluation_of(evaluator: Evaluator, predict: Predict, step: int, state: list
         evaluator.close()
     assert evaluation is not None
     return evaluation
-
-
-def refuse_unknown(method: str, names: Iterable[str]) -> None:
-    """Refuse keywords that evaluating does not have.
-
-    Raises:
-        UnknownOptionError: there is one; says what it is called here.
-    """
-    for name in names:
-        hint = sb3.hint(name, sb3.EVALUATE) or did_you_mean(name, ("episodes", "env"))
-        raise UnknownOptionError(f"{method}() has no argument {name!r}; {hint}")
 
 
 def episode_count(episodes: int) -> int:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rewirl.exact import exactly
-from rewirl.hints import did_you_mean
 from rewirl.learners.options import Options
 from rewirl.options import sb3
 from rewirl.options.option import options
 from rewirl.options.train import TrainConfig
-from rewirl.options.unknown import UnknownOptionError, unknown_option
+from rewirl.options.unknown import UnknownOptionError, unknown_keyword, unknown_option
 
 if TYPE_CHECKING:
     from rewirl.learners.learner import Learner
@@ -96,7 +95,5 @@ def unknown_argument(learner: Learner, name: str) -> UnknownOptionError:
     elif name in known_options and name in options(learner.name):
         hint = f"it is an option of a run: rewirl.from_preset(preset, {name}=...)"
     else:
-        arguments = inspect.signature(learner.learn).parameters
-        known = [each for each, argument in arguments.items() if argument.kind is not argument.VAR_KEYWORD]
-        hint = sb3.hint(name, sb3.LEARN) or did_you_mean(name, known)
+        return unknown_keyword(learner.learn, name, sb3.LEARN)
     return UnknownOptionError(f"learn() has no argument {name!r}; {hint}")

@@ -18,7 +18,7 @@ from rewirl import seeding
 from rewirl.environments.source import environment_source
 from rewirl.exact import a_path, exactly
 from rewirl.learners import sources
-from rewirl.learners.evaluating import episode_count, evaluate_in, evaluation_of, refuse_unknown
+from rewirl.learners.evaluating import episode_count, evaluate_in, evaluation_of
 from rewirl.learners.how_often import how_many_steps, how_often, may_evaluate, unknown_argument, unknown_setting
 from rewirl.learners.tasks import Tasks
 from rewirl.learners.unset import UNSET
@@ -27,6 +27,7 @@ from rewirl.options import sb3
 from rewirl.options.option import options
 from rewirl.options.resolve import changed, resolve
 from rewirl.options.train import TrainConfig
+from rewirl.options.unknown import refuse_unknown
 from rewirl.printing import to_resume
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.storage.values import to_values
@@ -90,8 +91,7 @@ class Learner(Tasks):
                 **request,
             }
         )
-        config = dataclasses.replace(settings.run, env=source.id or source.name)
-        progress = Switchable()
+        config, progress = dataclasses.replace(settings.run, env=source.id or source.name), Switchable()
         self._own(Run(config, settings.agent, progress, source), progress)
 
     @classmethod
@@ -105,8 +105,7 @@ class Learner(Tasks):
         settings, source = sources.of_preset(request, env)
         config = dataclasses.replace(settings.run, env=source.id or source.name, eval_every=0)
         progress = Switchable()
-        agent = cls.__new__(cls)
-        agent._own(Run(config, settings.agent, progress, source), progress, plan=settings.run)
+        agent = cls.__new__(cls)._own(Run(config, settings.agent, progress, source), progress, plan=settings.run)
         try:
             agent._run.warm_up_with_policy()
         except BaseException:
@@ -116,7 +115,7 @@ class Learner(Tasks):
 
     def _own(
         self, run: Run, progress: Switchable, reopened: Reopened | None = None, plan: TrainConfig | None = None
-    ) -> None:
+    ) -> Self:
         self._run, self._progress, self._reopened, self._plan = run, progress, reopened, plan
         self._directory = None if reopened is None else reopened.directory.path
         self._resumed = reopened is not None
@@ -125,9 +124,12 @@ class Learner(Tasks):
         self._noise = seeding.generator(run.config.seed, "predict")
         self._learning = threading.Lock()
         self._closed = False
+        return self
 
     @classmethod
-    def load(cls, run_dir: str | Path, env: EnvironmentLike | None = None, *, env_module: str | None = None) -> Self:
+    def load(
+        cls, run_dir: str | Path, env: EnvironmentLike | None = None, *, env_module: str | None = None, **unknown: Never
+    ) -> Self:
         """Return an agent as the newest checkpoint of its run has it; `learn` continues the run, to the bit.
 
         Args:
@@ -143,17 +145,15 @@ class Learner(Tasks):
             UnsuitableEnvironmentError: the environment cannot be made again without `env`, or `env` is another one.
             FaultyEnvironmentError: the environment misbehaved when the current episode was played again.
         """
+        refuse_unknown(cls.load, unknown, sb3.LOAD)
         progress = Switchable()
         source = sources.of_run(env, exactly(str | None, env_module, "env_module"))
         reopened = reopen(a_path(run_dir, "run_dir"), progress, source=source, ended=True)
         assert reopened is not None
-        name = reopened.run.config.agent
-        if name != cls.name:
+        if (name := reopened.run.config.agent) != cls.name:
             reopened.close()
             raise RunDirectoryError(f"{run_dir} is a run of {name}, not of {cls.name}; rewirl.resume takes any")
-        agent = cls.__new__(cls)
-        agent._own(reopened.run, progress, reopened)
-        return agent
+        return cls.__new__(cls)._own(reopened.run, progress, reopened)
 
     def learn(
         self,
@@ -272,7 +272,7 @@ class Learner(Tasks):
         raise RuntimeError(f"{self!r} is closed and learns no more; {instead}")
 
     def predict(
-        self, observation: Observation, deterministic: bool = True, *, allow_nonfinite: bool = False
+        self, observation: Observation, deterministic: bool = True, *, allow_nonfinite: bool = False, **unknown: Never
     ) -> NDArray[Any]:
         """Return the action for one observation, or for a batch of them.
 
@@ -290,6 +290,7 @@ class Learner(Tasks):
             ValueError: the observation has another structure or shape, or a number that is not finite; the message says
                 which.
         """
+        refuse_unknown(self.predict, unknown, sb3.PREDICT)
         agent = self._run.agent
         act = agent.predict if deterministic else partial(agent.predict_noisily, rng=self._noise)
         return self._run.environment.spaces.predict(act, observation, allow_nonfinite)
@@ -309,7 +310,7 @@ class Learner(Tasks):
             UnsuitableEnvironmentError: the environment cannot be made a second time.
             FaultyEnvironmentError: the environment misbehaved.
         """
-        refuse_unknown("evaluate", unknown)
+        refuse_unknown(self.evaluate, unknown, sb3.EVALUATE)
         if env is not None:
             return evaluate_in(TrainedPolicy.of_state(*self._run.policy_state()), env, episodes)
         evaluator, state = self._run.evaluator(episode_count(episodes)), self._run.environment.last_state() or None

@@ -20,6 +20,7 @@ ARGUMENTS = {
     "normalize_advantage": "leave it out: PPO normalises the advantages of every minibatch",
     "target_kl": "none: PPO does all epochs",
     "rollout_buffer_class": "none: a rollout has rollout_steps steps, over all environments together",
+    "rollout_buffer_kwargs": "none: a rollout has rollout_steps steps, over all environments together",
     "train_freq": "update_every, for DQN; for the others every step is followed by its updates",
     "gradient_steps": "updates_per_step, after every step",
     "exploration_fraction": "epsilon_steps, in steps",
@@ -35,6 +36,7 @@ ARGUMENTS = {
     "device": "leave it out: everything runs on the processor; threads=2 uses two cores",
     "use_sde": "leave it out: exploration has no generalised state-dependent noise",
     "sde_sample_freq": "leave it out: exploration has no generalised state-dependent noise",
+    "use_sde_at_warmup": "leave it out: exploration has no generalised state-dependent noise",
     "stats_window_size": "none: metrics.jsonl has every episode",
     "monitor_wrapper": "leave it out: episodes are recorded in run_dir",
     "_init_setup_model": "leave it out",
@@ -63,6 +65,20 @@ LEARN = {
 }
 """Arguments of `learn`."""
 
+PREDICT = {
+    "state": "leave it out: no network here has a memory of its own",
+    "episode_start": "leave it out: no network here has a memory of its own",
+}
+"""Arguments of `predict`."""
+
+LOAD = {
+    "device": "leave it out: everything runs on the processor",
+    "custom_objects": "leave it out: nothing is unpickled",
+    "print_system_info": "config.json of a run directory says what made it",
+    "force_reset": "leave it out: the episode under way is played again up to its step",
+}
+"""Arguments of `load`."""
+
 EVALUATE = {
     "n_eval_episodes": "episodes",
     "eval_env": "env",
@@ -83,6 +99,8 @@ ATTRIBUTES = {
     "critic": 'agent.topology["critic1"] and agent.topology["critic2"]; of PPO agent.topology["critic"]',
     "q_net": 'agent.topology["q"]',
     "q_net_target": 'agent.topology["target_q"]',
+    "actor_target": 'agent.topology["target_actor"]',
+    "critic_target": 'agent.topology["target_critic1"] and agent.topology["target_critic2"]',
     "replay_buffer": "agent.replay",
     "save_replay_buffer": "learn(run_dir=...): checkpoints hold the replay memory",
     "load_replay_buffer": "rewirl.resume(run_dir)",
@@ -92,10 +110,29 @@ ATTRIBUTES = {
     "set_env": "rewirl.resume(run_dir, env=...)",
     "logger": "agent.diagnostics has the latest values, metrics.jsonl in run_dir all of them",
     "set_logger": "learn(run_dir=...), or callback=",
+    "ep_info_buffer": "metrics.jsonl in run_dir has every episode; a callback sees returns and lengths as they end",
+    "set_random_seed": "none: the seed is the agent's, from its beginning: TD3(env, seed=0)",
+    "device": "leave it out: everything runs on the processor",
+    "collect_rollouts": "agent.learn",
     "train": "agent.learn",
     "evaluate_policy": "agent.evaluate(episodes), whose result has mean, std and returns",
 }
 """Attributes and methods of agents."""
+
+NAMES = {
+    "A2C": "none: PPO and StreamAC are the actor-critics without a replay memory",
+    "DDPG": "TD3, with policy_delay=1 and policy_noise=0; it has two critics",
+    "evaluate_policy": "agent.evaluate(episodes), or policy.evaluate(episodes)",
+    "make_vec_env": "n_envs=4",
+    "DummyVecEnv": "n_envs=4",
+    "SubprocVecEnv": "n_envs=4, env_processes=True",
+    "VecNormalize": "normalise_observations=True, scale_rewards=True",
+    "Monitor": "leave it out: episodes are recorded in run_dir",
+    "EvalCallback": "learn(eval_every=..., eval_episodes=...)",
+    "CheckpointCallback": "learn(run_dir=..., checkpoint_every=...)",
+    "check_env": "leave it out: what is wrong with an environment is said when it is used",
+}
+"""Classes and functions."""
 
 POLICY = {
     "learn": "a policy does not learn: rewirl.resume(run_dir) or rewirl.from_preset(...) gives an agent that does",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from rewirl.agents import AGENTS, ReplayConfig, agent_entry
 from rewirl.hints import did_you_mean
@@ -39,6 +41,30 @@ def unknown_option(agent: str, name: str, known: Iterable[str], see: str | None 
     """
     see = f"help(rewirl.{agent_entry(agent).python})" if see is None else see
     return UnknownOptionError(f"{agent} has no option {name!r}; {_hint(agent, name, list(known), see)}")
+
+
+def unknown_keyword(method: Callable[..., Any], name: str, there: dict[str, str]) -> UnknownOptionError:
+    """Return the error that a function or method has no such keyword.
+
+    Args:
+        method: the function or bound method.
+        name: of the keyword.
+        there: what stands for those of Stable-Baselines3, a table of `options.sb3`.
+    """
+    arguments = inspect.signature(method).parameters
+    known = [each for each, argument in arguments.items() if argument.kind is not argument.VAR_KEYWORD]
+    hint = sb3.hint(name, there) or did_you_mean(name, known)
+    return UnknownOptionError(f"{method.__name__}() has no argument {name!r}; {hint}")
+
+
+def refuse_unknown(method: Callable[..., Any], names: Iterable[str], there: dict[str, str]) -> None:
+    """Refuse keywords that a function or method does not have; arguments as for `unknown_keyword`.
+
+    Raises:
+        UnknownOptionError: there is one; says what it is called here.
+    """
+    for name in names:
+        raise unknown_keyword(method, name, there)
 
 
 def in_the_shell(agent: str) -> str:

@@ -21,6 +21,7 @@ from rewirl.options.option import AXES, Option, options
 from rewirl.options.resolve import beneath
 from rewirl.options.unknown import in_the_shell, unknown_option
 from rewirl.presets.lookup import PAPERS, preset
+from rewirl.presets.lookup import names as preset_names
 from rewirl.printing import program
 from rewirl.toml_file import read_toml
 
@@ -88,6 +89,7 @@ def read_sweep(source: str, overrides: Mapping[str, Any] | None = None) -> Sweep
             own = path.parent / f"{path.name}.toml"  # a path such as . has no name
             hint = did_you_mean(source, experiments(), see=f"{program()} sweep --help")
             hint = f"did you mean {own}?" if path.name and own.is_file() else hint
+            hint = f"it is a preset: {program()} train --preset {source}" if source in preset_names() else hint
             own_file = "A sweep of other agents, environments or seeds is a TOML file (docs/sweeps.md)"
             raise SweepError(f"no experiment {source!r}, and no such file; {hint.rstrip('.')}. {own_file}")
         path = named
