@@ -32,6 +32,13 @@ def test_every_game_is_there_with_flat_frames(game, version):
     environment.close()
 
 
+def test_a_submarine_that_stays_at_the_surface_comes_to_an_end():
+    environment = gymnasium.make("MinAtar/Seaquest-v1")
+    environment.reset(seed=0)
+    over = [environment.step(0)[2:4] for _ in range(10_000)]  # nothing is done at all
+    assert over[-1] == (False, True) and not any(any(each) for each in over[:-1])
+
+
 def test_it_is_the_packages_game():
     wrapped, plain = gymnasium.make("MinAtar/Breakout-v1"), minatar.Environment("breakout")
     observation, _ = wrapped.reset(seed=5)

@@ -1,6 +1,7 @@
 """The games of MinAtar (Young and Tian 2019), from the package minatar: `pip install 'rewirl[minatar]'`.
 
-Importing this module registers them with Gymnasium, under the ids that the package has for them:
+Importing this module registers them with Gymnasium, under the ids that the package has for them, Seaquest with a time
+limit:
 
     rewirl train --agent dqn --env-module rewirl.minatar --env MinAtar/Breakout-v1
 """
@@ -18,7 +19,8 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError(f"{error}; its games need the package minatar: pip install 'rewirl[minatar]'") from error
 
-_GAMES = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
+_GAMES = {"asterix": None, "breakout": None, "freeway": None, "seaquest": 10_000, "space_invaders": None}
+"""By game the most steps of an episode. A submarine at the surface lives for ever; the others end by themselves."""
 
 
 class Remembered(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -42,10 +44,11 @@ def make(game: str, use_minimal_action_set: bool, **kwargs: Any) -> Remembered:
     return Remembered(BaseEnv(game, use_minimal_action_set=use_minimal_action_set, **kwargs))
 
 
-for _game in _GAMES:
+for _game, _steps in _GAMES.items():
     for _version, _minimal in (("v0", False), ("v1", True)):
         gymnasium.register(
             f"MinAtar/{_game.title().replace('_', '')}-{_version}",
             entry_point="rewirl.minatar:make",
+            max_episode_steps=_steps,
             kwargs={"game": _game, "use_minimal_action_set": _minimal},
         )

@@ -47,6 +47,19 @@ def test_noise_on_predictions_is_that_of_the_end_of_the_schedule_and_disturbs_no
         make(epsilon_end=0.0).predict_noisily(many, np.random.default_rng(0))
 
 
+def test_epsilon_goes_on_in_an_agent_that_is_resumed_before_it_learns_again():
+    agent, observation = make(epsilon_steps=50), np.ones(OBSERVATION, np.float32)
+    assert make().diagnostics() == {}
+    for _ in range(9):
+        agent.explore(observation)
+    agent.update(experience()[0])
+    resumed = make(epsilon_steps=50)
+    resumed.load_state(*through_a_file(agent.state()))
+    for each in (agent, resumed):
+        each.explore(observation)
+    assert resumed.diagnostics() == {"epsilon": agent.diagnostics()["epsilon"]}
+
+
 # Known answers
 
 GAMMA = 0.8

@@ -141,6 +141,7 @@ def test_it_is_saved_and_goes_on_to_the_bit(name, at):
         (lambda arrays, values: arrays.update(state=np.zeros(3, np.float32)), r"the array state is float32 \[3\]"),
         (lambda arrays, values: arrays.pop("q.hidden1.m"), r"the saved q: the array hidden1\.m"),
         (lambda arrays, values: values.update(next_action=9), "the saved next action is 9, and there are 4"),
+        (lambda arrays, values: values.update(greedy="yes"), "the saved greedy must be true or false, got 'yes'"),
         (lambda arrays, values: values.update(exploration={}), "not the state of a PCG64DXSM stream"),
     ],
 )
@@ -155,6 +156,23 @@ def test_a_state_that_does_not_fit_changes_nothing(change, message):
     with pytest.raises(ValueError, match=message):
         agent.load_state(arrays, saved)
     assert bits(agent) == before
+
+
+@pytest.mark.parametrize(
+    ("hidden_sizes", "layers"),
+    [
+        ((8, 24), r"hidden1 \(9 inputs\), hidden2 \(8 inputs\)"),
+        ((24, 8), r"hidden1 \(9 inputs\), output \(8 inputs\)"),
+    ],
+)
+def test_a_network_that_no_gradient_can_reach_is_refused(hidden_sizes, layers):
+    with pytest.raises(ValueError, match=f"would never learn: initial_zeros 0.9 leaves no weight but 0 in {layers}, "):
+        make("stream-ac", "dense", hidden_sizes=hidden_sizes)
+    make("stream-ac", "dense", hidden_sizes=hidden_sizes, initial_zeros=0.5)
+    agent = make("stream-q", "dense", hidden_sizes=(24, 24))  # one such layer, the first, has a gradient
+    for step in steps(20):
+        play(agent, step)
+    assert all(layer.values.any() for layer in agent.networks()["q"].layers)
 
 
 def test_an_episode_that_is_given_up_leaves_no_trace():

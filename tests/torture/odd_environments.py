@@ -49,7 +49,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "ds-simba": {**_SPARSE, "actor_hidden_sizes": (8,)},
     "ds-crossq": {**_SPARSE, "actor_hidden_sizes": (8, 8)},
     "ds-ppo": {**_SPARSE, "batch_size": 10, "rollout_steps": 30, "epochs": 2},
-    "ds-stream-ac": _SPARSE,
+    "ds-stream-ac": {**_SPARSE, "initial_zeros": 0.5},  # of 0.9 nothing would be learnt
 }
 AGENTS = tuple(_OPTIONS)
 STEPS, EVERY = 90, 20

@@ -16,6 +16,7 @@ from rewirl.training.progress import Silent
 _SMALL: dict[str, Any] = {"hidden_sizes": (12, 8)}
 _REPLAY: dict[str, Any] = {"batch_size": 10, "learning_starts": 30, "buffer_size": 70}
 _SPARSE: dict[str, Any] = {"sparsity": 0.5, "adapt_every": 4, "adapt_fraction": 0.2}
+_STREAM: dict[str, Any] = {**_SPARSE, "hidden_sizes": (12, 12)}  # of fewer units they would never learn
 _OPTIONS: dict[str, dict[str, Any]] = {
     "td3": {},
     "ds-td3": {**_SPARSE, "bias_correction": "connection"},
@@ -26,8 +27,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "ds-dqn": {**_SPARSE, "target_update_interval": 7},
     "ds-crossq": {**_SPARSE, "actor_hidden_sizes": (8, 8), "normalise_observations": True},
     "ds-ppo": {**_SPARSE, "batch_size": 10, "rollout_steps": 30, "epochs": 2},
-    "ds-stream-ac": _SPARSE,
-    "ds-stream-q": _SPARSE,
+    "ds-stream-ac": _STREAM,
+    "ds-stream-q": _STREAM,
 }
 AGENTS = tuple(_OPTIONS)
 GOOD, NEWEST, TOTAL = 80, 100, 110

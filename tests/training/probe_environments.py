@@ -83,6 +83,17 @@ class Stumbling(Uneven):
             raise RuntimeError("no ground under the feet")
 
 
+class Choices(gymnasium.ActionWrapper[Any, Any, Any]):
+    """Takes the number of one of three actions."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.action_space = spaces.Discrete(3)
+
+    def action(self, action: Any) -> Any:
+        return np.array([(-1.0, 0.0), (0.0, 1.0), (1.0, 5.0)][action])
+
+
 class Halved(gymnasium.ObservationWrapper[Any, Any, Any]):
     """Sees everything half as large."""
 
@@ -208,6 +219,7 @@ class Spaces(gymnasium.Env[Any, Any]):
 
 gymnasium.register("rewirl-tests/Drift-v0", entry_point=Drift, kwargs={})
 gymnasium.register("rewirl-tests/Stumbling-v0", entry_point=Stumbling)
+gymnasium.register("rewirl-tests/StumblingChoices-v0", entry_point=lambda: Choices(Stumbling()))
 gymnasium.register("rewirl-tests/Parts-v0", entry_point=Parts)
 gymnasium.register("rewirl-tests/Changing-v0", entry_point=Changing)
 gymnasium.register("rewirl-tests/Restless-v0", entry_point=Restless)

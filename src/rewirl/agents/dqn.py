@@ -193,12 +193,12 @@ class DQN(ReplayLearner[DQNConfig]):
         self._networks.after_step(VALUES, batch.states, batch.weights, self.updates)
 
     def diagnostics(self) -> dict[str, float]:
-        """Return named scalars of the last update; empty before the first.
+        """Return named scalars of the last update; empty before the first, of a resumed agent epsilon alone.
 
         The loss, the mean target, epsilon of the next step, and those of `Networks.diagnostics` on the last batch.
         """
-        if not self._learnt:
-            return {}
+        if not self._learnt:  # epsilon goes on at once where the agent is resumed
+            return {"epsilon": self.config.epsilon_at(self._explored)} if self.updates else {}
         c, batch = self.config, self._batch
         weights, size = batch.weights.astype(np.float64), np.abs(self._errors.astype(np.float64))
         losses = np.where(size <= 1, size**2 / 2, size - 0.5) if c.loss == "huber" else size**2

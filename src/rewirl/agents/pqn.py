@@ -160,13 +160,13 @@ class PQN(RolloutLearner[PQNConfig]):
         self._networks.after_step(VALUES, states, w, self.updates)
 
     def diagnostics(self) -> dict[str, float]:
-        """Return named scalars of the last update; empty before the first.
+        """Return named scalars of the last update; empty before the first, of a resumed agent epsilon alone.
 
         The loss of its minibatch before the step, the mean G, epsilon of the next step of the environment, and
         those of `Networks.diagnostics` on the minibatch.
         """
-        if self._last is None:
-            return {}
+        if self._last is None:  # epsilon goes on at once where the agent is resumed
+            return {"epsilon": self.config.epsilon_at(self._explored)} if self.updates else {}
         states, errors, returns = self._last
         weights = self._weights.astype(np.float64)
         told = {

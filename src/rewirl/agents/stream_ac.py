@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rewirl.agents.cost import Cost
 from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
-from rewirl.agents.streaming import StreamConfig, Streaming, finite
+from rewirl.agents.streaming import StreamConfig, Streaming, finite, saved_vectors
 from rewirl.nn import SoftplusNormal
 
 ACTOR, CRITIC = "actor", "critic"
@@ -104,6 +104,22 @@ class StreamAC(Streaming[StreamACConfig]):
         actor_step = self._actor.step(gradient, delta, rate, c.actor_kappa, decay, over)
         self._told = {"value": value, "actor_step": actor_step, "critic_step": critic_step}
         return delta
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return everything an exact continuation needs, of a step that has begun too; see `Streaming`."""
+        arrays, values = super().state()
+        return arrays if self._drawn is None else {**arrays, "drawn": self._drawn.copy()}, values
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
+        """Put back what `state` returned.
+
+        Raises:
+            ValueError: an array or value is missing or does not fit this agent; the message names it. Nothing has
+                changed then.
+        """
+        drawn = saved_vectors(arrays, "drawn", (self.action_size,))
+        super().load_state(arrays, values)
+        self._drawn = drawn
 
     def predict_noisily(self, observations: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
         """Return actions drawn from pi, clipped; see `Agent`."""

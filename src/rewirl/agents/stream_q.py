@@ -14,6 +14,7 @@ from rewirl.agents.epsilon_greedy import EpsilonGreedy
 from rewirl.agents.networks import Networks
 from rewirl.agents.policy import Policy
 from rewirl.agents.streaming import StreamConfig, Streaming, finite
+from rewirl.exact import exactly
 from rewirl.saved import count
 
 VALUES = "q"
@@ -87,6 +88,22 @@ class StreamQ(Streaming[StreamQConfig]):
     def predict_noisily(self, observations: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
         """Return actions of which each is a random one with probability `epsilon_end`; see `Agent`."""
         return self._policy.explore(observations, rng, self.config.epsilon_end)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return everything an exact continuation needs, of a step that has begun too; see `Streaming`."""
+        arrays, values = super().state()
+        return arrays, {**values, "greedy": self._greedy}
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
+        """Put back what `state` returned.
+
+        Raises:
+            ValueError: an array or value is missing or does not fit this agent; the message names it. Nothing has
+                changed then.
+        """
+        greedy = exactly(bool, values.get("greedy", True), "the saved greedy")  # earlier ones had none
+        super().load_state(arrays, values)
+        self._greedy = greedy
 
     def _update(
         self,

@@ -16,6 +16,7 @@ _COMMON: dict[str, Any] = {"learning_rate_schedule": "linear", "batch_size": 128
 _MINATAR: dict[str, Any] = {
     **_COMMON,
     "env_module": "rewirl.minatar",
+    "env_kwargs": {"max_episode_steps": 1_000},  # of the games that their code plays
     "n_envs": 128,
     "rollout_steps": 4_096,  # 32 in each environment
     "epochs": 2,
