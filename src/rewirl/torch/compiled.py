@@ -64,7 +64,7 @@ def _gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     connections = _connections(indices, layer)
     if needs[1]:
-        connections.observed(dy, x, values)  # in another program the number may be that of another layer
+        connections.observed(dy, x, values.data_ptr())  # in another program the number may be another layer's
     found = gradients(x, values, dy, connections, (needs[0], needs[1], needs[2]))
     first, second, third = (x.new_empty(0) if each is None else each for each in found)
     return first, second, third

@@ -34,7 +34,7 @@ class DenseGradient:
         self._left: tuple[int, int] | None = None
         """Which `values.grad` the last pass left, and its version."""
         self._hook: Any = None
-        layer._observer.collect = self._collect
+        layer._observer.collectors.add(self)
 
     def __bool__(self) -> bool:
         """Tell whether anything has added to it."""
@@ -51,14 +51,14 @@ class DenseGradient:
 
     def close(self) -> None:
         """Collect no longer."""
-        if self._layer._observer.collect == self._collect:
-            self._layer._observer.collect = None
+        self._layer._observer.collectors.discard(self)
         if self._hook is not None:
             self._hook.remove()
 
-    def _collect(self, dy: Tensor, x: Tensor, values: Tensor | None) -> None:
+    def collect(self, dy: Tensor, x: Tensor, address: int) -> None:
+        """Add what a backward pass brings; see `Connections.observed`."""
         own = self._layer.values
-        if values is not None and values.data_ptr() != own.data_ptr():
+        if address != own.data_ptr():  # others stand in for them, and their gradient goes elsewhere
             return
         number = torch._C._current_graph_task_id()
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -18,14 +19,22 @@ from torch.autograd import Function
 
 from rewirl._core import Product
 from rewirl.nn import tile_shape
+from rewirl.torch.uncompiled import uncompiled
+
+
+class Collector(Protocol):
+    """Who is shown a backward pass."""
+
+    def collect(self, dy: Tensor, x: Tensor, address: int) -> None:
+        """See `Connections.observed`."""
 
 
 class Observer:
     """What looks on at the backward passes of a layer, where a rule asks for it."""
 
     def __init__(self) -> None:
-        self.collect: Callable[[Tensor, Tensor, Tensor | None], None] | None = None
-        """Gets dy [samples, n_out] and x [samples, n_in], whose product dy^T x is the gradient by W; see `observed`."""
+        self.collectors: WeakSet[Collector] = WeakSet()
+        """Each gets dy and x, whose product dy^T x is the gradient by W; see `Connections.observed`."""
 
 
 class Connections:
@@ -41,6 +50,7 @@ class Connections:
         ValueError: an index is outside of the matrix or there twice, or blocks are not whole.
     """
 
+    @uncompiled
     def __init__(self, shape: tuple[int, int], indices: Tensor, height: int, observer: Observer | None = None) -> None:
         places = indices.numpy().copy()
         if len(np.unique(places)) < len(places):
@@ -61,16 +71,16 @@ class Connections:
         """
         return np.array_equal(indices.numpy(), self._places)
 
-    def observed(self, dy: Tensor, x: Tensor, values: Tensor | None = None) -> None:
-        """Let the observer look on at a backward pass, if it wants to.
+    def observed(self, dy: Tensor, x: Tensor, address: int) -> None:
+        """Show a backward pass to those who collect.
 
         Args:
-            dy: of the outputs.
-            x: the inputs.
-            values: that were computed with, where they may be another layer's; None are the layer's own.
+            dy: of the outputs, float32 [samples, n_out].
+            x: the inputs, float32 [samples, n_in].
+            address: of the values that were computed with, which may not be the layer's own.
         """
-        if self.observer.collect is not None:
-            self.observer.collect(dy, x, values)
+        for collector in list(self.observer.collectors):
+            collector.collect(dy, x, address)
 
     def refuse_if_replaced(self) -> None:
         """Refuse a backward pass whose gradients would go to other connections.
@@ -114,6 +124,8 @@ def output(x: Tensor, values: Tensor, bias: Tensor | None, connections: Connecti
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
     """Return the numbers of a vector, or of rows whose numbers are side by side."""
+    if tensor.dtype != torch.float32:  # of an exported layer, whose forward does not look
+        raise TypeError(f"SparseLinear computes in float32, and got {tensor.dtype}; convert with .float()")
     if tensor.stride(-1) != 1 or tensor.stride(0) < 0 or tensor.is_neg():
         tensor = tensor.resolve_neg().contiguous()
     try:
@@ -160,17 +172,19 @@ class _Forward(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None, connections: Connections) -> Tensor:
         ctx.connections = connections
-        ctx.observed = ctx.needs_input_grad[1] and values.is_leaf  # not what stands in for them in a derivative
+        # Not what stands in for them in a derivative; later they may be a copy, as `saved_tensors_hooks` make.
+        ctx.observed = values.data_ptr() if ctx.needs_input_grad[1] and values.is_leaf else None
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, values)
         return output(x, values, bias, connections)
 
     @staticmethod
+    @uncompiled
     def backward(ctx: Any, dy: Tensor) -> Any:
         connections: Connections = ctx.connections
         connections.refuse_if_replaced()
         x, values = ctx.saved_tensors
-        if ctx.observed:
-            connections.observed(dy, x)
+        if ctx.observed is not None:
+            connections.observed(dy, x, ctx.observed)
         compute = _backward if torch.is_grad_enabled() else gradients
         return *compute(x, values, dy, connections, ctx.needs_input_grad[:3]), None
 
@@ -183,12 +197,13 @@ class _Backward(Function):
         ctx: Any, x: Tensor | None, values: Tensor, dy: Tensor, connections: Connections, needs: tuple[bool, bool, bool]
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         ctx.connections = connections
-        ctx.observed = ctx.needs_input_grad[1] and values.is_leaf
+        ctx.observed = values.data_ptr() if ctx.needs_input_grad[1] and values.is_leaf else None
         ctx.save_for_backward(x, values, dy)
         ctx.set_materialize_grads(False)
         return gradients(x, values, dy, connections, needs)
 
     @staticmethod
+    @uncompiled
     def backward(ctx: Any, ddx: Tensor | None, dd_values: Tensor | None, dd_bias: Tensor | None) -> Any:
         connections: Connections = ctx.connections
         connections.refuse_if_replaced()
@@ -196,8 +211,8 @@ class _Backward(Function):
         of_x = of_values = None
         terms = []
         if ddx is not None:
-            if ctx.observed:
-                connections.observed(dy, ddx)
+            if ctx.observed is not None:
+                connections.observed(dy, ddx, ctx.observed)
             of_values = _backward(ddx, values, dy, connections, (False, True, False))[1]
             terms.append(sparse_linear(ddx, values, None, connections))
         if dd_values is not None:

@@ -57,13 +57,16 @@ def attribution(model: nn.Module, x: Tensor) -> Tensor:
         y = model(x)
         if y.ndim != 2 or len(y) != len(x):
             raise ValueError(f"a model of [samples, outputs] is needed, this one returned {list(y.shape)}")
-        if not y.requires_grad:
+        total, reached = torch.zeros_like(x), False
+        for output in y.sum(dim=0) if y.requires_grad else ():
+            (gradient,) = torch.autograd.grad(output, x, retain_graph=True, allow_unused=True)
+            if gradient is not None:
+                total += gradient.abs()
+                reached = True
+        if not reached:
             raise ValueError(
                 "the model's outputs have no gradient by x; take out its no_grad, detach or inference_mode"
             )
-        total = torch.zeros_like(x)
-        for output in y.sum(dim=0):
-            total += torch.autograd.grad(output, x, retain_graph=True)[0].abs()
     return total.mean(dim=0)
 
 

@@ -15,6 +15,7 @@ from rewirl.topology.initial import random_topology
 from rewirl.topology.structure import UNSTRUCTURED, structure_of
 from rewirl.torch.compiled import CONNECTIONS, NUMBERS, operator
 from rewirl.torch.functions import Connections, Observer, floats, sparse_linear
+from rewirl.torch.uncompiled import uncompiled
 
 
 class SparseLinear(nn.Module):
@@ -168,15 +169,20 @@ class SparseLinear(nn.Module):
             layer = [*self.shape, self._height, self._number]
             y: Tensor = operator(rows, self.values, self.bias, self.indices, layer)
         else:
-            if torch._C._are_functorch_transforms_active():
-                raise RuntimeError(
-                    "SparseLinear takes no transforms of torch.func, such as grad, jvp or vmap; use backward, or "
-                    "torch.autograd.functional"
-                )
-            if not self._connections.are(self.indices):
-                self.connect()  # they were written to, or others stand in for them
-            y = sparse_linear(rows, self.values, self.bias, self._connections)
+            y = self._computed(rows)
         return y.view(*x.shape[:-1], self.out_features)
+
+    @uncompiled
+    def _computed(self, rows: Tensor) -> Tensor:
+        """Return y for x, float32 [samples, in_features], outside of a compiled graph."""
+        if torch._C._are_functorch_transforms_active():
+            raise RuntimeError(
+                "SparseLinear takes no transforms of torch.func, such as grad, jvp or vmap; use backward, or "
+                "torch.autograd.functional"
+            )
+        if not self._connections.are(self.indices):
+            self.connect()  # they were written to, or others stand in for them
+        return sparse_linear(rows, self.values, self.bias, self._connections)
 
     def connect(self) -> None:
         """Compute with the connections of `indices` from now on; `forward` does so where they have changed."""
@@ -194,6 +200,7 @@ class SparseLinear(nn.Module):
         self.values.data = numbers
         increment_version(self.values)
 
+    @uncompiled
     @torch.inference_mode(False)
     def rewire(self, dropped: NDArray[np.int64], grown: NDArray[np.int64]) -> Tensor:
         """Drop connections and grow others of value 0; the gradient of the values is gone.
@@ -226,6 +233,7 @@ class SparseLinear(nn.Module):
             f"bias={self.bias is not None}, structure={self.structure}"
         )
 
+    @uncompiled
     @torch.inference_mode(False)  # what it makes is learnt with later
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Take the connections of the saved layer first, however many; values and bias are loaded as always."""

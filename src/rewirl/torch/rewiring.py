@@ -22,6 +22,7 @@ from rewirl.topology.memory import KEPT, RuleMemory
 from rewirl.topology.structure import UNSTRUCTURED
 from rewirl.torch.dense_gradient import DenseGradient
 from rewirl.torch.linear import SparseLinear, carried
+from rewirl.torch.uncompiled import uncompiled
 
 _SAME_SPARSITY = 0.1
 """How far a model's sparsity may be from the one asked for: small layers and blocks do not meet it exactly."""
@@ -54,7 +55,8 @@ class Rewiring:
 
     Args:
         model: has layers that are `SparseLinear`; they are rewired in the order of `model.modules()`.
-        optimizer: owns their values. `torch.optim.LBFGS` cannot be used, as it does not keep values apart.
+        optimizer: owns their values; or several, where two own the same layer. `torch.optim.LBFGS` cannot be used, as
+            it does not keep values apart.
         rule: set, rigl, static, prune, wast, or package.module:Class.
         seed: of the rule's random stream.
         followers: models whose layers of the same names have the same connections, and go on having them, such as a
@@ -73,7 +75,7 @@ class Rewiring:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
         rule: str = "set",
         seed: int = 0,
         followers: Sequence[nn.Module] = (),
@@ -113,8 +115,8 @@ class Rewiring:
         self._initial: list[float] | None = None  # densities of the layers at the first step, if they are to change
         self._memory = RuleMemory(self.rule)
         self._rng = seeding.generator(seed, "adaptation")
-        self._optimizer = optimizer
-        if isinstance(optimizer, torch.optim.LBFGS):
+        self._optimizers = [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else list(optimizer)
+        if any(isinstance(each, torch.optim.LBFGS) for each in self._optimizers):
             raise ValueError("LBFGS keeps the history of all values in one tensor, which cannot be rewired")
         self._refuse_other_owner()
         self._refuse_parts_of_a_gradient(model)
@@ -125,6 +127,7 @@ class Rewiring:
         for line in self._odd(options):
             warnings.warn(line, stacklevel=2)
 
+    @uncompiled
     @torch.inference_mode(False)
     def step(self) -> bool:
         """Count a step of the optimiser, and rewire if an event is due.
@@ -168,6 +171,8 @@ class Rewiring:
         rng = seeding.generator(0, "adaptation")
         seeding.restore(rng, values.get("rng"))
         initial = values.get("initial_densities")  # none before the first step
+        if self.config.initial_sparsity is None:  # it goes on from a rewiring whose sparsity changed
+            initial = None
         if initial is not None:
             if not isinstance(initial, list) or len(initial) != len(self._layers):
                 raise ValueError(f"the saved initial_densities must be a list of {len(self._layers)}, one per layer")
@@ -234,7 +239,8 @@ class Rewiring:
         self._initial = [there / total for there, total in zip(connections, places, strict=True)]
 
     def _refuse_other_owner(self) -> None:
-        owned = {id(parameter) for group in self._optimizer.param_groups for parameter in group["params"]}
+        groups = [group for optimizer in self._optimizers for group in optimizer.param_groups]
+        owned = {id(parameter) for group in groups for parameter in group["params"]}
         for name, layer in self._layers.items():
             if layer.values.requires_grad and id(layer.values) not in owned:
                 raise ValueError(
@@ -377,15 +383,15 @@ class Rewiring:
 
     def _carry(self, values: Tensor, before: torch.Size, source: Tensor) -> None:
         """Give the optimiser's state of a layer to the connections that it has now."""
-        state: Mapping[str, Any] = self._optimizer.state.get(values, {})
-        options = next(
-            group for group in self._optimizer.param_groups if any(each is values for each in group["params"])
-        )
-        begins = {
-            name: float(options[option])
-            for (kind, name), option in _STATE_OF_NEW.items()
-            if isinstance(self._optimizer, kind)
-        }
-        for name, tensor in list(state.items()):
-            if isinstance(tensor, Tensor) and tensor.shape == before:
-                self._optimizer.state[values][name] = carried(tensor, source, begins.get(name, 0.0))
+        for optimizer in self._optimizers:
+            groups = (group for group in optimizer.param_groups if any(each is values for each in group["params"]))
+            for options in groups:  # one, or none
+                begins = {
+                    name: float(options[option])
+                    for (kind, name), option in _STATE_OF_NEW.items()
+                    if isinstance(optimizer, kind)
+                }
+                state: dict[str, Any] = optimizer.state.get(values, {})
+                for name, tensor in list(state.items()):
+                    if isinstance(tensor, Tensor) and tensor.shape == before:
+                        state[name] = carried(tensor, source, begins.get(name, 0.0))

@@ -202,7 +202,7 @@ def _of_rule(agent: Agent) -> Iterator[str]:
         idle = [name for name in _of_no_use_to_pruning(entry, topology) if asked_for(topology, name)]
         if idle:
             yield _does_nothing(idle, "the rule prune follows a changing sparsity, and rewires nothing besides")
-    elif not topology.adapt_fraction and topology.initial_sparsity is None:
+    elif not topology.adapt_fraction and (topology.initial_sparsity is None or topology.adaptive):
         yield (
             f"nothing is ever rewired: adapt_fraction is 0; give more than that, or {option('rule')} static, which "
             "says so"
