@@ -450,6 +450,7 @@ REFUSED = {
     "width": ("kernels --widths 0", "widths, batches, threads and rounds must be at least 1"),
     "no width": ("kernels --widths", "at least one number"),
     "agent": ("updates --agents ds-td4", "agents must be among td3, "),
+    "rollouts": ("end-to-end --agents ppo", "Name others by presets, such as --presets cleanrl/ppo/CartPole-v1"),
     "sparsity": ("updates --sparsities 1", "sparsities must lie between 0 and 1"),
     "no sparsity": ("updates --agents ds-td3 --sparsities", "ds-td3 need at least one of sparsities"),
     "structure": ("updates --structures 9x1", "structure must be unstructured"),

@@ -129,6 +129,8 @@ class Painted(gymnasium.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.steps = 0
+        if self.picture == "missing at reset" and self.render_mode is not None:
+            raise gymnasium.error.DependencyNotInstalled("pygame is not installed, run `pip install pygame`")
         if self.render_mode == "human" and self.picture == "abort":
             os.abort()
         return np.zeros(2, np.float32), {}
@@ -189,6 +191,10 @@ def painted(tmp_path, picture):
     [
         ("raises", "no camera"),
         ("missing", "this environment cannot be drawn: pygame is not installed, run `pip install pygame`"),
+        (
+            "missing at reset",
+            "cannot be drawn: pygame is not installed, run `pip install pygame`. Here: pip install 'rew",
+        ),
         ("none", "returned nothing"),
         ("list", "must return uint8"),
         ("floats", "must return uint8"),
@@ -227,6 +233,15 @@ def test_a_window_that_ends_the_process_is_refused(tmp_path):
     assert ended.returncode == 2 and "use --video" in ended.stderr
     ended = rewirl("watch", path, env={**without, "DISPLAY": ":77"}, cwd=here)
     assert ended.returncode == 2 and "SIGABRT" in ended.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is always a window")
+def test_a_display_that_leads_nowhere_is_no_window(tmp_path):
+    pytest.importorskip("pygame")
+    path = tmp_path / "run"
+    trained(*SMALL[2:-1], "0", "--env", "Pendulum-v1", "--run-dir", path)
+    ended = rewirl("watch", path, env={"DISPLAY": ":77", "WAYLAND_DISPLAY": "", "XDG_RUNTIME_DIR": ""})
+    assert ended.returncode == 2 and "there is no display where DISPLAY says" in ended.stderr, ended.stderr
 
 
 def test_a_video_needs_no_desktop_and_no_word_is_said_of_one(tmp_path):

@@ -106,6 +106,11 @@ def test_no_wall_of_names(capsys):
         (["train", "--preset"], "--preset needs a value"),
         (["sweep", "x.toml", "--normalise-observations"], "--normalise-observations needs a value"),
         (["watch", "x", "--video"], "--video needs a value"),
+        (["sweep", "x.toml", "--seeds"], "--seeds needs a value"),  # as of a shell variable that is not set
+        (["sweep", "x.toml", "--agents", "--dry-run"], "--agents needs a value"),
+        (["tune", "--seeds"], "--seeds needs a value"),
+        (["tune", "--sample", "--dry-run"], "--sample needs a value"),
+        (["report", "--published-curves"], "did you mean --no-published-curves"),
         (["bench", "kernels", "--seconds"], "needs a value|has no option"),
         (["resume"], "resume needs RUN: directory of the run"),
         (["export", "x", "--format", "torch"], r"made in Python: rewirl\.load\(DIRECTORY\)\.to_torch\(\)"),
@@ -146,8 +151,8 @@ def test_no_preset_has_options_that_do_nothing():
 
 def test_what_is_missing_for_an_environment_is_an_extra_of_rewirl():
     missing = gymnasium.error.DependencyNotInstalled('Box2D is not installed: pip install "gymnasium[box2d]"')
-    assert recipe._package(missing) == ". Here: pip install 'rewirl[box2d]'"
-    assert recipe._package(ValueError("box2d")) == recipe._package(ImportError("no mujoco")) == ""
+    assert recipe.package_advice(missing) == ". Here: pip install 'rewirl[box2d]'"
+    assert recipe.package_advice(ValueError("box2d")) == recipe.package_advice(ImportError("no mujoco")) == ""
 
 
 def test_resuming_for_fewer_steps_says_how_many_there_are(tmp_path, capsys):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 from collections.abc import Iterator
@@ -39,6 +38,8 @@ def untested() -> str:
 
 
 def _newer() -> Iterator[str]:
+    import importlib.metadata  # it takes a while, in which Ctrl-C would be a traceback
+
     for package, tested in TESTED.items():
         try:
             installed = importlib.metadata.version(package)

@@ -339,6 +339,7 @@ def test_diagnostics_are_of_the_last_update_of_each_kind():
         ({"policy_noise": -0.1}, "policy_noise"),
         ({"policy_noise": float("inf")}, "policy_noise"),
         ({"noise_clip": float("nan")}, "noise_clip"),
+        ({"noise_clip": float("inf")}, "noise_clip"),
         ({"exploration_noise": -0.1}, "exploration_noise"),
         ({"learning_starts": 0}, "learning_starts"),
         ({"buffer_size": 0}, "buffer_size"),

@@ -410,6 +410,8 @@ def test_what_to_sample_is_said_in_a_few_words(words, values):
         ("sparsity=0.5", "one value is --sparsity VALUE"),
         ("learning-rate=1e-3:1e-4", "the lower end of an interval comes first"),
         ("learning-rate=log:0:1", "begins above 0"),
+        ("noise-clip=0:inf", "an interval has two finite ends, got 0:inf"),
+        ("rule=set,nosuch", "no rule 'nosuch'; there are static, set"),
         ("learning-rate=a:b", "learning_rate must be a number"),
         ("gamma=0.9:2", "gamma must be between 0 and 1, got 2.0"),
         ("gamma=0.9:0.95:0.99", "LOW:HIGH"),

@@ -223,6 +223,8 @@ def test_an_agent_that_rewires_nothing_says_so_and_one_of_another_name_what_it_i
     assert line.startswith("nothing is ever rewired: adapt_fraction is 0")
     changing = {"adapt_fraction": 0.0, "initial_sparsity": 0.0, "sparsity_end": 500, "adapt_every": 10}
     assert said(agent(topology=changing)) == []
+    adaptive = changing | {"rule": "prune", "sparsity_schedule": "adaptive", "sparsity": 0.6}
+    assert said(agent(topology=adaptive))[0].startswith("nothing is ever rewired: adapt_fraction is 0")
     assert said(agent(topology=changing | {"initial_scale": "sparse"}, redo_every=10)) == []  # of units that begin anew
     (line,) = said(agent("static-td3", {"rule": "rigl"}))
     assert line == "static-td3 with the rule rigl is what ds-td3 is: rewired as it learns."

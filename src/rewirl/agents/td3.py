@@ -50,7 +50,7 @@ class TD3Config(LayersConfig):
         super().__post_init__()
         self._require("policy_delay", self.policy_delay >= 1, "at least 1")
         self._require("policy_noise", 0 <= self.policy_noise < inf, "finite, 0 or more")
-        self._require("noise_clip", self.noise_clip >= 0, "0 or more")
+        self._require("noise_clip", 0 <= self.noise_clip < inf, "finite, 0 or more (1e9 clips nothing)")
         self._require("exploration_noise", 0 <= self.exploration_noise < inf, "finite, 0 or more")
 
 

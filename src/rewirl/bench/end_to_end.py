@@ -77,7 +77,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Validate."""
-        refuse_agents(self.agents)
+        refuse_agents(self.agents, "Name others by presets, such as --presets cleanrl/ppo/CartPole-v1")
         for each in fields(self):
             if self.presets and each.name in _SAID_BY_PRESETS and getattr(self, each.name) != each.default:
                 raise ValueError(f"presets say {each.name} themselves: leave {option(each.name)} out, or presets")

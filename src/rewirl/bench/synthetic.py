@@ -81,8 +81,12 @@ def amount_of(agent: str, sparsity: float | None, hidden_sizes: Sequence[int]) -
     return {"lambdas": PAPER_LAMBDAS[sparsity]} if papers and sparsity in PAPER_LAMBDAS else {"sparsity": sparsity}
 
 
-def refuse_agents(agents: Sequence[str]) -> None:
+def refuse_agents(agents: Sequence[str], others_are: str = "") -> None:
     """Refuse agents that cannot be timed: their updates take a replay memory.
+
+    Args:
+        agents: their names.
+        others_are: how agents without a replay memory are named there, if they can be.
 
     Raises:
         ValueError: there are none, or one is unknown or has no replay memory.
@@ -90,7 +94,8 @@ def refuse_agents(agents: Sequence[str]) -> None:
     known = [name for name, entry in AGENTS.items() if entry.replay]
     others = [agent for agent in agents if agent not in known]
     if others or not agents:
-        raise ValueError(f"agents must be among {', '.join(known)}; got {', '.join(others) or 'none'}")
+        hint = f". {others_are}" if others_are and any(agent in AGENTS for agent in others) else ""
+        raise ValueError(f"agents must be among {', '.join(known)}; got {', '.join(others) or 'none'}{hint}")
 
 
 def is_dense(agent: str) -> bool:

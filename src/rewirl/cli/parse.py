@@ -175,7 +175,7 @@ def _refuse_missing(command: str, arguments: list[str], fields: list[Any]) -> No
         for name, *kind in (field for field in fields if len(field) == 2 and _takes_a_value(field[1])):
             about = next(mark.help for mark in kind[0].__metadata__ if hasattr(mark, "help"))
             raise UsageError(f"{command} needs {name.upper()}: {about[0].lower()}{about[1:]}")
-    valued = {f"--{_dashed(name)}" for name, kind in _leaves(fields) if _takes_a_value(kind)}
+    valued = {f"--{_dashed(name)}" for name, kind in _leaves(fields) if _takes_a_value(kind) or _is_own_list(kind)}
     for argument, following in pairwise([*arguments, "--"]):
         if argument.replace("_", "-") in valued and following.startswith("--"):
             raise UsageError(f"{argument} needs a value; see {program()} {command} --help")
@@ -197,6 +197,12 @@ def _takes_a_value(kind: Any) -> bool:
         nargs = [mark.nargs for mark in kind.__metadata__ if hasattr(mark, "nargs")]
         return nargs[0] == 1 if nargs else _takes_a_value(typing.get_args(kind)[0])
     return kind is not bool and typing.get_origin(kind) is not tuple
+
+
+def _is_own_list(kind: Any) -> bool:
+    """Tell whether an option of a command takes a list that is not given empty; a list of a run's options may be."""
+    members = typing.get_args(kind) if typing.get_origin(kind) is Annotated else (kind,)
+    return typing.get_origin(members[0]) is tuple and not any(hasattr(mark, "nargs") for mark in members[1:])
 
 
 def _is_a_path(kind: Any) -> bool:
@@ -267,11 +273,7 @@ def _groups(settings: Settings) -> Iterable[tuple[str, Any, Any]]:
 
 def _mutable(field: Any) -> Any:
     """Return a field whose default may be a dictionary."""
-    return dataclasses.field(default_factory=functools.partial(_same, field.default))
-
-
-def _same(value: Any) -> Any:
-    return value
+    return dataclasses.field(default_factory=lambda: field.default)
 
 
 def _words(option: Option, text: str) -> Any:

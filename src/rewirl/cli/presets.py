@@ -36,8 +36,9 @@ def presets(arguments: list[str]) -> int:
     with usage_errors():
         by_name = {each: lookup.preset(each) for each in known}
         agents = {n: resolve({"preset": n}).agent for n in by_name}  # a file may have anything for options
-    if name is not None and not options.json:
-        result(_as_file(name, by_name[name]).rstrip("\n"))
+        text = None if name is None or options.json else _as_file(name, by_name[name]).rstrip("\n")
+    if text is not None:
+        result(text)
         return 0
     settings = {
         n: {

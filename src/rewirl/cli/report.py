@@ -47,11 +47,11 @@ def report(arguments: list[str]) -> int:
             "The group that every other one is compared with, by its name in the report, such as 'ds-td3, sparsity "
             "0.9'. None compares sparse agents with dense ones.",
         ),
-        published_curves=(
+        no_published_curves=(
             bool,
-            True,
-            "Learning curves that others have published of the same agents and tasks are drawn too, with their "
-            "sources. They enter no number; this leaves them out.",
+            False,
+            "Leave out the learning curves that others have published of the same agents and tasks, which are drawn "
+            "with their sources. They enter no number.",
         ),
     )
     try:
@@ -88,7 +88,7 @@ def report(arguments: list[str]) -> int:
             hint = did_you_mean(repr(options.baseline), map(repr, there))  # quoted, for a name may have commas
             raise UsageError(f"--baseline names no group of runs: {options.baseline!r}; {hint}")
     make = functools.partial(
-        report_on, names=labels, published_curves=options.published_curves, baseline=options.baseline
+        report_on, names=labels, published_curves=not options.no_published_curves, baseline=options.baseline
     )
     blocks = report_on_sound_runs(runs, problems, lambda problem: say(f"rewirl: warning: {problem}"), make)
     texts = {options.output: document.html(blocks)}

@@ -262,11 +262,11 @@ def _make_gymnasium(identity: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[A
         drawn = os.environ.get("MUJOCO_GL") if _of_mujoco(identity) else None
         library = f". MUJOCO_GL is {drawn!r}, a library that may be missing here; unset MUJOCO_GL" if drawn else ""
         raise UnsuitableEnvironmentError(
-            f"{identity} could not be made{arguments}: {type(error).__name__}: {error}{library}{_package(error)}"
+            f"{identity} could not be made{arguments}: {type(error).__name__}: {error}{library}{package_advice(error)}"
         ) from error
 
 
-def _package(error: BaseException) -> str:
+def package_advice(error: BaseException) -> str:
     """Return what installs an environment's package, where it is an extra of Rewirl's; "" otherwise."""
     extra = next((extra for extra, word in _EXTRAS.items() if word in str(error).lower()), None)
     missing = isinstance(error, ImportError) or type(error).__name__ == "DependencyNotInstalled"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.environments.environment import Environment
+from rewirl.environments.recipe import package_advice
 from rewirl.environments.source import EnvironmentSource
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.plugins import RAISED
@@ -27,6 +28,8 @@ from rewirl.training.evaluation import LONGEST_EPISODE, endless
 from rewirl.training.trained_policy import TrainedPolicy
 
 _LONGEST_LOOK_SECONDS = 60
+_NOWHERE = 3
+"""Exit code of a process that drew, but into no window."""
 _VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".mpeg", ".wmv", ".gif")
 """Endings of files that imageio writes as videos of one file, whatever the system."""
 _SECONDS_BETWEEN_LINES, _LESS_OFTEN = 2.0, 15
@@ -151,6 +154,7 @@ def _refuse_without_window(source: EnvironmentSource) -> None:
         )
     child = os.fork()
     if child == 0:
+        code = 0
         try:
             silent = os.open(os.devnull, os.O_WRONLY)
             os.dup2(silent, 1)
@@ -158,9 +162,10 @@ def _refuse_without_window(source: EnvironmentSource) -> None:
             assert source.recipe is not None
             environment = source.recipe.make(source.module, render_mode="human")
             environment.reset(seed=0)
+            code = _NOWHERE if _is_drawn_nowhere() else 0
             environment.close()
         finally:
-            os._exit(0)  # an exception comes again where it is reported
+            os._exit(code)  # an exception comes again where it is reported
     status, until = (0, 0), time.monotonic() + _LONGEST_LOOK_SECONDS
     while not status[0] and time.monotonic() < until:
         status = os.waitpid(child, os.WNOHANG)
@@ -172,6 +177,16 @@ def _refuse_without_window(source: EnvironmentSource) -> None:
     if os.WIFSIGNALED(status[1]):
         name = signal.Signals(os.WTERMSIG(status[1])).name
         raise WatchError(f"no window can be opened here (drawing ends the process with {name}); use --video FILE.mp4")
+    if os.WEXITSTATUS(status[1]) == _NOWHERE:
+        raise WatchError("no window can be opened here (there is no display where DISPLAY says); use --video FILE.mp4")
+
+
+def _is_drawn_nowhere() -> bool:
+    """Tell whether pygame draws, and has found no display; it says nothing then."""
+    pygame: Any = sys.modules.get("pygame")
+    if pygame is None or "SDL_VIDEODRIVER" in os.environ or not pygame.display.get_init():
+        return False
+    return pygame.display.get_driver() in ("offscreen", "dummy")
 
 
 def _drawable(source: EnvironmentSource, mode: str) -> Any:
@@ -198,10 +213,12 @@ def _rendering(mode: str) -> Iterator[None]:
     except WatchError:
         raise
     except gymnasium.error.DependencyNotInstalled as error:
-        raise WatchError(f"this environment cannot be drawn: {error}") from error
+        raise WatchError(f"this environment cannot be drawn: {error}{package_advice(error)}") from error
     except (ImportError, AttributeError, RuntimeError) as error:
         if type(error).__module__.startswith("rewirl."):
             cause = error.__cause__
+            if isinstance(cause, gymnasium.error.DependencyNotInstalled):  # of reset or step
+                raise WatchError(f"this environment cannot be drawn: {cause}{package_advice(cause)}") from error
             if "MUJOCO_GL" in str(error):
                 raise WatchError(str(error)) from error
             if "MUJOCO_GL" in str(cause):

@@ -90,8 +90,9 @@ def read_sweep(source: str, overrides: Mapping[str, Any] | None = None) -> Sweep
             hint = did_you_mean(source, experiments(), see=f"{program()} sweep --help")
             hint = f"did you mean {own}?" if path.name and own.is_file() else hint
             hint = f"it is a preset: {program()} train --preset {source}" if source in preset_names() else hint
+            stop = "" if hint.endswith("?") else "."
             own_file = "A sweep of other agents, environments or seeds is a TOML file (docs/sweeps.md)"
-            raise SweepError(f"no experiment {source!r}, and no such file; {hint.rstrip('.')}. {own_file}")
+            raise SweepError(f"no experiment {source!r}, and no such file; {hint.rstrip('.')}{stop} {own_file}")
         path = named
     content = _parsed(path)
     description = content.pop(_DESCRIPTION, "")

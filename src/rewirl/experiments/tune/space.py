@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from rewirl.options.option import Option, options
 from rewirl.options.resolve import AMOUNTS, Settings, resolve
 from rewirl.options.unknown import in_the_shell, unknown_option
 from rewirl.storage.values import from_text
+from rewirl.topology import make_rule
 
 USUAL = (
     *("learning_rate", "batch_size", "gamma", "tau", "target_update_interval"),
@@ -160,6 +162,8 @@ def _asked(option: Option, text: str) -> Dimension:
         low, high = (option.read([end.strip()]) for end in ends)
         if not (isinstance(low, (int, float)) and isinstance(high, (int, float)) and low < high):
             raise ValueError(f"the lower end of an interval comes first, got {text}")
+        if not math.isfinite(low) or not math.isfinite(high):
+            raise ValueError(f"an interval has two finite ends, got {text}")
         if scale == "log" and low <= 0:
             raise ValueError(f"a logarithmic scale begins above 0, not at {low}")
         return Dimension(option, low, high, scale == "log")
@@ -211,6 +215,8 @@ def _usual(option: Option, request: Mapping[str, Any], settings: Settings) -> Di
 def _check(space: Space, request: Mapping[str, Any]) -> None:
     """Refuse a value that is impossible, with the others as they are and with any other one that is sampled.
 
+    A rule is looked for too, which settings alone do not.
+
     Raises:
         TuneError: there is one; names it.
     """
@@ -219,17 +225,22 @@ def _check(space: Space, request: Mapping[str, Any]) -> None:
         if any(_possible(request, {**other, **corner}) for other in [{}, *corners]):
             continue
         try:
-            resolve({**request, **corner})
+            _resolved({**request, **corner})
         except ValueError as error:
             raise TuneError(f"--sample {next(iter(corner)).replace('_', '-')}: {error}") from error
 
 
 def _possible(request: Mapping[str, Any], more: Mapping[str, Any]) -> bool:
     try:
-        resolve({**request, **more})
+        _resolved({**request, **more})
     except ValueError:
         return False
     return True
+
+
+def _resolved(request: Mapping[str, Any]) -> None:
+    topology = resolve(request).agent.topology
+    make_rule(topology.rule, topology)
 
 
 def _read(option: Option, words: str) -> Any:
