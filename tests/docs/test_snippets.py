@@ -155,12 +155,13 @@ def test_a_rule_that_remembers_is_resumed_to_the_bit(tmp_path: Path, monkeypatch
 
 
 def test_an_agent_of_your_own_is_trained_resumed_and_made_in_python(tmp_path: Path) -> None:
-    (code,) = (code for code in blocks("CONTRIBUTING.md") if code.startswith("# weighted.py"))
+    (code,) = (code for code in blocks("docs/guides/invent-an-agent.md") if code.startswith("# weighted.py"))
     (tmp_path / "weighted.py").write_text(code)
     program = "import weighted\nfrom rewirl.cli.main import main\nmain()\n"
     short = "--pessimism 0.6 --learning-starts 40 --batch-size 8 --threads 1 --eval-every 0 --total-timesteps 80"
     (tmp_path / "mine.toml").write_text('agent = "weighted:weighted"\nenv = "Pendulum-v1"\n')
-    (tmp_path / "many.toml").write_text('agents = ["weighted:weighted"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n')
+    (text,) = blocks("docs/guides/invent-an-agent.md", "toml")
+    (tmp_path / "many.toml").write_text(text.replace("HalfCheetah-v5", "Pendulum-v1").replace(", 1, 2, 3, 4", ""))
     python = (
         "import rewirl\nagent = rewirl.from_preset('mine.toml', pessimism=0.6, learning_starts=40)\n"
         "agent.learn(50)\nassert agent.config['pessimism'] == 0.6\nassert rewirl.load('r').about['step'] == 90\n"
@@ -171,7 +172,7 @@ def test_an_agent_of_your_own_is_trained_resumed_and_made_in_python(tmp_path: Pa
         "resume r --total-timesteps 90",
         "inspect r",
         f"train --preset mine.toml {short} --dry-run",
-        f"sweep many.toml {short} --directory s --agents weighted:weighted",
+        f"sweep many.toml {short.replace('--pessimism 0.6 ', '')} --directory s",
     )
     for words in (
         *(["-m", "rewirl", *command.split()] for command in commands),
