@@ -154,6 +154,8 @@ TYPED: list[tuple[Any, list[str], Any]] = [
     (float, ["3e-4"], 3e-4),
     (float, ["1"], 1.0),
     (float | None, ["None"], None),
+    (float | None, ["none"], None),
+    (str | None, ["none"], "none"),
     (int | None, ["7"], 7),
     (str, ["None"], "None"),
     (str | None, ["None"], None),

@@ -377,6 +377,12 @@ def test_a_norm_of_the_inputs_sees_large_observations_as_any_others():
         replay.add(large, np.zeros(1, np.float32), 1.0, large, False)
     for name in ("xqc", "crossq"):
         assert list(of_scales(replay, of_norms(name))) == []
+    beyond, huge = Replay(100, 3, 1, 0), np.full(3, 1e19, np.float32)
+    for _ in range(50):
+        beyond.add(huge, np.zeros(1, np.float32), 1.0, huge, False)
+    (line,) = of_scales(beyond, of_norms("xqc"))
+    assert "observations are as large as 1e+19" in line and "--normalise-observations" in line
+    assert list(of_scales(beyond, of_norms("xqc", normalise_observations=True))) == []
     (line,) = of_scales(replay, of_norms("simba", normalise_observations=False))
     assert "observations are as large as 1e+08" in line
     assert list(of_scales(replay, of_norms("simba"))) == []
@@ -389,16 +395,36 @@ def test_a_norm_of_the_inputs_sees_large_observations_as_any_others():
         ({"gamma": 0.5}, None),  # -4
         ({"gamma": 1.0}, "about -400"),  # of 200 steps
         ({"bound": 200.0, "gamma": 0.99}, None),
-        ({"scale_rewards": True}, None),
+        ({"scale_rewards": True}, None),  # -4.1
+        ({"scale_rewards": True, "gamma": 0.9}, "end at 5 (bound): they can say no more of them; give a larger bound"),
+        ({"scale_rewards": True, "gamma": 0.9, "bound": 20.0}, None),
     ],
 )
-def test_values_beyond_the_bound_of_critics_are_said_where_rewards_are_not_scaled(settings, expected):
+def test_values_beyond_the_bound_of_critics_are_said(settings, expected):
     replay, zeros = Replay(1000, 3, 1, 0), np.zeros(3, np.float32)
+    agent = of_norms("xqc", **{"scale_rewards": False, "gamma": 0.99, **settings})
     for step in range(400):
         replay.add(zeros, zeros[:1], -2.0, zeros, False, truncated=step % 200 == 199)
-    lines = list(of_scales(replay, of_norms("xqc", **{"scale_rewards": False, "gamma": 0.99, **settings})))
+        agent.normalisation.reward(-2.0, step % 200 == 199)
+    lines = list(of_scales(replay, agent))
     assert [expected in line for line in lines] == [True] * (expected is not None)
     assert list(of_scales(replay, of_norms("crossq"))) == []  # whose values have no bound
+
+
+def test_what_is_too_small_is_so_normalised_and_scaled_too():
+    replay, rng = Replay(100, 3, 1, 0), np.random.default_rng(0)
+    agent = of_norms("simba", normalise_observations=True, scale_rewards=True)
+    for _ in range(50):
+        observation = (1e-9 * rng.standard_normal(3)).astype(np.float32)
+        replay.add(observation, np.zeros(1, np.float32), -1e-9, observation, False)
+        agent.normalisation.observe(observation)
+        agent.normalisation.reward(-1e-9, False)
+    assert agent.normalisation.observations is not None
+    seen = agent.normalisation.observations.normalised(replay.observations[:50])
+    assert np.abs(seen).max() < 1e-4  # which no network tells apart from 0
+    first, second = of_scales(replay, agent)
+    assert "observations are as small as" in first and "gymnasium.wrappers.TransformObservation" in first
+    assert "rewards are as small as 1e-09" in second and "gymnasium.wrappers.TransformReward" in second
 
 
 def test_the_scales_of_many_observations_take_the_memory_of_a_few():

@@ -21,14 +21,16 @@ def from_text(kind: Any, words: Sequence[str], name: str) -> Any:
 
     Args:
         kind: its type, as for `exactly`.
-        words: a word for each number of a tuple; for any other type, one word. None is the word for None.
+        words: a word for each number of a tuple; for any other type, one word. None is the word for None, or none where
+            the type is no text.
         name: what the value is called in an error.
 
     Raises:
         ValueError: the words are none of the type's; says what is.
     """
     kinds = alternatives(kind)
-    if list(words) == ["None"] and type(None) in kinds:
+    nothing = ["None"] if str in kinds else ["None", "none"]  # of text none may be a name
+    if type(None) in kinds and len(words) == 1 and words[0] in nothing:
         return None
     origins = {typing.get_origin(alternative): alternative for alternative in kinds}
     if tuple in origins:

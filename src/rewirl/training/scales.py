@@ -11,6 +11,8 @@ from rewirl.agents.agent import Agent
 from rewirl.replay import Replay
 
 _LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
+_BEYOND_NORMS = 1e18
+"""Observations whose variance float32 has no number for, not much later."""
 _STRETCH = 1_000  # transitions
 
 
@@ -32,29 +34,31 @@ def of_scales(replay: Replay, agent: Agent | None = None) -> Iterator[str]:
         features = np.sqrt(total / count)
         rewards = float(np.sqrt(np.square(replay.rewards[:count], dtype=np.float64).mean()))
     largest = int(np.argmax(features))
-    remedy = "train with normalise_observations (--normalise-observations)"
-    if agent is not None and agent.normalisation.observations is not None:
-        pass
-    elif features[largest] > _LARGE and not (agent is not None and _normalised_first(agent.networks())):
-        yield (
-            f"warning: observations are as large as {features[largest]:.0e} (feature {largest}): actions will be at "
-            f"their bounds, whatever is seen; {remedy}"
-        )
-    elif 0 < features[largest] < _SMALL:
+    normalised = agent is not None and agent.normalisation.observations is not None
+    limit = _BEYOND_NORMS if agent is not None and _normalised_first(agent.networks()) else _LARGE
+    if 0 < features[largest] < _SMALL:  # variances get 1e-8 more before they divide, which is more than theirs
         yield (
             f"warning: observations are as small as {features[largest]:.0e}: the networks will see no difference "
-            f"between them; {remedy}"
+            "between them, normalised or not; multiply them, as by gymnasium.wrappers.TransformObservation"
         )
-    if agent is not None and agent.normalisation.returns is not None:
-        return
-    if rewards > _LARGE_REWARD or 0 < rewards < _SMALL:
-        size = "large" if rewards > 1 else "small"
+    elif features[largest] > limit and not normalised:
         yield (
-            f"warning: rewards are as {size} as {rewards:.0e}, and learning is poor with such; train with "
+            f"warning: observations are as large as {features[largest]:.0e} (feature {largest}): actions will be at "
+            "their bounds, whatever is seen; train with normalise_observations (--normalise-observations)"
+        )
+    scaled = agent is not None and agent.normalisation.returns is not None
+    if 0 < rewards < _SMALL:
+        yield (
+            f"warning: rewards are as small as {rewards:.0e}, and learning is poor with such, scaled or not; multiply "
+            "them, as by gymnasium.wrappers.TransformReward"
+        )
+    elif rewards > _LARGE_REWARD and not scaled:
+        yield (
+            f"warning: rewards are as large as {rewards:.0e}, and learning is poor with such; train with "
             "scale_rewards (--scale-rewards)"
         )
     elif agent is not None:
-        yield from _of_bound(replay, agent.config)
+        yield from _of_bound(replay, agent)
 
 
 def _normalised_first(networks: Mapping[str, Any]) -> bool:
@@ -63,19 +67,22 @@ def _normalised_first(networks: Mapping[str, Any]) -> bool:
     return all(getattr(operation, "kind", "") in ("batch_norm", "batch_renorm") for operation in first)
 
 
-def _of_bound(replay: Replay, config: Any) -> Iterator[str]:
+def _of_bound(replay: Replay, agent: Agent) -> Iterator[str]:
     """Say that values will be beyond what critics can say, if theirs are distributions within a bound.
 
     A value is taken for the mean reward times the steps that count: 1 / (1 - gamma), or those of an episode.
     """
-    bound: float | None = getattr(config, "bound", None)
-    if bound is None:
+    config: Any = agent.config
+    bound, returns = getattr(config, "bound", None), agent.normalisation.returns
+    if bound is None or (returns is not None and not returns.count):
         return
     mean, ends = float(replay.rewards[: len(replay)].mean(dtype=np.float64)), replay.state()[0]["ends"]
     length = len(ends) / max(1, int(ends.sum()))
     value = mean * (length if config.gamma == 1 else min(1 / (1 - config.gamma), length))
+    value *= agent.normalisation.reward_factor
+    remedy = "give" if returns is not None else "train with scale_rewards, or give"
     if abs(value) > bound:
         yield (
             f"warning: values will be about {value:.3g}, and those of the critics end at {bound:g} (bound): they can "
-            "say no more of them; train with scale_rewards, or give a larger bound (--bound)"
+            f"say no more of them; {remedy} a larger bound (--bound)"
         )
