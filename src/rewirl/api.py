@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Never, NoReturn, Unpack
 from numpy.typing import NDArray
 
 from rewirl import learners, seeding
-from rewirl.agents import agent_entry, agent_name
+from rewirl.agents import agent_entry
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.identity import import_named
 from rewirl.environments.observations import ObservationError
@@ -233,7 +233,8 @@ def resume(
 def _class_of(agent: str) -> type[Learner]:
     """Return the class of an agent; one of the user's own has none with its options, so it gets a plain one."""
     name = agent_entry(agent).python
-    return getattr(learners, name, None) or type(name, (Learner,), {"name": agent})
+    known: type[Learner] | None = getattr(learners, name, None)
+    return known if known is not None and known.name == agent else type(name, (Learner,), {"name": agent})
 
 
 def tune(
@@ -278,7 +279,8 @@ def tune(
         RuntimeError: no trial is complete, or the study cannot be written any more.
     """
     named = lookup.preset(str(preset)).agent if agent is None and preset is not None else agent
-    agent_name(exactly(str | None, named, "agent") or "")  # one of the user's own brings options
+    if named is not None:
+        agent_entry(exactly(str, named, "agent"))  # one of the user's own brings options
     for name in options.keys() - all_options().keys():
         known = [*inspect.signature(tune).parameters, *all_options()]
         raise UnknownOptionError(f"tune() has no argument {name!r}; {did_you_mean(name, known, 'help(rewirl.tune)')}")

@@ -40,12 +40,12 @@ def import_for(what: str, name: str) -> ModuleType:
     """
     try:
         return import_module(name)
-    except (ImportError, TypeError) as error:  # TypeError: a relative name such as .mine
+    except RAISED as error:
+        if not isinstance(error, ImportError) and not name.startswith("."):  # Python has no word for a relative name
+            raise ValueError(f"{what}: importing {name} raised {type(error).__name__}: {error}") from error
         file = name.split(".")[0]
         remedy = f". Install it, or run where {file}.py is" if file else ""
         raise ValueError(f"{what}: cannot import {name!r}: {error}{remedy}") from error
-    except RAISED as error:
-        raise ValueError(f"{what}: importing {name} raised {type(error).__name__}: {error}") from error
 
 
 def import_module(name: str) -> ModuleType:
@@ -65,7 +65,8 @@ def import_module(name: str) -> ModuleType:
         if here not in sys.path and "" not in sys.path:
             sys.path.append(here)
     try:
-        return importlib.import_module(name)
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is nothing that was asked for
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if not name.endswith(".py"):
             raise

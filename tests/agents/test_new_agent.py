@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from discrete_sac import ENTRY, DiscreteSACConfig
 from experience import bits, measures, through_a_file, topology
 
-from rewirl.agents import AGENTS, SACConfig, agent_entry, agent_name, load_policy, make_agent
+import rewirl
+from rewirl.agents import AGENTS, SACConfig, agent_entry, load_policy, make_agent, registry
 from rewirl.cli import inspection
 from rewirl.cli.main import main
 from rewirl.experiments.report import document, report
 from rewirl.experiments.report.run_data import find_runs
+from rewirl.experiments.sweep.file import read_sweep
+from rewirl.experiments.sweep.plan import PlannedRun, plan
 from rewirl.options.resolve import agent_settings
 from rewirl.options.train import TrainConfig
 from rewirl.replay import Replay
@@ -142,38 +146,104 @@ def test_the_rest_of_the_house_knows_it_by_its_line():
     assert all(f"\n{name} " in table for name in NETWORKS)
 
 
-def test_an_agent_is_named_with_the_module_that_enters_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(AGENTS, "mine", None)  # so that what the module enters goes after this test
-    monkeypatch.delitem(AGENTS, "mine")
+@pytest.fixture
+def modules(tmp_path, monkeypatch):
+    """Writes modules of agents, whose entries go after the test."""
+    monkeypatch.setattr(registry, "_ENTERED", {})
+    known = set(AGENTS)
     monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "of_mine.py").write_text(
-        "from dataclasses import replace\nfrom rewirl.agents import AGENTS\n"
-        "AGENTS['mine'] = replace(AGENTS['td3'], name='mine')\n"
+
+    def write(**texts):
+        for name, text in texts.items():
+            (tmp_path / f"{name}.py").write_text(
+                f"from dataclasses import dataclass, replace\nfrom rewirl.agents import *\n{text}\n"
+            )
+
+    yield write
+    for name in set(AGENTS) - known:
+        del AGENTS[name]
+
+
+MINE = "AGENTS['mine'] = replace(AGENTS['td3'], name='mine'{})"
+
+
+def test_an_agent_is_named_with_the_module_that_enters_it(modules):
+    modules(
+        of_mine=MINE.format(", summary='one'"),
+        of_others=MINE.format(", summary='another'"),
+        over=MINE.replace("mine", "td3").format(", summary='over'"),
+        broken_agent="1 / 0",
+        a_class="AGENTS['mine'] = TD3",
+        bad_settings=MINE.format(", config=int"),
+        its_seed="@dataclass(frozen=True)\nclass Own(TD3Config):\n    seed: int = 0\n" + MINE.format(", config=Own"),
     )
-    (tmp_path / "broken_agent.py").write_text("1 / 0\n")
-    assert agent_name("td3") == "td3" and agent_name("of_mine:mine") == "mine"
-    assert agent_settings("of_mine:mine", "Pendulum-v1") == agent_settings("mine", "Pendulum-v1")
+    before = dict(AGENTS)
+    for name, summary in (("of_mine:mine", "one"), ("of_others:mine", "another"), ("over:td3", "over")):
+        entry = agent_entry(name)
+        assert (entry.name, entry.summary, entry.module) == (name, summary, name.partition(":")[0])
+        assert agent_settings(name, "Pendulum-v1") == agent_settings("td3", "Pendulum-v1")
+    assert {name: AGENTS[name] for name in before} == before and "mine" not in AGENTS  # which other modules may have
     for said, why in (
-        ("of_mine:your", "of_mine enters no agent 'your' in rewirl.agents.AGENTS"),
+        ("of_mine:your", "of_mine enters no agent 'your' in rewirl.agents.AGENTS; it enters mine"),
+        ("json:td3", "json enters no agent 'td3' in rewirl.agents.AGENTS"),
         ("nowhere:mine", "cannot import 'nowhere': No module named 'nowhere'. Install it, or run where nowhere.py is"),
         ("broken_agent:mine", "importing broken_agent raised ZeroDivisionError: division by zero"),
+        ("a_class:mine", "AGENTS['mine'] must be a rewirl.agents.Entry, got <class"),
+        ("bad_settings:mine", "importing bad_settings raised TypeError: the settings of TD3 must be a dataclass"),
         (":mine", "one of your own is package.module:NAME"),
     ):
         with pytest.raises(ValueError, match=re.escape(f"the agent {said!r}: {why}")):
-            agent_name(said)
+            agent_entry(said)
+    with pytest.raises(ValueError, match="seed is a setting of Own and of TrainConfig; rename the first"):
+        agent_settings("its_seed:mine", "Pendulum-v1")
 
 
-def test_a_run_of_an_agent_that_is_not_known_says_why(tmp_path):
-    for number, (module, why) in enumerate(
-        ((None, "by --env-module"), ("nowhere", "cannot import 'nowhere'"), ("__main__", "by --env-module"))
+def test_two_agents_of_one_name_are_two_in_a_sweep_and_in_a_directory(modules, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    modules(one=MINE.format(""), two=MINE.format(""))
+    Path("s.toml").write_text('agents = ["one:mine", "two:mine"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n')
+    runs = plan(read_sweep("s.toml").requests, tmp_path / "runs")
+    assert [run.config.agent for run in runs.values()] == ["one:mine", "two:mine"]
+    assert len(runs) == 2 and not any(":" in name for name in runs)
+    assert [PlannedRun.from_values(run.values()).config for run in runs.values()] == [
+        run.config for run in runs.values()
+    ]
+
+
+def test_a_run_is_resumed_by_the_class_of_its_agent(modules, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    modules(same=MINE.format(", usual={'learning_starts': 20}"))
+    Path("mine.toml").write_text('agent = "same:mine"\nenv = "Pendulum-v1"\nhidden_sizes = [8]\nbatch_size = 8\n')
+    with rewirl.from_preset("mine.toml", threads=1) as agent:
+        agent.learn(30, "run", eval_every=0)
+    monkeypatch.delitem(AGENTS, "same:mine")  # as in another process
+    with rewirl.resume("run") as agent:
+        assert (agent.name, agent.steps) == ("same:mine", 30) and not isinstance(agent, rewirl.TD3)
+        agent.learn(5)
+    assert rewirl.load("run").about["agent"] == "same:mine"
+    config = {"train": to_values(TrainConfig(agent="gone:mine", env="Pendulum-v1")), "agent": {}}
+    with (
+        RunDirectory.create(tmp_path / "other", config, instruction_set="portable") as directory,
+        pytest.raises(RunDirectoryError, match=r"run of gone:mine, which is no agent here; .*cannot import 'gone'"),
     ):
-        config = {"train": to_values(TrainConfig(agent="gone", env="CartPole-v1")), "agent": {}}
-        config |= {} if module is None else {"agent_module": module}
-        with (
-            RunDirectory.create(tmp_path / str(number), config, instruction_set="portable") as directory,
-            pytest.raises(RunDirectoryError, match=f"is a run of gone, which is no agent here; .*{why}"),
-        ):
-            settings_of(directory)
+        settings_of(directory)
+
+
+def test_words_of_an_option_are_those_of_the_agent_that_is_asked_for(modules, capsys):
+    own = "@dataclass(frozen=True)\nclass Own{0}(TD3Config):\n    mix: {0} = {1}\n" + MINE.format(", config=Own{0}")
+    modules(mix=own.format("float", "1.0") + "\n" + own.format("int", "3").replace("mine", "other"))
+    for agent, value, code in (("mine", "0.5", 0), ("other", "0.5", 2), ("other", "5", 0)):
+        with pytest.raises(SystemExit) as ended:
+            main(["train", "--agent", f"mix:{agent}", "--env", "Pendulum-v1", "--mix", value, "--dry-run"])
+        assert ended.value.code == code, capsys.readouterr()
+
+
+def test_what_a_module_prints_is_not_the_output_of_a_command(modules, capsys):
+    modules(prints="print('hello')\n" + MINE.format(""))
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", "--agent", "prints:mine", "--env", "Pendulum-v1", "--json"])
+    printed = capsys.readouterr()
+    assert ended.value.code == 0 and json.loads(printed.out)["env"] == "Pendulum-v1" and "hello" in printed.err
 
 
 def test_an_agent_that_does_not_say_what_is_asked_of_it_is_refused():

@@ -158,23 +158,6 @@ def test_a_state_that_does_not_fit_changes_nothing(change, message):
     assert bits(agent) == before
 
 
-@pytest.mark.parametrize(
-    ("hidden_sizes", "layers"),
-    [
-        ((8, 24), r"hidden1 \(9 inputs\), hidden2 \(8 inputs\)"),
-        ((24, 8), r"hidden1 \(9 inputs\), output \(8 inputs\)"),
-    ],
-)
-def test_a_network_that_no_gradient_can_reach_is_refused(hidden_sizes, layers):
-    with pytest.raises(ValueError, match=f"would never learn: initial_zeros 0.9 leaves no weight but 0 in {layers}, "):
-        make("stream-ac", "dense", hidden_sizes=hidden_sizes)
-    make("stream-ac", "dense", hidden_sizes=hidden_sizes, initial_zeros=0.5)
-    agent = make("stream-q", "dense", hidden_sizes=(24, 24))  # one such layer, the first, has a gradient
-    for step in steps(20):
-        play(agent, step)
-    assert all(layer.values.any() for layer in agent.networks()["q"].layers)
-
-
 def test_an_episode_that_is_given_up_leaves_no_trace():
     agent = make("stream-sarsa", "dense")
     for step in steps(5, seed=11):

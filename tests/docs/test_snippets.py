@@ -177,7 +177,7 @@ def test_an_agent_of_your_own_is_trained_resumed_and_made_in_python(tmp_path: Pa
     for words in (
         *(["-m", "rewirl", *command.split()] for command in commands),
         ["-c", program, *f"train --agent weighted --env Pendulum-v1 {short} --run-dir q".split()],
-        ["-m", "rewirl", "resume", "q", "--total-timesteps", "90"],
+        ["-m", "rewirl", *["resume", "q", "--env-module", "weighted", "--total-timesteps", "90"]],
         ["-c", python],
     ):
         ended = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)

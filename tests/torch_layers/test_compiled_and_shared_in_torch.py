@@ -111,6 +111,28 @@ def test_state_of_two_optimisers_goes_with_the_connections_of_a_layer_they_share
         Rewiring(nn.ModuleList([encoder, *heads]), optimizers[:1], "set")
 
 
+def test_an_optimiser_may_be_wrapped_or_given_twice_and_nothing_else_is_one():
+    class Wrapped:
+        def __init__(self, optimizer):
+            self.optimizer = optimizer
+
+        def __getattr__(self, name):
+            return getattr(self.optimizer, name)
+
+    def trained(of):
+        model = model_of()
+        optimizer = torch.optim.Adam(model.parameters())
+        learn(model, optimizer, Rewiring(model, of(optimizer), "set", adapt_every=2, adapt_fraction=0.3), steps=5)
+        return [*model.state_dict().values(), *(each["exp_avg"] for each in optimizer.state.values())]
+
+    once = trained(lambda optimizer: optimizer)
+    for of in (lambda optimizer: [optimizer, optimizer], Wrapped, lambda optimizer: (Wrapped(optimizer),)):
+        assert all(torch.equal(one, other) for one, other in zip(once, trained(of), strict=True))
+    for wrong in (["a"], 3, "adam"):
+        with pytest.raises(TypeError, match="must be an optimiser of PyTorch, or several"):
+            Rewiring(model_of(), wrong, "set")
+
+
 def test_two_rewirings_by_gradients_each_have_those_of_a_layer_they_share():
     model = model_of()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -208,6 +208,27 @@ def test_what_pruning_has_no_use_for_is_said(topology, idle):
     assert [line.split(" nothing here")[0] for line in lines] == ([idle] if idle else [])
 
 
+@pytest.mark.parametrize(
+    ("hidden_sizes", "layers"),
+    [
+        ((8, 24), r"hidden1 \(9 inputs\), hidden2 \(8 inputs\)"),
+        ((24, 8), r"hidden1 \(9 inputs\), output \(8 inputs\)"),
+    ],
+)
+def test_a_network_that_no_gradient_can_reach_is_refused(hidden_sizes, layers):
+    def stream(**settings):
+        config = agent_entry("stream-ac").config(topology=TopologyConfig(sparsity=0.0, rule="static"), **settings)
+        return make_agent("stream-ac", config, 9, 3, 0)
+
+    still, wide = stream(hidden_sizes=hidden_sizes), stream(hidden_sizes=(24, 24))
+    with pytest.raises(ValueError, match=f"actor would never learn: all weights of {layers} begin at 0"):
+        remarks.refuse_impossible(still, 1000)
+    assert "actor would never learn" in next(remarks.at_start(still, None, 1000, 0))
+    for agent in (wide, stream(hidden_sizes=hidden_sizes, initial_zeros=0.5)):
+        remarks.refuse_impossible(agent, 1000)
+    assert not any(layer.values.any() for layer in wide.networks()["actor"].layers[:1])  # one such layer has a gradient
+
+
 def test_pruning_to_the_sparsity_of_the_start_says_that_nothing_is_pruned():
     topology = {"rule": "prune", "initial_sparsity": 0.5, "adapt_every": 10}
     assert said(agent(topology=topology)) == [

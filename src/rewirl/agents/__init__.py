@@ -15,7 +15,7 @@ from rewirl.agents.dqn import DQN, DQNConfig
 from rewirl.agents.policy import Policy
 from rewirl.agents.ppo import PPO, PPOConfig
 from rewirl.agents.pqn import PQN, PQNConfig
-from rewirl.agents.registry import AGENTS, Entry, agent_entry, agent_name, make_agent
+from rewirl.agents.registry import AGENTS, Entry, agent_entry, make_agent
 from rewirl.agents.sac import SAC, SACConfig
 from rewirl.agents.simba import SimBa, SimBaConfig
 from rewirl.agents.stream_ac import StreamAC, StreamACConfig
@@ -53,7 +53,6 @@ __all__ = [
     "TD3Config",
     "XQCConfig",
     "agent_entry",
-    "agent_name",
     "load_policy",
     "make_agent",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any
 
 from rewirl.agents.agent import Agent
@@ -51,11 +51,13 @@ class Entry:
     defaults of the settings stay what they were: records without an option mean them."""
 
     def __post_init__(self) -> None:
-        """Refuse an agent whose class lacks an attribute that everything else asks for.
+        """Refuse an agent whose class lacks an attribute that everything else asks for, and settings of another kind.
 
         Raises:
-            TypeError: it does; names them.
+            TypeError: it does, and names them; or they are.
         """
+        if not issubclass(self.config, AgentConfig) or not is_dataclass(self.config):
+            raise TypeError(f"the settings of {self.agent.__name__} must be a dataclass that is an AgentConfig")
         asked = [name for name in Agent.__annotations__ if name.isupper()]
         missing = [name for name in asked if not hasattr(self.agent, name)]
         if missing:
@@ -66,7 +68,7 @@ class Entry:
     @property
     def module(self) -> str | None:
         """The module that another process imports to know an agent of the user's own; None for Rewirl's."""
-        name = self.agent.__module__
+        name = self.name.rpartition(":")[0] or self.agent.__module__
         return None if name.startswith("rewirl.") else name
 
     @property
@@ -203,46 +205,67 @@ AGENTS = {
 """The agents by name; static and dense ones are the same algorithm with another topology."""
 
 
-def agent_name(said: str) -> str:
-    """Return the name of an agent in `AGENTS`, once the module of one of the user's own is imported.
-
-    Args:
-        said: a name, or package.module:NAME, an agent that this module enters in `AGENTS`. It is looked for in the
-            working directory too.
-
-    Raises:
-        ValueError: the module cannot be imported, or enters no such agent.
-    """
-    module, colon, name = said.rpartition(":")
-    if not colon:
-        return said
-    what = f"the agent {said!r}"
-    if not (module and name):
-        raise ValueError(f"{what}: one of your own is package.module:NAME")
-    before = set(AGENTS)
-    import_for(what, module)
-    if name not in AGENTS:
-        own = [one.name for one in AGENTS.values() if one.name not in before or one.module == module]
-        there = f"; it enters {', '.join(own)}" if own else ""
-        raise ValueError(f"{what}: {module} enters no agent {name!r} in rewirl.agents.AGENTS{there}")
-    return name
+_OF_REWIRL = dict(AGENTS)
+_ENTERED: dict[str, dict[str, Any]] = {}
+"""What modules of the user's own have entered in `AGENTS`, by the names they were imported by."""
 
 
 def agent_entry(name: str) -> Entry:
     """Return the entry of an agent.
 
     Args:
-        name: as for `agent_name`.
+        name: one of `AGENTS`; or package.module:NAME, an agent that this module enters in `AGENTS`. The module is
+            looked for in the working directory too. It is known by this whole name from then on, and not by NAME, which
+            another module may have as well.
 
     Raises:
-        ValueError: there is no such agent; the nearest one is named.
+        ValueError: there is no such agent (the nearest one is named), or the module cannot be imported.
     """
-    name = agent_name(name)
+    if name not in AGENTS and ":" in name:
+        AGENTS[name] = _own_entry(name)
     if name not in AGENTS:
         hint = did_you_mean(name, AGENTS)
         own = "" if hint.startswith("did") else "; one of your own is package.module:NAME"
         raise ValueError(f"unknown agent {name!r}; {hint}{own}")
     return AGENTS[name]
+
+
+def _own_entry(said: str) -> Entry:
+    """Return the entry of an agent of the user's own, called by its whole name."""
+    module, _, name = said.rpartition(":")
+    what = f"the agent {said!r}"
+    if not (module and name):
+        raise ValueError(f"{what}: one of your own is package.module:NAME")
+    entered = _entered_by(module, what)
+    if name not in entered:
+        there = f"; it enters {', '.join(entered)}" if entered else ""
+        raise ValueError(f"{what}: {module} enters no agent {name!r} in rewirl.agents.AGENTS{there}")
+    entry = entered[name]
+    if not isinstance(entry, Entry):
+        raise ValueError(f"{what}: AGENTS[{name!r}] must be a rewirl.agents.Entry, got {entry!r}")
+    return replace(entry, name=said)
+
+
+def _entered_by(module: str, what: str) -> Mapping[str, Any]:
+    """Import a module, and return what it enters in `AGENTS`, which stays as it was."""
+    if module not in _ENTERED:
+        before = dict(AGENTS)
+        try:
+            import_for(what, module)
+        finally:
+            entered = {name: entry for name, entry in AGENTS.items() if entry is not before.get(name)}
+            for name in entered:
+                if name in before:
+                    AGENTS[name] = before[name]
+                else:
+                    del AGENTS[name]
+        if not entered:  # it was imported before, by the program or by another module
+            plain = {name: entry for name, entry in AGENTS.items() if ":" not in name}
+            entered = {name: entry for name, entry in plain.items() if entry is not _OF_REWIRL.get(name)}
+            for others in _ENTERED.values():
+                entered |= {name: entry for name, entry in others.items() if getattr(entry, "module", "") == module}
+        _ENTERED[module] = entered
+    return _ENTERED[module]
 
 
 def make_agent(

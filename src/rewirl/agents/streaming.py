@@ -16,7 +16,7 @@ from rewirl.agents.architecture import Architecture
 from rewirl.agents.config import UNIT_REPLACEMENT, AgentConfig
 from rewirl.agents.learner import Learner
 from rewirl.agents.normalisation import Normalisation, OnlineNormalisation
-from rewirl.nn import Network, Stream, begin_sparsely, layer_normalised, mean_weights, pack
+from rewirl.nn import Stream, begin_sparsely, layer_normalised, mean_weights, pack
 from rewirl.saved import count
 from rewirl.topology import make_rule
 from rewirl.topology.blocks import Blocks
@@ -128,7 +128,6 @@ class Streaming(Learner[Config]):
         for network, online in self._networks.online.items():
             rng = seeding.generator(seed, f"{network} sparse weights")
             begin_sparsely(online, config.initial_zeros, rng, config.topology.initial_scale == "sparse")
-            _refuse_still(network, online, config.initial_zeros)
 
     @classmethod
     def architecture(cls, network: str, config: Config, n_in: int, n_out: int) -> Architecture:
@@ -258,21 +257,6 @@ class Streaming(Learner[Config]):
         if latest is not None:
             self._latest[: len(latest)] = latest
         self._told = {}
-
-
-def _refuse_still(name: str, network: Network, zeros: float) -> None:
-    """Refuse a network that can never learn: of two layers whose weights are all 0, none gets a gradient.
-
-    Raises:
-        ValueError: it is one; says which layers, and what to do.
-    """
-    still = [layer for layer in network.layers if not layer.values.any()]
-    if len(still) > 1:
-        inputs = ", ".join(f"{layer.name} ({layer.shape[1]} inputs)" for layer in still)
-        raise ValueError(
-            f"{name} would never learn: initial_zeros {zeros} leaves no weight but 0 in {inputs}, and no gradient "
-            "reaches several such layers; take wider layers or a smaller initial_zeros"
-        )
 
 
 def saved_vectors(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:

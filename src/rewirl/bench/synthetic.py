@@ -91,6 +91,9 @@ def refuse_agents(agents: Sequence[str], others_are: str = "") -> None:
     Raises:
         ValueError: there are none, or one is unknown or has no replay memory.
     """
+    for agent in agents:
+        if ":" in agent:
+            agent_entry(agent)
     known = [name for name, entry in AGENTS.items() if entry.replay]
     others = [agent for agent in agents if agent not in known]
     if others or not agents:

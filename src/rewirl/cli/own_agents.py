@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from rewirl.agents import agent_name
+from rewirl.agents import agent_entry
 from rewirl.presets.lookup import preset
 from rewirl.presets.preset_file import SUFFIX
 from rewirl.toml_file import read_toml
 
 
-def import_agents(arguments: Sequence[str]) -> None:
-    """Import the modules of the agents that a run's arguments name: `--agent module:NAME`, or the file of a preset.
+def import_agent(arguments: Sequence[str]) -> str | None:
+    """Import the module of the agent that a run's arguments name: `--agent module:NAME`, or the file of a preset.
+
+    Returns:
+        The agent's name; None if they name none.
 
     Raises:
-        ValueError: a module cannot be imported, or enters no such agent; or the preset cannot be read.
+        ValueError: there is no such agent, or its module cannot be imported; or the preset cannot be read.
     """
+    agent = None
     for argument, following in pairwise([*arguments, ""]):
         name, equals, value = argument.partition("=")
         value = value if equals else following
         if name == "--agent":
-            agent_name(value)
+            agent = value
         elif name == "--preset" and value.endswith(SUFFIX):
-            agent_name(preset(value).agent)
+            agent = agent or preset(value).agent
+    if agent is not None:
+        agent_entry(agent)
+    return agent
 
 
 def import_agents_of_sweep(arguments: Sequence[str]) -> None:
@@ -40,19 +47,22 @@ def import_agents_of_sweep(arguments: Sequence[str]) -> None:
     for argument in arguments:
         if argument.endswith(SUFFIX) and Path(argument).is_file():
             for agent in _agents_in(read_toml(Path(argument), "a sweep file")):
-                agent_name(agent)
+                agent_entry(agent)
 
 
-def _agents_in(content: Any) -> Iterator[str]:
-    """Yield the agents that the tables of a sweep file name, and those of its presets that are files."""
-    if isinstance(content, list):
-        for item in content:
-            yield from _agents_in(item)
-    elif isinstance(content, dict):
-        for name, value in content.items():
-            words = [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
-            if name in ("agent", "agents"):
-                yield from words
-            elif name == "presets":
-                yield from (preset(word).agent for word in words if word.endswith(SUFFIX))
-            yield from _agents_in(value)
+def _agents_in(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the agents that a sweep file names, in its parts and for warm-ups too, and those of presets in files."""
+    groups = content.get("runs")
+    for table in (content, *(groups if isinstance(groups, list) else ())):
+        if not isinstance(table, dict):
+            continue
+        warm_up = table.get("warm_up_policy", table.get("warm-up-policy"))
+        sources = [each.get("agent") for each in _listed(warm_up) if isinstance(each, dict)]
+        yield from (agent for agent in (*_listed(table.get("agents")), *sources) if isinstance(agent, str))
+        for name in _listed(table.get("presets")):
+            if isinstance(name, str) and name.endswith(SUFFIX):
+                yield preset(name).agent
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

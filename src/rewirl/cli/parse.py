@@ -18,7 +18,7 @@ import tyro
 from rewirl.cli import elsewhere
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.errors import UsageError, usage_errors
-from rewirl.cli.own_agents import import_agents
+from rewirl.cli.own_agents import import_agent
 from rewirl.exact import alternatives
 from rewirl.hints import did_you_mean
 from rewirl.options.option import Option, all_options, options
@@ -99,8 +99,8 @@ def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
     """
     asked = [argument for argument in arguments if argument not in _HELP]
     with usage_errors():
-        import_agents(asked)
-    known = all_options()
+        named = import_agent(asked)
+        known = {**all_options(), **({} if named is None else options(named))}
     several = [name for name, (kind, _, _) in fields.items() if _adds_up(name, kind)]
     words = _gathered(asked, [*several, *(name for name, option in known.items() if _adds_up(name, option.kind))])
     own = [_own(name, *field) for name, field in {"preset": _PRESET, **fields}.items()]

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rewirl.agents import agent_name
 from rewirl.cli.commands import COMMANDS
 from rewirl.cli.errors import UsageError, failed, require_directory, require_writable, usage_errors
 from rewirl.cli.executors import RAY, WORKERS, executor, in_words, refuse_impossible
@@ -56,7 +55,7 @@ def sweep(arguments: list[str]) -> int:
     require_directory("--directory", options.directory)
     with usage_errors():
         whole = read_sweep(options.experiment, options.overrides)
-        described = narrowed(whole, [agent_name(agent) for agent in options.agents], options.envs, options.seeds)
+        described = narrowed(whole, options.agents, options.envs, options.seeds)
         runs = plan(described.requests, options.directory)
         said_by = check(runs.values())
     if options.dry_run:

@@ -103,7 +103,8 @@ def _options(config: Any) -> Mapping[str, Option]:
             if field.name == "topology" or field.name in getattr(settings, "WITHOUT", ()):
                 continue
             if field.name in result:
-                raise TypeError(f"{field.name} is a field of {settings.__name__} and of {result[field.name].settings}")
+                other = result[field.name].settings.__name__
+                raise ValueError(f"{field.name} is a setting of {settings.__name__} and of {other}; rename the first")
             result[field.name] = Option(field.name, hints[field.name], part, settings)
     return result
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rewirl.agents import AgentConfig, agent_entry, agent_name
+from rewirl.agents import AgentConfig, agent_entry
 from rewirl.exact import exactly
 from rewirl.options.option import AXES, INDIFFERENT, options
 from rewirl.options.train import TrainConfig
@@ -65,17 +65,15 @@ def _blame_preset(request: Mapping[str, Any], error: ValueError) -> None:
 def _resolved(request: Mapping[str, Any]) -> Settings:
     """Return the settings of a request; see `resolve`."""
     requested = dict(request)
-    if "agent" in requested:
-        requested["agent"] = agent_name(exactly(str, requested["agent"], "agent"))
     name = exactly(str | None, requested.pop("preset", None), "preset")
     preset: Mapping[str, Any] = {}
     if name is not None:
         named = lookup.preset(name)
-        for axis, value in (("agent", agent_name(named.agent)), ("env", named.env)):
+        for axis, value in (("agent", named.agent), ("env", named.env)):
             if requested.setdefault(axis, value) != value:
                 raise ValueError(f"preset {name} is for {axis} {value}, not {requested[axis]}; leave one out")
         preset = named.options
-    agent = requested.setdefault("agent", TrainConfig.agent)
+    agent = exactly(str, requested.setdefault("agent", TrainConfig.agent), "agent")
     env = exactly(str, requested.setdefault("env", TrainConfig.env), "env")
     known, entry = options(agent), agent_entry(agent)
     values = {field.name: getattr(entry.topology, field.name) for field in dataclasses.fields(entry.topology)}

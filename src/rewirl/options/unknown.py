@@ -39,7 +39,8 @@ def unknown_option(agent: str, name: str, known: Iterable[str], see: str | None 
         known: the names there are, the nearest of which is named.
         see: what lists them where there are many; None is the help of the agent's class.
     """
-    see = f"help(rewirl.{agent_entry(agent).python})" if see is None else see
+    if see is None:
+        see = in_the_shell(agent) if ":" in agent else f"help(rewirl.{agent_entry(agent).python})"
     return UnknownOptionError(f"{agent} has no option {name!r}; {_hint(agent, name, list(known), see)}")
 
 

@@ -21,7 +21,8 @@ from rewirl.topology.budget import budgets_from
 from rewirl.topology.memory import KEPT, RuleMemory
 from rewirl.topology.structure import UNSTRUCTURED
 from rewirl.torch.dense_gradient import DenseGradient
-from rewirl.torch.linear import SparseLinear, carried
+from rewirl.torch.linear import SparseLinear
+from rewirl.torch.optimizers import carry, optimizers_of
 from rewirl.torch.uncompiled import uncompiled
 
 _SAME_SPARSITY = 0.1
@@ -35,12 +36,6 @@ _OF_EVENTS = (
 
 _OF_CHANGE = ("initial_sparsity", "sparsity", "sparsity_start", "sparsity_end", "distribution")
 """Those that are about a sparsity that changes."""
-
-_STATE_OF_NEW = {
-    (torch.optim.Adagrad, "sum"): "initial_accumulator_value",
-    (torch.optim.Rprop, "step_size"): "lr",
-}
-"""Optimiser state that begins with an option of the optimiser; all other begins with 0."""
 
 
 class Rewiring:
@@ -115,7 +110,7 @@ class Rewiring:
         self._initial: list[float] | None = None  # densities of the layers at the first step, if they are to change
         self._memory = RuleMemory(self.rule)
         self._rng = seeding.generator(seed, "adaptation")
-        self._optimizers = [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else list(optimizer)
+        self._optimizers = optimizers_of(optimizer)
         if any(isinstance(each, torch.optim.LBFGS) for each in self._optimizers):
             raise ValueError("LBFGS keeps the history of all values in one tensor, which cannot be rewired")
         self._refuse_other_owner()
@@ -362,7 +357,7 @@ class Rewiring:
         for layer, following, change in changes:
             before = layer.values.shape
             source = layer.rewire(change.dropped, change.grown)
-            self._carry(layer.values, before, source)
+            carry(self._optimizers, layer.values, before, source)
             for follower in following:
                 follower.rewire(change.dropped, change.grown)
             self.rewired += len(change.grown)
@@ -380,18 +375,3 @@ class Rewiring:
             layer is first,
             layer is last,
         )
-
-    def _carry(self, values: Tensor, before: torch.Size, source: Tensor) -> None:
-        """Give the optimiser's state of a layer to the connections that it has now."""
-        for optimizer in self._optimizers:
-            groups = (group for group in optimizer.param_groups if any(each is values for each in group["params"]))
-            for options in groups:  # one, or none
-                begins = {
-                    name: float(options[option])
-                    for (kind, name), option in _STATE_OF_NEW.items()
-                    if isinstance(optimizer, kind)
-                }
-                state: dict[str, Any] = optimizer.state.get(values, {})
-                for name, tensor in list(state.items()):
-                    if isinstance(tensor, Tensor) and tensor.shape == before:
-                        state[name] = carried(tensor, source, begins.get(name, 0.0))

@@ -18,7 +18,7 @@ from rewirl.topology.blocks import Blocks
 from rewirl.topology.fan_in import FanIn
 from rewirl.topology.rules.by_criteria import ByCriteria
 from rewirl.training.room import memory
-from rewirl.training.schedules import asked_for, of_schedules, of_the_end
+from rewirl.training.schedules import asked_for, first_event, of_schedules, of_the_end
 
 _MOST_OF_MEMORY = 0.8
 _OF_EVENTS = (
@@ -39,48 +39,43 @@ _BELONG = {
 """Options that do nothing where none of others is given."""
 
 
-def first_event(config: AgentConfig, delay: int) -> int | None:
-    """Return the first update on which a network is rewired that learns with every delay-th update.
-
-    Args:
-        config: of the agent.
-        delay: updates of the agent per update of the network.
-
-    Returns:
-        The smallest u > 0 that is a multiple of the delay with u % adapt_every == adapt_offset and u <= adapt_end; None
-        if there is none.
-    """
-    every, offset, end = config.topology.adapt_every, config.topology.adapt_offset, config.topology.adapt_end
-    common = math.gcd(every, delay)
-    if offset % common:
-        return None
-    period = delay // common
-    turns = (-offset // common) * pow(every // common, -1, period) % period if period > 1 else 0
-    update = offset + turns * every
-    update = update or math.lcm(every, delay)
-    return None if end is not None and update > end else update
-
-
 def refuse_impossible(agent: Agent, total: int) -> None:
-    """Refuse a run that ends before its first update, and a schedule by which nothing is ever rewired.
+    """Refuse a run that ends before its first update, a network that no gradient can reach, and a schedule by which
+    nothing is ever rewired.
 
     Args:
         agent: before it learns.
         total: steps of the whole run.
 
     Raises:
-        ValueError: there is no update, or no event falls on one of any network, however long the run.
+        ValueError: there is no update, or no event falls on one of any network, however long the run; or two layers of
+            a network have weights of 0 alone.
     """
     config = agent.config
     starts = getattr(config, "learning_starts", 0)
     if total <= starts or not config.updates_after(total - starts):
         raise ValueError(f"nothing would be learnt: {_too_short(config, total, starts)}")
+    if still := _of_still_networks(agent):
+        raise ValueError(still)
     if config.topology.rule != "static" and not any(first_event(config, delay) for delay in _delays(agent).values()):
         raise ValueError(
             f"nothing is ever rewired: no update of a network has adapt_every {config.topology.adapt_every:,} and "
             f"adapt_offset {config.topology.adapt_offset:,} before adapt_end {config.topology.adapt_end}; give another "
             "offset or end, or the rule static"
         )
+
+
+def _of_still_networks(agent: Agent) -> str:
+    """Say which network can never learn, as no gradient reaches several layers whose weights are all 0."""
+    for name, network in agent.networks().items():
+        still = [layer for layer in network.layers if not layer.values.any()]
+        if len(still) > 1:
+            layers = ", ".join(f"{layer.name} ({layer.shape[1]} inputs)" for layer in still)
+            return (
+                f"{name} would never learn: all weights of {layers} begin at 0, and no gradient reaches several such "
+                "layers; take wider layers, or a smaller initial_zeros (--initial-zeros)"
+            )
+    return ""
 
 
 def at_start(
@@ -103,6 +98,8 @@ def at_start(
     if not begins:
         yield from of_the_end(config, updates)
         return
+    if still := _of_still_networks(agent):
+        yield f"warning: {still}"
     yield from _of_name(agent)
     yield from _of_rule(agent)
     yield from _of_amounts(agent, env)

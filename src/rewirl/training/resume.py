@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl import _core
-from rewirl.agents import AGENTS, Agent, AgentConfig, agent_entry, agent_name, make_agent
+from rewirl.agents import Agent, AgentConfig, agent_entry, make_agent
 from rewirl.environments.recipe import Recipe
 from rewirl.environments.same import difference
 from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
@@ -245,26 +245,19 @@ def settings_of(directory: RunDirectory) -> tuple[TrainConfig, AgentConfig]:
     """
     try:
         config = from_values(TrainConfig, directory.config["train"])
-        if config.agent not in AGENTS:
-            _know_agent(directory, config.agent)
+        try:
+            agent_entry(config.agent)
+        except ValueError as error:
+            own = "one of your own is known once its module is imported, by --env-module (env_module in Python) too"
+            raise RunDirectoryError(
+                f"{directory.path} is a run of {config.agent}, which is no agent here; "
+                f"{error if ':' in config.agent else own}"
+            ) from error
         return config, from_values(agent_entry(config.agent).config, directory.config["agent"])
     except (KeyError, TypeError, ValueError) as error:
         raise RunDirectoryError(
             f"{directory.path}/config.json is not the configuration of a run of this version: {error}"
         ) from error
-
-
-def _know_agent(directory: RunDirectory, agent: str) -> None:
-    """Import the module of an agent of the user's own that is not known yet; refuse a run of none."""
-    module = directory.config.get("agent_module")
-    why = "one of your own is known once its module is imported, by --env-module (env_module in Python) too"
-    if isinstance(module, str) and module != "__main__":  # of a program that is another one now
-        try:
-            agent_name(f"{module}:{agent}")
-            return
-        except ValueError as error:
-            why = str(error)
-    raise RunDirectoryError(f"{directory.path} is a run of {agent}, which is no agent here; {why}")
 
 
 def source_of(

@@ -274,7 +274,6 @@ class Run:
         """
         self.examine()
         others: dict[str, Any] = {
-            "agent_module": agents.agent_entry(self.config.agent).module,
             "environment_memory": None if self._memory is None else dataclasses.asdict(self._memory),
             "environment": self.source.values() or None,
             "warm_up_policy": self._warm_up_policy,

@@ -182,7 +182,10 @@ def _refuse_without_window(source: EnvironmentSource) -> None:
 
 
 def _is_drawn_nowhere() -> bool:
-    """Tell whether pygame draws, and has found no display; it says nothing then."""
+    """Tell whether pygame or matplotlib draws, and has found no display; they say nothing, or go on."""
+    pyplot: Any = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None and pyplot.get_fignums() and "MPLBACKEND" not in os.environ:
+        return str(pyplot.get_backend()).lower() == "agg"
     pygame: Any = sys.modules.get("pygame")
     if pygame is None or "SDL_VIDEODRIVER" in os.environ or not pygame.display.get_init():
         return False

@@ -132,7 +132,7 @@ def sweep_label(run: RunData) -> str | None:
         return None
     label = name.removeprefix(begin)
     usable = re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{LONGEST_LABEL - 1}}}", label)
-    return label if usable and label != run.agent else None
+    return label if usable and label != word(run.agent) else None
 
 
 def given_label(runs: Sequence[RunData], labels: Labels) -> str | None:

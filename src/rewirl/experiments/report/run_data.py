@@ -214,7 +214,7 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
 
 _EVENTS = ("evaluation", "topology", "diagnostics", "total", CHANGED)
 
-_AGENT, _OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"), re.compile(r"[a-z][a-z0-9_]{0,63}")
+_AGENT, _OPTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}"), re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def _refuse_names(path: Path, train: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -282,11 +282,16 @@ def _changing_cost(
     agent: str, of_agent: Cost, settings: dict[str, Any], topology: dict[str, Any] | None, total_timesteps: int
 ) -> ChangingCost | None:
     given = settings.get("topology") or {}
-    if given.get("initial_sparsity") is None or topology is None or not topology.keys() >= set(of_agent.networks):
+    if (
+        agent not in AGENTS
+        or given.get("initial_sparsity") is None
+        or topology is None
+        or not topology.keys() >= set(of_agent.networks)
+    ):
         return None
     try:
         config = from_values(agent_entry(agent).config, settings)
-    except ValueError:  # of another version, or of an agent that is not known here
+    except ValueError:  # of another version
         return None
     if config.topology.adaptive:  # no schedule says what it will be
         return None

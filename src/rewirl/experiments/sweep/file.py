@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rewirl.agents import agent_entry, agent_name
+from rewirl.agents import agent_entry
 from rewirl.exact import exactly
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.names import LONGEST_LABEL
@@ -269,9 +269,9 @@ def _list(table: Mapping[str, Any], name: str, where: str) -> list[Any]:
 
 
 def _agent(said: Any, where: str) -> str:
-    """Return the name of an agent, which one of the user's own has once its module is imported."""
+    """Return the name of an agent that there is."""
     try:
-        name = agent_name(exactly(str, said, "agent"))
+        name: str = exactly(str, said, "agent")
         agent_entry(name)
     except ValueError as error:
         raise SweepError(f"{where}: {error}") from error

@@ -71,14 +71,14 @@ def names_of(config: TrainConfig, agent_config: Any, label: str = "", source: Ru
     if source is not None:
         options["warm_up_policy"] = source.description
     description = {"agent": config.agent, "env": config.env, "options": options}
-    env = word(config.env)
-    plain = f"{env}-{config.agent}"
+    env, agent = word(config.env), word(config.agent)
+    plain = f"{env}-{agent}"
     name = identity = f"{_shortened(plain)}-{config.seed}"
     if options:
         digest = hashlib.sha256(strict_json.canonical(description, plain)).hexdigest()[:_HASH_DIGITS]
         name, identity = (
             f"{env[:_LONGEST_ENV]}-{label_or_agent}-{digest}-{config.seed}"
-            for label_or_agent in (label or config.agent, config.agent)
+            for label_or_agent in (label or agent, agent)
         )
     old = None
     if all(option in _OLD_OPTIONS for option in options) and (source is None or source.old is not None):
@@ -115,7 +115,7 @@ class Directories:
         if names.name in self._names:
             return names.name
         if match := _HASH_AND_SEED.search(names.identity):
-            env = names.identity[: -len(match[0])].removesuffix(f"-{names.description['agent']}")
+            env = names.identity[: -len(match[0])].removesuffix(f"-{word(names.description['agent'])}")
             for name in self._by_hash.get(match[0], []):
                 if name.startswith(f"{env}-"):
                     return name
