@@ -216,7 +216,7 @@ def test_a_run_is_resumed_by_the_class_of_its_agent(modules, tmp_path, monkeypat
     Path("mine.toml").write_text('agent = "same:mine"\nenv = "Pendulum-v1"\nhidden_sizes = [8]\nbatch_size = 8\n')
     with rewirl.from_preset("mine.toml", threads=1) as agent:
         agent.learn(30, "run", eval_every=0)
-    monkeypatch.delitem(AGENTS, "same:mine")  # as in another process
+    del AGENTS["same:mine"]  # as in another process
     with rewirl.resume("run") as agent:
         assert (agent.name, agent.steps) == ("same:mine", 30) and not isinstance(agent, rewirl.TD3)
         agent.learn(5)

@@ -209,7 +209,7 @@ def test_evaluations_with_impossible_counts_are_refused(tmp_path, finished, chan
     [
         ("a = " + "[" * 3000, "nested too deeply"),
         (SMALL + "learning_rate = 1" + "0" * 400, "learning_rate must be a number"),
-        (SMALL + "warm_up_policy = {agent = []}", "unknown agent"),
+        (SMALL + "warm_up_policy = {agent = []}", "agent must be a word"),
         (
             SMALL + "\n".join(f"{name} = {list(range(1, 300))}" for name in ("n_steps", "batch_size", "eval_every")),
             "more than 10,000 runs",

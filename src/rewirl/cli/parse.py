@@ -175,7 +175,8 @@ def _refuse_missing(command: str, arguments: list[str], fields: list[Any]) -> No
         for name, *kind in (field for field in fields if len(field) == 2 and _takes_a_value(field[1])):
             about = next(mark.help for mark in kind[0].__metadata__ if hasattr(mark, "help"))
             raise UsageError(f"{command} needs {name.upper()}: {about[0].lower()}{about[1:]}")
-    valued = {f"--{_dashed(name)}" for name, kind in _leaves(fields) if _takes_a_value(kind) or _is_own_list(kind)}
+    valued = {f"--{_dashed(name)}" for name, kind in _leaves(fields) if _takes_a_value(kind)}
+    valued |= {f"--{_dashed(name)}" for name, kind, *_ in fields if _is_own_list(kind)}
     for argument, following in pairwise([*arguments, "--"]):
         if argument.replace("_", "-") in valued and following.startswith("--"):
             raise UsageError(f"{argument} needs a value; see {program()} {command} --help")
