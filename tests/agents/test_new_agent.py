@@ -238,6 +238,20 @@ def test_words_of_an_option_are_those_of_the_agent_that_is_asked_for(modules, ca
         assert ended.value.code == code, capsys.readouterr()
 
 
+def test_an_agent_that_is_none_is_named_with_its_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("sweep.toml").write_text('agents = ["td4"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n')
+    Path("mine.toml").write_text('agent = "td4"\nenv = "Pendulum-v1"\n')
+    for arguments, where in (
+        (["sweep", "sweep.toml"], "sweep.toml: "),
+        (["train", "--preset", "mine.toml"], "mine.toml"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        assert re.search(rf"{where}.*unknown agent 'td4'; did you mean td3\?", capsys.readouterr().err)
+
+
 def test_what_a_module_prints_is_not_the_output_of_a_command(modules, capsys):
     modules(prints="print('hello')\n" + MINE.format(""))
     with pytest.raises(SystemExit) as ended:

@@ -17,10 +17,10 @@ def import_agent(arguments: Sequence[str]) -> str | None:
     """Import the module of the agent that a run's arguments name: `--agent module:NAME`, or the file of a preset.
 
     Returns:
-        The agent's name; None if they name none.
+        The agent's name; None if they name none of the user's own.
 
     Raises:
-        ValueError: there is no such agent, or its module cannot be imported; or the preset cannot be read.
+        ValueError: the module cannot be imported, or enters no such agent; or the preset cannot be read.
     """
     agent = None
     for argument, following in pairwise([*arguments, ""]):
@@ -30,9 +30,9 @@ def import_agent(arguments: Sequence[str]) -> str | None:
             agent = value
         elif name == "--preset" and value.endswith(SUFFIX):
             agent = agent or preset(value).agent
-    if agent is not None:
-        agent_entry(agent)
-    return agent
+    if agent is None or ":" not in agent:
+        return None
+    return agent_entry(agent).name
 
 
 def import_agents_of_sweep(arguments: Sequence[str]) -> None:
@@ -47,7 +47,8 @@ def import_agents_of_sweep(arguments: Sequence[str]) -> None:
     for argument in arguments:
         if argument.endswith(SUFFIX) and Path(argument).is_file():
             for agent in _agents_in(read_toml(Path(argument), "a sweep file")):
-                agent_entry(agent)
+                if ":" in agent:
+                    agent_entry(agent)
 
 
 def _agents_in(content: Mapping[str, Any]) -> Iterator[str]:
