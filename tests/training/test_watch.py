@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import imageio_ffmpeg
@@ -17,6 +18,7 @@ from rewirl.cli import policy
 from rewirl.cli.main import main
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.source import environment_source
+from rewirl.training import watch as watching
 from rewirl.training.trained_policy import TrainedPolicy
 from rewirl.training.watch import WatchError, _drawable, watch
 
@@ -77,6 +79,17 @@ def test_an_environment_that_takes_no_render_mode_says_what_it_needs():
             _drawable(environment_source("Blind-v0"), "rgb_array")
     finally:
         del gymnasium.registry["Blind-v0"]
+
+
+@pytest.mark.parametrize(("backend", "nowhere"), [("agg", True), ("TkAgg", False)])
+def test_a_figure_without_a_display_is_no_window(monkeypatch, backend, nowhere):
+    pyplot = SimpleNamespace(get_fignums=lambda: [1], get_backend=lambda: backend)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", pyplot)
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    assert watching._is_drawn_nowhere() is nowhere
+    monkeypatch.setenv("MPLBACKEND", backend)  # who asks for no window gets none
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    assert watching._is_drawn_nowhere() is False
 
 
 def test_a_rendering_library_that_is_not_there_ends_nothing_without_words(tmp_path):
