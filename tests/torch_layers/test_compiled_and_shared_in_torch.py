@@ -88,11 +88,6 @@ def test_state_of_two_optimisers_goes_with_the_connections_of_a_layer_they_share
     optimizers = [torch.optim.Adam([*encoder.parameters(), *head.parameters()]) for head in heads]
     rewiring = Rewiring(nn.ModuleList([encoder, *heads]), optimizers, "set", adapt_every=3, adapt_fraction=0.3)
     for _ in range(3):
-        before = [
-            dict(zip(encoder.indices.tolist(), optimizer.state[encoder.values]["exp_avg_sq"].tolist(), strict=True))
-            for optimizer in optimizers
-            if encoder.values in optimizer.state
-        ]
         for head, optimizer in zip(heads, optimizers, strict=True):
             optimizer.zero_grad()
             head(encoder(torch.randn(8, 20)).relu()).square().mean().backward()
@@ -172,5 +167,5 @@ def test_attribution_of_outputs_that_do_not_depend_on_the_inputs_is_refused():
 def test_an_exported_layer_refuses_other_numbers_in_words():
     exported = torch.export.export(SparseLinear(12, 8, 0.5, seed=0), (torch.randn(5, 12),)).module()
     assert exported(torch.randn(5, 12)).shape == (5, 8)
-    with pytest.raises((TypeError, AssertionError, RuntimeError), match=r"computes in float32|dtype"):
+    with pytest.raises(TypeError, match=r"computes in float32, and got torch\.float64"):
         exported(torch.randn(5, 12, dtype=torch.float64))
