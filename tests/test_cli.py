@@ -349,6 +349,7 @@ REFUSED = {
         r"unknown environment 'HalfCheeta-v5': did you mean HalfCheetah-v5\?",
     ),
     "preset": (["train", "--preset", "ds-drl/td3/Ant"], r"no preset .*did you mean ds-drl/td3/Ant-v5\?"),
+    "experiment": (["train", "--preset", "ds-drl/paper"], r"no preset .*it is an experiment.* sweep ds-drl/paper"),
     "preset of another agent": (
         ["train", "--preset", "ds-drl/td3/Ant-v5", "--agent", "ds-td3"],
         "is for agent td3, not ds-td3",
@@ -368,6 +369,29 @@ REFUSED = {
         "could not be made with env_kwargs",
     ),
     "module": (["train", "--env-module", "no_such_module"], "cannot import env_module 'no_such_module'"),
+    "module by its path": (
+        ["train", "--env", "Pendulum-v1", "--env-module", "./mine/envs.py"],
+        r"cannot import env_module './mine/envs.py': a module is named with dots, not as a path: mine\.envs\.$",
+    ),
+    "rule by its path": (
+        ["train", "--env", "Pendulum-v1", "--rule", "rules/my_rules:Mine"],
+        r"cannot import 'rules/my_rules': a module is named with dots, not as a path: rules\.my_rules\.$",
+    ),
+    "wrapper by a path outside": (
+        ["train", "--env", "Pendulum-v1", "--wrapper", "../mine.py:Mine"],
+        r"named with dots, not as a path: mine, and run where mine\.py is\.$",
+    ),
+    "seeds with commas": (
+        ["sweep", "ds-drl/paper", "--seeds", "0,1"],
+        r"seeds must be a list of which each is a whole number, got \('0,1',\); for example: --seeds 0 1 2\.$",
+    ),
+    "hours": (["sweep", "ds-drl/paper", "--hours", "8h"], "hours must be a number, got '8h'"),
+    "run by a name": (
+        ["evaluate", "--run-dir", "runs/a b"],
+        r"evaluate has no option --run-dir; a run is given by its place: .*rewirl evaluate 'runs/a b'$",
+    ),
+    "run by no name": (["export", "--run"], r"export has no option --run; .* its place: .*rewirl export DIRECTORY$"),
+    "inspected run by a name": (["inspect", "--directory=x"], r"inspect has no option --directory; .* inspect x$"),
     "no run": (["resume", "nowhere"], "nowhere holds no run"),
     "no policy": (["evaluate", "nowhere"], "nowhere does not exist"),
     "no run to inspect": (["inspect", "nowhere"], "nowhere holds no run"),
@@ -386,6 +410,25 @@ def test_wrong_use_gets_one_message_and_exit_code_2(rewirl, tmp_path, monkeypatc
     assert re.search(message, refused.err), refused.err
     assert "Traceback" not in refused.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_holds_no_run_says_what_it_is_and_where_one_may_be(rewirl, tmp_path):
+    run = tmp_path / "runs" / "a"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text("{}")
+    assert (
+        "runs holds no run: it has no config.json; runs are in it, such as a." in rewirl("resume", f"{run.parent}").err
+    )
+    (run / "checkpoints").mkdir()
+    assert rewirl("resume", f"{run}/checkpoints").err.endswith(f"it has no config.json; {run} is one.\n")
+    file = run / "config.json"
+    assert rewirl("inspect", f"{file}").err.endswith(f"it is a file; a run is a directory; {run} is one.\n")
+
+
+def test_a_home_is_expanded_after_an_equals_sign_too(rewirl, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "file").touch()
+    assert f"--directory {tmp_path}/file cannot be" in rewirl("sweep", "ds-drl/paper", "--directory=~/file").err
 
 
 @pytest.mark.parametrize(
@@ -459,7 +502,7 @@ def test_what_has_no_name_on_the_command_line_is_not_offered_as_an_option(comman
     with pytest.raises(SystemExit, match="2"):
         main([command, "here", f"--{name}", "there"])
     said = capsys.readouterr().err
-    assert f"{command} has no option --{name}; there are --" in said and said.count(f"--{name}") == 1
+    assert f"{command} has no option --{name}; a run is given by its place" in said and said.count(f"--{name}") == 1
 
 
 def test_a_list_that_is_given_in_several_places_adds_up():

@@ -39,6 +39,16 @@ def test_a_submarine_that_stays_at_the_surface_comes_to_an_end():
     assert over[-1] == (False, True) and not any(any(each) for each in over[:-1])
 
 
+def test_a_game_is_drawn_as_a_picture_that_a_video_takes():
+    environment = gymnasium.make("MinAtar/Breakout-v1", render_mode="rgb_array")
+    environment.reset(seed=0)
+    picture = environment.render()
+    plain = environment.env.unwrapped.render()  # the package's: a colour per square, in [0, 1]
+    assert picture.dtype == np.uint8 and picture.shape == (320, 320, 3)
+    assert np.array_equal(picture[16::32, 16::32], np.rint(255 * plain)) and len(np.unique(picture)) > 2
+    assert environment.metadata["render_fps"] == 15
+
+
 def test_it_is_the_packages_game():
     wrapped, plain = gymnasium.make("MinAtar/Breakout-v1"), minatar.Environment("breakout")
     observation, _ = wrapped.reset(seed=5)

@@ -41,6 +41,8 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--env-id", "Ant-v5"], "--env"),
         (["--max-episode-steps", "100"], "--env-kwargs '{\"max_episode_steps\": 1000}'"),
         (["--tensorboard-log", "x"], "--run-dir"),
+        (["--directory", "x"], "that is here: --run-dir"),
+        (["--topology", "x"], "its settings are options of their own, such as --sparsity 0.9"),
         (["--train_freq", "2"], "--update-every, for DQN"),
         (["--max-grad-norm", "0.5"], "--max-gradient-norm"),
         (["--algorihm", "td3"], "did you mean|none of"),
@@ -58,6 +60,8 @@ def test_names_of_other_command_lines_get_the_right_hint(typed, hint, capsys):
         ("--log-dir", "that is here: --directory"),
         ("--lr", "that is here: --learning-rate"),
         ("--seed", "did you mean --seeds"),
+        ("--run-dir", "that is here: --directory"),
+        ("--preset", 'that is here: presets = ["small/pendulum"] in the file of a sweep'),
     ],
 )
 def test_hints_of_a_sweep_name_its_options(typed, hint, capsys):

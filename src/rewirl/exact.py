@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from rewirl.printing import option, typed
+from rewirl.printing import option
 from rewirl.saved import LIMIT, shown
 
 T = TypeVar("T")
@@ -28,6 +28,14 @@ _LARGEST = 2**128
 
 _DEEPEST = 64
 """No object in a record is nested deeper."""
+
+_LISTS: dict[str, list[Any]] = {
+    "seeds": [0, 1, 2],
+    "sample": ["gamma", "learning_rate=0.0001:0.001"],
+    "agents": ["td3", "ds-td3"],
+    "envs": ["Pendulum-v1"],
+}
+"""How lists of other things than most are written, by the name of the option, for messages."""
 
 _REFUSED = object()
 
@@ -52,7 +60,7 @@ def from_values(kind: type[T], values: Mapping[str, Any]) -> T:
     return kind(**{name: exactly(hints[name], value, name) for name, value in values.items()})
 
 
-def exactly(kind: Any, value: Any, name: str) -> Any:
+def exactly(kind: Any, value: Any, name: str, *, words: bool = False) -> Any:
     """Return a value as its type has it, the same to the bit.
 
     A number stands for another type of number only if that has its value: 5e1 for the integer 50, 1 for the float 1.0,
@@ -63,6 +71,7 @@ def exactly(kind: Any, value: Any, name: str) -> Any:
         kind: bool, int, float, str, a Literal, tuple[X, ...], dict, a settings dataclass, or a union of these and None.
         value: any object.
         name: what the value is called in an error.
+        words: whether a list was typed word by word, which is how an error then shows one.
 
     Raises:
         ValueError: the value is none of the type's; says what is.
@@ -71,7 +80,7 @@ def exactly(kind: Any, value: Any, name: str) -> Any:
         result = _exactly(alternative, value)
         if result is not _REFUSED:
             return result
-    raise ValueError(f"{name} must be {_described(kind)}, got {shown(value)}{_example(kind, name)}")
+    raise ValueError(f"{name} must be {_described(kind)}, got {shown(value)}{_example(kind, name, words)}")
 
 
 def make_exact(settings: Any, part: type[Any] | None = None) -> None:
@@ -192,14 +201,14 @@ def _without_numpy(value: Any, depth: int) -> Any:
     return _python(value)
 
 
-def _example(kind: Any, name: str) -> str:
+def _example(kind: Any, name: str, words: bool) -> str:
     """Return how a list is written, for a message; "" for any other type."""
     items = next((typing.get_args(each)[0] for each in alternatives(kind) if typing.get_origin(each) is tuple), None)
     if items is None:
         return ""
     examples: dict[Any, list[Any]] = {int: [256, 256], float: [0.5, 0.9]}
-    values = examples.get(items, ["package.module:Class"])
-    return f"; for example: {option(name)} {' '.join(map(str, values))}" if typed() else f"; for example {values}"
+    values = _LISTS.get(name) or examples.get(items, ["package.module:Class"])
+    return f"; for example: {option(name)} {' '.join(map(str, values))}" if words else f"; for example {values}"
 
 
 def _described(kind: Any) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium
+import numpy as np
 
 from rewirl.saved import count
 
@@ -21,10 +22,27 @@ except ModuleNotFoundError as error:
 
 _GAMES = {"asterix": None, "breakout": None, "freeway": None, "seaquest": 10_000, "space_invaders": None}
 """By game the most steps of an episode. A submarine at the surface lives for ever; the others end by themselves."""
+_ENLARGED = 32
+"""Pixels of a picture along each side of a square of the game."""
 
 
 class Remembered(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """A game whose last action is kept by checkpoints: it may be repeated in the first step of the next episode."""
+    """A game whose last action is kept by checkpoints: it may be repeated in the first step of the next episode.
+
+    Its pictures are those of the package, as videos take them.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        """Say how fast it is to be shown, which the package does not."""
+        super().__init__(env)
+        self.metadata = {**env.metadata, "render_fps": 15}
+
+    def render(self) -> Any:
+        """Return what the package draws; colours in [0, 1] become those of a picture, uint8 [320, 320, 3]."""
+        drawn = self.env.render()
+        if not isinstance(drawn, np.ndarray) or drawn.dtype.kind != "f":
+            return drawn
+        return np.rint(255 * drawn).astype(np.uint8).repeat(_ENLARGED, axis=0).repeat(_ENLARGED, axis=1)
 
     def rewirl_state(self) -> int:
         """Return the last action, as the game numbers it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -43,9 +44,23 @@ def import_for(what: str, name: str) -> ModuleType:
     except RAISED as error:
         if not isinstance(error, ImportError) and not name.startswith("."):  # Python has no word for a relative name
             raise ValueError(f"{what}: importing {name} raised {type(error).__name__}: {error}") from error
-        file = name.split(".")[0]
-        remedy = f". Install it, or run where {file}.py is" if file else ""
-        raise ValueError(f"{what}: cannot import {name!r}: {error}{remedy}") from error
+        raise ValueError(f"{what}: cannot import {name!r}: {with_remedy(name, error)}") from error
+
+
+def with_remedy(name: str, error: BaseException) -> str:
+    """Return why a module could not be imported, and what to do.
+
+    Args:
+        name: as somebody gave it.
+        error: of `import_module`.
+    """
+    file = name.split(".")[0]
+    return f"{error}. Install it, or run where {file}.py is" if file and not _is_path(name) else str(error)
+
+
+def _is_path(name: str) -> bool:
+    """Tell whether somebody gave the path of a module rather than its name."""
+    return "/" in name or os.sep in name
 
 
 def import_module(name: str) -> ModuleType:
@@ -60,6 +75,12 @@ def import_module(name: str) -> ModuleType:
         ImportError: there is none, or one that it needs is missing.
         TypeError: the name is relative.
     """
+    if _is_path(name):
+        path = Path(os.path.normpath(name.removesuffix(".py")))
+        below = not path.is_absolute() and ".." not in path.parts
+        where = "" if below else f", and run where {path.name}.py is"
+        dotted = ".".join(path.parts) if below else path.name
+        raise ModuleNotFoundError(f"a module is named with dots, not as a path: {dotted}{where}")
     with contextlib.suppress(OSError):  # it is gone or closed to us, and what comes with Rewirl is elsewhere
         here = str(Path.cwd())
         if here not in sys.path and "" not in sys.path:

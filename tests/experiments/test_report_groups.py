@@ -196,6 +196,26 @@ def test_page_and_tables_are_two_files(tmp_path, monkeypatch, capsys, other):
     assert Path("z.html").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        (["--output", "file/x.html"], "the folder of --output file cannot be: file is not a directory"),
+        (["--markdown", "file/x.md"], "the folder of --markdown file cannot be: file is not a directory"),
+        (["--figures", "file"], "--figures file cannot be: file is not a directory"),
+        (["--output", "f/figure-2.svg", "--figures", "f"], "--output f/figure-2.svg has the name of a figure in f"),
+    ],
+)
+def test_places_that_nothing_can_be_written_to_are_refused_before_anything_is_read(
+    places, said, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        main(["report", ".", *places])
+    assert ended.value.code == 2 and said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_report_of_other_runs_says_nothing_of_the_paper(tmp_path):
     for seed in (0, 1):
         for agent in ("td3", "ds-td3"):

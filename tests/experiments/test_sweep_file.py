@@ -14,7 +14,7 @@ from rewirl.experiments.sweep.file import experiments, narrowed, read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan
 from rewirl.options.resolve import papers_settings, resolve
 from rewirl.options.train import TrainConfig
-from rewirl.presets.lookup import names
+from rewirl.presets.lookup import names, preset
 
 MUJOCO = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")
 SMALL = 'agents = ["ds-td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n'
@@ -248,6 +248,19 @@ def test_an_unknown_experiment_is_refused_with_what_is_near(tmp_path, monkeypatc
 def test_a_path_without_a_name_is_no_experiment(name):
     with pytest.raises(SweepError, match=f"no experiment '{re.escape(name)}', and no such file; none of .* see .*help"):
         read_sweep(name)
+
+
+def test_a_preset_file_that_is_not_there_is_named_with_the_sweep(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweep.toml").write_text('presets = ["mine.toml"]')
+    with pytest.raises(SystemExit):
+        main(["sweep", "sweep.toml"])
+    assert "rewirl: sweep.toml: mine.toml cannot be read" in capsys.readouterr().err
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "best.toml").touch()
+    for name in ("study", "study/best"):
+        with pytest.raises(ValueError, match=r"no preset .*; did you mean study/best\.toml\?"):
+            preset(name)
 
 
 @pytest.mark.parametrize("command", [["sweep", "sweep.toml"], ["tune", "--agent", "td3", "--env", "Pendulum-v1"]])

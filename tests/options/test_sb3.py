@@ -132,6 +132,15 @@ def test_a_function_for_a_number_names_the_schedule() -> None:
         rewirl.TD3("Pendulum-v1", learning_rate=lambda left: 1e-3 * left)
 
 
+def test_lists_of_other_things_are_shown_with_some_of_theirs() -> None:
+    with pytest.raises(ValueError, match=r"seeds must be a list .*; for example \[0, 1, 2\]$"):
+        rewirl.tune(preset="small/pendulum", seeds=3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"sample must be a list .*; for example \['gamma', 'learning_rate="):
+        rewirl.tune(preset="small/pendulum", sample="sparsity")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"its settings are options of their own, such as sparsity=0\.9"):
+        rewirl.TD3("Pendulum-v1", topology=1)  # type: ignore[call-arg]
+
+
 @pytest.mark.parametrize(
     ("options", "example"),
     [({"hidden_sizes": 64}, r"\[256, 256\]"), ({"wrapper": "a:B"}, r"\['package\.module:Class'\]")],

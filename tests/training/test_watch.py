@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -108,26 +109,29 @@ class _Stopped:
     def __init__(self, name: str) -> None:
         self._policy = TrainedPolicy.load(Path(name))
         self.left = 5
+        self.by = signal.SIGINT
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._policy, name)
 
     def act(self, observations: Any) -> Any:
         self.left -= 1
-        if self.left < 0:
-            raise KeyboardInterrupt
+        if self.left == 0:
+            os.kill(os.getpid(), self.by)
         return self._policy.act(observations)
 
 
-def test_a_video_that_is_stopped_is_removed_and_its_end_said(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("pygame")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_video_that_is_stopped_is_removed_and_its_end_said(tmp_path, monkeypatch, capsys, number):
+    pytest.importorskip("pygame")  # which takes SIGTERM where nobody else has
     stopped = _Stopped("Pendulum-v1/small")
+    stopped.by = number
     (tmp_path / "out.mp4").write_text("older")
     monkeypatch.setattr(policy.TrainedPolicy, "load", lambda path: stopped)
     with pytest.raises(SystemExit) as ended:
         main(["watch", "Pendulum-v1/small", "--video", str(tmp_path / "out.mp4")])
     said = capsys.readouterr().err
-    assert ended.value.code == 130 and said.endswith("out.mp4 was removed\n") and said.count("\n") == 2
+    assert ended.value.code == 128 + number and said.endswith("out.mp4 was removed\n") and said.count("\n") == 2
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"] and (tmp_path / "out.mp4").read_text() == "older"
 
 

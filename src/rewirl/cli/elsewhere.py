@@ -11,6 +11,9 @@ from rewirl.options.option import all_options
 OPTIONS = {
     "algo": "--agent, such as td3, ds-td3 or ppo",
     "env-id": "--env",
+    "environment": "--env",
+    "output-dir": "--run-dir",
+    "topology": "none: its settings are options of their own, such as --sparsity 0.9",
     "gym-packages": "--env-module",
     "env-wrapper": "--wrapper",
     "max-episode-steps": "--env-kwargs '{\"max_episode_steps\": 1000}'",
@@ -79,19 +82,29 @@ OPTIONS = {
 }
 """By their names with hyphens."""
 
+_OF_OTHER_COMMANDS = {
+    "run-dir": "--run-dir",
+    "directory": "--run-dir",
+    "output": "--run-dir",
+    "preset": 'presets = ["small/pendulum"] in the file of a sweep',
+}
+"""Options of ours that not every command has, by the name that it may have instead."""
+
 _ABBREVIATED = {"-n": "n-timesteps", "-f": "log-folder", "-i": "trained-agent", "-params": "hyperparams"}
 
 
 def hint(flag: str, there: Sequence[str]) -> str:
-    """Return what an option of another program is here, in words; "" for any other, or if the command has none such.
+    """Return what an option of another program or command is here, in words.
+
+    It is "" for any other option, and if the command has none such.
 
     Args:
         flag: as it was typed, such as "--algo".
         there: the options of the command; one for many runs has --agents for --agent, and --directory for --run-dir.
     """
     name = _ABBREVIATED.get(flag, flag.lstrip("-").replace("_", "-"))
-    if name in OPTIONS:
-        text = OPTIONS[name] if OPTIONS[name].startswith("none") else f"that is here: {OPTIONS[name]}"
+    if said := OPTIONS.get(name) or _OF_OTHER_COMMANDS.get(name):
+        text = said if said.startswith("none") else f"that is here: {said}"
     else:
         python = name.replace("-", "_")
         text = sb3.hint(python, sb3.ARGUMENTS) or sb3.hint(python, sb3.LEARN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rewirl.cli.errors import UsageError, require_at_least_one, usage_errors
-from rewirl.cli.parse import Field
+from rewirl.cli.fields import Field
 from rewirl.experiments.sweep.executor import Executor
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.processes import cores

@@ -74,7 +74,7 @@ def _run(arguments: list[str]) -> int:
         Path.cwd()
     except OSError as error:
         raise UsageError("the working directory is gone or closed to you; cd to another one first") from error
-    name, *rest = arguments
+    name, *rest = [_home_expanded(argument) for argument in arguments]
     if name not in COMMANDS:
         raise UsageError(f"no command {name!r}; {did_you_mean(name, COMMANDS)}")
     if name in _USING_DEPENDENCIES and not {"-h", "--help"} & set(rest):
@@ -82,6 +82,13 @@ def _run(arguments: list[str]) -> int:
         if newer:
             say(f"rewirl: warning: {newer}")
     return run(name, rest)
+
+
+def _home_expanded(argument: str) -> str:
+    """Return --option=~/path as --option ~/path would arrive; not every shell expands it there."""
+    option, equals, value = argument.partition("=")
+    home = option.startswith("--") and (value == "~" or value.startswith("~/"))
+    return f"{option}{equals}{Path(value).expanduser()}" if home else argument
 
 
 def _prepare_output() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -62,7 +63,8 @@ def _agents_in(content: Mapping[str, Any]) -> Iterator[str]:
         yield from (agent for agent in (*_listed(table.get("agents")), *sources) if isinstance(agent, str))
         for name in _listed(table.get("presets")):
             if isinstance(name, str) and name.endswith(SUFFIX):
-                yield preset(name).agent
+                with contextlib.suppress(ValueError):  # it is no preset; what reads the sweep says so, and where
+                    yield preset(name).agent
 
 
 def _listed(value: Any) -> list[Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import signal
 from pathlib import Path
 
 from rewirl.cli.errors import UsageError, failed, require_at_least_one, usage_errors
-from rewirl.cli.parse import OPTIONAL_NAME, parse
+from rewirl.cli.fields import OPTIONAL_NAME
+from rewirl.cli.parse import parse
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.identity import MODULE_HELP, import_named
 from rewirl.environments.spaces import UnsuitableEnvironmentError
@@ -16,6 +18,7 @@ from rewirl.hints import did_you_mean
 from rewirl.printing import number, program, result, say, visible
 from rewirl.storage import pretrained
 from rewirl.training.evaluation import Evaluator
+from rewirl.training.signals import StopRequest
 from rewirl.training.trained_policy import TrainedPolicy
 from rewirl.training.watch import watch as show
 
@@ -119,12 +122,14 @@ def watch(arguments: list[str]) -> int:
         import_named(options.env_module)
         policy = TrainedPolicy.load(options.run)
         seed = policy.about["seed"] if options.seed is None else options.seed
+        stop = StopRequest()  # or SIGTERM is taken by pygame, which does nothing with it
         try:
-            returns = show(policy, options.episodes, seed, options.video, say)
+            with stop:
+                returns = show(policy, options.episodes, seed, options.video, say, lambda: bool(stop))
         except KeyboardInterrupt:
             if options.video is not None:
                 say(f"rewirl: stopped; the unfinished video {options.video} was removed")
-            return 130
+            return 128 + (stop.signal or signal.SIGINT)
         except FaultyEnvironmentError as error:
             return failed(error)
     for episode, value in enumerate(returns):

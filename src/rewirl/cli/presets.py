@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from rewirl.cli.errors import usage_errors
-from rewirl.cli.parse import OPTIONAL_NAME, parse
+from rewirl.cli.fields import OPTIONAL_NAME
+from rewirl.cli.parse import parse
 from rewirl.options.option import options as options_of
 from rewirl.options.resolve import resolve
 from rewirl.presets import lookup

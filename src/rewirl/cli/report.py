@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import re
 from pathlib import Path
 
-from rewirl.cli.errors import UsageError, usage_errors
+from rewirl.cli.errors import UsageError, require_directory, usage_errors
 from rewirl.cli.parse import parse
 from rewirl.hints import did_you_mean
 from rewirl.printing import quoted, result, say, text_only, visible
@@ -74,6 +75,13 @@ def report(arguments: list[str]) -> int:
     labels = [_label(words) for words in options.label]
     if options.markdown is not None and _same_file(options.output, options.markdown):
         raise UsageError(f"--output and --markdown are both {options.output}; give them names of their own")
+    for option, file in (("--output", options.output), ("--markdown", options.markdown)):
+        if file is not None:
+            require_directory(f"the folder of {option}", file.parent)
+            if options.figures is not None and _is_figure(file, options.figures):
+                raise UsageError(f"{option} {file} has the name of a figure in {options.figures}; choose another one")
+    if options.figures is not None:
+        require_directory("--figures", options.figures)
     with usage_errors():
         runs, problems = find_runs(places)
     for path, problem in problems:
@@ -114,6 +122,11 @@ def _same_file(one: Path, other: Path) -> bool:
     if one.exists() and other.exists():
         return one.is_file() and one.samefile(other)
     return one.resolve() == other.resolve()
+
+
+def _is_figure(file: Path, figures: Path) -> bool:
+    """Tell whether a file would be written where a figure is."""
+    return file.parent.resolve() == figures.resolve() and re.fullmatch(r"figure-\d+\.svg", file.name) is not None
 
 
 def _label(words: str) -> tuple[str, str]:

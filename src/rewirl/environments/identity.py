@@ -8,7 +8,7 @@ from typing import Any
 
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.hints import closest
-from rewirl.plugins import RAISED, import_module
+from rewirl.plugins import RAISED, import_module, with_remedy
 
 OF_REWIRL = {"dm_control": "rewirl.dm_control", "MinAtar": "rewirl.minatar"}
 """By namespace the module of Rewirl that registers what is in it, unless the user names one."""
@@ -59,7 +59,7 @@ def import_named(module: str | None) -> None:
         import_module(module)
     except ModuleNotFoundError as error:
         raise UnsuitableEnvironmentError(
-            f"cannot import env_module {module!r}: {error}. Install it, or run where {module.split('.')[0]}.py is"
+            f"cannot import env_module {module!r}: {with_remedy(module, error)}"
         ) from error
     except RAISED as error:
         raise UnsuitableEnvironmentError(

@@ -13,7 +13,7 @@ import numpy as np
 
 from rewirl.environments.portrait import layers
 from rewirl.environments.spaces import UnsuitableEnvironmentError
-from rewirl.plugins import RAISED, import_module
+from rewirl.plugins import RAISED, import_module, with_remedy
 from rewirl.printing import say
 from rewirl.saved import fields, listed, shown
 
@@ -225,8 +225,7 @@ def named_wrapper(name: str) -> Any:
         found = getattr(import_module(place), kind, None)
     except ModuleNotFoundError as error:
         raise UnsuitableEnvironmentError(
-            f"cannot import the module of the wrapper {name}: {error}. Install it, or run where "
-            f"{place.split('.')[0]}.py is"
+            f"cannot import the module of the wrapper {name}: {with_remedy(place, error)}"
         ) from error
     except RAISED as error:
         raise UnsuitableEnvironmentError(

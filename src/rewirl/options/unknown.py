@@ -102,6 +102,8 @@ def _hint(agent: str, name: str, known: list[str], see: str) -> str:
             return _TARGETS
         if name in ReplayConfig.__dataclass_fields__:
             return _MEMORY
+    if name == "topology":
+        return "its settings are options of their own, such as sparsity=0.9"
     if name in _OF_GYMNASIUM:
         return f"what gymnasium.make takes goes into env_kwargs, such as env_kwargs={{{name!r}: ...}}"
     return sb3.hint(name, sb3.ARGUMENTS) or _of_others(name, known) or did_you_mean(name, known, see)

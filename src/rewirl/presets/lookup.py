@@ -32,6 +32,8 @@ __all__ = ["PAPERS", "defaults", "names", "preset", "protocol", "suggestion"]
 PAPERS = {"ds-drl": protocol}
 """Papers whose settings a sweep may take as its own, and what each says of an agent."""
 
+_EXPERIMENTS = Path(__file__).parents[1] / "experiments" / "sweeps"
+
 _OF_PAPERS = {
     name: preset
     for presets in (
@@ -64,10 +66,18 @@ def preset(name: str) -> Preset:
         name: one of `names`, or a file that ends in .toml.
 
     Raises:
-        ValueError: there is no such preset; the message says what is near. Or the file is no preset.
+        ValueError: there is no such preset; the message says what is near, or that it is an experiment. Or the file
+            is no preset.
     """
     if name.endswith(SUFFIX):
         return read_preset(Path(name))
     if name not in _PRESETS:
-        raise ValueError(f"no preset {name!r}; {nearest(name, _PRESETS)}`{program()} presets` lists them all")
+        experiments = {
+            path.relative_to(_EXPERIMENTS).with_suffix("").as_posix() for path in _EXPERIMENTS.rglob("*.toml")
+        }
+        if name in experiments:
+            raise ValueError(f"no preset {name!r}; it is an experiment, many runs: {program()} sweep {name} --dry-run")
+        own = next((file for file in (f"{name}{SUFFIX}", f"{name}/best{SUFFIX}") if Path(file).is_file()), None)
+        near = f"did you mean {own}? " if own else nearest(name, _PRESETS)
+        raise ValueError(f"no preset {name!r}; {near}`{program()} presets` lists them all")
     return _PRESETS[name]

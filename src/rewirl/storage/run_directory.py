@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rewirl.printing import option, to_resume, typed
+from rewirl.printing import option, to_resume
 from rewirl.storage import bundle, strict_json
 from rewirl.storage.files import (
     close_descriptor,
@@ -27,7 +27,7 @@ from rewirl.storage.files import (
     write_atomically,
     written_as,
 )
-from rewirl.storage.policy_file import DOCUMENT as POLICY
+from rewirl.storage.no_run import why_no_run
 from rewirl.storage.provenance import git_revision, processor, versions
 
 _FORMAT = 1
@@ -123,7 +123,7 @@ class RunDirectory:
         """
         path = path.absolute()
         if not exists(path / _CONFIG):
-            raise RunDirectoryError(f"{path} holds no run: {_why_none(path)}")
+            raise RunDirectoryError(f"{path} holds no run: {why_no_run(path, _CONFIG)}")
         if not lock:
             return cls(path, _read_record(path), None)
         try:
@@ -285,15 +285,6 @@ def _lock(path: Path, instead: str) -> int:
             remedy = f"close its agent first, with agent.close(), or go on with that agent{instead}"
             raise RunInUseError(f"{path} is in use by this program: {remedy}") from None
         raise RunInUseError(f"{path} is in use by {owner}; stop it first{instead}") from None
-
-
-def _why_none(path: Path) -> str:
-    if not exists(path):
-        return "there is no such directory"
-    if not exists(path / POLICY):
-        return f"it has no {_CONFIG}"
-    use = "rewirl evaluate, watch and export take" if typed() else "rewirl.load reads"
-    return f"it is a saved policy, which {use}; to train on takes the directory of a run"
 
 
 def _refuse_foreign(path: Path) -> None:

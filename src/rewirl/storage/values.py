@@ -35,7 +35,7 @@ def from_text(kind: Any, words: Sequence[str], name: str) -> Any:
     origins = {typing.get_origin(alternative): alternative for alternative in kinds}
     if tuple in origins:
         (item, *_) = typing.get_args(origins[tuple])
-        return exactly(kind, tuple(_from_word((item,), word) for word in words), name)
+        return exactly(kind, tuple(_from_word((item,), word) for word in words), name, words=True)
     (word,) = words
     if dict in origins:
         try:

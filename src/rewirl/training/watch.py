@@ -46,6 +46,7 @@ def watch(
     seed: int,
     video: Path | None,
     tell: Callable[[str], None] = lambda _: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[float]:
     """Play episodes and show them.
 
@@ -55,6 +56,7 @@ def watch(
         seed: decides the episodes.
         video: file to write, such as run.mp4; None opens a window.
         tell: gets a line at the start and then every few seconds, how far a video is.
+        stopped: tells whether somebody asked for the end, between two steps.
 
     Returns:
         The return of each episode.
@@ -63,6 +65,7 @@ def watch(
         WatchError: rendering libraries or a display are missing; the message names them. Or the file is no video.
         UnsuitableEnvironmentError: the policy's environment cannot be made.
         FaultyEnvironmentError: the environment misbehaved.
+        KeyboardInterrupt: it was stopped; an unfinished video is removed.
     """
     if video is not None:
         if video.suffix.lower() not in _VIDEOS:
@@ -96,6 +99,8 @@ def watch(
                 returns.append(0.0)
                 steps, over = 0, False
                 while not over:
+                    if stopped():
+                        raise KeyboardInterrupt
                     if steps >= LONGEST_EPISODE:
                         raise endless(environment)
                     steps += 1
@@ -305,7 +310,7 @@ def _writer(path: Path, rate: float) -> Any:
 
     if path.suffix.lower() == ".gif":  # each picture has its own time, in milliseconds
         return imageio.v2.get_writer(path, duration=1000 / rate, loop=0)
-    return imageio.v2.get_writer(path, fps=rate, macro_block_size=None)
+    return imageio.v2.get_writer(path, fps=rate, macro_block_size=None, ffmpeg_log_level="error")
 
 
 @contextlib.contextmanager

@@ -94,7 +94,8 @@ def until(hours: float | None, stop: Callable[[], bool]) -> Callable[[], bool]:
 def _outcome(task: Task, study: Study, directory: Path, problem: str) -> Outcome:
     counts, complete = study.counts(), study.complete()
     states = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    lines = [f"{sum(counts.values())} of {task.trials} trials: {states or 'none begun'}"]
+    there = sum(counts.values())  # a study may have had more trials than are asked for now
+    lines = [f"{there} of {max(task.trials, there)} trials: {states or 'none begun'}"]
     path = None
     if complete:
         path = write_best(task, complete[0], sum(counts.values()), directory)

@@ -1,0 +1,28 @@
+"""What a path is that holds no run, for whoever took it for one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rewirl.printing import typed
+from rewirl.storage.files import exists
+from rewirl.storage.policy_file import DOCUMENT as POLICY
+
+
+def why_no_run(path: Path, config: str) -> str:
+    """Return why a path holds no run, and where one is: in it, or above it.
+
+    Args:
+        path: absolute, without the record of a run.
+        config: file name of that record.
+    """
+    if not exists(path):
+        return "there is no such directory"
+    above = next((f"; {each} is one" for each in path.parents if exists(each / config)), "")
+    if not path.is_dir():
+        return f"it is a file; a run is a directory{above}"
+    if exists(path / POLICY):
+        use = "rewirl evaluate, watch and export take" if typed() else "rewirl.load reads"
+        return f"it is a saved policy, which {use}; to train on takes the directory of a run"
+    below = next((f"; runs are in it, such as {each.parent.name}" for each in sorted(path.glob(f"*/{config}"))), above)
+    return f"it has no {config}{below}"
