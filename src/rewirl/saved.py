@@ -43,6 +43,15 @@ def number(value: Any, name: str) -> float:
     raise ValueError(f"{name} is {shown(value)}, which is not a finite number")
 
 
+def numbers(value: Any, name: str) -> dict[str, float]:
+    """Return saved finite numbers by their names; arguments as for `count`.
+
+    Raises:
+        ValueError: it is not an object, or one of them is not a finite number.
+    """
+    return {key: number(each, f"the saved {key[:100]}") for key, each in fields(value, name).items()}
+
+
 def in_parts(arrays: Mapping[str, NDArray[Any]], names: Sequence[str], what: str) -> dict[str, dict[str, NDArray[Any]]]:
     """Return saved arrays called part/name by their parts, each of which is there.
 

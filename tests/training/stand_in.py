@@ -129,6 +129,9 @@ class StandInAgent:
         self.updates, self.loss = values["updates"], values["loss"]
         seeding.restore(self.rng, values["rng"])
 
+    def policy_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        return {"weights": self.weights}, {}
+
     def use_threads(self, threads: int) -> None:
         self.threads = threads
 

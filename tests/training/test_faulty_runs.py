@@ -9,10 +9,12 @@ import pytest
 from sameness import metrics, same_to_the_bit
 from test_run import AGENT, config
 
-from rewirl.agents import DQNConfig, PPOConfig, PQNConfig, StreamACConfig, StreamQConfig
+from rewirl.agents import DQNConfig, PPOConfig, PQNConfig, StreamACConfig, StreamQConfig, load_policy
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.storage.checkpoint import load_latest
 from rewirl.training import run as runs
+from rewirl.training.evaluation import SerialEvaluations
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume
 
@@ -99,3 +101,84 @@ def test_a_program_that_trains_on_after_a_fault_has_another_episode(tmp_path, fa
         episode = run.training.collection.episodes[0]
         assert run.training.step == 49 and episode.idle and episode.observation is None and not episode.faulty
         assert run.train().finished
+
+
+class Beside(SerialEvaluations):
+    """Evaluates beside training, as a process of its own does, until seven steps later; fails after step 80."""
+
+    def __init__(self, evaluator, error):
+        super().__init__(evaluator)
+        self.error, self.asked = error, 0
+
+    def begin(self, agent, when, step=0, state=None):
+        arrays, values = agent.policy_state()
+        super().begin(load_policy({name: array.copy() for name, array in arrays.items()}, values), when, step, state)
+        self.asked = 0
+
+    def ready(self):
+        self.asked += 1
+        return self.asked > 7
+
+    def collect(self, stop=lambda: False):
+        if self._begun[1] == "evaluation after step 80":
+            raise self.error
+        return super().collect(stop)
+
+
+@pytest.mark.parametrize("agent", ["td3", "ppo"])
+@pytest.mark.parametrize(("error", "threads"), [(FaultyEnvironmentError, 1), (UnsuitableEnvironmentError, 2)])
+@pytest.mark.parametrize("training_too", [False, True])
+def test_an_evaluation_beside_training_that_fails_is_played_by_the_resumed_run(
+    agent, error, threads, training_too, tmp_path
+):
+    asked_for = asked(agent, 1, threads=threads)
+    with runs.start(asked_for, AGENTS[agent], tmp_path / "whole", Silent()) as run:
+        assert run.train().finished
+    with runs.start(asked_for, AGENTS[agent], tmp_path / "run", Silent()) as run:
+        run.training.evaluations = Beside(run.evaluator(run.config.eval_episodes), error("no ground"))
+        step = run.environment.step
+        if training_too:
+
+            def fails(action):
+                if run.training.step == 84:
+                    raise FaultyEnvironmentError("no wheels")
+                return step(action)
+
+            run.environment.step = fails
+        with pytest.raises(error, match="no ground"):
+            run.train()
+    saved = load_latest(tmp_path / "run" / "checkpoints", pytest.fail)
+    assert saved is not None and saved.step == run.training.step == (84 if training_too else 87)
+    with resume(tmp_path / "run", Silent()) as run:
+        assert run.train().finished
+    same_to_the_bit(tmp_path / "run", tmp_path / "whole")
+    # The line of the evaluation comes after those of the steps beside it.
+    of_step = [
+        sorted(told(tmp_path / name), key=lambda line: (line["event"], line["step"])) for name in ("run", "whole")
+    ]
+    assert of_step[0] == of_step[1]
+
+
+def test_a_fault_before_the_first_evaluation_that_is_recorded_is_saved(tmp_path, falls):
+    with runs.Run(asked("td3", 1, total_timesteps=30, eval_every=0), AGENTS["td3"], Silent()) as run:
+        run.train()
+        run.configure(dataclasses.replace(run.config, total_timesteps=200, eval_every=100, eval_episodes=1))
+        run.record_in(tmp_path / "run")
+        falls["step"] = 40
+        with pytest.raises(FaultyEnvironmentError, match="no ground"):
+            run.train()
+    saved = load_latest(tmp_path / "run" / "checkpoints", pytest.fail)
+    assert saved is not None and saved.step == run.training.step == 69
+
+
+def test_an_evaluation_that_is_owed_is_checked_when_it_is_loaded(tmp_path):
+    with runs.start(asked("td3", 1), AGENTS["td3"], tmp_path / "run", Silent()) as run:
+        run.training.evaluations = Beside(run.evaluator(1), FaultyEnvironmentError("no ground"))
+        with pytest.raises(FaultyEnvironmentError, match="no ground"):
+            run.train()
+        arrays, values = run.training.state()
+        for name, wrong in {"step": -1, "policy": {}, "kept": 3, "fields": {}, "diagnostics": {"loss": "low"}}.items():
+            with pytest.raises(ValueError, match="saved|state of a training run|network"):
+                run.training.load_state(arrays, {**values, "owed": {**values["owed"], name: wrong}})
+        with pytest.raises(ValueError, match="state of a training run"):
+            run.training.load_state(arrays, {**values, "owed": {}})

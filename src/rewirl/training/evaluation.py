@@ -15,7 +15,7 @@ from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.printing import option, say, typed
 
 if TYPE_CHECKING:
-    from rewirl.agents.agent import Agent
+    from rewirl.agents import Agent, Policy
 
 LONGEST_EPISODE = 1_000_000
 """Steps after which an episode without an end is given up: nobody would ever hear of it otherwise."""
@@ -157,8 +157,8 @@ class Evaluator:
 class Evaluations(Protocol):
     """What the training loop asks of whoever evaluates for it: one evaluation at a time, begun now, collected later."""
 
-    def begin(self, agent: Agent, when: str, step: int = 0, state: list[Any] | None = None) -> None:
-        """Begin to evaluate the agent as it is now; the other arguments are as for `Evaluator.evaluate`."""
+    def begin(self, agent: Agent | Policy, when: str, step: int = 0, state: list[Any] | None = None) -> None:
+        """Begin to evaluate an agent as it is now, or a policy; the other arguments are as for `Evaluator.evaluate`."""
 
     def ready(self) -> bool:
         """Tell whether `collect` has nothing to wait for but its own work; cheap enough to be asked at every step."""
@@ -182,7 +182,7 @@ class SerialEvaluations:
         self._evaluator = evaluator
         self._begun: tuple[Predict, str, int, list[Any] | None] | None = None
 
-    def begin(self, agent: Agent, when: str, step: int = 0, state: list[Any] | None = None) -> None:
+    def begin(self, agent: Agent | Policy, when: str, step: int = 0, state: list[Any] | None = None) -> None:
         """See Evaluations."""
         self._begun = agent.predict, when, step, state
 

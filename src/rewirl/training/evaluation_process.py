@@ -29,7 +29,7 @@ from rewirl.storage.tensors import TensorWriter, read_tensors
 from rewirl.training.evaluation import Evaluation, Evaluator
 
 if TYPE_CHECKING:
-    from rewirl.agents.agent import Agent
+    from rewirl.agents import Agent, Policy
 
 _PATIENCE_SECONDS = 2.0
 _SLICE_MILLISECONDS = 50
@@ -63,9 +63,9 @@ class ParallelEvaluations:
         """Tell whether another process can make these environments: they have an id, and arguments that JSON keeps."""
         return portable(source)
 
-    def begin(self, agent: Agent, when: str, step: int = 0, state: list[Any] | None = None) -> None:
+    def begin(self, agent: Agent | Policy, when: str, step: int = 0, state: list[Any] | None = None) -> None:
         """See Evaluations."""
-        arrays, values = agent.policy_state()
+        arrays, values = agent.state() if isinstance(agent, agents.Policy) else agent.policy_state()
         about = {"when": when, "step": step, "state": state, "policy": values}
         self._begun = json.dumps(about).encode(), _to_bytes(arrays)
         if self._alone:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from rewirl.environments.environment import FaultyEnvironmentError, Step
-from rewirl.environments.spaces import Spaces
+from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
 from rewirl.options.train import TrainConfig
-from rewirl.saved import count, fields, in_parts, number
+from rewirl.saved import count, fields, in_parts, number, numbers
 from rewirl.storage.recorder import NoRecord, Recorder, State
 from rewirl.training import remarks
 from rewirl.training.callbacks import Callbacks
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 _SAVED = ("step", "total_timesteps", "seconds", "evaluated", "warm_up", "diagnostics", "agent", "episode")
-"""What the state of a training run consists of, with `replay` where there is a replay memory."""
+"""What the state of a training run consists of, with `replay` where there is a replay memory, `owed` if any."""
 
 
 class Training:
@@ -89,6 +89,7 @@ class Training:
         self._latest: Evaluation | None = None
         self._untrained: Evaluation | None = None  # of the agent before its first update, which is played once
         self._in_flight: InFlight | None = None
+        self._owed: InFlight | None = None  # an evaluation that failed beside later steps: it is begun again
         self._held: list[tuple[str, int, dict[str, Any]]] = []  # events after the one in flight, which goes first
         self._drift = Drift(agent.networks())  # before any state is loaded: the agent as settings and seed make it
         self._diagnostics: dict[str, float] = {}  # of the checkpoint: an agent has its own again after an update
@@ -105,6 +106,7 @@ class Training:
 
         Raises:
             FaultyEnvironmentError: the environment misbehaved; what was learnt until then is saved, where it can be.
+            UnsuitableEnvironmentError: the environment could not be made again for evaluation; saved as well.
             DivergedError: the agent's values are not finite; checkpoints stay as they were.
         """
         began = time.perf_counter() - self._seconds
@@ -123,6 +125,10 @@ class Training:
         try:
             if callbacks is not None:
                 callbacks.start()
+            if (owed := self._owed) is not None and self.evaluations is not None:
+                self._owed = None
+                owed.begin(self.evaluations)
+                self._set_in_flight(owed)
             while True:
                 self._seconds = time.perf_counter() - began
                 ended = self.step >= total
@@ -146,15 +152,18 @@ class Training:
                 self.progress.step(self.step)
         except BaseException as error:
             of_a_callback = callbacks is not None and callbacks.raised
-            if of_a_callback or isinstance(error, Exception):
-                self._collect_evaluation()  # it comes first, with its own fault if it has one
-            else:  # of a program that may go on all the same: its evaluation is given up
-                self._set_in_flight(None)
-                self._record_held()
-            keeps = of_a_callback or (isinstance(error, FaultyEnvironmentError) and self._resumable())
-            if keeps and self._saved != (self.recorder, self.step):  # what was learnt until then
-                with contextlib.suppress(DivergedError, FaultyEnvironmentError):
-                    self.checkpoint()
+            of_an_environment = isinstance(error, FaultyEnvironmentError | UnsuitableEnvironmentError)
+            keeps = of_a_callback or (of_an_environment and self._resumable())
+            try:
+                if of_a_callback or isinstance(error, Exception):
+                    self._collect_evaluation()  # it comes first, with its own fault if it has one
+                else:  # of a program that may go on all the same: its evaluation is given up
+                    self._set_in_flight(None)
+                    self._record_held()
+            finally:
+                if keeps and self._saved != (self.recorder, self.step):  # what was learnt until then
+                    with contextlib.suppress(DivergedError, FaultyEnvironmentError):
+                        self.checkpoint()
             raise
         finally:
             for episode in self.collection.faulty():  # a program that learns on begins another one
@@ -181,7 +190,7 @@ class Training:
         }
         if not self.environment.spaces.flat:
             values["spaces"] = self.environment.spaces.values()
-        parts = {"agent": self.agent, "replay": self.replay, "episode": self.collection}
+        parts = {"agent": self.agent, "replay": self.replay, "episode": self.collection, "owed": self._owed}
         for name, part in parts.items():
             if part is not None:
                 part_arrays, values[name] = part.state()
@@ -210,13 +219,13 @@ class Training:
             difference = spaces.differs(self.environment.spaces)
             if difference:
                 raise ValueError(f"{self.environment.name} is not the environment of the run: it has {difference}")
-        parts = in_parts(arrays, ("agent", "replay", "episode"), "the state of a training run")
+        parts = in_parts(arrays, ("agent", "replay", "episode", "owed"), "the state of a training run")
         step, total = (count(values[name], f"the saved {name}") for name in ("step", "total_timesteps"))
         seconds = number(values["seconds"], "the saved number of seconds")
         evaluated = values["evaluated"]
         evaluated = None if evaluated is None else count(evaluated, "the saved step of the latest evaluation")
-        diagnostics = fields(values["diagnostics"], "the saved diagnostics")
-        diagnostics = {name: number(value, f"the saved {name[:100]}") for name, value in diagnostics.items()}
+        diagnostics = numbers(values["diagnostics"], "the saved diagnostics")
+        owed = InFlight.from_state(parts["owed"], values["owed"]) if "owed" in values else None
         self.agent.load_state(parts["agent"], fields(values["agent"], "the saved agent"))
         if self.replay is not None:
             self.replay.load_state(parts["replay"], fields(values["replay"], "the saved replay memory"), own)
@@ -225,7 +234,7 @@ class Training:
         self._started = True  # the log says so, of a checkpoint of step 0 too
         self.total = total
         self._seconds = seconds
-        self._evaluated = evaluated
+        self._evaluated, self._owed = evaluated, owed
         self._diagnostics = diagnostics
         saved = fields(values["episode"], "the saved episode")
         for episode, problem in self.collection.load_state(parts["episode"], saved, self.step):
@@ -298,13 +307,13 @@ class Training:
         self._refuse_diverged()
         state = self.environment.state() or None
         of = self.agent, self.replay, self._drift, self.diagnostics()
-        begun = InFlight.of(self.step, self._seconds, *of, self.step >= self.total)
+        begun = InFlight.of(self.step, self._seconds, *of, self.step >= self.total, state)
         same = state is None and not self.environment.changes and self.agent.normalisation.observations is None
         before = self._untrained if same and self.agent.updates == 0 else None
         if before and len(before.returns) == self.config.eval_episodes:
             self._record_evaluation(begun, before)  # the same policy in the same episodes
             return
-        self.evaluations.begin(self.agent, f"evaluation after step {self.step}", self.step, state)
+        begun.begin(self.evaluations, self.agent)
         self._set_in_flight(begun)
 
     def _collect_if_ready(self, stop: Callable[[], bool]) -> None:
@@ -324,6 +333,11 @@ class Training:
         self._set_in_flight(None)
         try:
             evaluation = self.evaluations.collect(stop if begun.step == self.step else lambda: False)
+        except Exception:
+            if begun.step != self.step:  # the agent of then is gone; of this step it is due again
+                self._owed = begun
+            raise
+        else:
             if evaluation is not None:
                 self._record_evaluation(begun, evaluation)
         finally:
@@ -337,20 +351,7 @@ class Training:
 
     def _record_evaluation(self, begun: InFlight, evaluation: Evaluation) -> None:
         self._evaluated, self._latest = begun.step, evaluation
-        self.recorder.event(
-            "evaluation",
-            begun.step,
-            return_mean=evaluation.mean,
-            return_std=evaluation.std,
-            returns=list(evaluation.returns),
-            lengths=list(evaluation.lengths),
-            seconds=begun.seconds + evaluation.seconds,
-            **self._core_share.measure(),
-            **begun.fields,
-        )
-        self.recorder.event("topology", begun.step, **begun.topology)
-        if begun.diagnostics:
-            self.recorder.event("diagnostics", begun.step, **begun.diagnostics)
+        begun.record(self.recorder, evaluation, self._core_share.measure())
         if evaluation is not self._untrained:
             self.progress.evaluated(begun.step, evaluation, begun.density)
         if self.callbacks is not None:
@@ -380,10 +381,8 @@ class Training:
         return saved
 
     def _resumable(self) -> bool:
-        """Tell whether a run that is saved at an environment's fault goes on to the bit, all evaluations included."""
-        due = self.step - self.step % self.config.eval_every if self.config.eval_every else self.step
-        evaluated = due if self.evaluations is None or due == self.step else self._evaluated
-        return self.step > 0 and self._learning.between_steps and evaluated is not None and evaluated >= due
+        """Tell whether a run that is saved at an environment's fault goes on to the bit."""
+        return self.step > 0 and self._learning.between_steps
 
     def _refuse_diverged(self) -> None:
         if (problem := self._turns.between_steps(lambda: not_finite(self.agent), lambda: None)) is not None:

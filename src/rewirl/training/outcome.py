@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from numpy.typing import NDArray
+
+from rewirl.agents import load_policy
+from rewirl.saved import count, fields, listed, number, numbers
+from rewirl.storage.recorder import Recorder, State
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.training.drift import Drift, connections, density, inputs_at_end
-from rewirl.training.evaluation import Evaluation
+from rewirl.training.evaluation import Evaluation, Evaluations
 
 if TYPE_CHECKING:
     from rewirl.agents.agent import Agent
@@ -53,6 +59,10 @@ class InFlight:
     fields: dict[str, Any]
     topology: dict[str, dict[str, Any]]
     diagnostics: dict[str, float]
+    policy: State
+    """That of the agent then, which learns on meanwhile."""
+    kept: list[Any] | None
+    """What the training environment kept between episodes; see `Environment.state`."""
 
     @classmethod
     def of(
@@ -64,6 +74,7 @@ class InFlight:
         drift: Drift,
         diagnostics: dict[str, float],
         ended: bool,
+        kept: list[Any] | None,
     ) -> Self:
         """Return what is true of an agent now.
 
@@ -75,8 +86,10 @@ class InFlight:
             drift: measures how its networks have changed.
             diagnostics: of its latest update.
             ended: whether the run is at its end.
+            kept: what the training environment keeps between episodes.
         """
         updates = agent.updates
+        arrays, values = agent.policy_state()
         return cls(
             step,
             seconds,
@@ -84,4 +97,66 @@ class InFlight:
             {"updates": updates, "connections": connections(agent)},
             {"networks": drift.measure(agent.networks()), **inputs_at_end(agent, replay, ended)},
             {"updates": updates, **diagnostics} if updates > 0 else {},
+            ({name: array.copy() for name, array in arrays.items()}, values),
+            kept,
+        )
+
+    def begin(self, evaluations: Evaluations, agent: Agent | None = None) -> None:
+        """Let it be played; by the agent as long as that is the one of then."""
+        evaluations.begin(
+            agent or load_policy(*self.policy), f"evaluation after step {self.step}", self.step, self.kept
+        )
+
+    def record(self, recorder: Recorder, evaluation: Evaluation, core_share: Mapping[str, Any]) -> None:
+        """Write into a record what came of it, and how busy the machine was."""
+        recorder.event(
+            "evaluation",
+            self.step,
+            return_mean=evaluation.mean,
+            return_std=evaluation.std,
+            returns=list(evaluation.returns),
+            lengths=list(evaluation.lengths),
+            seconds=self.seconds + evaluation.seconds,
+            **core_share,
+            **self.fields,
+        )
+        recorder.event("topology", self.step, **self.topology)
+        if self.diagnostics:
+            recorder.event("diagnostics", self.step, **self.diagnostics)
+
+    def state(self) -> State:
+        """Return what `from_state` needs: arrays and JSON values."""
+        arrays, policy = self.policy
+        return arrays, {
+            "step": self.step,
+            "seconds": self.seconds,
+            "density": self.density,
+            "fields": self.fields,
+            "topology": self.topology,
+            "diagnostics": self.diagnostics,
+            "policy": policy,
+            "kept": self.kept,
+        }
+
+    @classmethod
+    def from_state(cls, arrays: Mapping[str, NDArray[Any]], values: Any) -> Self:
+        """Return what `state` described.
+
+        Raises:
+            ValueError: it is none.
+        """
+        values = fields(values, "the saved evaluation")
+        told = fields(values["fields"], "the saved record of an evaluation")
+        count(told["updates"], "the saved number of updates")
+        policy = arrays, fields(values["policy"], "the saved policy of an evaluation")
+        load_policy(*policy)
+        return cls(
+            count(values["step"], "the saved step of an evaluation"),
+            number(values["seconds"], "the saved seconds of an evaluation"),
+            number(values["density"], "the saved density of an evaluation"),
+            told,
+            fields(values["topology"], "the saved topology of an evaluation"),
+            numbers(values["diagnostics"], "the saved diagnostics of an evaluation"),
+            policy,
+            None if values["kept"] is None else listed(values["kept"], "the saved state of an environment"),
         )

@@ -20,7 +20,7 @@ from rewirl.environments.source import EnvironmentSource, environment_source, re
 from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
 from rewirl.exact import from_values
 from rewirl.options.train import TrainConfig
-from rewirl.saved import count, fields, lines, number, shown
+from rewirl.saved import count, fields, lines, numbers, shown
 from rewirl.storage.checkpoint import Checkpoint, CheckpointError, load_latest, sweep
 from rewirl.storage.files import exists
 from rewirl.storage.metrics_log import last_event, read_metrics
@@ -356,8 +356,7 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Shown:
             with _naming(directory, saved):
                 agent.load_state(arrays, fields(saved.values.get("agent"), "the saved agent"))
                 total = count(saved.values.get("total_timesteps"), "the saved total_timesteps")
-                told = fields(saved.values.get("diagnostics"), "the saved diagnostics")
-                diagnostics.update({name: number(value, f"the saved {name[:100]}") for name, value in told.items()})
+                diagnostics.update(numbers(saved.values.get("diagnostics"), "the saved diagnostics"))
                 transitions = _transitions(saved, 2 * sizes[0] + sizes[1] + 2)
 
         saved = load_latest(directory.checkpoints, progress.message, put_back)
