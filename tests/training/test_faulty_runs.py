@@ -178,7 +178,7 @@ def test_an_evaluation_that_is_owed_is_checked_when_it_is_loaded(tmp_path):
             run.train()
         arrays, values = run.training.state()
         for name, wrong in {"step": -1, "policy": {}, "kept": 3, "fields": {}, "diagnostics": {"loss": "low"}}.items():
-            with pytest.raises(ValueError, match="saved|state of a training run|network"):
+            with pytest.raises(ValueError, match=r"saved|state of a training run|network"):
                 run.training.load_state(arrays, {**values, "owed": {**values["owed"], name: wrong}})
         with pytest.raises(ValueError, match="state of a training run"):
             run.training.load_state(arrays, {**values, "owed": {}})

@@ -349,3 +349,35 @@ def test_an_impossible_likeness_is_refused(like, tmp_path):
         (rewirl.RunDirectoryError, rewirl.UnsuitableEnvironmentError), match=r"likeness|arguments|attributes|it was"
     ):
         rewirl.resume(tmp_path / "run", env=in_own)
+
+
+def test_a_function_that_makes_one_environment_alone_is_learnt_in(tmp_path):
+    made = []
+
+    def robot():
+        if made:
+            raise OSError("the robot is in use")
+        made.append(gymnasium.make("Pendulum-v1"))
+        return made[0]
+
+    with rewirl.TD3(robot, **SMALL) as agent:
+        agent.learn(20, run_dir=tmp_path / "run", eval_every=0)
+        assert agent.steps == 20 and (tmp_path / "run" / "policy").is_dir()
+        with pytest.raises(UnsuitableEnvironmentError, match=r"evaluation after step 30 .* the robot is in use"):
+            agent.learn(20, eval_every=30, eval_episodes=1)
+
+
+@pytest.mark.parametrize("make", [heavy, wrapped])
+@pytest.mark.parametrize("handed_over", ["an object", "a function"])
+def test_a_run_is_saved_where_an_environment_for_evaluation_cannot_be_made_any_more(
+    tmp_path, monkeypatch, make, handed_over
+):
+    def refuse(*args, **kwargs):
+        raise OSError("the robot is in use")
+
+    with rewirl.TD3(make() if handed_over == "an object" else make, **SMALL) as agent:
+        agent.learn(20, run_dir=tmp_path / "run", eval_every=0)
+        monkeypatch.setattr(gymnasium, "make", refuse)
+        with pytest.raises(UnsuitableEnvironmentError, match=r"evaluation after step 30 .* the robot is in use"):
+            agent.learn(20, eval_every=30, eval_episodes=1)
+    assert (tmp_path / "run" / "checkpoints" / "step-000000030").is_dir()

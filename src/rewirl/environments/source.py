@@ -16,7 +16,7 @@ from rewirl.environments.likeness import likeness
 from rewirl.environments.portrait import differing, layers, moving, portrait
 from rewirl.environments.recipe import Recipe, named_wrapper, recipe_of
 from rewirl.environments.spaces import UnsuitableEnvironmentError
-from rewirl.plugins import RAISED
+from rewirl.plugins import RAISED, place_of
 from rewirl.saved import fields, shown
 
 if TYPE_CHECKING:
@@ -302,6 +302,8 @@ class _HandedOver:
             with warnings.catch_warnings():  # they were said when the first one was made
                 warnings.simplefilter("ignore")
                 spare = make()
+        except UnsuitableEnvironmentError as error:
+            return f"another one cannot be made: {error}", []
         except RAISED as error:
             return f"making another one raised {type(error).__name__}: {error}", []
         try:
@@ -323,22 +325,36 @@ class _HandedOver:
 
 
 def _made_of(spec: Any) -> gymnasium.Env[Any, Any]:
-    """Return what Gymnasium makes of a spec, without its checker."""
+    """Return what Gymnasium makes of a spec, without its checker.
+
+    Raises:
+        UnsuitableEnvironmentError: it cannot be made; says why.
+    """
     import gymnasium
 
-    return gymnasium.make(spec, disable_env_checker=True)
+    try:
+        return gymnasium.make(spec, disable_env_checker=True)
+    except RAISED as error:
+        raise UnsuitableEnvironmentError(
+            f"{spec.id} could not be made another time: {type(error).__name__}: {error}{place_of(error)}"
+        ) from error
 
 
 def made_by_function(function: Callable[[], Any]) -> gymnasium.Env[Any, Any]:
     """Return what a function of the user's makes.
 
     Raises:
-        UnsuitableEnvironmentError: it is no environment.
+        UnsuitableEnvironmentError: it is no environment, or the function raised an exception.
     """
     import gymnasium
 
-    env = function()
+    name = getattr(function, "__name__", type(function).__name__)
+    try:
+        env = function()
+    except RAISED as error:
+        raise UnsuitableEnvironmentError(
+            f"{name}() must return a gymnasium.Env, it raised {type(error).__name__}: {error}{place_of(error)}"
+        ) from error
     if not isinstance(env, gymnasium.Env):
-        name = getattr(function, "__name__", type(function).__name__)
         raise UnsuitableEnvironmentError(f"{name}() must return a gymnasium.Env, it returned {env!r}")
     return env

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.printing import option, say, typed
 
 if TYPE_CHECKING:
@@ -104,10 +105,14 @@ class Evaluator:
 
         Raises:
             FaultyEnvironmentError: an environment misbehaved.
+            UnsuitableEnvironmentError: one cannot be made.
         """
         started = time.perf_counter()
         while len(self._environments) < len(self._seeds):
-            self._environments.append(self._make())
+            try:
+                self._environments.append(self._make())
+            except UnsuitableEnvironmentError as error:
+                raise UnsuitableEnvironmentError(f"{when} needs environments of its own: {error}") from error
         count = len(self._seeds)
         returns, lengths = [0.0] * count, [0] * count
         for episode, environment in enumerate(self._environments):
