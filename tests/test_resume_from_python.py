@@ -64,6 +64,56 @@ def test_a_run_goes_on_to_the_steps_that_were_asked_for_last(tmp_path):
         assert second.steps == 200
 
 
+class Fails:
+    def on_training_end(self, moment: rewirl.Moment) -> None:
+        raise RuntimeError("no room for a copy")
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("cut", [Stop(100), Fails()])
+def test_a_run_without_its_last_evaluation_or_its_end_is_completed(tmp_path, cut, live):
+    path = tmp_path / "run"
+    for directory, callback in ((tmp_path / "whole", None), (path, Stop(70))):
+        with rewirl.DSTD3("Pendulum-v1", seed=3, **SMALL) as first:
+            first.learn(100, run_dir=directory, callback=callback, **OFTEN)
+    second = rewirl.resume(path)
+    if isinstance(cut, Fails):
+        with pytest.raises(RuntimeError, match="no room"):
+            second.learn(callback=cut)
+    else:
+        second.learn(callback=cut)
+    assert second.steps == 100 and lines(path)[-1]["event"] != "end"
+    if not live:
+        second.close()
+        second = rewirl.resume(path)
+    with second:
+        second.learn()
+        with pytest.raises(ValueError, match="the run is at its end, at step 100"):
+            second.learn()
+    told = [[line for line in lines(tmp_path / name) if line["event"] != "checkpoint"] for name in ("run", "whole")]
+    assert told[0] == told[1]
+    assert rewirl.load(path).about["step"] == 100
+
+
+def test_a_run_that_was_killed_before_its_policy_is_completed(tmp_path, monkeypatch):
+    path = tmp_path / "run"
+
+    def killed_there(*args: Any, **settings: Any) -> None:
+        raise RuntimeError("killed")
+
+    with rewirl.DSTD3("Pendulum-v1", seed=3, **SMALL) as agent:
+        agent.learn(60, run_dir=path, eval_every=0)
+        monkeypatch.setattr("rewirl.storage.recorder.save_policy", killed_there)
+        with pytest.raises(RuntimeError, match="killed"):
+            agent.learn(40)
+    monkeypatch.undo()
+    assert rewirl.load(path).about["step"] == 60
+    with rewirl.resume(path) as again:
+        assert again.steps == 100
+        again.learn()
+    assert rewirl.load(path).about["step"] == 100 and lines(path)[-1]["event"] == "end"
+
+
 def test_a_run_whose_checkpoints_were_removed_is_not_begun_anew(tmp_path):
     path = tmp_path / "run"
     with rewirl.DSTD3("Pendulum-v1", seed=3, **SMALL) as agent:

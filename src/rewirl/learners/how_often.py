@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 _USUAL = {"eval_every": 5_000, "eval_episodes": 10, "checkpoint_every": 100_000, "keep_checkpoints": 2}
 
 
-def how_many_steps(total_timesteps: int | None, step: int, planned: TrainConfig | None) -> int:
+def how_many_steps(total_timesteps: int | None, step: int, planned: TrainConfig | None, ended: bool) -> int:
     """Return the environment steps that a call of `learn` is to do.
 
     Args:
         total_timesteps: as the call was told; None is what is left of the run.
         step: those done so far.
         planned: settings of a run that is resumed or of a preset; None is no such run.
+        ended: whether the run has all there is to it. It may lack its last evaluation or its policy after its last
+            step: then there are no steps left, but that.
 
     Raises:
         ValueError: there is no such number of steps.
     """
     if total_timesteps is None and planned is not None:
-        if planned.total_timesteps <= step:
+        if planned.total_timesteps < step or (planned.total_timesteps == step and ended):
             raise ValueError(f"the run is at its end, at step {step:,}; say how many total_timesteps more")
         return planned.total_timesteps - step
     if total_timesteps is None:

@@ -211,7 +211,7 @@ class Learner(Tasks):
             progress = exactly(bool, progress, "progress")
             check = run.spare = exactly(bool, check, "check")
             own = run.config if self._resumed else self._plan
-            steps = how_many_steps(total_timesteps, run.training.step, own)
+            steps = how_many_steps(total_timesteps, run.training.step, own, run.training.ended)
             path = None if run_dir is None else a_path(run_dir, "run_dir").absolute()
             recorded = path is not None or self._directory is not None
             given = {"eval_every": eval_every, "eval_episodes": eval_episodes}

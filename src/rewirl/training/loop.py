@@ -78,6 +78,8 @@ class Training:
         self.step = 0
         self.total = config.total_timesteps
         """Steps of the whole run, as last asked for; a resumed run goes on to there."""
+        self.ended = False
+        """Whether the run has all there is to it, by its latest event: the last evaluation and its policy are there."""
         self._learning_starts = learning_starts
         self._learning = Learning(agent, replay, self.collection, learning_starts, progress.message)
         self._policy = policy
@@ -153,7 +155,8 @@ class Training:
         except BaseException as error:
             of_a_callback = callbacks is not None and callbacks.raised
             of_an_environment = isinstance(error, FaultyEnvironmentError | UnsuitableEnvironmentError)
-            keeps = of_a_callback or (of_an_environment and self._resumable())
+            to_the_bit = self.step > 0 and self._learning.between_steps  # so a run that is saved now goes on
+            keeps = of_a_callback or (of_an_environment and to_the_bit)
             try:
                 if of_a_callback or isinstance(error, Exception):
                     self._collect_evaluation()  # it comes first, with its own fault if it has one
@@ -380,10 +383,6 @@ class Training:
         self._saved = (self.recorder, self.step) if saved else None
         return saved
 
-    def _resumable(self) -> bool:
-        """Tell whether a run that is saved at an environment's fault goes on to the bit."""
-        return self.step > 0 and self._learning.between_steps
-
     def _refuse_diverged(self) -> None:
         if (problem := self._turns.between_steps(lambda: not_finite(self.agent), lambda: None)) is not None:
             raise self._diverged(problem)
@@ -393,6 +392,7 @@ class Training:
 
     def note(self, event: str, /, **fields: Any) -> None:
         """Record an event of this step, after the evaluation in flight: the log has the order of the steps."""
+        self.ended = event == "end"
         if self._in_flight is None:
             self.recorder.event(event, self.step, **fields)
         else:
