@@ -11,12 +11,14 @@ import pytest
 
 import rewirl
 from rewirl.cli.main import main
+from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.experiments.report.run_data import read_run
 from rewirl.experiments.report.run_groups import command, group_runs
 from rewirl.storage.policy_file import load_policy
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume
+from rewirl.training.warm_up import load_warm_up_policy
 
 SMALL = {"hidden_sizes": [16, 16], "learning_starts": 50, "batch_size": 10, "buffer_size": 500, "threads": 1}
 QUICK = {"eval_every": 100, "eval_episodes": 1}
@@ -181,9 +183,6 @@ def test_a_policy_is_evaluated_where_it_was_trained(tmp_path):
 
 def test_a_warm_up_policy_of_another_wrapping_is_refused(tmp_path):
     learn(wrapped(), tmp_path / "run")
-    from rewirl.environments.source import environment_source
-    from rewirl.training.warm_up import load_warm_up_policy
-
     same, plain = (environment_source(make).examine(True) for make in (wrapped, heavy))
     load_warm_up_policy(tmp_path / "run", same.make_training(), same)
     with pytest.raises(UnsuitableEnvironmentError, match="was trained in Pendulum-v1 in ClipReward"):
@@ -381,3 +380,28 @@ def test_a_run_is_saved_where_an_environment_for_evaluation_cannot_be_made_any_m
         with pytest.raises(UnsuitableEnvironmentError, match=r"evaluation after step 30 .* the robot is in use"):
             agent.learn(20, eval_every=30, eval_episodes=1)
     assert (tmp_path / "run" / "checkpoints" / "step-000000030").is_dir()
+
+
+def by_bare_id():
+    return gymnasium.make("rewirl-tests/Drift-v0", length=30)
+
+
+@pytest.mark.parametrize("prefixed", [False, True])  # as the run was given it, and then the other way round
+def test_an_id_with_its_module_is_what_gymnasium_makes_of_it(tmp_path, prefixed, recwarn):
+    ids = ["probe_environments:rewirl-tests/Drift-v0", "rewirl-tests/Drift-v0"]
+    first, then = ids if prefixed else reversed(ids)
+    with rewirl.DSTD3(first, env_kwargs={"length": 30}, **SMALL) as agent:
+        agent.learn(60, run_dir=tmp_path / "run", eval_every=0)
+    for env in (then, by_bare_id, by_bare_id()):
+        with rewirl.resume(tmp_path / "run", env=env) as again:
+            assert again.steps == 60
+    policy = rewirl.load(tmp_path / "run")
+    assert policy.evaluate(1, env=by_bare_id).lengths == (30,)
+    assert not [warning for warning in recwarn if "trained in" in str(warning.message)]
+    for env in (then, by_bare_id):
+        source = environment_source(env, {"length": 30} if env == then else None)
+        load_warm_up_policy(tmp_path / "run", source.make_training(), source)
+    with pytest.raises(UnsuitableEnvironmentError, match="'length': 20"):
+        rewirl.resume(tmp_path / "run", env=gymnasium.make("rewirl-tests/Drift-v0", length=20))
+    with pytest.warns(UserWarning, match="'length': 20"):
+        policy.evaluate(1, env=gymnasium.make("rewirl-tests/Drift-v0", length=20))

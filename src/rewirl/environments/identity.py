@@ -44,6 +44,15 @@ def registered(identity: str, own: bool = True) -> str:
     )
 
 
+def same_identity(one: str, other: str) -> bool:
+    """Tell whether two ids, or names that begin with ids, mean one environment, as far as they say.
+
+    Gymnasium itself calls module:Id by the id alone once it is made.
+    """
+    (module, _, name), (other_module, _, other_name) = (each.rpartition(":") for each in (one, other))
+    return name == other_name and (not module or not other_module or module == other_module)
+
+
 MODULE_HELP = "Module imported first, so that it can register the environment; of runs that do not name one."
 
 

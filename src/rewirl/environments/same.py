@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rewirl.environments.identity import same_identity
 from rewirl.environments.likeness import unlike
 from rewirl.environments.recipe import Recipe
 from rewirl.environments.source import UNCHECKED, EnvironmentSource
@@ -39,7 +40,7 @@ def difference(
     """
     there, here = (_HANDED_OVER.sub("", each) for each in (name, given.name))
     certain, perhaps = _made_otherwise(name, kwargs, wrapper, recorded, given)
-    if there == here and not certain:
+    if same_identity(there, here) and not certain:
         return Difference("", f"{there}, and of the environment given {perhaps}" if perhaps else "")
     there, here = (f"{name}{_arguments(each)}" for name, each in ((there, kwargs), (here, given.kwargs)))
     return Difference(f"{there}, and the environment given is {here}{certain}", "")
@@ -62,8 +63,15 @@ def _made_otherwise(
         return f", which is another one ({given.why})", ""
     if own is None:
         return ", which lacks what only the program that made the other one gave it", ""
-    same = own == given.recipe.values() and tuple(wrapper) == given.recipe.named
+    same = _same_recipe(own, given.recipe.values()) and tuple(wrapper) == given.recipe.named
     return ("" if same else ", whose arguments or wrappers are others"), ""
+
+
+def _same_recipe(recorded: Any, given: Mapping[str, Any]) -> bool:
+    """Tell whether a record has the values of a recipe; it may have anything."""
+    if not isinstance(recorded, Mapping) or {**recorded, "id": None} != {**given, "id": None}:
+        return False
+    return same_identity(str(recorded.get("id")), given["id"])
 
 
 def _arguments(kwargs: Mapping[str, Any]) -> str:

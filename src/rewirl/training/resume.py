@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rewirl import _core
 from rewirl.agents import Agent, AgentConfig, agent_entry, make_agent
+from rewirl.environments.identity import same_identity
 from rewirl.environments.recipe import Recipe
 from rewirl.environments.same import difference
 from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
@@ -283,7 +284,8 @@ def source_of(
     recorded = directory.config.get("environment")
     if given is not None:
         certain = given if given.examine is None else given.examine(True)
-        if certain.made_by == "an id" and certain.id == config.env and recorded is None:
+        same = certain.id is not None and same_identity(certain.id, config.env)
+        if certain.made_by == "an id" and same and recorded is None:
             # Of an id the run knows the arguments and wrappers.
             return environment_source(config.env, config.env_kwargs, certain.module, config.wrapper)
         try:
