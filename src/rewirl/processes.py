@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import IO, Any
 
 _BOOT = "import sys, json; sys.path[:] = json.loads(sys.argv[2]); from {0} import {1}; {1}(int(sys.argv[1]))"
+
+PATIENCE_SECONDS = 2.0
+"""How long a child whose socket is closed has to end in order."""
 
 
 def cores() -> int:
@@ -61,7 +67,27 @@ def start(
         return process, Connection(ours.detach())
 
 
-def end(process: subprocess.Popen[bytes], patience_seconds: float) -> int:
+def end_with_parent(descriptor: int) -> None:
+    """Let this child end when its parent has gone, whatever it is doing then, such as a step that never ends.
+
+    It has as long for an end of its own as `end` gives it, of which a parent that was killed does nothing.
+
+    Args:
+        descriptor: of the socket between them.
+    """
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLHUP)
+        while not any(event & select.POLLHUP for _, event in poll.poll()):
+            time.sleep(1)  # macOS may return for a request that waits to be read
+        time.sleep(PATIENCE_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def end(process: subprocess.Popen[bytes], patience_seconds: float = PATIENCE_SECONDS) -> int:
     """Wait for a child whose socket is closed, and kill it when it takes too long; return its exit code."""
     try:
         return process.wait(patience_seconds)

@@ -157,6 +157,13 @@ class Endless(Drift):
         return super().step(action)
 
 
+class Lost(Drift):
+    """Drift that names a file whose name is no text."""
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        raise RuntimeError("no file caf\udce9.txt")
+
+
 class Deadly(Drift):
     """Drift that kills its process at step `at` of every episode."""
 
@@ -225,6 +232,7 @@ gymnasium.register("rewirl-tests/Changing-v0", entry_point=Changing)
 gymnasium.register("rewirl-tests/Restless-v0", entry_point=Restless)
 gymnasium.register("rewirl-tests/Deadly-v0", entry_point=Deadly)
 gymnasium.register("rewirl-tests/Endless-v0", entry_point=Endless)
+gymnasium.register("rewirl-tests/Lost-v0", entry_point=Lost)
 gymnasium.register("rewirl-tests/Nan-v0", entry_point=lambda at=70: Faulty(lambda o, r: (o, float("nan")), at))
 
 

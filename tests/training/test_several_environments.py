@@ -235,6 +235,30 @@ def test_a_fault_has_the_same_words_in_a_process():
     assert words[0].endswith("at training step 13 (environment 0, episode 0, its step 7)")
 
 
+def test_a_fault_with_what_is_no_character_is_told_by_a_process():
+    settings = config(env="rewirl-tests/Lost-v0", env_processes=True, eval_every=0)
+    with (
+        runs.Run(settings, AGENT, Silent()) as run,
+        pytest.raises(FaultyEnvironmentError, match=r"RuntimeError: no file caf\\udce9.txt .*at training step 1 "),
+    ):
+        run.train()
+
+
+def test_a_process_in_a_step_that_never_ends_ends_with_its_parent(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # which nobody reads
+    source = environment_source("rewirl-tests/Endless-v0", {"pipe": str(tmp_path / "pipe")}, "probe_environments")
+    one = EnvironmentProcess(source.make_training(), source)
+    try:
+        one.wait()
+        one.reset(0)
+        one.begin(np.zeros(2, np.float32))
+        one._pipe.close()  # as the system does for a parent that is gone
+        assert one._process.wait(60) == 1
+    finally:
+        one._process.kill()
+        one._process.wait()
+
+
 def test_what_another_process_cannot_make_is_refused_with_the_remedy():
     with pytest.raises(
         UnsuitableEnvironmentError, match="was handed over as a function, and no other process can make it"

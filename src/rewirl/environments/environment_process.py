@@ -30,7 +30,6 @@ _WHERE = "\0"
 """Stands in a message of the process for the words that only this process knows."""
 _EPISODE = struct.Struct("<qq")
 _OUTCOME = struct.Struct("<d??")
-_PATIENCE_SECONDS = 2.0
 
 
 def portable(source: EnvironmentSource) -> bool:
@@ -160,16 +159,16 @@ class EnvironmentProcess:
                 self._ask_once_more()
         self._closed = True
         self._pipe.close()
-        processes.end(self._process, _PATIENCE_SECONDS)
+        processes.end(self._process)
 
     def _ask_once_more(self) -> None:
         """Note the latest state, unless the process takes too long to answer."""
         if self._in_flight and self._outcome is None:
-            if not self._pipe.poll(_PATIENCE_SECONDS):
+            if not self._pipe.poll(processes.PATIENCE_SECONDS):
                 return
             self._outcome = self._answer()
         self._send(_STATE)
-        if self._pipe.poll(_PATIENCE_SECONDS):
+        if self._pipe.poll(processes.PATIENCE_SECONDS):
             self._last = json.loads(self._checked(self._receive()))
 
     def _ask(self, request: bytes) -> bytes:
@@ -209,7 +208,7 @@ class EnvironmentProcess:
         return np.frombuffer(content, np.float32).copy()
 
     def _ended(self) -> FaultyEnvironmentError:
-        code = processes.end(self._process, _PATIENCE_SECONDS)
+        code = processes.end(self._process)
         try:
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         except ValueError:
@@ -226,6 +225,7 @@ def serve(descriptor: int) -> None:
     """
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+    processes.end_with_parent(descriptor)
     environment: Environment | None = None
     with Connection(descriptor) as pipe:
         try:
@@ -238,15 +238,20 @@ def serve(descriptor: int) -> None:
                         environment.where = lambda: _WHERE
                     answer = _DONE + _carried_out(environment, request[:1], request[1:])
                 except FaultyEnvironmentError as error:
-                    answer = _FAULT + str(error).encode()
+                    answer = _FAULT + _encoded(str(error))
                 except Exception as error:
-                    answer = _UNABLE + f"{type(error).__name__}: {error}".encode()
+                    answer = _UNABLE + _encoded(f"{type(error).__name__}: {error}")
                 pipe.send_bytes(answer)
         except (EOFError, OSError):
             pass  # the parent is gone, or wants no more
         finally:
             if environment is not None:
                 environment.close()
+
+
+def _encoded(text: str) -> bytes:
+    """Return a message as bytes; file names in it may have what is no character."""
+    return text.encode(errors="backslashreplace")
 
 
 def _carried_out(environment: Environment, request: bytes, content: bytes) -> bytes:

@@ -31,7 +31,6 @@ from rewirl.training.evaluation import Evaluation, Evaluator
 if TYPE_CHECKING:
     from rewirl.agents import Agent, Policy
 
-_PATIENCE_SECONDS = 2.0
 _SLICE_MILLISECONDS = 50
 
 
@@ -131,7 +130,7 @@ class ParallelEvaluations:
             self._pipe.close()
             self._pipe = None
         if self._process is not None:
-            processes.end(self._process, _PATIENCE_SECONDS)
+            processes.end(self._process)
             self._process = None
 
 
@@ -145,6 +144,7 @@ def serve(descriptor: int) -> None:
     """
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+    processes.end_with_parent(descriptor)
     with Connection(descriptor) as pipe:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
