@@ -80,7 +80,8 @@ def exactly(kind: Any, value: Any, name: str, *, words: bool = False) -> Any:
         result = _exactly(alternative, value)
         if result is not _REFUSED:
             return result
-    raise ValueError(f"{name} must be {_described(kind)}, got {shown(value)}{_example(kind, name, words)}")
+    what = f"{_described(kind)}{_limits(alternatives(kind), value)}"
+    raise ValueError(f"{name} must be {what}, got {shown(value)}{_example(kind, name, words)}")
 
 
 def make_exact(settings: Any, part: type[Any] | None = None) -> None:
@@ -199,6 +200,15 @@ def _without_numpy(value: Any, depth: int) -> Any:
     if type(value) in (list, tuple):
         return type(value)(_without_numpy(item, depth + 1) for item in value)
     return _python(value)
+
+
+def _limits(kinds: tuple[Any, ...], value: Any) -> str:
+    """Return which numbers are taken, for a message on one that is beyond them; "" for any other value."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        of_integers = " between -2**128 and 2**128" if int in kinds else ""
+        return of_integers or (" that float64 has exactly" if float in kinds else "")
+    whole = isinstance(value, float) and value.is_integer()
+    return " between -2**53 and 2**53, as a float is exact" if whole and int in kinds else ""
 
 
 def _example(kind: Any, name: str, words: bool) -> str:

@@ -118,5 +118,8 @@ def fields(value: Any, name: str) -> dict[str, Any]:
 
 def shown(value: Any) -> str:
     """Return a value for a message, cut after 200 characters: values from files may be long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than some thousand digits
+        return "one with too many digits to be shown"
     return text if len(text) <= 200 else f"{text[:200]}..."

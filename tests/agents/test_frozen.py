@@ -195,6 +195,10 @@ def test_agents_that_cannot_freeze_say_so():
     with pytest.raises(ValueError, match="actor has no free place"):
         dense.freeze()
     assert dense.tasks == 0
+    half = agents.make_agent("td3", TD3Config(topology=TopologyConfig(sparsity=0.5, rule="static")), 3, 2, 0)
+    assert [half.freeze(), half.freeze()] == [1, 2]  # rounding leaves room for some of a third one
+    with pytest.raises(ValueError, match="actor has no free place for another task after 3 of them"):
+        half.freeze()
     with pytest.raises(ValueError, match="freeze_after needs an agent with a replay memory"):
         rewirl.DSPPO("Pendulum-v1", freeze_after=(3,))
     with rewirl.DSPPO("Pendulum-v1") as ppo, pytest.raises(TypeError, match="no replay memory"):

@@ -21,6 +21,7 @@ from rewirl.agents.sac import SACConfig
 from rewirl.agents.td3 import TD3Config
 from rewirl.exact import exactly, from_values
 from rewirl.experiments.sweep.file import read_sweep
+from rewirl.saved import shown
 from rewirl.storage.values import from_text, to_values
 from rewirl.topology import TopologyConfig
 
@@ -95,15 +96,16 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (int, np.array([50]), "a whole number"),
     (int, math.nan, "a whole number"),
     (int, math.inf, "a whole number"),
-    (int, 2.0**54, "a whole number"),
-    (int, 2**128, "a whole number"),
+    (int, 2.0**54, r"a whole number between -2\*\*53 and 2\*\*53, as a float is exact"),
+    (int, 2**128, r"a whole number between -2\*\*128 and 2\*\*128"),
+    (int | None, -(10**5000), r"a whole number between -2\*\*128 and 2\*\*128"),
     (int, 5 + 0j, "a whole number"),
     (int, np.datetime64("2022-01-01"), "a whole number"),
     (int, Decimal(5), "a whole number"),
     (float, "0.9", "a number"),
     (float, False, "a number"),
-    (float, 2**53 + 1, "a number"),
-    (float, 10**400, "a number"),
+    (float, 2**53 + 1, "a number that float64 has exactly"),
+    (float, 10**400, "a number that float64 has exactly"),
     (float, np.longdouble(1) / 3, "a number"),
     (float, np.array(0.5), "a number"),
     (float, Fraction(1, 2), "a number"),
@@ -128,7 +130,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "value", "what"), REFUSED, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize(("kind", "value", "what"), REFUSED, ids=lambda value: shown(value)[:40])
 def test_any_other_value_is_refused_by_name(kind, value, what):
     with pytest.raises(ValueError, match=f"^learning_starts must be {what}, got "):
         exactly(kind, value, "learning_starts")

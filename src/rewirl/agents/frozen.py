@@ -228,15 +228,16 @@ def refuse_unfreezable(config: AgentConfig, networks: Mapping[str, Network]) -> 
         raise ValueError(f"connections cannot be frozen here: {why}")
 
 
-def refuse_full(name: str, network: Network, times: int = 1) -> None:
+def refuse_full(name: str, network: Network, times: int = 1, before: int = 0) -> None:
     """Refuse a network that has no free place in any hidden layer, or would have none with so many times its
-    connections.
+    connections; `before` tasks had ended then.
 
     Raises:
         ValueError: so it is.
     """
     if all(layer.dense or layer.density * times >= 1 for layer in _split(network)[0]):
-        raise ValueError(f"{name} has no free place for another task after {times} of them; give a higher sparsity")
+        tasks = before + times
+        raise ValueError(f"{name} has no free place for another task after {tasks} of them; give a higher sparsity")
 
 
 def allocate(

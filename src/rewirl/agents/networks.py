@@ -128,7 +128,7 @@ class Networks:
         """
         refuse_unfreezable(self._config, self.online)
         for name, network in self.online.items():
-            refuse_full(name, network)
+            refuse_full(name, network, before=self.frozen.tasks)
         self.frozen.freeze(self.online)
         topology, seed = self._config.topology, self._seed
         for name, network in self.online.items():
