@@ -12,6 +12,7 @@ from rewirl.experiments.report.document import EndFold, Figure, Fold, Legend, Ta
 from rewirl.experiments.report.labels import LONGEST
 from rewirl.experiments.report.run_data import find_runs
 from rewirl.experiments.report.run_groups import group_runs
+from rewirl.experiments.report.sections.comparison import with_dense_ones
 from rewirl.options.resolve import agent_settings, resolve
 from rewirl.presets import lookup
 
@@ -159,3 +160,40 @@ def test_few_groups_have_their_legends_in_the_figures_and_nothing_is_folded(tmp_
         made(tmp_path, agent)
     blocks = report(*find_runs([tmp_path]))
     assert not any(isinstance(block, Legend | Fold) or (isinstance(block, Figure) and block.bare) for block in blocks)
+
+
+def test_what_is_sparse_is_told_by_settings_and_not_by_names(tmp_path):
+    for seed in (0, 1):
+        for agent, own in (
+            ("td3", {"sparsity": 0.5}),
+            ("td3", {"structure": "2:4"}),
+            ("ds-td3", {}),
+            ("static-td3", {"sparsity": 0.0}),
+            ("td3", {"batch_size": 64, "learning_rate": 1e-4}),  # by its options the least like the others
+        ):
+            made(tmp_path, agent, seed=seed, **own)
+    found = {item.label: item for item in groups(tmp_path)}
+    tuned = "td3, learning-rate 0.0001, batch-size 64"
+    assert [label for label, item in found.items() if item.dense] == [tuned, "static-td3, sparsity 0.0"]
+    pairs = [(one.label, other.label) for one, other in with_dense_ones(list(found.values()))]
+    sparse = {"td3, sparsity 0.5", "td3, structure 2:4", "ds-td3"}
+    assert len(pairs) == 3 and {one for one, _ in pairs} == sparse
+    assert {other for _, other in pairs} == {"static-td3, sparsity 0.0"}
+
+
+def test_without_a_dense_group_none_is_called_dense(tmp_path):
+    made(tmp_path, "ds-td3")
+    made(tmp_path, "td3", sparsity=0.5)
+    text = document.markdown(report(*find_runs([tmp_path])))
+    assert "there are no runs of a sparse agent and of its dense one to compare" in text and "over td3" not in text
+
+
+def test_an_option_of_the_topology_that_a_sparse_td3_has_not_is_not_said_of_it(tmp_path):
+    for size in (32, 64, 128, 512):
+        made(tmp_path, "ds-td3", rule="rigl", batch_size=size)
+    made(tmp_path, "td3", sparsity=0.5)
+    made(tmp_path, "td3")
+    text = document.markdown(report(*find_runs([tmp_path])))
+    assert "All groups have, unless the table says otherwise: rule rigl." in text
+    assert re.search(r"\| td3, sparsity 0.5 \| .* \| rule static \|\n", text)
+    assert re.search(r"\| td3 \| .* \| - \|\n", text)

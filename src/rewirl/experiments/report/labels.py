@@ -36,6 +36,9 @@ _IMMATERIAL = {
 AMOUNTS = tuple(f"topology.{name}" for name in resolve.AMOUNTS)
 """Options of which one at most says how many connections there are."""
 
+_HOW_SPARSE = (*resolve.AMOUNTS, "initial_sparsity", "actor_sparsity", "critic_sparsity")
+"""Options of the topology that are nothing or 0 where every connection exists."""
+
 OF_PAPER = "ds-drl/"
 """Begins the names of the presets of Sokar et al. 2022."""
 
@@ -161,13 +164,13 @@ def options_in_words(options: dict[str, Any]) -> str:
     return ", ".join(_in_words(name, value) for name, value in said.items())  # one amount replaces the others
 
 
-def common_options(groups: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+def common_options(groups: Sequence[tuple[bool, dict[str, Any]]]) -> dict[str, Any]:
     """Return the options that nearly all of several groups have, with the same value; a single group shares none.
 
-    How many connections there are is said of each group. Other options of the topology count for sparse agents alone.
+    How many connections there are is said of each group. Other options of the topology count for sparse groups alone.
 
     Args:
-        groups: agent and options (see `options_of`) of each.
+        groups: whether it is dense and options (see `options_of`) of each.
     """
     counts: Counter[str] = Counter()
     common = {}
@@ -175,14 +178,31 @@ def common_options(groups: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, An
         for name, value in options.items():
             word = f"{name} {json.dumps(value, sort_keys=True)}"
             counts[word] += 1
-            if name not in AMOUNTS and counts[word] >= NEARLY_ALL * max(2, sum(may_have(a, name) for a, _ in groups)):
+            may = sum(may_have(dense, name) for dense, _ in groups)
+            if name not in AMOUNTS and counts[word] >= NEARLY_ALL * max(2, may):
                 common[name] = value
     return common
 
 
-def may_have(agent: str, option: str) -> bool:
-    """Return whether an option can change anything of an agent: those of the topology only of one that is sparse."""
-    return not (option.startswith("topology.") and AGENTS[agent].dense)
+def may_have(dense: bool, option: str) -> bool:
+    """Return whether an option can change anything of a group: those of the topology only of one that is sparse."""
+    return not (option.startswith("topology.") and dense)
+
+
+def is_dense(agent: str, settings: dict[str, Any]) -> bool:
+    """Return whether an agent has every connection from the first step to the last: td3 has not with a sparsity.
+
+    Args:
+        agent: its name, which tells where the settings have no topology.
+        settings: of the agent, as the record of a run has them.
+    """
+    topology = settings.get("topology")
+    if not isinstance(topology, dict):
+        return agent not in AGENTS or AGENTS[agent].dense
+    amounts = [topology.get(name) for name in _HOW_SPARSE]
+    return ":" not in str(topology.get("structure")) and not any(  # N:M says how many there are, whatever else does
+        any(amount) if isinstance(amount, list) else amount for amount in amounts
+    )
 
 
 def short_names(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.experiments.report.published import base_of
-from rewirl.experiments.report.run_groups import RunGroup, dense_of
+from rewirl.experiments.report.run_groups import RunGroup, family
 
 DATA = Path(__file__).with_suffix(".json")
 
@@ -90,16 +90,12 @@ def beside(groups: Sequence[RunGroup]) -> list[PublishedCurve]:
     last, widths = max(item.total for item in same), [PAPERS_WIDTH, *map(_width, same)]
     found = []
     for curve in published_curves():
-        wanted = curve.agent in {_family(item) for item in same} and _same_task(curve.task, same[0].runs[0].env)
+        wanted = curve.agent in {family(item.agent) for item in same} and _same_task(curve.task, same[0].runs[0].env)
         drawn = curve.steps / repeat <= last
         if wanted and (curve.width is None or curve.width in widths) and drawn.sum() > 1:
             steps, mean, deviation = (each[drawn] for each in (curve.steps / repeat, curve.mean, curve.deviation))
             found.append(replace(curve, steps=steps, mean=mean, deviation=deviation))
     return found
-
-
-def _family(item: RunGroup) -> str:
-    return dense_of(item.agent) or item.agent
 
 
 def _action_repeat(item: RunGroup) -> int | None:

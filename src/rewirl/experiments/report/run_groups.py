@@ -21,6 +21,7 @@ from rewirl.experiments.report.labels import (
     agent_of_paper,
     common_options,
     given_label,
+    is_dense,
     label_of,
     options_of,
     preset_of,
@@ -85,6 +86,11 @@ class RunGroup:
         """Return the learning-curve area up to a step of each run that goes there, float64 [runs]."""
         step = self.horizon if step is None else step
         return np.array([learning_curve_area(run.until(step).tolist()) for run in self.full(step)])
+
+    @property
+    def dense(self) -> bool:
+        """Whether it has every connection, whatever its agent is called; see `labels.is_dense`."""
+        return is_dense(self.agent, self.runs[0].settings)
 
     @property
     def mujoco(self) -> str:
@@ -179,7 +185,7 @@ def unused(labels: Labels, runs: Sequence[RunData]) -> Iterator[tuple[str, str, 
 
 def common_to(groups: Sequence[RunGroup]) -> dict[str, Any]:
     """Return the options that nearly all groups have that are of no preset; see `labels.common_options`."""
-    return common_options([(item.agent, item.options) for item in groups if item.by_options])
+    return common_options([(item.dense, item.options) for item in groups if item.by_options])
 
 
 def _named(item: RunGroup, label: str, named: tuple[str, ...]) -> RunGroup:
@@ -283,9 +289,6 @@ def _typed(option: str, value: Any) -> list[str]:
     return [quoted(flag), quoted(word)]
 
 
-def dense_of(agent: str) -> str | None:
-    """Return the dense agent that a sparse one is compared with, or None for a dense one."""
-    for prefix in ("static-", "ds-"):
-        if agent.startswith(prefix):
-            return agent.removeprefix(prefix)
-    return None
+def family(agent: str) -> str:
+    """Return the algorithm of an agent, whatever its topology: td3 of td3, static-td3 and ds-td3."""
+    return agent.removeprefix("static-").removeprefix("ds-")

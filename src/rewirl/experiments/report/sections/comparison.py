@@ -23,7 +23,7 @@ from rewirl.experiments.report.pairs import (
     values,
 )
 from rewirl.experiments.report.run_data import RunData, same_speed
-from rewirl.experiments.report.run_groups import RunGroup, area_unit, dense_of
+from rewirl.experiments.report.run_groups import RunGroup, area_unit, family
 from rewirl.experiments.report.sections.words import (
     MANY,
     Show,
@@ -55,13 +55,17 @@ def with_dense_ones(groups: Sequence[RunGroup]) -> list[tuple[RunGroup, RunGroup
     """
     pairs = []
     for item in groups:
-        agent = dense_of(item.agent)
-        rivals = [other for other in groups if other.agent == agent and comparable(item, other)]
-        if not rivals:
+        of_family = [other for other in groups if other.dense and family(other.agent) == family(item.agent)]
+        rivals = [other for other in of_family if comparable(item, other)]
+        if item.dense or not rivals:
             continue
-        own = {key: value for key, value in item.options.items() if not key.startswith("topology.")}
-        pairs.append((item, min(rivals, key=lambda other: _differing(own, other.options))))
+        own = _but_topology(item.options)
+        pairs.append((item, min(rivals, key=lambda other: _differing(own, _but_topology(other.options)))))
     return pairs
+
+
+def _but_topology(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if not key.startswith("topology.")}
 
 
 def compared(groups: Sequence[RunGroup], baseline: str | None) -> list[tuple[RunGroup, RunGroup]]:

@@ -116,7 +116,7 @@ def _other_settings(item: RunGroup, common: dict[str, Any]) -> str:
         return f"{item.of_paper} of Sokar et al. 2022"
     own = {key: value for key, value in item.options.items() if key not in item.named and common.get(key, ()) != value}
     if item.by_options:
-        lacking = [key for key in common if key not in item.options and may_have(item.agent, key)]
+        lacking = [key for key in common if key not in item.options and may_have(item.dense, key)]
         own |= {key: setting(item.runs[0], key) for key in lacking}
     agent = "" if re.match(rf"{re.escape(item.agent)}(,| \(|$)", item.label) else item.agent
     return ", ".join(words for words in (agent, options_in_words(own)) if words)
