@@ -17,6 +17,7 @@ from rewirl.experiments.report import document, figures, report
 from rewirl.experiments.report.judge import judge
 from rewirl.experiments.report.run_data import find_runs
 from rewirl.experiments.report.run_groups import command, group_runs
+from rewirl.experiments.report.sections.comparison import compared
 from rewirl.experiments.report.sections.words import figure_of
 from rewirl.experiments.report.welch import detectable
 from rewirl.experiments.sweep.names import names_of
@@ -270,6 +271,23 @@ def test_every_group_is_compared_with_the_baseline_and_with_nothing_else(tmp_pat
         and "'ds-td4'; did you mean 'td3'? There are 'td3', 'ds-td3, sparsity 0.6'" in said
         and not (tmp_path / "r.html").exists()
     )
+
+
+def test_groups_are_compared_with_others_of_their_task_alone(tmp_path):
+    for env in ("Hopper-v5", "HalfCheetah-v5"):
+        for agent, own in (("ds-td3", {}), ("td3", {"gamma": 0.9} if env == "Hopper-v5" else {})):
+            kwargs = {"env": env, "fraction": 0.9}
+            make_run(tmp_path / env, agent, 0, rising(1, 1), "rewirl/Noisy-v0", env_kwargs=kwargs, **own)
+    recorded(make_run(tmp_path / "w", "ds-td3", 0, rising(1, 1), "rewirl/Noisy-v0"), wrapper=["my.tasks:Clip"])
+    found = groups(tmp_path)
+    for one, other in compared(found, None):
+        assert one.task == other.task
+    assert len(compared(found, None)) == 2
+    (baseline,) = (item.label for item in found if "gamma 0.9" in item.label)
+    assert [one.agent for one, _ in compared(found, baseline)] == ["ds-td3"]
+    page = document.markdown(report(*find_runs([tmp_path]), baseline=baseline))
+    left_out = page.partition(f"Not compared with {baseline}, for their environments have other")[2].split("\n\n")[1]
+    assert left_out.count("HalfCheetah-v5") == 2 and "my.tasks:Clip" in left_out and "Hopper-v5" not in left_out
 
 
 def origin(path, **changes):

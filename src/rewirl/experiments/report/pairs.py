@@ -38,9 +38,9 @@ def common_step(one: RunGroup, other: RunGroup) -> int:
 
 
 def comparable(one: RunGroup, other: RunGroup) -> bool:
-    """Return whether both groups have runs with evaluations up to the common step."""
+    """Return whether both groups are of one task, with runs that were evaluated up to the common step."""
     step = common_step(one, other)
-    return bool(one.full(step) and other.full(step))
+    return one.task == other.task and bool(one.full(step) and other.full(step))
 
 
 def repeated(pairs: Sequence[tuple[RunGroup, RunGroup]]) -> list[tuple[RunGroup, RunGroup]]:

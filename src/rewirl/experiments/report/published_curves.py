@@ -100,9 +100,8 @@ def beside(groups: Sequence[RunGroup]) -> list[PublishedCurve]:
 
 def _action_repeat(item: RunGroup) -> int | None:
     """Return for how many control steps an action is held; None where anything else of the environment is changed."""
-    changes = {name for name in item.options if name.startswith(("env_", "wrapper"))}
-    arguments = item.options.get("env_kwargs", {})
-    if not changes <= {"env_kwargs", "env_processes"} or not isinstance(arguments, dict):
+    arguments = item.task.get("env_kwargs", {})
+    if not item.task.keys() <= {"env_kwargs"} or not isinstance(arguments, dict):
         return None
     repeat = arguments.get("action_repeat", 1)
     return repeat if arguments.keys() <= {"action_repeat"} and type(repeat) is int and repeat >= 1 else None

@@ -93,6 +93,11 @@ class RunGroup:
         return is_dense(self.agent, self.runs[0].settings)
 
     @property
+    def task(self) -> dict[str, Any]:
+        """Arguments and wrappers of its environment, which make another task of it."""
+        return {name: value for name, value in self.options.items() if name.startswith(("env_", "wrapper"))}
+
+    @property
     def mujoco(self) -> str:
         """The version of MuJoCo that computed its environment, or "" where none did."""
         return mujoco_of(self.runs[0])

@@ -81,6 +81,17 @@ def compared(groups: Sequence[RunGroup], baseline: str | None) -> list[tuple[Run
     return [(item, rival) for rival in rivals for item in groups if item is not rival and comparable(item, rival)]
 
 
+def of_other_tasks(groups: Sequence[RunGroup], baseline: str) -> list[str]:
+    """Return the labels of the groups whose environment has other arguments or wrappers than the baseline's.
+
+    Args:
+        groups: of one environment.
+        baseline: see `compared`.
+    """
+    tasks = [item.task for item in groups if item.label == baseline]
+    return [item.label for item in groups if tasks and item.task not in tasks]
+
+
 def _differing(one: dict[str, Any], other: dict[str, Any]) -> int:
     """Return in how many options two groups differ."""
     return sum(key not in one or key not in other or one[key] != other[key] for key in {*one, *other})

@@ -15,7 +15,13 @@ from rewirl.experiments.report.pairs import WINDOW, stream
 from rewirl.experiments.report.published_curves import PublishedCurve
 from rewirl.experiments.report.run_data import RunData, same_speed
 from rewirl.experiments.report.run_groups import RunGroup, area_unit
-from rewirl.experiments.report.sections.comparison import at_step, compared, improvement_tables, reach_table
+from rewirl.experiments.report.sections.comparison import (
+    at_step,
+    compared,
+    improvement_tables,
+    of_other_tasks,
+    reach_table,
+)
 from rewirl.experiments.report.sections.published_curves import published_table
 from rewirl.experiments.report.sections.words import (
     STEPS,
@@ -64,6 +70,9 @@ def on_environment(
     else:
         what = "a sparse agent and of its dense one" if baseline is None else f"{baseline} and of another agent"
         blocks.append(Text(f"On {env} there are no runs of {what} to compare."))
+    if baseline is not None and (others := of_other_tasks(groups, baseline)):
+        blocks.append(Text(f"Not compared with {baseline}, for their environments have other arguments or wrappers:"))
+        blocks.append(Items(others))
     return blocks
 
 
