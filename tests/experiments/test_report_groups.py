@@ -295,6 +295,7 @@ def origin(path, **changes):
     record = json.loads((path / "config.json").read_text())
     record["git_revision"] = changes.get("revision")
     record["machine"]["instruction_set"] = changes.get("instructions", "avx2")
+    record["versions"]["gymnasium"] = changes.get("gymnasium", "1.4.0")
     (path / "config.json").write_text(json.dumps(record))
 
 
@@ -304,6 +305,18 @@ def test_what_was_made_differently_is_named(tmp_path):
     text = document.markdown(report(*find_runs([tmp_path])))
     assert "counted together" in text and "seed 0 by rewirl" in text
     assert "revision aaaaaaaaaaaa, avx2; seed 1 by" in text and "revision bbbbbbbbbbbb, avx512." in text
+
+
+def test_what_was_made_with_changes_or_another_gymnasium_is_named(tmp_path):
+    for seed, (changes, gymnasium) in enumerate((("", "1.2.0"), ("-dirty", "1.2.0"), ("", "1.4.0"))):
+        path = make_run(tmp_path, "ds-td3", seed, rising(1000, 50_000))
+        origin(path, revision="a" * 40 + changes, gymnasium=gymnasium)
+    text = document.markdown(report(*find_runs([tmp_path])))
+    for seed, words in enumerate(
+        (", avx2, Gymnasium 1.2.0", "-dirty, avx2, Gymnasium 1.2.0", ", avx2, Gymnasium 1.4.0")
+    ):
+        assert re.search(rf"seed {seed} by rewirl \S+, revision {'a' * 12}{words}", text)
+    assert "| aaaaaaaaaaaa-dirty |" in text
 
 
 def test_of_two_runs_alike_the_one_left_out_is_told_from_the_other(tmp_path):

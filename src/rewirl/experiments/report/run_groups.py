@@ -230,15 +230,22 @@ def _kind(item: RunGroup) -> tuple[str, str]:
     return item.agent, json.dumps(item.options, sort_keys=True)
 
 
-def made_by(run: RunData) -> tuple[str, str, str]:
-    """Return what numbers of a run depend on besides its settings: version, revision and instruction set."""
+def made_by(run: RunData) -> tuple[str, str, str, str]:
+    """Return what numbers of a run depend on besides its settings: versions, revision and instruction set."""
     record = run.record
     versions, machine = record.get("versions") or {}, record.get("machine") or {}
     return (
         f"rewirl {versions.get('rewirl', 'of unknown version')}",
-        f"revision {str(record.get('git_revision') or 'not recorded')[:12]}",
+        f"revision {revision_of(run)}",
         str(machine.get("instruction_set", "unknown instruction set")),
+        f"Gymnasium {versions.get('gymnasium') or 'of unknown version'}",
     )
+
+
+def revision_of(run: RunData) -> str:
+    """Return the start of the revision that made a run, and whether that was changed."""
+    revision = str(run.record.get("git_revision") or "not recorded")
+    return revision[:12] + ("-dirty" if revision[12:].endswith("-dirty") else "")
 
 
 def _why_left_out(run: RunData, kept: RunData) -> str:

@@ -15,7 +15,7 @@ from rewirl.experiments.report.judge import Finding
 from rewirl.experiments.report.labels import may_have, options_in_words, setting
 from rewirl.experiments.report.pairs import WINDOW
 from rewirl.experiments.report.run_data import RunData
-from rewirl.experiments.report.run_groups import RunGroup, area_unit, command, common_to, made_by
+from rewirl.experiments.report.run_groups import RunGroup, area_unit, command, common_to, made_by, revision_of
 
 LINES = 12
 """From more commands on they are folded."""
@@ -124,9 +124,11 @@ def _other_settings(item: RunGroup, common: dict[str, Any]) -> str:
 
 def _made_unlike(item: RunGroup) -> str:
     """Return which seeds of a group were made by what."""
+    by = _by(item.runs, made_by)
+    said = 3 if len({made[3] for made in by}) == 1 else 4  # Gymnasium's version only where there are several
     parts = [
-        f"{'seeds' if len(of) > 1 else 'seed'} {', '.join(str(run.seed) for run in of)} by {', '.join(made)}"
-        for made, of in _by(item.runs, made_by).items()
+        f"{'seeds' if len(of) > 1 else 'seed'} {', '.join(str(run.seed) for run in of)} by {', '.join(made[:said])}"
+        for made, of in by.items()
     ]
     return f"{item.label} on {item.env}: {'; '.join(parts)}."
 
@@ -136,7 +138,7 @@ def _made_with(run: RunData) -> tuple[str, str, str]:
     versions, machine = record.get("versions") or {}, record.get("machine") or {}
     return (
         ", ".join(f"{name} {version}" for name, version in versions.items() if version),
-        str(record.get("git_revision") or "not recorded")[:12],
+        revision_of(run),
         f"{machine.get('cpu', 'unknown')}, {machine.get('cores', '?')} cores, {machine.get('instruction_set', '?')}; "
         f"{machine.get('platform', '')}",
     )
