@@ -361,6 +361,23 @@ def test_damaged_directories_are_named_and_the_others_reported(tmp_path, capsys)
         )
 
 
+def test_runs_below_a_run_are_found_and_its_own_parts_are_none(tmp_path):
+    made = make_run(tmp_path / "made", "td3", 0, rising(1000, 50_000))
+    made.rename(tmp_path / "runs")  # as --run-dir runs made it
+    for place in (".", "checkpoints", "policy", "tensorboard"):
+        make_run(tmp_path / "runs" / place, "ds-td3", 0, rising(1000, 50_000))
+    runs, problems = find_runs([tmp_path / "runs"])
+    assert [run.agent for run in runs] == ["td3", "ds-td3"] and not problems
+
+
+def test_a_place_without_runs_is_said_beside_others(tmp_path):
+    (tmp_path / "empty").mkdir()
+    make_run(tmp_path / "runs", "td3", 0, rising(1000, 50_000))
+    runs, problems = find_runs([tmp_path / "empty", tmp_path / "runs"])
+    assert len(runs) == 1 and problems == [(tmp_path / "empty", "there is no run in it")]
+    assert find_runs([tmp_path / "empty"]) == ([], [])
+
+
 def test_a_copy_of_a_run_counts_once(tmp_path):
     make_run(tmp_path / "a", "td3", 0, rising(1000, 50_000, count=10), total=100_000)
     make_run(tmp_path / "b", "td3", 0, rising(1000, 50_000))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +18,7 @@ from rewirl.agents.changing_cost import ChangingCost, updates_of
 from rewirl.exact import from_values
 from rewirl.experiments.report.core_share import ALONE, ONE_CORE, share_of_a_core
 from rewirl.experiments.report.inputs import latest_inputs
+from rewirl.experiments.report.places import candidates, is_directory
 from rewirl.experiments.report.plasticity_data import Plasticity, plasticity_of
 from rewirl.saved import count, fields, listed, number, shown
 from rewirl.storage.metrics_log import CHANGED, read_metrics
@@ -106,20 +106,25 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[RunData], list[tuple[Path, st
         paths: run directories, and directories that contain some, however deep.
 
     Returns:
-        The runs in the order of their paths, each once; and the directories that cannot be read as a run, with the
-        reason.
+        The runs in the order of their paths, each once; and the directories that cannot be read as a run, or have none
+        beside others that have, with the reason.
 
     Raises:
         ValueError: a path does not exist.
     """
-    missing = [str(path) for path in paths if not _is_directory(path)]
+    missing = [str(path) for path in paths if not is_directory(path)]
     if missing:
         raise ValueError(f"no directory {', '.join(missing)}; give run directories, or directories that contain some")
     runs: dict[Path, RunData] = {}
     problems: dict[Path, str] = {}
     named: dict[Path, Path] = {}
+    empty: list[Path] = []
     for path in paths:
-        for directory in _candidates(path, problems):
+        known = len(problems)
+        found = list(candidates(path, problems))
+        if not found and len(problems) == known:
+            empty.append(path)
+        for directory in found:
             key = directory.resolve()
             if key in runs or key in problems:
                 continue
@@ -129,6 +134,8 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[RunData], list[tuple[Path, st
                 problems[key], named[key] = _within(directory, f"{error.filename}: {error.strerror}"), directory
             except (ValueError, RunDirectoryError) as error:
                 problems[key], named[key] = _within(directory, str(error)), directory
+    if runs:  # of none at all, whoever asked says so
+        problems = {**dict.fromkeys(empty, "there is no run in it"), **problems}
     return list(runs.values()), [(named.get(path, path), problem) for path, problem in problems.items()]
 
 
@@ -373,28 +380,3 @@ def _within(directory: Path, problem: str) -> str:
         for end in (" ", ": ", "/"):
             problem = problem.removeprefix(name + end)
     return problem
-
-
-def _is_directory(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name too long, or a directory above that is closed
-        return False
-
-
-def _candidates(path: Path, problems: dict[Path, str]) -> Iterator[Path]:
-    """Yield the directories at and below a path that look like runs, by name; links are not followed.
-
-    Args:
-        path: where to look.
-        problems: what cannot be looked into is added, with the reason.
-    """
-
-    def closed(error: OSError) -> None:
-        problems[Path(os.fsdecode(error.filename))] = f"cannot be read: {error.strerror}"
-
-    for directory, directories, files in os.walk(path, onerror=closed):
-        directories.sort()
-        if "config.json" in files or "metrics.jsonl" in files:
-            directories.clear()  # what is inside belongs to the run
-            yield Path(directory)
