@@ -452,6 +452,33 @@ def test_runs_warmed_up_by_policies_of_other_settings_are_two_groups(tmp_path):
     assert {item.label: item.seeds for item in groups(tmp_path)} == {alike: [0, 3], f"{alike} 3f9c2a71": [1, 2]}
 
 
+@pytest.mark.parametrize(
+    ("others", "found"),
+    [
+        ([(3, "b", 0), (4, "b", 0)], {" aaaaaaaa": [0, 1], " bbbbbbbb": [3, 4]}),  # one policy each for several seeds
+        ([(0, "b", 0), (1, "b", 0)], {" aaaaaaaa": [0, 1], " bbbbbbbb": [0, 1]}),  # of the same seeds: none is left out
+        ([], {"": [0, 1]}),
+        ([(2, "a", 0)], {"": [0, 1, 2]}),
+    ],
+)
+def test_runs_warmed_up_by_several_policies_are_several_groups(tmp_path, others, found):
+    for seed, letter, of in [(0, "a", 0), (1, "a", 0), *others]:
+        path = make_run(tmp_path / letter, "td3", seed, [0.0, 1.0])
+        policy = {"sha256": letter * 64, "agent": "td3", "seed": of, "step": 20_000}
+        recorded(path, warm_up=policy, warm_up_policy=f"/somewhere/{letter}")
+    assert {item.label.partition("td3 of 20000 steps")[2]: item.seeds for item in groups(tmp_path)} == found
+
+
+def test_policies_of_the_runs_own_seeds_are_one_setting_and_another_policy_is_not(tmp_path):
+    for seed in (0, 1):
+        for letter, of in (("ab"[seed], seed), ("c", 7)):
+            path = make_run(tmp_path / letter, "td3", seed, [0.0, 1.0])
+            policy = {"sha256": letter * 64, "agent": "td3", "seed": of, "step": 20_000}
+            recorded(path, warm_up=policy, warm_up_policy=f"/somewhere/{letter}")
+    alike = "td3, warm-up-policy td3 of 20000 steps"
+    assert {item.label: item.seeds for item in groups(tmp_path)} == {alike: [0, 1], f"{alike} cccccccc": [0, 1]}
+
+
 def test_modules_that_may_register_a_task_differently_are_two_environments(tmp_path):
     env = "HalfCheetah-v5"
     for seed, module in enumerate(("a.tasks", "a.tasks", None)):

@@ -34,6 +34,7 @@ from rewirl.experiments.report.metrics import final_return, learning_curve_area
 from rewirl.experiments.report.mujoco_version import environment_names, mujoco_of
 from rewirl.experiments.report.published import Published
 from rewirl.experiments.report.run_data import RunData
+from rewirl.experiments.report.warm_up_policies import options_of_all
 from rewirl.options.train import TrainConfig
 from rewirl.printing import quoted, visible
 
@@ -137,8 +138,7 @@ def group_runs(runs: Sequence[RunData], labels: Labels = ()) -> tuple[list[RunGr
     runs_by_seed: dict[tuple[str, str, str], dict[int, RunData]] = {}
     options: dict[tuple[str, str, str], dict[str, Any]] = {}
     left_out = []
-    for run, name in zip(runs, environment_names(runs), strict=True):
-        own = options_of(run)
+    for run, name, own in zip(runs, environment_names(runs), options_of_all(runs), strict=True):
         key = (name, run.agent, json.dumps(own, sort_keys=True))
         options[key] = own
         same = runs_by_seed.setdefault(key, {})
