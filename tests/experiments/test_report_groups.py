@@ -14,6 +14,7 @@ from synthetic_runs import make_run, recorded, rising
 from rewirl.cli.main import main
 from rewirl.cli.parse import parse_run
 from rewirl.experiments.report import document, figures, report
+from rewirl.experiments.report.aggregates import Estimate
 from rewirl.experiments.report.judge import judge
 from rewirl.experiments.report.run_data import find_runs
 from rewirl.experiments.report.run_groups import command, group_runs
@@ -83,6 +84,16 @@ def test_a_group_is_called_by_its_sweep_or_the_user(tmp_path):
     hash_of = re.search(r"-([0-9a-f]{8})-", names_of(*resolve({"agent": "ds-td3", "gamma": 0.9}), label="x").name)
     assert "mine" in labels(tmp_path, [("mine", f"*{hash_of[1]}*")])
     assert labels(tmp_path, [("all", "*")]) == ["all, gamma 0.8", "all, gamma 0.9"]
+
+
+@pytest.mark.parametrize("place", [".", "checkpoints/.."])
+def test_a_run_has_its_name_wherever_it_is_looked_at_from(tmp_path, monkeypatch, place):
+    of_sweep(tmp_path, "HalfCheetah-v5", "mine", [1], gamma=0.9)
+    (run,) = tmp_path.iterdir()
+    monkeypatch.chdir(run)
+    Path("checkpoints").mkdir(exist_ok=True)
+    assert labels(Path(place)) == ["mine"]
+    assert labels(Path(place), [("theirs", f"{run.name[:-2]}*")]) == ["theirs"]
 
 
 def test_of_two_groups_that_a_sweep_calls_the_same_the_one_with_the_default_says_no_more(tmp_path):
@@ -227,6 +238,18 @@ def test_a_report_of_other_runs_says_nothing_of_the_paper(tmp_path):
     assert "learning-curve area" in text and "ds-td3 over td3" in text
 
 
+def test_areas_that_are_not_divided_are_not_said_to_be(tmp_path):
+    make_run(tmp_path, "td3", 0, rising(100, 50_000))
+    assert (
+        "(LCA): mean over all evaluations up to there; divided by 5,000 as in the paper's tables."
+        in document.markdown(report(*find_runs([tmp_path])))
+    )
+    make_run(tmp_path, "td3", 0, rising(100, 50_000), env="Pendulum-v1")
+    assert "divided by 5,000 as in the paper's tables where a column says LCA / 5,000." in document.markdown(
+        report(*find_runs([tmp_path]))
+    )
+
+
 def test_every_group_is_compared_with_the_baseline_and_with_nothing_else(tmp_path, capsys):
     for env in ("Pendulum-v1", "HalfCheetah-v5"):
         for seed in (0, 1, 2):
@@ -368,6 +391,17 @@ def test_the_legend_of_a_figure_is_drawn_for_whoever_asks_for_it():
 
 
 @pytest.mark.draws
+def test_a_label_that_begins_with_an_underscore_is_in_the_legend():
+    at, estimate = figures.np.linspace(0, 1, 5), Estimate(1.0, 0.5, 1.5)
+
+    def glyphs(label):
+        curves = figures.lines({label: (at, at, at, at)}, [], {label: 0}, "x", "y")
+        return [svg.count("<use") for svg in (curves, figures.points({label: (1.0, estimate)}, {label: 0}, "x", "y"))]
+
+    assert glyphs("_abc") == [count + 1 for count in glyphs("abc")]
+
+
+@pytest.mark.draws
 def test_a_figure_is_drawn_once(monkeypatch):
     draws: list[str] = []
     draw = Axes.draw
@@ -439,6 +473,17 @@ def test_environments_of_two_versions_of_mujoco_are_no_mean(tmp_path):
     page = document.markdown(report(runs, problems))
     assert re.findall(r"Over all environments.*", page) == ["Over all environments, MuJoCo 4.0.0"]
     assert {finding.tasks for finding in judge(group_runs(runs)[0]) if finding.env is None} == {2}
+
+
+def test_claims_over_all_tasks_say_which_version_of_mujoco_they_are_of(tmp_path):
+    for version in ("3.17.0", "4.0.0"):
+        for env in ("HalfCheetah-v5", "Hopper-v5"):
+            for agent in ("td3", "ds-td3"):
+                for seed in (0, 1):
+                    of_mujoco(version, make_run(tmp_path / version, agent, seed, rising(10 + seed, 1), env))
+    page = document.markdown(report(*find_runs([tmp_path])))
+    claim = re.escape("| ds-td3 has a higher final return than td3 | 2 tasks together, ")
+    assert re.findall(rf"{claim}(.*?) \|", page) == ["MuJoCo 3.17.0", "MuJoCo 4.0.0"]
 
 
 def test_runs_warmed_up_by_policies_of_other_settings_are_two_groups(tmp_path):

@@ -53,7 +53,12 @@ def test_one_task_or_another_module_has_no_such_section(tmp_path):
     assert tables(tmp_path / "unsaid") == []
 
 
-def test_runs_whose_tasks_have_other_lengths_are_not_in_one_table(tmp_path):
+def test_runs_whose_tasks_have_other_lengths_are_in_tables_of_their_own(tmp_path):
     changing(tmp_path, "td3", 0, [0, 1, 2, 3, 4], every=10_000)
     changing(tmp_path, "td3", 1, [0, 1, 2, 3, 4], every=5_000)
-    assert tables(tmp_path) == []
+    changing(tmp_path, "td3", 2, [0, 1, 2, 3, 4], every=None)
+    found = tables(tmp_path)
+    assert [(table.caption.partition(":")[0], len(table.rows), len(table.head) - 2) for table in found] == [
+        *[(f"{ENV}, tasks of 5,000 steps, by steps of the run", 1, 4)] * 2,
+        *[(f"{ENV}, tasks of 10,000 steps, by steps of the run", 1, 2)] * 2,
+    ]

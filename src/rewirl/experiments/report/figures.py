@@ -80,15 +80,15 @@ def lines(
     def draw(axes: Any) -> None:
         for number, (label, (at, value, low, high)) in enumerate((published or {}).items()):
             mark = MARKS[number % len(MARKS)]
-            axes.plot(at, value, color=GREY, marker=mark, markersize=4, linewidth=0.9, label=label, zorder=1)
+            axes.plot(at, value, color=GREY, marker=mark, markersize=4, linewidth=0.9, label=_entry(label), zorder=1)
             axes.fill_between(at, low, high, color=GREY, alpha=0.12, linewidth=0, zorder=1)
         for label, (at, value, low, high) in series.items():
             colour, dashes = _look(style[label])
-            axes.plot(at, value, color=colour, linestyle=DASHES[dashes], label=label, linewidth=1.6)
+            axes.plot(at, value, color=colour, linestyle=DASHES[dashes], label=_entry(label), linewidth=1.6)
             axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
         for label, at, values in thin:
             colour, _ = _look(style[label])
-            name = None if label in series else label
+            name = None if label in series else _entry(label)
             axes.plot(at, values, color=colour, linewidth=0.6, label=name)
         axes.set_xlim(left=0)
         axes.set_ylim(*limits)
@@ -118,7 +118,7 @@ def points(positions: Mapping[str, tuple[float, Estimate]], style: Style, x: str
                 fmt=MARKS[mark],
                 color=colour,
                 capsize=4,
-                label=label,
+                label=_entry(label),
             )
         axes.set_xlim(0, 1.15 * max(at for at, _ in positions.values()))
         axes.margins(y=0.2)
@@ -161,6 +161,14 @@ _WIDTH, _HEIGHT, _LINE = 5.2, 3.3, 0.19
 """Inches: of a figure, of one without its legend, and of a line of the legend."""
 
 
+_ENTRY = " "
+"""Begins the labels of curves and points: one that began with _ would be in no legend."""
+
+
+def _entry(label: str) -> str:
+    return _ENTRY + label
+
+
 def _svg(draw: Callable[[Any], None], x: str, y: str, legend: bool = True) -> str:
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -178,6 +186,7 @@ def _svg(draw: Callable[[Any], None], x: str, y: str, legend: bool = True) -> st
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         handles, labels = axes.get_legend_handles_labels()
+        labels = [label.removeprefix(_ENTRY) for label in labels]
         if labels and legend:
             columns = 1 if max(map(len, labels)) > 24 else 2
             labels = [fill(visible(label), 56) for label in labels]

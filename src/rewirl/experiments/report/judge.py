@@ -58,6 +58,8 @@ class Finding:
     """Of the test; on one environment corrected for all of the claim's by Holm."""
     tasks: int = 1
     """Environments that it is of."""
+    version: str = ""
+    """Which version of MuJoCo they are of, where the report has several; see `mujoco_version.by_version`."""
 
 
 def judge(groups: Sequence[RunGroup]) -> list[Finding]:
@@ -90,10 +92,10 @@ def judge(groups: Sequence[RunGroup]) -> list[Finding]:
                 pairs.append((agent, other))
                 of_claim.append(_on_one(claim, agent, other))
         findings += _corrected(of_claim, len(claim.environments))
-        for alike in by_version(pairs, lambda pair: pair[0].mujoco).values():
+        for version, alike in by_version(pairs, lambda pair: pair[0].mujoco).items():
             several = repeated(alike)
             if len(several) > 1:
-                findings += _over_all(claim, several)
+                findings += [replace(item, version=version) for item in _over_all(claim, several)]
     return findings
 
 

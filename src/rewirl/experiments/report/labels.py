@@ -129,9 +129,9 @@ def without_environment(preset: str, env: str) -> str:
 
 def sweep_label(run: RunData) -> str | None:
     """Return what a sweep called the agent of a run in the name of its directory, or None."""
-    name = re.sub(rf"-[0-9a-f]{{8}}-{run.seed}$", "", run.path.name)
+    name = re.sub(rf"-[0-9a-f]{{8}}-{run.seed}$", "", run.name)
     begin = f"{word(run.env)}-"
-    if name == run.path.name or not name.startswith(begin):
+    if name == run.name or not name.startswith(begin):
         return None
     label = name.removeprefix(begin)
     usable = re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{LONGEST_LABEL - 1}}}", label)
@@ -140,7 +140,7 @@ def sweep_label(run: RunData) -> str | None:
 
 def given_label(runs: Sequence[RunData], labels: Labels) -> str | None:
     """Return the first name whose pattern fits the directory of each of some runs, or None."""
-    return next((name for name, pattern in labels if all(fnmatchcase(run.path.name, pattern) for run in runs)), None)
+    return next((name for name, pattern in labels if all(fnmatchcase(run.name, pattern) for run in runs)), None)
 
 
 def label_of(agent: str, options: dict[str, Any]) -> str:

@@ -68,6 +68,11 @@ class RunData:
     """What networks made of each input at the end, see `inputs`; empty where a run did not record it."""
 
     @property
+    def name(self) -> str:
+        """What its directory is called, wherever it was looked at from: . has no name itself."""
+        return (self.path.resolve() if self.path.name in ("", "..") else self.path).name
+
+    @property
     def alone(self) -> bool:
         """Whether it is known to have had a core to itself: only then do its seconds say something about speed."""
         return self.core_share is not None and ALONE <= self.core_share <= ONE_CORE

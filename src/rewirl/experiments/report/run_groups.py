@@ -180,9 +180,9 @@ def unused(labels: Labels, runs: Sequence[RunData]) -> Iterator[tuple[str, str, 
         fitting = [run for run in runs if given_label([run], [(name, pattern)])]
         whole = [item for item in groups if given_label(item.runs, [(name, pattern)])]
         if not fitting:
-            yield name, pattern, f"no run directory fits {pattern}; one here is {runs[0].path.name}"
+            yield name, pattern, f"no run directory fits {pattern}; one here is {runs[0].name}"
         elif not whole:
-            yield name, pattern, f"{fitting[0].path.name} fits, but not all runs with the same settings do"
+            yield name, pattern, f"{fitting[0].name} fits, but not all runs with the same settings do"
         elif all(given_label(item.runs, before) is not None for item in whole):
             yield name, pattern, "a label before it fits the same runs"
         before.append((name, pattern))

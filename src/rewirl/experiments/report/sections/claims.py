@@ -84,7 +84,7 @@ def _row(finding: Finding) -> list[str]:
         estimate = estimate.in_units(unit)
     return [
         _claim_in_words(finding),
-        finding.env or f"{finding.tasks} tasks together",
+        finding.env or ", ".join([f"{finding.tasks} tasks together", *([finding.version] if finding.version else [])]),
         _verdict(finding),
         shown(show, estimate.value, estimate)
         + (" of the steps" if claim.measure == "share" and math.isfinite(estimate.value) else ""),

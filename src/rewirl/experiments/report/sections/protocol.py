@@ -208,7 +208,9 @@ def missing(
 def how(groups: Sequence[RunGroup]) -> list[Block]:
     """Return the section on how the numbers are computed."""
     unit, _ = area_unit(groups)
-    divided = f"; divided by {unit:,.0f} as in the paper's tables" if unit != 1 else ""
+    all_of_paper = all(item.published is not None for item in groups)
+    where = "" if all_of_paper else f" where a column says LCA / {unit:,.0f}"
+    divided = f"; divided by {unit:,.0f} as in the paper's tables{where}" if unit != 1 else ""
     shares = ", ".join(f"{coverage(runs):.0%} with {runs}" for runs in (2, 3, 5, 10))
     return [
         Heading("How the numbers are computed"),

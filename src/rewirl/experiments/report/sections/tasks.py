@@ -27,9 +27,12 @@ def tasks(groups: Sequence[RunGroup], environments: Sequence[str]) -> list[Block
     blocks: list[Block] = []
     for env in environments:
         here = [item for item in groups if item.env == env]
-        periods = {_period(run) for item in here for run in item.runs}
-        if len(periods) == 1 and (every := periods.pop()):
-            blocks += _tables(env, here, every)
+        alike: dict[int, list[RunGroup]] = {}
+        for item in here:
+            if every := _period(item.runs[0]):
+                alike.setdefault(every, []).append(item)
+        for every, of in sorted(alike.items()):
+            blocks += _tables(f"{env}, tasks of {every:,} steps" if len(alike) > 1 else env, of, every)
     if not blocks:
         return []
     text = (
@@ -45,8 +48,14 @@ def _period(run: RunData) -> int | None:
     return every if run.train.get("env_module") == _MODULE and type(every) is int and every > 0 else None
 
 
-def _tables(env: str, groups: Sequence[RunGroup], every: int) -> list[Block]:
-    """Return a table of the ends of tasks and one of all their evaluations, with a row for each group."""
+def _tables(title: str, groups: Sequence[RunGroup], every: int) -> list[Block]:
+    """Return a table of the ends of tasks and one of all their evaluations, with a row for each group.
+
+    Args:
+        title: what both are of.
+        groups: of one environment, with tasks of one length.
+        every: steps of a task.
+    """
     through = {item.label: item.horizon // every for item in groups}
     most = max(through.values())
     if most < 2:
@@ -67,7 +76,7 @@ def _tables(env: str, groups: Sequence[RunGroup], every: int) -> list[Block]:
                 if all(map(len, of_runs)):
                     cells[number] = mean_and_deviation([summary(returns.tolist()) for returns in of_runs])
             rows.append([item.label, str(len(full)), *cells])
-        blocks.append(Table(f"{env}, by steps of the run: {words}; mean ± standard deviation over runs.", head, rows))
+        blocks.append(Table(f"{title}, by steps of the run: {words}; mean ± standard deviation over runs.", head, rows))
     return blocks
 
 
