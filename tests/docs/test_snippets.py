@@ -187,14 +187,16 @@ def test_an_agent_of_your_own_is_trained_resumed_and_made_in_python(tmp_path: Pa
 def test_curves_of_many_runs_for_pandas() -> None:
     pandas = pytest.importorskip("pandas")
     _, code = blocks("docs/report.md")
-    for seed in (0, 1):
-        with rewirl.TD3("Pendulum-v1", seed=seed, hidden_sizes=(8,), learning_starts=40, batch_size=8) as agent:
-            agent.learn(60, f"runs/mine/{seed}", eval_every=20, eval_episodes=1)
+    short: dict[str, Any] = {"hidden_sizes": (8,), "learning_starts": 40, "batch_size": 8}
+    for rule in ("rigl", "set"):  # which have one agent and one sparsity
+        for seed in (0, 1):
+            with rewirl.DSTD3("Pendulum-v1", rule=rule, seed=seed, **short) as agent:
+                agent.learn(60, f"runs/mine/{rule}-{seed}", eval_every=20, eval_episodes=1)
     names: dict[str, Any] = {}
     exec(code, names)
     curves, final = names["curves"], names["final"]
-    assert isinstance(curves, pandas.DataFrame) and curves["step"].tolist() == 2 * [0, 20, 40, 60]
-    assert final.shape == (2,) and final.loc["td3", 0.0, 1] == pytest.approx(curves["return"][4:].mean())
+    assert isinstance(curves, pandas.DataFrame) and curves["step"].tolist() == 4 * [0, 20, 40, 60]
+    assert final.shape == (4,) and final.loc["rigl", 1] == pytest.approx(curves["return"][4:8].mean())
 
 
 def test_an_exported_model_plays_an_episode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
