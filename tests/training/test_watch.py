@@ -121,7 +121,14 @@ class _Stopped:
         return self._policy.act(observations)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def number(request):
+    """A signal that ends a program, also where whoever began the tests had it ignored."""
+    before = signal.signal(request.param, signal.SIG_DFL)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 def test_a_video_that_is_stopped_is_removed_and_its_end_said(tmp_path, monkeypatch, capsys, number):
     pytest.importorskip("pygame")  # which takes SIGTERM where nobody else has
     stopped = _Stopped("Pendulum-v1/small")
