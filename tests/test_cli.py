@@ -381,6 +381,9 @@ REFUSED = {
         ["train", "--env", "Pendulum-v1", "--wrapper", "../mine.py:Mine"],
         r"named with dots, not as a path: mine, and run where mine\.py is\.$",
     ),
+    "module that is a place": (["train", "--env-module", "./"], "named with dots, such as my_package.my_module"),
+    "module at home": (["train", "--env-module", "~/envs.py"], r"not as a path: envs, and run where envs\.py is\.$"),
+    "long preset": (["train", "--preset", "a" * 300], "no preset 'aaa"),
     "seeds with commas": (
         ["sweep", "ds-drl/paper", "--seeds", "0,1"],
         r"seeds must be a list of which each is a whole number, got \('0,1',\); for example: --seeds 0 1 2\.$",
@@ -415,12 +418,16 @@ def test_wrong_use_gets_one_message_and_exit_code_2(rewirl, tmp_path, monkeypatc
 def test_what_holds_no_run_says_what_it_is_and_where_one_may_be(rewirl, tmp_path):
     run = tmp_path / "runs" / "a"
     run.mkdir(parents=True)
-    (run / "config.json").write_text("{}")
+    for name in ("config.json", "metrics.jsonl"):
+        (run / name).write_text("{}")
     assert (
         "runs holds no run: it has no config.json; runs are in it, such as a." in rewirl("resume", f"{run.parent}").err
     )
     (run / "checkpoints").mkdir()
     assert rewirl("resume", f"{run}/checkpoints").err.endswith(f"it has no config.json; {run} is one.\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text("{}")  # of another program
+    assert rewirl("resume", str(tmp_path)).err.endswith("holds no run: it has no config.json.\n")
     file = run / "config.json"
     assert rewirl("inspect", f"{file}").err.endswith(f"it is a file; a run is a directory; {run} is one.\n")
 

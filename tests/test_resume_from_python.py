@@ -93,6 +93,10 @@ def test_a_run_without_its_last_evaluation_or_its_end_is_completed(tmp_path, cut
     told = [[line for line in lines(tmp_path / name) if line["event"] != "checkpoint"] for name in ("run", "whole")]
     assert told[0] == told[1]
     assert rewirl.load(path).about["step"] == 100
+    with rewirl.resume(path) as third:
+        third.learn(30)
+    evaluations = [line["step"] for line in lines(path) if line["event"] == "evaluation"]
+    assert 100 in evaluations and evaluations == sorted(set(evaluations))  # what was completed stays
 
 
 def test_a_run_that_was_killed_before_its_policy_is_completed(tmp_path, monkeypatch):

@@ -31,6 +31,7 @@ _DEEPEST = 64
 
 _LISTS: dict[str, list[Any]] = {
     "seeds": [0, 1, 2],
+    "threads": [1, 2],
     "sample": ["gamma", "learning_rate=0.0001:0.001"],
     "agents": ["td3", "ds-td3"],
     "envs": ["Pendulum-v1"],

@@ -77,7 +77,9 @@ def import_module(name: str) -> ModuleType:
     """
     if _is_path(name):
         path = Path(os.path.normpath(name.removesuffix(".py")))
-        below = not path.is_absolute() and ".." not in path.parts
+        below = not path.is_absolute() and ".." not in path.parts and not name.startswith("~")
+        if not path.name:
+            raise ModuleNotFoundError("a module is named with dots, such as my_package.my_module, not as a path")
         where = "" if below else f", and run where {path.name}.py is"
         dotted = ".".join(path.parts) if below else path.name
         raise ModuleNotFoundError(f"a module is named with dots, not as a path: {dotted}{where}")

@@ -68,7 +68,7 @@ def start(
 
 
 def end_with_parent(descriptor: int) -> None:
-    """Let this child end when its parent has gone, whatever it is doing then, such as a step that never ends.
+    """Let this child end when its parent has gone, also in a step that never ends, unless it keeps Python's lock.
 
     It has as long for an end of its own as `end` gives it, of which a parent that was killed does nothing.
 

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from rewirl.environments.identity import same_identity
+from rewirl.environments.identity import said_in, same_identity
 from rewirl.environments.portrait import differing, portrait
 from rewirl.environments.recipe import Recipe
 from rewirl.environments.source import environment_source, recorded_source
@@ -214,4 +214,5 @@ def test_a_function_that_returns_the_same_environment_again_is_refused():
 
 def test_ids_are_of_one_environment_unless_their_modules_differ():
     assert same_identity("envs:Reach-v0", "Reach-v0") and same_identity("Reach-v0", "envs:Reach-v0")
+    assert said_in("envs", "Reach-v0") == "envs:Reach-v0" and said_in("envs", "others:Reach-v0") == "others:Reach-v0"
     assert not same_identity("envs:Reach-v0", "others:Reach-v0") and not same_identity("envs:Reach-v0", "Reach-v1")

@@ -213,6 +213,8 @@ def test_page_and_tables_are_two_files(tmp_path, monkeypatch, capsys, other):
     [
         (["--output", "file/x.html"], "the folder of --output file cannot be: file is not a directory"),
         (["--markdown", "file/x.md"], "the folder of --markdown file cannot be: file is not a directory"),
+        (["--output", "."], "--output . is a directory; name a file in it"),
+        (["--markdown", "."], "--markdown . is a directory; name a file in it"),
         (["--figures", "file"], "--figures file cannot be: file is not a directory"),
         (["--output", "f/figure-2.svg", "--figures", "f"], "--output f/figure-2.svg has the name of a figure in f"),
     ],

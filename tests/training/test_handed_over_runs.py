@@ -387,10 +387,11 @@ def by_bare_id():
 
 
 @pytest.mark.parametrize("prefixed", [False, True])  # as the run was given it, and then the other way round
-def test_an_id_with_its_module_is_what_gymnasium_makes_of_it(tmp_path, prefixed, recwarn):
+def test_an_id_with_its_module_is_what_gymnasium_makes_of_it(tmp_path, prefixed, recwarn, monkeypatch):
     ids = ["probe_environments:rewirl-tests/Drift-v0", "rewirl-tests/Drift-v0"]
     first, then = ids if prefixed else reversed(ids)
-    with rewirl.DSTD3(first, env_kwargs={"length": 30}, **SMALL) as agent:
+    module = None if prefixed else "probe_environments"
+    with rewirl.DSTD3(first, env_kwargs={"length": 30}, env_module=module, **SMALL) as agent:
         agent.learn(60, run_dir=tmp_path / "run", eval_every=0)
     for env in (then, by_bare_id, by_bare_id()):
         with rewirl.resume(tmp_path / "run", env=env) as again:
@@ -403,5 +404,15 @@ def test_an_id_with_its_module_is_what_gymnasium_makes_of_it(tmp_path, prefixed,
         load_warm_up_policy(tmp_path / "run", source.make_training(), source)
     with pytest.raises(UnsuitableEnvironmentError, match="'length': 20"):
         rewirl.resume(tmp_path / "run", env=gymnasium.make("rewirl-tests/Drift-v0", length=20))
+    (tmp_path / "other_module.py").write_text("import probe_environments")
+    monkeypatch.syspath_prepend(tmp_path)
+    other = "other_module:rewirl-tests/Drift-v0"  # of which the run's module knows nothing
+    with pytest.raises(UnsuitableEnvironmentError, match="the environment given is other_module:"):
+        rewirl.resume(tmp_path / "run", env=other)
+    with pytest.warns(UserWarning, match="the environment given is other_module:"):
+        policy.evaluate(1, env=other)
+    with pytest.raises(UnsuitableEnvironmentError, match="not in other_module:"):
+        source = environment_source(other, {"length": 30})
+        load_warm_up_policy(tmp_path / "run", source.make_training(), source)
     with pytest.warns(UserWarning, match="'length': 20"):
         policy.evaluate(1, env=gymnasium.make("rewirl-tests/Drift-v0", length=20))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -87,8 +88,10 @@ def _run(arguments: list[str]) -> int:
 def _home_expanded(argument: str) -> str:
     """Return --option=~/path as --option ~/path would arrive; not every shell expands it there."""
     option, equals, value = argument.partition("=")
-    home = option.startswith("--") and (value == "~" or value.startswith("~/"))
-    return f"{option}{equals}{Path(value).expanduser()}" if home else argument
+    if option.startswith("--") and (value == "~" or value.startswith("~/")):
+        with contextlib.suppress(RuntimeError):  # nobody knows a home
+            return f"{option}{equals}{Path(value).expanduser()}"
+    return argument
 
 
 def _prepare_output() -> None:

@@ -78,6 +78,8 @@ def report(arguments: list[str]) -> int:
     for option, file in (("--output", options.output), ("--markdown", options.markdown)):
         if file is not None:
             require_directory(f"the folder of {option}", file.parent)
+            if file.is_dir():
+                raise UsageError(f"{option} {file} is a directory; name a file in it")
             if options.figures is not None and _is_figure(file, options.figures):
                 raise UsageError(f"{option} {file} has the name of a figure in {options.figures}; choose another one")
     if options.figures is not None:

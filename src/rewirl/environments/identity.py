@@ -53,6 +53,11 @@ def same_identity(one: str, other: str) -> bool:
     return name == other_name and (not module or not other_module or module == other_module)
 
 
+def said_in(module: str | None, identity: str) -> str:
+    """Return an id with the module that was named beside it, as module:Id; one that names its own stays."""
+    return f"{module}:{identity}" if module and ":" not in identity else identity
+
+
 MODULE_HELP = "Module imported first, so that it can register the environment; of runs that do not name one."
 
 

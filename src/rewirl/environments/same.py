@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rewirl.environments.identity import same_identity
+from rewirl.environments.identity import said_in, same_identity
 from rewirl.environments.likeness import unlike
 from rewirl.environments.recipe import Recipe
 from rewirl.environments.source import UNCHECKED, EnvironmentSource
@@ -24,7 +24,12 @@ class Difference(NamedTuple):
 
 
 def difference(
-    name: str, kwargs: Mapping[str, Any], wrapper: Sequence[str], recorded: Any, given: EnvironmentSource
+    name: str,
+    kwargs: Mapping[str, Any],
+    wrapper: Sequence[str],
+    recorded: Any,
+    given: EnvironmentSource,
+    module: str | None = None,
 ) -> Difference:
     """Return in what an environment differs from that of a record.
 
@@ -34,13 +39,14 @@ def difference(
         wrapper: wrappers around an id.
         recorded: what `EnvironmentSource.values` returned; None or empty where the id says everything.
         given: the environment handed over, examined.
+        module: which the record names beside it, if any; two modules may have an id each of one name.
 
     Raises:
         ValueError: the record is impossible.
     """
     there, here = (_HANDED_OVER.sub("", each) for each in (name, given.name))
     certain, perhaps = _made_otherwise(name, kwargs, wrapper, recorded, given)
-    if same_identity(there, here) and not certain:
+    if same_identity(said_in(module, there), said_in(given.module, here)) and not certain:
         return Difference("", f"{there}, and of the environment given {perhaps}" if perhaps else "")
     there, here = (f"{name}{_arguments(each)}" for name, each in ((there, kwargs), (here, given.kwargs)))
     return Difference(f"{there}, and the environment given is {here}{certain}", "")

@@ -47,7 +47,8 @@ def evaluate_in(trained: TrainedPolicy, env: EnvironmentLike | None, episodes: i
         there = trained.about["environment"]
         wrapper, recorded = there.get("wrapper", ()), there.get("handed_over")
         try:
-            differs = "".join(difference(there["name"], there["kwargs"], wrapper, recorded, source))
+            of_record = there["name"], there["kwargs"], wrapper, recorded
+            differs = "".join(difference(*of_record, source, there.get("module")))
         except ValueError as error:
             raise PolicyError(f"what the policy's file says of its environment is impossible: {error}") from error
         told = [f"the policy was trained in {differs}"] if differs else []

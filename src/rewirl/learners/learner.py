@@ -184,7 +184,7 @@ class Learner(Tasks):
             eval_every: steps between evaluations. None, for this and the next three, is what an earlier call was
                 given; else the run's own, of `rewirl.resume`, or of `rewirl.from_preset` where a run directory,
                 progress or a callback shows them; else 5,000 if there is a run directory, progress or a callback with
-                `on_evaluation` to show them in and the environment can be made again; else 0, which is never.
+                `on_evaluation` to show them in and the environment can be made again, as by a function; else 0, never.
             eval_episodes: episodes per evaluation; None is 10.
             checkpoint_every: steps between checkpoints; 0 saves at the end only. None is 100,000.
             keep_checkpoints: how many stay on disk; None is 2.

@@ -59,6 +59,13 @@ def names() -> list[str]:
     return list(_PRESETS)
 
 
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # a name too long, or a directory above that is closed
+        return False
+
+
 def preset(name: str) -> Preset:
     """Return what a preset stands for.
 
@@ -77,7 +84,7 @@ def preset(name: str) -> Preset:
         }
         if name in experiments:
             raise ValueError(f"no preset {name!r}; it is an experiment, many runs: {program()} sweep {name} --dry-run")
-        own = next((file for file in (f"{name}{SUFFIX}", f"{name}/best{SUFFIX}") if Path(file).is_file()), None)
+        own = next((file for file in (f"{name}{SUFFIX}", f"{name}/best{SUFFIX}") if _is_file(file)), None)
         near = f"did you mean {own}? " if own else nearest(name, _PRESETS)
         raise ValueError(f"no preset {name!r}; {near}`{program()} presets` lists them all")
     return _PRESETS[name]

@@ -112,7 +112,8 @@ class Evaluator:
             try:
                 self._environments.append(self._make())
             except UnsuitableEnvironmentError as error:
-                raise UnsuitableEnvironmentError(f"{when} needs environments of its own: {error}") from error
+                remedy = f"with {option('eval_every')} 0 a run needs none"
+                raise UnsuitableEnvironmentError(f"{when} needs environments of its own: {error}; {remedy}") from error
         count = len(self._seeds)
         returns, lengths = [0.0] * count, [0] * count
         for episode, environment in enumerate(self._environments):

@@ -354,6 +354,7 @@ class Training:
 
     def _record_evaluation(self, begun: InFlight, evaluation: Evaluation) -> None:
         self._evaluated, self._latest = begun.step, evaluation
+        self._saved = None  # a checkpoint of this step is older
         begun.record(self.recorder, evaluation, self._core_share.measure())
         if evaluation is not self._untrained:
             self.progress.evaluated(begun.step, evaluation, begun.density)

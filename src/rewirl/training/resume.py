@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rewirl import _core
 from rewirl.agents import Agent, AgentConfig, agent_entry, make_agent
-from rewirl.environments.identity import same_identity
+from rewirl.environments.identity import said_in, same_identity
 from rewirl.environments.recipe import Recipe
 from rewirl.environments.same import difference
 from rewirl.environments.source import EnvironmentSource, environment_source, recorded_source
@@ -284,12 +284,14 @@ def source_of(
     recorded = directory.config.get("environment")
     if given is not None:
         certain = given if given.examine is None else given.examine(True)
-        same = certain.id is not None and same_identity(certain.id, config.env)
+        here = None if certain.id is None else said_in(certain.module, certain.id)
+        same = here is not None and same_identity(here, said_in(config.env_module, config.env))
         if certain.made_by == "an id" and same and recorded is None:
             # Of an id the run knows the arguments and wrappers.
             return environment_source(config.env, config.env_kwargs, certain.module, config.wrapper)
         try:
-            differs, perhaps = difference(config.env, config.env_kwargs, config.wrapper, recorded, certain)
+            of_record = config.env, config.env_kwargs, config.wrapper, recorded
+            differs, perhaps = difference(*of_record, certain, config.env_module)
         except ValueError as error:
             raise RunDirectoryError(f"{directory.path}/config.json: {error}") from error
         if differs:

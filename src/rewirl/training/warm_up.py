@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rewirl import seeding
 from rewirl.environments.actions import Action, Actions
-from rewirl.environments.identity import same_identity
+from rewirl.environments.identity import said_in, same_identity
 from rewirl.environments.likeness import unlike
 from rewirl.environments.source import EnvironmentSource
 from rewirl.environments.spaces import UnsuitableEnvironmentError
@@ -111,7 +111,8 @@ def load_warm_up_policy(
     if _digest(path) != before:
         raise PolicyError(f"warm_up_policy {path} was replaced while it was read; is it still being trained?")
     trained_in = policy.about["environment"]["name"]
-    if not same_identity(trained_in, source.name):
+    module = policy.about["environment"].get("module")
+    if not same_identity(said_in(module, trained_in), said_in(source.module, source.name)):
         raise UnsuitableEnvironmentError(
             f"warm_up_policy {path} was trained in {trained_in}, not in {source.name}; give one of this environment"
         )
