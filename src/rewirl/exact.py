@@ -35,6 +35,8 @@ _LISTS: dict[str, list[Any]] = {
     "sample": ["gamma", "learning_rate=0.0001:0.001"],
     "agents": ["td3", "ds-td3"],
     "envs": ["Pendulum-v1"],
+    "freeze_after": [250_000, 500_000],
+    "lambdas": [7, 64],
 }
 """How lists of other things than most are written, by the name of the option, for messages."""
 

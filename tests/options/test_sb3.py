@@ -143,7 +143,12 @@ def test_lists_of_other_things_are_shown_with_some_of_theirs() -> None:
 
 @pytest.mark.parametrize(
     ("options", "example"),
-    [({"hidden_sizes": 64}, r"\[256, 256\]"), ({"wrapper": "a:B"}, r"\['package\.module:Class'\]")],
+    [
+        ({"hidden_sizes": 64}, r"\[256, 256\]"),
+        ({"freeze_after": 64}, r"\[250000, 500000\]"),
+        ({"lambdas": 7}, r"\[7, 64\]"),
+        ({"wrapper": "a:B"}, r"\['package\.module:Class'\]"),
+    ],
 )
 def test_a_list_that_is_none_is_shown_how_one_is_written(options: dict[str, object], example: str) -> None:
     with pytest.raises(ValueError, match=f"must be a list .*; for example {example}$"):
