@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from synthetic_runs import make_run, rising
 
+from rewirl.agents import AGENTS, agent_entry, registry
+from rewirl.cli.main import main
 from rewirl.experiments.report import document, report
 from rewirl.experiments.report.document import EndFold, Figure, Fold, Legend, Table
 from rewirl.experiments.report.labels import LONGEST
 from rewirl.experiments.report.run_data import find_runs
 from rewirl.experiments.report.run_groups import group_runs
 from rewirl.experiments.report.sections.comparison import with_dense_ones
+from rewirl.experiments.sweep.results import results
 from rewirl.options.resolve import agent_settings, resolve
 from rewirl.presets import lookup
 
@@ -197,3 +204,114 @@ def test_an_option_of_the_topology_that_a_sparse_td3_has_not_is_not_said_of_it(t
     assert "All groups have, unless the table says otherwise: rule rigl." in text
     assert re.search(r"\| td3, sparsity 0.5 \| .* \| rule static \|\n", text)
     assert re.search(r"\| td3 \| .* \| - \|\n", text)
+
+
+OWN = """
+from dataclasses import dataclass, replace
+from rewirl.agents import AGENTS, TD3, TD3Config
+
+@dataclass(frozen=True)
+class Config(TD3Config):
+    mix: float = 0.5
+
+AGENTS["mine"] = replace(AGENTS["td3"], name="mine", config=Config)
+AGENTS["td3"] = AGENTS["mine"]
+"""
+
+
+@pytest.fixture
+def own_agents(tmp_path, monkeypatch):
+    """Modules own_agents and others_agents, each with an agent `mine`; returns what makes them unknown again."""
+    before = dict(AGENTS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def forget():
+        monkeypatch.setattr(registry, "_ENTERED", {})
+        for name in set(AGENTS) - set(before):
+            del AGENTS[name]
+        for name in ("own_agents", "others_agents"):
+            sys.modules.pop(name, None)
+
+    for name in ("own_agents", "others_agents"):
+        Path(f"{name}.py").write_text(OWN)
+    yield forget
+    forget()
+    assert before == AGENTS
+
+
+def reported(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "runs", "--markdown", "report.md", *arguments])
+    assert ended.value.code == 0
+    return Path("report.md").read_text(), capsys.readouterr().err
+
+
+def test_a_report_knows_own_agents_of_the_modules_that_it_is_told_as_their_sweep_does(own_agents, capsys):
+    settings = {"sparsity": 0.8, "policy_delay": 3}
+    agent_entry("own_agents:mine")
+    paths = [made(Path("runs"), "own_agents:mine", seed=seed, mix=mix, **settings) for seed in (0, 1) for mix in (1, 2)]
+    paths += [made(Path("runs"), "td3", gamma=0.9)]
+    *table, command = results([SimpleNamespace(path=path.absolute()) for path in paths])
+    assert command.endswith("report runs --agent-module own_agents")
+    names = [
+        "own_agents:mine, sparsity 0.8, policy-delay 3, mix 1.0",
+        "own_agents:mine, sparsity 0.8, policy-delay 3, mix 2.0",
+    ]
+    assert all(any(line.startswith(f"{name}  ") for line in table) for name in names)
+    flops = [run.flops[-1] for run in find_runs([Path("runs")])[0] if run.agent != "td3"]
+
+    own_agents()
+    page, warnings = reported(capsys)
+    assert "own_agents" not in sys.modules  # which the runs name, and they may be a stranger's
+    told = (
+        "the agent own_agents:mine. So its FLOPs are left out, and all its settings count as changed. If it is your own"
+    )
+    assert f"rewirl: warning: not known here: {told}, add --agent-module own_agents" in warnings
+    assert f"Not known here: {told}" in page and "own_agents:mine, sparsity 0.8, mix 1.0 |" in page
+    assert "lambdas" not in page
+    costs = page[page.index("what training takes") :]
+    assert re.search(r"\| own_agents:mine, .*\| - \| ", costs) and re.search(r"\| td3.*\| \S+e\+\d+ \| ", costs)
+    drawn = [block for block in report(*find_runs([Path("runs")])) if isinstance(block, Figure)]
+    assert [block.svg.count("own_agents") > 0 for block in drawn if block.title == "Return against arithmetic"] == [
+        False
+    ]
+
+    page, warnings = reported(capsys, "--agent-module", "own_agents", "--baseline", names[0])
+    assert not warnings and "Not known here" not in page and all(f"| {name} |" in page for name in names)
+    assert f"| {np.mean(flops):.3g} |" in page
+    assert [run.flops[-1] for run in find_runs([Path("runs")])[0] if run.agent != "td3"] == flops
+
+
+def test_where_no_agent_is_known_no_figure_is_against_flops(own_agents, capsys):
+    agent_entry("own_agents:mine")
+    made(Path("runs"), "own_agents:mine")
+    own_agents()
+    page, _ = reported(capsys)
+    titles = [block.title for block in report(*find_runs([Path("runs")])) if isinstance(block, Figure)]
+    assert "own_agents:mine" in page and titles and "Return against arithmetic" not in titles
+
+
+def test_what_a_program_calls_an_agent_is_known_unless_two_modules_do(own_agents, capsys):
+    registry.import_agents(["own_agents"])
+    made(Path("runs"), "mine")
+    own_agents()
+    both = "--agent-module", "own_agents", "others_agents"
+    for modules, known in (((), False), (both[:2], True), (both, False)):
+        assert ("add --agent-module MODULE" not in reported(capsys, *modules)[1]) is known
+        own_agents()
+
+
+@pytest.mark.parametrize(
+    ("module", "why"),
+    [
+        ("own_agents:mine", "a module is named without an agent: own_agents"),
+        ("nowhere", "cannot import 'nowhere': No module named 'nowhere'"),
+        ("json", "it enters none in AGENTS"),
+    ],
+)
+def test_a_module_that_has_no_agents_is_refused(own_agents, capsys, module, why):
+    made(Path("runs"), "td3")
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "runs", "--agent-module", module])
+    assert ended.value.code == 2 and f"the agents of {module!r}: {why}" in capsys.readouterr().err

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any
 
@@ -266,6 +267,32 @@ def _entered_by(module: str, what: str) -> Mapping[str, Any]:
                 entered |= {name: entry for name, entry in others.items() if getattr(entry, "module", "") == module}
         _ENTERED[module] = entered
     return _ENTERED[module]
+
+
+def import_agents(modules: Sequence[str]) -> None:
+    """Import modules of the user's own, and know all agents that they enter in `AGENTS`.
+
+    Each is known as module:NAME, and as NAME too, as a program calls it, unless there is another one of that name.
+
+    Args:
+        modules: by name, looked for in the working directory too.
+
+    Raises:
+        ValueError: one cannot be imported, or enters no agent.
+    """
+    entered = {module: _entered_by(module, f"the agents of {module!r}") for module in modules if ":" not in module}
+    for module in modules:
+        if not entered.get(module):
+            name = module.partition(":")[0]
+            why = f"a module is named without an agent: {name}" if ":" in module else "it enters none in AGENTS"
+            raise ValueError(f"the agents of {module!r}: {why}")
+        for name in entered[module]:
+            agent_entry(f"{module}:{name}")
+    plain = Counter(name for own in entered.values() for name in own)
+    for own in entered.values():  # only now, or an agent of one would count as another's that was imported before
+        for name, entry in own.items():
+            if plain[name] == 1:
+                AGENTS.setdefault(name, entry)
 
 
 def make_agent(

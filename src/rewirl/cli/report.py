@@ -54,14 +54,23 @@ def report(arguments: list[str]) -> int:
             "Leave out the learning curves that others have published of the same agents and tasks, which are drawn "
             "with their sources. They enter no number.",
         ),
+        agent_module=(
+            tuple[str, ...],
+            (),
+            "Modules of your own agents, such as weighted for runs of weighted:weighted. They are imported, from the "
+            "working directory too. The report imports none that only the runs name, and leaves out what it takes to "
+            "know their agents: FLOPs and defaults. Runs are named before it.",
+        ),
     )
     try:
         with text_only():  # it quotes what it does not understand of a matplotlibrc in the working directory
             import matplotlib  # noqa: F401
     except ImportError as error:
         raise UsageError("the report needs matplotlib; install it with: pip install 'rewirl[figures]'") from error
+    from rewirl.agents.registry import import_agents
     from rewirl.experiments.report import document
     from rewirl.experiments.report import report as report_on
+    from rewirl.experiments.report.labels import unknown_agents
     from rewirl.experiments.report.run_data import find_runs
     from rewirl.experiments.report.run_groups import group_runs, unused
     from rewirl.experiments.report.sound import report_on_sound_runs
@@ -85,11 +94,14 @@ def report(arguments: list[str]) -> int:
     if options.figures is not None:
         require_directory("--figures", options.figures)
     with usage_errors():
+        import_agents(options.agent_module)
         runs, problems = find_runs(places)
     for path, problem in problems:
         say(f"rewirl: warning: {path} is left out: {problem}")
     if not runs:
         raise UsageError(f"no run to report on in {', '.join(map(str, places))}")
+    if unknown := unknown_agents(runs):
+        say(f"rewirl: warning: {unknown}")
     for name, pattern, why in unused(labels, runs):
         say(f"rewirl: warning: --label {quoted(f'{name}={pattern}')} names no group: {why}")
     if options.baseline is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -125,6 +125,28 @@ def without_environment(preset: str, env: str) -> str:
         return preset.removesuffix(f"/{env}")
     paper, _, task = preset.rpartition("/")
     return paper if re.fullmatch(r".*-v\d+", task) else preset  # Asterix-v1 stands for MinAtar/Asterix-v1
+
+
+def unknown_agents(runs: Iterable[RunData]) -> str:
+    """Return which agents are not known here, what follows, and what to do; "" where all are.
+
+    Args:
+        runs: those of the report.
+    """
+    agents = sorted({run.agent for run in runs} - AGENTS.keys())
+    if not agents:
+        return ""
+    modules = dict.fromkeys(module_of(agent) or "MODULE" for agent in agents)
+    who, theirs, them = ("agent", "its", "it is") if len(agents) == 1 else ("agents", "their", "they are")
+    return (
+        f"not known here: the {who} {', '.join(agents)}. So {theirs} FLOPs are left out, and all {theirs} settings "
+        f"count as changed. If {them} your own, add --agent-module {' '.join(modules)}"
+    )
+
+
+def module_of(agent: str) -> str:
+    """Return the module in the name of an agent of the user's own; "" of another one."""
+    return agent.rpartition(":")[0]
 
 
 def sweep_label(run: RunData) -> str | None:
@@ -250,13 +272,18 @@ def _without(options: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
 
 
 def _telling(agent: str, own: dict[str, Any], groups: Sequence[tuple[str, str, dict[str, Any]]]) -> dict[str, Any]:
-    """Return what tells a group of an agent from the others of it, of which nothing here knows the defaults."""
+    """Return how sparse a group is and what tells it from others of its agent, of which nothing knows the defaults."""
     others = [options for _, other, options in groups if other == agent]
-    return {name: value for name, value in own.items() if any(options.get(name) != value for options in others)}
+    said = AMOUNTS if any(own.get(name) is not None for name in AMOUNTS) else ()
+    return {
+        name: value
+        for name, value in own.items()
+        if name in said or any(options.get(name) != value for options in others)
+    }
 
 
 def _differing(agent: str, env: str, settings: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
-    usual, of_agent = _defaults(agent, env)
+    usual, of_agent = _defaults(agent, env) if agent in AGENTS else (to_values(TrainConfig()), {})
     topology = settings.get("topology")
     idle = [f"topology.{name}" for name in resolve.overruled(topology if isinstance(topology, dict) else {})]
     own = {key: value for key, value in _flat(settings).items() if key not in idle}
@@ -272,9 +299,7 @@ def _differing(agent: str, env: str, settings: dict[str, Any], train: dict[str, 
 
 @lru_cache(maxsize=64)
 def _defaults(agent: str, env: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings of a run and of its agent that nobody changed; of an unknown agent there are none."""
-    if agent not in AGENTS:
-        return to_values(TrainConfig()), {}
+    """Return the settings of a run and of its agent that nobody changed."""
     run, of_agent = resolve.resolve({"agent": agent, "env": env})
     return to_values(run), _flat(to_values(of_agent))
 

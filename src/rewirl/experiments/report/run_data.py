@@ -51,7 +51,8 @@ class RunData:
     seconds: NDArray[np.float64]
     """Wall-clock seconds of the run, acting, learning and evaluating, [evaluations]."""
     flops: NDArray[np.float64]
-    """Floating-point operations of training until then, as `agents.Cost.training_flops`, [evaluations]."""
+    """Floating-point operations of training until then, as `agents.Cost.training_flops`, [evaluations]. NaN of an agent
+    that is not known here."""
     connections: NDArray[np.int64]
     """Of the networks that learn, at each evaluation, [evaluations]."""
     updates: NDArray[np.int64]
@@ -201,6 +202,8 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
     there = [[int(line["connections"][name]) for name in cost.networks] for line in evaluations]
     if min(map(min, there)) < 0 or not np.isfinite(flops).all():
         raise ValueError(f"{path}: connections or updates of an evaluation are impossible")
+    if train["agent"] not in AGENTS:  # its class says which of its networks learn how often
+        flops = np.full_like(flops, np.nan)
     return RunData(
         path,
         _text(train["agent"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rewirl.experiments.report.labels import module_of
 from rewirl.experiments.report.pairs import WINDOW
 from rewirl.experiments.report.run_data import find_runs
 from rewirl.experiments.report.run_groups import RunGroup, group_runs
@@ -41,7 +42,9 @@ def results(runs: Iterable[PlannedRun]) -> list[str]:
         for row in (_HEAD, *rows)
     ]
     places = " ".join(from_here(path) for path in dict.fromkeys(path.parent for path in paths))
-    return [*lines, *_what_it_is(groups), f"curves, intervals and all numbers: {program()} report {places}"]
+    modules = dict.fromkeys(filter(None, (module_of(item.agent) for item in groups)))
+    own = " ".join(["", "--agent-module", *modules]) if modules else ""  # what the table is of, the report is not told
+    return [*lines, *_what_it_is(groups), f"curves, intervals and all numbers: {program()} report {places}{own}"]
 
 
 def _what_it_is(groups: Sequence[RunGroup]) -> list[str]:

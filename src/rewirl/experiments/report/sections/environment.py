@@ -103,7 +103,9 @@ def _curves(
         axis = unit_of("wall-clock time", seconds, lambda run: run.seconds, TIMES)
         blocks.append(_curve(env, groups, style, "Return against time", *axis))
     title, axis_of_flops = "Return against arithmetic", "training FLOPs (10¹²)"
-    blocks.append(_curve(env, groups, style, title, axis_of_flops, lambda run: run.flops, 1e12))
+    with_flops = [item for item in groups if not np.isnan(item.runs[0].flops).any()]
+    if with_flops:
+        blocks.append(_curve(env, with_flops, style, title, axis_of_flops, lambda run: run.flops, 1e12))
     rng = stream("points", env)
     positions = {
         item.label: (item.parameters / 1e3, aggregates.estimate(aggregates.MEAN, [item.finals()], rng=rng))
@@ -244,7 +246,7 @@ def _cost_table(env: str, groups: Sequence[RunGroup]) -> Table:
                 item.label,
                 f"{item.horizon:,}",
                 f"{item.parameters:,.0f}",
-                f"{np.mean(flops):.3g}",
+                "-" if np.isnan(flops).any() else f"{np.mean(flops):.3g}",
                 seconds_in_words(seconds, shown and alike),
                 ", ".join(sorted({str(run.train.get("threads", "?")) for run in full})),
             ]

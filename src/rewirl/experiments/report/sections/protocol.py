@@ -12,7 +12,7 @@ from rewirl.experiments.report.core_share import ALONE
 from rewirl.experiments.report.coverage import coverage
 from rewirl.experiments.report.document import Block, Code, Heading, Items, Table, Text, folded
 from rewirl.experiments.report.judge import Finding
-from rewirl.experiments.report.labels import may_have, options_in_words, setting
+from rewirl.experiments.report.labels import may_have, options_in_words, setting, unknown_agents
 from rewirl.experiments.report.pairs import WINDOW
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import RunGroup, area_unit, command, common_to, made_by, revision_of
@@ -53,6 +53,9 @@ def what_was_run(groups: Sequence[RunGroup]) -> list[Block]:
         ),
         Text(_settings_of_all(groups, common)),
     ]
+    runs = [run for item in groups for run in item.runs]
+    if unknown := unknown_agents(runs):
+        blocks.append(Text(f"{unknown[0].upper()}{unknown[1:]}."))
     mixed = [_made_unlike(item) for item in groups if len({made_by(run) for run in item.runs}) > 1]
     if mixed:
         blocks += [
@@ -62,7 +65,6 @@ def what_was_run(groups: Sequence[RunGroup]) -> list[Block]:
             ),
             Items(mixed),
         ]
-    runs = [run for item in groups for run in item.runs]
     blocks += [
         Table(
             "Versions and machines.",
