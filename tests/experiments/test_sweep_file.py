@@ -158,6 +158,22 @@ def test_a_warm_up_policy_can_be_that_of_another_run_with_the_same_seed_and_envi
     assert (path.config.warm_up_policy, path.after) == ("/a/b c", None)
 
 
+def test_the_source_of_a_warm_up_policy_has_the_environment_of_the_run_that_waits_for_it(runs):
+    # It had the file's options alone, and was trained before the run was refused.
+    common = 'agents = ["ds-td3"]\nenvs = ["Pendulum-v1"]\nseeds = [0]\n'
+    part = '[[runs]]\nenv_kwargs = [{ g = 9.0 }, { g = 8.0 }]\nwrapper = ["rewirl.noisy:NoisyObservations"]\n'
+    part += 'env_module = "rewirl.noisy"\nwarm_up_policy = { agent = "td3", total_timesteps = 500 }\n'
+    made = runs(common + "env_kwargs = { g = 7.0 }\n" + part + "[[runs]]\n" + part.splitlines()[-1])
+    of = [(run.config.agent, run.config.env_kwargs, run.config.wrapper) for run in made.values()]
+    noisy = ("rewirl.noisy:NoisyObservations",)
+    assert of[::2] == [("td3", {"g": 9.0}, noisy), ("td3", {"g": 8.0}, noisy), ("td3", {"g": 7.0}, ())]
+    assert of[1::2] == [("ds-td3", *each[1:]) for each in of[::2]]
+    assert [run.config.env_module for run in made.values()] == ["rewirl.noisy"] * 4 + [None] * 2
+
+    said = common + 'env_kwargs = { g = 9.0 }\nwarm_up_policy = { agent = "td3", env_kwargs = { g = 9.0 } }'
+    assert [run.config.env_kwargs for run in runs(said).values()] == [{"g": 9.0}] * 2
+
+
 REFUSED = {
     "key": (SMALL + "adapt_evry = 3", r"sweep.toml: ds-td3 has no option 'adapt_evry'; did you mean adapt_every\?"),
     "one agent": (SMALL.replace("agents =", "agent ="), r"agents is missing \(is it what agent means\?\); for"),
@@ -187,6 +203,10 @@ REFUSED = {
     "warm-up": (SMALL + "warm_up_policy = 3", "must be a directory, or a run of this sweep"),
     "warm-up agent": (SMALL + 'warm_up_policy = { agent = "td" }', "unknown agent 'td'; did you mean td3"),
     "warm-up list": (SMALL + 'warm_up_policy = { agent = "td3", gamma = [0.5, 1] }', "gamma must have one value here"),
+    "warm-up environment": (
+        SMALL + 'warm_up_policy = { agent = "td3", env_kwargs = { g = 9.0 } }',
+        r"warm_up_policy: env_kwargs is \{'g': 9.0\}, and the run of ds-td3 .* has none; leave it out here",
+    ),
     "name": (
         SMALL + "threads = [1, 2]",
         "two different runs would both be called Pendulum-v1-ds-td3-73d389e1-0: threads, in which they differ, "

@@ -19,6 +19,7 @@ from rewirl.experiments.sweep.names import LONGEST_LABEL
 from rewirl.hints import closest, did_you_mean
 from rewirl.options.option import AXES, Option, options
 from rewirl.options.resolve import beneath
+from rewirl.options.train import TrainConfig
 from rewirl.options.unknown import in_the_shell, unknown_option
 from rewirl.presets.lookup import PAPERS, preset
 from rewirl.presets.lookup import names as preset_names
@@ -31,6 +32,8 @@ MOST_RUNS = 10_000
 _LISTS = ("agents", "envs", "seeds")
 _DESCRIPTION, _GROUPS, _WARM_UP, _PRESETS, _LABEL = "description", "runs", "warm_up_policy", "presets", "label"
 _PAPER = "paper"
+_ENVIRONMENT = ("env_kwargs", "env_module", "wrapper")
+"""Options of the environment, which a run and the one whose policy it starts from have in common."""
 _KEYS = (*_LISTS, _LABEL, _PAPER)
 """What a file says besides options."""
 
@@ -193,7 +196,8 @@ def _runs(
             reference = options_.get(_WARM_UP)
             for seed in seeds:
                 if isinstance(reference, RunRequest):
-                    source = RunRequest(reference.agent, env, seed, reference.options, None, reference.where)
+                    options_of_source = _in_the_environment(reference, agent, options_)
+                    source = RunRequest(reference.agent, env, seed, options_of_source, None, reference.where)
                     rest = {name: value for name, value in options_.items() if name != _WARM_UP}
                     yield RunRequest(agent, env, seed, rest, source, where, label)
                 else:
@@ -307,7 +311,7 @@ def _warm_up(raw: Any, common: Mapping[str, Any], overrides: Mapping[str, Any], 
         )
     agent = _agent(raw["agent"], where)
     own = {name: value for name, value in _normalised(raw, where).items() if name != "agent"}
-    shared = {name: value for name, value in common.items() if name not in (*_KEYS, _WARM_UP)}
+    shared = {name: value for name, value in common.items() if name not in (*_KEYS, _WARM_UP, *_ENVIRONMENT)}
     values_by_name: dict[str, Any] = {}
     for name, value in {**_of_paper(common, agent, where), **beneath(shared, own), **own}.items():
         if name == _WARM_UP:
@@ -317,3 +321,15 @@ def _warm_up(raw: Any, common: Mapping[str, Any], overrides: Mapping[str, Any], 
             raise SweepError(f"{where}: {name} must have one value here, got {value!r}")
         values_by_name[name] = values[0]
     return RunRequest(agent, "", 0, {**beneath(values_by_name, overrides), **overrides}, None, where)
+
+
+def _in_the_environment(source: RunRequest, agent: str, options_: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a source with the environment of the run that waits for it: a part may have its own."""
+    here = {name: value for name, value in options_.items() if name in _ENVIRONMENT}
+    for name in source.options.keys() & set(_ENVIRONMENT):
+        if source.options[name] != here.get(name, getattr(TrainConfig(), name)):
+            raise SweepError(
+                f"{source.where}: {name} is {source.options[name]!r}, and the run of {agent} that starts from this "
+                f"policy has {here.get(name) or 'none'}; leave it out here, the environment is the same"
+            )
+    return {**source.options, **here}
