@@ -101,6 +101,17 @@ def test_an_evaluation_that_is_good_enough_ends_training(tmp_path):
         assert learner.steps == 200
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("last", [200, 250])
+def test_who_ends_training_still_gets_the_evaluation_that_is_due(last, threads, tmp_path):
+    with agent(threads=threads) as learner:
+        learner.learn(250, run_dir=tmp_path / "run", callback=lambda moment: moment.step < last, **OFTEN)
+        assert learner.steps == last
+    events = [(line["event"], line["step"]) for line in lines(tmp_path / "run")]
+    assert [step for event, step in events if event == "evaluation"] == [0, 100, 200, 250][: 3 if last == 200 else 4]
+    assert (("end", 250) in events) == (last == 250)  # the last step is that of a run which lacks nothing
+
+
 def test_who_wants_evaluations_gets_them_without_asking_how_often():
     seen: list[int] = []
     with agent(env_kwargs={"max_episode_steps": 5}) as learner:

@@ -242,9 +242,7 @@ class Learner(Tasks):
             self._progress.to = for_this_terminal() if progress else Silent()
             run.training.callbacks = callbacks
             with StopRequest() as stop:
-                ended = run.train(
-                    (lambda: bool(stop)) if callbacks is None else (lambda: bool(stop) or callbacks.stopped)
-                )
+                ended = run.train(lambda: bool(stop))
         if stop.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if stop.signal is not None:

@@ -100,7 +100,7 @@ class Training:
             of.where = lambda index=index: own.collection.where(index, own.step)  # type: ignore[misc]
 
     def run(self, total: int, stop: Callable[[], bool] = lambda: False) -> Outcome:
-        """Train until `total` steps of the run are done, or until `stop` says so.
+        """Train until `total` steps of the run are done, or until `stop` or a callback says so.
 
         Args:
             total: steps of the whole run, those already done included.
@@ -123,7 +123,7 @@ class Training:
             self.note("start" if begins else "total", total_timesteps=total, **told)
         warm_up = "random actions" if self.warm_up.policy is None else "actions of the warm-up policy"
         self.progress.begin(self.step, total, self._learning_starts, warm_up)
-        saved, callbacks = True, self.callbacks
+        saved, callbacks = True, self.callbacks  # which end training in no hurry: what is due then is still evaluated
         try:
             if callbacks is not None:
                 callbacks.start()
@@ -142,10 +142,10 @@ class Training:
                         self._collect_evaluation(stop)  # now, so that what they do is the same each time
                     self._collect_if_ready(stop)
                     self._seconds = time.perf_counter() - began
-                stopped = stop()
+                stopped = stop() or (callbacks is not None and callbacks.stopped)
                 if ended or stopped or self._is_due(self.config.checkpoint_every):
                     self._collect_evaluation(stop)  # a checkpoint has all that came before it, its evaluation too
-                    stopped = stop()
+                    stopped = stop() or (callbacks is not None and callbacks.stopped)
                     if self._saved != (self.recorder, self.step):
                         saved = self.checkpoint()
                 if ended or stopped:
