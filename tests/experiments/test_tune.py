@@ -26,7 +26,7 @@ from rewirl.cli import tune as command
 from rewirl.cli.main import main
 from rewirl.experiments.sweep.estimate import speed_key
 from rewirl.experiments.sweep.file import read_sweep
-from rewirl.experiments.sweep.plan import saved_step
+from rewirl.experiments.sweep.plan import RunStatus, saved_step
 from rewirl.experiments.tune import study as study_of
 from rewirl.experiments.tune import trials as trials_of
 from rewirl.experiments.tune.best import corner, preset_of
@@ -252,6 +252,44 @@ def test_values_that_were_sampled_before_are_not_trained_again(tmp_path):
     executor = Scripted(workers=2)
     outcome = made(tmp_path, task(9, sample=["sparsity=0.5,0.8"], prune=False), executor)
     assert outcome.counts["complete"] == 9 and len(executor.started) == 2
+
+
+def test_what_is_over_already_is_told_before_the_next_trial_is_sampled(tmp_path, monkeypatch):
+    running: list[int] = []
+    ask = Study.ask
+    monkeypatch.setattr(Study, "ask", lambda self: running.append(self.counts()["running"]) or ask(self))
+    small = task(7, sample=["sparsity=0.5,0.8"])
+    assert made(tmp_path / "whole", small, Scripted()).counts["complete"] == 7
+    assert running == 7 * [0], "Optuna does not know what a trial came to that it has not been told of"
+
+    with Study(small, tmp_path / "killed") as study:  # a kill came after the run and before Optuna was told
+        study.ask()
+    monkeypatch.setattr("rewirl.experiments.sweep.schedule.run_status", lambda run: RunStatus("finished", 1000))
+    monkeypatch.setattr(trials_of, "evaluations", lambda path: {step: step / 100 for step in STEPS})
+    made(tmp_path / "killed", small, Scripted())
+    assert running[7:] == 7 * [0]
+
+
+def test_a_trial_is_not_ended_early_where_nothing_is_left_to_save(tmp_path):
+    def falls_at_last(run: dict[str, Any], step: int) -> float:
+        return -1e6 if "-trial-6-" in run["name"] and step == 1000 else step
+
+    made(tmp_path / "last", task(7), Scripted(falls_at_last))
+    assert {trial[1] for trial in kept(tmp_path / "last")} == {"COMPLETE"}
+
+    executor = Scripted(lambda run, step: -step * run["agent"]["topology"]["sparsity"])
+    made(tmp_path / "again", task(9, sample=["sparsity=0.5,0.8"]), executor)
+    trials = kept(tmp_path / "again")
+    assert {trial[1] for trial in trials} == {"COMPLETE"}, "its run is whole"
+    assert any(trial[2]["sparsity"] == "0.8" for trial in trials[5:]) and len(executor.started) == 2
+
+
+def test_a_value_says_of_how_many_evaluations_it_is(tmp_path):
+    for eval_every, said in ((400, "last 2 evaluations"), (1000, "last evaluation")):
+        few = Task({**REQUEST, "eval_every": eval_every}, task().space, 2, (0,), seed=3)
+        outcome = made(tmp_path / said, few, Scripted())
+        assert f"mean return of the {said}, seed 0" in (tmp_path / said / "best.toml").read_text()
+        assert any(f"mean over its {said}, of the trained agent" in line for line in outcome.lines)
 
 
 def test_a_run_that_was_left_is_begun_again_when_it_is_sampled_again(tmp_path, monkeypatch):

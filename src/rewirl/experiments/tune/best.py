@@ -9,7 +9,7 @@ from typing import Any
 from rewirl.experiments.tune.error import TuneError
 from rewirl.experiments.tune.space import sampled_values
 from rewirl.experiments.tune.study import Task
-from rewirl.experiments.tune.trials import LAST
+from rewirl.experiments.tune.trials import last_evaluations
 from rewirl.options.option import AXES, INDIFFERENT, Option, options
 from rewirl.options.resolve import Settings, resolve
 from rewirl.presets.preset import Preset
@@ -75,7 +75,7 @@ def corner(task: Task) -> dict[str, Any]:
 
 def _comment(task: Task, trial: Any, trials: int) -> str:
     seeds = f"{'seed' if len(task.seeds) == 1 else 'seeds'} {', '.join(map(str, task.seeds))}"
-    what = f"mean return of the last {LAST} evaluations, {seeds}"
+    what = f"mean return of the {last_evaluations(trial)}, {seeds}"
     return f"Trial {trial.number}, the best of {trials}: {number(trial.value, least=1)}, {what}"
 
 

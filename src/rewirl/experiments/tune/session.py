@@ -14,7 +14,7 @@ from rewirl.experiments.sweep.schedule import Schedule, View
 from rewirl.experiments.tune.best import write_best
 from rewirl.experiments.tune.space import sampled_values
 from rewirl.experiments.tune.study import Study, Task
-from rewirl.experiments.tune.trials import LAST, Trials
+from rewirl.experiments.tune.trials import Trials, last_evaluations
 from rewirl.printing import from_here, number, program
 
 _HOPELESS = 5
@@ -64,15 +64,10 @@ def _make_trials(
     trials = Trials(task, kept, schedule, directory)
     for handle in kept.under_way():
         trials.begin(handle, again=True)
-    left, problem = task.trials - kept.begun(), ""
+    left, problem, more = task.trials - kept.begun(), "", True
     while True:
         if stop():
             schedule.stop()
-        if left > 0 and schedule.free > 0 and not schedule.stopping and not problem:
-            left -= 1
-            if not trials.begin(kept.ask()).problem:
-                continue  # there may be room for more
-        more = schedule.turn()
         for trial, state, value, why in trials.look():
             view.message(_ended(task, trial.handle, state, value, why))
             if state == "complete":
@@ -80,9 +75,14 @@ def _make_trials(
             counts = kept.counts()
             if counts["failed"] >= _HOPELESS and not counts["complete"] + counts["pruned"]:
                 problem = f"all {counts['failed']} trials failed, the last one because {why}"
+        if left > 0 and schedule.free > 0 and not schedule.stopping and not problem:
+            left -= 1
+            trials.begin(kept.ask())
+            continue  # its runs may be over already, and then Optuna is told before it is asked again
         trials.tidy()
         if not more and (schedule.stopping or (not trials.running and (left <= 0 or problem))):
             return problem
+        more = schedule.turn()
 
 
 def until(hours: float | None, stop: Callable[[], bool]) -> Callable[[], bool]:
@@ -102,7 +102,7 @@ def _outcome(task: Task, study: Study, directory: Path, problem: str) -> Outcome
         lines += [_ended(task, trial, "complete", trial.value, "") for trial in complete[:_SHOWN]]
         over = "" if len(task.seeds) == 1 else f" and all {len(task.seeds)} seeds"
         lines.append(
-            f"return of a trial: mean over its last {LAST} evaluations{over}, of the trained agent; what a run "
+            f"return of a trial: mean over its {last_evaluations(*complete)}{over}, of the trained agent; what a run "
             "ends with above is its last evaluation alone"
         )
         lines.append(f"the best is a preset: {program()} train --preset {from_here(path)}")

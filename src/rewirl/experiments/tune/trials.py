@@ -37,6 +37,8 @@ class Trial:
     """The steps that an earlier call has reported; a run that goes on from a checkpoint may repeat them."""
     problem: str = ""
     """Why it has no run."""
+    whole: bool = False
+    """Whether other trials, or a sweep, have made all its runs to their ends."""
 
     def values(self) -> dict[int, float]:
         """Return by step the mean return of all seeds in the latest evaluations, once all have been evaluated there.
@@ -83,6 +85,8 @@ class Trials:
             trial.rows = [self._row(run) for run in runs.values()]
             for row in trial.rows:
                 row.kills = max(row.kills, int(again))  # the lock of a killed run is waited for
+            own = f"-trial-{handle.number}-"
+            trial.whole = all(row.state == "finished" and own not in row.run.name for row in trial.rows)
         except (ValueError, OSError) as error:
             trial.problem = str(error)
         return trial
@@ -138,7 +142,8 @@ class Trials:
                 trial.reported = step
                 if step not in trial.known:
                     trial.handle.report(value, step)
-                if step >= max(trial.known, default=0) and trial.handle.should_prune():
+                spared = trial.whole or step >= trial.rows[0].run.config.total_timesteps  # nothing is left to save
+                if not spared and step >= max(trial.known, default=0) and trial.handle.should_prune():
                     return "pruned", f"worse at step {step:,} than most trials were"
         for row in trial.rows:
             if row.diverged:
@@ -170,6 +175,16 @@ def _remove(run: PlannedRun, name: str) -> None:
     if _OF_A_TRIAL.search(run.path.name) and part.is_dir() and not part.is_symlink():
         with contextlib.suppress(RunDirectoryError), RunDirectory.open(run.path):
             remove(part)
+
+
+def last_evaluations(*trials: Any) -> str:
+    """Return of which evaluations the values of complete trials of Optuna's are means: "last 3 evaluations".
+
+    A run of few steps has fewer after its first update, and not all runs need have as many.
+    """
+    counts = {min(LAST, len(trial.intermediate_values)) for trial in trials}
+    most = max(counts)
+    return ("last evaluation" if most == 1 else f"last {most} evaluations") + (" or fewer" if len(counts) > 1 else "")
 
 
 def evaluations(path: Path) -> dict[int, float]:
