@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +32,14 @@ def cores() -> int:
 def search_path() -> list[str]:
     """Return where this process looks for modules, as another one can be told."""
     return [entry for entry in sys.path if isinstance(entry, str)]
+
+
+def signal_name(number: int) -> str:
+    """Return what a signal is called: SIGKILL, or "signal 35" for one of those that have no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def start(

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from rewirl.experiments.sweep.file import read_sweep
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status, saved_step
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.schedule import Row, run_sweep
-from rewirl.experiments.sweep.table import summary, table
+from rewirl.experiments.sweep.table import Lines, summary, table
 from rewirl.experiments.sweep.worker import make_run
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.training import run as runs
@@ -118,6 +119,18 @@ class Killing(ProcessPool):
                 self.killed.append(name)
                 self.when.pop(0)
         return super().wait(0.01)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="real-time signals are Linux's")
+def test_a_run_that_is_killed_by_a_signal_without_a_name_is_told_like_any_other():
+    pool = ProcessPool(1)
+    pool.start("run", {})
+    os.kill(pool.processes()["run"], 35)
+    messages: list[tuple[str, dict]] = []
+    while not messages:
+        messages = pool.wait(1.0)
+    pool.close()
+    assert messages == [("run", {"ended": "killed", "reason": "killed by signal 35"})]
 
 
 def test_six_runs_of_which_three_are_killed_are_those_of_an_undisturbed_sweep(tmp_path, undisturbed):
@@ -385,3 +398,21 @@ def test_the_table_fits_the_terminal_and_shows_first_what_needs_looking_at(tmp_p
     assert lines[1].startswith(running.run.name) and "700  1,500" in lines[1] and "12.3" in lines[1]
     assert "failed" in lines[2] and "waiting" in lines[3]
     assert summary(rows) == lines[4].strip() == "12 runs: 1 running, 1 failed, 1 waiting, 9 finished"
+
+
+def test_a_return_says_its_step_where_the_run_is_further(tmp_path, capsys):
+    made = planned(tmp_path, SETTINGS + 'agents = ["td3"]\nseeds = [0, 1, 2, 3]\n')
+    of = dict(zip(made, [(500, "stopped"), (500, "stopped"), (1500, "finished"), (500, "failed")], strict=True))
+    for run, saved in zip(made.values(), (500, 700), strict=False):
+        (run.path / "checkpoints" / f"step-{saved:09}").mkdir(parents=True)
+    messages = [[(name, {"step": step, "return": -7.0}) for name, (step, _) in of.items()]]
+    messages += [[(name, {"ended": ended, "reason": "why"}) for name, (_, ended) in of.items()]]
+    still = SimpleNamespace(workers=4, start=lambda *_: None, stop=lambda *_: None, close=lambda: None)
+    still.wait = lambda seconds: messages.pop(0)
+    run_sweep(made, still, Lines(), lambda: len(messages) == 1)
+    assert [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines()] == [
+        "saved at step 500, return -7.00",
+        "saved at step 700, return -7.00 at step 500",
+        "finished, return -7.00",
+        "failed: why, return -7.00 at step 500",
+    ]

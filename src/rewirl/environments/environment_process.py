@@ -209,10 +209,7 @@ class EnvironmentProcess:
 
     def _ended(self) -> FaultyEnvironmentError:
         code = processes.end(self._process)
-        try:
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        except ValueError:
-            how = f"was killed by signal {-code}"
+        how = f"was killed by {processes.signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         return self.fault(f"the process of this environment {how}")
 
 

@@ -24,6 +24,7 @@ from rewirl.environments.source import EnvironmentSource
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.plugins import RAISED
 from rewirl.printing import is_terminal, number
+from rewirl.processes import signal_name
 from rewirl.training.evaluation import LONGEST_EPISODE, endless
 from rewirl.training.trained_policy import TrainedPolicy
 
@@ -180,7 +181,7 @@ def _refuse_without_window(source: EnvironmentSource) -> None:
         os.waitpid(child, 0)
         raise WatchError(f"no window opened within {_LONGEST_LOOK_SECONDS} seconds; use --video FILE.mp4")
     if os.WIFSIGNALED(status[1]):
-        name = signal.Signals(os.WTERMSIG(status[1])).name
+        name = signal_name(os.WTERMSIG(status[1]))
         raise WatchError(f"no window can be opened here (drawing ends the process with {name}); use --video FILE.mp4")
     if os.WEXITSTATUS(status[1]) == _NOWHERE:
         raise WatchError("no window can be opened here (there is no display where DISPLAY says); use --video FILE.mp4")

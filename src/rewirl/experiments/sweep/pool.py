@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import subprocess
 import tempfile
 import time
@@ -111,6 +110,6 @@ class ProcessPool:
         if worker.ended is not None:
             return worker.ended
         if code < 0:
-            return {"ended": "killed", "reason": f"killed by {signal.Signals(-code).name}"}
+            return {"ended": "killed", "reason": f"killed by {processes.signal_name(-code)}"}
         last = f": {lines[-1]}" if lines else ""
         return {"ended": "failed", "reason": f"its process ended with exit code {code}{last}"}

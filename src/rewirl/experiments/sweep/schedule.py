@@ -35,6 +35,8 @@ class Row:
     """The mean return of each evaluation that was reported, by step."""
     last_return: float | None = None
     """That of the latest one."""
+    last_return_step: int = 0
+    """The step after which that was."""
     pace: Timed = field(default_factory=Timed)
     attempted: bool = False
     """Whether this schedule has started the run; one that was finished before is not started."""
@@ -45,7 +47,7 @@ class Row:
     kills: int = 0
     """Since its last checkpoint."""
     saved: int | None = None
-    """Step of its last checkpoint when it was last started."""
+    """Step of its last checkpoint when it was last started or left."""
     not_before: float = 0.0
     locked_since: float | None = None
 
@@ -196,6 +198,7 @@ def _receive(row: Row, message: Message, view: View, stopping: bool) -> None:
         row.pace.mark(message["step"])
         if "return" in message:
             row.last_return = row.evaluations[message["step"]] = message["return"]
+            row.last_return_step = message["step"]
     elif "message" in message:
         view.changed(row, message["message"])
     elif "ended" in message:
@@ -210,8 +213,8 @@ def _end(row: Row, ended: str, reason: str, view: View, stopping: bool) -> None:
         row.pace.mark(row.run.config.total_timesteps)
         view.changed(row, "finished")
     elif stopping and ended in ("stopped", "killed", "in use"):
-        row.state = "stopped"
-        view.changed(row, f"saved at step {saved_step(row.run.path) or 0:,}")
+        row.state, row.saved = "stopped", saved_step(row.run.path)
+        view.changed(row, f"saved at step {row.saved or 0:,}")
     elif ended in ("stopped", "killed"):  # by somebody else
         _try_again(row, reason or "stopped by a signal", view)
     elif ended == "in use" and row.kills > 0:

@@ -149,4 +149,8 @@ def for_this_terminal() -> View:
 
 
 def _result(row: Row) -> str:
-    return f", return {number(row.last_return, least=1)}" if row.state in OVER and row.last_return is not None else ""
+    if row.state not in OVER or row.last_return is None:
+        return ""
+    step = {"finished": row.run.config.total_timesteps, "stopped": row.saved or 0}.get(row.state)
+    when = "" if row.last_return_step == step else f" at step {row.last_return_step:,}"
+    return f", return {number(row.last_return, least=1)}{when}"
