@@ -166,15 +166,17 @@ class ComposedAgent:
         return torch.tanh(u), (density - volume).sum(1, keepdim=True)
 
     def descend(self, loss, *names, rate=None):
-        """Take a step down a loss with these networks, and keep their gradients."""
+        """Take a step down a loss with these networks, and keep their gradients; the actor at a rate of its own."""
         for name in names:
             self.optimisers[name].zero_grad()
         loss.backward()
+        own = self.config.actor_learning_rate if names == ("actor",) else None
+        share = 1 if own is None else own / self.config.learning_rate
         for name in names:
             network = self.networks[name]
             self.gradients[name] = {n: p.grad.double().numpy().copy() for n, p in network.parameters.items()}
             for group in self.optimisers[name].param_groups:
-                group["lr"] = self.config.learning_rate if rate is None else rate
+                group["lr"] = share * (self.config.learning_rate if rate is None else rate)
             self.optimisers[name].step()
             network.divide_by_norms()
 

@@ -60,6 +60,8 @@ class DQNOracle:
         self.optimiser.zero_grad()
         loss.backward()
         self.gradients = gradients(q)
+        for group in self.optimiser.param_groups:
+            group["lr"] = c.learning_rate_at(self.updates)
         self.optimiser.step()
         if self.updates % c.target_update_interval == 0:
             with torch.no_grad():

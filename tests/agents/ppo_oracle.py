@@ -89,6 +89,7 @@ class PPOOracle:
             deltas -= values
             advantages = torch.tensor([self.sum(deltas, experience, t) for t in range(len(deltas))])
             returns = (advantages + values).to(self.dtype)
+            self.explained = 1 - (advantages.var() / (advantages + values).var()).item()
             values, advantages = values.to(self.dtype), advantages.to(self.dtype)
         for _ in range(c.epochs):
             order = torch.tensor(self.order.permutation(len(states)))
@@ -124,6 +125,7 @@ class PPOOracle:
             "critic_loss": ((values - returns) ** 2).mean().item(),
             "entropy": entropy.item(),
             "kl": (ratio - 1 - ratio.log()).mean().item(),
+            "explained_variance": self.explained,
             "clipped": ((ratio - 1).abs() > c.clip_range).double().mean().item(),
         }
         self.clipped += (ratio * advantages > bounded * advantages).sum().item()

@@ -64,11 +64,12 @@ class StreamOracle:
     def __init__(self, agent):
         self.config, self.normaliser = agent.config, Normaliser(agent.config.gamma)
         self.networks = {name: Masked(network) for name, network in agent.networks().items()}
-        self.state = None
+        self.state, self.updates = None, 0
 
     def learn(self, observation, reward, after, terminated, truncated, learn):
         """Learn from a step; `learn` gets s, r, s', gamma or 0, and whether the episode is over."""
         c, over = self.config, terminated or truncated
+        self.updates += 1
         state = self.normaliser.state(observation) if self.state is None else self.state
         following = self.normaliser.state(after)
         final = terminated or (truncated and c.truncated_is_terminal)
@@ -81,11 +82,12 @@ class StreamOracle:
             c, actor, critic = self.config, self.networks["actor"], self.networks["critic"]
             value, decay = critic(state)[0], c.gamma * c.trace_decay
             delta = reward + discount * critic(after)[0].item() - value.item()
-            critic.obgd(value, delta, c.learning_rate, c.kappa, decay, over)
+            rate = c.learning_rate_at(self.updates)
+            critic.obgd(value, delta, rate, c.kappa, decay, over)
             mean, raw = actor(state).chunk(2)
             normal = torch.distributions.Normal(mean, functional.softplus(raw))
             grows = normal.log_prob(double(action)) + c.entropy * np.sign(delta) * normal.entropy()
-            actor.obgd(grows.sum(), delta, c.learning_rate, c.actor_kappa, decay, over)
+            actor.obgd(grows.sum(), delta, rate, c.actor_kappa, decay, over)
             return delta
 
         return learn
@@ -98,7 +100,8 @@ class StreamOracle:
             values, value = q(after).detach(), q(state)[action]
             delta = reward + discount * float(values.max() if next_action is None else values[next_action])
             delta -= value.item()
-            q.obgd(value, delta, c.learning_rate, c.kappa, c.gamma * c.trace_decay, over or reset)
+            rate = c.learning_rate_at(self.updates)
+            q.obgd(value, delta, rate, c.kappa, c.gamma * c.trace_decay, over or reset)
             return delta
 
         return learn

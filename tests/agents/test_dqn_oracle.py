@@ -56,6 +56,7 @@ def test_an_update_has_the_loss_and_the_gradients_of_autograd(topology, settings
 @pytest.mark.parametrize("tau", [1.0, 0.3])
 def test_updates_end_in_the_weights_of_pytorch_and_the_target_follows_when_it_is_due(topology, tau):
     settings = {"n_steps": 2, "target_update_interval": 5, "tau": tau, "learning_rate": 1e-3}
+    settings |= {"learning_rate_schedule": "linear", "learning_rate_updates": 20}
     agent, (replay, transitions) = make(topology, **settings), experience()
     oracle = DQNOracle(agent, transitions, SEED, torch.float64)
     start = flat(agent.networks()["q"])

@@ -10,6 +10,7 @@ import pytest
 
 import rewirl
 from rewirl.agents import SACConfig, TD3Config, make_agent
+from rewirl.agents.temperature import Temperature
 from rewirl.nn import Ensemble
 from rewirl.replay import Replay
 
@@ -42,8 +43,8 @@ def test_impossible_schedules_are_refused(options, words):
 
 @pytest.mark.parametrize(("name", "kind"), [("ds-td3", TD3Config), ("sac", SACConfig)])
 def test_every_optimiser_follows_it(monkeypatch, name, kind):
-    rates: dict[str, list[float]] = {"critics": [], "actor": []}
-    regress, step = Ensemble.regress, Ensemble.step
+    rates: dict[str, list[float]] = {"critics": [], "actor": [], "temperature": []}
+    regress, step, temper = Ensemble.regress, Ensemble.step, Temperature.update
 
     def regressed(self: Any, x: Any, y: Any, w: Any, errors: Any, rate: float, *rest: Any) -> Any:
         rates["critics"].append(rate)
@@ -53,6 +54,11 @@ def test_every_optimiser_follows_it(monkeypatch, name, kind):
         rates["actor"].append(rate)
         return step(self, x, gradients, rate, *rest)
 
+    def tempered(self: Any, entropy: float, rate: float) -> None:
+        rates["temperature"].append(rate)
+        temper(self, entropy, rate)
+
+    monkeypatch.setattr(Temperature, "update", tempered)
     monkeypatch.setattr(Ensemble, "regress", regressed)
     monkeypatch.setattr(Ensemble, "step", stepped)
     config = kind(
@@ -67,6 +73,7 @@ def test_every_optimiser_follows_it(monkeypatch, name, kind):
     expected = [0.01, 0.0075, 0.005, 0.0025, 0.0, 0.0]
     assert rates["critics"] == pytest.approx(expected)
     assert rates["actor"] == pytest.approx(expected if kind is SACConfig else expected[1::2])
+    assert rates["temperature"] == pytest.approx(expected if kind is SACConfig else [])
     agent.close()
 
 

@@ -19,7 +19,13 @@ def one_thread():
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"truncated_is_terminal": False, "gamma": 0.9, "trace_decay": 0.5, "initial_zeros": 0.5}],
+    [
+        {},
+        {
+            **{"truncated_is_terminal": False, "gamma": 0.9, "trace_decay": 0.5, "initial_zeros": 0.5},
+            **{"learning_rate": 1e-3, "learning_rate_schedule": "linear", "learning_rate_updates": 50},
+        },
+    ],
     ids=["papers", "others"],
 )
 @pytest.mark.parametrize("topology", ["dense", "rows", "sparser"])
