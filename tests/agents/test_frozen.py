@@ -92,6 +92,21 @@ def test_what_is_frozen_stays_and_the_task_keeps_its_policy(name, changes):
             agent.policy_of(task)
 
 
+def test_a_task_gets_as_many_connections_as_those_before_it_had_on_average_and_new_outputs():
+    agent = taught(make(bias_correction="connection"), 5)
+    online = [network for name, network in agent.networks().items() if "target" not in name]
+    for task in (1, 2):
+        had = [[layer.connections for layer in network.layers] for network in online]
+        agent.freeze()
+        for counts, network in zip(had, online, strict=True):
+            *hidden, outputs = network.layers
+            for count, layer in zip(counts[:-1], hidden, strict=True):
+                assert layer.connections == min(count + count // task, layer.shape[0] * layer.shape[1])
+            assert not any(moments.any() for moments in (*outputs.moments, *outputs.bias_moments))
+            assert {*outputs.born.tolist(), *outputs.bias_born.tolist()} == {network.steps} != {0}
+        taught(agent, 3, seed=task)
+
+
 @pytest.mark.parametrize("at", [3, 5, 8])
 def test_a_run_with_tasks_resumes_to_the_bit(at):
     topology = {"freeze_after": (4, 8), "structure": "4x1"}

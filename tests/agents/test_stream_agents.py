@@ -113,6 +113,13 @@ def test_a_network_gets_sparser_by_pruning():
     assert {layer.format for layer in agent.networks()["actor"].layers} <= {"rows", "dense"}
 
 
+def test_weights_begin_as_large_as_the_connections_there_are_ask_for():
+    topology = TopologyConfig(sparsity=0.8, rule="static", initial_scale="sparse")
+    layer = make("stream-ac", topology, hidden_sizes=(200, 150)).networks()["actor"].layers[1]
+    units = layer.places() // layer.shape[1]
+    assert 0.9 < np.abs(layer.values * np.sqrt(np.bincount(units)[units])).max() <= 1 + 1e-6
+
+
 # Continuing
 
 

@@ -88,9 +88,24 @@ def test_bounds_are_met_exactly():
     adaptive.note(9, 1)
     assert sum(adaptive.budgets("critic1", SHAPES, [600, 300], 2)) == 990
     assert sum(adaptive.budgets("critic2", SHAPES, [650, 400], 2)) == 1050  # denser than at the least loss: remains
-    never = AdaptiveSparsity(config_of(sparsity_start=5, sparsity_end=6))
-    never.note(1, 1)
-    assert sum(never.budgets("actor", SHAPES, [600, 400], 4)) == 1000
+    sometimes = AdaptiveSparsity(config_of(sparsity_start=5, sparsity_end=6))
+    for update, left in ((4, 1000), (5, 900), (6, 900), (7, 1000)):
+        sometimes.note(1, 1)
+        assert sum(sometimes.budgets("actor", SHAPES, [600, 400], update)) == left
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ({"anneal": "cosine", "adapt_end": 10}, [570, 380]),  # half of 0.5, times 0.2
+        ({"adapt_fraction": 1e-6}, [599, 400]),  # one connection at least
+        ({"adapt_fraction": 0.0}, [600, 400]),
+    ],
+)
+def test_a_step_is_the_share_of_the_fraction_then(changes, left):
+    adaptive = AdaptiveSparsity(config_of(**changes))
+    adaptive.note(1, 1)
+    assert adaptive.budgets("q", SHAPES, [600, 400], 5) == left
 
 
 @given(
@@ -156,6 +171,33 @@ def test_an_agent_shrinks_from_dense_and_resumes_to_the_bit(name, structure):
     values["adaptation"]["sparsity"]["least"] = -1.0
     with pytest.raises(ValueError, match="negative loss"):
         other.load_state(straight.state()[0], values)
+
+
+def small(name, **changes):
+    topology = config_of(initial_sparsity=0.0, sparsity=0.7, drop="magnitude")
+    config = agents.agent_entry(name).config(hidden_sizes=(16,), batch_size=16, topology=topology, **changes)
+    return agents.make_agent(name, config, 7, 3, 3, actions="Discrete" if name in ("ds-dqn", "ds-pqn") else "Box")
+
+
+@pytest.mark.parametrize("name", ["ds-td3", "ds-dqn", "ds-simba", "ds-crossq"])
+def test_agents_tell_the_mean_error_of_all_critics_and_the_variance_of_their_targets(name):
+    agent, replay = small(name, **({"loss": "squared"} if name == "ds-dqn" else {})), transitions()
+    agent.update(replay)
+    told = agent.diagnostics()
+    error = np.mean([told[loss] for loss in ("critic1_loss", "critic2_loss", "q_loss") if loss in told])
+    expected = error / agent._y.reshape(-1).var()
+    if name == "ds-simba":  # its actor, which learns first, ends the period of the update before
+        agent.update(replay)
+    assert agent.diagnostics()["sparsity_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ds-ppo", "ds-pqn"])
+def test_agents_that_learn_from_rollouts_tell_them_too(name):
+    agent, replay = small(name, rollout_steps=16, epochs=1), transitions()
+    for state, action, reward in zip(replay.observations[:16], replay.actions, replay.rewards, strict=False):
+        agent.explore(state)
+        agent.learn(state, action, float(reward[0]), state, False, False)
+    assert agent.diagnostics()["sparsity_loss"] > 0
 
 
 @pytest.mark.parametrize(

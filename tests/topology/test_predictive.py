@@ -87,6 +87,14 @@ def test_a_unit_has_its_seed_and_what_predicts_it():
     assert predictive_topology((40, 6), indices, np.zeros((6, 4)), np.random.default_rng(0)) is indices
 
 
+def test_what_a_unit_has_no_room_for_goes_to_those_with_the_fewest():
+    counts, predicts = [7, 3, 0, 1], np.zeros((8, 4))
+    predicts[range(4), range(4)] = 0.9  # four features predict something: of seven three go elsewhere
+    indices = np.concatenate([unit * 8 + np.arange(count) for unit, count in enumerate(counts)])
+    chosen = predictive_topology((4, 8), indices, predicts, np.random.default_rng(0))
+    assert np.bincount(chosen // 8).tolist() == [4, 3, 2, 2]
+
+
 def make(structure="unstructured", **changes):
     topology = TopologyConfig(layer_sparsities=(0.6, 0.5, 0.0), structure=structure, initial_topology="predictive")
     config = TD3Config(hidden_sizes=(16, 12), batch_size=16, learning_starts=10, topology=topology, **changes)

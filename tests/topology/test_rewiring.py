@@ -254,11 +254,16 @@ def test_what_stays_in_any_case_stays_as_the_sparsity_rises(structure, fraction)
     assert len(change.grown) == min(int(fraction * 160), 40)
 
 
-def test_as_many_of_what_stays_go_as_the_sparsity_asks_for_the_smallest_first():
-    state = layer((4, 40), generator(6, "weights").normal(size=160).astype(np.float32))
-    change = rewire(Half(TopologyConfig()), state, 0.5, generator(0, "rule"), connections=60)
-    others = np.argsort(np.abs(state.weights[:80]))[:20]
-    assert sorted(change.dropped) == sorted([*range(80, 160), *others]) and not len(change.grown)
+@pytest.mark.parametrize(("structure", "height"), [(None, 1), (Blocks(4), 4)])
+def test_as_many_of_what_stays_go_as_the_sparsity_asks_for_the_smallest_first(structure, height):
+    of_groups = generator(6, "weights").normal(size=(2, 80)).astype(np.float32)
+    state = layer((2 * height, 80), of_groups.repeat(height, axis=0).ravel())
+    asked = 60 * height
+    change = rewire(Half(TopologyConfig()), state, 0.5, generator(0, "rule"), connections=asked, structure=structure)
+    largest = np.sort(np.argsort(np.abs(of_groups[0]))[20:])
+    left = np.delete(state.indices, change.dropped)
+    assert left.reshape(height, 60).tolist() == [(80 * row + largest).tolist() for row in range(height)]
+    assert not len(change.grown)
 
 
 def test_an_event_takes_memory_for_the_connections_only():

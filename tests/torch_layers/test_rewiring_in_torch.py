@@ -185,6 +185,23 @@ def test_units_beside_dense_layers_are_hidden(dense, ends):
     assert list(rewiring.state_dict()["rule"]) == [f"the {end}" for end in ends]
 
 
+@pytest.mark.parametrize(
+    ("sparsity", "options", "rewired"),
+    [
+        # a fifth after 5 updates, and nothing after 10
+        (0.5, {"adapt_every": 5, "adapt_fraction": 0.4, "anneal": "cosine", "adapt_end": 10}, 67 + 50),
+        (0.05, {"adapt_every": 10, "adapt_fraction": 0.2}, 35 + 26),  # there is no other room
+        (0.05, {"adapt_every": 10, "adapt_fraction": 0.2, "regrow_dropped": True}, 121 + 97),
+    ],
+)
+def test_as_many_are_rewired_as_the_fraction_then_and_the_room_allow(sparsity, options, rewired):
+    model = model_of(sparsity=sparsity)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    rewiring = Rewiring(model, optimizer, "set", **options)
+    learn(model, optimizer, rewiring, 10)
+    assert rewiring.rewired == rewired
+
+
 def test_a_sparsity_that_grows():
     model = model_of(sparsity=0.5)
     optimizer = torch.optim.Adam(model.parameters())

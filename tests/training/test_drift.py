@@ -7,6 +7,7 @@ import numpy as np
 from rewirl.agents import make_agent
 from rewirl.agents.td3 import TD3Config
 from rewirl.nn.importance import connections
+from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 from rewirl.training import drift
 from rewirl.training.drift import Drift, inputs_at_end
@@ -20,6 +21,21 @@ def test_connections_of_inputs_are_those_of_all_layers_that_read_them():
         layers = [networks[name].layer(half) for half in ("hidden1a", "hidden1b")]
         inputs = np.concatenate([layer.places() % layer.shape[1] for layer in layers])
         assert found["input_connections"] == np.bincount(inputs).tolist() == connections(networks[name]).tolist()
+
+
+def test_what_is_alive_is_a_share_of_the_connections_at_the_start_where_a_network_grows():
+    growing = {"initial_sparsity": 0.8, "sparsity": 0.5, "sparsity_end": 10, "adapt_every": 2, "adapt_fraction": 0.2}
+    topology = TopologyConfig(rule="set", drop="random", **growing)
+    config = TD3Config(hidden_sizes=(24, 16), batch_size=8, topology=topology)
+    agent, replay = make_agent("ds-td3", config, 7, 3, 0), Replay(9, 7, 3, 0)
+    replay.add(np.ones(7), np.ones(3), 1.0, np.ones(7), False)
+    beginning, layer = Drift(agent.networks()), agent.networks()["critic1"].layers[0]
+    before = set(layer.places().tolist())
+    for _ in range(10):
+        agent.update(replay)
+    alive = len(before.intersection(layer.places().tolist())) / len(before)
+    assert 0.2 < alive < 1 and layer.connections > 2 * len(before)
+    assert beginning.measure(agent.networks())["critic1"]["initial_alive"][0] == alive
 
 
 def test_of_very_many_inputs_nothing_is_said_one_by_one(monkeypatch):
