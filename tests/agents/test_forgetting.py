@@ -38,6 +38,16 @@ def test_the_oldest_go_until_they_are_those_of_the_policy(often):
     assert len(replay) == 93  # ten at a time: of the last ten that went three were foreign, which is still too far
 
 
+@pytest.mark.parametrize(("distance", "left"), [(0.125, 60), (0.1249, 20)])
+def test_the_distance_is_half_the_mean_square_and_as_far_is_near_enough(often, distance, left):
+    replay = Replay(100, OBSERVATION, ACTION, 0)
+    for _ in range(60):
+        replay.add(np.zeros(OBSERVATION), np.full(ACTION, 0.5), 0.0, np.zeros(OBSERVATION), False)
+    forgets = forgetting.Forgetting(distance, empty_every=0, minimum=20)
+    forgets(replay, 5, lambda states: np.zeros((len(states), ACTION), np.float32))
+    assert len(replay) == left
+
+
 def test_a_minimum_stays(often):
     agent = make(buffer_distance=0.5, buffer_minimum=37)
     replay = memory(agent, 80, 0)

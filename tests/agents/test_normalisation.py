@@ -144,6 +144,8 @@ def test_an_agent_learns_from_raw_observations_as_from_normalised_ones(name, cha
     raw, ready = (np.stack([row[0] for row in each]) for each in (rows, normalised))
     for count in (1, 30):
         assert np.array_equal(agent.predict(raw[:count]), other.predict(ready[:count]))
+        noisy = (each.predict_noisily(x, np.random.default_rng(3)) for each, x in ((agent, raw), (other, ready)))
+        assert name == ENTRY.name or np.array_equal(*noisy)
 
 
 @pytest.mark.parametrize(("name", "changes"), CASES)

@@ -13,6 +13,7 @@ import pytest
 from stand_in import StandInAgent, StandInReplay
 
 from rewirl import seeding
+from rewirl.agents.normalisation import Normalisation
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.options.train import TrainConfig
 from rewirl.training import episode, loop
@@ -107,7 +108,7 @@ def training(make=probes.Drift, learning_starts=20, capacity=1000, agent=None, *
     return made
 
 
-def test_an_untrained_agent_is_evaluated_again_once_it_was_changed_or_there_are_more_episodes() -> None:
+def test_an_untrained_agent_is_evaluated_again_once_it_was_changed_or_sees_or_plays_otherwise() -> None:
     run = training(learning_starts=1000, eval_every=25)
     assert isinstance(run.evaluations, SerialEvaluations)
     played: list[int] = []
@@ -126,6 +127,12 @@ def test_an_untrained_agent_is_evaluated_again_once_it_was_changed_or_there_are_
     run.config = dataclasses.replace(run.config, eval_episodes=3)
     run.run(125)
     assert played == [0, 75, 125]
+    run.config = dataclasses.replace(run.config, eval_episodes=2)
+    run.run(150)
+    assert played == [0, 75, 125]
+    run.agent.normalisation = Normalisation(run.environment.observation_size, True, False, 0.99)  # moves while it acts
+    run.run(200)
+    assert played == [0, 75, 125, 175, 200]
 
 
 def late(questions: float, **settings: Any) -> Training:
@@ -431,6 +438,8 @@ def test_its_time_is_that_of_its_own_step(monkeypatch):
     run = late(10, checkpoint_every=0)
     found, times = [], []
     monkeypatch.setattr(loop.time, "perf_counter", lambda: 1000.0 + run.step)
+    evaluate = run.evaluations.evaluator.evaluate
+    run.evaluations.evaluator.evaluate = lambda *a, **k: dataclasses.replace(evaluate(*a, **k), seconds=7.0)
     run.progress.evaluated = lambda step, evaluation, density: found.append(evaluation.seconds)
     run.recorder.event = lambda event, step, **fields: (
         times.append(fields["seconds"]) if event == "evaluation" else None

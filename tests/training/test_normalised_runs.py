@@ -115,6 +115,7 @@ def test_inspect_shows_the_statistics(whole, capsys):
     shown = json.loads(capsys.readouterr().out)["normalisation"]
     assert shown["observations"]["count"] == shown["returns"]["count"] == 400
     assert shown["observations"]["mean"] == saved.arrays["agent/observations.mean"].tolist()
+    assert np.square(shown["observations"]["std"]) == pytest.approx(saved.arrays["agent/observations.variance"])
     with pytest.raises(SystemExit):
         main(["inspect", str(whole)])
     out = capsys.readouterr().out
