@@ -181,7 +181,10 @@ def test_numbers_are_those_of_the_runs(tmp_path):
     for top in (1400, 1600):
         means = np.convolve(rising(top, 50_000), np.ones(10) / 10, "valid")
         expected.append((int(np.argmax(means >= 1000 * last_ten)) + 9) / 20)
-    assert share_of_steps(sparse, dense).value == pytest.approx(np.mean(expected))
+    share = share_of_steps(sparse, dense)
+    assert share.value == pytest.approx(np.mean(expected))
+    # At best 900 is to be reached and both draws are of 1600, at worst 1100 and both of 1400; 1/16 each
+    assert (share.low, share.high) == pytest.approx((9 / 20, 11 / 20))
     text = text_of(tmp_path)
     beside = [line for line in rows(text, HERE) if "11,460 ± 483" in line]
     assert beside[0][3] == "1,500 ± 100 (2 at 100,000 steps)" and beside[0][5:] == [f"{1.5 / last_ten:.2f}", "1.03"]
@@ -299,10 +302,14 @@ def test_a_claim_over_all_tasks_needs_all_of_them(tmp_path):
 def test_a_task_with_a_single_run_leaves_the_others_their_interval(tmp_path):
     for env in ("HalfCheetah-v5", "Hopper-v5", "Ant-v5"):
         for seed in (0,) if env == "Ant-v5" else (0, 1):
-            make_run(tmp_path, "td3", seed, rising(1000 + seed, 100_000, 10), env)
+            make_run(tmp_path, "td3", seed, rising(1000 + seed, 100_000, 8 if env == "Hopper-v5" else 10), env)
             make_run(tmp_path, "ds-td3", seed, rising(1100 + seed, 40_000, 10), env)
     findings = [item for item in judge(group_runs(find_runs([tmp_path])[0])[0]) if item.env is None]
     assert findings and all(item.tasks == 2 and item.test is not None for item in findings)
+    assert {item.step for item in findings} == {40_000}
+    for item in findings:
+        if item.claim.measure != "share":
+            assert item.estimate.value == pytest.approx(item.test.estimate.value) and item.estimate.value > 0
     text = text_of(tmp_path)
     assert "2 tasks together" in text and "| ds-drl/ds-td3 over ds-drl/td3 | HalfCheetah-v5, Hopper-v5 | final" in text
     assert "Ant-v5 | undecided: few runs" in text
@@ -315,6 +322,16 @@ def test_one_task_of_two_with_a_single_run_leaves_them_together(tmp_path):
             make_run(tmp_path, "ds-td3", seed, rising(1100 + seed, 40_000, 10), env)
     assert {item.tasks for item in judge(group_runs(find_runs([tmp_path])[0])[0]) if item.env is None} == {2}
     assert "| ds-drl/ds-td3 over ds-drl/td3 | Ant-v5, HalfCheetah-v5 | final return |" in text_of(tmp_path)
+
+
+def test_the_interval_of_a_share_leaves_out_a_fortieth_at_each_end(tmp_path):
+    """That all three draws are of one run has a probability of 1/27, which is more."""
+    make_run(tmp_path, "td3", 0, [700.0] * 21)
+    for seed, top in enumerate((1000, 1500, 2500)):
+        make_run(tmp_path, "ds-td3", seed, rising(top, 50_000))
+    found = groups_of(tmp_path)
+    share = share_of_steps(found["ds-drl/ds-td3"], found["ds-drl/td3"])
+    assert (share.low, share.high) == pytest.approx((9 / 20, 12 / 20))
 
 
 def test_a_level_never_reached_is_said_so(tmp_path):
