@@ -198,6 +198,51 @@ def test_an_agent_is_named_with_the_module_that_enters_it(modules):
         agent_settings("its_seed:mine", "Pendulum-v1")
 
 
+OWN_STATE = """
+class Own(TD3):
+    def state(self):
+        arrays, values = super().state()
+        return {}
+    def load_state(self, arrays, values):
+        super().load_state(arrays, values)
+"""
+
+
+SHORT = ["--env", "Pendulum-v1", "--hidden-sizes", "8", "--total-timesteps", "9", "--learning-starts", "8"]
+UNSAVEABLE = {
+    "(arrays, {**values, 'best': -float('inf')})": "values.best is -inf, which JSON cannot hold",
+    "(arrays, {**values, 'seen': {3: 1}})": "values.seen has the key 3; keys must be strings",
+    "({**arrays, 'own': [1.0]}, values)": "array 'own' is of list; it must be a NumPy array",
+    "({**arrays, 'own': arrays.popitem()[1].sum()}, values)": "array 'own' is a number (float32) and no array",
+    "({**arrays, 3: arrays.popitem()[1]}, values)": "the name 3 of an array is no text",
+    "arrays": "its state() returned something else than two dicts",
+    "1 / 0": "its state() raised ZeroDivisionError: division by zero (",
+}
+
+
+def test_what_no_checkpoint_can_hold_is_refused_before_the_first_step(modules, tmp_path, capsys):
+    kinds = [OWN_STATE.format(returned) + MINE.format(", agent=Own") for returned in UNSAVEABLE]
+    modules(unsaveable="\n".join(kind.replace("'mine'", f"'mine{n}'") for n, kind in enumerate(kinds)))
+    for number, why in enumerate(UNSAVEABLE.values()):
+        name, path = f"unsaveable:mine{number}", tmp_path / "run"
+        with pytest.raises(SystemExit) as ended:
+            main(["train", "--agent", name, *SHORT, "--batch-size", "4", "--run-dir", str(path)])
+        told = capsys.readouterr().err
+        assert ended.value.code == 2 and why in told and f"the agent {name} cannot be saved" in told
+        assert "It must return two dicts: NumPy arrays" in told and not path.exists()
+
+
+def test_what_is_filled_by_the_first_update_is_tried_after_it(modules, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    late = "(arrays, {**values, 'seen': {self.updates: 1} if self.updates else {}})"
+    modules(late=OWN_STATE.format(late) + MINE.format(", agent=Own, usual={'learning_starts': 20}"))
+    Path("mine.toml").write_text('agent = "late:mine"\nenv = "Pendulum-v1"\nhidden_sizes = [8]\nbatch_size = 8\n')
+    with rewirl.from_preset("mine.toml", threads=1) as agent:
+        with pytest.raises(ValueError, match=r"late:mine cannot be saved: .* values\.seen has the key 1"):
+            agent.learn(30, "run", eval_every=0)
+        assert agent.steps == 20
+
+
 def test_two_agents_of_one_name_are_two_in_a_sweep_and_in_a_directory(modules, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     modules(one=MINE.format(""), two=MINE.format(""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
@@ -13,7 +14,7 @@ import rewirl
 from rewirl.agents import Policy
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.nn import mlp_network
-from rewirl.training.divergence import DivergedError
+from rewirl.training.divergence import DivergedError, not_finite
 
 SMALL = {"hidden_sizes": (16, 16), "batch_size": 20, "learning_starts": 50, "buffer_size": 1000}
 
@@ -81,6 +82,11 @@ def test_agents_and_policies_refuse_what_is_not_finite(tmp_path):
             assert np.isnan(policy.predict([0, 1, np.nan], allow_nonfinite=True)).all()
             both = policy.predict([[0, 1, 2], [0, np.inf, 2]], allow_nonfinite=True)
             assert np.isfinite(both[0]).all() and np.isnan(both[1]).all()
+
+
+def test_what_is_no_array_is_left_to_what_saves_it():
+    agent = SimpleNamespace(updates=1, diagnostics=dict, state=lambda: ({"own": [1.0], "b": np.array([np.inf])}, {}))
+    assert not_finite(agent) == "b is not finite"
 
 
 def test_a_choice_of_outputs_that_are_nan_is_no_choice():

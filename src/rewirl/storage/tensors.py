@@ -47,9 +47,13 @@ class TensorWriter:
         header: dict[str, Any] = {}
         begin = 0
         for name, array in arrays.items():
+            if not isinstance(name, str):
+                raise ValueError(f"the name {name!r} of an array is no text")
             if not isinstance(array, np.ndarray) or array.dtype.newbyteorder("<") not in _NAMES:
-                kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-                raise ValueError(f"array {name!r} is of {kind}; it must be a NumPy array of bool, integers or floats")
+                kind = f"of {array.dtype if isinstance(array, np.ndarray) else type(array).__name__}"
+                if isinstance(array, np.generic | bool | int | float):  # NumPy calls a scalar what it calls its dtype
+                    kind = f"a number ({type(array).__name__}) and no array"
+                raise ValueError(f"array {name!r} is {kind}; it must be a NumPy array of bool, integers or floats")
             if name == "__metadata__":
                 raise ValueError("an array cannot be called '__metadata__': the format uses that name")
         # Wide elements first, so that every array starts at a multiple of its element's size.

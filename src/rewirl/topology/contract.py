@@ -15,7 +15,7 @@ from rewirl.topology.state import LayerState
 
 
 class ContractError(ValueError):
-    """A rule of the user's own returned what it must not."""
+    """A rule or an agent of the user's own returned what it must not."""
 
 
 def in_order(state: LayerState, height: int) -> tuple[NDArray[np.int64], LayerState]:

@@ -14,7 +14,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rewirl.environments.environment import Environment
-from rewirl.environments.environment_process import EnvironmentProcess
+from rewirl.environments.environment_process import EnvironmentProcess, portable
+from rewirl.environments.source import EnvironmentSource
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.saved import count, fields, listed
 from rewirl.training.episode import Episode
 
@@ -122,3 +124,45 @@ class Collection:
             problem = episode.load_state(own, fields(saved, "a saved episode"), step)
             if problem:
                 yield episode, problem
+
+
+def environments_of(source: EnvironmentSource, count: int, processes: bool) -> list[AnyEnvironment]:
+    """Make the environments of a run.
+
+    Args:
+        source: where they come from.
+        count: how many.
+        processes: whether each has a process of its own.
+
+    Raises:
+        UnsuitableEnvironmentError: there cannot be so many, or they cannot be made in processes of their own.
+    """
+    if processes and not portable(source):
+        raise UnsuitableEnvironmentError(
+            f"{source.name} was handed over as {source.made_by}, and no other process can make it; leave env_processes "
+            "out, or register it with Gymnasium and give its id"
+        )
+    if count > 1 and source.made_by == "an object":
+        raise UnsuitableEnvironmentError(
+            f"{source.name} was handed over as an object, of which there is one, but n_envs is {count}; give a "
+            "function that makes it, or its id"
+        )
+    result: list[AnyEnvironment] = []
+    try:
+        result.append(source.make_training())
+        if processes:
+            like = result.pop()
+            assert isinstance(like, Environment)
+            like.close()
+            for _ in range(count):
+                result.append(EnvironmentProcess(like, source))
+            for process in result:
+                assert isinstance(process, EnvironmentProcess)
+                process.wait()
+        while len(result) < count:
+            result.append(source.make_training())
+    except BaseException:
+        for environment in result:
+            environment.close()
+        raise
+    return result

@@ -21,7 +21,8 @@ def not_finite(agent: Agent) -> str | None:
         if not math.isfinite(value):
             return f"{name} is {value}"
     for name, array in agent.state()[0].items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        is_float = isinstance(array, np.ndarray) and array.dtype.kind == "f"  # what is no array cannot be saved
+        if is_float and not np.isfinite(array).all():
             return f"{name} is not finite"
     return None
 

@@ -16,6 +16,7 @@ from rewirl.environments.environment_process import EnvironmentProcess
 from rewirl.replay import Replay
 from rewirl.training.collection import Collection
 from rewirl.training.episode import Episode
+from rewirl.training.own_state import refuse_unsaveable
 from rewirl.training.scales import of_scales
 
 
@@ -43,6 +44,7 @@ class Learning:
         self._collection = collection
         self._learning_starts = learning_starts
         self._tell = tell
+        self._tried = False  # whether the agent can be saved once it has learnt
         self._updates_at = getattr(agent.config, "updates_at", lambda step: 1)  # agents of another kind have none
         self.between_steps = True
         """Whether the agent is as it was between two steps: not while it learns beside a step that is under way."""
@@ -62,7 +64,15 @@ class Learning:
         Raises:
             FaultyEnvironmentError: the environment misbehaved.
             FloatingPointError: what the agent learns is not finite.
+            ContractError: an agent of the user's own cannot be saved after its first update.
         """
+        outcome = self._finish(episode, step)
+        if not self._tried and self._agent.updates:  # what is empty before may be filled then
+            refuse_unsaveable(self._agent)
+            self._tried = True
+        return outcome
+
+    def _finish(self, episode: Episode, step: int) -> Step:
         replay = self._replay
         if replay is None:
             return self._fetch(episode, partial(self._agent.learn, environment=episode.index))

@@ -30,6 +30,7 @@ from rewirl.storage.recorder import RunRecord
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
 from rewirl.topology.memory import KEPT
 from rewirl.training.loop import Training
+from rewirl.training.own_state import refuse_unsaveable
 from rewirl.training.progress import Progress
 from rewirl.training.room import refuse_sizes_beyond_memory
 from rewirl.training.run import Run, what_computes
@@ -169,6 +170,7 @@ def reopen(
         position = None if saved is None else (saved.step, saved.values)
 
         def record(training: Training = run.training) -> None:
+            refuse_unsaveable(training.agent)
             keep = config.keep_checkpoints
             training.recorder = RunRecord(directory, keep, progress.message, position, what_computes())
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from rewirl import _core, agents
 from rewirl.agents import AgentConfig, ReplayConfig
-from rewirl.environments.environment import Environment, FaultyEnvironmentError
-from rewirl.environments.environment_process import EnvironmentProcess, portable
+from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.environment_process import EnvironmentProcess
 from rewirl.environments.memory import Memory, memory_of_spare
 from rewirl.environments.portrait import traces
 from rewirl.environments.source import EnvironmentSource, environment_source
@@ -25,11 +25,12 @@ from rewirl.storage.recorder import RunRecord, State
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.storage.values import to_values
 from rewirl.training import remarks
-from rewirl.training.collection import AnyEnvironment
+from rewirl.training.collection import AnyEnvironment, environments_of
 from rewirl.training.evaluation import Evaluations, Evaluator, SerialEvaluations
 from rewirl.training.evaluation_process import ParallelEvaluations
 from rewirl.training.loop import Training
 from rewirl.training.outcome import Outcome
+from rewirl.training.own_state import refuse_unsaveable
 from rewirl.training.progress import Progress
 from rewirl.training.room import refuse_sizes_beyond_memory
 from rewirl.training.trained_policy import policy_state
@@ -47,7 +48,7 @@ class Run:
 
     Raises:
         UnsuitableEnvironmentError: the environment cannot be found or has unsuitable spaces.
-        ValueError: the agent cannot be built with these settings and sizes.
+        ValueError: the agent cannot be built with these settings and sizes, or one of the user's own cannot be saved.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Run:
         if config.warm_up_policy is not None:  # the run may be continued from another working directory
             config = dataclasses.replace(config, warm_up_policy=lasting(config.warm_up_policy))
         self.source = source or environment_source(config.env, config.env_kwargs, config.env_module, config.wrapper)
-        self.environments = _environments(self.source, config.n_envs, config.env_processes)
+        self.environments = environments_of(self.source, config.n_envs, config.env_processes)
         self.environment = self.environments[0]
         sizes = self.environment.observation_size, self.environment.action_size
         try:
@@ -95,6 +96,7 @@ class Run:
         self.spare = True
         """Whether a policy that is saved may be of an environment compared with a spare one, which is made for it."""
         try:
+            refuse_unsaveable(self.agent)
             self.configure(config)
         except BaseException:
             self.close()
@@ -338,43 +340,6 @@ def start(config: TrainConfig, agent_config: AgentConfig, path: Path, progress: 
         run.close()
         raise
     return run
-
-
-def _environments(source: EnvironmentSource, count: int, processes: bool) -> list[AnyEnvironment]:
-    """Make the environments of a run.
-
-    Raises:
-        UnsuitableEnvironmentError: there cannot be so many, or they cannot be made in processes of their own.
-    """
-    if processes and not portable(source):
-        raise UnsuitableEnvironmentError(
-            f"{source.name} was handed over as {source.made_by}, and no other process can make it; leave env_processes "
-            "out, or register it with Gymnasium and give its id"
-        )
-    if count > 1 and source.made_by == "an object":
-        raise UnsuitableEnvironmentError(
-            f"{source.name} was handed over as an object, of which there is one, but n_envs is {count}; give a "
-            "function that makes it, or its id"
-        )
-    result: list[AnyEnvironment] = []
-    try:
-        result.append(source.make_training())
-        if processes:
-            like = result.pop()
-            assert isinstance(like, Environment)
-            like.close()
-            for _ in range(count):
-                result.append(EnvironmentProcess(like, source))
-            for process in result:
-                assert isinstance(process, EnvironmentProcess)
-                process.wait()
-        while len(result) < count:
-            result.append(source.make_training())
-    except BaseException:
-        for environment in result:
-            environment.close()
-        raise
-    return result
 
 
 def _refuse_number(config: TrainConfig) -> None:
