@@ -1,7 +1,10 @@
-"""Checks of values read from files, which may hold anything; an error names the value that does not fit."""
+"""Checks of values read from files, which may hold anything; an error names the value that does not fit. And of values
+of a user's own program that go into files.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -123,3 +126,26 @@ def shown(value: Any) -> str:
     except ValueError:  # Python writes no whole number of more than some thousand digits
         return "one with too many digits to be shown"
     return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def through_json(value: Any) -> Any:
+    """Return a value as it comes back from a JSON file: what a program keeps is to be the same then.
+
+    Raises:
+        TypeError: JSON has no such value; or a key is no text, of which JSON would make text.
+        ValueError: a number is not finite, or a list has itself in it.
+    """
+    text = json.dumps(value, allow_nan=False)
+    _refuse_other_keys(value)
+    return json.loads(text)
+
+
+def _refuse_other_keys(value: Any) -> None:
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} is no text")
+        value = list(value.values())
+    for each in value if isinstance(value, list | tuple) else ():
+        if isinstance(each, dict | list | tuple):  # no call for each number, as there may be many
+            _refuse_other_keys(each)

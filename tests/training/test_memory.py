@@ -177,13 +177,14 @@ def test_how_often_it_is_evaluated_changes_no_evaluation(tmp_path):
     assert finals[0] == finals[1]
 
 
-def test_a_state_that_cannot_be_kept_is_a_fault_that_is_named():
+@pytest.mark.parametrize("total, why", [(object(), ""), ({3: 1}, "the key 3 is no text")])
+def test_a_state_that_cannot_be_kept_is_a_fault_that_is_named(total, why):
     class Odd(probes.Offering):
         def rewirl_state(self):
-            return {"total": object()}
+            return {"total": total}
 
     environment = environment_source(lambda: Odd(probes.Drift())).make_training()
-    with pytest.raises(RuntimeError, match=r"rewirl_state\(\) raised TypeError"):
+    with pytest.raises(RuntimeError, match=rf"rewirl_state\(\) raised TypeError: .*{why}"):
         environment.state()
     with pytest.raises(RuntimeError, match="2 states were saved, but 1"):
         environment.load_state([1, 2])

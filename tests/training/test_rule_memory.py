@@ -15,6 +15,7 @@ from rewirl.agents.td3 import TD3Config
 from rewirl.options.train import TrainConfig
 from rewirl.replay import Replay
 from rewirl.topology import RULES, TopologyConfig, make_rule
+from rewirl.topology.contract import ContractError
 from rewirl.topology.memory import RuleMemory
 from rewirl.topology.rules.set import SET
 from rewirl.training import run as runs
@@ -129,6 +130,17 @@ def test_before_its_first_event_there_is_nothing_to_say(tmp_path):
 @pytest.mark.parametrize("rule", [*RULES, "own_rules:Averaging"])
 def test_a_new_rule_keeps_nothing(rule):
     assert RuleMemory(make_rule(rule, TopologyConfig(sparsity=0.5))).state() in ({}, {"rule": {}})
+
+
+@pytest.mark.parametrize("offered", [{3: 1}, {"x": [0, ({"y": {True: 1}},)]}, {"x": {None: 1, "z": 2}}])
+def test_keys_that_would_come_back_as_text_are_refused(offered):
+    """The counts of a resumed rule would begin anew beside those of before."""
+    rule = Offering(TopologyConfig(sparsity=0.5))
+    rule.rewirl_state = lambda: offered
+    with pytest.raises(ContractError, match=r"rewirl_state\(\) failed, .* the key (3|True|None) is no text\. It "):
+        RuleMemory(rule).state()
+    rule.rewirl_state = lambda: {"3": [1, (2.5, None)], "x": {}}
+    assert RuleMemory(rule).state() == {"rule": {"3": [1, [2.5, None]], "x": {}}}
 
 
 @pytest.mark.parametrize("offered", [np.zeros(3), {"x": np.float32(1)}, float("nan"), {1, 2}])

@@ -7,7 +7,6 @@ may write to again.
 from __future__ import annotations
 
 import decimal
-import json
 import numbers
 import traceback
 import warnings
@@ -21,6 +20,7 @@ from rewirl.environments.observations import NUMBERS, BoxShape, ObservationError
 from rewirl.environments.portrait import layers
 from rewirl.environments.spaces import spaces_of
 from rewirl.plugins import RAISED, place_of
+from rewirl.saved import through_json
 
 if TYPE_CHECKING:
     import gymnasium
@@ -108,7 +108,7 @@ class Environment:
             FaultyEnvironmentError: it cannot be had, or is no JSON value.
         """
         try:
-            return [json.loads(json.dumps(getattr(layer, STATE)(), allow_nan=False)) for layer in self._stateful]
+            return [through_json(getattr(layer, STATE)()) for layer in self._stateful]
         except RAISED as error:
             raise self._raised(STATE, error) from error
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 from collections.abc import Mapping
 from typing import Any
 
-from rewirl.plugins import RAISED
+from rewirl.plugins import RAISED, place_of
+from rewirl.saved import through_json
+from rewirl.topology.contract import ContractError
 from rewirl.topology.rule import Rule
 
 STATE, LOAD_STATE = "rewirl_state", "load_rewirl_state"
@@ -38,7 +39,7 @@ class RuleMemory:
             ValueError: the rule offers what JSON cannot hold, or raised an exception; names it.
         """
         if self._offers:
-            return {SAVED: self._called(STATE, lambda values: json.loads(json.dumps(values, allow_nan=False)))}
+            return {SAVED: self._called(STATE, through_json)}
         now = _portrait(self._rule)
         kept = sorted(name for name in now.keys() | self._new.keys() if now.get(name) != self._new.get(name))
         return {KEPT: kept} if kept else {}
@@ -71,9 +72,10 @@ class RuleMemory:
         try:
             return use(getattr(self._rule, method)(*arguments))
         except RAISED as error:
-            raise ValueError(
-                f"the rule {_named(self._rule)}: {method}() failed, {type(error).__name__}: {error}. It must be of "
-                "JSON values: text, finite numbers, true, false, None, and lists and dicts of these"
+            raise ContractError(
+                f"the rule {_named(self._rule)}: {method}() failed, {type(error).__name__}: {error}{place_of(error)}. "
+                "It must be of JSON values: text, finite numbers, true, false, None, and lists and dicts of these, "
+                "whose keys are text"
             ) from error
 
 
