@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -43,7 +44,9 @@ def import_for(what: str, name: str) -> ModuleType:
         return import_module(name)
     except RAISED as error:
         if not isinstance(error, ImportError) and not name.startswith("."):  # Python has no word for a relative name
-            raise ValueError(f"{what}: importing {name} raised {type(error).__name__}: {error}") from error
+            raise ValueError(
+                f"{what}: importing {name} raised {type(error).__name__}: {error}{instead_of_own(name)}"
+            ) from error
         raise ValueError(f"{what}: cannot import {name!r}: {with_remedy(name, error)}") from error
 
 
@@ -55,7 +58,32 @@ def with_remedy(name: str, error: BaseException) -> str:
         error: of `import_module`.
     """
     file = name.split(".")[0]
+    if instead := instead_of_own(name):
+        return f"{error}{instead}"
     return f"{error}. Install it, or run where {file}.py is" if file and not _is_path(name) else str(error)
+
+
+def instead_of_own(name: str) -> str:
+    """Return which file a name means, where another one of the working directory has it too; "" where none does.
+
+    What comes with Python and what is installed goes before the working directory.
+
+    Args:
+        name: of a module, as somebody gave it.
+    """
+    package, _, inner = name.partition(".")
+    with contextlib.suppress(*RAISED):  # it is no name, nothing has it, or the working directory is gone
+        here = Path.cwd()
+        files = (f"{package}.py", f"{package}/__init__.py", *([f"{name.replace('.', '/')}.py"] if inner else []))
+        own = next((path for path in map(here.joinpath, files) if path.is_file()), None)
+        spec = importlib.util.find_spec(package)
+        if own is None or spec is None:
+            return ""
+        places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
+        if not any(own.resolve().is_relative_to(Path(place).resolve()) for place in places if place):
+            there, own = places[0] if places else "a part of Python", own if own.parent == here else here / package
+            return f"; {package} is {there}, and not {own}: rename the latter"
+    return ""
 
 
 def _is_path(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import rewirl
 from rewirl.agents import AGENTS, SACConfig, agent_entry, load_policy, make_agent, registry
 from rewirl.cli import inspection
 from rewirl.cli.main import main
+from rewirl.environments.recipe import named_wrapper
+from rewirl.environments.source import environment_source
 from rewirl.experiments.report import document, report
 from rewirl.experiments.report.run_data import find_runs
 from rewirl.experiments.sweep.file import read_sweep
@@ -25,7 +28,7 @@ from rewirl.options.train import TrainConfig
 from rewirl.replay import Replay
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 from rewirl.storage.values import to_values
-from rewirl.topology import TopologyConfig
+from rewirl.topology import TopologyConfig, make_rule
 from rewirl.training.drift import Drift, connections
 from rewirl.training.resume import settings_of
 
@@ -196,6 +199,31 @@ def test_an_agent_is_named_with_the_module_that_enters_it(modules):
             agent_entry(said)
     with pytest.raises(ValueError, match="seed is a setting of Own and of TrainConfig; rename the first"):
         agent_settings("its_seed:mine", "Pendulum-v1")
+
+
+def test_a_module_here_that_another_one_hides_is_named(modules, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("shown.py").write_text("")
+    for path in ("queue.py", "time.py", "json/mine.py"):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text("")
+    monkeypatch.setattr(sys, "path", [*sys.path[1:], str(tmp_path)])  # as an installed command has it
+    for ask, names in (
+        (agent_entry, ("queue:mine", "time:mine", "json.mine:mine", "shown:mine")),
+        (lambda name: make_rule(name, TopologyConfig()), ("queue:Mine", "json.mine:Mine", "shown:Mine")),
+        (named_wrapper, ("queue:Mine", "json.mine:Mine", "shown:Mine")),
+        (environment_source, ("queue:Mine-v0", "json.mine:Mine-v0", "shown:Mine-v0")),
+        (lambda name: environment_source("Mine-v0", module=name), ("queue", "json.mine", "shown")),
+    ):
+        for name in names:
+            with pytest.raises(ValueError) as refused:
+                ask(name)
+            module = name.split(":")[0].split(".")[0]
+            own = tmp_path / ("json" if module == "json" else f"{module}.py")
+            hidden = re.search(
+                rf"; {module} is (.+), and not {re.escape(str(own))}: rename the latter$", str(refused.value)
+            )
+            assert (hidden is None) == (module == "shown"), refused.value
 
 
 OWN_STATE = """

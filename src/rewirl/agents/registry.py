@@ -21,7 +21,7 @@ from rewirl.agents.stream_q import StreamQ, StreamQConfig, StreamSARSA
 from rewirl.agents.td3 import TD3, TD3Config
 from rewirl.agents.xqc import XQC, XQCConfig
 from rewirl.hints import did_you_mean
-from rewirl.plugins import import_for
+from rewirl.plugins import import_for, instead_of_own
 from rewirl.topology import TopologyConfig
 
 
@@ -240,6 +240,7 @@ def _own_entry(said: str) -> Entry:
     entered = _entered_by(module, what)
     if name not in entered:
         there = f"; it enters {', '.join(entered)}" if entered else ""
+        there += instead_of_own(module)
         raise ValueError(f"{what}: {module} enters no agent {name!r} in rewirl.agents.AGENTS{there}")
     entry = entered[name]
     if not isinstance(entry, Entry):

@@ -8,18 +8,18 @@ from typing import Any
 
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.hints import closest
-from rewirl.plugins import RAISED, import_module, with_remedy
+from rewirl.plugins import RAISED, import_module, instead_of_own, with_remedy
 
 OF_REWIRL = {"dm_control": "rewirl.dm_control", "MinAtar": "rewirl.minatar"}
 """By namespace the module of Rewirl that registers what is in it, unless the user names one."""
 
 
-def registered(identity: str, own: bool = True) -> str:
+def registered(identity: str, named: str | None = None) -> str:
     """Return an id, once what registers it is imported.
 
     Args:
         identity: of the environment, with or without its module.
-        own: whether namespaces of Rewirl's own count; not where the user has named a module, which is imported already.
+        named: the module that the user has named, which is imported already; namespaces of Rewirl's own count without.
 
     Raises:
         UnsuitableEnvironmentError: the id is unknown (the nearest one is named), or a module cannot be imported.
@@ -29,7 +29,7 @@ def registered(identity: str, own: bool = True) -> str:
     prefix, colon, name = identity.rpartition(":")
     if colon:  # Gymnasium's own way to say "import this module first"
         import_named(prefix)
-    elif own and (module := OF_REWIRL.get(name.partition("/")[0])):
+    elif not named and (module := OF_REWIRL.get(name.partition("/")[0])):
         try:
             import_module(module)
         except RAISED as error:  # it says which package is missing
@@ -38,9 +38,10 @@ def registered(identity: str, own: bool = True) -> str:
         return identity
     hint = nearest_environment(name, gymnasium.registry)
     advice = f"did you mean {hint}? " if hint else ""
+    instead = instead_of_own(prefix or named or "")
     raise UnsuitableEnvironmentError(
         f"unknown environment {name!r}: {advice or _gymnasiums_advice(name)}Environments of another package need the "
-        "module that registers them, as --env-module (env_module in Python) or before the id, as module:Id"
+        f"module that registers them, as --env-module (env_module in Python) or before the id, as module:Id{instead}"
     )
 
 
@@ -77,7 +78,7 @@ def import_named(module: str | None) -> None:
         ) from error
     except RAISED as error:
         raise UnsuitableEnvironmentError(
-            f"importing env_module {module!r} raised {type(error).__name__}: {error}"
+            f"importing env_module {module!r} raised {type(error).__name__}: {error}{instead_of_own(module)}"
         ) from error
 
 

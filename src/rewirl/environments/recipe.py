@@ -13,7 +13,7 @@ import numpy as np
 
 from rewirl.environments.portrait import layers
 from rewirl.environments.spaces import UnsuitableEnvironmentError
-from rewirl.plugins import RAISED, import_module, with_remedy
+from rewirl.plugins import RAISED, import_module, instead_of_own, with_remedy
 from rewirl.printing import say
 from rewirl.saved import fields, listed, shown
 
@@ -204,7 +204,7 @@ def _wrapper_class(entry_point: str, module: str | None) -> Any:
         raise ValueError(f"{place} is not the env_module of the run")
     found = getattr(importlib.import_module(place) if gymnasiums else import_module(place), name, None)
     if not isinstance(found, type) or not issubclass(found, gymnasium.Wrapper):
-        raise ValueError(f"{place} has no wrapper {name}")
+        raise ValueError(f"{place} has no wrapper {name}{instead_of_own(place)}")
     return found
 
 
@@ -229,11 +229,11 @@ def named_wrapper(name: str) -> Any:
         ) from error
     except RAISED as error:
         raise UnsuitableEnvironmentError(
-            f"importing the module of the wrapper {name} raised {type(error).__name__}: {error}"
+            f"importing the module of the wrapper {name} raised {type(error).__name__}: {error}{instead_of_own(place)}"
         ) from error
     if not isinstance(found, type) or not issubclass(found, gymnasium.Wrapper):
         raise UnsuitableEnvironmentError(
-            f"{place} has no wrapper {kind!r}, a class that inherits from gymnasium.Wrapper"
+            f"{place} has no wrapper {kind!r}, a class that inherits from gymnasium.Wrapper{instead_of_own(place)}"
         )
     return found
 

@@ -96,7 +96,7 @@ def environment_source(
     settings = dict(kwargs or {})
     import_named(module)
     if isinstance(env, str):
-        identity = registered(env, own=not module)
+        identity = registered(env, module)
         for name in wrapper:
             named_wrapper(name)
         return source_of(Recipe(identity, settings, named=tuple(wrapper)), module)
@@ -155,7 +155,7 @@ def recorded_source(name: str, recorded: Mapping[str, Any], module: str | None) 
     except KeyError as error:
         raise ValueError(f"the recipe of the environment lacks {error}") from error
     import_named(module)
-    registered(recipe.id, own=not module)
+    registered(recipe.id, module)
     return source_of(recipe, module, made_by)
 
 

@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from rewirl.hints import did_you_mean, nearest
-from rewirl.plugins import import_for
+from rewirl.plugins import import_for, instead_of_own
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.fan_in import FanIn
 from rewirl.topology.rule import Rule, without_grow_score
@@ -42,7 +42,8 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
         own = [name for name, value in vars(module).items() if inspect.isclass(value) and issubclass(value, Rule)]
         hint = nearest(class_name, [name for name in own if name != "Rule"]).rstrip()
         elsewhere = "; it is of another program: move it to a module of its own" if module_name == "__main__" else ""
-        raise ValueError(f"the rule {name!r}: {module_name} has no {class_name!r}{hint and f'; {hint}'}{elsewhere}")
+        instead = instead_of_own(module_name) or f"{hint and f'; {hint}'}{elsewhere}"
+        raise ValueError(f"the rule {name!r}: {module_name} has no {class_name!r}{instead}")
     if not (inspect.isclass(kind) and issubclass(kind, Rule)):
         raise ValueError(f"the rule {name!r}: {class_name} is not a subclass of rewirl.topology.Rule")
     if inspect.isabstract(kind):
