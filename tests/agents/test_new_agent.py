@@ -212,8 +212,8 @@ def test_a_module_here_that_another_one_hides_is_named(modules, tmp_path, monkey
         (agent_entry, ("queue:mine", "time:mine", "json.mine:mine", "shown:mine")),
         (lambda name: make_rule(name, TopologyConfig()), ("queue:Mine", "json.mine:Mine", "shown:Mine")),
         (named_wrapper, ("queue:Mine", "json.mine:Mine", "shown:Mine")),
-        (environment_source, ("queue:Mine-v0", "json.mine:Mine-v0", "shown:Mine-v0")),
-        (lambda name: environment_source("Mine-v0", module=name), ("queue", "json.mine", "shown")),
+        (environment_source, ("queue:Missed-v0", "json.mine:Missed-v0", "shown:Missed-v0")),
+        (lambda name: environment_source("Missed-v0", module=name), ("queue", "json.mine", "shown")),
     ):
         for name in names:
             with pytest.raises(ValueError) as refused:
