@@ -132,7 +132,7 @@ def test_it_is_inspected_reported_and_evaluated(trained, tmp_path, capsys, monke
     assert f": {', '.join(MADE_OF[name])} |" in (tmp_path / "r.md").read_text()
     monkeypatch.delitem(AGENTS, name)  # as whoever is sent the run
     assert run("report", path, "--output", tmp_path / "r.html", "--markdown", tmp_path / "r.md") == 0
-    assert f"| {name} " in (tmp_path / "r.md").read_text()
+    assert f"| {name}, sparsity " in (tmp_path / "r.md").read_text()
     capsys.readouterr()
     assert run("evaluate", path, "--episodes", 1) == 0
     assert rewirl.load(path).predict(np.zeros(3, dtype=np.float32)).shape == (1,)

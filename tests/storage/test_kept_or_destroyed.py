@@ -8,6 +8,7 @@ import os
 import subprocess
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -188,7 +189,9 @@ def test_a_report_that_finds_no_room_leaves_the_old_page(tmp_path, monkeypatch, 
     page, link = tmp_path / "report.html", tmp_path / "link.html"
     page.write_text("the old page")
     link.symlink_to(page)
-    monkeypatch.setattr("rewirl.experiments.report.run_data.find_runs", lambda paths: (["a run"], []))
+    monkeypatch.setattr(
+        "rewirl.experiments.report.run_data.find_runs", lambda paths: ([SimpleNamespace(agent="td3")], [])
+    )
     monkeypatch.setattr("rewirl.experiments.report.report", lambda runs, problems, **options: [])
 
     def full(path):
