@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import math
 import os
 import signal
 
@@ -27,6 +28,7 @@ from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.options.train import TrainConfig
 from rewirl.storage.checkpoint import load_latest
 from rewirl.training import run as runs
+from rewirl.training.episode import Episode
 from rewirl.training.learning import Learning
 from rewirl.training.loop import Training
 from rewirl.training.progress import Silent
@@ -133,6 +135,34 @@ def test_an_episode_that_cannot_be_played_again_is_cut_where_it_is():
     assert "not deterministic" in other.progress.messages[0]
     other.run(60)
     assert other.step == 60
+
+
+def test_a_program_that_learns_on_after_a_fault_cuts_the_episode_that_failed():
+    faults = [math.inf]
+    run = training(3, lambda: probes.Faulty(lambda o, r: (o, faults.pop() if faults else r), at=17))
+    cut = []
+    run.replay.cut = cut.append
+    with pytest.raises(FaultyEnvironmentError, match="the reward is inf"):
+        run.run(60)
+    assert (run.step, cut) == (48, [2])  # step 45 was the last of environment 0
+    run.run(60)
+    assert run.step == 60 and cut == [2]
+
+
+def test_an_episode_that_began_again_at_the_first_step_is_played_again_from_there():
+    """Its number alone does not say so, and its length is not that of the run."""
+    told = []
+    environment = Environment(probes.Drift(), "Drift")
+    reset = environment.reset
+    environment.reset = lambda seed, step: told.append(step) or reset(seed, step)
+    one, other = Episode(environment, 0, 1), Episode(environment, 0, 1)
+    one.begin_next(0)
+    one.give_up()
+    one.begin_next(0)
+    for _ in range(3):
+        one.begin_step(np.array([0.5, 1.0]), np.zeros(2, np.float32))
+        one.finish_step()
+    assert other.load_state(*one.state(), step=10) is None and told == [0, 0, 0]
 
 
 @pytest.fixture(scope="module")

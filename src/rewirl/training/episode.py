@@ -137,7 +137,7 @@ class Episode:
         if self._begun is not None:
             action, row = self._begun
             arrays |= {"begun": np.array(action, dtype=kind).reshape(shape[1:]), "begun_row": row}
-        if self._began:
+        if self._began or self.number:  # without it the first one began at 0
             values["began"] = self._began
         return arrays, values
 
