@@ -73,6 +73,7 @@ DISCRETE = {
     "MinAtar/SpaceInvaders-v1": (600, 4),
 }
 """Sizes of observations, and how many actions there are to choose from."""
+CLASSIC = ("CartPole-v1", "Acrobot-v1", "MountainCar-v0")
 OTHERS = {"InvertedPendulum-v5": (4, 1), "rewirl/SlipperyAnt-v0": (105, 8), "dm_control/cheetah-run-v0": (17, 6)}
 
 LARGE = ("simba/", "xqc/", "crossq/")
@@ -194,6 +195,120 @@ def test_the_step_size_of_a_preset_falls_until_its_run_ends(name):
     settings = resolve({"preset": name})
     steps = settings.run.total_timesteps - settings.agent.learning_starts
     assert settings.agent.learning_rate_updates == settings.agent.updates_after(steps)
+
+
+_GRAESSER = {"regrow_dropped": True, "drop": "magnitude", "initial_scale": "sparse", "anneal": "cosine"}
+_CBP = {"cbp_replacement_rate": 1e-4, "cbp_maturity_threshold": 10_000, "bias_correction": "connection"}
+_PRUNED = {"rule": "prune", "sparsity": 0.9, "initial_sparsity": 0.0}
+SETTINGS = {
+    "graesser/sac/Ant-v5": {"learning_starts": 1_000, "weight_decay": 1e-4, "eval_every": 10_000, "eval_episodes": 30},
+    "graesser/dqn/Acrobot-v1": {
+        **{"weight_decay": 1e-6, "epsilon_start": 0.01, "epsilon_end": 0.01, "double_q": False, "loss": "squared"},
+        **{"total_timesteps": 101_000, "learning_starts": 1_000, "eval_every": 2_000, "eval_episodes": 20},
+    },
+    "graesser/static-dqn/Acrobot-v1": {"sparsity": 0.9, "initial_scale": "sparse", "rule": "static"},
+    "graesser/prune-dqn/Acrobot-v1": {**_PRUNED, "weight_decay": 1e-6, "sparsity_start": 20_000},
+    "graesser/set-dqn/Acrobot-v1": {**_GRAESSER, "rule": "set", "sparsity": 0.9, "weight_decay": 1e-6},
+    "graesser/rigl-dqn/Acrobot-v1": {**_GRAESSER, "rule": "rigl", "weight_decay": 1e-6},
+    "graesser/ppo/Hopper-v5": {
+        **{"weight_decay": 1e-6, "learning_rate_schedule": "linear", "learning_rate_end": 0.0},
+        **{"total_timesteps": 1_001_472, "eval_every": 14_336, "eval_episodes": 20},
+    },
+    "graesser/static-ppo/Hopper-v5": {"sparsity": 0.9, "weight_decay": 1e-4, "initial_scale": "sparse"},
+    "graesser/prune-ppo/Hopper-v5": {**_PRUNED, "weight_decay": 1e-6, "initial_scale": "dense"},
+    "graesser/set-ppo/Hopper-v5": {**_GRAESSER, "rule": "set", "sparsity": 0.9, "weight_decay": 1e-4},
+    "graesser/rigl-ppo/Hopper-v5": {**_GRAESSER, "rule": "rigl", "sparsity": 0.9},
+    "cleanrl/ppo/Hopper-v5": {
+        **{"learning_rate_schedule": "linear", "value_coefficient": 0.25, "entropy_coefficient": 0.0},
+        **{"total_timesteps": 1_000_000, "n_envs": 1, "eval_every": 20_000},
+    },
+    "cleanrl/ppo/CartPole-v1": {
+        **{"learning_rate_schedule": "linear", "value_coefficient": 0.25, "entropy_coefficient": 0.01},
+        **{"total_timesteps": 500_000, "scale_rewards": False, "eval_every": 20_000},
+    },
+    "gallici/pqn/Breakout-v1": {
+        **{"n_envs": 128, "rollout_steps": 128 * 32, "epochs": 2, "batch_size": 128, "learning_rate": 5e-4},
+        **{"learning_rate_schedule": "linear", "return_lambda": 0.65, "epsilon_end": 0.05, "epsilon_steps": 1_000_000},
+        **{"total_timesteps": 10_000_000, "env_kwargs": {"max_episode_steps": 1_000}, "scale_rewards": False},
+        **{"eval_every": 100_000, "checkpoint_every": 500_000, "env_module": "rewirl.minatar"},
+    },
+    "gallici/ds-pqn/CartPole-v1": {
+        **{"n_envs": 32, "rollout_steps": 32 * 64, "epochs": 4, "batch_size": 128, "learning_rate": 1e-4},
+        **{"learning_rate_schedule": "linear", "return_lambda": 0.95, "epsilon_end": 0.2, "epsilon_steps": 100_000},
+        **{"total_timesteps": 500_000, "scale_rewards": True, "sparsity": 0.8, "eval_every": 20_000},
+    },
+    "dopamine/ds-dqn/Breakout-v1": {
+        **{"update_every": 4, "target_update_interval": 250, "double_q": False, "loss": "squared", "sparsity": 0.8},
+        **{"eval_every": 100_000, "checkpoint_every": 500_000},
+    },
+    "obando-ceron/wide-prune-dqn/Breakout-v1": {**_PRUNED, "sparsity": 0.95, "adam_epsilon": 3.125e-4},
+    "simba/small-simba/Ant-v5": {
+        **{"hidden_sizes": (256, 256), "actor_hidden_sizes": (128,), "learning_rate": 3e-4},
+        "total_timesteps": 1_000_000,
+    },
+    "crossq/ds-crossq/Ant-v5": {"total_timesteps": 1_000_000, "sparsity": 0.8, "rule": "set"},
+    "xqc/static-xqc/Ant-v5": {"total_timesteps": 1_000_000, "learning_rate_updates": 1_990_000, "rule": "static"},
+    "simba/simba/dog-run-v0": {"eval_every": 12_500},
+    "fast/sac/Ant-v5": {"sparsity": 0.8, "structure": "4x1", "normalise_observations": True, "temperature": 0.2},
+    "cbp/td3/Ant-v5": _CBP,
+    "cbp/sac/Ant-v5": {**_CBP, "learning_rate": 3e-4, "temperature": "auto"},
+    "slippery-ant/cbp-td3/Ant-v5": {
+        **{**_CBP, "env_kwargs": {"every": 250_000}, "env_module": "rewirl.changing"},
+        **{"total_timesteps": 1_000_000, "eval_every": 10_000},
+    },
+    "slippery-ant/redo-ds-td3/Ant-v5": {"redo_every": 1_000, "redo_threshold": 0.1, "lambdas": (40.0, 64.0)},
+    "spacenet/td3/Hopper-v5": {
+        **{"layer_sparsities": (0.8, 0.8, 0.0), "rule": "set", "drop": "magnitude", "adapt_fraction": 0.2},
+        **{"learning_starts": 1_000, "buffer_size": 50_000, "total_timesteps": 1_000_000, "env_module": "rewirl.noisy"},
+        "env_kwargs": {"env": "Hopper-v5", "fraction": 0.0, "permute_every": 250_000},
+    },
+    "spacenet/sac/Hopper-v5": {"tau": 0.005, "target_update_interval": 1, "buffer_size": 50_000},
+    "stream-x/stream-ac/Hopper-v5": {"eval_every": 20_000},
+    "stream-x/ds-stream-q/CartPole-v1": {
+        **{"wrapper": ("rewirl.timed:Timed",), "total_timesteps": 500_000, "eval_every": 10_000, "sparsity": 0.8},
+    },
+    "stream-x/stream-q/Breakout-v1": {
+        **{"hidden_sizes": (128, 128), "wrapper": (), "total_timesteps": 5_000_000, "eval_every": 100_000},
+        **{"checkpoint_every": 500_000, "env_module": "rewirl.minatar"},
+    },
+    "small/pendulum": {
+        **{"gamma": 0.98, "buffer_size": 200_000, "weight_decay": 0.0},
+        **{"total_timesteps": 20_000, "eval_every": 1_000},
+    },
+    "small/mountain-car": {"exploration_noise": 0.5, "buffer_size": 100_000, "total_timesteps": 100_000},
+    "small/lunar-lander": {
+        **{"learning_rate": 3e-4, "batch_size": 256, "buffer_size": 300_000, "learning_starts": 10_000},
+        **{"total_timesteps": 200_000, "weight_decay": 0.0, "eval_every": 5_000},
+    },
+    "small/bipedal-walker": {
+        **{"gamma": 0.98, "tau": 0.02, "learning_rate": 7e-4, "batch_size": 256, "buffer_size": 300_000},
+        **{"learning_starts": 10_000, "total_timesteps": 200_000, "temperature": "auto"},
+    },
+    "small/swimmer": {"gamma": 0.9999, "learning_starts": 10_000, "total_timesteps": 200_000},
+    "small/cartpole": {
+        **{"learning_rate": 1e-3, "batch_size": 64, "n_steps": 3, "update_every": 2, "target_update_interval": 100},
+        **{"epsilon_end": 0.04, "epsilon_steps": 8_000, "total_timesteps": 50_000, "eval_every": 2_500},
+    },
+    "small/pusher": {"weight_decay": 0.0, "total_timesteps": 100_000, "eval_every": 5_000},
+}
+"""Of presets that version 0.1 did not have, whose own `test_fixtures_010` compares: what papers, code or docs/ say."""
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_preset_has_the_settings_that_its_page_says(name):
+    run, agent = resolve({"preset": name})
+    everything = {**vars(run), **vars(agent), **vars(agent.topology)}
+    assert {option: everything[option] for option in SETTINGS[name]} == SETTINGS[name]
+
+
+def test_all_tasks_of_a_method_have_its_settings():
+    """But for what a task brings with it, so that one of them may stand for all."""
+    papers = ("graesser", "cleanrl", "fast", "gallici", "dopamine", "crossq", "cbp", "stream-x", "slippery-ant")
+    of: dict[tuple[str, bool], set[str]] = {}
+    for name in (name for name in names() if name.startswith(papers)):
+        found = lookup.preset(name)
+        of.setdefault((name.rpartition("/")[0], found.env in CLASSIC), set()).add(repr(sorted(found.options.items())))
+    assert {key: len(options) for key, options in of.items() if len(options) > 1} == {}
 
 
 def test_rlx2_has_its_papers_settings():
