@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import probe_environments as probes
 import pytest
+from gymnasium.spaces import Box
 
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.environments.identity import nearest_environment
@@ -22,6 +23,12 @@ def test_actions_fill_each_dimensions_own_bounds():
     mapped = environment.actions.to_environment(actions)
     assert mapped.dtype == np.float64
     np.testing.assert_array_equal(mapped, [[-1, -2], [0, 2], [1, 6], [0.5, 0]])
+    assert environment.actions.contains(mapped)
+    for outside in ([-1.1, 0.0], [1.0, 6.1]):
+        assert not environment.actions.contains(np.array([outside, [0.0, 0.0]]))
+    for low, high in ((-2.0, 6.0), (-3.0, 6.0), (-2.0, 7.0)):
+        space = Box(np.array([-1.0, low]), np.array([1.0, high]), dtype=np.float64)
+        assert environment.actions.same_as(space) == ((low, high) == (-2, 6))
 
 
 def test_rounding_never_leaves_the_bounds():

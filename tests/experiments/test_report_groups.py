@@ -278,6 +278,9 @@ def test_every_group_is_compared_with_the_baseline_and_with_nothing_else(tmp_pat
         # Both have 0, 3 and 6 beside their means: error sqrt(2 * 9 / 3), four degrees of freedom.
         assert final["detectable"] == number(detectable([np.array([0.0, 3.0, 6.0])] * 2))
         assert rows[f"td3 over {baseline}", "probability of improvement"][-1] == "-"
+        of = f"ds-td3, sparsity 0.6 over {baseline}"
+        others = [kind for comparison, kind in rows if comparison == of and kind != "final return"]
+        assert [rows[of, kind][4] for kind in others] == ["+30.0", f"{30 * 15.5 / 21:+.3f}", "1.00"]
     (reach,) = (
         table
         for table in tables
@@ -288,6 +291,16 @@ def test_every_group_is_compared_with_the_baseline_and_with_nothing_else(tmp_pat
         table for table in tables if table.caption.startswith(f"Each over {baseline}, in units of the baseline's")
     )
     assert "dense" not in document.markdown([across])
+    kinds = ["final return", "learning-curve area", "IQM of final returns / baseline's mean"]
+    kinds += ["probability of improvement", "share of the steps to the baseline's final return"]
+    measured = {row[0]: [] for row in across.rows}
+    for row in across.rows:
+        assert row[2] == kinds[len(measured[row[0]])]
+        measured[row[0]].append(row[3])
+        assert row[5] == ("85%" if row[2] in kinds[:2] else "-")  # four samples of three runs
+    # The means are 101, 153 and 123.
+    assert measured[f"td3 over {baseline}"] == ["-17.9%", "-17.9%", "0.821", "0.00", "never"]
+    assert measured[f"ds-td3, sparsity 0.6 over {baseline}"][:4] == ["+24.4%", "+24.4%", "1.244", "1.00"]
     with pytest.raises(SystemExit) as ended:
         main(["report", str(tmp_path), "--baseline", "ds-td4", "--output", str(tmp_path / "r.html")])
     said = capsys.readouterr().err
@@ -540,9 +553,10 @@ def test_modules_that_may_register_a_task_differently_are_two_environments(tmp_p
     }
 
 
-def test_a_run_whose_environments_were_in_processes_is_of_the_group(tmp_path):
-    for seed, processes in enumerate((False, True)):
-        recorded(make_run(tmp_path, "td3", seed, [0.0, 1.0]), env_processes=processes)
+def test_a_run_whose_environments_were_in_processes_or_that_was_saved_more_often_is_of_the_group(tmp_path):
+    otherwise = {"env_processes": True, "threads": 5, "checkpoint_every": 7, "keep_checkpoints": 9}
+    for seed, train in enumerate(({}, otherwise)):
+        recorded(make_run(tmp_path, "td3", seed, [0.0, 1.0]), **train)
     assert [item.seeds for item in groups(tmp_path)] == [[0, 1]]
 
 

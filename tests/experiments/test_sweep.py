@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import io
+import itertools
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -262,35 +265,60 @@ def test_what_waits_for_a_run_of_another_process_is_left_to_it_too(tmp_path, cap
     assert f"skipped {behind.name}: it starts from the policy of {source.name}, which is in use" in out
 
 
-def test_a_killed_run_whose_lock_is_held_for_a_while_is_waited_for(tmp_path, monkeypatch):
-    text = SETTINGS.replace("1500", "100") + 'agents = ["td3"]\nseeds = [0]\n'
-    (run,) = planned(tmp_path, text).values()
-    executor = [
-        {"ended": "killed", "reason": "lost"},
-        {"ended": "in use", "reason": "in use by process 1"},
-        {"ended": "finished"},
-    ]
+class Scripted:
+    """An executor whose single run ends again and again, each time with the next message."""
 
-    class Scripted:
-        workers = 1
+    workers = 1
 
-        def start(self, name: str, run: dict, measure: bool = False) -> None:
-            self.name = name
+    def __init__(self, ends: list[dict], saves: Callable[[], None] = lambda: None) -> None:
+        self.ends, self.saves = ends, saves
+        self.name: str | None = None
 
-        def wait(self, seconds: float) -> list[tuple[str, dict]]:
-            name, self.name = getattr(self, "name", None), None
-            return [(name, executor.pop(0))] if name else []
+    def start(self, name: str, run: dict, measure: bool = False) -> None:
+        self.name = name
 
-        def stop(self) -> None: ...
+    def wait(self, seconds: float) -> list[tuple[str, dict]]:
+        name, self.name = self.name, None
+        if name is not None:
+            self.saves()
+        return [] if name is None else [(name, self.ends.pop(0))]
 
-        def close(self) -> None: ...
+    def stop(self) -> None: ...
 
+    def close(self) -> None: ...
+
+
+KILLED, IN_USE = {"ended": "killed", "reason": "lost"}, {"ended": "in use", "reason": "in use by process 1"}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch) -> PlannedRun:
+    """A run to be scripted, which is tried again at once."""
     monkeypatch.setattr(schedule, "_RETRY_SECONDS", 0.0)
-    rows = run_sweep({run.name: run}, Scripted(), Heard(), lambda: False)
-    assert rows[run.name].state == "finished" and executor == []
-    executor += [{"ended": "in use", "reason": "in use by process 1"}]
-    rows = run_sweep({run.name: run}, Scripted(), Heard(), lambda: False)
-    assert rows[run.name].state == "in use"
+    (run,) = planned(tmp_path, SETTINGS.replace("1500", "100") + 'agents = ["td3"]\nseeds = [0]\n').values()
+    return run
+
+
+def ended(run: PlannedRun, *arguments: Any) -> str:
+    return run_sweep({run.name: run}, Scripted(*arguments), Heard(), lambda: False)[run.name].state
+
+
+def test_a_killed_run_whose_lock_is_held_for_a_while_is_waited_for(run, monkeypatch):
+    ends = [KILLED, IN_USE, {"ended": "finished"}]
+    assert ended(run, ends) == "finished" and ends == []
+    assert ended(run, [IN_USE]) == "in use"
+    clock = itertools.count(0, 30)
+    monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert ended(run, [KILLED, *[IN_USE] * 20, {"ended": "finished"}]) == "failed", "but not for ever"
+
+
+def test_a_run_that_is_killed_is_given_up_where_it_has_saved_nothing_in_between(run, monkeypatch):
+    monkeypatch.setattr(schedule, "TRIES", 3)
+    steps: list[int] = []
+    monkeypatch.setattr(schedule, "saved_step", lambda path: len(steps))
+    ends = [*[KILLED] * 7, {"ended": "finished"}]
+    assert ended(run, ends[:]) == "failed"
+    assert ended(run, ends[:], lambda: steps.append(1)) == "finished"
 
 
 def test_a_directory_with_other_settings_is_refused_and_not_touched(tmp_path, capsys):

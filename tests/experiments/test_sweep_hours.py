@@ -82,6 +82,14 @@ class Measuring(Clocked):
         return [(name, {"ended": "finished", "rates": rates}) for name in names]
 
 
+class Uneven(Measuring):
+    """One that finds a step with an update to take 0 seconds, then 2, then 4."""
+
+    def wait(self, seconds: float) -> list[tuple[str, dict[str, Any]]]:
+        found = super().wait(seconds)
+        return [(name, {**told, "rates": {**told["rates"], "learning": 2.0 * int(name)}}) for name, told in found]
+
+
 class Failing(Measuring):
     """One that cannot measure what has a discount of 0.5."""
 
@@ -153,9 +161,11 @@ def test_a_finished_run_of_the_same_settings_on_the_same_processor_says_how_long
     until.end = 0.0
     assert "takes about" in until.refusal(shorter) and until.passed()
     record = json.loads((first.path / "config.json").read_text())
-    record["machine"]["cpu"] = "another"
-    (first.path / "config.json").write_text(json.dumps(record))
-    assert deadline.seconds_per_step(first) is None
+    assert deadline.seconds_per_step(first) == took / 200
+    for name in ("cpu", "instruction_set"):
+        other = {**record, "machine": {**record["machine"], name: "another"}}
+        (first.path / "config.json").write_text(json.dumps(other))
+        assert deadline.seconds_per_step(first) is None
 
 
 def test_a_shorter_run_which_was_mostly_warm_up_does_not_say_how_long_a_longer_one_takes(tmp_path):
@@ -186,6 +196,14 @@ def test_a_finished_run_is_read_once_however_many_runs_it_says_something_about(t
     assert read.count(first.name) == 2
 
 
+def test_the_fastest_finished_run_says_how_long_another_one_takes(tmp_path, monkeypatch):
+    runs = planned(tmp_path, "seeds = [0, 1, 2]\n")
+    slow, fast, other = runs.values()
+    paces = {slow.name: 3.0, fast.name: 2.0}
+    monkeypatch.setattr(deadline, "seconds_per_step", lambda run: paces.get(run.name))
+    assert deadline_in(1.0, runs, Measuring(1)).seconds(other) == 200.0
+
+
 def test_a_setting_that_cannot_be_measured_is_said_and_keeps_no_other_from_its_time(tmp_path):
     runs = planned(tmp_path, "seeds = [0]\ngamma = [0.9, 0.5]\n")
     told: list[str] = []
@@ -201,6 +219,12 @@ def test_a_setting_that_cannot_be_measured_is_said_and_keeps_no_other_from_its_t
 def test_a_cluster_that_has_no_processor_yet_is_waited_for(tmp_path):
     runs = planned(tmp_path, "seeds = [0]\n")
     assert deadline_in(1.0, runs, Measuring(0)).seconds(*runs.values()) == 60 * 1.0 + 40 * 2.0
+
+
+def test_a_setting_that_keeps_all_workers_busy_while_it_is_measured_takes_their_mean(tmp_path):
+    runs = planned(tmp_path, "seeds = [0, 1, 2]\n")
+    until = deadline_in(1.0, runs, Uneven(3))
+    assert {until.seconds(run) for run in runs.values()} == {60 * 1.0 + 40 * 2.0}
 
 
 def test_an_agent_that_learns_at_the_end_of_each_rollout_is_measured_over_whole_ones(tmp_path, monkeypatch):

@@ -502,15 +502,18 @@ def test_a_setting_that_no_file_can_hold_is_refused_before_anything_begins():
         corner(Task(request, asked_space(["gamma"], request), 1, (0,), 0))
 
 
-def test_a_value_is_the_mean_of_the_last_evaluations_of_all_seeds():
-    rows = [
-        type("R", (), {"evaluations": values, "run": type("P", (), {"agent_config": resolve(REQUEST).agent})()})()
+@pytest.mark.parametrize("starts", [150, 100])
+def test_a_value_is_the_mean_of_the_last_evaluations_of_all_seeds(starts):
+    """Of an agent that has learnt: after 100 random steps there is no update yet."""
+    run = SimpleNamespace(agent_config=resolve({**REQUEST, "learning_starts": starts}).agent)
+    rows: list[Any] = [
+        SimpleNamespace(evaluations=values, run=run)
         for values in (
-            {0: 9.0, 100: 9.0, 200: 1.0, 300: 2.0, 400: 3.0, 500: 4.0},
-            {0: 0.0, 200: 3.0, 300: 4.0, 400: 5.0},
+            {0: 9.0, 100: 9.0, 200: 1.0, 300: 2.0, 400: 3.0, 500: 4.0, 600: 5.0},
+            {0: 0.0, 100: 9.0, 200: 3.0, 300: 4.0, 400: 5.0, 600: 7.0},
         )
     ]
-    assert trials_of.Trial(None, rows).values() == {200: 2.0, 300: 2.5, 400: 3.0}
+    assert trials_of.Trial(None, rows).values() == {200: 2.0, 300: 2.5, 400: 3.0, 600: 13 / 3}
 
 
 # --- The command -------------------------------------------------------------

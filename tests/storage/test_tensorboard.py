@@ -58,15 +58,17 @@ def test_a_resumed_run_purges_in_a_file_of_its_own_even_within_a_second(tmp_path
         assert (file[1].step, file[1].session_log.status) == (7, SessionLog.START)
 
 
-def test_a_run_that_starts_over_purges_what_its_killed_start_charted(tmp_path: Path) -> None:
+def test_a_run_that_starts_over_or_goes_on_purges_what_is_done_again(tmp_path: Path) -> None:
     directory = RunDirectory.create(tmp_path, {}, instruction_set="x")
     record = RunRecord(directory, 1, fail)
     record.event("episode", 3, **{"return": 1.0})
     record.close()
     RunRecord(RunDirectory.open(tmp_path), 1, lambda text: None).close()
-    first, again = events(tmp_path / "tensorboard")
+    RunRecord(RunDirectory.open(tmp_path), 1, fail, (3, {"metrics_offset": 0})).close()
+    first, again, resumed = events(tmp_path / "tensorboard")
     assert first[1].WhichOneof("what") == "summary"
     assert (again[1].step, again[1].session_log.status) == (0, SessionLog.START)
+    assert (resumed[1].step, resumed[1].session_log.status) == (4, SessionLog.START), "step 3 itself is done"
 
 
 def test_a_full_disk_is_reported_once_and_what_comes_later_is_still_readable(tmp_path: Path) -> None:
@@ -139,12 +141,15 @@ def test_a_run_has_its_name_settings_pace_and_surviving_connections(tmp_path: Pa
     record.event("evaluation", 1000, seconds=12.0, **evaluation)
     layers = {"connections": [30, 10, 6], "initial_alive": [0.5, 0.9, None]}
     record.event("topology", 1000, networks={"actor": layers, "dense": {"connections": [4], "initial_alive": [None]}})
+    for event in ("episode", "diagnostics", "callback"):
+        record.event(event, 1000, number=3, name="no number")
     record.close()
     values = [event.summary.value[0] for event in events(directory.tensorboard)[0][1:]]
     (text,) = values[0].tensor.string_val
     assert b"**cheetah**" in text and b"| gamma | 0.97 |" in text
     charts = {value.tag: value.simple_value for value in values[1:]}
-    assert charts["time/steps_per_second"] == 100
+    assert charts["time/steps_per_second"] == 100 and charts["connections/actor"] == 7
+    assert [charts[f"{event}/number"] for event in ("episode", "diagnostics", "callback")] == [3] * 3
     assert abs(charts["initial_alive/actor"] - 0.6) < 1e-6 and "initial_alive/dense" not in charts
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from rewirl.agents import make_agent
@@ -36,6 +38,24 @@ def test_what_is_alive_is_a_share_of_the_connections_at_the_start_where_a_networ
     alive = len(before.intersection(layer.places().tolist())) / len(before)
     assert 0.2 < alive < 1 and layer.connections > 2 * len(before)
     assert beginning.measure(agent.networks())["critic1"]["initial_alive"][0] == alive
+
+
+def test_of_a_layer_that_began_dense_what_is_left_is_alive_and_its_inputs_are_not_counted():
+    pruning = {"rule": "prune", "initial_sparsity": 0.0, "sparsity": 0.75, "sparsity_end": 4, "adapt_every": 2}
+    config = TD3Config(hidden_sizes=(24, 16), batch_size=8, topology=TopologyConfig(**pruning))
+    agent, replay = make_agent("ds-td3", config, 7, 3, 0), Replay(9, 7, 3, 0)
+    replay.add(np.ones(7), np.ones(3), 1.0, np.ones(7), False)
+    beginning = Drift(agent.networks())
+    assert beginning.measure(agent.networks())["actor"]["initial_alive"] == [None] * 3
+    for _ in range(4):
+        agent.update(replay)
+    found = beginning.measure(agent.networks())["actor"]
+    left = [number / math.prod(shape) for number, shape in zip(found["connections"], found["shapes"], strict=True)]
+    assert min(left) < 0.5 and found["initial_alive"] == [None if share == 1 else share for share in left]
+    later = TopologyConfig(sparsity=None, layer_sparsities=(0.0, 0.5, 0.0))
+    networks = make_agent("ds-td3", TD3Config(hidden_sizes=(24, 16), topology=later), 7, 3, 0).networks()
+    for measured in (found, Drift(networks).measure(networks)["actor"]):
+        assert measured["input_connections"] is None
 
 
 def test_of_very_many_inputs_nothing_is_said_one_by_one(monkeypatch):

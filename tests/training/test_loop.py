@@ -161,6 +161,13 @@ def test_the_first_steps_are_random_and_the_agent_learns_once_per_step_afterward
     assert not np.array_equal(run.replay.rows[20, 3:5], rng.uniform(-1, 1, 2).astype(np.float32))
 
 
+def test_updates_of_every_few_steps_are_counted_from_the_end_of_the_warm_up():
+    run = training(learning_starts=20)
+    run._learning._updates_at = lambda step: 2 if step % 3 == 0 else 0
+    run.run(30)
+    assert run.agent.updates == 2 * len(range(0, 10, 3))
+
+
 def test_the_environment_gets_the_stored_action_in_its_own_bounds():
     run = training()
     run.run(30)
@@ -448,6 +455,19 @@ def test_its_time_is_that_of_its_own_step(monkeypatch):
     assert [time - seconds for time, seconds in zip(times, found, strict=True)] == pytest.approx([0, 25, 40])
 
 
+def test_an_evaluation_that_is_not_played_again_takes_no_time(monkeypatch):
+    run = training(learning_starts=1000, checkpoint_every=0)
+    times = []
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: 1000.0 + run.step)
+    evaluate = run.evaluations._evaluator.evaluate
+    run.evaluations._evaluator.evaluate = lambda *a: dataclasses.replace(evaluate(*a), seconds=7.0)
+    run.recorder.event = lambda event, step, **fields: (
+        times.append(fields["seconds"]) if event == "evaluation" else None
+    )
+    run.run(60)
+    assert times == [7, 25, 50, 60]
+
+
 @pytest.mark.parametrize("at", [26, 30, 39, 41, 55])
 @pytest.mark.parametrize("questions", [3, math.inf])
 def test_a_run_stopped_with_an_evaluation_in_flight_waits_for_it_and_resumes_to_the_bit(at, questions):
@@ -595,6 +615,10 @@ def test_a_foreign_state_is_refused():
         ("keep_checkpoints", 0),
         ("threads", 0),
         ("threads", True),
+        ("threads", 257),
+        ("eval_episodes", 10_001),
+        ("n_envs", 0),
+        ("n_envs", 1_001),
         ("agent", ""),
         ("env_kwargs", [1]),
     ],
@@ -607,9 +631,12 @@ def test_impossible_settings_are_refused_by_name(field, value):
 @pytest.mark.parametrize("questions", [0, 7, math.inf])
 def test_an_untrained_agent_is_evaluated_once_and_recorded_as_if_each_time(questions):
     run, each_time = (late(questions, learning_starts=60, eval_every=10) for _ in range(2))
+    told = []
+    run.progress.evaluated = lambda step, evaluation, density: told.append(step)
     run.run(90)
     each_time.environment.changes = True  # such an environment gives another result later
     each_time.run(90)
+    assert told == [0, 70, 80, 90]
     played = [f"evaluation after step {step}" for step in (0, 70, 80, 90)]
     assert run.evaluations.collected == played and len(each_time.evaluations.collected) == 10
     assert run.recorder.events == each_time.recorder.events

@@ -393,7 +393,7 @@ def of_norms(name, **settings):
 
 
 def test_a_norm_of_the_inputs_sees_large_observations_as_any_others():
-    replay, large = Replay(100, 3, 1, 0), np.full(3, 1e8, np.float32)
+    replay, large = Replay(100, 3, 1, 0), np.array([0, 1, 1e8], np.float32)
     for _ in range(50):
         replay.add(large, np.zeros(1, np.float32), 1.0, large, False)
     for name in ("xqc", "crossq"):
@@ -405,7 +405,7 @@ def test_a_norm_of_the_inputs_sees_large_observations_as_any_others():
     assert "observations are as large as 1e+19" in line and "--normalise-observations" in line
     assert list(of_scales(beyond, of_norms("xqc", normalise_observations=True))) == []
     (line,) = of_scales(replay, of_norms("simba", normalise_observations=False))
-    assert "observations are as large as 1e+08" in line
+    assert "observations are as large as 1e+08 (feature 2)" in line
     assert list(of_scales(replay, of_norms("simba"))) == []
 
 
@@ -432,6 +432,13 @@ def test_values_beyond_the_bound_of_critics_are_said(settings, expected):
     assert list(of_scales(replay, of_norms("crossq"))) == []  # whose values have no bound
 
 
+def test_large_rewards_are_as_any_others_where_they_are_scaled():
+    replay, zeros = Replay(100, 3, 1, 0), np.zeros(3, np.float32)
+    replay.add(zeros, zeros[:1], 1e9, zeros, False)
+    assert len(list(of_scales(replay, of_norms("simba")))) == 1
+    assert list(of_scales(replay, of_norms("simba", scale_rewards=True))) == []
+
+
 def test_what_is_too_small_is_so_normalised_and_scaled_too():
     replay, rng = Replay(100, 3, 1, 0), np.random.default_rng(0)
     agent = of_norms("simba", normalise_observations=True, scale_rewards=True)
@@ -456,6 +463,8 @@ def test_the_scales_of_many_observations_take_the_memory_of_a_few():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < replay.observations.nbytes / 4
+    replay.observations[-1, 7] = 1e12  # which is large among 20,000 too
+    assert ["(feature 7)" in line for line in of_scales(replay)] == [True]
 
 
 @pytest.mark.parametrize(

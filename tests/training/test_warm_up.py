@@ -100,11 +100,11 @@ def test_it_resumes_to_the_bit_and_needs_the_policy_only_while_it_warms_up(tmp_p
     mine = tmp_path / "teacher"
     shutil.copytree(teacher, mine)
     whole = trained(tmp_path / "whole", config(warm_up_policy=str(mine)))
-    for at in (31, 90):
+    for at in (31, 90, 60):
         path = tmp_path / f"stopped at {at}"
         with runs.start(config(warm_up_policy=str(mine)), AGENT, path, Silent()) as run:
             run.train(lambda run=run, at=at: run.training.step >= at)
-        if at > 60:
+        if at == 60:  # the first 60 actions have been chosen
             shutil.rmtree(mine)
         with resume(path, Silent()) as run:
             run.train()
