@@ -17,6 +17,7 @@ from rewirl.cli.main import main
 from rewirl.cli.parse import parse_run
 from rewirl.experiments.report import document, figures, report
 from rewirl.experiments.report.judge import difference, judge, share_of_steps
+from rewirl.experiments.report.pairs import values_at_share
 from rewirl.experiments.report.run_data import find_runs, read_run
 from rewirl.experiments.report.run_groups import command, group_runs
 from rewirl.storage import run_directory
@@ -322,6 +323,17 @@ def test_one_task_of_two_with_a_single_run_leaves_them_together(tmp_path):
             make_run(tmp_path, "ds-td3", seed, rising(1100 + seed, 40_000, 10), env)
     assert {item.tasks for item in judge(group_runs(find_runs([tmp_path])[0])[0]) if item.env is None} == {2}
     assert "| ds-drl/ds-td3 over ds-drl/td3 | Ant-v5, HalfCheetah-v5 | final return |" in text_of(tmp_path)
+
+
+def test_a_share_is_tested_by_the_return_after_that_share_of_the_steps(tmp_path):
+    for seed in (0, 1):
+        make_run(tmp_path, "td3", seed, rising(700 + seed, 100_000, count=20))
+        make_run(tmp_path, "ds-td3", seed, rising(1000 + seed, 100_000, count=30))
+    found = groups_of(tmp_path)
+    early, last = values_at_share(found["ds-drl/ds-td3"], found["ds-drl/td3"], 0.6)
+    # after 60,000 of the 100,000 steps that both have: evaluations 3 to 12 of twenty steps up
+    assert early == pytest.approx([1000 * 0.375, 1001 * 0.375]) and last == pytest.approx([700 * 0.775, 701 * 0.775])
+    assert values_at_share(found["ds-drl/ds-td3"], found["ds-drl/td3"], -0.1) is None
 
 
 def test_the_interval_of_a_share_leaves_out_a_fortieth_at_each_end(tmp_path):

@@ -18,7 +18,7 @@ from rewirl.experiments.report.aggregates import Estimate
 from rewirl.experiments.report.judge import judge
 from rewirl.experiments.report.run_data import find_runs
 from rewirl.experiments.report.run_groups import command, group_runs
-from rewirl.experiments.report.sections.comparison import compared
+from rewirl.experiments.report.sections.comparison import compared, with_dense_ones
 from rewirl.experiments.report.sections.words import figure_of
 from rewirl.experiments.report.welch import detectable
 from rewirl.experiments.sweep.names import names_of
@@ -309,6 +309,15 @@ def test_every_group_is_compared_with_the_baseline_and_with_nothing_else(tmp_pat
         and "'ds-td4'; did you mean 'td3'? There are 'td3', 'ds-td3, sparsity 0.6'" in said
         and not (tmp_path / "r.html").exists()
     )
+
+
+def test_a_sparse_group_is_compared_with_the_dense_one_that_differs_by_the_least_options(tmp_path):
+    for gamma in (0.9, 0.98, 0.99):
+        make_run(tmp_path, "td3", 0, [0.0, 1.0], gamma=gamma)
+        make_run(tmp_path, "ds-td3", 0, [0.0, 1.0], gamma=gamma)
+    pairs = with_dense_ones(groups(tmp_path))
+    of = {tuple(each.options.get("gamma") for each in pair) for pair in pairs}
+    assert of == {(0.9, 0.9), (0.98, 0.98), (None, None)}
 
 
 def test_groups_are_compared_with_others_of_their_task_alone(tmp_path):

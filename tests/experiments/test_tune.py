@@ -252,6 +252,7 @@ def test_values_that_were_sampled_before_are_not_trained_again(tmp_path):
     executor = Scripted(workers=2)
     outcome = made(tmp_path, task(9, sample=["sparsity=0.5,0.8"], prune=False), executor)
     assert outcome.counts["complete"] == 9 and len(executor.started) == 2
+    assert (tmp_path / "best.toml").read_text().startswith("# Trial 0, the best of 9"), "of equals the first"
 
 
 def test_what_is_over_already_is_told_before_the_next_trial_is_sampled(tmp_path, monkeypatch):

@@ -24,6 +24,7 @@ from rewirl.storage.checkpoint import load_latest
 from rewirl.storage.policy_file import PolicyError
 from rewirl.topology import TopologyConfig
 from rewirl.training import run as runs
+from rewirl.training import warm_up
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume
 from rewirl.training.trained_policy import TrainedPolicy
@@ -142,6 +143,13 @@ def test_a_policy_of_another_environment_or_with_other_spaces_is_refused_at_the_
     with pytest.raises(PolicyError, match="does not exist"):
         runs.start(config(warm_up_policy=str(tmp_path / "none")), AGENT, tmp_path / "run", Silent())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_policy_that_is_replaced_while_it_is_read_is_refused(teacher, monkeypatch):
+    sums = iter(["one", "another"])
+    monkeypatch.setattr(warm_up, "_digest", lambda path: next(sums))
+    with pytest.raises(PolicyError, match="was replaced while it was read"):
+        load_warm_up_policy(teacher, Environment(probes.Drift(), "Drift"), environment_source(probes.Drift))
 
 
 @pytest.mark.parametrize(("wrong", "what"), [("", "a directory"), (3, "a word")])
