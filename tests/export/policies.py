@@ -104,10 +104,10 @@ EVERY_OPERATION = [
     Linear("b", n_out=12, bias=False),
     LeakyReLU("l", slope=0.2),
     Add("sum", of=("t", "l")),
-    LayerNorm("plain", affine=False),
+    LayerNorm("plain", eps=0.1, affine=False),
     Parameter("free", size=12),
     Multiply("gated", of=("plain", "free")),
-    BatchNorm("n", affine=False),
+    BatchNorm("n", eps=0.1, affine=False),
     ReLU("r"),
     Add("end", of=("r", "sum")),
 ]

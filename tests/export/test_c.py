@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from policies import BOX, CHOICES, INPUT, STREAMS, about, discrete, every_operat
 from rewirl.agents import Policy
 from rewirl.agents.normalisation import Statistics
 from rewirl.environments.action_bounds import ActionBounds
+from rewirl.environments.actions import DiscreteActions
 from rewirl.export import c_code, compiled, interpret, parity
 from rewirl.export.buffers import Buffers
 from rewirl.export.c_code import c_files
 from rewirl.export.plan import plan_of
+from rewirl.export.weights import weights_of
 from rewirl.nn import Linear, Network
 from rewirl.storage import pretrained
 from rewirl.topology.structure import structure_of
@@ -85,8 +88,69 @@ def test_observations_are_normalised_inside():
         statistics.add(rng.normal(300, 5, size=INPUT).astype(np.float32))
     normalised = trained(Policy(policy.actor.actor, BOX.size, statistics=statistics), BOX)
     plan = plan_of(normalised)
-    assert abs(parity.observations(plan).mean() - 300) < 5
+    assert abs(parity.observations(plan).mean() - 300) < 5 and 4 < parity.observations(plan).std() < 6
     assert run(normalised, plan).difference < EXACT
+
+
+def test_the_table_is_as_near_as_it_says():
+    network = Network(1, [Linear("a", n_out=1)], {}, {"a.values": np.ones(1, np.float32)})
+    plan = plan_of(trained(Policy(network), ActionBounds([-1.0], [1.0])))
+    given = np.linspace(-12, 12, 5001, dtype=np.float32)[:, np.newaxis]
+    found = compiled.run(c_files(plan, "policy", "table"), plan, "policy", given, compiled.STRICT)
+    assert abs(found - np.tanh(given.astype(np.float64))).max() < 3e-7
+
+
+def test_indices_that_just_do_not_fit_into_a_byte():
+    """There are 256 connections, and the last is of input 256."""
+    rng = np.random.default_rng(0)
+    places = np.append(np.sort(rng.choice(3 * 257 - 1, 255, replace=False)), 3 * 257 - 1)
+    values = {"a.values": rng.normal(size=256).astype(np.float32) / 8}
+    policy = trained(Policy(Network(257, [Linear("a", n_out=3)], {"a": places}, values)), BOX)
+    assert run(policy, plan_of(policy)).difference < EXACT
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [every_operation(), policy_of("ppo", "unstructured"), policy_of("simba", "8x1")],
+    ids=["all", "ppo", "8x1"],
+)
+def test_the_arrays_act_as_the_policy_without_a_compiler(policy):
+    plan = plan_of(policy)
+    assert parity.compare(policy, partial(interpret.act, plan), "NumPy", plan).difference < EXACT
+
+
+def test_a_file_says_where_it_is_from_and_what_it_takes():
+    files = c_files(plan_of(every_operation()), "policy", "table")
+    working = 4 * sum(map(int, re.findall(r"static float buffer\d+\[(\d+)\]", files.source)))
+    matrices, vectors = 12 * INPUT + 12 * 12, 12 + 12 + 2 * 12  # a bias, a parameter, a mean and a factor
+    takes = f"constants: {4 * (matrices + vectors)} bytes of the network; working memory: {working} bytes, static; "
+    for text in files:
+        assert f"{takes}{matrices} multiply-adds" in text
+        assert "td3 in Somewhere-v0, trained for 100 steps, seed 1\n" in text
+
+
+def test_int8_weights_are_the_nearest_steps_to_the_largest_of_their_row():
+    values = np.float32([0.5, -2.54, 0.013, 1, -0.4])
+    weights = weights_of((2, 3), np.array([0, 1, 2, 4, 5]), values, 1, True, 1.0)
+    assert weights.scales == pytest.approx([0.02, 1 / 127])
+    assert weights.stored()[2].tolist() == [25, -127, 1, 127, -51]
+    assert (weights.products, weights.bytes) == (5, 5 + 5 + 2 + 8)  # values, columns, ends and scales
+    blocks = weights_of((2, 3), np.array([0, 3, 2, 5]), values[:4], 2, False, 1.0)
+    assert (blocks.products, blocks.bytes) == (4, 4 * 4 + 2 + 1)
+
+
+def test_other_actions_are_noticed_and_ties_are_none():
+    policy, box = discrete("unstructured"), policy_of("td3", "unstructured")
+    plan, of_box = plan_of(policy), plan_of(box)
+    acts = interpret.act(plan, parity.observations(plan))
+    wrong = acts.copy()
+    wrong[:7] = (acts[:7] - CHOICES.start + 1) % CHOICES.size + CHOICES.start
+    assert parity.compare(policy, lambda given: wrong, "", plan).others == 7
+    nothing = {"a.values": np.zeros(CHOICES.size * INPUT, np.float32)}
+    network = Network(INPUT, [Linear("a", n_out=CHOICES.size)], {}, nothing)
+    assert parity.compare(trained(Policy(network, head="greedy"), CHOICES), lambda given: acts, "", plan).others == 0
+    done = parity.compare(box, lambda given: np.full((len(given), BOX.size), np.nan), "", of_box)
+    assert not done.within and done.difference == np.inf
 
 
 def test_int8_is_smaller_and_c_computes_what_its_arrays_say():
@@ -193,6 +257,15 @@ def test_a_header_of_another_export_is_refused():
         compiled.run(own, plan, "policy", given)
         with pytest.raises(compiled.FailedError, match=r"policy\.h is of another export than policy\.c"):
             compiled.run(own._replace(header=other.header), plan, "policy", given)
+
+
+def test_actions_that_no_exported_policy_can_have_are_refused():
+    network = Network(INPUT, [Linear("a", n_out=3)], {}, {"a.values": np.ones(3 * INPUT, np.float32)})
+    for start, size in ((2**63 - 3, 3), (-(2**63), 3)):
+        with pytest.raises(ValueError, match="numbers beyond the 64 bits of an exported policy"):
+            plan_of(trained(Policy(network, head="greedy"), DiscreteActions(size, start=start)))
+    with pytest.raises(ValueError, match="the bounds of its actions are beyond float32"):
+        plan_of(trained(Policy(network), ActionBounds([-1e39] * 3, [1e39] * 3, np.float64)))
 
 
 def test_a_layer_without_connections():

@@ -154,9 +154,12 @@ def changed(replay, transitions=None, **values):
     return arrays, {**saved, **values}
 
 
-def with_nan(array):
-    array[1, 1] = np.nan
-    return array
+def with_number(column, number):
+    def change(array):
+        array[1, column] = number
+        return array
+
+    return change
 
 
 @pytest.mark.parametrize(
@@ -164,7 +167,10 @@ def with_nan(array):
     [
         ({"capacity": 11}, "holds 11 transitions, this one 10"),
         ({"capacity": None}, "holds None transitions, this one 10"),
-        ({"transitions": with_nan}, "not finite"),
+        ({"transitions": with_number(1, np.nan)}, "not finite"),
+        ({"transitions": with_number(OBSERVATION, -1.5)}, r"actions that are not in \[-1, 1\]"),
+        ({"transitions": with_number(OBSERVATION + ACTION - 1, 1.5)}, r"actions that are not in \[-1, 1\]"),
+        ({"transitions": with_number(-1, 0.5)}, "ends that are neither 0 nor 1"),
         ({"transitions": lambda a: a[:, :-1]}, r"float32 \[6, 9\], expected float32 of at most 10 rows and 10 columns"),
         ({"transitions": lambda a: a.astype(np.float64)}, "are float64"),
         ({"transitions": lambda a: a[0]}, r"\[10\]"),

@@ -27,3 +27,36 @@ def test_actions_and_rewards_that_are_not_finite_are_refused(name: str, column: 
     arrays[name][0, column] = np.nan
     with pytest.raises(ValueError, match="actions or rewards that are not finite"):
         Rollout(4, 2, 1).restored(arrays, values)
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "number", "message"),
+    [
+        ("ends", (0, 1), 2, "ends of a rollout are neither 0 nor 1"),
+        ("ends", (0, 0), 1, "an episode terminated without an end"),
+        ("environments", 0, -1, "environments with impossible numbers"),
+    ],
+)
+def test_ends_and_environments_that_cannot_be_are_refused(
+    name: str, index: int | tuple[int, int], number: int, message: str
+) -> None:
+    arrays, values = _rollout().state()
+    arrays[name][index] = number
+    with pytest.raises(ValueError, match=message):
+        Rollout(4, 2, 1).restored(arrays, values)
+
+
+def test_a_rollout_of_which_it_would_be_too_late_to_learn_is_refused() -> None:
+    arrays, values = _rollout().state()
+    with pytest.raises(ValueError, match="has 1 steps; this one is learnt from with 1"):
+        Rollout(1, 2, 1).restored(arrays, values)
+
+
+def test_only_the_latest_step_of_an_environment_ends_where_its_episode_is_given_up() -> None:
+    rollout = Rollout(9, 1, 1)
+    for environment in (0, 1, 0, 1, 2):
+        rollout.begin(environment, np.zeros(1, np.float32), np.zeros(1, np.float32))
+        rollout.end(environment, 0.0, np.zeros(1, np.float32), terminated=False, truncated=False)
+    rollout.cut(0)
+    rollout.cut(3)  # where there was no step
+    assert rollout.over[:5].tolist() == [0, 0, 1, 0, 0] and not rollout.terminated.any()

@@ -83,6 +83,13 @@ def test_the_units_that_are_left_hold_all_connections():
     assert fan_in(full, event(full, 0.5, 1.0)) == [4, 4]
 
 
+def test_units_that_stay_have_as_many_inputs_as_before_however_salient_others_have_become():
+    gradient = np.zeros((4, 5), np.float32)
+    gradient[1, 2:4] = 9
+    state = layer({0: 0.1, 1: 5, 2: 5, 5: 5, 6: 5, 10: 0.2, 11: 5, 12: 5}, gradient, (4, 5))
+    assert fan_in(state, event(state, 0.25, 0.5)) == [3, 2, 3, 0]
+
+
 @given(
     seed=st.integers(0, 10_000),
     drops=st.sampled_from(["halves", "code", "magnitude", "sensitivity", "random"]),

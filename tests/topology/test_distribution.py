@@ -192,6 +192,17 @@ def test_a_sparsity_that_scores_spread_over_the_layers_starts_dense():
             TopologyConfig(**{**usual, **settings})
 
 
+@pytest.mark.parametrize(
+    "final",
+    [{"lambdas": (7.0, 64.0)}, {"layer_sparsities": (0.5, 0.6, 0.7)}, {"actor_sparsity": 0.9, "sparsity": None}],
+)
+def test_a_sparsity_that_changes_begins_with_the_initial_one_however_the_final_one_is_given(final):
+    config = TopologyConfig(initial_sparsity=0.25, distribution="uniform", **final)
+    assert densities(config.at_start.of("actor"), CHEETAH_ACTOR) == [0.75] * 3
+    assert densities(config.of("actor").at_start, CHEETAH_ACTOR) == [0.75] * 3
+    assert densities(config.of("actor"), CHEETAH_ACTOR) != [0.75] * 3
+
+
 def test_what_is_added_is_split_by_what_layers_lack_by_hand():
     shapes = [(10, 10), (2, 10)]  # of 20 and 12 nodes: floors of 29.957 and 14.909
     floors = 10 * math.log(20), 6 * math.log(12)

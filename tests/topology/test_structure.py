@@ -81,7 +81,7 @@ def test_a_changing_sparsity_has_no_fixed_fan_in(name):
 
 def test_an_event_by_hand():
     """Two units with two of four inputs each; the two smallest weights are both of the first unit."""
-    gradient = np.float32([[0, 0, 3, 4], [9, 0, 0, 9]])
+    gradient = np.float32([[0, 0, 3, -4], [9, 0, 0, 9]])
     state = LayerState((2, 4), np.array([0, 1, 5, 6]), np.float32([0.1, -0.2, 5, 6]), lambda: gradient)
     structure = structure_of("constant-fan-in")
 

@@ -214,7 +214,8 @@ def plan_of(trained: TrainedPolicy, int8: bool = False, dense_from: float = DENS
 def _box(actions: ActionBounds, squashed: bool) -> Box:
     low, high = (actions.to_user(np.full((1, actions.size), side, np.float32)).reshape(-1) for side in (-1, 1))
     centre, half = (actions.high / 2 + actions.low / 2), (actions.high / 2 - actions.low / 2)
-    box = Box(centre.astype(np.float32), half.astype(np.float32), low, high, squashed)
+    with np.errstate(over="ignore"):  # it is refused
+        box = Box(centre.astype(np.float32), half.astype(np.float32), low, high, squashed)
     if not all(np.isfinite(array).all() for array in (box.centre, box.half, low, high)):
         raise ValueError("the bounds of its actions are beyond float32, in which an exported policy acts")
     for number in np.flatnonzero((low < actions.low) | (high > actions.high)):
