@@ -11,7 +11,7 @@ from experience import ACTION, OBSERVATION, bits, measures, observations, random
 from scipy import integrate, stats
 
 from rewirl.agents import SACConfig, load_policy, make_agent
-from rewirl.nn import SquashedGaussian, empty_tiles, mlp_network, normal, pack, sample_one, unpack
+from rewirl.nn import LogStd, SquashedGaussian, empty_tiles, mlp_network, normal, pack, sample_one, unpack
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 
@@ -104,6 +104,10 @@ def test_one_sample_is_drawn_as_many_are():
     expected = np.tanh(np.float32([0.1, -0.5, 2.0]) + np.exp(np.float32([-3.0, 0.0, 1.0])) * noise)
     assert one.dtype == np.float32
     assert one == pytest.approx(expected, abs=1e-6)
+    of_tanh = LogStd(-4.0, 1.0, soft=True)
+    one = sample_one(network.act(np.zeros(1, np.float32)), np.random.default_rng(3), of_tanh)
+    log_std = -4 + 2.5 * (1 + np.tanh([-3.0, 0.0, 1.0]))
+    assert one == pytest.approx(np.tanh([0.1, -0.5, 2.0] + np.exp(log_std) * noise), abs=1e-6)
 
 
 def test_wrong_shapes_are_refused():

@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rewirl.nn import Linear, batch_normalised, batch_renormalised, initialised, residual
+from rewirl.nn import (
+    Add,
+    BatchNorm,
+    BatchRenorm,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    ReLU,
+    batch_normalised,
+    batch_renormalised,
+    initialised,
+    layer_normalised,
+    residual,
+)
 
 
 def kinds(operations):
@@ -22,6 +35,28 @@ def test_they_are_made_of_what_the_papers_say():
     assert all(o.unit_norm for o in batch_normalised((8, 6), 3) if isinstance(o, Linear))
     with pytest.raises(ValueError, match="give one size, not"):
         residual((8, 6), 3)
+
+
+def test_their_operations_read_what_they_should_and_have_the_settings_of_the_papers():
+    norm = {"eps": 1e-3, "momentum": 0.01}
+    assert residual((8,), 3) == [
+        Linear("embed", n_out=8), LayerNorm("norm1", eps=1e-6), Linear("wide1", n_out=32), ReLU("relu1"),
+        Linear("narrow1", n_out=8), Add("block1", of=("embed", "narrow1")), LayerNorm("norm", eps=1e-6),
+        Linear("output", n_out=3),
+    ]  # fmt: skip
+    assert [o.of for o in residual((8, 8), 3) if isinstance(o, Add)] == [("embed", "narrow1"), ("block1", "narrow2")]
+    assert batch_normalised((6,), 3) == [
+        BatchNorm("norm0", **norm), Linear("hidden1", n_out=6, bias=False, unit_norm=True), BatchNorm("norm1", **norm),
+        ReLU("relu1"), Linear("output", n_out=3, unit_norm=True),
+    ]  # fmt: skip
+    assert batch_renormalised((6,), 3) == [
+        BatchRenorm("norm0", **norm), Linear("hidden1", n_out=6), ReLU("relu1"), BatchRenorm("norm1", **norm),
+        Linear("output", n_out=3),
+    ]  # fmt: skip
+    assert layer_normalised((6,), 3) == [
+        Linear("hidden1", n_out=6, by_row=True), LayerNorm("norm1", affine=False), LeakyReLU("leaky_relu1", slope=0.01),
+        Linear("output", n_out=3, by_row=True),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(40, 40), (30, 50), (50, 30), (7, 1), (1, 7)])

@@ -70,6 +70,11 @@ def test_a_sparsity_nobody_asked_for_and_one_that_is_not_reached_are_said():
     ends = {"initial_sparsity": 0.0, "sparsity": 0.9, "sparsity_end": 9}
     with pytest.warns(UserWarning, match=r"sparsity_end is 9, and by adapt_end the last event is on update 8"):
         rewired(model_of(sparsity=0.0), adapt_end=8, **ends)
+    model = model_of(sparsity=0.0)
+    with pytest.warns(UserWarning, match=r"by adapt_end the last event is on update 7"):  # which is 5 + 2
+        Rewiring(
+            model, torch.optim.SGD(model.parameters()), "prune", adapt_every=5, adapt_offset=2, adapt_end=11, **ends
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rewired(model_of(sparsity=0.0), adapt_end=9, **ends)

@@ -250,6 +250,16 @@ def test_saved_and_resumed_to_the_bit():
     learn(*second, steps=9, seed=2)
     for one, two in zip(whole[0].state_dict().values(), second[0].state_dict().values(), strict=True):
         assert torch.equal(one, two)
+    assert second[2].state_dict() == whole[2].state_dict()
+
+
+def test_where_connections_grow_is_of_the_seed():
+    grown = []
+    for seed in (1, 1, 2):
+        model = model_of()
+        assert Rewiring(model, torch.optim.Adam(model.parameters()), seed=seed, adapt_every=1).step()
+        grown.append(model[0].indices.tolist())
+    assert grown[0] == grown[1] != grown[2]
 
 
 @pytest.mark.parametrize("drop", ["halves", "code"])

@@ -303,6 +303,15 @@ def test_the_seed_is_the_generators_of_pytorch_unless_given():
     assert torch.equal(SparseLinear(20, 20, seed=1).values, SparseLinear(20, 20, seed=1).values)
 
 
+def test_values_and_biases_begin_within_one_over_the_root_of_the_inputs_that_units_have():
+    layer = SparseLinear(200, 60, 0.9, seed=0)
+    rows = layer.indices // 200
+    bound = torch.bincount(rows, minlength=60).clamp(min=1).rsqrt()
+    for of_bound in (layer.values.detach() / bound[rows], layer.bias.detach() / bound):
+        assert 0.9 < of_bound.abs().max() <= 1 + 1e-6 and abs(float(of_bound.abs().mean()) - 0.5) < 0.1
+        assert of_bound.min() < -0.9 and of_bound.max() > 0.9
+
+
 def test_nothing_else_imports_torch():
     code = (
         "import sys; sys.modules['torch'] = None\nimport rewirl, rewirl.cli.main\n"
