@@ -303,18 +303,6 @@ def test_what_could_not_be_saved_is_said_by_an_error(tmp_path, monkeypatch):
         agent.save(tmp_path / "policy")
 
 
-def test_of_a_run_that_no_file_can_hold_the_policy_is_saved(tmp_path, monkeypatch):
-    def too_much(*arguments, **more):
-        raise ValueError("state.json takes too many bytes")
-
-    monkeypatch.setattr("rewirl.storage.recorder.save_checkpoint", too_much)
-    with rewirl.DSTD3("Pendulum-v1", learning_starts=20, batch_size=4, hidden_sizes=(8, 8), sparsity=0.2) as agent:
-        with pytest.raises(rewirl.RunDirectoryError, match="not saved there"):
-            agent.learn(30, run_dir=tmp_path / "run", eval_every=0)
-        assert not list(tmp_path.glob("run/checkpoints/*"))
-        assert rewirl.load(tmp_path / "run").about["step"] == 30
-
-
 def test_a_policy_never_replaces_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with rewirl.DSTD3("Pendulum-v1") as agent:

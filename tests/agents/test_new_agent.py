@@ -271,6 +271,20 @@ def test_what_is_filled_by_the_first_update_is_tried_after_it(modules, tmp_path,
         assert agent.steps == 20
 
 
+def test_what_is_never_saved_is_not_tried_and_a_resumed_run_is_as_it_was_saved(modules, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    best = "[arrays, {**values, 'best': self.updates or -float('inf')}]"
+    modules(best=OWN_STATE.format(best) + MINE.format(", agent=Own, usual={'learning_starts': 20}"))
+    Path("mine.toml").write_text('agent = "best:mine"\nenv = "Pendulum-v1"\nhidden_sizes = [8]\nbatch_size = 8\n')
+    with rewirl.from_preset("mine.toml", threads=1) as agent:
+        assert agent.learn(10).steps == 10
+    monkeypatch.setattr("rewirl.training.run.refuse_unsaveable", lambda agent: None)  # as earlier versions
+    with rewirl.from_preset("mine.toml", threads=1) as agent:
+        agent.learn(30, "run", eval_every=0)
+    with rewirl.resume("run") as again:
+        assert again.learn(10).steps == 40
+
+
 def test_two_agents_of_one_name_are_two_in_a_sweep_and_in_a_directory(modules, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     modules(one=MINE.format(""), two=MINE.format(""))

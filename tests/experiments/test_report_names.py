@@ -302,6 +302,23 @@ def test_what_a_program_calls_an_agent_is_known_unless_two_modules_do(own_agents
         own_agents()
 
 
+def test_an_agent_that_is_entered_by_two_modules_as_one_imports_the_other_is_one(own_agents, capsys):
+    kind = "class Own(TD3): pass\nAGENTS['yours'] = replace(AGENTS['td3'], name='yours', agent=Own)\n"
+    Path("your_agents.py").write_text(OWN[: OWN.index("@")] + kind)
+    Path("their_agents.py").write_text("import your_agents\n")
+    made(Path("runs"), "td3")
+    registry.import_agents(["their_agents", "your_agents"])
+    assert AGENTS["yours"].agent.__module__ == "your_agents"
+
+
+def test_a_module_without_agents_says_which_one_it_is(own_agents, capsys):
+    made(Path("runs"), "td3")
+    Path("queue.py").touch()
+    with pytest.raises(SystemExit):
+        main(["report", "runs", "--agent-module", "queue"])
+    assert re.search(r"it enters none in AGENTS; queue is .*, and not .*queue\.py: rename", capsys.readouterr().err)
+
+
 @pytest.mark.parametrize(
     ("module", "why"),
     [

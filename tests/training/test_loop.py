@@ -163,7 +163,7 @@ def test_the_first_steps_are_random_and_the_agent_learns_once_per_step_afterward
 
 def test_updates_of_every_few_steps_are_counted_from_the_end_of_the_warm_up():
     run = training(learning_starts=20)
-    run._learning._updates_at = lambda step: 2 if step % 3 == 0 else 0
+    run.learning._updates_at = lambda step: 2 if step % 3 == 0 else 0
     run.run(30)
     assert run.agent.updates == 2 * len(range(0, 10, 3))
 

@@ -285,11 +285,15 @@ def import_agents(modules: Sequence[str]) -> None:
     for module in modules:
         if not entered.get(module):
             name = module.partition(":")[0]
-            why = f"a module is named without an agent: {name}" if ":" in module else "it enters none in AGENTS"
+            why = (
+                f"a module is named without an agent: {name}"
+                if ":" in module
+                else f"it enters none in AGENTS{instead_of_own(name)}"
+            )
             raise ValueError(f"the agents of {module!r}: {why}")
         for name in entered[module]:
             agent_entry(f"{module}:{name}")
-    plain = Counter(name for own in entered.values() for name in own)
+    plain = Counter(name for name, _ in {(name, id(entry)) for own in entered.values() for name, entry in own.items()})
     for own in entered.values():  # only now, or an agent of one would count as another's that was imported before
         for name, entry in own.items():
             if plain[name] == 1:

@@ -108,9 +108,13 @@ class Environment:
             FaultyEnvironmentError: it cannot be had, or is no JSON value.
         """
         try:
-            return [through_json(getattr(layer, STATE)()) for layer in self._stateful]
+            states = [getattr(layer, STATE)() for layer in self._stateful]
         except RAISED as error:
             raise self._raised(STATE, error) from error
+        try:
+            return [through_json(state) for state in states]
+        except RAISED as error:
+            raise self.fault(f"{STATE}() returned what no JSON file can hold: {error}") from error
 
     def last_state(self) -> list[Any]:
         """Return what `state` does; an environment in a process of its own may have ended, and has its latest one."""

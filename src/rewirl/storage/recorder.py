@@ -147,34 +147,30 @@ class RunRecord:
     def checkpoint(self, step: int, state: Callable[[], State], policy: Callable[[], State]) -> bool:
         """See Recorder."""
         self._directory.hold()
-        whole = True
-        try:
-            # Of the step that the run continues from there is a checkpoint, but a kill may have come before the policy.
-            if step != self._resumed:
-                self._save_checkpoint(step, state)
-        except (CheckpointError, ValueError) as error:
-            self._warn(f"warning: no checkpoint at step {step:,}, training goes on: {error}")
-            if isinstance(error, CheckpointError):  # the system may take the next one
-                return False
-            whole = False  # no file can hold it, as an environment may keep too much: the policy is what can be kept
+        # Of the step that the run continues from there is a checkpoint, but a kill may have come before the policy.
+        if step != self._resumed and not self._save_checkpoint(step, state):
+            return False
         try:
             save_policy(self._directory.policy, *policy(), of_run=True)
         except (PolicyError, ValueError) as error:
             self._warn(f"warning: the policy of step {step:,} is not saved, training goes on: {error}")
             return False
-        if not whole:
-            self._warn(f"the policy of step {step:,} is saved all the same")
-        return whole
+        return True
 
-    def _save_checkpoint(self, step: int, state: Callable[[], State]) -> None:
+    def _save_checkpoint(self, step: int, state: Callable[[], State]) -> bool:
         arrays, values = state()
         offset, unwritten = self._log.offset, self._log.unwritten
         logged: dict[str, Any] = {"metrics_offset": offset, "metrics_sha256": self._log.sha256}
         if unwritten:
             logged["metrics_unwritten"] = unwritten
         logged |= {"config": self._directory.config, **self._core}
-        save_checkpoint(self._directory.checkpoints, step, arrays, {**values, **logged}, self.keep)
+        try:
+            save_checkpoint(self._directory.checkpoints, step, arrays, {**values, **logged}, self.keep)
+        except (CheckpointError, ValueError) as error:  # an environment may keep more than a file takes
+            self._warn(f"warning: no checkpoint at step {step:,}, training goes on: {error}")
+            return False
         self.event("checkpoint", step)
+        return True
 
     def close(self) -> None:
         """See Recorder."""

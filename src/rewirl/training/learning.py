@@ -44,7 +44,8 @@ class Learning:
         self._collection = collection
         self._learning_starts = learning_starts
         self._tell = tell
-        self._tried = False  # whether the agent can be saved once it has learnt
+        self.untried = False
+        """Whether a checkpoint is due some time, and the agent's state is to be tried once it has learnt."""
         self._updates_at = getattr(agent.config, "updates_at", lambda step: 1)  # agents of another kind have none
         self.between_steps = True
         """Whether the agent is as it was between two steps: not while it learns beside a step that is under way."""
@@ -67,9 +68,9 @@ class Learning:
             ContractError: an agent of the user's own cannot be saved after its first update.
         """
         outcome = self._finish(episode, step)
-        if not self._tried and self._agent.updates:  # what is empty before may be filled then
+        if self.untried and self._agent.updates:  # what is empty before may be filled then
             refuse_unsaveable(self._agent)
-            self._tried = True
+            self.untried = False
         return outcome
 
     def _finish(self, episode: Episode, step: int) -> Step:

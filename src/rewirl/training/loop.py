@@ -81,7 +81,7 @@ class Training:
         self.ended = False
         """Whether the run has all there is to it, by its latest event: the last evaluation and its policy are there."""
         self._learning_starts = learning_starts
-        self._learning = Learning(agent, replay, self.collection, learning_starts, progress.message)
+        self.learning = Learning(agent, replay, self.collection, learning_starts, progress.message)
         self._policy = policy
         self._core_share = CoreShare(config.threads)
         self._turns = Turns()  # of this thread's steps and of others that ask for diagnostics
@@ -155,7 +155,7 @@ class Training:
         except BaseException as error:
             of_a_callback = callbacks is not None and callbacks.raised
             of_an_environment = isinstance(error, FaultyEnvironmentError | UnsuitableEnvironmentError)
-            to_the_bit = self.step > 0 and self._learning.between_steps  # so a run that is saved now goes on
+            to_the_bit = self.step > 0 and self.learning.between_steps  # so a run that is saved now goes on
             keeps = of_a_callback or (of_an_environment and to_the_bit)
             try:
                 if of_a_callback or isinstance(error, Exception):
@@ -171,7 +171,7 @@ class Training:
         finally:
             for episode in self.collection.faulty():  # a program that learns on begins another one
                 episode.give_up()
-                self._learning.leave(episode, self.collection.since(episode, self.step))
+                self.learning.leave(episode, self.collection.since(episode, self.step))
             self.progress.end()
             if callbacks is not None:
                 callbacks.end()
@@ -241,13 +241,13 @@ class Training:
         self._diagnostics = diagnostics
         saved = fields(values["episode"], "the saved episode")
         for episode, problem in self.collection.load_state(parts["episode"], saved, self.step):
-            self._learning.cut(episode, self.collection.since(episode, self.step), self.step, problem)
+            self.learning.cut(episode, self.collection.since(episode, self.step), self.step, problem)
 
     def cut(self, problem: str) -> None:
         """Give up the episode of the first environment, where one is played, and say why; another one begins."""
         if (episode := self.collection.episodes[0]).observation is not None:
             episode.give_up()
-            self._learning.cut(episode, self.collection.since(episode, self.step), self.step, problem)
+            self.learning.cut(episode, self.collection.since(episode, self.step), self.step, problem)
 
     def _may_act(self, episode: Episode) -> bool:
         """Tell whether a step may begin: without a replay memory, once no update is due before it ends."""
@@ -275,7 +275,7 @@ class Training:
             self._act(waiting)
         episode = self.collection.turn(self.step)
         try:
-            after = self._learning.finish(episode, self.step)
+            after = self.learning.finish(episode, self.step)
         except FloatingPointError as error:
             raise self._diverged(str(error)) from error
         self.step += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rewirl.agents.agent import Agent
 from rewirl.agents.registry import AGENTS
@@ -34,9 +34,10 @@ def refuse_unsaveable(agent: Agent) -> None:
         state = agent.state()
     except RAISED as error:
         raise ContractError(f"{what} raised {type(error).__name__}: {error}{place_of(error)}. {_DUE}") from error
-    if not isinstance(state, tuple) or [isinstance(each, Mapping) for each in state] != [True, True]:
+    pair = state if isinstance(state, Sequence) else ()
+    if [isinstance(each, Mapping) for each in pair] != [True, True]:
         raise ContractError(f"{what} returned something else than two dicts. {_DUE}")
-    arrays, values = state
+    arrays, values = pair
     try:
         TensorWriter(arrays)
         strict_json.encode(values, "values")

@@ -172,6 +172,7 @@ def reopen(
         def record(training: Training = run.training) -> None:
             refuse_unsaveable(training.agent)
             keep = config.keep_checkpoints
+            training.learning.untried = True
             training.recorder = RunRecord(directory, keep, progress.message, position, what_computes())
 
         return Reopened(run, directory, record)

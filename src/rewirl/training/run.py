@@ -96,7 +96,6 @@ class Run:
         self.spare = True
         """Whether a policy that is saved may be of an environment compared with a spare one, which is made for it."""
         try:
-            refuse_unsaveable(self.agent)
             self.configure(config)
         except BaseException:
             self.close()
@@ -273,7 +272,9 @@ class Run:
 
         Raises:
             RunDirectoryError: the directory cannot be used for this run.
+            ContractError: no checkpoint can hold what an agent of the user's own keeps.
         """
+        refuse_unsaveable(self.agent)
         self.examine()
         others: dict[str, Any] = {
             "environment_memory": None if self._memory is None else dataclasses.asdict(self._memory),
@@ -290,7 +291,7 @@ class Run:
             directory.abandon()
             raise
         self.training.recorder.close()
-        self.training.recorder = recorder
+        self.training.recorder, self.training.learning.untried = recorder, True
         if self.training.step > 0:
             self.training.total = self.total  # of this run, not of the one before
             self.training.checkpoint()
