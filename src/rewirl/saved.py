@@ -1,6 +1,4 @@
-"""Checks of values read from files, which may hold anything; an error names the value that does not fit. And of values
-of a user's own program that go into files.
-"""
+"""Checks of values from files, or from a user's program on their way into one; an error names what does not fit."""
 
 from __future__ import annotations
 

@@ -260,11 +260,16 @@ def test_what_no_checkpoint_can_hold_is_refused_before_the_first_step(modules, t
         assert "It must return two dicts: NumPy arrays" in told and not path.exists()
 
 
+def with_state(modules, module, returned):
+    """Write mine.toml, whose agent is that of a module, with this state and 20 steps of warm-up."""
+    modules(**{module: OWN_STATE.format(returned) + MINE.format(", agent=Own, usual={'learning_starts': 20}")})
+    Path("mine.toml").write_text(f'agent = "{module}:mine"\nenv = "Pendulum-v1"\nhidden_sizes = [8]\nbatch_size = 8\n')
+
+
 def test_what_is_filled_by_the_first_update_is_tried_after_it(modules, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     late = "(arrays, {**values, 'seen': {self.updates: 1} if self.updates else {}})"
-    modules(late=OWN_STATE.format(late) + MINE.format(", agent=Own, usual={'learning_starts': 20}"))
-    Path("mine.toml").write_text('agent = "late:mine"\nenv = "Pendulum-v1"\nhidden_sizes = [8]\nbatch_size = 8\n')
+    with_state(modules, "late", late)
     with rewirl.from_preset("mine.toml", threads=1) as agent:
         with pytest.raises(ValueError, match=r"late:mine cannot be saved: .* values\.seen has the key 1"):
             agent.learn(30, "run", eval_every=0)
@@ -274,8 +279,7 @@ def test_what_is_filled_by_the_first_update_is_tried_after_it(modules, tmp_path,
 def test_what_is_never_saved_is_not_tried_and_a_resumed_run_is_as_it_was_saved(modules, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     best = "[arrays, {**values, 'best': self.updates or -float('inf')}]"
-    modules(best=OWN_STATE.format(best) + MINE.format(", agent=Own, usual={'learning_starts': 20}"))
-    Path("mine.toml").write_text('agent = "best:mine"\nenv = "Pendulum-v1"\nhidden_sizes = [8]\nbatch_size = 8\n')
+    with_state(modules, "best", best)
     with rewirl.from_preset("mine.toml", threads=1) as agent:
         assert agent.learn(10).steps == 10
     monkeypatch.setattr("rewirl.training.run.refuse_unsaveable", lambda agent: None)  # as earlier versions
