@@ -39,6 +39,7 @@ from rewirl.experiments.tune.study import Study, Task
 from rewirl.options.resolve import resolve
 from rewirl.presets.preset_file import preset_text
 from rewirl.storage.run_directory import RunDirectory
+from rewirl.topology.rules.set import SET
 
 PROBES = str(Path(__file__).parents[1] / "training")
 STEPS = list(range(0, 1001, 100))
@@ -423,6 +424,14 @@ def test_a_short_run_rewires_at_least_twice():
     assert (short.low, short.high) == (500, 1500)
 
 
+class Sized(SET):
+    def __init__(self, config, a=(), b=0):
+        super().__init__(config)
+
+
+SIZED = f"{__name__}:Sized"
+
+
 @pytest.mark.parametrize(
     "words, values",
     [
@@ -432,6 +441,7 @@ def test_a_short_run_rewires_at_least_twice():
         ("hidden-sizes=64 64, 256 256", {"choices": ["64 64", "256 256"]}),
         ("structure=unstructured,2:4", {"choices": ["unstructured", "2:4"]}),
         ("grow", {"choices": ["paper", "random", "gradient"]}),
+        (f"rule=set,{SIZED}(a=(1, 2), b=3), {SIZED}()", {"choices": ["set", f"{SIZED}(a=(1, 2), b=3)", f"{SIZED}()"]}),
         ("adapt-actor", {"choices": ["True", "False"]}),
     ],
 )

@@ -390,6 +390,38 @@ class Unfinished(Rule):
         return np.zeros(len(state.indices))
 
 
+class Settled(SET):
+    def __init__(self, config, decay=0.5, sizes=()):
+        super().__init__(config)
+        if decay < 0:
+            raise ValueError(f"decay must be at least 0, got {decay}")
+        self.settings = decay, sizes
+
+
+NO_SETTINGS = (
+    "(",
+    "(0.9)",
+    "(a=b)",
+    "(a=f())",
+    "(a=1, a=2)",
+    "(**{'a': 1})",
+    "(a=1)(b=2)",
+    "(a=1).b",
+    "(a=1) + 1",
+)
+
+
+def test_a_rule_of_ones_own_has_settings_in_its_name():
+    for name, settings in {
+        "": (0.5, ()),
+        "()": (0.5, ()),
+        "(decay=.25)": (0.25, ()),
+        " ( sizes=(1, -2), decay=1 )": (1, (1, -2)),
+        "(sizes=['a', {'b': None}])": (0.5, ["a", {"b": None}]),
+    }.items():
+        assert make_rule(f"{__name__}:Settled{name}", TopologyConfig()).settings == settings
+
+
 def test_rules_are_found_by_name():
     config = TopologyConfig(drop="magnitude")
     rule = make_rule("set", config)
@@ -414,6 +446,18 @@ def test_rules_are_found_by_name():
         ("rewirl.topology.rules.drop:halves", "not a subclass"),
         (f"{__name__}:Unfinished", "yet to define grow"),
         (f"{__name__}:WithoutConfig", r"made from the topology configuration alone, __init__\(self, config\)"),
+        (f"{__name__}:Settled(depth=1)", "unexpected keyword argument 'depth'; its settings are decay, sizes$"),
+        (
+            f"{__name__}:Settled(decay=-1)",
+            r"the rule '.*': decay must be at least 0, got -1 \(.*test_rewiring.py, line",
+        ),
+        (f"{__name__}:Settled(decay='much')", "making it raised TypeError: '<' not supported between .*line"),
+        (f"{__name__}:OwnRule(decay=1)", "unexpected keyword argument 'decay'; it is made from the topology"),
+        ("set(decay=1)", "set has no settings of its own; drop and grow are options"),
+        *(
+            (f"mine:Rule{settings}", r"names with values, as in Python: mine:Rule\(decay=0.9")
+            for settings in NO_SETTINGS
+        ),
     ],
 )
 def test_a_rule_that_cannot_be_is_refused_with_the_reason(name, message):

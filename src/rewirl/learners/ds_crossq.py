@@ -195,7 +195,8 @@ class DSCrossQ(Learner):
             rule: How connections are rewired: static (never), set (drop the weakest, grow at random), rigl (drop the
                 weakest, grow where the gradient is largest), prune (only follow a changing sparsity: drop the smallest
                 weights), wast (drop weak connections of unimportant inputs, grow at important ones), or
-                package.module:Class, which is looked for in the working directory too.
+                package.module:Class, which is looked for in the working directory too; settings of its own follow as in
+                Python, 'my_rules:Class(decay=0.9)'.
             drop: Which connections set, rigl and prune drop: paper (halves for set, magnitude for rigl and prune),
                 halves (half of them the smallest positive, half the largest negative weights), code (the fraction of
                 the positive and of the negative weights, and every exact zero), magnitude (smallest absolute value),

@@ -52,7 +52,8 @@ class Rewiring:
         model: has layers that are `SparseLinear`; they are rewired in the order of `model.modules()`.
         optimizer: owns their values; or several, where two own the same layer. `torch.optim.LBFGS` cannot be used, as
             it does not keep values apart.
-        rule: set, rigl, static, prune, wast, or package.module:Class.
+        rule: set, rigl, static, prune, wast, or package.module:Class; with settings of its own as in Python,
+            package.module:Class(decay=0.9).
         seed: of the rule's random stream.
         followers: models whose layers of the same names have the same connections, and go on having them, such as a
             target network. Their grown values are 0 too. A layer may be the model's own.

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig, ReplayConfig
 from rewirl.agents.registry import AGENTS, Entry
-from rewirl.plugins import import_module
 from rewirl.presets import lookup
 from rewirl.printing import option
 from rewirl.replay import Replay
@@ -17,6 +16,7 @@ from rewirl.topology import TopologyConfig
 from rewirl.topology.blocks import Blocks
 from rewirl.topology.fan_in import FanIn
 from rewirl.topology.rules.by_criteria import ByCriteria
+from rewirl.topology.rules.registry import rule_class
 from rewirl.training.room import memory
 from rewirl.training.schedules import asked_for, first_event, of_schedules, of_the_end
 
@@ -210,8 +210,7 @@ def _of_rule(agent: Agent) -> Iterator[str]:
 
 def _of_own_rule(entry: Entry, topology: TopologyConfig) -> Iterator[str]:
     """Say which criteria of rules that come with Rewirl the user's own rule has no use for."""
-    module, _, name = topology.rule.partition(":")
-    kind, idle = getattr(import_module(module), name), []
+    kind, idle = rule_class(topology.rule), []
     for criterion, method in (("drop", "drop_score"), ("grow", "grow")):
         given = asked_for(topology, criterion) and getattr(topology, criterion) != getattr(entry.topology, criterion)
         if given and getattr(kind, method) is not getattr(ByCriteria, method, None):

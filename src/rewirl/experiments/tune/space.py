@@ -167,7 +167,7 @@ def _asked(option: Option, text: str) -> Dimension:
         if scale == "log" and low <= 0:
             raise ValueError(f"a logarithmic scale begins above 0, not at {low}")
         return Dimension(option, low, high, scale == "log")
-    choices = tuple(dict.fromkeys(words.strip() for words in text.split(",") if words.strip()))
+    choices = tuple(dict.fromkeys(words.strip() for words in _split(text) if words.strip()))
     if len(choices) < 2:
         name = option.name.replace("_", "-")
         interval = "" if kind is None else "an interval, LOW:HIGH or log:LOW:HIGH, or "
@@ -175,6 +175,16 @@ def _asked(option: Option, text: str) -> Dimension:
     if any(_read(option, words) is None for words in choices):
         raise ValueError("None is no value to sample: a preset file could not hold it")
     return Dimension(option, choices=choices)
+
+
+def _split(text: str) -> list[str]:
+    """Return what is between the commas of a text, but for those in parentheses: a rule has its settings there."""
+    parts = [""]
+    for piece in text.split(","):
+        parts[-1] += f",{piece}" if parts[-1] else piece
+        if parts[-1].count("(") <= parts[-1].count(")"):
+            parts.append("")
+    return parts
 
 
 def _named(option: Option, request: Mapping[str, Any], settings: Settings) -> Dimension:

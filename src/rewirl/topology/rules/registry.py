@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from typing import Any
 
 from rewirl.hints import did_you_mean, nearest
-from rewirl.plugins import import_for, instead_of_own
+from rewirl.plugins import RAISED, import_for, instead_of_own, place_of
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.fan_in import FanIn
 from rewirl.topology.rule import Rule, without_grow_score
@@ -25,16 +26,45 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
 
     Args:
         name: one of RULES, or "package.module:Class", a `Rule` of the user's own that Python can import, from the
-            working directory too.
+            working directory too. Settings of its own follow as in Python: "package.module:Class(decay=0.9)".
         config: the topology configuration of the run, handed to the rule.
 
     Raises:
-        ValueError: there is no such rule; the message names the nearest, or says what is wrong with the class. Or the
-            class lacks what the structure needs.
+        ValueError: there is no such rule; the message names the nearest, or says what is wrong with the class, or with
+            a setting. Or the class lacks what the structure needs.
     """
-    module_name, colon, class_name = RULES.get(name, name).partition(":")
+    kind, settings = rule_class(name), split_name(name)[1]
+    if isinstance(config.spread, FanIn) and name != "static" and kind.grow_score is Rule.grow_score:
+        raise without_grow_score(kind)
+    try:
+        inspect.signature(kind).bind(config, **settings)
+    except TypeError as error:
+        raise ValueError(f"the rule {name!r}: {error}; {_made_from(kind)}") from error
+    try:
+        return kind(config, **settings)
+    except RAISED as error:
+        raised = "" if isinstance(error, ValueError) else f"making it raised {type(error).__name__}: "
+        raise ValueError(f"the rule {name!r}: {raised}{error}{place_of(error)}") from error
+
+
+def _made_from(kind: type[Rule]) -> str:
+    """Return in words what a rule is made from."""
+    settings = list(inspect.signature(kind).parameters)[1:]
+    if settings:
+        return f"its settings are {', '.join(settings)}"
+    return "it is made from the topology configuration alone, __init__(self, config)"
+
+
+def rule_class(name: str) -> type[Rule]:
+    """Return the class of the rule of this name, which is as for `make_rule`.
+
+    Raises:
+        ValueError: there is no such rule, or it is no whole one.
+    """
+    said, _ = split_name(name)
+    module_name, colon, class_name = RULES.get(said, said).partition(":")
     if not (module_name and colon and class_name):
-        hint = did_you_mean(name.lower(), RULES)
+        hint = did_you_mean(said.lower(), RULES)
         raise ValueError(f"no rule {name!r}; {hint}, and package.module:Class for your own")
     module = import_for(f"the rule {name!r}", module_name)
     kind: Any = getattr(module, class_name, None)
@@ -49,13 +79,30 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
     if inspect.isabstract(kind):
         missing = ", ".join(sorted(kind.__abstractmethods__))
         raise ValueError(f"the rule {name!r}: {class_name} has yet to define {missing}")
-    if isinstance(config.spread, FanIn) and name != "static" and kind.grow_score is Rule.grow_score:
-        raise without_grow_score(kind)
+    return kind
+
+
+def split_name(name: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a rule without its settings, and those: "mine:Rule", {"decay": 0.9} of "mine:Rule(decay=0.9)".
+
+    Raises:
+        ValueError: what is in parentheses is no settings; says how they are written.
+    """
+    said, parenthesis, _ = name.partition("(")
+    if not parenthesis:
+        return name, {}
+    said = said.rstrip()
+    if said in RULES:
+        raise ValueError(f"the rule {name!r}: {said} has no settings of its own; drop and grow are options")
     try:
-        inspect.signature(kind).bind(config)
-    except TypeError as error:
+        call = ast.parse(f"rule{name[len(said) :]}", mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+            raise ValueError("no name")
+        settings = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+        if len(settings) < len(call.keywords) or "None" in settings:
+            raise ValueError("a name twice")
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(
-            f"the rule {name!r}: {class_name} must be made from the topology configuration alone, "
-            f"__init__(self, config): {error}"
+            f"the rule {name!r}: its settings must be names with values, as in Python: {said}(decay=0.9, scale=2)"
         ) from error
-    return kind(config)
+    return said, settings
