@@ -1,7 +1,8 @@
-"""Modules of the user's own, by name."""
+"""Modules and classes of the user's own, by name."""
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import importlib.util
@@ -10,6 +11,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 RAISED = (Exception, SystemExit)
 """What a user's own code may raise and be reported for: a sys.exit() in it must not end a run unsaved."""
@@ -48,6 +50,34 @@ def import_for(what: str, name: str) -> ModuleType:
                 f"{what}: importing {name} raised {type(error).__name__}: {error}{instead_of_own(name)}"
             ) from error
         raise ValueError(f"{what}: cannot import {name!r}: {with_remedy(name, error)}") from error
+
+
+def class_and_settings(what: str, name: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a class, and its settings: "mine:Rule" and {"decay": 0.9} of "mine:Rule(decay=0.9)".
+
+    Args:
+        what: names it, for messages, such as "the rule 'mine:Rule(decay=0.9)'".
+        name: module:Class, which settings may follow as in Python. Their values are literals; nothing is evaluated.
+
+    Raises:
+        ValueError: what is in parentheses is no settings; says how they are written.
+    """
+    said, parenthesis, _ = name.partition("(")
+    if not parenthesis:
+        return name, {}
+    said = said.rstrip()
+    try:
+        call = ast.parse(f"made{name[len(said) :]}", mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+            raise ValueError("a value without a name")
+        settings = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+        if len(settings) < len(call.keywords) or "None" in settings:
+            raise ValueError("a name twice, or none")
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(
+            f"{what}: its settings must be names with values, as in Python: {said}(decay=0.9, scale=2)"
+        ) from error
+    return said, settings
 
 
 def with_remedy(name: str, error: BaseException) -> str:

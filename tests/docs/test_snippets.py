@@ -53,17 +53,8 @@ def test_resuming_from_python() -> None:
     names["agent"].close()
 
 
-def test_a_wrapper_with_arguments_set(tmp_path: Path) -> None:
-    _, code = blocks("docs/environments.md")
-    (tmp_path / "my_wrappers.py").write_text(code)
-    assert code.startswith("# my_wrappers.py")
-    with rewirl.DSTD3("Pendulum-v1", wrapper=["my_wrappers:Clipped"], hidden_sizes=(8,), batch_size=4) as agent:
-        agent.learn(30)
-        assert abs(agent.replay.rewards).max() <= 1
-
-
 def test_an_environment_of_your_own(tmp_path: Path) -> None:
-    code, _ = blocks("docs/environments.md")
+    (code,) = blocks("docs/environments.md")
     (tmp_path / "my_env.py").write_text(code)
     assert code.startswith("# my_env.py")
     with rewirl.DSTD3("my_env:Reach-v0", hidden_sizes=(8,), batch_size=4, learning_starts=40) as agent:

@@ -367,7 +367,9 @@ def test_numbered_actions_go_to_a_process_and_back():
         there.close()
 
 
-WRAPPED = ["--wrapper", "probe_environments:Halved", "--wrapper", "probe_environments:Remembering"]
+LIMITED = "gymnasium.wrappers:TimeLimit(max_episode_steps=7)"
+WRAPPED = ["--wrapper", "probe_environments:Halved", "--wrapper", LIMITED]
+WRAPPED += ["--wrapper", "probe_environments:Remembering"]
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
@@ -380,11 +382,13 @@ def test_wrappers_by_name_are_in_training_evaluation_and_resuming(tmp_path, caps
         with pytest.raises(SystemExit) as ended:
             main(command)
         assert ended.value.code == 0, capsys.readouterr()
-    assert "rewirl-tests/Drift-v0 in Halved in Remembering" in capsys.readouterr().out
+    limited = LIMITED.partition(":")[2]
+    assert f"rewirl-tests/Drift-v0 in Halved in {limited} in Remembering" in capsys.readouterr().out
     saved = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
     assert saved["train"]["wrapper"] == WRAPPED[1::2] and saved["train"]["env"] == "rewirl-tests/Drift-v0"
     env = rewirl.load(path)._trained.source().make_training().env
-    assert [type(env), type(env.env)] == [probes.Remembering, probes.Halved]
+    assert [type(env), type(env.env.env)] == [probes.Remembering, probes.Halved]
+    assert env.env._max_episode_steps == 7
     if threads == "2":
         assert "evaluating between training steps" not in capsys.readouterr().err
 
@@ -396,7 +400,13 @@ def test_wrappers_by_name_are_in_training_evaluation_and_resuming(tmp_path, caps
         ("probe_environments:Nothing", "probe_environments has no wrapper 'Nothing'"),
         ("probe_environments:Drift", "probe_environments has no wrapper 'Drift'"),
         ("no_such_module:Halved", "cannot import the module of the wrapper no_such_module:Halved"),
-        ("gymnasium.wrappers:TimeLimit", "A wrapper is called with the environment alone"),
+        ("gymnasium.wrappers:TimeLimit", r"'max_episode_steps'. Its arguments .*TimeLimit\(name=value\)$"),
+        ("gymnasium.wrappers:TimeLimit(steps=5)", r"TimeLimit\(steps=5\): TypeError: .*'steps'. Its arguments .*"),
+        (
+            "gymnasium.wrappers:TimeLimit(5)",
+            r"its settings must be names with values, as in Python: gymnasium.wrappers:T",
+        ),
+        ("probe_environments:Nothing(a=1)", "probe_environments has no wrapper 'Nothing'"),
     ],
 )
 def test_a_wrapper_that_is_none_is_refused_with_the_remedy(wrapper, words):

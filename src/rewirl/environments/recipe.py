@@ -13,7 +13,7 @@ import numpy as np
 
 from rewirl.environments.portrait import layers
 from rewirl.environments.spaces import UnsuitableEnvironmentError
-from rewirl.plugins import RAISED, import_module, instead_of_own, with_remedy
+from rewirl.plugins import RAISED, class_and_settings, import_module, instead_of_own, with_remedy
 from rewirl.printing import say
 from rewirl.saved import fields, listed, shown
 
@@ -46,12 +46,12 @@ class Recipe:
     """JSON values, as far as they differ from the registered ones."""
     wrappers: tuple[Wrapper, ...] = ()
     named: tuple[str, ...] = ()
-    """Wrappers that an option names as module:Class, around those; they take the environment alone."""
+    """Wrappers that an option names as module:Class, around those; settings may follow as in Python."""
 
     @property
     def name(self) -> str:
         """What runs in it are said to be in: the id, and the wrappers."""
-        named = (wrapper.rpartition(":")[2] for wrapper in self.named)
+        named = (wrapper[wrapper.partition("(")[0].rfind(":") + 1 :] for wrapper in self.named)  # without its module
         return " in ".join([self.id, *(wrapper.name for wrapper in self.wrappers), *named])
 
     def values(self) -> dict[str, Any]:
@@ -110,13 +110,14 @@ class Recipe:
                     f"{self.id} cannot be put into the wrapper {wrapper.name} ({wrapper.entry_point}) again: {error}"
                 ) from error
         for name in self.named:
-            kind = named_wrapper(name)
+            kind, settings = named_wrapper(name)
             try:
-                env = kind(env)
+                env = kind(env, **settings)
             except RAISED as error:
+                hint = f". Its arguments follow its name: {name.partition('(')[0]}(name=value)"
                 raise UnsuitableEnvironmentError(
-                    f"{self.id} cannot be put into the wrapper {name}: {type(error).__name__}: {error}. A wrapper is "
-                    "called with the environment alone; give a class of your own whose other arguments are set"
+                    f"{self.id} cannot be put into the wrapper {name}: {type(error).__name__}: {error}"
+                    f"{hint if isinstance(error, TypeError) else ''}"
                 ) from error
         return env
 
@@ -208,15 +209,19 @@ def _wrapper_class(entry_point: str, module: str | None) -> Any:
     return found
 
 
-def named_wrapper(name: str) -> Any:
-    """Return the class of a wrapper by module:Class.
+def named_wrapper(name: str) -> tuple[Any, dict[str, Any]]:
+    """Return the class of a wrapper by module:Class, and the settings that follow it.
 
     Raises:
         UnsuitableEnvironmentError: there is none; says what is missing.
     """
     import gymnasium
 
-    place, _, kind = name.partition(":")
+    try:
+        said, settings = class_and_settings(f"the wrapper {name}", name)
+    except ValueError as error:
+        raise UnsuitableEnvironmentError(str(error)) from error
+    place, _, kind = said.partition(":")
     if not place or not kind:
         raise UnsuitableEnvironmentError(
             f"a wrapper is named as module:Class, such as gymnasium.wrappers:ClipReward, got {name!r}"
@@ -235,7 +240,7 @@ def named_wrapper(name: str) -> Any:
         raise UnsuitableEnvironmentError(
             f"{place} has no wrapper {kind!r}, a class that inherits from gymnasium.Wrapper{instead_of_own(place)}"
         )
-    return found
+    return found, settings
 
 
 def _make_gymnasium(identity: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:

@@ -35,8 +35,9 @@ class TrainConfig:
     """Module imported first, so that it can register environments of your own; found from the working directory too."""
 
     wrapper: tuple[str, ...] = ()
-    """Wrappers around the environment, each as module:Class, from the inside; in training, evaluation and watching. A
-    wrapper is called with the environment alone. Typical: my_package:MyWrapper."""
+    """Wrappers around the environment, each as module:Class, from the inside; in training, evaluation and watching.
+    Arguments follow as in Python, 'gymnasium.wrappers:TimeLimit(max_episode_steps=200)'. Typical:
+    my_package:MyWrapper."""
 
     n_envs: int = 1
     """Environments to collect from; they take turns, so a step is still one transition. An agent with a replay memory

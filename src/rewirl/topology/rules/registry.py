@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 from typing import Any
 
 from rewirl.hints import did_you_mean, nearest
-from rewirl.plugins import RAISED, import_for, instead_of_own, place_of
+from rewirl.plugins import RAISED, class_and_settings, import_for, instead_of_own, place_of
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.fan_in import FanIn
 from rewirl.topology.rule import Rule, without_grow_score
@@ -33,7 +32,7 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
         ValueError: there is no such rule; the message names the nearest, or says what is wrong with the class, or with
             a setting. Or the class lacks what the structure needs.
     """
-    kind, settings = rule_class(name), split_name(name)[1]
+    kind, settings = rule_class(name), _split(name)[1]
     if isinstance(config.spread, FanIn) and name != "static" and kind.grow_score is Rule.grow_score:
         raise without_grow_score(kind)
     try:
@@ -61,7 +60,7 @@ def rule_class(name: str) -> type[Rule]:
     Raises:
         ValueError: there is no such rule, or it is no whole one.
     """
-    said, _ = split_name(name)
+    said, _ = _split(name)
     module_name, colon, class_name = RULES.get(said, said).partition(":")
     if not (module_name and colon and class_name):
         hint = did_you_mean(said.lower(), RULES)
@@ -82,27 +81,8 @@ def rule_class(name: str) -> type[Rule]:
     return kind
 
 
-def split_name(name: str) -> tuple[str, dict[str, Any]]:
-    """Return the name of a rule without its settings, and those: "mine:Rule", {"decay": 0.9} of "mine:Rule(decay=0.9)".
-
-    Raises:
-        ValueError: what is in parentheses is no settings; says how they are written.
-    """
-    said, parenthesis, _ = name.partition("(")
-    if not parenthesis:
-        return name, {}
-    said = said.rstrip()
-    if said in RULES:
+def _split(name: str) -> tuple[str, dict[str, Any]]:
+    said, settings = class_and_settings(f"the rule {name!r}", name)
+    if said in RULES and said != name:
         raise ValueError(f"the rule {name!r}: {said} has no settings of its own; drop and grow are options")
-    try:
-        call = ast.parse(f"rule{name[len(said) :]}", mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
-            raise ValueError("no name")
-        settings = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
-        if len(settings) < len(call.keywords) or "None" in settings:
-            raise ValueError("a name twice")
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise ValueError(
-            f"the rule {name!r}: its settings must be names with values, as in Python: {said}(decay=0.9, scale=2)"
-        ) from error
     return said, settings
