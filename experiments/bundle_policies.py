@@ -2,9 +2,8 @@
 
 python experiments/bundle_policies.py        # from results/ into src/rewirl/pretrained/
 
-Of each task the best sparse agent comes first, by the final return of the seed that is kept. Further ones follow as
-long as all archives together take at most 2 MB. Each plays 100 episodes that are new to it; what is there already and
-has not changed is not played again.
+BUNDLED says which: a name stays with its policy, as programs may rely on both. A card says where its run stands among
+the kept seeds. Each policy plays 100 episodes that are new to it; one that is there already is not played again.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ import hashlib
 import io
 import json
 import math
-import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
-from itertools import zip_longest
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import rewirl
+from rewirl.experiments.report.run_data import find_runs
+from rewirl.experiments.report.run_groups import group_runs
 from rewirl.storage import pretrained
 from rewirl.storage.policy_file import POLICY_FILES
 
@@ -34,23 +33,30 @@ LARGEST = 2_000_000
 EPISODES, SEED = 100, 1_000_000
 """Of the return on a card; no run has this seed, so no policy has seen its episodes."""
 
-Candidate = tuple[str, dict[str, Any], Path]
-"""The name of a policy, its entry in policies.json, and its directory."""
+BUNDLED = {
+    "BipedalWalker-v3/small": "small/BipedalWalker-v3-small-21670c79-0",
+    "CartPole-v1/rigl": "cartpole/CartPole-v1-rigl-b096822b-2",
+    "CartPole-v1/set": "cartpole/CartPole-v1-set-5bd986af-1",
+    "HalfCheetah-v5/ds-td3": "ds-drl/HalfCheetah-v5-ds-td3-3",
+    "Hopper-v5/static-td3": "ds-drl/Hopper-v5-static-td3-0",
+    "LunarLanderContinuous-v3/small": "small/LunarLanderContinuous-v3-small-5f915d03-0",
+    "MountainCarContinuous-v0/small": "small/MountainCarContinuous-v0-small-03ebe7ed-2",
+    "Pendulum-v1/small": "small/Pendulum-v1-small-c15c05fe-0",
+    "Pusher-v5/small": "small/Pusher-v5-small-cb409556-1",
+    "Swimmer-v5/small": "small/Swimmer-v5-small-bcfc6810-0",
+    "Walker2d-v5/ds-td3": "ds-drl/Walker2d-v5-ds-td3-1",
+    "Walker2d-v5/static-td3": "ds-drl/Walker2d-v5-static-td3-0",
+}
+"""The run of each policy, below results/."""
 
 
-def candidates(results: Path) -> list[Candidate]:
-    """Return the kept policies of sparse agents: the best one of every task, then every second best, and so on."""
-    by_task: dict[str, list[Candidate]] = {}
-    for file in sorted(results.glob("*/policies.json")):
-        for run, entry in json.loads(file.read_text(encoding="utf-8")).items():
-            directory = file.parent / run / "policy"
-            if entry["sha256"] is None or sparsity(rewirl.load(directory)) == 0:
-                continue
-            name = f"{entry['env']}/{re.sub(r'[^A-Za-z0-9.]+', '-', entry['group'])}"
-            by_task.setdefault(entry["env"], []).append((name, entry, directory))
-    for task in by_task.values():
-        task.sort(key=lambda candidate: -candidate[1]["final_return"])
-    return [each for rank in zip_longest(*by_task.values()) for each in rank if each is not None]
+def standing(run: Path) -> str:
+    """Return in words how a run ends among all kept runs of its agent and task."""
+    groups, _ = group_runs(find_runs([run.parent])[0])
+    group = next(group for group in groups if any(each.path == run for each in group.runs))
+    finals = dict(zip((each.path for each in group.full()), group.finals(), strict=True))
+    among = f"; its {len(finals)} kept seeds end between {min(finals.values()):,.0f} and {max(finals.values()):,.0f}"
+    return f"ends at a final return of {finals[run]:,.0f}{among if len(finals) > 1 else ''}"
 
 
 def sparsity(policy: rewirl.Policy) -> float:
@@ -68,16 +74,21 @@ def archived(directory: Path) -> bytes:
     return buffer.getvalue()
 
 
-def card(candidate: Candidate, content: bytes) -> dict[str, Any]:
-    """Return what is said about a policy, after its episodes have been played."""
-    _, entry, directory = candidate
-    policy = rewirl.load(directory)
+def card(run: Path, content: bytes) -> dict[str, Any]:
+    """Return what is said about a policy, after its episodes have been played.
+
+    Args:
+        run: its directory.
+        content: the archive.
+    """
+    policy = rewirl.load(run / "policy")
     layers = policy.topology["actor"]
-    command = [sys.executable, "-m", "rewirl", "evaluate", str(directory)]
+    command = [sys.executable, "-m", "rewirl", "evaluate", str(run / "policy")]
     played = subprocess.run(
         [*command, "--episodes", str(EPISODES), "--seed", str(SEED), "--json"], check=True, capture_output=True
     )
     evaluation = json.loads(played.stdout)
+    record = json.loads((run / "config.json").read_text(encoding="utf-8"))
     return {
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
@@ -89,36 +100,36 @@ def card(candidate: Candidate, content: bytes) -> dict[str, Any]:
         "connections": sum(layer.connections for layer in layers),
         "sparsity": round(sparsity(policy), 3),
         "agent": policy.about["agent"],
-        "environment": entry["env"],
+        "environment": record["config"]["train"]["env"],
         "steps": policy.about["step"],
-        "seed": entry["seed"],
-        "made": f"results/{directory.parents[1].name}, run {directory.parent.name}: of seeds "
-        f"{', '.join(map(str, entry['seeds']))} the one with the median final return, or the next to it whose policy "
-        "is kept",
-        "versions": json.loads((directory.parent / "config.json").read_text(encoding="utf-8"))["versions"],
+        "seed": record["config"]["train"]["seed"],
+        "made": "",
+        "versions": record["versions"],
     }
 
 
-def main(arguments: Sequence[str] | None = None, results: Path = RESULTS, target: Path = pretrained.DIRECTORY) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    results: Path = RESULTS,
+    target: Path = pretrained.DIRECTORY,
+    bundled: Mapping[str, str] = BUNDLED,
+) -> int:
     """Make the bundle; return the exit code."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(
-        arguments
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args(arguments)
+    contents = {name: archived(results / run / "policy") for name, run in bundled.items()}
+    total = sum(map(len, contents.values()))
+    if total > LARGEST:
+        parser.error(f"all archives together take {total:,} bytes, more than {LARGEST:,}; leave some out")
     file = target / pretrained.CARDS
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     cards: dict[str, Any] = {}
-    for candidate in candidates(results):
-        name, _, directory = candidate
-        if name in cards:
-            continue  # of another experiment, and worse
-        content = archived(directory)
-        if sum(each["bytes"] for each in cards.values()) + len(content) > LARGEST:
-            print(f"{name}: {len(content):,} bytes are too many")
-            continue
+    target.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        run = results / bundled[name]
         known = before.get(name, {})
         same = known.get("sha256") == hashlib.sha256(content).hexdigest()
-        cards[name] = known if same else card(candidate, content)
-        target.mkdir(parents=True, exist_ok=True)
+        cards[name] = {**(known if same else card(run, content)), "made": f"results/{bundled[name]} {standing(run)}"}
         (target / pretrained.archive(name).name).write_bytes(content)
         print(f"{name}: {cards[name]['return_mean']:,.0f}, {len(content):,} bytes")
     for stale in {path.name for path in target.glob("*.zip")} - {pretrained.archive(name).name for name in cards}:

@@ -94,35 +94,40 @@ def bundle():
 
 def test_the_bundle_is_made_from_kept_policies(bundle, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(bundle, "EPISODES", 1)
-    entries = {}
-    for seed, (group, kind) in enumerate({"td3": rewirl.TD3, "static-td3": rewirl.StaticTD3}.items()):
-        run = f"Pendulum-v1-{group}-{seed}"
-        agent = kind("Pendulum-v1", seed=seed, hidden_sizes=(8,), **({} if seed == 0 else {"sparsity": 0.5}))
-        agent.save(tmp_path / "x" / run / "policy")
-        agent.close()
-        (tmp_path / "x" / run / "config.json").write_text('{"versions": {"rewirl": "0.2.0"}}')
-        entries[run] = {
-            "group": group,
-            "env": "Pendulum-v1",
-            "seed": seed,
-            "seeds": [seed],
-            "final_return": 0.0,
-            "sha256": "-",
-        }
-    (tmp_path / "x" / "policies.json").write_text(json.dumps(entries))
-    target = tmp_path / "bundle"
-    assert bundle.main([], tmp_path, target) == 0
-    cards = json.loads((target / "cards.json").read_text())
-    assert list(cards) == ["Pendulum-v1/static-td3"]  # the dense one stays out
-    card = cards["Pendulum-v1/static-td3"]
-    assert card["sparsity"] == pytest.approx(0.5, abs=0.1)
-    assert card["return_mean"] < 0
+    for seed in (0, 1):
+        run_dir = tmp_path / "results" / "x" / f"run-{seed}"
+        options = {"hidden_sizes": (8,), "batch_size": 4, "learning_starts": 10, "sparsity": 0.5}
+        with rewirl.StaticTD3("Pendulum-v1", seed=seed, **options) as agent:
+            agent.learn(20, run_dir=run_dir, eval_every=20, eval_episodes=1)
+    finals = [one_return(tmp_path / "results" / "x" / f"run-{seed}") for seed in (0, 1)]
+    target, made = tmp_path / "bundle", {"Pendulum-v1/sparse": "x/run-1"}
+    assert bundle.main([], tmp_path / "results", target, made) == 0
+    (card,) = (cards := json.loads((target / "cards.json").read_text())).values()
+    assert (card["seed"], card["steps"], card["environment"]) == (1, 20, "Pendulum-v1")
+    assert card["sparsity"] == pytest.approx(0.5, abs=0.1) and card["return_mean"] < 0
+    ends = [f"{value:,.0f}" for value in (finals[1], min(finals), max(finals))]
+    assert card["made"] == (
+        f"results/x/run-1 ends at a final return of {ends[0]}; its 2 kept seeds end between {ends[1]} and {ends[2]}"
+    )
     monkeypatch.setattr(bundle, "card", None)  # nothing has changed, so nothing is played again
     (target / "stale.zip").touch()
-    assert bundle.main([], tmp_path, target) == 0
+    assert bundle.main([], tmp_path / "results", target, made) == 0
     assert json.loads((target / "cards.json").read_text()) == cards
-    assert [path.name for path in target.glob("*.zip")] == ["Pendulum-v1--static-td3.zip"]
+    assert [path.name for path in target.glob("*.zip")] == ["Pendulum-v1--sparse.zip"]
     monkeypatch.setattr(bundle, "LARGEST", 100)
-    bundle.main([], tmp_path, target)
-    assert "bytes are too many" in capsys.readouterr().out
-    assert json.loads((target / "cards.json").read_text()) == {}
+    with pytest.raises(SystemExit):
+        bundle.main([], tmp_path / "results", target, made)
+    assert "more than 100; leave some out" in capsys.readouterr().err
+
+
+def one_return(run):
+    """The mean of a run's evaluations, which are fewer than ten."""
+    events = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    returns = [event["return_mean"] for event in events if event["event"] == "evaluation"]
+    return sum(returns) / len(returns)
+
+
+def test_the_bundle_is_what_its_list_says(bundle):
+    assert {name: f"results/{run} ends" for name, run in bundle.BUNDLED.items()} == {
+        name: card["made"].partition(" at a final")[0] for name, card in pretrained.cards().items()
+    }
