@@ -286,6 +286,22 @@ def test_a_target_follows_and_is_cut_by_whole_blocks(instruction_set, pool, heig
     assert stale > 0
 
 
+@pytest.mark.parametrize("zero", [0, 3])
+def test_a_stale_block_is_whole_though_one_of_its_weights_is_zero(instruction_set, pool, zero):
+    online = random_network([10, 12], [0.4], np.random.default_rng(5), heights=[4])
+    (layer,) = online.layers
+    weights = layer.weights().reshape(3, 4, 10)
+    weights[:, zero] = 0
+    layer.set_values(weights.reshape(-1)[layer.places()])
+    target = TargetNetwork(online)
+    before = target.layers[0].weights().astype(np.float64)
+    online.rewire(layer.name, *random_event(layer, 0.4, np.random.default_rng(6)))
+    update_targets([target], 0.25, pool)
+    goal = reference.update_target(before, layer.weights().astype(np.float64), 0.25, layer.connections, 4)
+    assert target.layers[0].weights() == pytest.approx(goal, rel=1e-6)
+    assert (goal[layer.weights() == 0] != 0).any()
+
+
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_numbers_that_are_not_finite_do_not_hang_the_cut_of_blocks(instruction_set, pool, broken):
     rng = np.random.default_rng(6)

@@ -135,6 +135,24 @@ def test_equal_magnitudes_are_cut_to_the_number_of_connections(instruction_set, 
         assert target.layers[0].connections == layer.connections
 
 
+def test_of_equal_magnitudes_those_that_are_connected_stay(instruction_set, pool):
+    """Places of the online network come first; a stale connection has no more of a right to its place."""
+    online = mlp_network([6, 1], [np.array([0, 2, 4])], [np.float32([1, 1, -1])], [np.float32([0])])
+    target = TargetNetwork(online)
+    online.rewire("output", np.array([0]), np.array([5]))
+    online.layers[0].set_values(np.float32([1, -1, 1]))
+    update_targets([target], 0.5, pool)
+    assert dense(target.layers[0]).tolist() == [[0, 0, 1, 0, -1, 0.5]]
+
+
+def test_the_target_of_a_layer_without_connections_has_none(instruction_set, pool):
+    online = random_network([20, 9], [0.5], np.random.default_rng(2))
+    target = TargetNetwork(online)
+    online.rewire("output", np.arange(online.connections), np.empty(0, np.int64))
+    update_targets([target], 0.5, pool)
+    assert not target.layers[0].weights().any()
+
+
 def test_the_target_computes_with_its_own_topology(instruction_set, pool):
     rng = np.random.default_rng(3)
     online = network_of_shares(rng)
@@ -202,6 +220,10 @@ def test_a_target_of_another_shape_is_refused():
         arrays, values = network.state()
         with pytest.raises(ValueError, match=r"sizes|differ"):
             TargetNetwork.restored(online, arrays, values)
+    places, values = [online.layers[0].places()[1:], None], [online.layers[0].values[1:], online.layers[1].values]
+    lacking = mlp_network([5, 4, 3], places, values, [layer.bias for layer in online.layers], False)
+    with pytest.raises(ValueError, match="the target lacks connections of its online network"):
+        _core.TargetUpdate(lacking.core, online.core)
 
 
 def test_places_that_came_to_nothing_are_removed_where_they_are_many(instruction_set, pool):
