@@ -7,12 +7,15 @@ import pytest
 
 from rewirl import _core
 from rewirl.nn import (
+    Add,
     BatchNorm,
     Ensemble,
     LayerNorm,
+    LeakyReLU,
     Linear,
     Multiply,
     Network,
+    Parameter,
     Pool,
     ReLU,
     SoftplusNormal,
@@ -73,6 +76,10 @@ OPERATIONS = {
     "affine": [Linear("hidden1", n_out=33, by_row=True), LayerNorm(), Tanh(), Linear("hidden2", n_out=70, by_row=True),
                ReLU("r"), Linear("gate", of=("input",), n_out=70), Multiply("both", of=("r", "gate")),
                Linear("output", n_out=N_OUT, by_row=True)],
+    "read twice": [Linear("a", n_out=33), LayerNorm("n"), Tanh("t", of=("n",)), ReLU("r", of=("n",)),
+                   Linear("l", of=("n",), n_out=33), Parameter("p", size=33), Multiply("m", of=("t", "r")),
+                   Add("b", of=("m", "t")), Add("c", of=("b", "l")), Add("d", of=("c", "p")), Add("e", of=("d", "a")),
+                   LeakyReLU("f", of=("d",), slope=0.1), Add("g", of=("e", "f")), Linear("output", n_out=N_OUT)],
 }  # fmt: skip
 
 
@@ -95,15 +102,31 @@ def test_a_trace_gathers_the_gradients_of_batches(density, instruction_set):
     assert made.steps == 4
 
 
-@pytest.mark.parametrize("operations", ["mlp", "affine"])
+@pytest.mark.parametrize("operations", ["mlp", "affine", "read twice"])
 def test_other_operations_learn_so_too(operations):
     made = network(operations=OPERATIONS[operations])
-    stream, x, d_out = Stream(made), sample(0), sample(1, N_OUT)
+    stream, expected = Stream(made), {}
+    for step in range(2):
+        x, d_out = sample(step), sample(10 + step, N_OUT)
+        output, gradients = by_batches(made, x, d_out)
+        assert stream.forward(x) == pytest.approx(output, rel=1e-4, abs=1e-5)
+        stream.step(d_out, 0.0, 1.0, 2.0, 0.7, False)
+        expected = {name: 0.7 * expected.get(name, 0.0) + gradient for name, gradient in gradients.items()}
+        for name, trace in made.first_moments().items():
+            assert trace == pytest.approx(expected[name], rel=1e-3, abs=1e-5), name
+
+
+def test_more_inputs_than_are_packed_at_a_time(instruction_set):
+    """Of a layer that is stored row by row, 512 inputs are."""
+    places = np.flatnonzero(np.random.default_rng(1).random(2 * 1100) < 0.5)
+    made = initialised(1100, [Linear("output", n_out=2, by_row=True)], {"output": places}, np.random.default_rng(0))
+    stream, x, d_out = Stream(made), sample(0, 1100), sample(1, 2)
     output, gradients = by_batches(made, x, d_out)
-    assert stream.forward(x) == pytest.approx(output, rel=1e-4, abs=1e-5)
-    stream.step(d_out, 0.0, 1.0, 2.0, 0.7, False)
+    assert stream.forward(x) == pytest.approx(output, rel=1e-4, abs=1e-4)
+    size = stream.step(d_out, 0.0, 1.0, 1.0, 0.7, False)
+    assert size == pytest.approx(1 / sum(np.abs(gradient).sum() for gradient in gradients.values()), rel=1e-4)
     for name, trace in made.first_moments().items():
-        assert trace == pytest.approx(gradients[name], rel=1e-3, abs=1e-5), name
+        assert trace == pytest.approx(gradients[name], rel=1e-5), name
 
 
 def test_steps_of_obgd_by_hand():
@@ -141,8 +164,10 @@ def test_traces_go_with_their_connections():
     x, d_out = sample(2), sample(3, N_OUT)
     output, gradients = by_batches(made, x, d_out)
     assert stream.forward(x) == pytest.approx(output, rel=1e-4, abs=1e-5)
-    stream.step(d_out, 0.0, 1.0, 2.0, 0.0, False)  # a decay of 0 leaves the gradient alone
+    values = layer.values.copy()
+    size = stream.step(d_out, 3.0, 1.0, 2.0, 0.0, False)  # a decay of 0 leaves the gradient alone
     assert made.first_moments()["hidden2.values"] == pytest.approx(gradients["hidden2.values"], rel=1e-3, abs=1e-5)
+    assert layer.values - values == pytest.approx(3 * size * gradients["hidden2.values"], rel=1e-2, abs=1e-6)
 
 
 def test_a_dense_layer_that_loses_connections_is_stored_by_row():
