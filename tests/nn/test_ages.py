@@ -17,12 +17,12 @@ def network(seed: int) -> Network:
     return initialised(SIZES[0], mlp(SIZES), by_name, np.random.default_rng(seed))
 
 
-def step(ensemble: Ensemble, rng: np.random.Generator, learning_rate: float = 1e-3) -> None:
+def step(ensemble: Ensemble, rng: np.random.Generator, learning_rate: float = 1e-3, beta1: float = 0.9) -> None:
     x = pack(rng.standard_normal((33, 70)).astype(np.float32))
     gradient = pack(rng.standard_normal((33, 3)).astype(np.float32))
     ensemble.forward(x)
     ensemble.backward(x, [gradient])
-    ensemble.adam(learning_rate, 0.0)
+    ensemble.adam(learning_rate, 0.0, beta1=beta1)
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def test_without_rewiring_ages_change_nothing(pool: Pool, dense: bool) -> None:
     aged.count_ages()
     for each in (plain, aged):
         ensemble, rng = Ensemble([each], pool), np.random.default_rng(2)
-        for _ in range(7):
-            step(ensemble, rng)
+        for turn in range(7):
+            step(ensemble, rng, learning_rate=(1e-3, 5e-4)[turn > 1], beta1=(0.9, 0.8)[turn > 3])
     for one, other in zip(plain.layers, aged.layers, strict=True):
         np.testing.assert_array_equal(one.values, other.values)
         np.testing.assert_array_equal(one.bias, other.bias)

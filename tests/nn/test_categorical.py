@@ -19,6 +19,7 @@ from rewirl.nn import (
     SquashedGaussian,
     cross_entropy,
     empty_tiles,
+    initialised,
     mean_weights,
     of_smaller_mean,
     pack,
@@ -93,12 +94,15 @@ def test_the_smaller_mean_decides_for_each_sample():
     assert np.array_equal(found[0, :, 1], first.probability[0, :, 1])
 
 
-@pytest.mark.parametrize("log_std", [LogStd(-10.0, 2.0), LogStd(-10.0, 2.0, soft=True), LogStd(-20.0, 2.0, soft=True)])
-def test_other_standard_deviations_are_those_of_autograd(instruction_set, log_std):
+@pytest.mark.parametrize(
+    "log_std", [LogStd(), LogStd(-10.0, 2.0), LogStd(-10.0, 2.0, soft=True), LogStd(-20.0, 2.0, soft=True)]
+)
+def test_standard_deviations_are_those_of_autograd(instruction_set, log_std):
     rng, batch, features = np.random.default_rng(0), 100, 3
     rows = rng.normal(size=(batch, 2 * features)).astype(np.float32)
-    rows[:, features:] *= 0.3 if log_std.soft else 6  # beyond both bounds
+    rows[:, features:] *= 0.3 if log_std.soft else 12  # beyond both bounds
     gaussian, values = SquashedGaussian(batch, features, log_std), empty_tiles(batch, features)
+    gaussian.sample(pack(rows), values, np.random.default_rng(0))  # of which the next one keeps nothing
     samples = gaussian.sample(pack(rows), values, np.random.default_rng(1))
     d_values = rng.normal(size=(batch, features)).astype(np.float32)
     d_density = rng.normal(size=(batch, 1)).astype(np.float32)
@@ -147,3 +151,18 @@ def test_a_step_down_the_cross_entropy_is_autograds(batch, parts):
         moved = network.values(f"{name}.values") - arrays[f"{name}.values"]
         assert np.abs(moved).max() == pytest.approx(1e-3, rel=1e-2)  # the first step of Adam
     pool.close()
+
+
+def test_the_second_batch_has_no_part_in_the_cross_entropy_wherever_gradients_are_kept(pool):
+    """Those of hidden values may be where that of the logits was, whose second half is to be 0 in every step."""
+    operations = [Linear("wide", n_out=50), ReLU(), Linear("a", n_out=30), BatchNorm(), ReLU(), Linear("b", n_out=21)]
+    rng = np.random.default_rng(0)
+    first, second, target = (pack(rng.random((40, features), np.float32)) for features in (5, 5, 21))
+    x, learnt = np.concatenate([first, second]), []
+    for keep in (True, False):
+        network = initialised(5, operations, {}, np.random.default_rng(1))
+        ensemble = Ensemble([network], pool, dense_gradients=keep)
+        for _ in range(3):
+            ensemble.classify(x, target, mean_weights(40), [np.zeros_like(target)], 1e-3, samples=40, parts=2)
+        learnt.append(network.state()[0])
+    assert all(np.array_equal(array, learnt[1][name]) for name, array in learnt[0].items())

@@ -75,6 +75,9 @@ def test_regressing_is_descending_on_squared_errors(instruction_set, density, th
         other.step(x, [np.float32(2) * error * weights for error in expected], RATE, DECAY)
         assert all(np.array_equal(e, f) for e, f in zip(errors, expected, strict=True))
     assert bits(one) == bits(other)
+    other.networks[1].layers[2].bias[:] = np.nan
+    with pytest.raises(FloatingPointError, match="the difference from its target of network 2 is not finite"):
+        other.regress(x, targets, weights, errors, RATE, DECAY)
     pool.close()
 
 
@@ -96,12 +99,12 @@ def test_regression_is_refused_where_it_makes_no_sense(pool):
 @pytest.mark.parametrize("batch", [5, 150])
 def test_the_minimum_is_over_the_networks(pool, batch):
     rng = np.random.default_rng(0)
-    ensemble = Ensemble(networks(2, 0.5), pool)
+    ensemble = Ensemble(networks(3, 0.5), pool)
     outputs = ensemble.forward(pack(rng.normal(size=(batch, 9)).astype(np.float32)))
     wide = pack(rng.normal(size=(batch, 2)).astype(np.float32))
     out = empty_tiles(batch, 1)
     minimum(outputs, 0.9, wide[:, 1:], wide[:, :1], out)
-    assert out == pytest.approx(wide[:, :1] + 0.9 * wide[:, 1:] * np.minimum(*outputs), abs=1e-6)
+    assert out == pytest.approx(wide[:, :1] + 0.9 * wide[:, 1:] * np.min(outputs, axis=0), abs=1e-6)
     ensemble.networks[1].layers[2].bias[:] = np.nan
     ensemble.forward(pack(rng.normal(size=(batch, 9)).astype(np.float32)))
     minimum(outputs, 0.9, wide[:, 1:], wide[:, :1], out)
@@ -191,6 +194,10 @@ def test_sampled_rows_are_those_that_numpy_would_draw(threads):
         out = empty_tiles(count, 41)
         _core.sample_rows(pool, one.bit_generator, rows, 0, filled, count, [out])
         assert np.array_equal(unpack(out, count), rows[other.integers(filled, size=count)])
+    many = np.arange(999_993, dtype=np.float32)[:, np.newaxis]  # some draws are rejected, for all to be as likely
+    out = empty_tiles(50_000, 1)
+    _core.sample_rows(pool, one.bit_generator, many, 0, len(many), 50_000, [out])
+    assert np.array_equal(unpack(out, 50_000)[:, 0], other.integers(len(many), size=50_000))
     for filled in (0, 101):
         with pytest.raises(ValueError, match="of 100 rows"):
             _core.sample_rows(pool, one.bit_generator, rows, 0, filled, 5, [empty_tiles(5, 41)])

@@ -76,6 +76,17 @@ def test_rows_have_unit_norm_after_every_step(instruction_set, pool, kind, step)
         assert not norms[(before == 0).all(axis=1)].any()  # units without inputs stay what they are
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_rows_of_zeros_are_divided_by_nothing(instruction_set, pool, kind):
+    rng = np.random.default_rng(0)
+    network, x = unit_network(kind, rng), pack(rng.normal(size=(20, N_IN)).astype(np.float32))
+    network.set_values("a.values", np.zeros_like(network.values("a.values")))
+    ensemble = Ensemble([network], pool)
+    (output,) = ensemble.forward(x)
+    ensemble.step(x, [np.zeros_like(output)], 0.1)
+    assert not network.values("a.values").any()
+
+
 def places_of(network):
     (layer,) = network.layers
     return None if layer.dense else layer.places()
@@ -235,6 +246,8 @@ def test_memory_that_is_shared_changes_no_bit(name, threads):
     for operation, array in network.core.learnables():
         of = [ensemble.gradient(0, f"{operation}.{array}") for ensemble in (keeping, sharing)]
         assert np.array_equal(*of), (operation, array)
+    (last,) = sharing.input_gradients(x, [pull], inputs_from=4)  # of actions, say
+    assert np.array_equal(last, inputs[0][:, 4:])
     if network.layers:
         with pytest.raises(ValueError, match="does not keep the gradients of hidden values"):
             sharing.dense_gradient(0, network.layers[0].name, x)

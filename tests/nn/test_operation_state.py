@@ -63,12 +63,18 @@ def test_values_in_the_callers_memory(pool):
     for name, array in memory.items():
         one.use_memory(name, array)
     x, pull = pack(rng.normal(size=(40, N_IN)).astype(np.float32)), pack(rng.normal(size=(40, 2)).astype(np.float32))
+    sample = x[0, :, 0].copy()
+
+    def acts_as_it_is(network):
+        assert network.act(sample) == pytest.approx(network.predict(x)[0, :, 0], rel=1e-4, abs=1e-4)
+
     for network in (one, other):
+        acts_as_it_is(network)
         ensemble = Ensemble([network], pool)
         ensemble.forward(x)
         ensemble.step(x, [pull], 1e-2)
+        acts_as_it_is(network)
     assert all(np.array_equal(memory[name], array) for name, array in other.arrays())
-    sample = x[0, :, 0].copy()
     before = one.act(sample)
     for name, array in memory.items():
         array *= 2
@@ -76,7 +82,12 @@ def test_values_in_the_callers_memory(pool):
     one.values_changed()
     assert not np.array_equal(one.act(sample), before)
     assert np.array_equal(one.act(sample), other.act(sample))
+    acts_as_it_is(other)
     layer = one.layers[0]
+    name = f"{layer.name}.values"
+    memory[name] = -memory[name]
+    one.use_memory(name, memory[name])
+    acts_as_it_is(one)
     one.rewire(layer.name, np.arange(3), layer.places()[:3])
     assert not np.shares_memory(layer.values, memory[f"{layer.name}.values"])
     read_only = np.zeros(2, np.float32)

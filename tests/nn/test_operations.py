@@ -102,6 +102,14 @@ def near(found, expected, tolerance=2e-4):
     assert np.abs(found - expected).max(initial=0.0) <= tolerance * scale
 
 
+def gradients_near(network, ensemble, of_arrays):
+    for operation, array in network.core.learnables():
+        expected = of_arrays.get(f"{operation}.{array}", np.zeros_like(network.values(f"{operation}.{array}")))
+        if (operation, array) in {(layer.name, "values") for layer in network.layers}:
+            expected = expected.reshape(-1)[network.layer(operation).places()]
+        near(ensemble.gradient(0, f"{operation}.{array}"), expected)
+
+
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("name", COMPOSITIONS)
 def test_operations_are_those_of_the_reference_and_of_autograd(instruction_set, pool, name, batch):
@@ -122,28 +130,26 @@ def test_operations_are_those_of_the_reference_and_of_autograd(instruction_set, 
     for made, of_arrays, of_inputs in goals:
         near(unpack(output, batch), made)
         near(unpack(inputs, batch), of_inputs)
-        for operation, array in network.core.learnables():
-            expected = of_arrays.get(f"{operation}.{array}", np.zeros_like(network.values(f"{operation}.{array}")))
-            if (operation, array) in {(layer.name, "values") for layer in network.layers}:
-                expected = expected.reshape(-1)[network.layer(operation).places()]
-            near(ensemble.gradient(0, f"{operation}.{array}"), expected)
+        gradients_near(network, ensemble, of_arrays)
 
 
 @pytest.mark.parametrize("name", COMPOSITIONS)
 def test_outside_of_training_statistics_are_the_running_ones(instruction_set, pool, name):
     rng = np.random.default_rng(1)
     network = network_of(COMPOSITIONS[name], rng)
-    rows = rng.normal(size=(100, N_IN)).astype(np.float32)
+    rows = rng.normal(size=(130, N_IN)).astype(np.float32)  # more than one tile
     x = tiles_with_rubbish(rows, rng)
     expected = reference.run(network.operations, parameters_of(network), rows.astype(np.float64), training=False)[-1]
-    pull = rng.normal(size=(100, network.n_out)).astype(np.float32)
-    made, _, of_inputs = with_torch(network, rows.astype(np.float64), pull.astype(np.float64), training=False)
+    pull = rng.normal(size=(130, network.n_out)).astype(np.float32)
+    made, of_arrays, of_inputs = with_torch(network, rows.astype(np.float64), pull.astype(np.float64), training=False)
     near(expected, made, 1e-9)
-    near(unpack(network.predict(x), 100), expected)
+    near(unpack(network.predict(x), 130), expected)
     near(network.act(rows[5])[np.newaxis], expected[5:6])
-    frozen = Ensemble([network], pool, batch_statistics=False)
-    near(unpack(frozen.forward(x)[0], 100), expected)
-    near(unpack(frozen.input_gradients(x, [pack(pull)])[0], 100), of_inputs)
+    frozen = Ensemble([network], pool, batch_statistics=False, dense_gradients=False)
+    near(unpack(frozen.forward(x)[0], 130), expected)
+    near(unpack(frozen.input_gradients(x, [pack(pull)])[0], 130), of_inputs)
+    frozen.backward(x, [pack(pull)])
+    gradients_near(network, frozen, of_arrays)
 
 
 @pytest.mark.parametrize("batch", BATCHES)

@@ -91,9 +91,11 @@ def test_backward(instruction_set, pool, seed):
 def test_acting_on_one_sample(instruction_set, seed):
     network, _, rng = random_case(seed)
     x = rng.normal(size=network.sizes[0]).astype(np.float32)
-    weights, _, biases = matrices(network)
-    expected = reference.forward(weights, biases, x[np.newaxis].astype(np.float64))
-    for _ in range(2):  # nothing is left behind by the first
+    for turn in range(3):  # nothing is left behind by the first, nor by other values
+        if turn == 2:
+            network.layers[0].set_values(network.layers[0].values * np.float32(-3))
+        weights, _, biases = matrices(network)
+        expected = reference.forward(weights, biases, x[np.newaxis].astype(np.float64))
         assert_within(network.act(x)[np.newaxis], expected[-1], forward_bounds(weights, biases, expected)[-1])
 
 
