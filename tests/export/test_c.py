@@ -153,6 +153,14 @@ def test_other_actions_are_noticed_and_ties_are_none():
     assert not done.within and done.difference == np.inf
 
 
+def test_of_equal_outputs_the_first_is_chosen():
+    nothing = {"a.values": np.zeros(CHOICES.size * INPUT, np.float32)}
+    policy = trained(Policy(Network(INPUT, [Linear("a", n_out=CHOICES.size)], {}, nothing), head="greedy"), CHOICES)
+    given, plan = np.ones((2, INPUT), np.float32), plan_of(policy)
+    made = compiled.run(c_files(plan, "policy", "libm"), plan, "policy", given, compiled.STRICT)
+    assert made.tolist() == policy.predict(given).tolist() == [CHOICES.start] * 2
+
+
 def test_int8_is_smaller_and_c_computes_what_its_arrays_say():
     policy = policy_of("td3", "4x1")
     whole, small = plan_of(policy), plan_of(policy, int8=True)
@@ -286,6 +294,8 @@ def test_values_share_buffers_only_while_nobody_reads_them():
             holds[buffers.places[index + 1]] = index + 1
             assert buffers.sizes[buffers.places[index + 1]] >= step.features
     assert len(buffers.sizes) == 2  # of an MLP
+    simba = Buffers.of(plan_of(policy_of("simba", "unstructured")))
+    assert sorted(simba.sizes) == [24, 24, 96]  # none grows where another one is large enough
 
 
 ATTACKS = ("*/ int evil; /*", "??/\n*/", "\\\n*/ evil", "a\r\n*/", "\u202e*/", "*\\\n/", "x" * 10_000, "%s%n")

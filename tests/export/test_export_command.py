@@ -42,7 +42,11 @@ def test_c_is_written_and_compared(saved, tmp_path, capsys, words):
     assert "bytes of the network's constants" in said and "compiled here" in said
     difference = float(re.search(r"observations: ([0-9.e+-]+) of half", said)[1])
     assert difference < (0.5 if "int8" in words else 1e-5)
-    header = (tmp_path / "out" / "walker.h").read_text()
+    header, source = ((tmp_path / "out" / f"walker.{end}").read_text() for end in "hc")
+    assert (" int8_t " in source) == ("int8" in words) and ("tanhf" in source) == ("table" not in words)
+    takes = re.search(r"constants: (\d+) bytes .* memory: (\d+) bytes, static; (\d+) multiply-adds", header)
+    told = re.search(r"([\d,]+) bytes of the .*, ([\d,]+) of working memory, ([\d,]+) multiply-adds", said)
+    assert [each.replace(",", "") for each in told.groups()] == list(takes.groups())
     assert "int walker_act(const float observation[WALKER_OBSERVATION_SIZE]" in header
 
 

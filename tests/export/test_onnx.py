@@ -145,6 +145,9 @@ def test_the_command_writes_it(tmp_path, capsys):
     assert run("export", [str(saved), "--format", "onnx", "--directory", str(tmp_path), "--precision", "float32"]) == 0
     kinds = {node.op_type for node in onnx.load(tmp_path / "policy.onnx").graph.node}
     assert "Gemm" in kinds and "float64" not in str(onnx.load(tmp_path / "policy.onnx"))
+    assert run("export", [str(saved), "--format", "onnx", "--directory", str(tmp_path / "c"), "--weights", "int8"]) == 0
+    stored = onnx.load(tmp_path / "c" / "policy.onnx").graph.initializer
+    assert onnx.TensorProto.INT8 in {each.data_type for each in stored}
     with pytest.raises(UsageError, match="--precision is for ONNX"):
         run("export", [str(saved), "--precision", "float32", "--directory", str(tmp_path / "c")])
     with pytest.raises(UsageError, match="--tanh is for C"):

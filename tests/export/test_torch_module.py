@@ -123,6 +123,8 @@ def test_in_float32_nothing_is_kept_in_float64_for_devices_that_have_none(agent)
 def test_another_precision_is_refused(tmp_path):
     policy = rewirl.load(save(policy_of("td3", "dense"), tmp_path / "saved"))
     assert policy.to_torch(precision="float32")(torch.zeros(11)).shape == (3,)
+    inside = [policy.to_torch(**options)._computed(torch.zeros(11)).dtype for options in ({}, {"precision": "float32"})]
+    assert inside == [torch.float64, torch.float32]
     with pytest.raises(ValueError, match="precision must be float64 or float32, got 'float16'"):
         policy.to_torch(precision="float16")
 
@@ -160,8 +162,8 @@ def test_it_is_copied_saved_and_loaded(tmp_path):
     other = copy.deepcopy(module)
     observations = torch.randn(5, 11, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        for parameter in other.parameters():
-            parameter.add_(1)
+        for tensor in (*other.parameters(), *other.buffers()):  # of another policy: statistics, places, bounds
+            tensor.copy_(tensor + 1 if tensor.is_floating_point() else tensor.flip(0))
         assert not torch.equal(other(observations), module(observations))
         other.load_state_dict(module.state_dict())
         assert torch.equal(other(observations), module(observations))

@@ -243,7 +243,7 @@ def test_copies_while_rigl_collects_go_on_by_themselves(copied, moment):
 
 BEGINS = {
     "adagrad": (lambda p: torch.optim.Adagrad(p, initial_accumulator_value=0.5), "sum", 0.5),
-    "rprop": (lambda p: torch.optim.Rprop(p, lr=0.02), "step_size", 0.02),
+    "rprop": (lambda p: torch.optim.Rprop([{"params": [*p], "lr": 0.02}], lr=0.3), "step_size", 0.02),  # of its group
     "adamax": (torch.optim.Adamax, "exp_inf", 0.0),
     "adadelta": (torch.optim.Adadelta, "acc_delta", 0.0),
     "nadam": (torch.optim.NAdam, "exp_avg", 0.0),
