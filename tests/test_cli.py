@@ -14,12 +14,16 @@ from pathlib import Path
 import pytest
 
 from rewirl.bench import end_to_end
+from rewirl.cli import policy as policy_commands
 from rewirl.cli.commands import COMMANDS
+from rewirl.cli.inputs import lines_of_inputs
 from rewirl.cli.main import main
 from rewirl.cli.parse import parse, parse_run
 from rewirl.environments.environment import Environment
 from rewirl.options.resolve import resolve
 from rewirl.presets import lookup
+from rewirl.printing import number
+from rewirl.storage.policy_file import load_policy, save_policy
 from rewirl.storage.values import from_text
 
 PROBES = str(Path(__file__).parent / "training")
@@ -84,6 +88,7 @@ def test_inspect_has_the_papers_numbers(rewirl):
     assert dense["params"] == 214_784
     assert f"{dense['flops']:.3g}" == "1.07e+14"
     assert dense["sparsity"] == 0
+    assert dense["memory_bytes"]["replay"] == 4 * (17 + 6 + 1 + 17 + 1) * 1_000_000
     first = {"shape": [256, 17], "connections": 4352, "density": 1.0, "format": "dense", "structure": "dense"}
     assert dense["networks"]["actor"]["layers"][0] == first
     sparse = json.loads(rewirl("inspect", "--agent", "ds-td3", "--env", "HalfCheetah-v5", "--json").out)
@@ -107,6 +112,15 @@ def test_inspect_names_the_structure_of_every_layer(rewirl):
     layers = json.loads(rewirl(*options, "--json").out)["networks"]["critic1"]["layers"]
     assert [layer["structure"] for layer in layers] == ["8x1", "unstructured", "dense"]
     assert re.search(r"critic1 +1 +100 x 4 .* 8x1\n +2 +6 x 100 .* unstructured\n", rewirl(*options).out)
+
+
+def test_inspect_names_the_ends_of_tasks_and_the_bounds_of_a_sparsity_that_follows_the_loss(rewirl):
+    small = ("inspect", "--env", "Pendulum-v1", "--hidden-sizes", "16")
+    tasks = rewirl(*small, "--rule", "set", "--sparsity", "0.5", "--freeze-after", "10", "2000").out
+    assert "\ntasks      0 ended, one after each of the updates 10, 2,000; flops are those" in tasks
+    bounds = "--lowest-sparsity 0.25 --sparsity 0.7 --actor-sparsity 0.6 --sparsity-start 5 --sparsity-end 5000"
+    follows = rewirl(*small, "--sparsity-schedule", "adaptive", "--initial-sparsity", "0.5", *bounds.split()).out
+    assert "\nadaptive   from update 5 to 5,000, between sparsity 0.25 and 0.7 or 0.6, by the loss; flops" in follows
 
 
 def test_dry_run_prints_and_writes_nothing(rewirl, tmp_path, monkeypatch):
@@ -155,8 +169,11 @@ def test_a_preset_that_is_shown_is_a_preset_file_that_stands_for_the_same(rewirl
 
 def test_policies_are_listed_and_evaluated_by_name(rewirl):
     listed = rewirl("policies")
-    assert "Walker2d-v5/ds-td3" in listed.out
     card = json.loads(rewirl("policies", "Walker2d-v5/ds-td3").out)
+    (row,) = (line for line in listed.out.splitlines() if line.startswith("Walker2d-v5/ds-td3 "))
+    played = f"{card['return_mean']:,.0f} +- {card['return_std']:,.0f} ({card['episodes']})"
+    numbers = [f"{card['sparsity']:.0%}", f"{card['connections']:,}", f"{card['bytes']:,}"]
+    assert re.split(" {2,}", row)[1:] == [played, *numbers]
     assert json.loads(rewirl("policies", "--json").out)["Walker2d-v5/ds-td3"] == card
     assert json.loads(rewirl("policies", "Walker2d-v5/ds-td3/").out) == card
     wrong = rewirl("policies", "Walker2d-v5/ds-td4")
@@ -201,12 +218,19 @@ def test_sac_trains_stops_and_goes_on_as_any_agent(rewirl, tmp_path):
             "train", *settings, "--total-timesteps", steps, "--run-dir", tmp_path / name, "--eval-every", "100"
         )
         assert done.code == 0, done.err
-    assert rewirl("resume", tmp_path / "parts", "--total-timesteps", "200").code == 0
+        assert f"steps 0 to {steps}, in" in done.out + done.err
+    resumed = rewirl("resume", tmp_path / "parts", "--total-timesteps", "200")
+    assert resumed.code == 0
     policies = [(tmp_path / name / "policy" / "policy.safetensors").read_bytes() for name in ("whole", "parts")]
     assert policies[0] == policies[1]
     assert rewirl("evaluate", tmp_path / "whole", "--episodes", "2").code == 0
     described = json.loads(rewirl("inspect", tmp_path / "whole", "--json").out)
     assert set(described["networks"]) == {"actor", "critic1", "critic2", "target_critic1", "target_critic2"}
+    lines = [json.loads(line) for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
+    last = [line for line in lines if line["event"] == "evaluation"][-1]
+    density, final = f"{1 - described['sparsity']:.3f}", number(last["return_mean"], least=1)
+    for said in (f"seed 0: density {density}, steps 120 to 200, in ", f"Finished 200 steps, return {final}. See it"):
+        assert said in resumed.out + resumed.err
 
 
 def test_the_cost_of_sac_counts_its_actor_at_every_update(rewirl):
@@ -219,14 +243,25 @@ def test_evaluate_repeats_the_runs_own_last_evaluation(rewirl, run):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     last = [line for line in lines if line["event"] == "evaluation"][-1]
     found = json.loads(rewirl("evaluate", run, "--episodes", "2", "--json").out)
-    assert found["returns"] == last["returns"] and found["step"] == 300
+    assert (found["step"], found["seed"]) == (300, 0)
+    for each in ("returns", "return_mean", "return_std", "lengths"):
+        assert found[each] == last[each]
     people = rewirl("evaluate", run, "--episodes", "2").out
     assert "over 1 episode\n" in rewirl("evaluate", run, "--episodes", "1").out
-    assert "over 2 episodes" in people and f"{last['returns'][1]:.2f}" in people
-    assert (
-        json.loads(rewirl("evaluate", run / "policy", "--episodes", "2", "--seed", "9", "--json").out)["returns"]
-        != last["returns"]
-    )
+    mean = last["return_mean"]
+    spread = f"{number(mean, least=2)} +- {number(last['return_std'], mean, least=2)}"
+    assert f"return  {spread} over 2 episodes" in people and f"{last['returns'][1]:.2f}" in people
+    other = json.loads(rewirl("evaluate", run / "policy", "--episodes", "2", "--seed", "9", "--json").out)
+    assert other["returns"] != last["returns"] and other["seed"] == 9
+
+
+def test_a_policy_is_not_evaluated_where_observations_are_others(rewirl, run, tmp_path):
+    arrays, values = load_policy(run / "policy")
+    other = {**values["environment"], "name": "MountainCarContinuous-v0", "id": "MountainCarContinuous-v0"}
+    save_policy(tmp_path / "policy", arrays, {**values, "environment": other})
+    refused = rewirl("evaluate", tmp_path / "policy")
+    assert refused.code == 2
+    assert "has 2 observations and 1 actions, but the policy was trained with 3 and 1" in refused.err
 
 
 def test_evaluate_closes_every_environment(rewirl, run, monkeypatch):
@@ -260,6 +295,19 @@ def test_inspect_of_a_run_shows_what_its_networks_make_of_every_input(rewirl, ru
     assert "inputs of actor, strongest first" in text and f"observation {strongest} " in text and "action 0 " in text
 
 
+def test_inputs_are_shown_from_the_strongest_to_the_weakest_without_those_between():
+    strengths = [float(5 * index % 17 + 1) for index in range(17)]
+    scores = {"strength": strengths, "connections": [*range(17)], "attribution": [100.0 + each for each in range(17)]}
+    head, *rows = lines_of_inputs({"critic1": scores}, 12)[1:]
+    names = [*(f"observation {index}" for index in range(12)), *(f"action {index}" for index in range(5))]
+    expected = [
+        f"{names[index]} {index} {number(strengths[index])} {number(100.0 + index)}"
+        for index in sorted(range(17), key=strengths.__getitem__, reverse=True)
+    ]
+    assert "inputs of critic1, strongest first" in head
+    assert [" ".join(row.split()) for row in rows] == [*expected[:10], "... 2 between", *expected[12:]]
+
+
 def test_inspect_of_a_run_shows_its_networks(rewirl, run):
     shown = json.loads(rewirl("inspect", run, "--json").out)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -270,7 +318,8 @@ def test_inspect_of_a_run_shows_its_networks(rewirl, run):
     assert shown["plasticity"].keys() == {"actor", "critic1", "critic2"}
     assert shown["plasticity"]["actor"]["weight_norm"] == told["actor_weight_norm"]
     people = rewirl("inspect", run).out
-    assert f"{told['critic1_dormant']:.1%} {told['critic1_effective_rank']:>14.0f}" in people
+    ranks = f"{told['critic1_effective_rank']:>14.0f} {number(told['critic1_weight_norm']):>15}\n"
+    assert f"{told['critic1_dormant']:.1%} {ranks}" in people
     assert "recycled" not in shown and "recycled" not in people
 
 
@@ -333,6 +382,19 @@ def test_watch_writes_a_video(rewirl, tmp_path):
     assert shown.code == 0, shown.err
     assert (tmp_path / "films" / "out.mp4").read_bytes()[4:8] == b"ftyp"
     assert "episode 0: return" in shown.out
+
+
+def test_watch_shows_as_many_episodes_of_the_seed_that_is_asked_for(rewirl, run, monkeypatch):
+    asked = []
+
+    def show(policy, episodes, seed, *_):
+        asked.append((episodes, seed))
+        return [-1234.5] * episodes
+
+    monkeypatch.setattr(policy_commands, "show", show)
+    assert rewirl("watch", run).out == "episode 0: return -1,234.50\n"
+    assert "episode 1: return" in rewirl("watch", run, "--episodes", "2", "--seed", "7").out
+    assert asked == [(1, 0), (2, 7)]
 
 
 @pytest.mark.parametrize("rest", [[], ["train"], ["train", "--agent", "ppo"], ["bench", "updates"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import pytest
 from synthetic_runs import make_run, rising
@@ -161,7 +162,10 @@ def test_a_dry_run_shows_where_a_changing_sparsity_goes(capsys):
     with pytest.raises(SystemExit):
         main(["train", *PRUNED, "--dry-run"])
     out = capsys.readouterr().out
-    assert "changing   from update 0 to 1,000; at the end of the run sparsity 0.900" in out and "critic2" in out
+    assert "changing   from update 0 to 1,000; at the end of the run sparsity 0.900" in out
+    said = re.search(r"0\.900, ([\d,]+) connections \(actor ([\d,]+), critic1 ([\d,]+), critic2 ([\d,]+)\)", out)
+    whole, *each = (int(count.replace(",", "")) for count in said.groups())
+    assert whole == sum(each)
 
 
 @pytest.mark.parametrize("agent", ["td3", "ds-sac", "xqc"])

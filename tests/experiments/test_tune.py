@@ -23,6 +23,7 @@ from waiting import until as wait_until
 import rewirl
 from rewirl.agents import AGENTS
 from rewirl.cli import tune as command
+from rewirl.cli.executors import in_words
 from rewirl.cli.main import main
 from rewirl.experiments.sweep.estimate import speed_key
 from rewirl.experiments.sweep.file import read_sweep
@@ -614,8 +615,11 @@ def test_a_dry_run_measures_the_settings_as_they_are_and_every_worker_makes_whol
     words = ["--sample", "gamma", "--trials", 7, "--seeds", 0, "--seeds", 1, "--workers", 4, "--dry-run"]
     assert ended("tune", *SMALL, *words) == 0
     # 14 runs of 600 seconds: four workers make two, three or four each
-    assert "with each of 2 seeds: about 40.0 minutes with 4 at a time" in capsys.readouterr().out
+    time = "with each of 2 seeds: about 40.0 minutes with 4 at a time"
+    assert f"{time}, and less as bad ones end early\n" in capsys.readouterr().out
     assert len(measured) == 14 and measured[0].agent_config.gamma == 0.99
+    assert ended("tune", *SMALL, *words, "--no-prune") == 0
+    assert f"{time}\n" in capsys.readouterr().out
 
 
 def test_a_dry_run_measures_a_trial_where_the_settings_as_they_are_are_impossible(tmp_path, capsys, monkeypatch):
@@ -624,6 +628,11 @@ def test_a_dry_run_measures_a_trial_where_the_settings_as_they_are_are_impossibl
     words = ["--agent", "ds-td3", "--env", "HalfCheetah-v5", "--hidden-sizes", 8, 8, 8, "--total-timesteps", 2_000]
     assert ended("tune", *words, "--sample", "sparsity=0.5,0.8", "--trials", 2, "--workers", 1, "--dry-run") == 0
     assert "2 trials of 2,000 steps of ds-td3 on HalfCheetah-v5" in capsys.readouterr().out
+
+
+def test_times_are_told_in_words():
+    told = [in_words(seconds) for seconds in (0.2, 1.6, 59, 60, 3_000, 3_600, 9_000)]
+    assert told == ["1 second", "2 seconds", "59 seconds", "1.0 minutes", "50.0 minutes", "1.0 hours", "2.5 hours"]
 
 
 def test_help_says_that_a_run_has_one_thread(capsys):

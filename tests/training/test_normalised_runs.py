@@ -17,6 +17,7 @@ import rewirl
 from rewirl.cli.main import main
 from rewirl.environments.environment import Environment
 from rewirl.environments.memory import memory_of
+from rewirl.printing import number
 from rewirl.storage.checkpoint import load_latest
 from rewirl.training import run as runs
 from rewirl.training.evaluation_process import ParallelEvaluations
@@ -119,7 +120,10 @@ def test_inspect_shows_the_statistics(whole, capsys):
     with pytest.raises(SystemExit):
         main(["inspect", str(whole)])
     out = capsys.readouterr().out
-    assert "normalised 400 observations: standard deviation" in out and "normalised 400 rewards" in out
+    least, most = (number(end(shown["observations"]["std"])) for end in (min, max))
+    assert f"normalised 400 observations: standard deviation {least} to {most}\n" in out
+    deviation = number(shown["returns"]["std"])
+    assert f"normalised 400 rewards, of the discounted return: standard deviation {deviation}\n" in out
     with pytest.raises(SystemExit):
         main(["inspect", "--env", "Pendulum-v1", "--normalise-observations", "--scale-rewards"])
     out = capsys.readouterr().out
