@@ -192,21 +192,36 @@ def test_units_are_ablated_while_an_agent_learns_and_a_restored_one_goes_on_to_t
         assert ablated > 0
 
 
+def moved_to_the_first_unit(agent, name, layer):
+    """The saved arrays with one connection of a layer's last unit at the first one."""
+    arrays, _ = agent.state()
+    places, n_in = arrays[f"{name}.{layer}.places"], agent.networks()[name].layer(layer).shape[1]
+    free = np.setdiff1d(np.arange(n_in), places[places < n_in])
+    return {**arrays, f"{name}.{layer}.places": np.sort(np.append(places[:-1], free[0]))}
+
+
 @pytest.mark.parametrize("structure", ["constant-fan-in", "1:4"])
 def test_a_saved_topology_that_breaks_its_structure_is_refused(structure):
     config = TD3Config(hidden_sizes=(40, 30), topology=TopologyConfig(sparsity=0.6, structure=structure))
     agent = make_agent("ds-td3", config, 7, 3, 0)
     arrays, values = agent.state()
     for name, layer in (("actor", "hidden1"), ("critic2", "hidden2")):
-        places = arrays[f"{name}.{layer}.places"]
-        n_in = agent.networks()[name].layer(layer).shape[1]
-        free = np.setdiff1d(np.arange(n_in), places[places < n_in])  # one connection of the last unit to the first
-        moved = np.sort(np.append(places[:-1], free[0]))
         with pytest.raises(
             ValueError, match=f"the saved {name}: layer {layer} does not have the structure {structure}"
         ):
-            agent.load_state({**arrays, f"{name}.{layer}.places": moved}, values)
+            agent.load_state(moved_to_the_first_unit(agent, name, layer), values)
     agent.load_state(arrays, values)
+
+
+def test_where_units_are_ablated_only_the_output_layer_is_held_to_its_fan_in():
+    topology = TopologyConfig(
+        sparsity=0.6, distribution="uniform", structure="constant-fan-in", ablate_below=0.5, rule="rigl"
+    )
+    agent = make_agent("ds-sac", SACConfig(hidden_sizes=(40, 30), topology=topology), 7, 3, 0)
+    _, values = agent.state()
+    with pytest.raises(ValueError, match="the saved actor: layer output does not have the structure constant-fan-in"):
+        agent.load_state(moved_to_the_first_unit(agent, "actor", "output"), values)
+    agent.load_state(moved_to_the_first_unit(agent, "actor", "hidden2"), values)
 
 
 def test_snip_keeps_what_the_loss_is_most_sensitive_to():

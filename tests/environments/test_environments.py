@@ -29,6 +29,7 @@ def test_actions_fill_each_dimensions_own_bounds():
     for low, high in ((-2.0, 6.0), (-3.0, 6.0), (-2.0, 7.0)):
         space = Box(np.array([-1.0, low]), np.array([1.0, high]), dtype=np.float64)
         assert environment.actions.same_as(space) == ((low, high) == (-2, 6))
+    assert not environment.actions.same_as(Box(np.array([[-1.0, -2.0]]), np.array([[1.0, 6.0]]), dtype=np.float64))
 
 
 def test_rounding_never_leaves_the_bounds():

@@ -463,6 +463,14 @@ def test_spaces_from_files_are_checked(change):
         Spaces.from_values({**good, **change})
 
 
+def test_actions_of_another_kind_differ_and_vectors_serve_in_place_of_parts():
+    vector, matrix = BoxShape((6,)), BoxShape((2, 3))
+    one, other = ActionBounds([-1.0, -1.0], [1.0, 1.0]), DiscreteActions(2)
+    assert Spaces(vector, other).differs(Spaces(vector, one)) == "a Box of actions in place of a Discrete"
+    assert Spaces(vector, one).differs(Spaces(matrix, one)) == ""
+    assert Spaces(matrix, one).differs(Spaces(vector, one)) == "the observations Box(6,) in place of Box(2, 3)"
+
+
 @pytest.mark.parametrize("space", ["observation_space", "action_space"])
 def test_an_environment_without_a_space_is_refused_by_name(space):
     class Bare(gymnasium.Env):

@@ -183,6 +183,7 @@ def with_first(value):
         ({"_hidden1_values": lambda a: a[:, np.newaxis]}, "hidden1.values must be float32"),
         ({"_hidden1_places": lambda a: a.astype(np.int32)}, "hidden1.places must be int64"),
         ({"_hidden1_v": with_first(np.nan)}, "hidden1.v of a network has numbers that are not finite"),
+        ({"_output_bias_v": with_first(-1)}, "output.bias_v of a network, of means of squares, is negative"),
         ({"_hidden2_values": with_first(np.inf)}, "hidden2.values of a network has numbers that are not finite"),
         ({"_hidden1_places": with_first(-1)}, "place -1 is outside"),
         ({"_hidden1_places": with_first(800)}, "place 800 is outside"),

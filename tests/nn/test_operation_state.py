@@ -145,6 +145,16 @@ def test_a_saved_network_that_cannot_be_is_refused(change, message):
         Network.from_state(arrays, values)
 
 
+def test_a_saved_variance_that_is_negative_is_refused():
+    network = network_of([BatchNorm("norm"), Tanh()], np.random.default_rng(0))
+    arrays, values = network.state()
+    arrays["norm.variance"][0] = 0
+    Network.from_state(arrays, values)
+    arrays["norm.variance"][0] = -1
+    with pytest.raises(ValueError, match=r"norm\.variance of a network, of variances, is negative"):
+        Network.from_state(arrays, values)
+
+
 def test_networks_of_0_1_0_load():
     """Its layers have numbers for names."""
     rng = np.random.default_rng(0)

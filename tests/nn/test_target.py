@@ -226,6 +226,14 @@ def test_a_target_of_another_shape_is_refused():
         _core.TargetUpdate(lacking.core, online.core)
 
 
+@pytest.mark.parametrize("stale", ["no", [True], [1, 0], {}])
+def test_an_impossible_list_of_stale_layers_is_refused(stale):
+    online = random_network([5, 4, 3], [0.5, None], np.random.default_rng(7))
+    arrays, values = TargetNetwork(online).state()
+    with pytest.raises(ValueError, match="stale must be a list of one truth value per layer, got "):
+        TargetNetwork.restored(online, arrays, {**values, "stale": stale})
+
+
 def test_places_that_came_to_nothing_are_removed_where_they_are_many(instruction_set, pool):
     """After pruning a target ends with the topology, and the memory, of its online network."""
     rng = np.random.default_rng(1)

@@ -207,6 +207,7 @@ def test_agents_that_learn_from_rollouts_tell_them_too(name):
         ({"distribution": "global", "initial_sparsity": 0.0, "drop": "magnitude"}, "every layer by the same share"),
         ({"layer_sparsities": (0.5, 0.5)}, "leave lambdas and layer_sparsities out"),
         ({"critic_sparsity": 0.4}, "critic_sparsity is the highest"),
+        ({"initial_sparsity": 0.1, "actor_sparsity": 0.2}, "actor_sparsity is the highest"),
         ({"sparsity_step": 1.0}, "sparsity_step must be above 1"),
         ({"loss_tolerance": 0.9}, "loss_tolerance must be at least 1"),
         ({"lowest_sparsity": 1.0}, "lowest_sparsity must be"),

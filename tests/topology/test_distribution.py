@@ -140,6 +140,14 @@ def test_an_impossible_setting_is_refused_with_the_table_of_layers(attempt, mess
         assert shape in str(raised.value)
 
 
+def test_the_table_of_layers_by_hand():
+    with pytest.raises(ValueError, match="most units of layer 1") as raised:
+        erdos_renyi([(20, 10), (2, 20)], (0.3,))
+    rows = [" ".join(line.split()) for line in str(raised.value).splitlines()[1:4]]
+    assert rows[0] == "layer shape density connections inputs per unit"
+    assert rows[1:] == ["1 20 x 10 0.0450 9 0.45", "2 2 x 20 1.0000 40 20.00"]
+
+
 def test_published_sparsities_up_to_99_percent_are_possible():
     for sparsity in (0.5, 0.8, 0.9, 0.95, 0.98, 0.99):
         erdos_renyi_for_sparsity(CHEETAH_ACTOR, sparsity)
