@@ -15,6 +15,7 @@ from rewirl.environments.environment import Environment, FaultyEnvironmentError
 from rewirl.environments.identity import nearest_environment
 from rewirl.environments.source import environment_source
 from rewirl.environments.spaces import UnsuitableEnvironmentError
+from rewirl.noisy import NoisyObservations
 
 
 def test_actions_fill_each_dimensions_own_bounds():
@@ -178,6 +179,19 @@ def test_an_instance_is_used_as_it_is_and_made_again_from_its_spec():
     training, another = source.make_training(), source.make_another()
     assert training.env is env and another.env is not env and another.env.unwrapped.length == 7
     assert environment_source(probes.Drift()).make_another is None
+    closed = []
+    for each in (training, another):
+        each.env.close = lambda each=each: closed.append(each)
+        each.close()
+    assert closed == [another]  # the instance is its owner's
+
+
+def test_every_layer_that_changes_is_told_how_far_the_run_is():
+    env = gymnasium.make("Pendulum-v1")
+    for every in (10, 20):
+        env = NoisyObservations(env, 0.5, permute_every=every)
+    Environment(env, "Noisy").reset(0, 45)
+    assert (env.rewirl_steps, env.env.rewirl_steps) == (45, 45)
 
 
 def test_a_factory_makes_as_many_as_needed():

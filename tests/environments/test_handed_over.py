@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rewirl.environments.identity import said_in, same_identity
+from rewirl.environments.likeness import likeness, unlike
 from rewirl.environments.portrait import differing, portrait
 from rewirl.environments.recipe import Recipe
 from rewirl.environments.source import environment_source, recorded_source
@@ -200,6 +201,13 @@ def test_portraits_tell_what_can_be_compared():
     one, other = portrait(gymnasium.make("Pendulum-v1")), portrait(gymnasium.make("Pendulum-v1", g=1.0))
     assert differing(one, one) == []
     assert [f"{kind}.{name}" for _, kind, name in differing(one, other)] == ["PendulumEnv.g"]
+
+
+def test_a_time_limit_is_told_where_nothing_but_its_wrapper_knows_it():
+    limited = [gymnasium.wrappers.TimeLimit(probes.Drift(), limit) for limit in (200, 50)]
+    taken = [likeness(env, env.spec, portrait(env, generators=False), steady=True) for env in limited]
+    assert unlike(*taken) == ("TimeLimit._max_episode_steps was 200, and is 50", "")
+    assert unlike(taken[0], taken[0]) == ("", "")
 
 
 def test_a_function_that_returns_the_same_environment_again_is_refused():

@@ -124,6 +124,7 @@ def test_an_option_of_the_command_line_may_be_none_or_nothing(tmp_path, monkeypa
     assert rewirl(*sweep) == rewirl(*sweep, "--env-kwargs", "{}", "--target-entropy", "None") == 0
     assert [run.config.env_kwargs for run in made] == [{"g": 9.0}, {}]
     assert [run.agent_config.target_entropy for run in made] == [-2.0, None]
+    assert rewirl(*sweep, "--agents", "td3") == 2 and len(made) == 2  # there are none
 
 
 def test_a_dry_run_says_once_what_runs_will_say_of_their_settings(tmp_path, capsys):
