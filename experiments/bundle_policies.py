@@ -2,8 +2,8 @@
 
 python experiments/bundle_policies.py        # from results/ into src/rewirl/pretrained/
 
-BUNDLED says which: a name stays with its policy, as programs may rely on both. A card says where its run stands among
-the kept seeds. Each policy plays 100 episodes that are new to it; one that is there already is not played again.
+BUNDLED says which; a card says where its run stands among the kept seeds. Each policy plays 100 episodes that are new
+to it; one that is there already is not played again.
 """
 
 from __future__ import annotations
