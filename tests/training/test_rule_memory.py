@@ -164,6 +164,20 @@ def test_it_is_refused_at_the_first_event_and_not_at_a_far_checkpoint(monkeypatc
     assert agent.updates == 4
 
 
+def test_what_the_rule_does_not_take_again_is_refused_at_the_first_event(monkeypatch):
+    monkeypatch.setattr(Offering, "rewirl_state", lambda rule: {"happened": rule.events})
+    topology = TopologyConfig(sparsity=0.5, rule="own_rules:Offering", adapt_every=4)
+    agent = make_agent("ds-td3", TD3Config(hidden_sizes=(16, 16), batch_size=8, topology=topology), 3, 1, seed=0)
+    replay = Replay(10, 3, 1, 0)
+    for _ in range(10):
+        replay.add(np.zeros(3), np.zeros(1), 0.0, np.zeros(3), False)
+    taken = r"load_rewirl_state\(\) failed, KeyError: 'events' \(.*\)\. It must take what rewirl_state\(\) returned"
+    with pytest.raises(ContractError, match=taken):
+        for _ in range(20):
+            agent.update(replay)
+    assert agent.updates == 4
+
+
 def test_a_state_that_the_rule_does_not_take_is_refused_by_name():
     config = TopologyConfig(sparsity=0.5)
     with pytest.raises(ValueError, match=r"Offering: load_rewirl_state\(\) failed, KeyError: 'events'"):

@@ -173,7 +173,7 @@ class Adaptation:
         if frozen is not None:
             frozen.moved(name, network)
         if not self._checked:  # the first checkpoint may be far, and all until then would be lost
-            self._memory.check()
+            self._memory.check(lambda: make_rule(c.rule, c))
             self._checked = True
 
     def state(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rewirl.plugins import RAISED, place_of
@@ -15,6 +15,11 @@ from rewirl.topology.rule import Rule
 STATE, LOAD_STATE = "rewirl_state", "load_rewirl_state"
 """A rule that keeps something may offer it: `rewirl_state()` returns it as JSON values, and `load_rewirl_state(values)`
 puts it back. Resuming is exact then."""
+
+_RETURNS = (
+    "be of JSON values: text, finite numbers, true, false, None, and lists and dicts of these, whose keys are text"
+)
+_TAKES = f"take what {STATE}() returned before, as JSON has it: tuples are lists there"
 
 SAVED, KEPT = "rule", "rule_keeps"
 """Names in a saved state: what a rule offers, and the attributes that have changed in one that offers nothing."""
@@ -44,14 +49,17 @@ class RuleMemory:
         kept = sorted(name for name in now.keys() | self._new.keys() if now.get(name) != self._new.get(name))
         return {KEPT: kept} if kept else {}
 
-    def check(self) -> None:
-        """See that what the rule offers can be saved, before a checkpoint needs it.
+    def check(self, make: Callable[[], Rule]) -> None:
+        """See that what the rule offers can be saved and put back into a new one, before a checkpoint needs it.
+
+        Args:
+            make: makes a rule as this one was made.
 
         Raises:
-            ValueError: as of `state`.
+            ValueError: as of `state` and `load_state`.
         """
         if self._offers:
-            self.state()
+            RuleMemory(make()).load_state(self.state())
 
     def load_state(self, values: Mapping[str, Any]) -> None:
         """Put back what `state` returned; values of a rule that offered nothing change nothing.
@@ -72,10 +80,10 @@ class RuleMemory:
         try:
             return use(getattr(self._rule, method)(*arguments))
         except RAISED as error:
+            due = _TAKES if method == LOAD_STATE else _RETURNS
             raise ContractError(
                 f"the rule {_named(self._rule)}: {method}() failed, {type(error).__name__}: {error}{place_of(error)}. "
-                "It must be of JSON values: text, finite numbers, true, false, None, and lists and dicts of these, "
-                "whose keys are text"
+                f"It must {due}"
             ) from error
 
 
