@@ -26,9 +26,11 @@ from rewirl.experiments.sweep.plan import PlannedRun, plan
 from rewirl.options.resolve import agent_settings
 from rewirl.options.train import TrainConfig
 from rewirl.replay import Replay
+from rewirl.storage.checkpoint import CheckpointError
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 from rewirl.storage.values import to_values
 from rewirl.topology import TopologyConfig, make_rule
+from rewirl.topology.contract import ContractError
 from rewirl.training.drift import Drift, connections
 from rewirl.training.resume import settings_of
 
@@ -243,6 +245,7 @@ UNSAVEABLE = {
     "({**arrays, 'own': [1.0]}, values)": "array 'own' is of list; it must be a NumPy array",
     "({**arrays, 'own': arrays.popitem()[1].sum()}, values)": "array 'own' is a number (float32) and no array",
     "({**arrays, 3: arrays.popitem()[1]}, values)": "the name 3 of an array is no text",
+    "({**arrays, 'own': arrays.popitem()[1] - float('inf')}, values)": "array 'own' that is not finite",
     "arrays": "its state() returned something else than two dicts",
     "1 / 0": "its state() raised ZeroDivisionError: division by zero (",
 }
@@ -260,10 +263,18 @@ def test_what_no_checkpoint_can_hold_is_refused_before_the_first_step(modules, t
         assert "It must return two dicts: NumPy arrays" in told and not path.exists()
 
 
+def with_class(modules, module, text, env="Pendulum-v1", **options):
+    """Write mine.toml, whose agent is the class Own of a module, with 20 steps of warm-up."""
+    entry = MINE.format(", agent=Own, usual={'learning_starts': 20}").replace("'td3'", f"'{options.pop('of', 'td3')}'")
+    modules(**{module: f"import numpy as np\n{text}\n{entry}"})
+    lines = [f'agent = "{module}:mine"', f'env = "{env}"', "hidden_sizes = [8]", "batch_size = 8"]
+    lines += [f"{name} = {value}" for name, value in options.items()]
+    Path("mine.toml").write_text("\n".join(lines))
+
+
 def with_state(modules, module, returned):
     """Write mine.toml, whose agent is that of a module, with this state and 20 steps of warm-up."""
-    modules(**{module: OWN_STATE.format(returned) + MINE.format(", agent=Own, usual={'learning_starts': 20}")})
-    Path("mine.toml").write_text(f'agent = "{module}:mine"\nenv = "Pendulum-v1"\nhidden_sizes = [8]\nbatch_size = 8\n')
+    with_class(modules, module, OWN_STATE.format(returned))
 
 
 def test_what_is_filled_by_the_first_update_is_tried_after_it(modules, tmp_path, monkeypatch):
@@ -282,11 +293,99 @@ def test_what_is_never_saved_is_not_tried_and_a_resumed_run_is_as_it_was_saved(m
     with_state(modules, "best", best)
     with rewirl.from_preset("mine.toml", threads=1) as agent:
         assert agent.learn(10).steps == 10
-    monkeypatch.setattr("rewirl.training.run.refuse_unsaveable", lambda agent: None)  # as earlier versions
+    monkeypatch.setattr("rewirl.training.run.refuse_unsaveable", lambda *_: None)  # as earlier versions
     with rewirl.from_preset("mine.toml", threads=1) as agent:
         agent.learn(30, "run", eval_every=0)
     with rewirl.resume("run") as again:
         assert again.learn(10).steps == 40
+
+
+TELLS = """
+class Own(TD3):
+    def diagnostics(self):
+        return {}
+"""
+NO_DIAGNOSTICS = {
+    "{'mine': True}": "mine must be a number, got True",
+    "{'mine': np.ones(2)}": r"mine must be a number, got array\(\[1\., 1\.\]\)",
+    "{'mine': 'text'}": "mine must be a number, got 'text'",
+    "{3: 1.0}": "something else than a dict with names",
+    "[1.0]": "something else than a dict with names",
+    "{'step': 1.0}": "has step, a field of the record itself",
+    "{'mine': np.mean([np.nan])}": "has mine, which is nan",
+    "{'mine': 1 / self.updates}": r"raised ZeroDivisionError: division by zero \(.*, line \d+\)",
+    "{'mine': np.inf if self.updates else 0.0}": "has mine, which is inf.* the agent has diverged",
+}
+
+
+def test_diagnostics_that_no_checkpoint_can_hold_are_refused_before_it(modules, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number, (returned, why) in enumerate(NO_DIAGNOSTICS.items()):
+        with_class(modules, f"tells{number}", TELLS.format(returned))
+        with rewirl.from_preset("mine.toml", threads=1) as agent:
+            with pytest.raises(ContractError, match=rf"the agent tells{number}:mine.* its diagnostics\(\).* ?{why}"):
+                agent.learn(30, f"run{number}", eval_every=0)
+            assert agent.steps == (20 if "if self" in returned else 0)
+
+
+def test_diagnostics_may_be_numbers_of_numpy_and_none_is_not_known_yet(modules, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = "{**super().diagnostics(), 'a': np.array(2.0), 'b': np.float32(0.5), 'c': np.int64(3), 'd': None}"
+    with_class(modules, "tells_all", TELLS.format(told))
+    with rewirl.from_preset("mine.toml", threads=1) as agent:
+        agent.learn(30, "run", eval_every=0)
+        told = agent.diagnostics
+    assert {name: told.get(name) for name in "abcd"} == {"a": 2.0, "b": 0.5, "c": 3.0, "d": None} and "d" not in told
+    with rewirl.resume("run") as agent:
+        assert agent.learn(5).steps == 35
+
+
+def test_one_that_is_not_finite_later_is_named_as_its_own(modules, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with_class(modules, "tells_late", TELLS.format("{'mine': np.nan if self.updates > 3 else 0.0}"))
+    with (
+        rewirl.from_preset("mine.toml", threads=1) as agent,
+        pytest.raises(rewirl.DivergedError, match=r"mine is nan, which its diagnostics\(\) should leave out where"),
+    ):
+        agent.learn(30, "run", eval_every=0)
+
+
+LOADS = """
+class Own(TD3):
+    def state(self):
+        arrays, values = super().state()
+        return arrays, {**values, "seen": self.updates or None}
+    def load_state(self, arrays, values):
+        super().load_state(arrays, values)
+        self.seen = WHAT
+"""
+
+
+def test_what_cannot_be_loaded_again_is_refused_before_it_is_trained_for(modules, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    refused = "loads{}:mine: its load_state\\(\\) raised {} \\(.*loads{}.py, line 11\\). It must take what state"
+    for number, (loaded, error, steps) in enumerate(
+        (
+            ("values['sen']", "KeyError: 'sen'", 0),
+            ("values['seen'] + 1", "TypeError: unsupported .*", 0),
+            ("values['seen'] and values['seen'] / 0", "ZeroDivisionError: division by zero", 20),
+        )
+    ):
+        with_class(modules, f"loads{number}", LOADS.replace("WHAT", loaded))
+        with rewirl.from_preset("mine.toml", threads=1) as agent:
+            with pytest.raises(ContractError, match=refused.format(number, error, number)):
+                agent.learn(30, f"run{number}", eval_every=0)
+            assert agent.steps == steps
+    with monkeypatch.context() as earlier:
+        for module in ("run", "learning"):
+            earlier.setattr(f"rewirl.training.{module}.refuse_unsaveable", lambda *_: None)
+        with rewirl.from_preset("mine.toml", threads=1) as agent:
+            agent.learn(30, "run", eval_every=0)
+    with pytest.raises(CheckpointError, match=refused.format(2, "ZeroDivisionError.*", 2)):
+        rewirl.resume("run")
+    with pytest.raises(SystemExit):
+        main(["inspect", "run"])
+    assert re.search(refused.format(2, "ZeroDivisionError.*", 2), capsys.readouterr().err)
 
 
 def test_two_agents_of_one_name_are_two_in_a_sweep_and_in_a_directory(modules, tmp_path, monkeypatch):

@@ -85,7 +85,9 @@ def test_agents_and_policies_refuse_what_is_not_finite(tmp_path):
 
 
 def test_what_is_no_array_is_left_to_what_saves_it():
-    agent = SimpleNamespace(updates=1, diagnostics=dict, state=lambda: ({"own": [1.0], "b": np.array([np.inf])}, {}))
+    agent = SimpleNamespace(
+        name="td3", updates=1, diagnostics=dict, state=lambda: ({"own": [1.0], "b": np.array([np.inf])}, {})
+    )
     assert not_finite(agent) == "b is not finite"
 
 

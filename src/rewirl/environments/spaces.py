@@ -94,6 +94,19 @@ class Spaces:
             return f"the observations {other.observations} in place of {self.observations}"
         return ""
 
+    def refuse_others(self, saved: Any, name: str) -> None:
+        """Refuse spaces that `values` described, if these do not serve in their place.
+
+        Args:
+            saved: as a file has them.
+            name: of the environment that has these.
+
+        Raises:
+            ValueError: they differ, or are none.
+        """
+        if difference := Spaces.from_values(fields(saved, "the saved spaces")).differs(self):
+            raise ValueError(f"{name} is not the environment of the run: it has {difference}")
+
     def values(self) -> dict[str, Any]:
         """Return the spaces as JSON values for files.
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from rewirl.agents.agent import Agent
+from rewirl.training.own_state import diagnostics_of, is_own
 
 
 class DivergedError(RuntimeError):
@@ -17,9 +18,10 @@ def not_finite(agent: Agent) -> str | None:
     """Return what is not finite of an agent that has learnt, its diagnostics or its state; None if nothing is."""
     if agent.updates == 0:
         return None
-    for name, value in agent.diagnostics().items():
+    for name, value in diagnostics_of(agent).items():
         if not math.isfinite(value):
-            return f"{name} is {value}"
+            own = ", which its diagnostics() should leave out where it is not known" if is_own(agent) else ""
+            return f"{name} is {value}{own}"
     for name, array in agent.state()[0].items():
         is_float = isinstance(array, np.ndarray) and array.dtype.kind == "f"  # what is no array cannot be saved
         if is_float and not np.isfinite(array).all():

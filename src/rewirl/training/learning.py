@@ -55,6 +55,18 @@ class Learning:
             beside and isinstance(environment, EnvironmentProcess) for environment in collection.environments
         ]
 
+    def may_begin(self, episode: Episode, step: int) -> bool:
+        """Tell whether a step may begin: without a replay memory, once no update is due before it ends.
+
+        Args:
+            episode: in which it would begin.
+            step: steps of the run so far.
+        """
+        if self._replay is not None:
+            return True
+        updates_after = self._agent.config.updates_after
+        return updates_after(self._collection.ends(episode, step)) == updates_after(step)
+
     def finish(self, episode: Episode, step: int) -> Step:
         """Return the outcome of the step that was begun in an episode, and do what follows it.
 
@@ -65,11 +77,11 @@ class Learning:
         Raises:
             FaultyEnvironmentError: the environment misbehaved.
             FloatingPointError: what the agent learns is not finite.
-            ContractError: an agent of the user's own cannot be saved after its first update.
+            ContractError: an agent of the user's own could not be saved and resumed after its first update.
         """
         outcome = self._finish(episode, step)
         if self.untried and self._agent.updates:  # what is empty before may be filled then
-            refuse_unsaveable(self._agent)
+            refuse_unsaveable(self._agent, self._collection.environments[0].actions.kind)
             self.untried = False
         return outcome
 

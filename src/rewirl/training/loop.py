@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 import weakref
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from rewirl.environments.environment import FaultyEnvironmentError, Step
-from rewirl.environments.spaces import Spaces, UnsuitableEnvironmentError
+from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.options.train import TrainConfig
 from rewirl.saved import count, fields, in_parts, number, numbers
 from rewirl.storage.recorder import NoRecord, Recorder, State
+from rewirl.topology.contract import ContractError
 from rewirl.training import remarks
 from rewirl.training.callbacks import Callbacks
 from rewirl.training.collection import AnyEnvironment, Collection
@@ -26,6 +26,7 @@ from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
 from rewirl.training.learning import Learning
 from rewirl.training.outcome import InFlight, Outcome
+from rewirl.training.own_state import load_agent
 from rewirl.training.progress import Progress
 from rewirl.training.turns import Turns
 from rewirl.training.warm_up import WarmUp
@@ -165,8 +166,10 @@ class Training:
                     self._record_held()
             finally:
                 if keeps and self._saved != (self.recorder, self.step):  # what was learnt until then
-                    with contextlib.suppress(DivergedError, FaultyEnvironmentError):
+                    try:
                         self.checkpoint()
+                    except (DivergedError, FaultyEnvironmentError, ContractError) as unsaved:
+                        self.progress.message(f"warning: the run is not saved at step {self.step:,}: {unsaved}")
             raise
         finally:
             for episode in self.collection.faulty():  # a program that learns on begins another one
@@ -218,10 +221,7 @@ class Training:
         if missing:
             raise ValueError(f"this is not the state of a training run: {', '.join(missing)} missing")
         if "spaces" in values:  # vectors have nothing to say but their sizes, which agent and replay memory check
-            spaces = Spaces.from_values(fields(values["spaces"], "the saved spaces"))
-            difference = spaces.differs(self.environment.spaces)
-            if difference:
-                raise ValueError(f"{self.environment.name} is not the environment of the run: it has {difference}")
+            self.environment.spaces.refuse_others(values["spaces"], self.environment.name)
         parts = in_parts(arrays, ("agent", "replay", "episode", "owed"), "the state of a training run")
         step, total = (count(values[name], f"the saved {name}") for name in ("step", "total_timesteps"))
         seconds = number(values["seconds"], "the saved number of seconds")
@@ -229,7 +229,7 @@ class Training:
         evaluated = None if evaluated is None else count(evaluated, "the saved step of the latest evaluation")
         diagnostics = numbers(values["diagnostics"], "the saved diagnostics")
         owed = InFlight.from_state(parts["owed"], values["owed"]) if "owed" in values else None
-        self.agent.load_state(parts["agent"], fields(values["agent"], "the saved agent"))
+        load_agent(self.agent, parts["agent"], fields(values["agent"], "the saved agent"))
         if self.replay is not None:
             self.replay.load_state(parts["replay"], fields(values["replay"], "the saved replay memory"), own)
         self.warm_up.load_state(values["warm_up"])
@@ -249,13 +249,6 @@ class Training:
             episode.give_up()
             self.learning.cut(episode, self.collection.since(episode, self.step), self.step, problem)
 
-    def _may_act(self, episode: Episode) -> bool:
-        """Tell whether a step may begin: without a replay memory, once no update is due before it ends."""
-        if self.replay is not None:
-            return True
-        updates_after = self.agent.config.updates_after
-        return updates_after(self.collection.ends(episode, self.step)) == updates_after(self.step)
-
     def _act(self, episode: Episode) -> None:
         """Begin a step in an environment that waits for an action."""
         observation = episode.observation
@@ -271,8 +264,9 @@ class Training:
         episode.begin_step(actions.to_environment(action), actions.row(action))
 
     def _step(self) -> tuple[Episode, Step]:
-        for waiting in filter(self._may_act, self.collection.idle()):
-            self._act(waiting)
+        for waiting in self.collection.idle():
+            if self.learning.may_begin(waiting, self.step):
+                self._act(waiting)
         episode = self.collection.turn(self.step)
         try:
             after = self.learning.finish(episode, self.step)

@@ -2,44 +2,131 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rewirl.agents.agent import Agent
 from rewirl.agents.registry import AGENTS
+from rewirl.exact import exactly
 from rewirl.plugins import RAISED, place_of
 from rewirl.storage import strict_json
-from rewirl.storage.tensors import TensorWriter
+from rewirl.storage.recorder import OWN_FIELDS
+from rewirl.storage.tensors import TensorWriter, read_tensors
 from rewirl.topology.contract import ContractError
 
 _DUE = (
-    "It must return two dicts: NumPy arrays by name; and JSON values by name: text, finite numbers (None for one that "
-    "is not known yet), true, false, None, and lists and dicts of these"
+    "It must return two dicts: NumPy arrays by name, of finite numbers; and JSON values by name: text, finite numbers "
+    "(None for one that is not known yet), true, false, None, and lists and dicts of these"
 )
+_DUE_OF_DIAGNOSTICS = "It must return numbers by name; None, or no such name, stands for one that is not known yet"
+_DIVERGED = ". Where learning itself made it so, the agent has diverged: a smaller learning rate usually helps"
 
 
-def refuse_unsaveable(agent: Agent) -> None:
-    """Try what the state of an agent of the user's own is; Rewirl's own can be saved, and may be large.
+def is_own(agent: Agent) -> bool:
+    """Tell whether an agent is of the user's own; Rewirl's keep to what is due."""
+    entry = AGENTS.get(agent.name)
+    return entry is not None and entry.module is not None
+
+
+def diagnostics_of(agent: Agent) -> dict[str, float]:
+    """Return an agent's diagnostics; of the user's own as Python's numbers, without those that are None.
 
     Args:
         agent: any agent.
 
     Raises:
-        ContractError: no checkpoint can hold the state; names the array or value, and says what is due.
+        ContractError: an agent of the user's own returned something else than numbers by name.
     """
-    entry = AGENTS.get(agent.name)
-    if entry is None or entry.module is None:
+    if not is_own(agent):
+        return agent.diagnostics()
+    what = f"the agent {agent.name}: its diagnostics()"
+    try:
+        told = agent.diagnostics()
+    except RAISED as error:
+        raise ContractError(f"{what} raised {type(error).__name__}: {error}{place_of(error)}") from error
+    if not isinstance(told, Mapping) or not all(isinstance(name, str) for name in told):
+        raise ContractError(f"{what} returned something else than a dict with names. {_DUE_OF_DIAGNOSTICS}")
+    for name in told.keys() & (OWN_FIELDS | {"updates"}):
+        raise ContractError(f"{what} has {name}, a field of the record itself; choose another name")
+    numbers: dict[str, float] = {}
+    for name, value in told.items():
+        if value is not None:
+            number = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+            try:
+                numbers[name] = exactly(float, number, name)
+            except ValueError as error:
+                raise ContractError(f"{what} is wrong: {error}. {_DUE_OF_DIAGNOSTICS}") from error
+    return numbers
+
+
+def load_agent(agent: Agent, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> None:
+    """Let an agent load its saved state.
+
+    Args:
+        agent: any agent.
+        arrays: of its `state`, as a file has them.
+        values: of its `state`, as a file has them.
+
+    Raises:
+        ContractError: `load_state` of an agent of the user's own raised an error; says where.
+        ValueError: the state does not fit.
+    """
+    try:
+        agent.load_state(arrays, values)
+    except RAISED as error:
+        if isinstance(error, ContractError) or not is_own(agent):
+            raise
+        raise ContractError(
+            f"the agent {agent.name}: its load_state() raised {type(error).__name__}: {error}{place_of(error)}. It "
+            "must take what state() returned before, read from a file: tuples are lists there, NumPy numbers Python's"
+        ) from error
+
+
+def refuse_unsaveable(agent: Agent, actions: str) -> None:
+    """Try what an agent of the user's own keeps; Rewirl's own can be saved, and may be large.
+
+    Its state is loaded into another agent, made for it, as a resumed run does; its diagnostics are asked for.
+
+    Args:
+        agent: any agent.
+        actions: the space of its actions, Box or Discrete.
+
+    Raises:
+        ContractError: no checkpoint can hold it, or none could be resumed from; names what, and says what is due.
+    """
+    if not is_own(agent):
         return
-    what = f"the agent {agent.name} cannot be saved: its state()"
+    what, learnt = f"the agent {agent.name} cannot be saved: its", _DIVERGED if agent.updates else ""
     try:
         state = agent.state()
     except RAISED as error:
-        raise ContractError(f"{what} raised {type(error).__name__}: {error}{place_of(error)}. {_DUE}") from error
+        raise ContractError(
+            f"{what} state() raised {type(error).__name__}: {error}{place_of(error)}. {_DUE}"
+        ) from error
     pair = state if isinstance(state, Sequence) else ()
     if [isinstance(each, Mapping) for each in pair] != [True, True]:
-        raise ContractError(f"{what} returned something else than two dicts. {_DUE}")
+        raise ContractError(f"{what} state() returned something else than two dicts. {_DUE}")
     arrays, values = pair
+    file = io.BytesIO()
     try:
-        TensorWriter(arrays)
-        strict_json.encode(values, "values")
+        TensorWriter(arrays)(file)
+        read = strict_json.decode(strict_json.encode(values, "values"))
     except ValueError as error:
-        raise ContractError(f"{what} returned what no file can hold: {error}. {_DUE}") from error
+        raise ContractError(f"{what} state() returned what no file can hold: {error}. {_DUE}") from error
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ContractError(f"{what} state() returned an array {name!r} that is not finite. {_DUE}{learnt}")
+    for name, value in diagnostics_of(agent).items():
+        if not np.isfinite(value):
+            raise ContractError(f"{what} diagnostics() has {name}, which is {value}. {_DUE_OF_DIAGNOSTICS}{learnt}")
+    size, sizes = file.tell(), (agent.observation_size, agent.action_size)
+    file.seek(0)
+    another = AGENTS[agent.name].make(agent.config, *sizes, seed=0, actions=actions)
+    try:
+        load_agent(another, read_tensors(file, size), read)
+    finally:
+        another.close()

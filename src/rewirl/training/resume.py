@@ -30,7 +30,7 @@ from rewirl.storage.recorder import RunRecord
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differences
 from rewirl.topology.memory import KEPT
 from rewirl.training.loop import Training
-from rewirl.training.own_state import refuse_unsaveable
+from rewirl.training.own_state import load_agent, refuse_unsaveable
 from rewirl.training.progress import Progress
 from rewirl.training.room import refuse_sizes_beyond_memory
 from rewirl.training.run import Run, what_computes
@@ -170,7 +170,7 @@ def reopen(
         position = None if saved is None else (saved.step, saved.values)
 
         def record(training: Training = run.training) -> None:
-            refuse_unsaveable(training.agent)
+            refuse_unsaveable(training.agent, training.environment.actions.kind)
             keep = config.keep_checkpoints
             training.learning.untried = True
             training.recorder = RunRecord(directory, keep, progress.message, position, what_computes())
@@ -362,7 +362,7 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Shown:
             prefix = "agent/"
             arrays = {name.removeprefix(prefix): a for name, a in saved.arrays.items() if name.startswith(prefix)}
             with _naming(directory, saved):
-                agent.load_state(arrays, fields(saved.values.get("agent"), "the saved agent"))
+                load_agent(agent, arrays, fields(saved.values.get("agent"), "the saved agent"))
                 total = count(saved.values.get("total_timesteps"), "the saved total_timesteps")
                 diagnostics.update(numbers(saved.values.get("diagnostics"), "the saved diagnostics"))
                 transitions = _transitions(saved, 2 * sizes[0] + sizes[1] + 2)

@@ -274,7 +274,7 @@ class Run:
             RunDirectoryError: the directory cannot be used for this run.
             ContractError: no checkpoint can hold what an agent of the user's own keeps.
         """
-        refuse_unsaveable(self.agent)
+        refuse_unsaveable(self.agent, self.environment.actions.kind)
         self.examine()
         others: dict[str, Any] = {
             "environment_memory": None if self._memory is None else dataclasses.asdict(self._memory),

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from rewirl.training.own_state import diagnostics_of
+
 if TYPE_CHECKING:
     from rewirl.agents.agent import Agent
 
@@ -56,5 +58,5 @@ class Turns:
     def diagnostics(self, agent: Agent) -> dict[str, float]:
         """Return an agent's diagnostics, which it computes in the memory of the next update; in the midst of a turn of
         this thread the latest that were asked for."""
-        self._diagnostics = self.between_steps(agent.diagnostics, lambda: self._diagnostics)
+        self._diagnostics = self.between_steps(lambda: diagnostics_of(agent), lambda: self._diagnostics)
         return self._diagnostics
