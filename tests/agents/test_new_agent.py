@@ -300,6 +300,59 @@ def test_what_is_never_saved_is_not_tried_and_a_resumed_run_is_as_it_was_saved(m
         assert again.learn(10).steps == 40
 
 
+BOX, CHOICE, CLIP = "an array of shape (1,)", "one of the integers from 0 to 1", "numbers in [-1, 1]: clip them"
+NO_ACTIONS = [
+    *[("td3", returned, CLIP) for returned in ("np.full(1, 1.5)", "np.full(1, -1.0000001, np.float32)")],
+    *[("td3", returned, BOX) for returned in ("np.ones((1, 1))", "0.5", "[True]", "None", "[[1], [1, 2]]", "['a']")],
+    *[("dqn", returned, CHOICE) for returned in ("np.array([1])", "1.0", "True", "2", "-1", "None")],
+]
+
+
+def test_what_is_no_action_is_refused_at_once_by_the_name_of_the_agent(modules, tmp_path, monkeypatch):
+    """The memory of a run had it, and no checkpoint could be resumed; or the agent was called diverged."""
+    monkeypatch.chdir(tmp_path)
+    for number, (of, returned, due) in enumerate(NO_ACTIONS):
+        own = f"class Own({of.upper()}):\n    def _explore(self, observation):\n        return {returned}"
+        with_class(modules, f"no_action{number}", own, "Pendulum-v1" if of == "td3" else "CartPole-v1", of=of)
+        with rewirl.from_preset("mine.toml", threads=1) as agent:
+            with pytest.raises(ContractError, match=rf"no_action{number}:mine: its explore\(\) returned ") as refused:
+                agent.learn(30)
+            assert f"An action must be {due}" in str(refused.value)
+            assert agent.steps == 20
+    with_class(modules, "no_number", "class Own(TD3):\n    def _explore(self, observation):\n        return [np.nan]")
+    with (
+        rewirl.from_preset("mine.toml", threads=1) as agent,
+        pytest.raises(rewirl.DivergedError, match="its actions are not finite numbers"),
+    ):
+        agent.learn(30)
+
+
+ACTS = """
+class Own(TD3):
+    def _explore(self, observation):
+        now = np.clip(self._streams["exploration"].normal(0, 0.5, 1), -1, 1)
+        {0}
+        return {1}
+"""
+
+
+def test_an_action_is_kept_as_it_was_whatever_becomes_of_the_array_of_the_agent(modules, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = []
+    for module, acts in (
+        ("acts_once", ACTS.format("", "now.astype(np.float32)")),
+        ("acts_float64", ACTS.format("", "now")),
+        ("acts_again", ACTS.format("self.all = getattr(self, 'all', now * 0); self.all[:] = now", "self.all")),
+    ):
+        with_class(modules, module, acts, n_envs=2)
+        with rewirl.from_preset("mine.toml", threads=1) as agent:
+            agent.learn(31, module, eval_every=0)
+        with rewirl.resume(module) as agent:  # in the midst of a step of the other environment
+            agent.learn(9)
+            kept.append(agent._run.training.replay.actions[:40].copy())
+    assert len(np.unique(kept[0])) > 30 and all(np.array_equal(each, kept[0]) for each in kept)
+
+
 TELLS = """
 class Own(TD3):
     def diagnostics(self):

@@ -66,6 +66,9 @@ class Agent(Protocol):
         Args:
             observation: float32 [observation].
             environment: which of the run's it is for; noise that goes on from step to step does so in each of them.
+
+        Returns:
+            Of a Box float32 [action], each in [-1, 1]: noise is clipped. Of a Discrete space an integer from 0 on.
         """
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[Any]:

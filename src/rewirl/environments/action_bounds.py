@@ -68,9 +68,8 @@ class ActionBounds:
         return bool(np.isfinite(actions).all())
 
     def row(self, action: Action) -> NDArray[np.float32]:
-        """Return an action as the replay memory keeps it: as the agent computed it."""
-        assert not isinstance(action, int)
-        return action
+        """Return an action as the replay memory keeps it: a copy, as an agent may compute the next one in its place."""
+        return np.array(action, np.float32)
 
     def random(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Draw an action, float32 [size], uniform in [-1, 1]."""

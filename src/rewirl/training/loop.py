@@ -26,7 +26,8 @@ from rewirl.training.episode import Episode
 from rewirl.training.evaluation import Evaluation, Evaluations
 from rewirl.training.learning import Learning
 from rewirl.training.outcome import InFlight, Outcome
-from rewirl.training.own_state import load_agent
+from rewirl.training.own_action import refuse_wrong_action
+from rewirl.training.own_state import is_own, load_agent
 from rewirl.training.progress import Progress
 from rewirl.training.turns import Turns
 from rewirl.training.warm_up import WarmUp
@@ -85,6 +86,7 @@ class Training:
         self.learning = Learning(agent, replay, self.collection, learning_starts, progress.message)
         self._policy = policy
         self._core_share = CoreShare(config.threads)
+        self._own = is_own(agent)
         self._turns = Turns()  # of this thread's steps and of others that ask for diagnostics
         self._seconds, self._started = 0.0, False
         self._evaluated: int | None = None
@@ -258,6 +260,8 @@ class Training:
         warming_up = self.collection.ends(episode, self.step) < self._learning_starts
         action = self.warm_up.action(observation) if warming_up else self.agent.explore(observation, episode.index)
         actions = self.environment.actions
+        if self._own and not warming_up:
+            refuse_wrong_action(self.agent, action, actions)
         if not actions.valid(action):  # the environment is not to blame for what it does with it
             whose = "the warm-up policy's" if warming_up else "its"
             raise self._diverged(f"{whose} actions are not {actions.expected}")
