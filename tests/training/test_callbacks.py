@@ -211,7 +211,7 @@ def test_what_was_learnt_until_a_callback_failed_is_kept(moment, error, tmp_path
     resumed.close()
 
 
-def test_an_agent_that_diverged_is_not_saved_where_a_callback_failed(tmp_path, monkeypatch):
+def test_an_agent_that_diverged_is_not_saved_where_a_callback_failed(tmp_path, monkeypatch, capsys):
     def fail(moment: rewirl.Moment) -> None:
         if moment.step == 200:
             monkeypatch.setattr("rewirl.training.loop.not_finite", lambda agent: "a weight is nan")
@@ -221,6 +221,7 @@ def test_an_agent_that_diverged_is_not_saved_where_a_callback_failed(tmp_path, m
     with pytest.raises(KeyError, match="mine"):
         one.learn(310, run_dir=tmp_path / "run", checkpoint_every=190, callback=fail)
     one.close()
+    assert "warning: the run is not saved at step 200: ds-td3 diverged in Pendulum-v1 by" in capsys.readouterr().err
     monkeypatch.undo()
     with rewirl.resume(tmp_path / "run") as resumed:
         assert resumed.steps == 190
