@@ -55,7 +55,7 @@ def from_values(kind: type[T], values: Mapping[str, Any]) -> T:
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"the settings of {kind.__name__} must be an object, got {shown(values)}")
-    hints = _hints(kind)
+    hints = type_hints(kind)
     known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(map(repr, set(values) - known))
     if unknown:
@@ -98,7 +98,7 @@ def make_exact(settings: Any, part: type[Any] | None = None) -> None:
         ValueError: a value is none of its field's type; names the field.
     """
     kind = type(settings) if part is None else part
-    hints = _hints(kind)
+    hints = type_hints(kind)
     for field in dataclasses.fields(kind):
         value = exactly(hints[field.name], getattr(settings, field.name), field.name)
         object.__setattr__(settings, field.name, value)
@@ -130,13 +130,42 @@ def alternatives(kind: Any) -> tuple[Any, ...]:
     return typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
 
 
-def _hints(kind: Any) -> dict[str, Any]:
+def type_hints(kind: Any) -> dict[str, Any]:
+    """Return the types of the fields of a settings dataclass, by name.
+
+    Raises:
+        ValueError: there are no settings of one of them; names the field, and says which types there are.
+    """
     return _evaluated_hints(kind)
 
 
 @functools.cache
 def _evaluated_hints(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+    try:
+        hints = typing.get_type_hints(kind)
+    except (NameError, AttributeError, TypeError, SyntaxError) as error:
+        raise ValueError(f"the types of the settings of {kind.__name__} cannot be found: {error}") from error
+    for field in dataclasses.fields(kind):
+        if not all(map(_is_known, alternatives(hint := hints[field.name]))):
+            said = hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
+            raise ValueError(
+                f"the setting {field.name} of {kind.__name__} has the type {said.replace('typing.', '')}, which none "
+                "may have: there are bool, int, float, str, Literal of texts, tuple[X, ...] of these, dict[str, Any], "
+                "and X | None"
+            )
+    return hints
+
+
+def _is_known(kind: Any, whole: bool = True) -> bool:
+    """Tell whether there are settings of a type that is no union; or, not as a whole, items of a setting."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return all(isinstance(each, str) for each in arguments)
+    if kind in (bool, int, float, str):
+        return True
+    if origin is tuple:  # tuple[int, int] would take any number of them
+        return whole and arguments[1:] == (...,) and _is_known(arguments[0], whole=False)
+    return whole and (kind in (type(None), dict[str, Any]) or dataclasses.is_dataclass(kind))
 
 
 def _exactly(kind: Any, value: Any) -> Any:

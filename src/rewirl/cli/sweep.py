@@ -26,12 +26,13 @@ def sweep(arguments: list[str]) -> int:
     """Run `rewirl sweep` and return its exit code."""
     with usage_errors():
         import_agents_of_sweep(arguments)
+        known = {name: option for name, option in all_options().items() if name not in AXES}
         experiment_lines = "\n".join(f"  {name}: {text}" for name, text in experiments().items())
     options = parse(
         "sweep",
         arguments,
         f"{COMMANDS['sweep'].summary}\n\nExperiments:\n{experiment_lines}",
-        {name: option for name, option in all_options().items() if name not in AXES},
+        known,
         experiment=(str, dataclasses.MISSING, "Name of an experiment, or a TOML file (docs/sweeps.md)."),
         directory=(
             Path,
