@@ -7,10 +7,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 import rewirl
 from rewirl.agents import AGENTS, AgentConfig, TD3Config
+from rewirl.agents.config import setting
 from rewirl.cli import inspection, train, tune
 from rewirl.cli.errors import UsageError
 from rewirl.cli.parse import parse_run
@@ -19,6 +21,9 @@ from rewirl.exact import from_values
 from rewirl.options import option
 from rewirl.options.option import options
 from rewirl.options.resolve import agent_settings
+from rewirl.replay import Replay
+from rewirl.training.scales import of_scales
+from rewirl.training.schedules import asked_for, of_schedules
 
 
 class Colour(Enum):
@@ -115,6 +120,24 @@ def test_a_type_that_python_cannot_find_is_refused_too(monkeypatch):
     settings(monkeypatch, "mine", "Missing")
     with pytest.raises(ValueError, match="the types of the settings of Own cannot be found: name 'Missing' is not"):
         options("own")
+
+
+class Plain(AgentConfig):
+    """Without the settings of TD3."""
+
+
+def test_a_setting_called_as_one_of_rewirls_is_none_of_those(monkeypatch):
+    own: dict[str, Any] = {"bound": 0.1, "epsilon_start": 0.0, "epsilon_end": 1.0, "epsilon_steps": 10**9}
+    own |= {"buffer_minimum": 1, "n_steps_after": 7, "rollout_steps": "long", "policy_delay": "much"}
+    members = {"__annotations__": {name: type(value) for name, value in own.items()}, "__module__": __name__}
+    config = dataclass(frozen=True)(type("Own", (Plain,), {**members, **own}))()
+    assert all(setting(config, name, 3) == 3 and not asked_for(config, name) for name in own)
+    assert list(of_schedules(config, 10, 10)) == []
+    assert setting(replace(TD3Config(), policy_delay=5), "policy_delay") == 5
+    agent = AGENTS["td3"].make(settings(monkeypatch, "bound", float, 0.1)(hidden_sizes=(8,)), 3, 1, 0)
+    replay, zeros = Replay(10, 3, 1, 0), np.zeros(3, np.float32)
+    replay.add(zeros, zeros[:1], 1.0, zeros, False)
+    assert list(of_scales(replay, agent)) == []
 
 
 @pytest.mark.parametrize(

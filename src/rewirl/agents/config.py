@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import cos, inf, pi
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from rewirl.exact import make_exact
 from rewirl.nn import HiddenLayers
@@ -153,6 +153,19 @@ class AgentConfig:
     def _require(self, name: str, fine: bool, rule: str) -> None:
         if not fine:
             raise ValueError(f"{name} must be {rule}, got {getattr(self, name)}")
+
+
+def setting(config: Any, name: str, default: Any = None) -> Any:
+    """Return a setting that Rewirl's own agents have.
+
+    Args:
+        config: of any agent.
+        name: of the setting.
+        default: what it is where the agent has none. One of the user's own may be called so, and mean something else.
+    """
+    rewirls = (kind for kind in type(config).__mro__ if kind.__module__.startswith("rewirl."))
+    there = any(name in vars(kind).get("__annotations__", {}) for kind in rewirls)
+    return getattr(config, name) if there else default
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.agents.config import AgentConfig
+from rewirl.agents.config import AgentConfig, setting
 from rewirl.nn import Ensemble, Layer, LeakyReLU, Network, ReLU, Start, Tanh, Tiles
 from rewirl.nn.operations import named
 from rewirl.printing import option
@@ -132,7 +132,7 @@ def refuse_replaced_units(config: AgentConfig, name: str) -> None:
             continue
         what = f"{option(asked)} {verb} hidden units of multilayer perceptrons of ReLUs"
         for chosen in ("activation", "hidden_layers"):
-            made = getattr(config, chosen, "relu")
+            made = setting(config, chosen, "relu")
             if made != "relu":
                 raise ValueError(
                     f"{what}, and those of {name} are {made}; give {option(chosen)} relu, or leave {option(asked)} out"

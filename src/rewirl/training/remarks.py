@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from rewirl.agents.agent import Agent
-from rewirl.agents.config import AgentConfig, ReplayConfig
+from rewirl.agents.config import AgentConfig, ReplayConfig, setting
 from rewirl.agents.registry import AGENTS, Entry
 from rewirl.presets import lookup
 from rewirl.printing import option
@@ -111,7 +111,7 @@ def at_start(
     yield from _of_topology(agent, updates)
     periods = ["redo_every", "buffer_empty_every", "target_update_interval", "policy_delay"]
     for name in periods:
-        period = getattr(config, name, 0)
+        period = setting(config, name, 0)
         if period > updates:
             yield f"warning: {name} is {period:,}, and the run has {updates:,} updates: it never happens"
     yield from _of_units(agent, updates)
@@ -331,7 +331,7 @@ def _too_short(config: AgentConfig, total: int, learning_starts: int) -> str:
     name, steps = "learning_starts", learning_starts
     if not isinstance(config, ReplayConfig):
         name = "rollout_steps"
-        steps = getattr(config, name, 0)
+        steps = setting(config, name, 0)
     remedy = "give more total_timesteps" + (f" or a smaller {name}" if steps > 1 else "")
     return (
         f"there is no update in the first {steps:,} steps ({name}), and the run has {total:,} (total_timesteps); "

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rewirl import _core
 from rewirl.agents import Agent, AgentConfig, agent_entry, make_agent
+from rewirl.agents.config import setting
 from rewirl.environments.identity import said_in, same_identity
 from rewirl.environments.recipe import Recipe
 from rewirl.environments.same import difference
@@ -131,7 +132,7 @@ def reopen(
         config = dataclasses.replace(recorded, eval_every=0)  # whoever continues says whether it is evaluated
         sweep(directory.checkpoints)
         # The replay memory goes on in the memory into which it is read: there may be no room for two.
-        room = {"replay/transitions": getattr(agent_config, "buffer_size", 0)}
+        room = {"replay/transitions": setting(agent_config, "buffer_size", 0)}
         saved = load_latest(directory.checkpoints, progress.message, put_back, room)
         if saved is None:
             total = total or config.total_timesteps

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from rewirl.agents import agent_entry
-from rewirl.agents.config import AgentConfig
+from rewirl.agents.config import AgentConfig, setting
 from rewirl.topology.config import TopologyConfig
 from rewirl.topology.fan_in import FanIn
 
@@ -55,9 +55,9 @@ def refuse_sizes_beyond_memory(agent: str, config: AgentConfig, observation_size
     there = memory()
     sizes = (observation_size, *config.hidden_sizes)
     places = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
-    batch_size = getattr(config, "batch_size", 1)  # an agent without a memory may learn from one step at a time
+    batch_size = setting(config, "batch_size", 1)  # an agent without a memory may learn from one step at a time
     networks = agent_entry(agent).cost.of(vars(config)).networks
-    own_sizes = ("actor",) if hasattr(config, "actor_hidden_sizes") else ()
+    own_sizes = ("actor",) if setting(config, "actor_hidden_sizes") else ()
     learnt = sum(
         sum(config.hidden_sizes) + int(_density_at_least(config.topology.of(name)) * places)
         for name in networks

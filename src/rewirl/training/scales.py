@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rewirl.agents.agent import Agent
+from rewirl.agents.config import setting
 from rewirl.replay import Replay
 
 _LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
@@ -72,8 +73,8 @@ def _of_bound(replay: Replay, agent: Agent) -> Iterator[str]:
 
     A value is taken for the mean reward times the steps that count: 1 / (1 - gamma), or those of an episode.
     """
-    config: Any = agent.config
-    bound, returns = getattr(config, "bound", None), agent.normalisation.returns
+    config = agent.config
+    bound, returns = setting(config, "bound"), agent.normalisation.returns
     if bound is None or (returns is not None and not returns.count):
         return
     mean, ends = float(replay.rewards[: len(replay)].mean(dtype=np.float64)), replay.state()[0]["ends"]

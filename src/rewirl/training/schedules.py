@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from rewirl.agents.config import AgentConfig
+from rewirl.agents.config import AgentConfig, setting
 
 
 def of_schedules(config: AgentConfig, updates: int, steps: int) -> Iterator[str]:
@@ -17,12 +17,12 @@ def of_schedules(config: AgentConfig, updates: int, steps: int) -> Iterator[str]
         updates: of the run.
         steps: of the run after the warm-up.
     """
-    stays = getattr(config, "epsilon_start", 0) == getattr(config, "epsilon_end", 1)
+    stays = setting(config, "epsilon_start", 0) == setting(config, "epsilon_end", 1)
     for name, has, unit, end in (
         ("learning_rate_updates", updates, "updates", "the step size does not get to learning_rate_end"),
         ("epsilon_steps", steps, "steps after the warm-up", "it does not get to epsilon_end"),
     ):
-        asked = getattr(config, name, None) if asked_for(config, name) else None
+        asked = setting(config, name) if asked_for(config, name) else None
         if asked is not None and name == "epsilon_steps" and stays:
             yield f"{name} does nothing here: epsilon_start and epsilon_end are the same"
         elif asked is not None and asked > has:
@@ -33,7 +33,7 @@ def of_schedules(config: AgentConfig, updates: int, steps: int) -> Iterator[str]
             f"warning: the step size rises from {start:g} to {end_rate:g}, the default of learning_rate_end; give that "
             "too, or learning_rate_schedule constant"
         )
-    first, last = (getattr(config, name, 0.0) for name in ("epsilon_start", "epsilon_end"))
+    first, last = (setting(config, name, 0.0) for name in ("epsilon_start", "epsilon_end"))
     if last > first and not asked_for(config, "epsilon_end"):
         yield f"warning: epsilon rises from {first:g} to {last:g}, the default of epsilon_end; give that too"
     yield from of_the_end(config, updates)
@@ -57,7 +57,8 @@ def of_the_end(config: AgentConfig, updates: int) -> Iterator[str]:
 
 def asked_for(settings: Any, name: str) -> bool:
     """Tell whether an option is there and not what it is by default, which nobody has asked for."""
-    return getattr(settings, name, None) != getattr(type(settings), name, None)
+    default = getattr(type(settings), name, None)
+    return bool(setting(settings, name, default) != default)
 
 
 def first_event(config: AgentConfig, delay: int) -> int | None:

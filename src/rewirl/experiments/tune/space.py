@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rewirl.agents import agent_entry
+from rewirl.agents.config import setting
 from rewirl.exact import alternatives
 from rewirl.experiments.tune.error import TuneError
 from rewirl.options.option import Option, options
@@ -100,7 +101,7 @@ def usual_space(request: Mapping[str, Any]) -> dict[str, Dimension]:
         names += USUAL_REWIRED if agent.topology.rule != "static" and not changing else ()
     known = options(entry.name)
     said = set(request) | ({"sparsity"} if any(name in request for name in AMOUNTS) else set())
-    if not entry.targets or getattr(agent, "target_update_interval", 1) > 1:
+    if not entry.targets or setting(agent, "target_update_interval", 1) > 1:
         said.add("tau")  # no targets, or hard ones, which are copies
     if agent.topology.structure not in _STRUCTURES:
         said |= {"structure", "sparsity"} if ":" in agent.topology.structure else {"structure"}
