@@ -9,7 +9,18 @@ from stream_experience import ACTION, CHOICES, NAMES, OBSERVATION, TOPOLOGIES, m
 
 from rewirl.agents import StreamACConfig, StreamQConfig, agent_entry, load_policy, make_agent
 from rewirl.replay import Replay
-from rewirl.topology import TopologyConfig
+from rewirl.topology import Rule, TopologyConfig, random_free_indices
+
+
+class ByGradient(Rule):
+    uses_gradient = True
+
+    def drop_score(self, state, fraction, rng):
+        return abs(state.weights)
+
+    def grow(self, state, occupied, count, rng):
+        return random_free_indices(occupied, state.total, count, rng)
+
 
 # Known answers
 
@@ -238,8 +249,10 @@ def test_impossible_settings_are_refused_by_name(changes, message):
 @pytest.mark.parametrize(
     ("topology_", "message"),
     [
-        ({"rule": "rigl"}, "rule rigl with drop paper asks for the gradient of a batch"),
-        ({"rule": "set", "drop": "sensitivity"}, "drop sensitivity asks for the gradient of a batch"),
+        ({"rule": "rigl"}, "^the rule rigl asks for the gradient of a batch.* give rule set, prune or static$"),
+        ({"rule": "set", "drop": "sensitivity"}, "^drop sensitivity asks .* static, drop magnitude$"),
+        ({"rule": "set", "grow": "gradient"}, "^grow gradient asks .* static, grow random$"),
+        ({"rule": f"{__name__}:ByGradient", "drop": "magnitude"}, f"^the rule {__name__}:ByGradient asks .* static$"),
         ({"rule": "static", "structure": "8x1"}, "structure 8x1 has blocks"),
         ({"rule": "static", "initial_scale": "largest"}, "initial_scale largest is of dense weights"),
     ],

@@ -20,6 +20,8 @@ from rewirl.nn import Stream, begin_sparsely, layer_normalised, mean_weights, pa
 from rewirl.saved import count
 from rewirl.topology import make_rule
 from rewirl.topology.blocks import Blocks
+from rewirl.topology.rules import drop, grow
+from rewirl.topology.rules.by_criteria import ByCriteria
 
 
 @dataclass(frozen=True)
@@ -285,8 +287,16 @@ def finite(delta: float) -> float:
 def _refuse_gradients(name: str, config: StreamConfig) -> None:
     """Refuse a rule that asks for the gradient of a batch."""
     topology = config.topology
-    if make_rule(topology.rule, topology).uses_gradient:
-        raise ValueError(
-            f"rule {topology.rule} with drop {topology.drop} asks for the gradient of a batch, and {name} learns from "
-            "one step at a time; give rule set, prune or static, and drop magnitude"
-        )
+    rule = make_rule(topology.rule, topology)
+    if not rule.uses_gradient:
+        return
+    given: dict[str, str] = {}
+    if isinstance(rule, ByCriteria):  # one that decides by itself need not look at these options
+        given |= {"drop": "magnitude"} if topology.drop in drop.USING_GRADIENT else {}
+        given |= {"grow": "random"} if topology.grow in grow.USING_GRADIENT else {}
+    asking = [f"{each} {getattr(topology, each)}" for each in given] or [f"the rule {topology.rule}"]
+    remedy = ", ".join(["give rule set, prune or static", *(f"{each} {other}" for each, other in given.items())])
+    raise ValueError(
+        f"{' and '.join(asking)} {'asks' if len(asking) == 1 else 'ask'} for the gradient of a batch, and {name} "
+        f"learns from one step at a time; {remedy}"
+    )
