@@ -91,6 +91,7 @@ FAULTS = {
     "nan reward": (lambda o, r: (o, float("nan")), "the reward is nan"),
     "infinite reward": (lambda o, r: (o, -np.inf), "the reward is -inf"),
     "reward beyond float32": (lambda o, r: (o, 1e39), r"the reward is 1e\+39"),
+    "reward beyond a float": (lambda o, r: (o, 10**400), r"the reward is too large for a float \(int\)"),
     "reward vector": (lambda o, r: (o, np.zeros(2)), r"the reward must be one number, got an array of shape \(2,\)"),
     "no reward": (lambda o, r: (o, "high"), r"the reward is not a number \(str\)"),
     "nan observation": (lambda o, r: ([0.0, np.nan, 0.0], r), r"observation\[1\] is nan"),

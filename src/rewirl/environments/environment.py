@@ -262,6 +262,8 @@ class Environment:
                 if np.iscomplexobj(values) or np.ma.is_masked(raw):
                     raise TypeError("complex or masked")
                 values = values.astype(np.float64)
+            except OverflowError as error:
+                raise self.fault(f"the reward is too large for a float ({type(raw).__name__})") from error
             except RAISED as error:  # what has an __array__ or __float__ of its own may raise anything
                 raise self.fault(f"the reward is not a number ({type(raw).__name__})") from error
             if values.size != 1:
