@@ -277,7 +277,7 @@ def with_state(modules, module, returned):
     with_class(modules, module, OWN_STATE.format(returned))
 
 
-def test_what_is_filled_by_the_first_update_is_tried_after_it(modules, tmp_path, monkeypatch):
+def test_what_is_filled_by_the_first_update_is_tried_after_it(modules, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     late = "(arrays, {**values, 'seen': {self.updates: 1} if self.updates else {}})"
     with_state(modules, "late", late)
@@ -285,6 +285,10 @@ def test_what_is_filled_by_the_first_update_is_tried_after_it(modules, tmp_path,
         with pytest.raises(ValueError, match=r"late:mine cannot be saved: .* values\.seen has the key 1"):
             agent.learn(30, "run", eval_every=0)
         assert agent.steps == 20
+    with pytest.raises(SystemExit):
+        main(["train", "--preset", "mine.toml", "--total-timesteps", "30", "--eval-every", "0", "--run-dir", "other"])
+    told = capsys.readouterr().err
+    assert "values.seen has the key 1" in told and "--checkpoint-every" not in told  # which would save nothing either
 
 
 def test_what_is_never_saved_is_not_tried_and_a_resumed_run_is_as_it_was_saved(modules, tmp_path, monkeypatch):

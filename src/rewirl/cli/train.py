@@ -16,7 +16,7 @@ from rewirl.presets.lookup import preset, suggestion
 from rewirl.printing import number, program, quoted_path, result, to_resume, visible
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.run_directory import RunDirectoryError
-from rewirl.topology.contract import ContractError
+from rewirl.topology.contract import ContractError, UnsaveableError
 from rewirl.training import resume as resuming
 from rewirl.training import run as runs
 from rewirl.training.divergence import DivergedError
@@ -121,6 +121,8 @@ def _train_to_the_end(
                 outcome = run.train(lambda: bool(stop))
         except (FaultyEnvironmentError, UnsuitableEnvironmentError, DivergedError, ContractError) as error:
             kept = [int(name.name[5:]) for name in path.glob("checkpoints/step-*") if name.name[5:].isdecimal()]
+            if not kept and isinstance(error, UnsaveableError):
+                return failed(error)
             if not kept:
                 return failed(error, "Nothing was saved before; --checkpoint-every says after how many steps it is")
             if isinstance(error, (DivergedError, ContractError)):

@@ -18,6 +18,10 @@ class ContractError(ValueError):
     """A rule or an agent of the user's own returned what it must not."""
 
 
+class UnsaveableError(ContractError):
+    """What a rule or an agent of the user's own keeps cannot be saved, however often one tries."""
+
+
 def in_order(state: LayerState, height: int) -> tuple[NDArray[np.int64], LayerState]:
     """Return a layer with its connections in the order of their indices, checked.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rewirl.plugins import RAISED, place_of
 from rewirl.saved import through_json
-from rewirl.topology.contract import ContractError
+from rewirl.topology.contract import UnsaveableError
 from rewirl.topology.rule import Rule
 
 STATE, LOAD_STATE = "rewirl_state", "load_rewirl_state"
@@ -81,7 +81,7 @@ class RuleMemory:
             return use(getattr(self._rule, method)(*arguments))
         except RAISED as error:
             due = _TAKES if method == LOAD_STATE else _RETURNS
-            raise ContractError(
+            raise UnsaveableError(
                 f"the rule {_named(self._rule)}: {method}() failed, {type(error).__name__}: {error}{place_of(error)}. "
                 f"It must {due}"
             ) from error

@@ -77,7 +77,7 @@ class Learning:
         Raises:
             FaultyEnvironmentError: the environment misbehaved.
             FloatingPointError: what the agent learns is not finite.
-            ContractError: an agent of the user's own could not be saved and resumed after its first update.
+            UnsaveableError: an agent of the user's own could not be saved and resumed after its first update.
         """
         outcome = self._finish(episode, step)
         if self.untried and self._agent.updates:  # what is empty before may be filled then

@@ -16,7 +16,7 @@ from rewirl.plugins import RAISED, place_of
 from rewirl.storage import strict_json
 from rewirl.storage.recorder import OWN_FIELDS
 from rewirl.storage.tensors import TensorWriter, read_tensors
-from rewirl.topology.contract import ContractError
+from rewirl.topology.contract import ContractError, UnsaveableError
 
 _DUE = (
     "It must return two dicts: NumPy arrays by name, of finite numbers; and JSON values by name: text, finite numbers "
@@ -39,7 +39,7 @@ def diagnostics_of(agent: Agent) -> dict[str, float]:
         agent: any agent.
 
     Raises:
-        ContractError: an agent of the user's own returned something else than numbers by name.
+        UnsaveableError: an agent of the user's own returned something else than numbers by name.
     """
     if not is_own(agent):
         return agent.diagnostics()
@@ -47,11 +47,11 @@ def diagnostics_of(agent: Agent) -> dict[str, float]:
     try:
         told = agent.diagnostics()
     except RAISED as error:
-        raise ContractError(f"{what} raised {type(error).__name__}: {error}{place_of(error)}") from error
+        raise UnsaveableError(f"{what} raised {type(error).__name__}: {error}{place_of(error)}") from error
     if not isinstance(told, Mapping) or not all(isinstance(name, str) for name in told):
-        raise ContractError(f"{what} returned something else than a dict with names. {_DUE_OF_DIAGNOSTICS}")
+        raise UnsaveableError(f"{what} returned something else than a dict with names. {_DUE_OF_DIAGNOSTICS}")
     for name in told.keys() & (OWN_FIELDS | {"updates"}):
-        raise ContractError(f"{what} has {name}, a field of the record itself; choose another name")
+        raise UnsaveableError(f"{what} has {name}, a field of the record itself; choose another name")
     numbers: dict[str, float] = {}
     for name, value in told.items():
         if value is not None:
@@ -59,7 +59,7 @@ def diagnostics_of(agent: Agent) -> dict[str, float]:
             try:
                 numbers[name] = exactly(float, number, name)
             except ValueError as error:
-                raise ContractError(f"{what} is wrong: {error}. {_DUE_OF_DIAGNOSTICS}") from error
+                raise UnsaveableError(f"{what} is wrong: {error}. {_DUE_OF_DIAGNOSTICS}") from error
     return numbers
 
 
@@ -72,7 +72,7 @@ def load_agent(agent: Agent, arrays: Mapping[str, NDArray[Any]], values: Mapping
         values: of its `state`, as a file has them.
 
     Raises:
-        ContractError: `load_state` of an agent of the user's own raised an error; says where.
+        UnsaveableError: `load_state` of an agent of the user's own raised an error; says where.
         ValueError: the state does not fit.
     """
     try:
@@ -80,7 +80,7 @@ def load_agent(agent: Agent, arrays: Mapping[str, NDArray[Any]], values: Mapping
     except RAISED as error:
         if isinstance(error, ContractError) or not is_own(agent):
             raise
-        raise ContractError(
+        raise UnsaveableError(
             f"the agent {agent.name}: its load_state() raised {type(error).__name__}: {error}{place_of(error)}. It "
             "must take what state() returned before, read from a file: tuples are lists there, NumPy numbers Python's"
         ) from error
@@ -96,7 +96,7 @@ def refuse_unsaveable(agent: Agent, actions: str) -> None:
         actions: the space of its actions, Box or Discrete.
 
     Raises:
-        ContractError: no checkpoint can hold it, or none could be resumed from; names what, and says what is due.
+        UnsaveableError: no checkpoint can hold it, or none could be resumed from; names what, and says what is due.
     """
     if not is_own(agent):
         return
@@ -104,25 +104,25 @@ def refuse_unsaveable(agent: Agent, actions: str) -> None:
     try:
         state = agent.state()
     except RAISED as error:
-        raise ContractError(
+        raise UnsaveableError(
             f"{what} state() raised {type(error).__name__}: {error}{place_of(error)}. {_DUE}"
         ) from error
     pair = state if isinstance(state, Sequence) else ()
     if [isinstance(each, Mapping) for each in pair] != [True, True]:
-        raise ContractError(f"{what} state() returned something else than two dicts. {_DUE}")
+        raise UnsaveableError(f"{what} state() returned something else than two dicts. {_DUE}")
     arrays, values = pair
     file = io.BytesIO()
     try:
         TensorWriter(arrays)(file)
         read = strict_json.decode(strict_json.encode(values, "values"))
     except ValueError as error:
-        raise ContractError(f"{what} state() returned what no file can hold: {error}. {_DUE}") from error
+        raise UnsaveableError(f"{what} state() returned what no file can hold: {error}. {_DUE}") from error
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ContractError(f"{what} state() returned an array {name!r} that is not finite. {_DUE}{learnt}")
+            raise UnsaveableError(f"{what} state() returned an array {name!r} that is not finite. {_DUE}{learnt}")
     for name, value in diagnostics_of(agent).items():
         if not np.isfinite(value):
-            raise ContractError(f"{what} diagnostics() has {name}, which is {value}. {_DUE_OF_DIAGNOSTICS}{learnt}")
+            raise UnsaveableError(f"{what} diagnostics() has {name}, which is {value}. {_DUE_OF_DIAGNOSTICS}{learnt}")
     size, sizes = file.tell(), (agent.observation_size, agent.action_size)
     file.seek(0)
     another = AGENTS[agent.name].make(agent.config, *sizes, seed=0, actions=actions)

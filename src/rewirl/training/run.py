@@ -272,7 +272,7 @@ class Run:
 
         Raises:
             RunDirectoryError: the directory cannot be used for this run.
-            ContractError: no checkpoint can hold what an agent of the user's own keeps.
+            UnsaveableError: no checkpoint can hold what an agent of the user's own keeps.
         """
         refuse_unsaveable(self.agent, self.environment.actions.kind)
         self.examine()
