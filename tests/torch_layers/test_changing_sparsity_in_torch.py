@@ -80,6 +80,15 @@ def test_a_sparsity_nobody_asked_for_and_one_that_is_not_reached_are_said():
         rewired(model_of(sparsity=0.0), adapt_end=9, **ends)
 
 
+def test_events_of_less_than_one_connection_are_said_to_rewire_nothing():
+    least = 1 / max(connections(model_of(sparsity=0.5)))
+    with pytest.warns(UserWarning, match=r"nothing is ever rewired: adapt_fraction is .*; give .* or more"):
+        rewired(model_of(sparsity=0.5), "set", adapt_fraction=0.9 * least)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rewired(model_of(sparsity=0.5), "set", adapt_fraction=1.1 * least)
+
+
 def test_layers_that_have_every_connection_are_said_to_have_nothing_to_rewire():
     with pytest.warns(UserWarning, match=r"the rule set does nothing: the layers have every connection; give them a"):
         rewired(model_of(sparsity=0.0), "set")

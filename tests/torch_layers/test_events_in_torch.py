@@ -111,7 +111,7 @@ def test_gradient_penalties_count_as_in_dense_layers(rigl):
 
 def test_what_stands_in_for_values_in_a_derivative_does_not_count():
     layer = SparseLinear(6, 5, 0.4, seed=1)
-    rewiring = Rewiring(layer, torch.optim.SGD(layer.parameters(), lr=0.0), "rigl", adapt_every=1)
+    rewiring = Rewiring(layer, torch.optim.SGD(layer.parameters(), lr=0.0), "rigl", adapt_every=1, adapt_fraction=0.2)
     weight, mask = layer.dense().requires_grad_(), layer.dense() != 0
     x = torch.randn(4, 6, requires_grad=True)
     for y, learnt, there in (

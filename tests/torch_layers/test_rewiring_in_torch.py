@@ -104,7 +104,7 @@ def test_rigl_does_not_take_a_traced_model_for_the_layer_that_has_its_number_her
 def test_zeros_are_a_gradient_too_where_batches_are_added_up():
     """In the first batch the one input that has a connection is 0: `values.grad` is as if it had been cleared."""
     layer = SparseLinear.from_dense(torch.tensor([[1.0, 0.0, 0.0]]))
-    rewiring = Rewiring(layer, torch.optim.SGD(layer.parameters(), lr=0.0), "rigl", adapt_every=1)
+    rewiring = Rewiring(layer, torch.optim.SGD(layer.parameters(), lr=0.0), "rigl", adapt_every=1, adapt_fraction=1)
     for x in ([0.0, 2.0, 0.0], [0.0, 0.0, 1.0]):
         layer(torch.tensor([x])).sum().backward()
     assert rewiring._gradients[""].total().tolist() == [[0.0, 2.0, 1.0]]

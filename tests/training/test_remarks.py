@@ -64,6 +64,35 @@ def test_what_is_met_is_not_remarked_on():
     assert said(agent("td3", dense, bias_correction="connection", redo_every=10)) == []
 
 
+@pytest.mark.parametrize(
+    ("topology", "what"),
+    [
+        ({"structure": "8x1", "sparsity": 0.8}, "no layer has more than"),
+        ({"structure": "8x1", "sparsity": 0.8, "rule": "rigl", "drop": "l2"}, " blocks, so it is less than one"),
+        ({"adapt_fraction": 0.004}, " connections, so it is less than one"),
+        ({"adapt_fraction": 0.008, "drop": "code"}, " same-sign weights, so it is less than one"),
+    ],
+)
+def test_events_of_less_than_one_connection_are_said_to_rewire_nothing(topology, what):
+    whole = {"adapt_every": 10, "adapt_fraction": 0.05, **topology}
+    never = agent("ds-td3", whole)
+    (line,) = said(never)
+    assert line.startswith("warning: nothing is ever rewired: adapt_fraction is ") and what in line
+    least = float(line.partition("; give ")[2].partition(" or more")[0])
+    now_and_then = agent("ds-td3", whole | {"adapt_fraction": least})
+    assert said(now_and_then) == []
+    replay = Replay(100, 3, 1, 0)
+    for number in range(20):
+        replay.add(np.full(3, number, np.float32), np.zeros(1, np.float32), 1.0, np.zeros(3, np.float32), False)
+    for one in (never, now_and_then):
+        for _ in range(10):
+            one.update(replay)
+    assert (never.diagnostics()["rewired"], now_and_then.diagnostics()["rewired"] > 0) == (0, True)
+    assert said(agent("ds-td3", whole | {"initial_sparsity": 0.5, "sparsity_end": 900})) == []
+    if "structure" not in whole:
+        assert said(agent("ds-td3", whole | {"structure": "constant-fan-in", "ablate_below": 0.1})) == []
+
+
 def test_so_is_a_probability_that_does_not_fall_to_its_end():
     dense = TopologyConfig(sparsity=0.0, rule="static")
 

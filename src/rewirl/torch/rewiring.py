@@ -19,6 +19,7 @@ from rewirl.saved import count, fields, number
 from rewirl.topology import LayerState, TopologyConfig, densities, drop_scores, layer_budgets, make_rule, rewire
 from rewirl.topology.budget import budgets_from
 from rewirl.topology.memory import KEPT, RuleMemory
+from rewirl.topology.rounding import rounds_to_nothing
 from rewirl.topology.structure import UNSTRUCTURED
 from rewirl.torch.dense_gradient import DenseGradient
 from rewirl.torch.linear import SparseLinear
@@ -197,6 +198,12 @@ class Rewiring:
             full = all(layer.connections == math.prod(layer.shape) for layer in self._layers.values())
             if self.rule.adapts and full:
                 lines.append(f"the rule {c.rule} does nothing: the layers have every connection; give them a sparsity")
+            states = [
+                (LayerState(layer.shape, layer.indices.numpy(), layer.values.detach().numpy()), layer.blocks)
+                for layer in self._layers.values()
+                if layer.connections < math.prod(layer.shape)
+            ]
+            lines += filter(None, [rounds_to_nothing(c, states)])
             return lines
         if "sparsity" not in options:
             lines.append(f"the sparsity changes to {c.sparsity:g}, the default of sparsity; give the one to be reached")

@@ -12,9 +12,10 @@ from rewirl.presets import lookup
 from rewirl.printing import option
 from rewirl.replay import Replay
 from rewirl.replay.forgetting import CHECK_EVERY
-from rewirl.topology import TopologyConfig
+from rewirl.topology import LayerState, TopologyConfig
 from rewirl.topology.blocks import Blocks
 from rewirl.topology.fan_in import FanIn
+from rewirl.topology.rounding import rounds_to_nothing
 from rewirl.topology.rules.by_criteria import ByCriteria
 from rewirl.topology.rules.registry import rule_class
 from rewirl.training.room import memory
@@ -355,6 +356,10 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
         yield f"warning: {_listed(never)} will not be rewired ({offset}: {why}){keeps}{remedy}"
     if topology.initial_sparsity is not None and not _sparsity_stays(topology):
         yield from _of_sparsity(topology, {name: delay for name, delay in delays.items() if name not in never}, updates)
+    layers = [layer for name in events if name not in never for layer in agent.networks()[name].layers]
+    states = [LayerState(layer.shape, layer.places(), layer.values) for layer in layers if not layer.dense]
+    if nothing := rounds_to_nothing(topology, [(state, topology.spread) for state in states]):
+        yield f"warning: {nothing}"
     if topology.adapt_end is not None and topology.anneal == "cosine" and topology.adapt_end > updates:
         yield f"warning: adapt_end is {topology.adapt_end:,}, and {run}: the fraction does not get to 0"
 
