@@ -68,14 +68,14 @@ def class_and_settings(what: str, name: str) -> tuple[str, dict[str, Any]]:
     said = said.rstrip()
     try:
         call = ast.parse(f"made{name[len(said) :]}", mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args or name[-1] != ")":
             raise ValueError("a value without a name")
         settings = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
         if len(settings) < len(call.keywords) or "None" in settings:
             raise ValueError("a name twice, or none")
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(
-            f"{what}: its settings must be names with values, as in Python: {said}(decay=0.9, scale=2)"
+            f"{what}: its settings must be names with values, as in Python: {said}(decay=0.9, kind='text')"
         ) from error
     return said, settings
 

@@ -442,6 +442,10 @@ SIZED = f"{__name__}:Sized"
         ("hidden-sizes=64 64, 256 256", {"choices": ["64 64", "256 256"]}),
         ("structure=unstructured,2:4", {"choices": ["unstructured", "2:4"]}),
         ("grow", {"choices": ["paper", "random", "gradient"]}),
+        (
+            f"rule={SIZED}(a='x)y,('),{SIZED}(a=\"it's, (\")",
+            {"choices": [f"{SIZED}(a='x)y,(')", f'{SIZED}(a="it\'s, (")']},
+        ),
         (f"rule=set,{SIZED}(a=(1, 2), b=3), {SIZED}()", {"choices": ["set", f"{SIZED}(a=(1, 2), b=3)", f"{SIZED}()"]}),
         ("adapt-actor", {"choices": ["True", "False"]}),
     ],

@@ -390,6 +390,11 @@ class Unfinished(Rule):
         return np.zeros(len(state.indices))
 
 
+class Several(SET):
+    def __init__(self, config, *more, decay=0.5, **others):
+        super().__init__(config, *more, **others)
+
+
 class Settled(SET):
     def __init__(self, config, decay=0.5, sizes=()):
         super().__init__(config)
@@ -408,6 +413,8 @@ NO_SETTINGS = (
     "(a=1)(b=2)",
     "(a=1).b",
     "(a=1) + 1",
+    "(a=1)#b",
+    "(a=1) ",
 )
 
 
@@ -453,6 +460,7 @@ def test_rules_are_found_by_name():
         ),
         (f"{__name__}:Settled(decay='much')", "making it raised TypeError: '<' not supported between .*line"),
         (f"{__name__}:OwnRule(decay=1)", "unexpected keyword argument 'decay'; it is made from the topology"),
+        (f"{__name__}:Several(config=1)", "multiple values for argument 'config'; its settings are decay$"),
         ("set(decay=1)", "set has no settings of its own; drop and grow are options"),
         *(
             (f"mine:Rule{settings}", r"names with values, as in Python: mine:Rule\(decay=0.9")

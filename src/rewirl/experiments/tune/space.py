@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ USUAL_REWIRED = ("adapt_every", "adapt_fraction")
 """What is sampled unless one says otherwise, as far as an agent has it: of any, of sparse and of rewired ones."""
 
 _STRUCTURES = ("unstructured", "4x1", "8x1")
+_TEXT = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
+"""A text among the settings of a rule."""
 _WIDE = 3
 """From this ratio of its ends on, an interval is sampled on a logarithmic scale unless one says otherwise."""
 
@@ -183,7 +186,9 @@ def _split(text: str) -> list[str]:
     parts = [""]
     for piece in text.split(","):
         parts[-1] += f",{piece}" if parts[-1] else piece
-        if parts[-1].count("(") <= parts[-1].count(")"):
+        outside = _TEXT.sub("", parts[-1])  # of an open text a quotation mark is left
+        inside = "(" in outside and ("'" in outside or '"' in outside)
+        if not inside and outside.count("(") <= outside.count(")"):
             parts.append("")
     return parts
 

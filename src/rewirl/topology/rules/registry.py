@@ -48,7 +48,8 @@ def make_rule(name: str, config: TopologyConfig) -> Rule:
 
 def _made_from(kind: type[Rule]) -> str:
     """Return in words what a rule is made from."""
-    settings = list(inspect.signature(kind).parameters)[1:]
+    parameters = list(inspect.signature(kind).parameters.values())[1:]
+    settings = [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     if settings:
         return f"its settings are {', '.join(settings)}"
     return "it is made from the topology configuration alone, __init__(self, config)"
