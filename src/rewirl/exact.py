@@ -164,8 +164,10 @@ def _is_known(kind: Any, whole: bool = True) -> bool:
     if kind in (bool, int, float, str):
         return True
     if origin is tuple:  # tuple[int, int] would take any number of them
-        return whole and arguments[1:] == (...,) and _is_known(arguments[0], whole=False)
-    return whole and (kind in (type(None), dict[str, Any]) or dataclasses.is_dataclass(kind))
+        return arguments[1:] == (...,) and _is_known(arguments[0], whole=False)
+    if origin is dict:
+        return whole and arguments[:1] == (str,)
+    return whole and (kind is type(None) or dataclasses.is_dataclass(kind))
 
 
 def _exactly(kind: Any, value: Any) -> Any:

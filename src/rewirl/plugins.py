@@ -7,11 +7,15 @@ import contextlib
 import importlib
 import importlib.util
 import os
+import random
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 RAISED = (Exception, SystemExit)
 """What a user's own code may raise and be reported for: a sys.exit() in it must not end a run unsaved."""
@@ -30,6 +34,20 @@ def place_of(error: BaseException) -> str:
         if file.is_file() and installed.isdisjoint(file.parts) and not any(map(file.is_relative_to, others)):
             return f" ({file}, line {frame.lineno})"
     return ""
+
+
+@contextlib.contextmanager
+def global_streams_kept() -> Iterator[None]:
+    """Put back what a user's own code does to the random streams of the whole process."""
+    here, arrays = random.getstate(), np.random.get_state()
+    with contextlib.ExitStack() as stack:
+        if torch := sys.modules.get("torch"):
+            stack.enter_context(torch.random.fork_rng())
+        try:
+            yield
+        finally:
+            random.setstate(here)
+            np.random.set_state(arrays)
 
 
 def import_for(what: str, name: str) -> ModuleType:

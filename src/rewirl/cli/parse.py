@@ -64,7 +64,7 @@ def parse(
     Raises:
         UsageError: an option is unknown, or its value impossible.
     """
-    overrides = overrides or {}
+    overrides = {name: option for name, option in (overrides or {}).items() if not _clash(option, fields)}
     there = [own(name, *field) for name, field in fields.items()]
     several = [name for name, kind in leaves(there) if _adds_up(name, kind)]
     several += [name for name, option in overrides.items() if _adds_up(name, option.kind)]
@@ -94,6 +94,7 @@ def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
     with usage_errors():
         named = import_agent(asked)
         known = {**all_options(), **({} if named is None else options(named))}
+        known = {name: option for name, option in known.items() if not _clash(option, {"preset": _PRESET, **fields})}
     several = [name for name, (kind, _, _) in fields.items() if _adds_up(name, kind)]
     words = _gathered(asked, [*several, *(name for name, option in known.items() if _adds_up(name, option.kind))])
     fields = {"preset": _PRESET, **fields}
@@ -103,9 +104,21 @@ def parse_run(command: str, arguments: list[str], **fields: Field) -> Any:
         values = {name: original(name, kind, getattr(result, name)) for name, (kind, _, _) in fields.items()}
         request = {"preset": result.preset, **_requested(result, known)}
         settings = resolve({"threads": 1, **request} if command == "tune" else request)  # as the runs of a sweep have
+        for option in options(settings.run.agent).values():
+            if taken := _clash(option, fields):
+                raise UsageError(
+                    f"{option.name} is a setting of {option.settings.__name__}, and {taken} an option of rewirl "
+                    f"{command}; rename the first"
+                )
     if len(asked) < len(arguments):
         _parsed(command, ["--help"], None, [*there, *_groups(settings)])
     return SimpleNamespace(**values, run=settings.run, agent=settings.agent, request=request)
+
+
+def _clash(option: Option, fields: Iterable[str]) -> str:
+    """Return the command's own option that an option of a run cannot be beside, its name or --no-NAME; "" if none."""
+    names = [option.name, *([f"no_{option.name}"] if option.kind is bool else [])]
+    return next((name for name in names if name in ("help", *fields)), "")
 
 
 def _gathered(arguments: list[str], names: Iterable[str]) -> list[str]:

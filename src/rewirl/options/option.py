@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import re
 import typing
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,17 +21,6 @@ AXES = ("agent", "env", "seed")
 
 INDIFFERENT = ("threads", "checkpoint_every", "keep_checkpoints", "env_processes")
 """Options that change neither what a run learns nor what is measured of it."""
-
-_PHRASES = {
-    "an option of every command": ("help",),
-    "an option of rewirl train": ("preset", "run_dir", "no_check", "dry_run"),
-    "an option of rewirl inspect": ("json",),
-    "an option of rewirl sweep": ("experiment", "directory", "workers", "ray", "hours", "agents", "envs", "seeds"),
-    "an option of rewirl tune": ("sample", "trials", "no_prune", "prune", "progress"),
-    "a word of sweep files": ("description", "runs", "presets", "label", "paper"),
-}
-TAKEN = {name: what for what, names in _PHRASES.items() for name in names}
-"""Names that mean something else where options are given: to commands, to `rewirl.tune` and in sweep files."""
 
 Part = Literal["run", "agent", "topology"]
 
@@ -100,7 +90,11 @@ def options(agent: str) -> Mapping[str, Option]:
 
 def all_options() -> dict[str, Option]:
     """Return every option of any agent's runs by name."""
-    return {name: option for agent in AGENTS for name, option in options(agent).items()}
+    known: dict[str, Option] = {}
+    for agent in AGENTS:
+        with contextlib.suppress(ValueError):  # one of the user's own is refused where it is asked for
+            known |= options(agent)
+    return known
 
 
 @functools.cache  # it evaluates type hints, which are text, and a sweep asks for every option of every run
@@ -117,19 +111,7 @@ def _options(config: Any) -> Mapping[str, Option]:
                 other = result[field.name].settings.__name__
                 raise ValueError(f"{field.name} is a setting of {settings.__name__} and of {other}; rename the first")
             result[field.name] = Option(field.name, hints[field.name], part, settings)
-    for name, option in result.items():
-        _refuse_taken(name, option.settings.__name__, result)
     return result
-
-
-def _refuse_taken(name: str, whose: str, names: Container[str]) -> None:
-    """Refuse the name of a setting that means something else where it is given, or whose --no-NAME does."""
-    if name in TAKEN:
-        raise ValueError(f"{name} is a setting of {whose} and {TAKEN[name]}; rename the first")
-    negated = f"no_{name}"
-    if negated in TAKEN or negated in names:
-        other = TAKEN.get(negated, "another one")
-        raise ValueError(f"{name} is a setting of {whose}, and {negated} is {other}; rename the first")
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rewirl.plugins import RAISED, place_of
+from rewirl.plugins import RAISED, global_streams_kept, place_of
 from rewirl.saved import through_json
 from rewirl.topology.contract import UnsaveableError
 from rewirl.topology.rule import Rule
@@ -59,7 +59,8 @@ class RuleMemory:
             ValueError: as of `state` and `load_state`.
         """
         if self._offers:
-            RuleMemory(make()).load_state(self.state())
+            with global_streams_kept():
+                RuleMemory(make()).load_state(self.state())
 
     def load_state(self, values: Mapping[str, Any]) -> None:
         """Put back what `state` returned; values of a rule that offered nothing change nothing.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rewirl.agents.agent import Agent
 from rewirl.agents.registry import AGENTS
 from rewirl.exact import exactly
-from rewirl.plugins import RAISED, place_of
+from rewirl.plugins import RAISED, global_streams_kept, place_of
 from rewirl.storage import strict_json
 from rewirl.storage.recorder import OWN_FIELDS
 from rewirl.storage.tensors import TensorWriter, read_tensors
@@ -50,7 +50,7 @@ def diagnostics_of(agent: Agent) -> dict[str, float]:
         raise UnsaveableError(f"{what} raised {type(error).__name__}: {error}{place_of(error)}") from error
     if not isinstance(told, Mapping) or not all(isinstance(name, str) for name in told):
         raise UnsaveableError(f"{what} returned something else than a dict with names. {_DUE_OF_DIAGNOSTICS}")
-    for name in told.keys() & (OWN_FIELDS | {"updates"}):
+    for name in told.keys() & OWN_FIELDS:
         raise UnsaveableError(f"{what} has {name}, a field of the record itself; choose another name")
     numbers: dict[str, float] = {}
     for name, value in told.items():
@@ -100,7 +100,7 @@ def refuse_unsaveable(agent: Agent, actions: str) -> None:
     """
     if not is_own(agent):
         return
-    what, learnt = f"the agent {agent.name} cannot be saved: its", _DIVERGED if agent.updates else ""
+    what = f"the agent {agent.name} cannot be saved: its"
     try:
         state = agent.state()
     except RAISED as error:
@@ -117,16 +117,19 @@ def refuse_unsaveable(agent: Agent, actions: str) -> None:
         read = strict_json.decode(strict_json.encode(values, "values"))
     except ValueError as error:
         raise UnsaveableError(f"{what} state() returned what no file can hold: {error}. {_DUE}") from error
-    for name, array in arrays.items():
+    for name, array in arrays.items() if agent.updates else ():  # before, bounds to be found may be infinite
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise UnsaveableError(f"{what} state() returned an array {name!r} that is not finite. {_DUE}{learnt}")
+            raise UnsaveableError(f"{what} state() returned an array {name!r} that is not finite. {_DUE}{_DIVERGED}")
     for name, value in diagnostics_of(agent).items():
-        if not np.isfinite(value):
-            raise UnsaveableError(f"{what} diagnostics() has {name}, which is {value}. {_DUE_OF_DIAGNOSTICS}{learnt}")
+        if agent.updates and not np.isfinite(value):
+            raise UnsaveableError(
+                f"{what} diagnostics() has {name}, which is {value}. {_DUE_OF_DIAGNOSTICS}{_DIVERGED}"
+            )
     size, sizes = file.tell(), (agent.observation_size, agent.action_size)
     file.seek(0)
-    another = AGENTS[agent.name].make(agent.config, *sizes, seed=0, actions=actions)
-    try:
-        load_agent(another, read_tensors(file, size), read)
-    finally:
-        another.close()
+    with global_streams_kept():
+        another = AGENTS[agent.name].make(agent.config, *sizes, seed=0, actions=actions)
+        try:
+            load_agent(another, read_tensors(file, size), read)
+        finally:
+            another.close()

@@ -332,7 +332,7 @@ def _too_short(config: AgentConfig, total: int, learning_starts: int) -> str:
     name, steps = "learning_starts", learning_starts
     if not isinstance(config, ReplayConfig):
         name = "rollout_steps"
-        steps = setting(config, name, 0)
+        steps = getattr(config, name, 0)
     remedy = "give more total_timesteps" + (f" or a smaller {name}" if steps > 1 else "")
     return (
         f"there is no update in the first {steps:,} steps ({name}), and the run has {total:,} (total_timesteps); "

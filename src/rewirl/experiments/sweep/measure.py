@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 
-from rewirl.agents.config import setting
 from rewirl.environments.environment import Environment
 from rewirl.experiments.sweep.plan import PlannedRun
 from rewirl.training.progress import Silent
@@ -52,7 +51,7 @@ def measure(planned: PlannedRun) -> Rates:
         stopwatch = Stopwatch()
         run.training.run(starts)
         warm_up = stopwatch.seconds() / max(starts, 1)
-        if steps := setting(agent_config, "rollout_steps", 0):  # it learns in one go at the end of each
+        if steps := getattr(agent_config, "rollout_steps", 0):  # it learns in one go at the end of each
             run.training.run(steps)
             stopwatch = Stopwatch()
             run.training.run(2 * steps)
