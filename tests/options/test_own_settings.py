@@ -64,7 +64,8 @@ def test_names_of_sweeps_and_what_says_no_to_a_number_are_free(monkeypatch):
     settings(monkeypatch, "check", float | None, no_gamma=float | None)
     assert parse_run("train", ["--agent", "own", "--check", "0.5"], no_check=(bool, False, "")).agent.check == 0.5
     settings(monkeypatch, "directory", float | None)
-    assert sweep(["ds-drl/table-1", "--dry-run", "--seeds", "0", "--directory", "nowhere"]) == 0
+    with pytest.raises(UsageError, match="no experiment 'mine'"):  # its options were read before
+        sweep(["mine", "--dry-run", "--directory", "nowhere"])
 
 
 def test_a_setting_of_a_run_is_no_setting_of_an_agent(monkeypatch):
