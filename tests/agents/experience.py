@@ -38,6 +38,33 @@ def through_a_file(state):
     return {name: array.copy() for name, array in state[0].items()}, json.loads(json.dumps(state[1]))
 
 
+def restored(make, at, after, replay=random_replay, observation=None):
+    """Return an agent that learnt without a break, and one restored in between, equal to the bit there and at the end.
+
+    With an observation both explore there after each update, and act alike.
+    """
+
+    def learn(agent, memory, updates):
+        actions = []
+        for _ in range(updates):
+            agent.update(memory)
+            if observation is not None:
+                actions.append(agent.explore(observation))
+        return actions
+
+    through, stopped = make(), make()
+    replays = [replay(), replay()]
+    assert np.array_equal(learn(through, replays[0], at), learn(stopped, replays[1], at))
+    resumed, memory = make(seed=77, threads=2), replay(seed=78)
+    resumed.load_state(*through_a_file(stopped.state()))
+    memory.load_state(*through_a_file(replays[1].state()))
+    assert bits(resumed) == bits(stopped)
+    assert np.array_equal(learn(through, replays[0], after), learn(resumed, memory, after))
+    assert bits(resumed) == bits(through)
+    assert resumed.diagnostics() == through.diagnostics()
+    return through, resumed
+
+
 def passes(agent, name):
     """The ensemble in which a network of an actor-critic learns, and its number there."""
     critics = tuple(each for each in ("critic1", "critic2") if each in agent.networks())

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from experience import ACTION, OBSERVATION, bits, gradient, passes, random_replay, through_a_file
+from experience import ACTION, OBSERVATION, gradient, passes, random_replay, restored
 from test_oracles import ALL_TERMS, KINDS, SEED, random_transitions, relative
 
 from rewirl.agents import SACConfig, TD3Config, make_agent
@@ -100,16 +100,7 @@ def test_every_criterion_works_in_an_agent(drop, grow):
     ids=["rigl", "ages", "pruning", "growing"],
 )
 def test_a_restored_agent_goes_on_to_the_bit(structure, kind, at, settings):
-    make_one = partial(make, kind, structure, **settings)
-    through, stopped = make_one(), make_one()
-    replays = [learn(agent, at) for agent in (through, stopped)]
-    resumed, replay = make_one(seed=77, threads=2), random_replay(seed=78)
-    resumed.load_state(*through_a_file(stopped.state()))
-    replay.load_state(*through_a_file(replays[1].state()))
-    assert bits(resumed) == bits(stopped)
-    learn(through, 9, replays[0])
-    learn(resumed, 9, replay)
-    assert bits(resumed) == bits(through)
+    _, resumed = restored(partial(make, kind, structure, **settings), at, 9)
     assert_whole(resumed)
     resumed.close()
 

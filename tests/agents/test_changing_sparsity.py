@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
-from experience import bits, passes, random_replay, through_a_file
+from experience import bits, passes, random_replay, restored, through_a_file
 from test_td3 import make
 
 from rewirl.agents import SACConfig, TD3Config, make_agent
@@ -85,20 +86,8 @@ def test_a_growing_sparsity_grows_connections_from_zero():
 @pytest.mark.parametrize("at", [0, 5, 6, 7, 8, 9, 12, 13, 31])
 @pytest.mark.parametrize("changes", [{}, {"bias_correction": "connection"}])
 def test_a_run_restored_amid_pruning_goes_on_to_the_bit(at, changes):
-    topology = {"adapt_every": 3, **PRUNING}
-    through, stopped = (make(topology=topology, **changes) for _ in range(2))
-    replays = [random_replay(), random_replay()]
-    for _ in range(at):
-        through.update(replays[0])
-        stopped.update(replays[1])
-    resumed, replay = make(seed=77, topology=topology, threads=2, **changes), random_replay(seed=78)
-    resumed.load_state(*through_a_file(stopped.state()))
-    replay.load_state(*through_a_file(replays[1].state()))
-    assert bits(resumed) == bits(stopped)
-    for _ in range(17):
-        through.update(replays[0])
-        resumed.update(replay)
-    assert bits(resumed) == bits(through)
+    make_one = partial(make, topology={"adapt_every": 3, **PRUNING}, **changes)
+    _, resumed = restored(make_one, at, 17)
     resumed.close()
 
 

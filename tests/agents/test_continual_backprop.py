@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from dqn_experience import experience as dqn_experience
-from experience import bits, random_replay, through_a_file, topology
+from experience import bits, random_replay, restored, through_a_file, topology
 from ppo_experience import experience as ppo_experience
 from ppo_experience import make as make_ppo
 from ppo_experience import play as play_ppo
@@ -198,20 +200,11 @@ def test_a_mature_unit_of_low_utility_goes_and_new_ones_are_safe():
 )
 @pytest.mark.parametrize("at", [0, 7])
 def test_an_agent_goes_on_to_the_bit_after_a_restart(make, replays, at):
-    through, stopped, both = make(**QUICK), make(**QUICK), [replays(), replays()]
-    connections = {name: network.connections for name, network in through._networks.online.items()}
-    for _ in range(at):
-        through.update(both[0])
-        stopped.update(both[1])
-    resumed, replay = make(seed=77, **QUICK), replays(seed=78)
-    resumed.load_state(*through_a_file(stopped.state()))
-    replay.load_state(*through_a_file(both[1].state()))
-    for _ in range(9):
-        through.update(both[0])
-        resumed.update(replay)
-    assert bits(resumed) == bits(through) and resumed.diagnostics() == through.diagnostics()
+    connections = {name: network.connections for name, network in make(**QUICK)._networks.online.items()}
+    through, resumed = restored(partial(make, **QUICK), at, 9, replays)
     assert resumed.diagnostics()["recycled"] > 0
     assert {name: network.connections for name, network in through._networks.online.items()} == connections
+    resumed.close()
 
 
 def test_ppo_of_relus_replaces_units_and_goes_on_to_the_bit():

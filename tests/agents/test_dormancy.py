@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
-from experience import bits, observations, random_replay, through_a_file
+from experience import bits, observations, random_replay, restored
 from test_td3 import make
 
 from rewirl.agents import TD3Config
@@ -94,21 +96,9 @@ def test_a_threshold_of_zero_leaves_the_outputs_what_they_are():
 
 @pytest.mark.parametrize("at", [0, 5, 12])
 def test_recycling_goes_on_to_the_bit_after_a_restart(at):
-    settings = {"redo_every": 4, "redo_threshold": 0.5}
-    through, stopped = make(**settings), make(**settings)
-    replays = [random_replay(), random_replay()]
-    for _ in range(at):
-        through.update(replays[0])
-        stopped.update(replays[1])
-    resumed, replay = make(seed=77, **settings), random_replay(seed=78)
-    resumed.load_state(*through_a_file(stopped.state()))
-    replay.load_state(*through_a_file(replays[1].state()))
-    for _ in range(9):
-        through.update(replays[0])
-        resumed.update(replay)
-    assert bits(resumed) == bits(through)
-    assert resumed.diagnostics() == through.diagnostics()
+    _, resumed = restored(partial(make, redo_every=4, redo_threshold=0.5), at, 9)
     assert resumed.diagnostics()["recycled"] > 0
+    resumed.close()
 
 
 def test_diagnostics_do_not_depend_on_predictions_in_between():

@@ -7,12 +7,13 @@ import random
 import re
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from discrete_sac import ENTRY, DiscreteSACConfig
-from experience import bits, measures, through_a_file, topology
+from experience import bits, measures, restored, through_a_file, topology
 
 import rewirl
 from rewirl.agents import AGENTS, SACConfig, agent_entry, load_policy, make_agent, registry
@@ -89,21 +90,7 @@ def test_it_learns_what_each_choice_is_worth_and_to_choose():
 )
 @pytest.mark.parametrize("at", [0, 9, 10, 25])
 def test_it_is_saved_and_goes_on_to_the_bit(at, changes):
-    through, stopped = make(**changes), make(**changes)
-    replays = [corridor(), corridor()]
-    for _ in range(at):
-        for agent, replay in zip((through, stopped), replays, strict=True):
-            agent.update(replay)
-            agent.explore(PLACES[0])
-    resumed, replay = make(seed=7, threads=2, **changes), corridor(seed=8)
-    resumed.load_state(*through_a_file(stopped.state()))
-    replay.load_state(*through_a_file(replays[1].state()))
-    for _ in range(23):
-        through.update(replays[0])
-        resumed.update(replay)
-        assert through.explore(PLACES[0]) == resumed.explore(PLACES[0])
-    assert bits(resumed) == bits(through)
-    assert resumed.diagnostics() == through.diagnostics()
+    _, resumed = restored(partial(make, **changes), at, 23, corridor, PLACES[0])
     resumed.close()
 
 

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import partial
 
 import numpy as np
 import pytest
-from experience import ACTION, OBSERVATION, bits, measures, observations, random_replay, through_a_file, topology
+from experience import (
+    ACTION,
+    OBSERVATION,
+    bits,
+    measures,
+    observations,
+    random_replay,
+    restored,
+    through_a_file,
+    topology,
+)
 from scipy import integrate, stats
 
 from rewirl.agents import SACConfig, load_policy, make_agent
@@ -268,23 +279,7 @@ def test_two_threads_give_the_bits_of_one():
 @pytest.mark.parametrize("changes", [{}, {"temperature": "auto", **SOFT}, {"bias_correction": "connection"}])
 @pytest.mark.parametrize("at", [0, 4, 5, 11])
 def test_a_restored_agent_goes_on_to_the_bit(at, changes):
-    through, stopped = make(**changes), make(**changes)
-    replays = [random_replay(), random_replay()]
-    for _ in range(at):
-        through.update(replays[0])
-        stopped.update(replays[1])
-        through.explore(observations(1)[0])
-        stopped.explore(observations(1)[0])
-    resumed, replay = make(seed=77, threads=2, **changes), random_replay(seed=78)
-    resumed.load_state(*through_a_file(stopped.state()))
-    replay.load_state(*through_a_file(replays[1].state()))
-    assert bits(resumed) == bits(stopped)
-    for _ in range(17):
-        through.update(replays[0])
-        resumed.update(replay)
-        assert np.array_equal(through.explore(observations(1)[0]), resumed.explore(observations(1)[0]))
-    assert bits(resumed) == bits(through)
-    assert resumed.diagnostics() == through.diagnostics()
+    _, resumed = restored(partial(make, **changes), at, 17, observation=observations(1)[0])
     resumed.close()
 
 

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
-from experience import ACTION, OBSERVATION, bits, measures, observations, random_replay, through_a_file, topology
+from experience import (
+    ACTION,
+    OBSERVATION,
+    bits,
+    measures,
+    observations,
+    random_replay,
+    restored,
+    through_a_file,
+    topology,
+)
 
 from rewirl.agents import TD3, Policy, TD3Config, load_policy, make_agent
 from rewirl.replay import Replay
@@ -206,24 +217,7 @@ def test_a_closed_agent_leaves_no_threads_and_still_acts(process_threads):
 @pytest.mark.parametrize("changes", [{}, {"bias_correction": "connection"}, {"policy_delay": 3}, {"batch_size": 150}])
 @pytest.mark.parametrize("at", [0, 4, 5, 6, 11])
 def test_a_restored_agent_goes_on_to_the_bit(at, changes):
-    through, stopped = make(**changes), make(**changes)
-    replays = [random_replay(), random_replay()]
-    for _ in range(at):
-        through.update(replays[0])
-        stopped.update(replays[1])
-        through.explore(observations(1)[0])
-        stopped.explore(observations(1)[0])
-
-    resumed, replay = make(seed=77, threads=2, **changes), random_replay(seed=78)
-    resumed.load_state(*through_a_file(stopped.state()))
-    replay.load_state(*through_a_file(replays[1].state()))
-    assert bits(resumed) == bits(stopped)
-    for _ in range(17):
-        through.update(replays[0])
-        resumed.update(replay)
-        assert np.array_equal(through.explore(observations(1)[0]), resumed.explore(observations(1)[0]))
-    assert bits(resumed) == bits(through)
-    assert resumed.diagnostics() == through.diagnostics()
+    through, resumed = restored(partial(make, **changes), at, 17, observation=observations(1)[0])
     assert np.array_equal(resumed.predict(observations(50)), through.predict(observations(50)))
     resumed.close()
 

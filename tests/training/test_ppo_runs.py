@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import command, flags
 from sameness import metrics, same_to_the_bit
 from test_run import KILL_AT, config
 
 import rewirl
-from rewirl.cli.main import main
 from rewirl.options.resolve import agent_settings
 from rewirl.training import run as runs
 from rewirl.training.progress import Silent
@@ -42,18 +42,6 @@ def trained(path, kind="Discrete", **changes):
         assert run.train().finished
         assert run.agent.updates == 3 * 2 * 2
     return path
-
-
-def command(*arguments):
-    with pytest.raises(SystemExit) as exit_:
-        main([str(argument) for argument in arguments])
-    return exit_.value.code
-
-
-def flags(options):
-    for name, value in options.items():
-        values = value if isinstance(value, tuple) else (value,)
-        yield from (f"--{name.replace('_', '-')}", *map(str, values))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
+from commands import flags
 from sameness import metrics, same_to_the_bit
 from test_run import KILL_AT, config, train_and_kill
 
@@ -24,12 +25,6 @@ OPTIONS = {
 def settings(kind):
     common = {"sparsity": 0.5, "adapt_every": 5, "adapt_fraction": 0.2, "batch_size": 20, "learning_starts": 60}
     return agent_settings(kind, "rewirl-tests/Drift-v0", buffer_size=150, **common, **OPTIONS[kind])
-
-
-def flags(options):
-    for name, value in options.items():
-        values = value if isinstance(value, tuple) else (value,)
-        yield from (f"--{name.replace('_', '-')}", *map(str, values))
 
 
 @pytest.mark.parametrize("kind", OPTIONS)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import command, flags
 from sameness import metrics, same_to_the_bit
 from test_run import KILL_AT, OF_ANY_AGENT, config, train_and_kill
 
 import rewirl
-from rewirl.cli.main import main
 from rewirl.options.resolve import agent_settings, resolve
 from rewirl.presets.lookup import names
 from rewirl.training import run as runs
@@ -39,18 +39,6 @@ def trained(path, agent, **changes):
         assert run.train().finished
         assert run.agent.updates == STEPS and run.training.replay is None
     return path
-
-
-def command(*arguments):
-    with pytest.raises(SystemExit) as exit_:
-        main([str(argument) for argument in arguments])
-    return exit_.value.code
-
-
-def flags(options):
-    for name, value in options.items():
-        values = value if isinstance(value, tuple) else (value,)
-        yield from (f"--{name.replace('_', '-')}", *map(str, values))
 
 
 @pytest.fixture(scope="module", params=list(ENVS))
