@@ -271,7 +271,7 @@ def test_fewer_than_five_runs_decide_nothing(tmp_path):
         make_run(tmp_path, "ds-td3", seed, rising(9000 + seed, 40_000))
         make_run(tmp_path, "td3", seed, rising(1000 + seed, 100_000))
         assert set(verdicts(tmp_path).values()) == {"undecided", "missing"}, seed
-    assert "undecided: few runs" in text_of(tmp_path)
+    assert "undecided at 100,000 steps: few runs" in text_of(tmp_path)
 
 
 def test_p_is_corrected_for_the_papers_five_tasks(tmp_path):
@@ -300,6 +300,23 @@ def test_a_claim_over_all_tasks_needs_all_of_them(tmp_path):
     assert "5 tasks together" in text_of(tmp_path)
 
 
+def test_versions_of_a_task_are_no_further_tasks(tmp_path):
+    def judged():
+        found = judge(group_runs(find_runs([tmp_path])[0])[0])
+        return [(item.tasks, item.verdict, item.version) for item in found if item.env is None]
+
+    for count, env in enumerate(("HalfCheetah-v4", "HalfCheetah-v5", "Hopper-v4", "Hopper-v5", "Ant-v5"), 1):
+        for seed in range(5):
+            make_run(tmp_path, "td3", seed, rising(1000 * count + seed, 100_000, 10), env)
+            make_run(tmp_path, "ds-td3", seed, rising(1100 * count + seed, 40_000, 10), env)
+        if env == "HalfCheetah-v5":
+            assert judged() == []  # one task, twice
+    assert judged() == 3 * [(2, "undecided", "v4"), (3, "undecided", "v5")]  # three claims are made of these agents
+    text = text_of(tmp_path)
+    assert "| 2 tasks together, v4 | undecided at 50,000 steps: 2 of 5 tasks |" in text
+    assert "| 3 tasks together, v5 |" in text
+
+
 def test_a_task_with_a_single_run_leaves_the_others_their_interval(tmp_path):
     for env in ("HalfCheetah-v5", "Hopper-v5", "Ant-v5"):
         for seed in (0,) if env == "Ant-v5" else (0, 1):
@@ -313,7 +330,7 @@ def test_a_task_with_a_single_run_leaves_the_others_their_interval(tmp_path):
             assert item.estimate.value == pytest.approx(item.test.estimate.value) and item.estimate.value > 0
     text = text_of(tmp_path)
     assert "2 tasks together" in text and "| ds-drl/ds-td3 over ds-drl/td3 | HalfCheetah-v5, Hopper-v5 | final" in text
-    assert "Ant-v5 | undecided: few runs" in text
+    assert "Ant-v5 | undecided at 50,000 steps: few runs" in text
 
 
 def test_one_task_of_two_with_a_single_run_leaves_them_together(tmp_path):

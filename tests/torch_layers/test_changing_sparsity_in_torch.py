@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import pytest
@@ -47,16 +48,54 @@ def test_layers_change_from_what_they_have_not_from_what_a_distribution_would_gi
     assert other.state_dict() == saved
 
 
-def test_a_state_without_the_first_densities_goes_on_by_the_distribution():
+PRUNED = {"initial_sparsity": 0.5, "sparsity": 0.9, "sparsity_end": 4}
+
+
+def test_a_second_phase_goes_on_from_what_the_first_left():
     model = model_of(sparsity=0.5)
-    options = {"initial_sparsity": 0.5, "sparsity": 0.9, "sparsity_end": 4}
-    optimizer, rewiring = rewired(model, **options)
-    learn(model, optimizer, rewiring, 1)
-    saved = rewiring.state_dict()
-    del saved["initial_densities"]
-    rewiring.load_state_dict(saved)
-    learn(model, optimizer, rewiring, 3)
-    assert sum(connections(model)) == pytest.approx(115, abs=1)
+    optimizer, first = rewired(model, **PRUNED)
+    learn(model, optimizer, first, 5)
+    left = connections(model)
+    assert sum(left) == pytest.approx(115, abs=1)
+    optimizer, second = rewired(model, initial_sparsity=0.9, sparsity=0.95, sparsity_start=5, sparsity_end=9)
+    second.load_state_dict(first.state_dict())
+    course = [left]
+    for _ in range(5):
+        learn(model, optimizer, second)
+        course.append(connections(model))
+    assert all(
+        after <= before for one, two in itertools.pairwise(course) for before, after in zip(one, two, strict=True)
+    )
+    assert sum(course[-1]) == pytest.approx(58, abs=1)
+    _, again = rewired(model, initial_sparsity=0.9, sparsity=0.95, sparsity_start=5, sparsity_end=9)
+    again.load_state_dict(second.state_dict())
+    assert again.state_dict() == second.state_dict()
+
+
+def test_a_phase_that_prunes_after_one_whose_sparsity_stayed_begins_with_the_layers_own_densities():
+    model = model_of(sparsity=0.5)  # as dense as each other; by Erdős-Rényi they would not be
+    before = connections(model)
+    optimizer, first = rewired(model, "set", adapt_fraction=0.3)
+    learn(model, optimizer, first, 2)
+    optimizer, second = rewired(model, **{**PRUNED, "sparsity_start": 3, "sparsity_end": 9})
+    second.load_state_dict(first.state_dict())
+    learn(model, optimizer, second)  # on update 3 nothing has changed yet
+    assert connections(model) == before
+
+
+def test_a_state_of_another_schedule_does_not_hide_that_layers_have_another_sparsity():
+    model = model_of(sparsity=0.5)
+    optimizer, first = rewired(model, **PRUNED)
+    learn(model, optimizer, first, 5)
+    saved = first.state_dict()
+    without = {name: value for name, value in saved.items() if name != "initial_densities"}
+    for options, state in ((PRUNED, without), ({**PRUNED, "sparsity_end": 8}, saved)):
+        optimizer, other = rewired(model, **options)
+        other.load_state_dict(state)
+        with pytest.raises(
+            ValueError, match=r"from initial_sparsity 0\.5, but .* is 0\.9; .* or give initial_sparsity=0\.9"
+        ):
+            learn(model, optimizer, other)
 
 
 def test_an_impossible_sparsity_is_refused_before_anything_is_learnt():

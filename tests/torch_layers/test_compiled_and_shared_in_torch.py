@@ -12,6 +12,7 @@ from torch.func import functional_call
 from torch_models import learn, model_of
 
 from rewirl.torch import Rewiring, SparseLinear, attribution
+from rewirl.torch.layers_of import layers_of
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +65,38 @@ def test_rewiring_in_a_compiled_step_is_what_it_is_elsewhere():
     assert rewired == times > 0
     for mine, theirs in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
         assert torch.allclose(mine.double(), theirs.double(), atol=1e-5)
+
+
+class Inner(nn.Module):
+    """Has a sparse layer in an attribute that is called as what wrappers have."""
+
+    def __init__(self):
+        super().__init__()
+        self.module = model_of()
+        self.head = SparseLinear(16, 8, sparsity=0.5)
+
+    def forward(self, x):
+        return self.head(self.module(x))
+
+
+def test_layers_are_called_the_same_in_wrapped_models_so_that_a_rules_memory_goes_with_them():
+    def rewiring_of(model, followers=()):
+        return Rewiring(model, torch.optim.Adam(model.parameters()), "wast", adapt_every=1, followers=followers)
+
+    plain = Inner()
+    one = rewiring_of(plain)
+    plain(torch.randn(8, 20)).square().sum().backward()
+    one.step()
+    saved = one.state_dict()
+    assert list(saved["rule"]) == ["the inputs of module.0", "the outputs of head"]
+    for wrapped in (torch.compile(plain), nn.DataParallel(plain), nn.DataParallel(torch.compile(plain))):
+        other = rewiring_of(wrapped)
+        other.load_state_dict(saved)
+        other.step()
+        assert list(other.state_dict()["rule"]) == list(saved["rule"])
+    plain.module = torch.compile(plain.module)
+    assert list(layers_of(plain)) == ["module.0", "module.2", "head"]
+    rewiring_of(plain, [Inner()])  # a target network need not be compiled
 
 
 def test_a_model_that_was_pruned_goes_on_at_its_sparsity():

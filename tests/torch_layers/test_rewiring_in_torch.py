@@ -158,6 +158,26 @@ def test_a_rule_that_keeps_what_no_state_has_is_warned_of():
         rewiring.load_state_dict(rewiring.state_dict())
 
 
+class Forgetful(Heaviest):
+    """Offers what it does not take back."""
+
+    def rewirl_state(self):
+        return {"seen": 1}
+
+    def load_rewirl_state(self, values):
+        raise KeyError(values["sene"])
+
+
+def test_a_rule_that_cannot_be_put_back_is_refused_at_its_first_event():
+    model = model_of()
+    rewiring = Rewiring(model, torch.optim.Adam(model.parameters()), f"{__name__}:Forgetful", adapt_every=2)
+    rewiring.step()
+    before = model[0].indices.clone()
+    with pytest.raises(ValueError, match=r"Forgetful: load_rewirl_state\(\) failed, KeyError: 'sene'"):
+        rewiring.step()
+    assert torch.equal(model[0].indices, before)
+
+
 def test_a_state_that_is_refused_changes_nothing():
     model = model_of()
     rewiring = Rewiring(model, torch.optim.Adam(model.parameters()), "wast", seed=1, adapt_every=1)

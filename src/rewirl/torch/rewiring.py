@@ -22,6 +22,7 @@ from rewirl.topology.memory import KEPT, RuleMemory
 from rewirl.topology.rounding import rounds_to_nothing
 from rewirl.topology.structure import UNSTRUCTURED
 from rewirl.torch.dense_gradient import DenseGradient
+from rewirl.torch.layers_of import ends_of, layers_of
 from rewirl.torch.linear import SparseLinear
 from rewirl.torch.optimizers import carry, optimizers_of
 from rewirl.torch.uncompiled import uncompiled
@@ -90,26 +91,23 @@ class Rewiring:
         self.config = TopologyConfig(rule=rule, **options)
         if self.config.adaptive:
             raise ValueError("sparsity_schedule adaptive goes by the losses of an agent; give cubic")
-        self._layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, SparseLinear)}
+        self._layers = layers_of(model)
         if not self._layers:
             raise ValueError("the model has no SparseLinear, so there is nothing to rewire")
         if self.config.initial_sparsity is not None:  # what is impossible is refused now, not at the first event
             densities(self.config, self._shapes())
-        weighted = [
-            module
-            for module in model.modules()
-            if isinstance(module, SparseLinear) or any(each.ndim > 1 for each in module.parameters(recurse=False))
-        ]
-        self._ends = weighted[0], weighted[-1]  # a sparse layer between others has hidden units on either side
+        self._ends = ends_of(model)
         blocks = (layer.structure for layer in self._layers.values() if layer.blocks is not None)
         # What ranks weights by sign cannot rank blocks: it is refused or, where the rule's paper has it, replaced.
-        in_blocks = TopologyConfig(rule=rule, structure=next(blocks, UNSTRUCTURED), **options)
-        self.rule = make_rule(rule, in_blocks)
+        self._in_blocks = TopologyConfig(rule=rule, structure=next(blocks, UNSTRUCTURED), **options)
+        self.rule = make_rule(rule, self._in_blocks)
         self.rewired = 0
         """Connections grown so far."""
         self.updates = 0
         """Steps of the optimiser so far."""
-        self._initial: list[float] | None = None  # densities of the layers at the first step, if they are to change
+        self._initial: list[float] | None = None  # densities of the layers as they begin to change, if they are to
+        self._begun = False
+        self._checked = False
         self._memory = RuleMemory(self.rule)
         self._rng = seeding.generator(seed, "adaptation")
         self._optimizers = optimizers_of(optimizer)
@@ -133,13 +131,15 @@ class Rewiring:
             Whether there was an event.
 
         Raises:
-            ValueError: the rule broke its contract, or the optimiser owns the values no longer; or, at the first step,
-                a sparsity is to change and the layers do not have the initial one.
+            ValueError: the rule broke its contract, or keeps what no state can hold; or the optimiser owns the values
+                no longer; or, at the first step, also after another schedule's state was loaded, a sparsity is to
+                change and the layers do not have the initial one.
             RuntimeError: the rule needs a gradient, and no backward pass has added to one since the last call.
             FloatingPointError: values, or gradients that the rule needs, are not finite.
         """
-        if self.updates == 0:
+        if not self._begun:
             self._begin()
+            self._begun = True
         self.updates += 1
         due = self._due(self.updates)
         if due:
@@ -153,12 +153,15 @@ class Rewiring:
             "rng": seeding.state(self._rng),
             "rewired": self.rewired,
             "updates": self.updates,
-            **({} if self._initial is None else {"initial_densities": self._initial}),
+            **({} if self._initial is None else {"initial_densities": self._initial, "schedule": self._schedule()}),
             **self._memory.state(),
         }
 
     def load_state_dict(self, state: Any) -> None:
         """Put back what `state_dict` returned; the model and the optimiser are loaded by themselves.
+
+        A sparsity goes on changing from where it began only by the schedule that the state is of. By another one it
+        begins anew, at the next step, with the densities that the layers have.
 
         Raises:
             ValueError: it is not such a state.
@@ -168,7 +171,7 @@ class Rewiring:
         rng = seeding.generator(0, "adaptation")
         seeding.restore(rng, values.get("rng"))
         initial = values.get("initial_densities")  # none before the first step
-        if self.config.initial_sparsity is None:  # it goes on from a rewiring whose sparsity changed
+        if values.get("schedule") != self._schedule():  # a phase of its own
             initial = None
         if initial is not None:
             if not isinstance(initial, list) or len(initial) != len(self._layers):
@@ -177,7 +180,7 @@ class Rewiring:
             if not all(0 <= each <= 1 for each in initial):
                 raise ValueError("a saved initial density is not between 0 and 1")
         self._memory.load_state(values)
-        self._rng, self._initial = rng, initial
+        self._rng, self._initial, self._begun = rng, initial, initial is not None
         self.rewired, self.updates = rewired, updates
         self._watch()
         if values.get(KEPT):
@@ -223,10 +226,17 @@ class Rewiring:
     def _shapes(self) -> list[tuple[int, int]]:
         return [layer.shape for layer in self._layers.values()]
 
+    def _schedule(self) -> list[Any] | None:
+        """Return what a state must agree in to go on with a sparsity that changes; None where it stays."""
+        c = self.config
+        if c.initial_sparsity is None:
+            return None
+        return [c.initial_sparsity, c.sparsity, c.sparsity_start, c.sparsity_end, c.distribution]
+
     def _begin(self) -> None:
         """Note how dense layers are before their sparsity changes, and refuse other ones than it is to change from.
 
-        At the first step, as state is loaded before. Pruning the best of the whole model, distribution global, begins
+        At the first step, as states are loaded before. Pruning the best of the whole model, distribution global, begins
         with what is there.
         """
         initial = self.config.initial_sparsity
@@ -238,6 +248,7 @@ class Rewiring:
             raise ValueError(
                 f"the sparsity is to change from initial_sparsity {initial:g}, but that of the model's layers is "
                 f"{sparsity:.2g}; make them with it: SparseLinear(..., sparsity={initial:g})"
+                + (f", or give initial_sparsity={sparsity:.2g} to go on from there" if self.updates else "")
             )
         self._initial = [there / total for there, total in zip(connections, places, strict=True)]
 
@@ -281,7 +292,7 @@ class Rewiring:
         )
 
     def _following(self, follower: nn.Module) -> dict[str, SparseLinear]:
-        found = {name: layer for name, layer in follower.named_modules() if isinstance(layer, SparseLinear)}
+        found = layers_of(follower)
         if found.keys() != self._layers.keys():
             raise ValueError(f"a follower has the sparse layers {list(found)}, the model has {list(self._layers)}")
         return found
@@ -362,6 +373,9 @@ class Rewiring:
             )
             if len(change.dropped) or len(change.grown):
                 changes.append((layer, followers.values(), change))
+        if not self._checked:  # the first state may be saved long after
+            self._memory.check(lambda: make_rule(self.config.rule, self._in_blocks))
+            self._checked = True
         for layer, following, change in changes:
             before = layer.values.shape
             source = layer.rewire(change.dropped, change.grown)

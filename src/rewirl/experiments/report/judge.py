@@ -23,7 +23,7 @@ from rewirl.experiments.report.pairs import (
     values,
     values_at_share,
 )
-from rewirl.experiments.report.published import CLAIMS, Claim, task_of
+from rewirl.experiments.report.published import CLAIMS, Claim, task_of, version_of
 from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.welch import Test, holm
 
@@ -57,9 +57,9 @@ class Finding:
     p: float | None = None
     """Of the test; on one environment corrected for all of the claim's by Holm."""
     tasks: int = 1
-    """Environments that it is of."""
+    """Tasks that it is of, whatever versions there are of one."""
     version: str = ""
-    """Which version of MuJoCo they are of, where the report has several; see `mujoco_version.by_version`."""
+    """Which versions they are of, of MuJoCo and of the tasks, where the report has several of either."""
 
 
 def judge(groups: Sequence[RunGroup]) -> list[Finding]:
@@ -92,11 +92,32 @@ def judge(groups: Sequence[RunGroup]) -> list[Finding]:
                 pairs.append((agent, other))
                 of_claim.append(_on_one(claim, agent, other))
         findings += _corrected(of_claim, len(claim.environments))
-        for version, alike in by_version(pairs, lambda pair: pair[0].mujoco).items():
-            several = repeated(alike)
-            if len(several) > 1:
-                findings += [replace(item, version=version) for item in _over_all(claim, several)]
+        for mujoco, alike in by_version(pairs, lambda pair: pair[0].mujoco).items():
+            for version, of_version in _by_version_of_task(alike).items():
+                several = repeated(of_version)
+                if len(_tasks(several)) > 1:
+                    words = ", ".join(filter(None, (version, mujoco)))
+                    findings += [replace(item, version=words) for item in _over_all(claim, several)]
     return findings
+
+
+def _tasks(pairs: Sequence[tuple[RunGroup, RunGroup]]) -> set[str | None]:
+    return {task_of(agent.env) for agent, _ in pairs}
+
+
+def _by_version_of_task(
+    pairs: Sequence[tuple[RunGroup, RunGroup]],
+) -> dict[str, list[tuple[RunGroup, RunGroup]]]:
+    """Return what is judged together: all, unless a task is there in several versions; then each version apart.
+
+    Hopper-v4 and Hopper-v5 are one task of the paper, which would count twice.
+    """
+    if len(_tasks(pairs)) == len(pairs):
+        return {"": list(pairs)}
+    found: dict[str, list[tuple[RunGroup, RunGroup]]] = {}
+    for pair in pairs:
+        found.setdefault(version_of(pair[0].env), []).append(pair)
+    return {version: found[version] for version in sorted(found)}
 
 
 def _corrected(findings: Sequence[Finding], tests: int) -> list[Finding]:
@@ -140,7 +161,7 @@ def _over_all(claim: Claim, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> list[
     runs = min(len(pair[0]) for pair in scores), min(len(pair[1]) for pair in scores)
     test = tested(scores)
     p = None if test is None else test.p
-    return [_decided(Finding(claim, None, "undecided", step, runs, estimate, test, p, len(pairs)))]
+    return [_decided(Finding(claim, None, "undecided", step, runs, estimate, test, p, len(_tasks(pairs))))]
 
 
 def _pair(claim: Claim, agent: RunGroup, other: RunGroup) -> Pair | None:

@@ -94,6 +94,16 @@ def task_of(env: str) -> str | None:
     return None if "/" in env or ":" in env else base_of(env)
 
 
+def version_of(env: str) -> str:
+    """Return the version of a task as its name has it, such as v5; "" for a name without.
+
+    Args:
+        env: as a report calls it: its Gymnasium id, in some cases with words behind it.
+    """
+    end = env.partition(" ")[0].rpartition("-v")[2]
+    return f"v{end}" if end.isdigit() else ""
+
+
 def number(preset: str | None, env: str) -> Published | None:
     """Return what the paper has for an agent on an environment, or None.
 

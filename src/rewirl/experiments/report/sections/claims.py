@@ -97,14 +97,15 @@ def _row(finding: Finding) -> list[str]:
 
 
 def _verdict(finding: Finding) -> str:
+    words = finding.verdict.upper() if finding.verdict == "does not hold" else finding.verdict
+    if 0 < finding.step < published.STEPS:
+        words += f" at {finding.step:,} steps"
     if finding.verdict == "undecided":
         if min(finding.runs) < FEWEST:
-            return "undecided: few runs"
-        if finding.env is None and finding.tasks < len(finding.claim.environments):
-            return f"undecided: {finding.tasks} of {len(finding.claim.environments)} tasks"
-        return "undecided"
-    words = finding.verdict.upper() if finding.verdict == "does not hold" else finding.verdict
-    return f"{words} at {finding.step:,} steps" if 0 < finding.step < published.STEPS else words
+            words += ": few runs"
+        elif finding.env is None and finding.tasks < len(finding.claim.environments):
+            words += f": {finding.tasks} of {len(finding.claim.environments)} tasks"
+    return words
 
 
 def _claim_in_words(finding: Finding) -> str:
