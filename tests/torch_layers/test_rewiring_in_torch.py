@@ -138,6 +138,19 @@ def test_a_rule_of_a_users_own():
     assert largest not in model[0].indices
 
 
+def test_a_rule_of_a_users_own_is_said_to_rewire_nothing_where_its_fraction_is_less_than_one():
+    name, model = f"{__name__}:Heaviest", model_of()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    said = (
+        r"nothing is ever rewired but connections whose score is -inf: adapt_fraction is 0\.005, and .* 116 connections"
+    )
+    with pytest.warns(UserWarning, match=said):
+        rewiring = Rewiring(model, optimizer, name, adapt_every=1, adapt_fraction=0.005, drop="code")
+    assert rewiring.step() and rewiring.rewired == 0
+    rewiring = Rewiring(model, optimizer, name, adapt_every=1, adapt_fraction=0.01)
+    assert rewiring.step() and rewiring.rewired > 0
+
+
 class Counting(Heaviest):
     """Keeps a number that it does not offer."""
 

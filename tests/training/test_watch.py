@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import imageio_ffmpeg
 import numpy as np
@@ -151,6 +151,46 @@ def test_a_policy_that_computes_no_action_is_named_rather_than_its_environment(t
         agent.save(tmp_path / "policy")
     with pytest.raises(FaultyEnvironmentError, match="the policy computes actions that are not integers from 0 to 1"):
         watch(TrainedPolicy.load(tmp_path / "policy"), 1, 0, tmp_path / "out.gif")
+
+
+def test_every_episode_begins_with_what_the_environment_kept_as_in_an_evaluation(tmp_path):
+    import gymnasium
+
+    class Counts(gymnasium.Env):
+        """Pays the number of its episode, which it keeps."""
+
+        metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
+        observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+        action_space = gymnasium.spaces.Discrete(2)
+
+        def __init__(self, render_mode=None):
+            self.render_mode, self.episode = render_mode, 0
+
+        def reset(self, *, seed=None, options=None):
+            self.episode += 1
+            return np.zeros(2, np.float32), {}
+
+        def step(self, action):
+            return np.zeros(2, np.float32), float(self.episode), True, False, {}
+
+        def render(self):
+            return np.zeros((16, 16, 3), np.uint8)
+
+        def rewirl_state(self):
+            return self.episode
+
+        def load_rewirl_state(self, values):
+            self.episode = values
+
+    gymnasium.register("Counts-v0", entry_point=Counts)
+    try:
+        with rewirl.DQN("Counts-v0", hidden_sizes=(8,), learning_starts=5) as agent:
+            agent.learn(20)
+            agent.save(tmp_path / "policy")
+        trained = TrainedPolicy.load(tmp_path / "policy")
+        assert watch(trained, 3, 0, tmp_path / "out.gif") == [trained.environment_state[0] + 1.0] * 3
+    finally:
+        del gymnasium.registry["Counts-v0"]
 
 
 def test_a_video_through_a_link_leaves_the_link(tmp_path):

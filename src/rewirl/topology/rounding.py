@@ -11,7 +11,7 @@ from rewirl.topology.state import LayerState
 from rewirl.topology.structure import Structure
 
 _BY_FRACTION = ("set", "rigl", "wast")
-"""Rules that rewire no more than the fraction says; a rule of the user's own may."""
+"""Rules that rewire no more than the fraction says; a rule of the user's own may, by infinite scores."""
 
 
 def rounds_to_nothing(config: TopologyConfig, layers: Iterable[tuple[LayerState, Structure | None]]) -> str:
@@ -22,16 +22,18 @@ def rounds_to_nothing(config: TopologyConfig, layers: Iterable[tuple[LayerState,
         layers: all that are rewired, and how they are arranged.
     """
     changes = config.initial_sparsity is not None or config.ablate_below
-    if config.rule not in _BY_FRACTION or changes or not config.adapt_fraction:
+    own = ":" in config.rule
+    if not (own or config.rule in _BY_FRACTION) or changes or not config.adapt_fraction:
         return ""
     counts = [_count(config, layer, structure) for layer, structure in layers]
     most, unit = max(counts, default=(0, ""))
     if not most or int(config.adapt_fraction * most):
         return ""
+    nothing = "nothing is ever rewired" + (" but connections whose score is -inf" if own else "")
     digits = 1 - math.floor(math.log10(1 / most))
     least = math.ceil(10**digits / most) / 10**digits
     return (
-        f"nothing is ever rewired: adapt_fraction is {config.adapt_fraction:g}, and no layer has more than "
+        f"{nothing}: adapt_fraction is {config.adapt_fraction:g}, and no layer has more than "
         f"{most:,} {unit}{'s' * (most > 1)}, so it is less than one of them; give {least:g} or more, or the rule static"
     )
 
@@ -40,6 +42,6 @@ def _count(config: TopologyConfig, layer: LayerState, structure: Structure | Non
     """Return of how many an event rewires the fraction in a layer, and what they are."""
     if isinstance(structure, Blocks) and structure.height_in(layer.shape) > 1:
         return sum(len(part.numbers(layer.indices)) for part in structure.parts(layer.shape)), "block"
-    if config.drop == "code" and config.rule != "wast":  # the fraction is of each sign
+    if config.drop == "code" and config.rule in ("set", "rigl"):  # the fraction is of each sign
         return max(int((layer.weights > 0).sum()), int((layer.weights < 0).sum())), "same-sign weight"
     return len(layer.indices), "connection"

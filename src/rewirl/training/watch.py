@@ -88,10 +88,10 @@ def watch(
         if video is not None:
             _follow(environment)
         policy.fits(environment)
-        if policy.environment_state is not None:
-            environment.load_state(policy.environment_state)
         with _rendering(mode), _video(video, environment) as show:
             for episode in range(episodes):
+                if policy.environment_state is not None:  # before each one, as in an evaluation
+                    environment.load_state(policy.environment_state)
                 observation = environment.reset(
                     seeding.episode_seed(seed, "evaluation", episode), policy.environment_step
                 )
