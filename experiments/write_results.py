@@ -1,6 +1,7 @@
 """Writes what is generated from results/: for each experiment the index of its runs, its report and the figures in it.
 
-Of ds-drl also docs/paper.md, and the tables of returns in README.md, docs/ds-td3.md and docs/ds-sac.md.
+Of ds-drl also docs/paper.md, and the tables of returns in README.md, docs/ds-td3.md and docs/ds-sac.md. Of figures the
+end of docs/paper.md.
 
 python experiments/write_results.py                # all of them
 python experiments/write_results.py ds-drl noise   # some
@@ -16,13 +17,18 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rewirl.experiments.sweep.index import write_index
+
+if TYPE_CHECKING:
+    from rewirl.experiments.report.document import Block
 
 RESULTS = Path(__file__).parents[1] / "results"
 
 PAGE = RESULTS.parent / "docs" / "paper.md"
 BEGIN, END = "<!-- generated: python experiments/write_results.py -->", "<!-- end of what is generated -->"
+BEGIN_ANALYSES = "<!-- generated: python experiments/write_results.py figures -->"
 PAGES_WITH_RETURNS = [RESULTS.parent / name for name in ("README.md", "docs/ds-td3.md", "docs/ds-sac.md")]
 
 REPORTS = {
@@ -70,28 +76,38 @@ def write_report(directory: Path, sources: Sequence[Path], baseline: str | None 
     (directory / "report.md").write_text(text, encoding="utf-8")
 
 
-def write_paper_page(page: Path, figures: Path, sources: Sequence[Path]) -> None:
-    """Write the claims, tables and curves of the paper into its page, between the two marks that are there.
+def write_part_of_page(page: Path, begin: str, figures: Path, blocks: Sequence[Block]) -> None:
+    """Write a part of a report into a page, between two marks that are there.
 
     Args:
         page: the page, in Markdown.
+        begin: the mark that it follows; `END` follows it.
         figures: directory for the figures; made if it does not exist.
-        sources: run directories, and directories that contain some.
+        blocks: the part.
     """
-    from rewirl.experiments.report import document, paper_report
-    from rewirl.experiments.report.run_data import find_runs
+    from rewirl.experiments.report import document
 
-    blocks = paper_report(find_runs(sources)[0])
     figures.mkdir(exist_ok=True)
     for stale in figures.glob("figure-*.svg"):
         stale.unlink()
     for number, figure in enumerate((block for block in blocks if isinstance(block, document.Figure)), 1):
         (figures / f"figure-{number}.svg").write_text(figure.svg, encoding="utf-8")
     where = Path(os.path.relpath(figures, page.parent)).as_posix()
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
     _, _, after = rest.partition(END)
     lines = map(_short, document.markdown(blocks, where).splitlines())
-    page.write_text("\n".join([before + BEGIN, *lines, END + after]), encoding="utf-8")
+    page.write_text("\n".join([before + begin, *lines, END + after]), encoding="utf-8")
+
+
+def write_paper_page(experiment: str) -> None:
+    """Write what the runs of an experiment say of the paper into its page: of ds-drl, or of figures."""
+    from rewirl.experiments.report import analyses_report, paper_report
+    from rewirl.experiments.report.run_data import find_runs
+
+    begin, of = {"ds-drl": (BEGIN, paper_report), "figures": (BEGIN_ANALYSES, analyses_report)}[experiment]
+    runs = find_runs([RESULTS / source for source in REPORTS[experiment]])[0]
+    write_part_of_page(PAGE, begin, RESULTS / experiment / "paper", of(runs))
+    print(f"wrote docs/{PAGE.name}, of {experiment}")
 
 
 def write_returns_of_pages(sources: Sequence[Path]) -> None:
@@ -130,11 +146,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name in REPORTS and not options.index:
             write_report(RESULTS / name, [RESULTS / source for source in REPORTS[name]], BASELINES.get(name))
             print(f"wrote results/{name}")
-    if "ds-drl" in (options.experiments or experiments) and not options.index:
-        write_paper_page(PAGE, RESULTS / "ds-drl" / "paper", [RESULTS / source for source in REPORTS["ds-drl"]])
+    if options.index:
+        return 0
+    for name in ("ds-drl", "figures"):
+        if name in (options.experiments or experiments):
+            write_paper_page(name)
+    if "ds-drl" in (options.experiments or experiments):
         write_returns_of_pages([RESULTS / source for source in REPORTS["ds-drl"]])
-        names = ", ".join(page.name for page in PAGES_WITH_RETURNS)
-        print(f"wrote docs/paper.md, and the tables of returns on {names}")
+        print(f"wrote the tables of returns on {', '.join(page.name for page in PAGES_WITH_RETURNS)}")
     return 0
 
 

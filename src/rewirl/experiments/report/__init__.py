@@ -12,6 +12,7 @@ from rewirl.experiments.report.published_curves import beside
 from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.run_groups import group_runs
 from rewirl.experiments.report.sections.across import across
+from rewirl.experiments.report.sections.analyses import analyses
 from rewirl.experiments.report.sections.claims import claims
 from rewirl.experiments.report.sections.drift import drift
 from rewirl.experiments.report.sections.environment import on_environment
@@ -60,6 +61,7 @@ def report(
         Text(f"{what} on {', '.join(environments)}{compared}."),
         *claims(findings),
         *paper(groups, style),
+        *analyses(groups, style),
         *what_was_run(groups),
     ]
     for env in environments:
@@ -86,3 +88,14 @@ def paper_report(runs: Sequence[RunData]) -> list[Block]:
     groups = [item for item in group_runs(runs)[0] if item.published is not None]
     style = {label: number for number, label in enumerate(dict.fromkeys(item.label for item in groups))}
     return [*claims(judge(groups)), *paper(groups, style)]
+
+
+def analyses_report(runs: Sequence[RunData]) -> list[Block]:
+    """Return what some runs say of the paper's Figures 2 to 4 alone.
+
+    Args:
+        runs: any.
+    """
+    groups = group_runs(runs)[0]
+    style = {label: number for number, label in enumerate(dict.fromkeys(item.label for item in groups))}
+    return analyses(groups, style)

@@ -85,22 +85,31 @@ def setting(run: RunData, option: str) -> Any:
     return {**_flat(run.settings), **run.train}.get(option)
 
 
-def agent_of_paper(agent: str, env: str, options: dict[str, Any]) -> str | None:
+def agent_of_paper(agent: str, env: str, options: dict[str, Any], but: Iterable[str] = ()) -> str | None:
     """Return the agent of Sokar et al. 2022 that has just these options, as `published` calls it, or None.
 
     Args:
         agent: of the group.
         env: of the group; one of the paper's, whatever its version.
         options: see `options_of`.
+        but: options that may be any.
     """
+
+    def alike(request: dict[str, Any]) -> bool:
+        return _but_for(but, options) == _but_for(but, _resolved(request))
+
     protocol = lookup.protocol(agent)
     if not protocol or task_of(env) not in ENVIRONMENTS:
         return None
-    if options == _resolved({"agent": agent, "env": env, **protocol}):
+    if alike({"agent": agent, "env": env, **protocol}):
         return agent
-    if agent == "sac" and options == _resolved({"agent": agent, "env": env, **protocol, **SOFT_TARGETS}):
+    if agent == "sac" and alike({"agent": agent, "env": env, **protocol, **SOFT_TARGETS}):
         return "sac-soft"
     return None
+
+
+def _but_for(names: Iterable[str], options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in {*names}}
 
 
 def preset_of(agent: str, env: str, options: dict[str, Any]) -> str | None:
