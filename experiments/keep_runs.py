@@ -27,6 +27,7 @@ from rewirl.experiments.report.run_groups import RunGroup, group_runs
 from rewirl.printing import say
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.policy_file import PolicyError
+from rewirl.storage.run_directory import hash_of
 
 RESULTS = Path(__file__).parents[1] / "results"
 LARGEST = 1_000_000
@@ -54,9 +55,22 @@ def keep_records(source: Path, directory: Path) -> list[str]:
                 if (kept / "policy").is_dir():
                     shutil.rmtree(kept / "policy")  # it was of fewer steps
                 shutil.copyfile(log, kept / "metrics.jsonl")
-                shutil.copyfile(path / "config.json", kept / "config.json")
+                (kept / "config.json").write_text(record_to_keep(path, directory.name), encoding="utf-8")
                 new.append(path.name)
     return new
+
+
+def record_to_keep(run: Path, experiment: str) -> str:
+    """Return the record of a run; a policy of the same experiment, which it was warmed up by, is named by where it is
+    kept, below results/, rather than by its place on that machine."""
+    text = (run / "config.json").read_text(encoding="utf-8")
+    record = json.loads(text)
+    policy = record["config"]["train"].get("warm_up_policy")
+    if policy is None or Path(policy).parent.name != run.absolute().parent.name:
+        return text
+    record["config"]["train"]["warm_up_policy"] = f"{RESULTS.name}/{experiment}/{Path(policy).name}"
+    record["config_hash"] = hash_of(record["config"])
+    return json.dumps(record, indent=1) + "\n"
 
 
 def end_of(run: Path) -> int:

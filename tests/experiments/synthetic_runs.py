@@ -11,7 +11,7 @@ from typing import Any
 from rewirl.agents import AGENTS
 from rewirl.options.resolve import papers_settings
 from rewirl.options.train import TrainConfig
-from rewirl.storage.run_directory import RunDirectory, _hash
+from rewirl.storage.run_directory import RunDirectory, hash_of
 from rewirl.storage.values import to_values
 
 EVERY = 5000
@@ -112,6 +112,6 @@ def recorded(
     record["config"]["train"] |= train
     record["config"] |= {} if warm_up is None else {"warm_up_policy": warm_up}
     record["machine"] |= machine or {}
-    record["config_hash"] = _hash(record["config"])
+    record["config_hash"] = hash_of(record["config"])
     (path / "config.json").write_text(json.dumps(record))
     return path

@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from synthetic_runs import make_run, rising
+from synthetic_runs import make_run, recorded, rising
 
 import rewirl
 from rewirl.storage.policy_file import save_policy
+from rewirl.storage.run_directory import RunDirectory
 
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("keep_runs", ROOT / "experiments" / "keep_runs.py")
@@ -65,6 +66,17 @@ def test_records_and_the_policy_of_the_median_seed_are_kept(queue, tmp_path, cap
     rewirl.load(results / "part" / "HalfCheetah-v5-td3-2" / "policy")
     assert keep_runs.main(["--directory", str(queue)], results) == 0
     assert "part: 0 new runs; 1 of 1" in capsys.readouterr().out
+
+
+def test_a_policy_of_the_experiment_is_named_by_where_it_is_kept(queue, tmp_path):
+    warm = finished(tmp_path / "queue" / "part" / "warm", 5, 1000).rename(queue / "part" / "warmed-5")
+    shutil.rmtree(queue / "part" / "warm")
+    source = queue / "part" / "HalfCheetah-v5-td3-0"
+    recorded(warm, warm_up={"agent": "td3", "seed": 0, "step": 100_000}, warm_up_policy=str(source))
+    assert keep_runs.main(["--directory", str(queue)], tmp_path / "results") == 0
+    with RunDirectory.open(tmp_path / "results" / "part" / "warmed-5", lock=False) as kept:
+        assert kept.config["train"]["warm_up_policy"] == "results/part/HalfCheetah-v5-td3-0"
+    assert str(tmp_path) not in (tmp_path / "results" / "part" / "warmed-5" / "config.json").read_text()
 
 
 @pytest.mark.parametrize("damage", ["cut", "none"])

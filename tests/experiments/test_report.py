@@ -73,7 +73,7 @@ def test_runs_warmed_up_by_policies_made_alike_are_one_group(tmp_path):
         record = json.loads((path / "config.json").read_text())
         record["config"]["train"]["warm_up_policy"] = f"/somewhere/td3-{seed}"
         record["config"]["warm_up_policy"] = {"sha256": str(seed), "agent": "td3", "seed": seed, "step": 500_000}
-        record["config_hash"] = run_directory._hash(record["config"])
+        record["config_hash"] = run_directory.hash_of(record["config"])
         (path / "config.json").write_text(json.dumps(record))
         paths.append(path)
     runs, problems = find_runs(paths)
@@ -315,6 +315,16 @@ def test_versions_of_a_task_are_no_further_tasks(tmp_path):
     text = text_of(tmp_path)
     assert "| 2 tasks together, v4 | undecided at 50,000 steps: 2 of 5 tasks |" in text
     assert "| 3 tasks together, v5 |" in text
+
+
+def test_a_task_that_two_modules_register_is_no_second_task(tmp_path):
+    tasks = (("HalfCheetah-v5", "one"), ("HalfCheetah-v5", "two"), ("Hopper-v5", None), ("Ant-v5", None))
+    for env, module in tasks:
+        for seed in range(2):
+            make_run(tmp_path / str(module), "td3", seed, rising(1000 + seed, 50_000), env, env_module=module)
+            make_run(tmp_path / str(module), "ds-td3", seed, rising(1100 + seed, 50_000), env, env_module=module)
+    found = judge(group_runs(find_runs([tmp_path])[0])[0])
+    assert {(item.tasks, item.version) for item in found if item.env is None} == {(2, "v5")}  # Hopper and Ant
 
 
 def test_a_task_with_a_single_run_leaves_the_others_their_interval(tmp_path):

@@ -39,7 +39,7 @@ def test_what_is_varied_stands_beside_the_papers_settings_in_order(tmp_path):
     make_run(tmp_path, "ds-td3", 0, rising(1, 1), sparsity=0.5, adapt_every=200)
     make_run(tmp_path, "static-td3", 0, rising(1, 1), sparsity=0.5)
     page = page_of(tmp_path)
-    assert re.findall("### (.*):", page) == ["Figure 2", "Figure 3", "Figure 4"]
+    assert re.findall("### (.*):.*, HalfCheetah-v5\n", page) == ["Figure 2", "Figure 3", "Figure 4"]
     of_period, of_sparsity, of_policy = (rows_of(page, f"### Figure {number}")[2:] for number in (2, 3, 4))
     assert [row[0] for row in of_period] == [
         "ds-drl/td3", "ds-drl/ds-td3", "ds-td3, adapt-every 200", "ds-td3, adapt-every 2000",
@@ -53,6 +53,14 @@ def test_what_is_varied_stands_beside_the_papers_settings_in_order(tmp_path):
     assert "HalfCheetah-v5, after 50,000 steps (the paper has 1,000,000)" in page
     assert "HalfCheetah-v5, after 100,000 steps (the paper has 1,000,000)" in page
     assert "The paper's analyses" in page_of(tmp_path, report)
+
+
+def test_on_the_page_many_curves_have_a_legend(tmp_path):
+    make_run(tmp_path, "td3", 0, rising(1000, 50_000))
+    for every in (200, 300, 400, 500, 600, 700, 800):
+        make_run(tmp_path, "ds-td3", 0, rising(every, 50_000), adapt_every=every)
+    legends = [block for block in analyses_report(find_runs([tmp_path])[0]) if isinstance(block, document.Legend)]
+    assert [len(legend.entries) for legend in legends] == [8]
 
 
 def test_a_report_without_such_runs_has_no_such_section(tmp_path):

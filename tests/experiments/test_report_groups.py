@@ -25,7 +25,7 @@ from rewirl.experiments.sweep.names import names_of
 from rewirl.options.resolve import agent_settings, resolve
 from rewirl.presets import lookup
 from rewirl.printing import number
-from rewirl.storage.run_directory import _hash
+from rewirl.storage.run_directory import hash_of
 from rewirl.storage.values import to_values
 
 
@@ -64,7 +64,7 @@ def test_runs_of_versions_that_lacked_an_option_are_in_one_group(tmp_path):
     made.joinpath("config.json").write_text(json.dumps(record))
     for config in tmp_path.rglob("config.json"):
         value = json.loads(config.read_text())
-        config.write_text(json.dumps({**value, "config_hash": _hash(value["config"])}))
+        config.write_text(json.dumps({**value, "config_hash": hash_of(value["config"])}))
     runs, problems = find_runs([tmp_path])
     assert not problems
     (group,) = group_runs(runs)[0]

@@ -17,10 +17,10 @@ from rewirl.experiments.report.labels import options_of
 from rewirl.experiments.report.run_data import find_runs, read_run
 from rewirl.experiments.sweep.file import experiments, read_sweep
 from rewirl.experiments.sweep.index import INDEX, index_of, index_text, write_index
-from rewirl.experiments.sweep.names import Directories, names_of
+from rewirl.experiments.sweep.names import Directories, RunNames, names_of
 from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
 from rewirl.experiments.sweep.worker import make_run
-from rewirl.storage.run_directory import RunDirectory, _hash
+from rewirl.storage.run_directory import RunDirectory, hash_of
 from rewirl.training.progress import Silent
 from rewirl.training.resume import settings_of
 
@@ -153,7 +153,7 @@ def test_a_run_is_the_same_whose_record_has_a_default_beside_what_was_asked_for(
     assert record["config"]["agent"]["topology"]["sparsity"] is None
     record["config"]["agent"]["topology"]["sparsity"] = 0.5
     new = read_run(run.path)
-    record["config_hash"] = _hash(record["config"])
+    record["config_hash"] = hash_of(record["config"])
     file.write_text(json.dumps(record))
     (same,) = planned(text).values()
     old = read_run(run.path)
@@ -217,10 +217,15 @@ def test_the_index_of_results_is_current_and_a_sweep_finds_every_run(experiment)
     assert (directory / INDEX).read_text() == index_text(index), "run: python experiments/write_results.py --index"
     assert set(index) == {path.parent.name for path in directory.glob("*/config.json")}
     directories = Directories(directory)
-    for name in index:
+
+    def names_in(name: str) -> RunNames:
         with RunDirectory.open(directory / name, lock=False) as run:
-            names = names_of(*settings_of(run))
-        assert directories.find(names) == name
+            config, agent_config = settings_of(run)
+        source = config.warm_up_policy and names_in(Path(config.warm_up_policy).name)
+        return names_of(config, agent_config, source=source or None)
+
+    for name in index:
+        assert directories.find(names_in(name)) == name
         assert "=" not in name and len(name) < 60
 
 

@@ -93,7 +93,7 @@ def test_a_state_of_another_schedule_does_not_hide_that_layers_have_another_spar
         optimizer, other = rewired(model, **options)
         other.load_state_dict(state)
         with pytest.raises(
-            ValueError, match=r"from initial_sparsity 0\.5, but .* is 0\.9; .* or give initial_sparsity=0\.9"
+            ValueError, match=r"from initial_sparsity 0\.5, but .* is 0\.9002; .* or give initial_sparsity=0\.9002"
         ):
             learn(model, optimizer, other)
 

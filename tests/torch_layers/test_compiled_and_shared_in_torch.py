@@ -99,6 +99,20 @@ def test_layers_are_called_the_same_in_wrapped_models_so_that_a_rules_memory_goe
     rewiring_of(plain, [Inner()])  # a target network need not be compiled
 
 
+def test_layers_that_wrappers_would_give_one_name_are_all_there():
+    class Headed(nn.DataParallel):
+        def __init__(self):
+            super().__init__(Inner())
+            self.head = SparseLinear(8, 4, sparsity=0.5)
+
+    headed = Headed()
+    found = layers_of(headed)
+    assert len(found) == 4 and {id(headed.head), id(headed.module.head)} <= {id(layer) for layer in found.values()}
+    of_own = nn.Sequential(SparseLinear(20, 16, sparsity=0.5))
+    of_own.add_module("_orig_mod", nn.Sequential(SparseLinear(16, 8, sparsity=0.5)))
+    assert list(layers_of(of_own)) == ["0", "_orig_mod.0"]
+
+
 def test_a_model_that_was_pruned_goes_on_at_its_sparsity():
     model = model_of(sparsity=0.0)
     optimizer = torch.optim.Adam(model.parameters())

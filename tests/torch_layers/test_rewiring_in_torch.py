@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -149,6 +150,19 @@ def test_a_rule_of_a_users_own_is_said_to_rewire_nothing_where_its_fraction_is_l
     assert rewiring.step() and rewiring.rewired == 0
     rewiring = Rewiring(model, optimizer, name, adapt_every=1, adapt_fraction=0.01)
     assert rewiring.step() and rewiring.rewired > 0
+
+
+class Keeping(Heaviest):
+    """Follows a sparsity that changes, and rewires nothing else."""
+
+    rewires = False
+
+
+def test_a_rule_of_a_users_own_that_rewires_nothing_is_not_told_to_rewire_more():
+    model = model_of()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Rewiring(model, torch.optim.SGD(model.parameters(), lr=0.1), f"{__name__}:Keeping", adapt_fraction=0.005)
 
 
 class Counting(Heaviest):

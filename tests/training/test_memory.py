@@ -177,6 +177,26 @@ def test_how_often_it_is_evaluated_changes_no_evaluation(tmp_path):
     assert finals[0] == finals[1]
 
 
+def test_a_layer_that_goes_on_with_the_dict_it_was_given_changes_nobody_elses(tmp_path):
+    class Adopting(probes.Offering):
+        def load_rewirl_state(self, values):
+            self.kept = values
+
+        def reset(self, **options):
+            self.kept["total"] += 1.0
+            return super().reset(**options)
+
+        def rewirl_state(self):
+            return self.kept
+
+    environment = environment_source(lambda: Adopting(probes.Drift())).make_training()
+    saved = [{"total": 1.0}]
+    for _ in range(2):
+        environment.load_state(saved)
+        environment.reset(0)
+        assert environment.state() == [{"total": 2.0}] and saved == [{"total": 1.0}]
+
+
 @pytest.mark.parametrize("total, why", [(object(), ""), ({3: 1}, "the key 3 is no text")])
 def test_a_state_that_cannot_be_kept_is_a_fault_that_is_named(total, why):
     class Odd(probes.Offering):

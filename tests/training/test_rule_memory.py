@@ -70,6 +70,22 @@ class Offering(Counting):
         self.events = values["events"]
 
 
+def test_a_rule_that_goes_on_with_what_it_was_given_leaves_the_saved_state():
+    class Adopting(SET):
+        kept: dict[str, int]
+
+        def rewirl_state(self):
+            return self.kept
+
+        def load_rewirl_state(self, values):
+            self.kept = values
+
+    rule, saved = Adopting(TopologyConfig(sparsity=0.5)), {"rule": {"events": 1}}
+    RuleMemory(rule).load_state(saved)
+    rule.kept["events"] += 1
+    assert saved == {"rule": {"events": 1}}
+
+
 @pytest.fixture(autouse=True)
 def module(monkeypatch):
     rules = types.ModuleType("own_rules")

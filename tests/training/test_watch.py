@@ -164,23 +164,23 @@ def test_every_episode_begins_with_what_the_environment_kept_as_in_an_evaluation
         action_space = gymnasium.spaces.Discrete(2)
 
         def __init__(self, render_mode=None):
-            self.render_mode, self.episode = render_mode, 0
+            self.render_mode, self.kept = render_mode, {"episodes": 0}
 
         def reset(self, *, seed=None, options=None):
-            self.episode += 1
+            self.kept["episodes"] += 1
             return np.zeros(2, np.float32), {}
 
         def step(self, action):
-            return np.zeros(2, np.float32), float(self.episode), True, False, {}
+            return np.zeros(2, np.float32), float(self.kept["episodes"]), True, False, {}
 
         def render(self):
             return np.zeros((16, 16, 3), np.uint8)
 
         def rewirl_state(self):
-            return self.episode
+            return self.kept
 
         def load_rewirl_state(self, values):
-            self.episode = values
+            self.kept = values
 
     gymnasium.register("Counts-v0", entry_point=Counts)
     try:
@@ -188,7 +188,7 @@ def test_every_episode_begins_with_what_the_environment_kept_as_in_an_evaluation
             agent.learn(20)
             agent.save(tmp_path / "policy")
         trained = TrainedPolicy.load(tmp_path / "policy")
-        assert watch(trained, 3, 0, tmp_path / "out.gif") == [trained.environment_state[0] + 1.0] * 3
+        assert watch(trained, 3, 0, tmp_path / "out.gif") == [trained.environment_state[0]["episodes"] + 1.0] * 3
     finally:
         del gymnasium.registry["Counts-v0"]
 

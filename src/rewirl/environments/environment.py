@@ -6,6 +6,7 @@ may write to again.
 
 from __future__ import annotations
 
+import copy
 import decimal
 import numbers
 import traceback
@@ -130,7 +131,7 @@ class Environment:
             raise self.fault(f"{len(state)} states were saved, but {len(self._stateful)} of its layers have {STATE}")
         try:
             for layer, values in zip(self._stateful, state, strict=True):
-                getattr(layer, LOAD_STATE)(values)
+                getattr(layer, LOAD_STATE)(copy.deepcopy(values))  # it may keep them, and the caller has them too
         except RAISED as error:
             raise self._raised(LOAD_STATE, error) from error
 

@@ -343,7 +343,7 @@ def _record(config: dict[str, Any], instruction_set: str, kernels: int | None) -
     return {
         "format": _FORMAT,
         "config": config,
-        "config_hash": _hash(config),
+        "config_hash": hash_of(config),
         "versions": versions(),
         "git_revision": git_revision(),
         "machine": {
@@ -372,7 +372,7 @@ def _read_record(path: Path) -> dict[str, Any]:
             f"{file_path} has format {record.get('format')!r}; this version of Rewirl reads {_FORMAT}"
         )
     try:
-        unchanged = record.get("config_hash") == _hash(record["config"])
+        unchanged = record.get("config_hash") == hash_of(record["config"])
     except ValueError as error:  # nested deeper than what was written ever is
         raise RunDirectoryError(f"{file_path} is not the record of a run: {error}") from error
     if not unchanged:
@@ -383,5 +383,6 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _hash(config: dict[str, Any]) -> str:
+def hash_of(config: dict[str, Any]) -> str:
+    """Return the `config_hash` of a record, by which a change to its configuration is found."""
     return hashlib.sha256(strict_json.canonical(config, "config")).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import pickle
 from collections.abc import Callable, Mapping
@@ -75,7 +76,7 @@ class RuleMemory:
             return
         if not self._offers:
             raise ValueError(f"the saved rule has a state, but {_named(self._rule)} has no {LOAD_STATE}")
-        self._called(LOAD_STATE, lambda nothing: nothing, values[SAVED])
+        self._called(LOAD_STATE, lambda nothing: nothing, copy.deepcopy(values[SAVED]))
 
     def _called(self, method: str, use: Any, *arguments: Any) -> Any:
         try:

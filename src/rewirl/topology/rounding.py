@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from rewirl.topology.blocks import Blocks
 from rewirl.topology.config import TopologyConfig
+from rewirl.topology.rules.registry import rule_class
 from rewirl.topology.state import LayerState
 from rewirl.topology.structure import Structure
 
@@ -23,7 +24,8 @@ def rounds_to_nothing(config: TopologyConfig, layers: Iterable[tuple[LayerState,
     """
     changes = config.initial_sparsity is not None or config.ablate_below
     own = ":" in config.rule
-    if not (own or config.rule in _BY_FRACTION) or changes or not config.adapt_fraction:
+    follows = own and rule_class(config.rule).adapts and rule_class(config.rule).rewires
+    if not (follows or config.rule in _BY_FRACTION) or changes or not config.adapt_fraction:
         return ""
     counts = [_count(config, layer, structure) for layer, structure in layers]
     most, unit = max(counts, default=(0, ""))

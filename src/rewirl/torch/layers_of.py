@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
@@ -16,14 +18,15 @@ def layers_of(model: nn.Module) -> dict[str, SparseLinear]:
             without that, so that a state of the one can be loaded into the other.
     """
     inside: set[str] = set()
-    found: dict[str, SparseLinear] = {}
+    layers: list[tuple[str, str, SparseLinear]] = []
     for name, module in model.named_modules():
         inner = _inner_of(module)
         if inner:
             inside.add(f"{name}.{inner}".removeprefix("."))
         if isinstance(module, SparseLinear):
-            found[_without(inside, name)] = module
-    return found
+            layers.append((name, _without(inside, name), module))
+    several = Counter(plain for _, plain, _ in layers)  # a wrapper may have layers of its own
+    return {name if several[plain] > 1 else plain: layer for name, plain, layer in layers}
 
 
 def ends_of(model: nn.Module) -> tuple[nn.Module, nn.Module]:
@@ -44,7 +47,7 @@ def _inner_of(module: nn.Module) -> str:
     """Return the attribute that has the model which a module is wrapped around; "" if it is no wrapper."""
     if isinstance(module, DistributedDataParallel | DataParallel):
         return "module"
-    return "_orig_mod" if "_orig_mod" in module._modules else ""  # its class takes seconds to import
+    return "_orig_mod" if type(module).__name__ == "OptimizedModule" else ""  # which takes seconds to import
 
 
 def _without(inside: set[str], name: str) -> str:

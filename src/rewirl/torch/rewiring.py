@@ -247,8 +247,8 @@ class Rewiring:
         if abs(sparsity - initial) > _SAME_SPARSITY:
             raise ValueError(
                 f"the sparsity is to change from initial_sparsity {initial:g}, but that of the model's layers is "
-                f"{sparsity:.2g}; make them with it: SparseLinear(..., sparsity={initial:g})"
-                + (f", or give initial_sparsity={sparsity:.2g} to go on from there" if self.updates else "")
+                f"{sparsity:.4g}; make them with it: SparseLinear(..., sparsity={initial:g})"
+                + (f", or give initial_sparsity={sparsity:.4g} to go on from there" if self.updates else "")
             )
         self._initial = [there / total for there, total in zip(connections, places, strict=True)]
 

@@ -90,12 +90,12 @@ def watch(
         policy.fits(environment)
         with _rendering(mode), _video(video, environment) as show:
             for episode in range(episodes):
+                environment.where = functools.partial("episode {} of watching".format, episode)
                 if policy.environment_state is not None:  # before each one, as in an evaluation
                     environment.load_state(policy.environment_state)
                 observation = environment.reset(
                     seeding.episode_seed(seed, "evaluation", episode), policy.environment_step
                 )
-                environment.where = functools.partial("episode {} of watching".format, episode)
                 show()
                 returns.append(0.0)
                 steps, over = 0, False

@@ -110,7 +110,7 @@ def _by_version_of_task(
 ) -> dict[str, list[tuple[RunGroup, RunGroup]]]:
     """Return what is judged together: all, unless a task is there in several versions; then each version apart.
 
-    Hopper-v4 and Hopper-v5 are one task of the paper, which would count twice.
+    Hopper-v4 and Hopper-v5 are one task of the paper, which would count twice. So is one that two modules register.
     """
     if len(_tasks(pairs)) == len(pairs):
         return {"": list(pairs)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,13 +96,13 @@ def task_of(env: str) -> str | None:
 
 
 def version_of(env: str) -> str:
-    """Return the version of a task as its name has it, such as v5; "" for a name without.
+    """Return which of a task's versions this is, such as v5 or v5 (module mine); "" for a name without any.
 
     Args:
-        env: as a report calls it: its Gymnasium id, in some cases with words behind it.
+        env: as a report calls it. Its version of MuJoCo is left out.
     """
-    end = env.partition(" ")[0].rpartition("-v")[2]
-    return f"v{end}" if end.isdigit() else ""
+    _, dash, version = re.sub(r" \(MuJoCo [^)]*\)", "", env).rpartition("-v")
+    return f"v{version}" if dash else ""
 
 
 def number(preset: str | None, env: str) -> Published | None:

@@ -10,7 +10,7 @@ from rewirl.experiments.report.document import Block, Heading, Table, Text
 from rewirl.experiments.report.labels import AMOUNTS, agent_of_paper, setting
 from rewirl.experiments.report.run_groups import RunGroup
 from rewirl.experiments.report.sections.environment import curves_against_steps
-from rewirl.experiments.report.sections.words import area, mean_and_deviation
+from rewirl.experiments.report.sections.words import area, legend_of, mean_and_deviation
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,24 @@ _ANALYSES = (
         ("topology.adapt_every",),
         ("ds-td3",),
         ("td3", "ds-td3"),
-        "In the paper a period of 1,000 updates is best, 200 and 500 are worse, and 2,000 is about dense TD3.",
+        "In the paper, on HalfCheetah, a period of 1,000 updates is best, 200 and 500 are worse, and 2,000 is about "
+        "dense TD3.",
     ),
     _Analysis(
         "Figure 3: the sparsity",
         AMOUNTS,
         ("ds-td3",),
         ("td3", "ds-td3"),
-        "In the paper DS-TD3 at 25% is 2.1% above dense TD3, at about 50% it learns much faster, and at 80% badly.",
+        "In the paper, on HalfCheetah, DS-TD3 at 25% is 2.1% above dense TD3, at about 50% it learns much faster, and "
+        "at 80% badly.",
     ),
     _Analysis(
         "Figure 4: the policy that fills the replay memory at first",
         ("warm_up_policy",),
         ("td3", "static-td3", "ds-td3"),
         ("td3", "static-td3", "ds-td3"),
-        "In the paper a trained policy in place of a random one helps dense TD3 most, and DS-TD3 little.",
+        "In the paper, on HalfCheetah, a trained policy in place of a random one helps dense TD3 most, and DS-TD3 "
+        "little.",
     ),
 )
 
@@ -94,12 +97,13 @@ def _blocks(analysis: _Analysis, env: str, groups: Sequence[RunGroup], style: fi
     ]
     steps = f"{step:,} steps" + (f" (the paper has {published.STEPS:,})" if step < published.STEPS else "")
     return [
-        Heading(analysis.title, 3),
+        Heading(f"{analysis.title}, {env}", 3),
         Text(analysis.of_paper),
         Table(
             f"{env}, after {steps}: mean ± standard deviation.",
             ["agent", "connections", "runs", "final return", f"LCA / {published.LCA_UNIT:,}"],
             rows,
         ),
+        *legend_of([item.label for item in groups], style),
         curves_against_steps(env, groups, style),
     ]
