@@ -356,3 +356,23 @@ def test_what_was_dropped_may_be_grown_again_once_a_dense_layer_is_thinner(setti
         assert network.connections == pytest.approx(
             0.2 * sum(math.prod(each.shape) for each in network.layers), rel=0.1
         )
+
+
+def test_a_layer_that_growth_has_filled_forgets_nothing():
+    topology = {"rule": "rigl", "initial_sparsity": 0.8, "sparsity": 0.25, "sparsity_end": 20, "adapt_every": 2}
+    config = TD3Config(
+        hidden_sizes=(40, 40),
+        batch_size=30,
+        policy_delay=1,
+        topology=TopologyConfig(adapt_fraction=0.1, regrow_dropped=True, **topology),
+    )
+    agent, replay = make_agent("ds-td3", config, 7, 3, 0), random_replay()
+    for _ in range(22):
+        agent.update(replay)
+    layers = [layer for layer in agent.networks()["actor"].layers if layer.connections == math.prod(layer.shape)]
+    rewired, zeros = agent.diagnostics()["rewired"], [int((layer.values == 0).sum()) for layer in layers]
+    for _ in range(8):
+        agent.update(replay)
+        # what was dropped and grown again would be 0; what a dead unit has from before may be
+        assert all(int((layer.values == 0).sum()) <= before for layer, before in zip(layers, zeros, strict=True))
+    assert layers and agent.diagnostics()["rewired"] > rewired

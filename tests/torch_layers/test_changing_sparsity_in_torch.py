@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch_models import learn, model_of
 
-from rewirl.torch import Rewiring
+from rewirl.torch import Rewiring, SparseLinear
 
 
 def rewired(model, rule="prune", **options):
@@ -135,3 +135,11 @@ def test_layers_that_have_every_connection_are_said_to_have_nothing_to_rewire():
         warnings.simplefilter("error")
         rewired(model_of(sparsity=0.0), "static")
         rewired(model_of(sparsity=0.5), "set")
+
+
+def test_a_layer_that_has_every_connection_forgets_nothing():
+    model = model_of(sparsity=0.5)
+    model[0] = SparseLinear(20, 32, sparsity=0.0, seed=3)
+    optimizer, rewiring = rewired(model, "set", adapt_fraction=0.3, regrow_dropped=True)
+    learn(model, optimizer, rewiring, 3)
+    assert rewiring.rewired > 0 and (model[0].values != 0).all()

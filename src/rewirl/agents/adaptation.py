@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -154,7 +155,7 @@ class Adaptation:
         else:
             budgets = self.sparsity.budgets(name, shapes, connections, update)
         for index, (layer, budget) in enumerate(zip(network.layers, budgets, strict=True)):
-            if layer.dense and budget == layer.connections:
+            if budget == layer.connections == math.prod(layer.shape):  # there is nowhere else to grow
                 continue
             hidden = index < len(network.layers) - 1
             change = rewire(

@@ -353,7 +353,7 @@ class Rewiring:
             budgets = budgets_from(self._initial, config, self._shapes(), connections, self.updates)
         changes = []  # of all layers, before one of them is touched: what is refused changes nothing
         for (name, layer), budget in zip(layers, budgets, strict=True):
-            if name not in rewirable:
+            if name not in rewirable or budget == layer.connections == math.prod(layer.shape):
                 continue
             followers = {id(each): each for each in (follower[name] for follower in self._followers)}
             followers.pop(id(layer), None)
