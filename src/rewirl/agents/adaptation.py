@@ -111,7 +111,7 @@ class Adaptation:
     def __init__(self, config: TopologyConfig, seed: int) -> None:
         """Look the rule up, and make its random stream."""
         self.rule = make_rule(config.rule, config)
-        self._memory, self._checked = RuleMemory(self.rule), False
+        self._memory = RuleMemory(self.rule)
         self.rewired = 0
         """Connections rewired so far, in all networks."""
         self.sparsity = AdaptiveSparsity(config) if config.adaptive else None
@@ -173,9 +173,7 @@ class Adaptation:
                 self.rewired += len(change.grown)
         if frozen is not None:
             frozen.moved(name, network)
-        if not self._checked:  # the first checkpoint may be far, and all until then would be lost
-            self._memory.check(lambda: make_rule(c.rule, c))
-            self._checked = True
+        self._memory.check(lambda: make_rule(c.rule, c))
 
     def state(self) -> dict[str, Any]:
         """Return everything an exact continuation needs, as JSON values."""

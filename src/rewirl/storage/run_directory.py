@@ -384,5 +384,15 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def hash_of(config: dict[str, Any]) -> str:
-    """Return the `config_hash` of a record, by which a change to its configuration is found."""
+    """Return the `config_hash` of a record, by which a change to its configuration is found.
+
+    Args:
+        config: of the record, JSON values.
+
+    Returns:
+        SHA-256 of its canonical JSON, in hexadecimal digits.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deep.
+    """
     return hashlib.sha256(strict_json.canonical(config, "config")).hexdigest()

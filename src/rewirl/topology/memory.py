@@ -36,6 +36,7 @@ class RuleMemory:
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
         self._offers = hasattr(rule, STATE) and hasattr(rule, LOAD_STATE)
+        self._checked = False
         self._new = {} if self._offers else _portrait(rule)
 
     def state(self) -> dict[str, Any]:
@@ -51,7 +52,9 @@ class RuleMemory:
         return {KEPT: kept} if kept else {}
 
     def check(self, make: Callable[[], Rule]) -> None:
-        """See that what the rule offers can be saved and put back into a new one, before a checkpoint needs it.
+        """See once that what the rule offers can be saved and put back into a new one, before a checkpoint needs it.
+
+        The first checkpoint may be far, and all until then would be lost.
 
         Args:
             make: makes a rule as this one was made.
@@ -59,9 +62,10 @@ class RuleMemory:
         Raises:
             ValueError: as of `state` and `load_state`.
         """
-        if self._offers:
+        if self._offers and not self._checked:
             with global_streams_kept():
                 RuleMemory(make()).load_state(self.state())
+        self._checked = True
 
     def load_state(self, values: Mapping[str, Any]) -> None:
         """Put back what `state` returned; values of a rule that offered nothing change nothing.

@@ -107,7 +107,6 @@ class Rewiring:
         """Steps of the optimiser so far."""
         self._initial: list[float] | None = None  # densities of the layers as they begin to change, if they are to
         self._begun = False
-        self._checked = False
         self._memory = RuleMemory(self.rule)
         self._rng = seeding.generator(seed, "adaptation")
         self._optimizers = optimizers_of(optimizer)
@@ -373,9 +372,7 @@ class Rewiring:
             )
             if len(change.dropped) or len(change.grown):
                 changes.append((layer, followers.values(), change))
-        if not self._checked:  # the first state may be saved long after
-            self._memory.check(lambda: make_rule(self.config.rule, self._in_blocks))
-            self._checked = True
+        self._memory.check(lambda: make_rule(self.config.rule, self._in_blocks))
         for layer, following, change in changes:
             before = layer.values.shape
             source = layer.rewire(change.dropped, change.grown)

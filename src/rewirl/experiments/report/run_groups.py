@@ -254,8 +254,10 @@ def _why_left_out(run: RunData, kept: RunData) -> str:
     same = len(common) > 0 and np.array_equal(one, other)
     reason = f"has the settings and the seed of {kept.path}, which is not shorter. "
     reason += "Their returns are the same" if same else "Their returns differ"
-    if made_by(run) != made_by(kept):
-        reason += f". It was made by {', '.join(made_by(run))}, the other by {', '.join(made_by(kept))}"
+    differ = [pair for pair in zip(made_by(run), made_by(kept), strict=True) if pair[0] != pair[1]]
+    if differ:
+        this, that = (", ".join(words) for words in zip(*differ, strict=True))
+        reason += f". It was made with {this}, the other with {that}"
     return reason
 
 
