@@ -366,6 +366,8 @@ def test_what_cannot_be_rewired_is_refused():
         Rewiring(model, torch.optim.LBFGS(model.parameters()))
     with pytest.raises(ValueError, match="no rule 'sett'"):
         Rewiring(model, optimizer, "sett")
+    with pytest.raises(ValueError, match=r"seed must be a whole number, got 0\.5"):
+        Rewiring(model, optimizer, seed=0.5)
 
 
 def test_it_learns_what_a_masked_dense_model_learns():

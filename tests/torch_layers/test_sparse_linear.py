@@ -6,6 +6,7 @@ import copy
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -193,6 +194,14 @@ def test_what_it_cannot_compute_is_refused_in_words():
     for structure in ("2:4", "3x1"):
         with pytest.raises(ValueError, match=f"unstructured, 4x1 or 8x1, not {structure}"):
             SparseLinear(12, 10, structure=structure)
+    for wrong, said in (
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+        ({"seed": -1}, "seed must not be negative, got -1"),
+        ({"sparsity": "0.9"}, "sparsity must be a number, got '0.9'"),
+        ({"in_features": 3.5}, "in_features must be a whole number, got 3.5"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            SparseLinear(**{"in_features": 12, "out_features": 5, **wrong})
     with pytest.raises(ValueError, match="sparsity of 1"):
         SparseLinear(12, 10, sparsity=1)
     with pytest.raises(ValueError, match="whole blocks"):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
+from rewirl.exact import exactly
 from rewirl.topology.blocks import Blocks
 from rewirl.topology.initial import random_topology
 from rewirl.topology.structure import UNSTRUCTURED, structure_of
@@ -35,7 +36,7 @@ class SparseLinear(nn.Module):
         seed: of the connections and the values; None takes one from PyTorch's generator, as `nn.Linear` does.
 
     Raises:
-        ValueError: a size, the sparsity or the structure is impossible.
+        ValueError: a size, the sparsity, the structure or the seed is impossible.
     """
 
     indices: Tensor
@@ -50,11 +51,15 @@ class SparseLinear(nn.Module):
         structure: str = UNSTRUCTURED,
         seed: int | None = None,
     ) -> None:
+        in_features, out_features = exactly(int, in_features, "in_features"), exactly(int, out_features, "out_features")
+        sparsity, seed = exactly(float, sparsity, "sparsity"), exactly(int | None, seed, "seed")
         if in_features < 1 or out_features < 1 or not 0 <= sparsity < 1:
             raise ValueError(
                 f"a layer needs an input, an output and a sparsity of at least 0 and below 1, got {in_features} inputs,"
                 f" {out_features} outputs and a sparsity of {sparsity}"
             )
+        if seed is not None and seed < 0:
+            raise ValueError(f"seed must not be negative, got {seed}")
         rng = np.random.default_rng(int(torch.randint(2**62, (), device="cpu")) if seed is None else seed)
         shape = (out_features, in_features)
         [indices] = random_topology([shape], [1 - sparsity], rng, _blocks(structure))

@@ -14,6 +14,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from rewirl import seeding
+from rewirl.exact import exactly
 from rewirl.hints import did_you_mean
 from rewirl.saved import count, fields, number
 from rewirl.topology import LayerState, TopologyConfig, densities, drop_scores, layer_budgets, make_rule, rewire
@@ -108,7 +109,7 @@ class Rewiring:
         self._initial: list[float] | None = None  # densities of the layers as they begin to change, if they are to
         self._begun = False
         self._memory = RuleMemory(self.rule)
-        self._rng = seeding.generator(seed, "adaptation")
+        self._rng = seeding.generator(exactly(int, seed, "seed"), "adaptation")
         self._optimizers = optimizers_of(optimizer)
         if any(isinstance(each, torch.optim.LBFGS) for each in self._optimizers):
             raise ValueError("LBFGS keeps the history of all values in one tensor, which cannot be rewired")
