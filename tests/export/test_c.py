@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from functools import partial
 from pathlib import Path
@@ -253,6 +254,18 @@ def test_a_variance_that_overflows_acts_as_it_does_in_the_policy(agent):
     given, plan = np.full((1, INPUT), 3e30, np.float32), plan_of(policy)
     made = compiled.run(c_files(plan, "policy", "libm"), plan, "policy", given, compiled.STRICT)
     assert np.allclose(made, policy.spaces.actions.to_user(policy.act(given)), atol=EXACT)
+
+
+def test_files_that_cannot_be_written_are_no_fault_of_the_policy(monkeypatch):
+    """The command says then that nothing was compared, and exports all the same."""
+
+    def full(*_, **_given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    plan = plan_of(policy_of("td3", "unstructured"))
+    with pytest.raises(compiled.NotRunError, match="cannot be written to: No space left on device; set TMPDIR"):
+        compiled.run(c_files(plan, "policy", "table"), plan, "policy", np.zeros((1, INPUT), np.float32))
 
 
 def test_a_header_of_another_export_is_refused():

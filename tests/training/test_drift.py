@@ -25,6 +25,16 @@ def test_connections_of_inputs_are_those_of_all_layers_that_read_them():
         assert found["input_connections"] == np.bincount(inputs).tolist() == connections(networks[name]).tolist()
 
 
+def test_an_own_network_whose_name_begins_as_a_target_does_is_no_target():
+    networks = make_agent("td3", TD3Config(hidden_sizes=(4,)), 3, 1, 0).networks()
+    assert list(drift.online({**networks, "targeting": networks["actor"]})) == [
+        "actor",
+        "critic1",
+        "critic2",
+        "targeting",
+    ]
+
+
 def test_what_is_alive_is_a_share_of_the_connections_at_the_start_where_a_network_grows():
     growing = {"initial_sparsity": 0.8, "sparsity": 0.5, "sparsity_end": 10, "adapt_every": 2, "adapt_fraction": 0.2}
     topology = TopologyConfig(rule="set", drop="random", **growing)

@@ -18,7 +18,7 @@ from test_loop import Memory, Quiet, same_state
 from test_run import AGENT, KILL_AT, config, train_and_kill, trained
 
 import rewirl
-from rewirl import seeding
+from rewirl import processes, seeding
 from rewirl.agents import DQNConfig, TD3Config
 from rewirl.cli.main import main
 from rewirl.environments.environment import Environment, FaultyEnvironmentError
@@ -254,9 +254,9 @@ def test_what_an_environment_in_a_process_keeps_is_known_once_that_has_ended(tmp
 
 def test_a_fault_has_the_same_words_in_a_process():
     words = []
-    for processes in (False, True):
+    for there in (False, True):
         settings = config(
-            env="rewirl-tests/Nan-v0", env_kwargs={"at": 7}, n_envs=2, env_processes=processes, eval_every=0
+            env="rewirl-tests/Nan-v0", env_kwargs={"at": 7}, n_envs=2, env_processes=there, eval_every=0
         )
         with runs.Run(settings, AGENT, Silent()) as run, pytest.raises(FaultyEnvironmentError) as fault:
             run.train()
@@ -287,6 +287,24 @@ def test_a_process_in_a_step_that_never_ends_ends_with_its_parent(tmp_path):
     finally:
         one._process.kill()
         one._process.wait()
+
+
+def test_a_process_that_cannot_be_told_its_environment_is_ended(monkeypatch):
+    started = []
+
+    def start(*arguments):
+        process, pipe = begin(*arguments)
+        process.kill()  # as the system does where memory is short; nobody is there to be told
+        process.wait()
+        started.append(pipe)
+        return process, pipe
+
+    begin = processes.start
+    monkeypatch.setattr(processes, "start", start)
+    source = environment_source("Pendulum-v1")
+    with pytest.raises(UnsuitableEnvironmentError, match="cannot be played in a process of its own"):
+        EnvironmentProcess(source.make_training(), source)
+    assert [pipe.closed for pipe in started] == [True]
 
 
 def test_what_another_process_cannot_make_is_refused_with_the_remedy():

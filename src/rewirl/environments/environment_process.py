@@ -92,7 +92,12 @@ class EnvironmentProcess:
         self._in_flight = False
         try:
             self._process, self._pipe = processes.start(__name__, serve.__name__)
-            self._pipe.send_bytes(json.dumps(described(source)).encode())
+            try:
+                self._pipe.send_bytes(json.dumps(described(source)).encode())
+            except OSError:
+                self._pipe.close()
+                processes.end(self._process)
+                raise
         except OSError as error:
             raise UnsuitableEnvironmentError(
                 f"{self.name} cannot be played in a process of its own ({error}); leave env_processes out"

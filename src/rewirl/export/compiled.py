@@ -63,11 +63,14 @@ def run(files: CFiles, plan: Plan, name: str, observations: Floats, flags: Seque
         raise NotRunError(f"there is no place for temporary files: {error.strerror or error}; set TMPDIR") from error
     with temporary as place:
         directory = Path(place)
-        (directory / f"{name}.h").write_text(files.header, encoding="ascii")
-        (directory / f"{name}.c").write_text(files.source, encoding="ascii")
         caller = directory / "caller"  # a place of its own, whatever the name of the policy
-        caller.mkdir()
-        (caller / "main.c").write_text(_main(plan, name), encoding="ascii")
+        try:
+            (directory / f"{name}.h").write_text(files.header, encoding="ascii")
+            (directory / f"{name}.c").write_text(files.source, encoding="ascii")
+            caller.mkdir()
+            (caller / "main.c").write_text(_main(plan, name), encoding="ascii")
+        except OSError as error:
+            raise NotRunError(f"{directory} cannot be written to: {error.strerror or error}; set TMPDIR") from error
         program = caller / "program"
         sources = [str(directory / f"{name}.c"), str(caller / "main.c")]
         _do([command, "-std=c99", "-O1", *flags, *sources, "-o", str(program), "-lm"], "the C compiler")

@@ -64,7 +64,7 @@ def _compiled(source: Path) -> Path:
     # What the preprocessor makes of it has all that it includes; with the compiler and its options it is the key.
     text = _run([*command, "-E", str(source)], source) + _run([*compiler, "--version"], source)
     key = hashlib.sha256(shlex.join(command).encode() + b"\0" + text).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rewirl"
+    cache = _cache(source)
     library = cache / f"{source.stem}-{key[:24]}.so"
     if not library.exists():
         try:
@@ -78,6 +78,15 @@ def _compiled(source: Path) -> Path:
                 "XDG_CACHE_HOME to a directory that can be"
             ) from error
     return library
+
+
+def _cache(source: Path) -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rewirl"
+    except RuntimeError as error:  # a user without a home, as in containers
+        raise ValueError(
+            f"{source} has no place to be compiled into: nobody knows your home; set XDG_CACHE_HOME to a directory"
+        ) from error
 
 
 def _run(command: list[str], source: Path) -> bytes:

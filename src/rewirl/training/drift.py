@@ -27,7 +27,7 @@ def online(networks: Mapping[str, Network]) -> dict[str, Network]:
     Args:
         networks: by name, as the agent has them.
     """
-    return {name: network for name, network in networks.items() if not name.startswith("target")}
+    return {name: network for name, network in networks.items() if not name.startswith("target_")}
 
 
 class Drift:
