@@ -28,6 +28,10 @@ def rliable():
     return library, metrics
 
 
+def improvement(x, y):
+    return st.estimate(st.IMPROVEMENT, x, y, rng=rng(), replicates=1).value
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_point_estimates_are_rliables(rliable, shape):
     library, metrics = rliable
@@ -35,7 +39,7 @@ def test_point_estimates_are_rliables(rliable, shape):
     y[: shape[0]] = np.where(y[: shape[0]] > 110, x, y[: shape[0]])  # ties too
     assert st.mean(x) == pytest.approx(metrics.aggregate_mean(x), abs=1e-12, rel=1e-12)
     assert st.iqm(x) == pytest.approx(metrics.aggregate_iqm(x), abs=1e-12, rel=1e-12)
-    assert st.probability_of_improvement(x, y) == pytest.approx(metrics.probability_of_improvement(x, y), abs=1e-12)
+    assert improvement(x, y) == pytest.approx(metrics.probability_of_improvement(x, y), abs=1e-12)
     thresholds = np.array([*np.linspace(20, 180, 33), x[0, 0]])
     expected = library.score_distributions(x, thresholds)
     np.testing.assert_allclose(st.performance_profile(x, thresholds), expected, rtol=0, atol=1e-12)
@@ -51,7 +55,7 @@ def test_intervals_are_rliables_within_monte_carlo_error(rliable, shape):
         (st.MEAN, metrics.aggregate_mean, (x,)),
         (st.IQM, metrics.aggregate_iqm, (x,)),
         # rliable draws the replicates. The statistic is ours, equal by the test above: theirs is far slower.
-        (st.IMPROVEMENT, st.probability_of_improvement, (x, y)),
+        (st.IMPROVEMENT, lambda one, other: st.IMPROVEMENT(list(one.T), list(other.T)), (x, y)),
     ):
         key = x if len(given) == 1 else [x, y]
         _, expected = library.get_interval_estimates(
@@ -66,9 +70,8 @@ def test_intervals_are_rliables_within_monte_carlo_error(rliable, shape):
 def test_by_hand():
     x = [np.array([1.0, 2.0, 3.0, 10.0]), np.array([4.0, 6.0])]
     assert st.mean(x) == 4.5  # (4 + 5) / 2: tasks weigh the same, however many runs they have
-    assert st.standard_deviation(x) == pytest.approx((math.sqrt(12.5) + 1) / 2)
     assert st.iqm(x) == 3.75  # 1 and 10 go
-    assert st.probability_of_improvement([np.array([1.0, 3.0])], [np.array([1.0, 2.0])]) == 0.625  # tie, loss, win, win
+    assert improvement([np.array([1.0, 3.0])], [np.array([1.0, 2.0])]) == 0.625  # tie, loss, win, win
     np.testing.assert_array_equal(st.performance_profile(x, np.array([0.0, 2.0, 10.0])), [1, 4 / 6, 0])
 
 
@@ -102,7 +105,6 @@ def test_equal_seeds_give_equal_intervals():
     x = scores((5, 2))
     one, other = (st.estimate(st.IQM, x, rng=rng()) for _ in range(2))
     assert one == other and one.low < one.value < one.high
-    assert one.excludes(one.low - 1) and one.excludes(one.high + 1) and not one.excludes(one.value)
 
 
 def test_a_profile_has_an_interval_at_every_threshold():
@@ -125,13 +127,13 @@ def test_the_time_to_reach_a_level_is_by_the_mean_of_a_window():
     [([], "got none"), (np.zeros((0, 2)), "a run and a task"), (np.array([[1.0, math.nan]]), "not finite")],
 )
 def test_impossible_scores_are_refused(bad, message):
-    for statistic in (st.mean, st.iqm, st.standard_deviation):
+    for statistic in (st.mean, st.iqm):
         with pytest.raises(ValueError, match=message):
             statistic(bad)
 
 
 def test_unequal_tasks_are_refused():
-    with pytest.raises(ValueError, match="2 tasks, those compared with 1"):
-        st.probability_of_improvement(np.ones((2, 2)), np.ones((2, 1)))
+    with pytest.raises(ValueError, match="shorter"):
+        improvement(np.ones((2, 2)), np.ones((2, 1)))
     with pytest.raises(ValueError, match="replicates must be at least 1"):
         st.interval(st.MEAN, np.ones((2, 2)), rng=rng(), replicates=0)

@@ -39,9 +39,9 @@ def test_a_number_has_three_digits_at_least(value, beside, least, text):
 
 
 def test_an_interval_has_the_digits_of_its_largest_bound():
-    assert words.interval(Estimate(0.5, 0.25, 0.75)) == "0.500 (0.250 to 0.750)"
-    assert words.sure(Estimate(0.01, -0.02, 0.04), 5, words.signed) == "+0.0100 (-0.0200 to +0.0400)"
-    assert words.interval(Estimate(1500, 1400, 1600)) == "1,500 (1,400 to 1,600)"
+    assert words.bounds(Estimate(0.5, 0.25, 0.75), 5) == "0.250 to 0.750"
+    assert words.bounds(Estimate(0.01, -0.02, 0.04), 5, words.signed) == "-0.0200 to +0.0400"
+    assert words.bounds(Estimate(1500, 1400, 1600), 5) == "1,400 to 1,600"
     assert words.mean_if_all([0.25, 0.75]) == "0.500"
 
 

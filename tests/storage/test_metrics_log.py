@@ -63,8 +63,7 @@ def test_resuming_cuts_what_was_logged_after_the_checkpoint(path: Path) -> None:
     log.close()
     with path.open("ab") as file:
         file.write(b'{"event": "evaluation", "st')  # kill -9
-    resumed = MetricsLog(path, fail)
-    resumed.truncate_to(offset)
+    resumed = MetricsLog(path, fail, truncate_to=offset)
     assert resumed.offset == offset
     resumed.write("evaluation", step=20)
     resumed.close()
@@ -97,8 +96,7 @@ def test_a_log_that_lost_its_end_is_reported_and_goes_on(path: Path) -> None:
     log.close()
     path.write_bytes(path.read_bytes()[:20])
     messages: list[str] = []
-    log = MetricsLog(path, messages.append)
-    log.truncate_to(offset)
+    log = MetricsLog(path, messages.append, truncate_to=offset)
     assert len(messages) == 1 and f"had {offset} bytes" in messages[0] and "metrics.jsonl" in messages[0]
     log.write("c")
     log.close()
@@ -111,12 +109,13 @@ def test_an_edited_log_is_cut_at_a_line(path: Path) -> None:
     log.write("a")
     end = log.offset
     log.write("b")
-    log.truncate_to(end + 3)
+    log.close()
+    log = MetricsLog(path, messages.append, truncate_to=end + 3)
     assert len(messages) == 1
     assert log.offset == end
-    with pytest.raises(ValueError, match="negative"):
-        log.truncate_to(-1)
     log.close()
+    with pytest.raises(ValueError, match="negative"):
+        MetricsLog(path, messages.append, truncate_to=-1)
 
 
 def test_on_a_full_disk_lines_wait_in_memory_and_are_written_in_order_when_there_is_room(path: Path) -> None:

@@ -450,9 +450,8 @@ class Metrics(Target):
 
     def _continue(self, path: Path, offset: int) -> None:
         before = path.read_bytes()
-        log = MetricsLog(path, lambda message: None)
+        log = MetricsLog(path, lambda message: None, truncate_to=offset)
         try:
-            log.truncate_to(offset)
             log.write("evaluation", step=1, value=math.nan)
             end = log.offset
         finally:

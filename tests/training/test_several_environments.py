@@ -255,9 +255,7 @@ def test_what_an_environment_in_a_process_keeps_is_known_once_that_has_ended(tmp
 def test_a_fault_has_the_same_words_in_a_process():
     words = []
     for there in (False, True):
-        settings = config(
-            env="rewirl-tests/Nan-v0", env_kwargs={"at": 7}, n_envs=2, env_processes=there, eval_every=0
-        )
+        settings = config(env="rewirl-tests/Nan-v0", env_kwargs={"at": 7}, n_envs=2, env_processes=there, eval_every=0)
         with runs.Run(settings, AGENT, Silent()) as run, pytest.raises(FaultyEnvironmentError) as fault:
             run.train()
         words.append(str(fault.value))

@@ -30,8 +30,6 @@ _PRESET: Field = (
     "rewirl presets), or a TOML file, such as rewirl tune writes. None has the defaults of the agent: sparse TD3 and "
     "SAC have the paper's connections in its five environments.",
 )
-OPTIONAL_NAME: Any = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")]
-"""A name given by its place, or left out."""
 
 _HELP = ("-h", "--help")
 _OF_RUNS = ("train", "tune", "inspect", "sweep")

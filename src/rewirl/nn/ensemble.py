@@ -161,20 +161,6 @@ class Ensemble:
         """
         return self._workspaces[index].dense_gradient(layer, x)
 
-    def clip(self, limit: float) -> list[float]:
-        """Scale the gradients of the last `backward` so that the Euclidean norm of each network's is at most `limit`.
-
-        Args:
-            limit: more than 0.
-
-        Returns:
-            The norms before.
-
-        Raises:
-            ValueError: there are no gradients, or the limit is not positive.
-        """
-        return [workspace.clip(limit) for workspace in self._workspaces]
-
     def clip_together(self, limit: float, other: float = 0.0) -> float:
         """Scale the gradients of the last `backward` so that the norm of those of all networks together is at most
         `limit`.

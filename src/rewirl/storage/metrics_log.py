@@ -44,9 +44,11 @@ class MetricsLog:
         Args:
             path: the file, created if missing.
             warn: called with what goes wrong but does not stop training.
-            truncate_to: cut what was written after the checkpoint that saved this offset, see the method.
+            truncate_to: bytes; cut all lines written after the checkpoint that saved this offset. A log that is not
+                as it was then (shorter, or edited) loses at most the line that the offset is in, and `warn` is told.
 
         Raises:
+            ValueError: the offset is negative.
             OSError: the file cannot be opened.
         """
         self.path = path
@@ -111,22 +113,6 @@ class MetricsLog:
         """Append the lines that a checkpoint saved as unwritten."""
         self._pending += [line.encode() + b"\n" for line in lines]
         self._flush(sync=False)
-
-    def truncate_to(self, offset: int) -> None:
-        """Cut all lines written after the checkpoint that saved this offset.
-
-        A log that is not as it was at the checkpoint (shorter, or edited) loses at most the line the offset is in, and
-        is reported through `warn`.
-
-        Args:
-            offset: bytes, from the checkpoint.
-
-        Raises:
-            ValueError: the offset is negative.
-            OSError: the system refused.
-        """
-        self._pending.clear()
-        self._cut(offset, True)
 
     def _cut(self, offset: int, saved: bool) -> None:
         if offset < 0:
@@ -284,7 +270,7 @@ def _own_copy(path: Path) -> None:
 def _complete(descriptor: int, size: int) -> int:
     """Return how many of the first `size` bytes are complete lines."""
     while size > 0:
-        start = max(0, size - 65536)
+        start = max(0, size - _TAIL)
         newline = os.pread(descriptor, size - start, start).rfind(b"\n")
         if newline >= 0:
             return start + newline + 1

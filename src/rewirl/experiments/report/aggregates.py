@@ -27,10 +27,6 @@ class Estimate:
     low: float
     high: float
 
-    def excludes(self, number: float) -> bool:
-        """Return whether the whole interval is on one side of a number."""
-        return self.low > number or self.high < number
-
     def in_units(self, unit: float) -> Estimate:
         """Return the same in units of a positive number."""
         return Estimate(self.value / unit, self.low / unit, self.high / unit)
@@ -45,15 +41,6 @@ def mean(scores: Scores) -> float:
     return float(_mean(_tasks(scores)))
 
 
-def standard_deviation(scores: Scores) -> float:
-    """Return the mean over tasks of the standard deviation over runs, sqrt(sum_i (x_i - mean)^2 / runs).
-
-    Args:
-        scores: float64 [runs, tasks], or per task [runs].
-    """
-    return float(np.mean([np.std(task) for task in _tasks(scores)]))
-
-
 def iqm(scores: Scores) -> float:
     """Return the interquartile mean: of all scores of all tasks, a quarter (rounded down) is cut off at each end.
 
@@ -61,24 +48,6 @@ def iqm(scores: Scores) -> float:
         scores: float64 [runs, tasks], or per task [runs].
     """
     return float(_iqm(_tasks(scores)))
-
-
-def probability_of_improvement(scores: Scores, others: Scores) -> float:
-    """Return the probability that a run of the one is better than a run of the other, mean over tasks.
-
-    Per task the share of all pairs of runs in which the first has the higher score; a tie counts half.
-
-    Args:
-        scores: float64 [runs, tasks], or per task [runs].
-        others: of the agent compared with, the same tasks.
-
-    Raises:
-        ValueError: the numbers of tasks differ.
-    """
-    first, second = _tasks(scores), _tasks(others)
-    if len(first) != len(second):
-        raise ValueError(f"the scores have {len(first)} tasks, those compared with {len(second)}")
-    return float(_probability_of_improvement(first, second))
 
 
 def performance_profile(scores: Scores, thresholds: Floats) -> Floats:
@@ -207,6 +176,9 @@ def profile_at(thresholds: Floats) -> Statistic:
 MEAN: Statistic = _mean
 IQM: Statistic = _iqm
 IMPROVEMENT: Statistic = _probability_of_improvement
+"""The probability that a run of the first sample is better than one of the second, mean over tasks.
+
+Per task the share of all pairs of runs in which the first has the higher score; a tie counts half."""
 
 
 def _tasks(scores: Scores) -> list[Floats]:

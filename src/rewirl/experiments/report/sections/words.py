@@ -67,7 +67,7 @@ def legend_of(labels: Sequence[str], style: figures.Style) -> list[Block]:
 
 
 Show = Callable[..., str]
-"""Writes a number, as `returns` does: the first one, with digits for those beside it too."""
+"""Writes a number, as `number` does: the first one, with digits for those beside it too."""
 
 
 def bounds(estimate: Estimate, runs: int, show: Show = number) -> str:
@@ -113,16 +113,6 @@ def covers(runs: int, samples: int) -> str:
 def p_value(p: float) -> str:
     """Return a probability of an error of the first kind."""
     return f"{p:.3f}" if p >= 0.001 else "below 0.001"
-
-
-def sure(estimate: Estimate, runs: int, show: Show) -> str:
-    """Return an estimate with its interval, if there are enough runs to have one; arguments as for `bounds`."""
-    return interval(estimate, show) if runs > 1 else f"{shown(show, estimate.value, estimate)} (one run)"
-
-
-def interval(estimate: Estimate, show: Show = number) -> str:
-    """Return an estimate with its interval; arguments as for `bounds`."""
-    return f"{shown(show, estimate.value, estimate)} ({bounds(estimate, 2, show)})"
 
 
 def shown(show: Show, value: float, estimate: Estimate) -> str:
