@@ -41,7 +41,7 @@ def test_the_first_event_is_that_of_the_training_loop(every, delay):
         for end in (None, 5, 20):
             topology = TopologyConfig(rule="set", adapt_every=every, adapt_offset=offset, adapt_end=end)
             updates = (u for u in range(1, 200) if u % delay == 0 and topology.due(u))
-            assert remarks.first_event(TD3Config(topology=topology), delay) == next(updates, None)
+            assert topology.first_event(delay) == next(updates, None)
 
 
 def test_what_is_met_is_not_remarked_on():

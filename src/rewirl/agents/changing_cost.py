@@ -55,9 +55,8 @@ class ChangingCost:
 
         The last is the first from the end of the schedule on, which gives the final density.
         """
-        topology, every = self._topology, self._topology.adapt_every
-        period, offset = math.lcm(every, delay), topology.adapt_offset or every
-        first = next((update for update in range(offset, offset + period, every) if update % delay == 0), None)
+        topology, period = self._topology, math.lcm(self._topology.adapt_every, delay)
+        first = topology.first_event(delay)
         if first is None or topology.rule == "static":
             return range(0)
         last = min(updates, topology.sparsity_end + period - 1)

@@ -69,7 +69,6 @@ class StreamAC(Streaming[StreamACConfig]):
         super().__init__(name, config, observation_size, action_size, outputs, seed, threads)
 
     def _use(self, networks: Networks) -> Policy:
-        self._networks = networks
         streams = self._streams_of()
         self._actor, self._critic = streams[ACTOR], streams[CRITIC]
         return Policy(networks.online[ACTOR], self.action_size, head="clip")
@@ -120,7 +119,3 @@ class StreamAC(Streaming[StreamACConfig]):
         drawn = saved_vectors(arrays, "drawn", (self.action_size,))
         super().load_state(arrays, values)
         self._drawn = drawn
-
-    def predict_noisily(self, observations: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
-        """Return actions drawn from pi, clipped; see `Agent`."""
-        return self._policy.explore(observations, rng, 0.0)

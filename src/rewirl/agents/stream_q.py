@@ -67,7 +67,6 @@ class StreamQ(Streaming[StreamQConfig]):
         super().__init__(name, config, observation_size, action_size, {VALUES: action_size}, seed, threads)
 
     def _use(self, networks: Networks) -> Policy:
-        self._networks = networks
         self._values = self._streams_of()[VALUES]
         return Policy(networks.online[VALUES], head="greedy")
 

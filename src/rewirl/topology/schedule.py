@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, gcd, lcm, pi
 from typing import Literal
 
 from rewirl.exact import make_exact
@@ -65,6 +65,23 @@ class ScheduleConfig:
             update: number of the gradient update, from 1.
         """
         return update % self.adapt_every == self.adapt_offset and (self.adapt_end is None or update <= self.adapt_end)
+
+    def first_event(self, delay: int) -> int | None:
+        """Return the first update on which a network is rewired that learns with every delay-th update.
+
+        Args:
+            delay: updates of the agent per update of the network.
+
+        Returns:
+            The smallest u > 0 that is a multiple of the delay and is `due`; None if there is none.
+        """
+        common = gcd(self.adapt_every, delay)
+        if self.adapt_offset % common:
+            return None
+        period = delay // common
+        turns = (-self.adapt_offset // common) * pow(self.adapt_every // common, -1, period) % period
+        update = self.adapt_offset + turns * self.adapt_every or lcm(self.adapt_every, delay)
+        return update if self.due(update) else None
 
     def rewires(self, network: str) -> bool:
         """Tell whether events rewire a network.

@@ -19,7 +19,7 @@ from rewirl.topology.rounding import rounds_to_nothing
 from rewirl.topology.rules.by_criteria import ByCriteria
 from rewirl.topology.rules.registry import rule_class
 from rewirl.training.room import memory
-from rewirl.training.schedules import asked_for, first_event, of_schedules, of_the_end
+from rewirl.training.schedules import asked_for, of_schedules, of_the_end
 
 _MOST_OF_MEMORY = 0.8
 _OF_EVENTS = (
@@ -53,12 +53,12 @@ def refuse_impossible(agent: Agent, total: int) -> None:
             a network have weights of 0 alone.
     """
     config = agent.config
-    starts = getattr(config, "learning_starts", 0)
+    starts = config.learning_starts
     if total <= starts or not config.updates_after(total - starts):
         raise ValueError(f"nothing would be learnt: {_too_short(config, total, starts)}")
     if still := _of_still_networks(agent):
         raise ValueError(still)
-    if config.topology.rule != "static" and not any(first_event(config, delay) for delay in _delays(agent).values()):
+    if config.topology.rule != "static" and not any(map(config.topology.first_event, _delays(agent).values())):
         raise ValueError(
             f"nothing is ever rewired: no update of a network has adapt_every {config.topology.adapt_every:,} and "
             f"adapt_offset {config.topology.adapt_offset:,} before adapt_end {config.topology.adapt_end}; give another "
@@ -345,7 +345,7 @@ def _of_topology(agent: Agent, updates: int) -> Iterator[str]:
     if topology.rule == "static":
         return
     delays = {name: delay for name, delay in _delays(agent).items() if topology.rewires(name)}
-    events = {name: first_event(agent.config, delay) for name, delay in delays.items()}
+    events = {name: topology.first_event(delay) for name, delay in delays.items()}
     never = [name for name, first in events.items() if first is None or first > updates]
     if never:
         first = min((first for name, first in events.items() if name in never and first is not None), default=None)
@@ -394,5 +394,6 @@ def _of_sparsity(topology: TopologyConfig, delays: dict[str, int], updates: int)
 
 
 def _delays(agent: Agent) -> dict[str, int]:
-    cost = agent.COST.of(vars(agent.config))
-    return {name: getattr(agent.config, cost.delays.get(name, ""), 1) for name in cost.networks}
+    settings = vars(agent.config)
+    cost = agent.COST.of(settings)
+    return {name: cost.delay(name, settings) for name in cost.networks}

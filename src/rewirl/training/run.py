@@ -167,7 +167,7 @@ class Run:
 
     def remarks(self) -> Iterator[str]:
         """Yield what the run says of its settings when it begins."""
-        starts = getattr(self.agent.config, "learning_starts", 0)
+        starts = self.agent.config.learning_starts
         yield from remarks.at_start(self.agent, self.training.replay, self.total, starts, self.config.env)
 
     def evaluator(self, episodes: int) -> Evaluator:

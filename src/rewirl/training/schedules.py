@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,25 +58,3 @@ def asked_for(settings: Any, name: str) -> bool:
     """Tell whether an option is there and not what it is by default, which nobody has asked for."""
     default = getattr(type(settings), name, None)
     return bool(setting(settings, name, default) != default)
-
-
-def first_event(config: AgentConfig, delay: int) -> int | None:
-    """Return the first update on which a network is rewired that learns with every delay-th update.
-
-    Args:
-        config: of the agent.
-        delay: updates of the agent per update of the network.
-
-    Returns:
-        The smallest u > 0 that is a multiple of the delay with u % adapt_every == adapt_offset and u <= adapt_end; None
-        if there is none.
-    """
-    every, offset, end = config.topology.adapt_every, config.topology.adapt_offset, config.topology.adapt_end
-    common = math.gcd(every, delay)
-    if offset % common:
-        return None
-    period = delay // common
-    turns = (-offset // common) * pow(every // common, -1, period) % period if period > 1 else 0
-    update = offset + turns * every
-    update = update or math.lcm(every, delay)
-    return None if end is not None and update > end else update

@@ -19,6 +19,8 @@ WINDOW = 10
 """Evaluations whose mean is a final return."""
 
 _SMALLEST_UNIT = 1e-12
+_REPLICATES = 10_000
+"""Of the bootstrap of a share of the steps."""
 """A mean return at or below this is no unit to measure others in."""
 
 Floats = NDArray[np.float64]
@@ -111,7 +113,7 @@ def in_units_of_the_other(pair: Pair) -> Pair | None:
     return (pair[0] / unit, pair[1] / unit) if unit > _SMALLEST_UNIT else None
 
 
-def share_of_steps(agent: RunGroup, other: RunGroup, replicates: int = 10_000) -> Estimate:
+def share_of_steps(agent: RunGroup, other: RunGroup) -> Estimate:
     """Return the share of the steps after which an agent reaches the other's final return, mean over its runs.
 
     The bootstrap draws the runs of both. A run that never gets there counts as infinity.
@@ -119,32 +121,30 @@ def share_of_steps(agent: RunGroup, other: RunGroup, replicates: int = 10_000) -
     Args:
         agent: the agent.
         other: whose final return is to be reached, at the common step.
-        replicates: of the bootstrap.
     """
-    return mean_share([(agent, other)], replicates)
+    return mean_share([(agent, other)])
 
 
-def mean_share(pairs: Sequence[tuple[RunGroup, RunGroup]], replicates: int = 10_000) -> Estimate:
+def mean_share(pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Estimate:
     """Return the mean over tasks of the share of the steps; see `share_of_steps`.
 
     Args:
         pairs: agent and other, one pair per task.
-        replicates: of the bootstrap.
     """
-    every = np.mean([_shares(agent, other, replicates) for agent, other in pairs], axis=0)
+    every = np.mean([_shares(agent, other) for agent, other in pairs], axis=0)
     drawn = np.sort(every[:-1])
-    low, high = (float(drawn[round(share * (replicates - 1))]) for share in (0.025, 0.975))
+    low, high = (float(drawn[round(share * (_REPLICATES - 1))]) for share in (0.025, 0.975))
     return Estimate(float(every[-1]), low, high)
 
 
-def _shares(agent: RunGroup, other: RunGroup, replicates: int) -> Floats:
-    """Return the mean share of every replicate, and last the one of the runs themselves, float64 [replicates + 1]."""
+def _shares(agent: RunGroup, other: RunGroup) -> Floats:
+    """Return the mean share of every replicate, and last the one of the runs themselves, float64 [_REPLICATES + 1]."""
     rng = stream("share", agent.env, agent.label, other.label)
     step = common_step(agent, other)
     levels = other.finals(step)
     runs = agent.full(step)
     times = []  # of each run, per replicate; the running mean's highest value so far is monotone
-    drawn = np.append(levels[rng.integers(len(levels), size=(replicates, len(levels)))].mean(axis=1), levels.mean())
+    drawn = np.append(levels[rng.integers(len(levels), size=(_REPLICATES, len(levels)))].mean(axis=1), levels.mean())
     for run in runs:
         returns = run.until(step)
         window = min(WINDOW, len(returns))  # as of its final return
@@ -152,6 +152,6 @@ def _shares(agent: RunGroup, other: RunGroup, replicates: int) -> Floats:
         at = np.append(run.steps[window - 1 : len(returns)] / max(step, 1), np.inf)
         times.append(at[np.searchsorted(np.maximum.accumulate(means), aggregates.but_for_rounding(drawn))])
     every = np.array(times)
-    drawn_runs = rng.integers(len(runs), size=(len(runs), replicates))
+    drawn_runs = rng.integers(len(runs), size=(len(runs), _REPLICATES))
     means = np.take_along_axis(every[:, :-1], drawn_runs, axis=0).mean(axis=0)
     return np.append(means, every[:, -1].mean())
