@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rewirl.agents import load_policy, make_agent
+from rewirl.agents import Policy, make_agent
 from rewirl.agents.td3 import TD3Config
 from rewirl.environments.action_bounds import ActionBounds
 from rewirl.environments.observations import BoxShape
@@ -158,7 +158,7 @@ def structures(sparsity: float) -> None:
         if structure != "dense":
             topology = replace(topology, structure=structure)
         agent = make_agent("static-td3", TD3Config(topology=topology), 17, 6, seed=0)
-        policy = load_policy(*agent.policy_state())
+        policy = Policy.from_state(*agent.policy_state())
         made_in: dict[str, Any] = {"name": "Walker2d-v5", "id": None, "kwargs": {}, "module": None}
         about = {"agent": "static-td3", "agent_config": {}, "environment": made_in, "seed": 0, "step": 0}
         trained = TrainedPolicy(policy, Spaces(BoxShape((17,)), bounds), about)

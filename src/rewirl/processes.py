@@ -77,13 +77,16 @@ def start(
 
 
 def end_with_parent(descriptor: int) -> None:
-    """Let this child end when its parent has gone, also in a step that never ends, unless it keeps Python's lock.
+    """Let this child end when its parent has gone, and not by signals, which are for the parent to obey.
 
-    It has as long for an end of its own as `end` gives it, of which a parent that was killed does nothing.
+    It ends in a step that never ends too, unless that keeps Python's lock. It has as long for an end of its own as
+    `end` gives it, which a parent that was killed does not call.
 
     Args:
         descriptor: of the socket between them.
     """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
 
     def watch() -> None:
         poll = select.poll()

@@ -9,7 +9,7 @@ import pytest
 from dqn_experience import CHOICES, OBSERVATION, experience, make
 from experience import bits, restored, through_a_file, topology
 
-from rewirl.agents import DQN, DQNConfig, agent_entry, load_policy, make_agent
+from rewirl.agents import DQN, DQNConfig, Policy, agent_entry, make_agent
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 
@@ -151,7 +151,7 @@ def test_its_policy_acts_alone():
     for _ in range(30):
         agent.update(replay)
     arrays, values = through_a_file(agent.policy_state())
-    policy = load_policy(arrays, values)
+    policy = Policy.from_state(arrays, values)
     assert (policy.actions, policy.action_size, policy.observation_size) == ("Discrete", CHOICES, OBSERVATION)
     many = np.random.default_rng(0).normal(size=(40, OBSERVATION)).astype(np.float32)
     for observations in (many, many[:1]):

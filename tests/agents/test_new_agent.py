@@ -16,7 +16,7 @@ from discrete_sac import ENTRY, DiscreteSACConfig
 from experience import bits, measures, restored, through_a_file, topology
 
 import rewirl
-from rewirl.agents import AGENTS, SACConfig, agent_entry, load_policy, make_agent, registry
+from rewirl.agents import AGENTS, Policy, SACConfig, agent_entry, make_agent, registry
 from rewirl.cli import inspection
 from rewirl.cli.main import main
 from rewirl.environments.recipe import named_wrapper
@@ -109,13 +109,13 @@ def test_its_policy_acts_alone():
     for _ in range(30):
         agent.update(replay)
     arrays, values = through_a_file(agent.policy_state())
-    policy = load_policy(arrays, values)
+    policy = Policy.from_state(arrays, values)
     assert (policy.actions, policy.action_size, policy.observation_size) == ("Discrete", CHOICES, 2)
     many = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
     for observations in (many, many[:1]):
         assert np.array_equal(policy.predict(observations), agent.predict(observations))
     with pytest.raises(ValueError, match="the head of a policy is tanh, clip, greedy or softmax, got 'best'"):
-        load_policy(arrays, {**values, "head": "best"})
+        Policy.from_state(arrays, {**values, "head": "best"})
 
 
 def test_the_rest_of_the_house_knows_it_by_its_line():

@@ -9,7 +9,7 @@ import pytest
 from experience import bits, through_a_file, topology
 from ppo_experience import OBSERVATION, experience, make, play
 
-from rewirl.agents import PPO, PPOConfig, agent_entry, load_policy, make_agent
+from rewirl.agents import PPO, Policy, PPOConfig, agent_entry, make_agent
 from rewirl.agents.distributions import deviations
 from rewirl.agents.rollout_learner import generalised_advantages
 from rewirl.options.resolve import agent_settings
@@ -220,7 +220,7 @@ def test_its_policy_acts_alone_and_draws_as_it_does(kind, head):
     play(agent, experience(200))
     arrays, values = through_a_file(agent.policy_state())
     assert values["head"] == head and ("deviation" in arrays) == (kind == "Box")
-    policy = load_policy(arrays, values)
+    policy = Policy.from_state(arrays, values)
     assert (policy.actions, policy.observation_size) == (kind, OBSERVATION)
     many = np.random.default_rng(0).normal(2, 3, size=(40, OBSERVATION)).astype(np.float32)
     for observations in (many, many[:1]):

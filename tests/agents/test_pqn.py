@@ -9,7 +9,7 @@ from experience import bits, through_a_file, topology
 from ppo_experience import OBSERVATION, SEED, TOPOLOGIES, experience, play
 from pqn_oracle import PQNOracle
 
-from rewirl.agents import PQN, PQNConfig, agent_entry, load_policy, make_agent
+from rewirl.agents import PQN, Policy, PQNConfig, agent_entry, make_agent
 from rewirl.agents.pqn import rectified
 from rewirl.options.resolve import agent_settings
 from rewirl.topology import TopologyConfig
@@ -170,7 +170,7 @@ def test_a_state_that_does_not_fit_changes_nothing(change, message):
 def test_its_policy_acts_alone_and_is_random_now_and_then():
     agent = make(normalise_observations=True)
     play(agent, experience(200))
-    policy = load_policy(*through_a_file(agent.policy_state()))
+    policy = Policy.from_state(*through_a_file(agent.policy_state()))
     many = np.random.default_rng(0).normal(2, 3, size=(400, OBSERVATION)).astype(np.float32)
     np.testing.assert_array_equal(policy.predict(many), agent.predict(many))
     before = bits(agent)

@@ -21,7 +21,7 @@ from experience import (
 )
 from scipy import integrate, stats
 
-from rewirl.agents import SACConfig, load_policy, make_agent
+from rewirl.agents import Policy, SACConfig, make_agent
 from rewirl.nn import LogStd, SquashedGaussian, empty_tiles, mlp_network, normal, pack, sample_one, unpack
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
@@ -165,12 +165,12 @@ def test_the_policy_alone_acts_as_the_agent():
     for _ in range(11):
         agent.update(replay)
     arrays, values = through_a_file(agent.policy_state())
-    policy = load_policy(arrays, values)
+    policy = Policy.from_state(arrays, values)
     for count in (1, 40):
         assert np.array_equal(policy.predict(observations(count)), agent.predict(observations(count)))
     for impossible in (0, 7, True, "3"):
         with pytest.raises(ValueError, match="cannot hold"):
-            load_policy(arrays, {**values, "action_size": impossible})
+            Policy.from_state(arrays, {**values, "action_size": impossible})
 
 
 # Weights, rewiring and targets
@@ -380,7 +380,7 @@ def test_the_bounds_of_log_std_hold_in_training_exploration_and_the_saved_policy
     agent.update(replay)
     assert agent.diagnostics()["entropy"] < -4 * ACTION
     batch = np.repeat(observations(1), 64, axis=0)
-    restored = load_policy(*agent.policy_state())
+    restored = Policy.from_state(*agent.policy_state())
     for policy in (
         agent.predict_noisily(batch, np.random.default_rng(1)),
         restored.explore(batch, np.random.default_rng(1), 0),
@@ -390,7 +390,7 @@ def test_the_bounds_of_log_std_hold_in_training_exploration_and_the_saved_policy
     arrays, values = agent.policy_state()
     for impossible in ([-7.0, -8.0, False], [-99.0, 0.0, False], [0.0, 1.0], "x", [-7.0, -6.0, 1]):
         with pytest.raises(ValueError, match="log_std of a policy"):
-            load_policy(arrays, {**values, "log_std": impossible})
+            Policy.from_state(arrays, {**values, "log_std": impossible})
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from experience import ACTION, OBSERVATION, bits, observations, random_replay, through_a_file
 
-from rewirl.agents import AGENTS, load_policy, make_agent
+from rewirl.agents import AGENTS, Policy, make_agent
 from rewirl.agents.temperature import Temperature
 from rewirl.cli.inspection import describe
 from rewirl.topology import TopologyConfig
@@ -100,7 +100,7 @@ def test_its_policy_acts_alone(kind):
     seen(agent, replay, 0, 50)
     for _ in range(4):
         agent.update(replay)
-    policy = load_policy(*through_a_file(agent.policy_state()))
+    policy = Policy.from_state(*through_a_file(agent.policy_state()))
     for many in (observations(40), observations(1)):
         assert np.array_equal(policy.predict(many), agent.predict(many))
     one = np.concatenate([agent.predict(row[np.newaxis]) for row in observations(40)])

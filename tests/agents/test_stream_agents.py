@@ -7,7 +7,7 @@ import pytest
 from experience import bits, through_a_file, topology
 from stream_experience import ACTION, CHOICES, NAMES, OBSERVATION, TOPOLOGIES, make, play, steps
 
-from rewirl.agents import StreamACConfig, StreamQConfig, agent_entry, load_policy, make_agent
+from rewirl.agents import Policy, StreamACConfig, StreamQConfig, agent_entry, make_agent
 from rewirl.replay import Replay
 from rewirl.topology import Rule, TopologyConfig, random_free_indices
 
@@ -195,7 +195,7 @@ def test_its_policy_acts_alone(name):
     agent = make(name, "set")
     for step in steps(40):
         play(agent, step)
-    policy = load_policy(*through_a_file(agent.policy_state()))
+    policy = Policy.from_state(*through_a_file(agent.policy_state()))
     size = ACTION if name == "stream-ac" else CHOICES
     assert (policy.action_size, policy.observation_size) == (size, OBSERVATION)
     many = np.random.default_rng(0).normal(1, 2, size=(40, OBSERVATION)).astype(np.float32)

@@ -19,7 +19,7 @@ from experience import (
     topology,
 )
 
-from rewirl.agents import TD3, Policy, TD3Config, load_policy, make_agent
+from rewirl.agents import TD3, Policy, TD3Config, make_agent
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
 
@@ -180,7 +180,7 @@ def test_the_policy_alone_acts_as_the_agent():
         agent.update(replay)
     arrays, values = through_a_file(agent.policy_state())
     assert not any(name.rpartition(".")[2] in ("m", "v", "bias_m", "bias_v", "born") for name in arrays)
-    policy = load_policy(arrays, values)
+    policy = Policy.from_state(arrays, values)
     assert isinstance(policy, Policy)
     for count in (1, 40):
         assert np.array_equal(policy.predict(observations(count)), agent.predict(observations(count)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rewirl.agents import AGENTS, Policy, load_policy, make_agent
+from rewirl.agents import AGENTS, Policy, make_agent
 from rewirl.environments.action_bounds import ActionBounds
 from rewirl.environments.actions import DiscreteActions
 from rewirl.environments.observations import BoxShape
@@ -57,7 +57,7 @@ def policy_of(agent, structure, actions=None):
             array[:] = rng.normal(0, 0.3, size=array.shape)
         elif array.dtype == np.float32 and kind in ("scale", "variance"):
             array[:] = rng.uniform(0.5, 2, size=array.shape)
-    return trained(load_policy(arrays, values), actions)
+    return trained(Policy.from_state(arrays, values), actions)
 
 
 STREAMS = [policy_of(agent, kind) for agent in ("stream-ac", "stream-q") for kind in ("dense", "unstructured")]

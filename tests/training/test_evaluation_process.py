@@ -18,6 +18,7 @@ import pytest
 from rewirl import _core
 from rewirl.agents import TD3Config, make_agent
 from rewirl.environments.environment import FaultyEnvironmentError
+from rewirl.environments.environment_process import portable
 from rewirl.environments.source import environment_source
 from rewirl.replay import Replay
 from rewirl.topology import TopologyConfig
@@ -210,7 +211,7 @@ def test_an_id_that_means_something_else_there_is_evaluated_here(beside, monkeyp
     ],
 )
 def test_only_what_json_tells_whole_goes_to_another_process(source, possible):
-    assert ParallelEvaluations.possible(source()) is possible
+    assert portable(source()) is possible
 
 
 def test_a_stop_gives_it_up_at_once_and_the_next_one_has_a_new_process(beside):

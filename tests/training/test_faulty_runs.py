@@ -9,7 +9,7 @@ import pytest
 from sameness import metrics, same_to_the_bit
 from test_run import AGENT, config
 
-from rewirl.agents import DQNConfig, PPOConfig, PQNConfig, StreamACConfig, StreamQConfig, load_policy
+from rewirl.agents import DQNConfig, Policy, PPOConfig, PQNConfig, StreamACConfig, StreamQConfig
 from rewirl.environments.environment import FaultyEnvironmentError
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.storage.checkpoint import load_latest
@@ -114,7 +114,9 @@ class Beside(SerialEvaluations):
 
     def begin(self, agent, when, step=0, state=None):
         arrays, values = agent.policy_state()
-        super().begin(load_policy({name: array.copy() for name, array in arrays.items()}, values), when, step, state)
+        super().begin(
+            Policy.from_state({name: array.copy() for name, array in arrays.items()}, values), when, step, state
+        )
         self.asked = 0
 
     def ready(self):

@@ -149,7 +149,7 @@ def test_a_policy_of_vectors_serves_where_there_are_as_many_features(tmp_path, p
     kept = {name: value for name, value in values.items() if name != "observation_space"}
     save_policy(tmp_path / "policy", arrays, {**kept, "bounds": bounds})
     policy = TrainedPolicy.load(tmp_path / "policy")
-    policy.fits(Environment(probes.Parts(), "Parts"))
+    policy.check_fits(Environment(probes.Parts(), "Parts"))
     vector, _ = rewirl.environments.observations.flatten(TrainedPolicy.load(parts).spaces.observations, observed())
     assert policy.predict(vector[0]).shape == (6,)
     np.testing.assert_array_equal(policy.predict(vector[0]), rewirl.load(parts).predict(observed()).reshape(-1))
@@ -157,11 +157,11 @@ def test_a_policy_of_vectors_serves_where_there_are_as_many_features(tmp_path, p
 
 def test_a_policy_of_other_parts_is_refused(tmp_path, parts):
     policy = TrainedPolicy.load(parts)
-    policy.fits(Environment(probes.Parts(), "Parts"))
+    policy.check_fits(Environment(probes.Parts(), "Parts"))
     with pytest.raises(UnsuitableEnvironmentError, match=r"does not fit the policy: the observations Dict\('a'"):
-        policy.fits(Environment(probes.Parts(renamed=True), "Parts"))
+        policy.check_fits(Environment(probes.Parts(renamed=True), "Parts"))
     with pytest.raises(UnsuitableEnvironmentError, match="10 observations and 5 actions"):
-        policy.fits(Environment(probes.Parts(discrete=True), "Parts"))
+        policy.check_fits(Environment(probes.Parts(discrete=True), "Parts"))
     arrays, values = load_policy(parts / "policy")
     save_policy(tmp_path / "policy", arrays, {**values, "observation_space": {"box": [2, 6]}})
     with pytest.raises(PolicyError, match="observation_size is 10, but the observation space has 12 features"):

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from numpy.typing import NDArray
-
 from rewirl.agents.agent import Agent
 from rewirl.agents.config import AgentConfig, ReplayConfig
 from rewirl.agents.cost import Cost
@@ -53,15 +48,5 @@ __all__ = [
     "TD3Config",
     "XQCConfig",
     "agent_entry",
-    "load_policy",
     "make_agent",
 ]
-
-
-def load_policy(arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> Policy:
-    """Return the policy that an agent's `policy_state` described.
-
-    Raises:
-        ValueError: an array is missing or impossible; the message names it.
-    """
-    return Policy.from_state(arrays, values)

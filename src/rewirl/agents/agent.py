@@ -165,7 +165,7 @@ class Agent(Protocol):
         """
 
     def policy_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return what `load_policy` needs: the policy alone."""
+        """Return what `Policy.from_state` needs: the policy alone."""
 
     def use_threads(self, threads: int) -> None:
         """Compute with so many of the threads it was made with from now on; the results do not depend on it."""

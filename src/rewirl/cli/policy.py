@@ -70,7 +70,7 @@ def evaluate(arguments: list[str]) -> int:
         source = policy.source()
         assert source.make_another is not None
         with contextlib.closing(source.make_training()) as environment:
-            policy.fits(environment)
+            policy.check_fits(environment)
         seed = policy.about["seed"] if options.seed is None else options.seed
         evaluator = Evaluator(source.make_another, options.episodes, seed)
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import struct
 import sys
 from collections.abc import Callable, Mapping
@@ -225,8 +224,6 @@ def serve(descriptor: int) -> None:
         descriptor: of the socket. First comes how to make the environment, as JSON; then requests, a byte that says
             which and what goes with it. Each has one answer of the same form.
     """
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
     processes.end_with_parent(descriptor)
     environment: Environment | None = None
     with Connection(descriptor) as pipe:

@@ -36,6 +36,7 @@ class Parity:
         own: the largest difference of the policy itself, which computes in float32 too; None where actions are choices.
         apart: the largest distance of neighbouring float32 numbers within the bounds of an action, in these units.
         unexplained: the largest difference that this distance does not explain.
+        unchosen: observations for which the policy itself makes no choice, as its outputs are no numbers.
     """
 
     by: str
@@ -44,7 +45,7 @@ class Parity:
     own: float | None = None
     apart: float = 0.0
     unexplained: float = 0.0
-    none: int = 0
+    unchosen: int = 0
 
     @property
     def within(self) -> bool:
@@ -54,7 +55,7 @@ class Parity:
     @property
     def wild(self) -> bool:
         """Whether Rewirl's own float32 is far away too: the network has numbers that are too large for it."""
-        return self.none > 0 or (self.own is not None and self.own - self.apart >= BOUND)
+        return self.unchosen > 0 or (self.own is not None and self.own - self.apart >= BOUND)
 
     def __str__(self) -> str:
         """Say it in words."""
@@ -115,7 +116,7 @@ def compare(trained: TrainedPolicy, exported: Callable[[Floats], NDArray[Any]], 
         )
     other = np.flatnonzero(got != expected)
     others = sum(not _tie(trained, given[i], got[i], expected[i]) for i in other)
-    return Parity(by, None, others, none=int(np.sum(chosen < 0)))
+    return Parity(by, None, others, unchosen=int(np.sum(chosen < 0)))
 
 
 def _exact(trained: TrainedPolicy, given: Floats) -> NDArray[np.float64]:

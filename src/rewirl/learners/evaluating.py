@@ -40,7 +40,7 @@ def evaluate_in(trained: TrainedPolicy, env: EnvironmentLike | None, episodes: i
     if env is not None:
         environment = source.make_another()
         try:
-            trained.fits(environment)
+            trained.check_fits(environment)
             layers = len(environment.state())
         finally:
             environment.close()

@@ -133,7 +133,10 @@ def files() -> dict[Path, str]:
     modules = {entry.python: entry.name.replace("-", "_") for entry in entries}
     package = _PACKAGE.format(
         written=_WRITTEN,
-        imports="\n".join(f"    from rewirl.learners.{modules[name]} import {name}" for name in _by_module(modules)),
+        imports="\n".join(
+            f"    from rewirl.learners.{modules[name]} import {name}"
+            for name in sorted(modules, key=modules.__getitem__)
+        ),
         names="\n".join(
             f"    {json.dumps(name)}," for name in sorted(modules, key=lambda name: (not name.isupper(), name))
         ),
@@ -187,12 +190,11 @@ def _module(entry: Entry) -> str:
         parameters.append(f"        {option.name}: {_type(option.kind)} = {'UNSET' if unset else _literal(default)},")
         arguments.append(_argument(option.name, _help(option, default, unset, bool(by_environment))))
     annotations = "".join(parameters)
-    abstract = ["Mapping", "Sequence"]
     names = ["TYPE_CHECKING", "Any", *(["Literal"] if "Literal[" in annotations else []), "Never"]
     about = (sys.modules[entry.agent.__module__].__doc__ or "").partition("\n")[0]
     return _MODULE.format(
         written=_WRITTEN,
-        imports=f"from collections.abc import {', '.join(abstract)}\nfrom typing import {', '.join(names)}\n",
+        imports=f"from collections.abc import Mapping, Sequence\nfrom typing import {', '.join(names)}\n",
         python=entry.python,
         name=entry.name,
         summary=entry.summary[0].upper() + entry.summary[1:],
@@ -215,10 +217,6 @@ def _argument(name: str, text: str) -> str:
     return textwrap.fill(
         f"{name}: {text}", 120, initial_indent=" " * 12, subsequent_indent=" " * 16, break_on_hyphens=False
     )
-
-
-def _by_module(modules: dict[str, str]) -> Iterator[str]:
-    yield from sorted(modules, key=lambda name: modules[name])
 
 
 def _type(kind: Any) -> str:

@@ -85,12 +85,13 @@ class Network:
                     f"the core makes {self.core.features(name)} features of the operation {name}, with the arrays "
                     f"{lengths[name]}; its class {type(operation).__name__} says {made} and {expected}"
                 )
+        given = {f"{name}.values" for name in shapes}
         for full_name, array in arrays.items():
             if full_name not in own:
                 raise ValueError(f"the network has no array {full_name!r}")
             if array.shape != own[full_name].shape:
                 raise ValueError(f"{full_name} must have the shape {own[full_name].shape}, got {array.shape}")
-            if full_name not in {f"{name}.values" for name in shapes}:
+            if full_name not in given:
                 self.set_values(full_name, array)
 
     @property

@@ -191,9 +191,8 @@ class SparseLinear(nn.Module):
 
     def connect(self) -> None:
         """Compute with the connections of `indices` from now on; `forward` does so where they have changed."""
-        blocks = _blocks(self.structure)
-        height = blocks.height_in(self.shape) if blocks else 1
-        self._connections = CONNECTIONS[self._number] = Connections(self.shape, self.indices, height, self._observer)
+        connections = Connections(self.shape, self.indices, self._height, self._observer)
+        self._connections = CONNECTIONS[self._number] = connections
 
     def _replace_values(self, numbers: Tensor) -> None:
         """Go on with other values, however many; a backward pass through an earlier forward pass is refused."""

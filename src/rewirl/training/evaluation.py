@@ -118,8 +118,9 @@ class Evaluator:
         returns, lengths = [0.0] * count, [0] * count
         for episode, environment in enumerate(self._environments):
             environment.where = lambda e=episode: f"{when}, episode {e}, step {lengths[e] + 1}"  # type: ignore[misc]
-        for environment in self._environments if state is not None else ():
-            environment.load_state(state or [])
+        if state is not None:
+            for environment in self._environments:
+                environment.load_state(state)
         running = list(range(count))
         steps = 0
         observations = np.stack(

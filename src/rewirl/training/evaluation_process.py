@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import select
-import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from rewirl import _core, agents, plugins, processes
 from rewirl.environments.environment import FaultyEnvironmentError
-from rewirl.environments.environment_process import described, made, portable
+from rewirl.environments.environment_process import described, made
 from rewirl.environments.source import EnvironmentSource
 from rewirl.nn.native import SOURCES, load_native
 from rewirl.nn.operations import own_modules
@@ -56,11 +55,6 @@ class ParallelEvaluations:
         self._poll = select.poll()
         self._begun: tuple[bytes, bytes] | None = None
         self._alone = False
-
-    @staticmethod
-    def possible(source: EnvironmentSource) -> bool:
-        """Tell whether another process can make these environments: they have an id, and arguments that JSON keeps."""
-        return portable(source)
 
     def begin(self, agent: Agent | Policy, when: str, step: int = 0, state: list[Any] | None = None) -> None:
         """See Evaluations."""
@@ -142,8 +136,6 @@ def serve(descriptor: int) -> None:
             and the values of the policy) and safetensors. The answer is JSON: returns, lengths and seconds; or `fault`,
             what is wrong with the environment; or `unable`, why there is no environment to evaluate in.
     """
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
     processes.end_with_parent(descriptor)
     with Connection(descriptor) as pipe:
         poll = select.poll()
@@ -194,7 +186,7 @@ def _evaluator(settings: Mapping[str, Any]) -> Evaluator:
 
 def _evaluate(evaluator: Evaluator, begun: tuple[bytes, bytes], stop: Callable[[], bool]) -> Evaluation | None:
     about, tensors = strict_json.decode(begun[0]), begun[1]
-    policy = agents.load_policy(read_tensors(io.BytesIO(tensors), len(tensors)), about["policy"])
+    policy = agents.Policy.from_state(read_tensors(io.BytesIO(tensors), len(tensors)), about["policy"])
     return evaluator.evaluate(policy.predict, about["when"], stop, about["step"], about["state"])
 
 

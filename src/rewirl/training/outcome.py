@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import NDArray
 
-from rewirl.agents import load_policy
+from rewirl.agents import Policy
 from rewirl.saved import count, fields, listed, number, numbers
 from rewirl.storage.recorder import Recorder, State
 from rewirl.storage.run_directory import RunDirectoryError
@@ -104,7 +104,7 @@ class InFlight:
     def begin(self, evaluations: Evaluations, agent: Agent | None = None) -> None:
         """Let it be played; by the agent as long as that is the one of then."""
         evaluations.begin(
-            agent or load_policy(*self.policy), f"evaluation after step {self.step}", self.step, self.kept
+            agent or Policy.from_state(*self.policy), f"evaluation after step {self.step}", self.step, self.kept
         )
 
     def record(self, recorder: Recorder, evaluation: Evaluation, core_share: Mapping[str, Any]) -> None:
@@ -149,7 +149,7 @@ class InFlight:
         told = fields(values["fields"], "the saved record of an evaluation")
         count(told["updates"], "the saved number of updates")
         policy = arrays, fields(values["policy"], "the saved policy of an evaluation")
-        load_policy(*policy)
+        Policy.from_state(*policy)
         return cls(
             count(values["step"], "the saved step of an evaluation"),
             number(values["seconds"], "the saved seconds of an evaluation"),

@@ -149,7 +149,6 @@ def reopen(
             directory.close()
             return None
         assert total is not None
-        run.total = total
         run.training.ended = _has_ended(directory, total)
         run.config = run.training.config = dataclasses.replace(
             run.config, total_timesteps=total, eval_every=recorded.eval_every

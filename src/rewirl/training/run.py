@@ -12,7 +12,7 @@ from typing import Any
 from rewirl import _core, agents
 from rewirl.agents import AgentConfig, ReplayConfig
 from rewirl.environments.environment import FaultyEnvironmentError
-from rewirl.environments.environment_process import EnvironmentProcess
+from rewirl.environments.environment_process import EnvironmentProcess, portable
 from rewirl.environments.memory import Memory, memory_of_spare
 from rewirl.environments.portrait import traces
 from rewirl.environments.source import EnvironmentSource, environment_source
@@ -76,7 +76,7 @@ class Run:
             for environment in self.environments:
                 environment.close()
             raise
-        own = weakref.proxy(self)  # see there
+        own = weakref.proxy(self)  # see Training.__init__
         self.training = Training(
             self.agent,
             replay,
@@ -131,8 +131,11 @@ class Run:
         name, kwargs = self.config.env, self.config.env_kwargs
         self.config = self.training.config = dataclasses.replace(config, env=name, env_kwargs=kwargs)
         self.training.evaluations = self._evaluations() if config.eval_every else None
-        self.total = config.total_timesteps
+
+    @property
+    def total(self) -> int:
         """Steps of the whole run."""
+        return self.config.total_timesteps
 
     def examine(self, spare: bool = True) -> None:
         """Make sure what can be said of the environment to whoever makes it again; only once.
@@ -187,7 +190,7 @@ class Run:
     def _evaluations(self) -> Evaluations:
         """Return what evaluates while training: a process of its own where there are two threads and it can be."""
         evaluator = self.evaluator(self.config.eval_episodes)
-        if self.config.threads > 1 and ParallelEvaluations.possible(self.source):
+        if self.config.threads > 1 and portable(self.source):
             return ParallelEvaluations(evaluator, self.source, self._progress.message)
         return SerialEvaluations(evaluator)
 

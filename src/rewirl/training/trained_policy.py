@@ -93,7 +93,7 @@ class TrainedPolicy:
         """
         spaces = Spaces.from_values(values)
         about = _about(values)
-        actor = agents.load_policy(arrays, fields(values["actor"], "actor"))
+        actor = agents.Policy.from_state(arrays, fields(values["actor"], "actor"))
         if (actor.observation_size, actor.action_size) != (spaces.observation_size, spaces.action_size):
             raise ValueError("its sizes do not fit its networks")
         if actor.actions != spaces.actions.kind:
@@ -159,7 +159,7 @@ class TrainedPolicy:
             )
         return environment_source(made_in["id"], made_in["kwargs"], made_in["module"], made_in.get("wrapper", ()))
 
-    def fits(self, environment: AnyEnvironment) -> None:
+    def check_fits(self, environment: AnyEnvironment) -> None:
         """Refuse an environment with other observations or actions.
 
         A policy of vectors fits any observations and actions with as many features: those of Rewirl 0.1 had no others.

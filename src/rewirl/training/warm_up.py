@@ -128,7 +128,7 @@ def load_warm_up_policy(
         raise PolicyError(f"{path} is not a policy of Rewirl: {error}") from error
     if differs:
         raise UnsuitableEnvironmentError(f"warm_up_policy {path} was trained in another {trained_in}: {differs}")
-    policy.fits(environment)
+    policy.check_fits(environment)
     there, here = ({**each.actions.values(), "shape": None} for each in (policy.spaces, environment.spaces))
     if there != here:
         raise UnsuitableEnvironmentError(

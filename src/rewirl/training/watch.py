@@ -87,7 +87,7 @@ def watch(
     try:
         if video is not None:
             _follow(environment)
-        policy.fits(environment)
+        policy.check_fits(environment)
         with _rendering(mode), _video(video, environment) as show:
             for episode in range(episodes):
                 environment.where = functools.partial("episode {} of watching".format, episode)

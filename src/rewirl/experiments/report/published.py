@@ -105,7 +105,7 @@ def version_of(env: str) -> str:
     return f"v{version}" if dash else ""
 
 
-def number(preset: str | None, env: str) -> Published | None:
+def numbers_of(preset: str | None, env: str) -> Published | None:
     """Return what the paper has for an agent on an environment, or None.
 
     Args:

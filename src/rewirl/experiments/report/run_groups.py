@@ -116,7 +116,7 @@ class RunGroup:
     @property
     def published(self) -> Published | None:
         """What Sokar et al. have for it, or None."""
-        return published.number(self.of_paper, self.env)
+        return published.numbers_of(self.of_paper, self.env)
 
     @property
     def by_options(self) -> bool:

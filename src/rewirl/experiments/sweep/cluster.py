@@ -9,11 +9,11 @@ import importlib
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from rewirl import processes
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.executor import Message
 from rewirl.experiments.sweep.pool import ProcessPool
@@ -66,8 +66,7 @@ def supervise(board: Any, name: str, run: str, measure: bool, path: list[str]) -
         The last message, as JSON.
     """
     ray: Any = importlib.import_module("ray")
-    own = [entry for entry in sys.path if isinstance(entry, str)]
-    pool = ProcessPool(1, list(dict.fromkeys([*own, *path])))
+    pool = ProcessPool(1, list(dict.fromkeys([*processes.search_path(), *path])))
     stopping = False
     try:
         pool.start(name, json.loads(run), measure)
@@ -123,7 +122,7 @@ class Cluster:
         here = strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._board = ray.remote(MessageBoard).options(num_cpus=0, scheduling_strategy=here).remote()
         self._task = ray.remote(supervise)
-        self._path = [entry for entry in sys.path if isinstance(entry, str)]
+        self._path = processes.search_path()
         self._running: dict[Any, str] = {}
         self._limit = workers
         self._cpus, self._counted = 0, float("-inf")

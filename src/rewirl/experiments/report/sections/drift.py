@@ -96,7 +96,7 @@ def _drift_of(item: RunGroup) -> list[Block]:
                     shares.setdefault(f"{kind}, layer {index + 1}", []).append(np.array(values))
     if not shares:
         return []  # dense: the table says so
-    axis, _, unit = unit_of("environment steps", last, lambda run: run.steps, STEPS)
+    axis, unit = unit_of("environment steps", last, STEPS)
     at = np.array(common) / unit
     series = {label: figures.spread(at, 100 * np.array(values)) for label, values in shares.items()}
     blocks: list[Block] = [
@@ -176,7 +176,7 @@ def _noise_figure(
             series.setdefault(f"{kind}, noise", []).append(counts[:, noise:observations].mean(1))
     if not series:
         return []
-    axis, _, unit = unit_of("environment steps", common[-1], lambda run: run.steps, STEPS)
+    axis, unit = unit_of("environment steps", common[-1], STEPS)
     curves = {label: figures.spread(np.array(common) / unit, np.array(values)) for label, values in series.items()}
     ends = "; ".join(f"{label}: {mean[0]:.1f} to {mean[-1]:.1f}" for label, (_, mean, _, _) in curves.items())
     figure = Figure(

@@ -88,8 +88,8 @@ def curves_against_steps(
         published: curves of others on the same task.
     """
     steps = max(item.total for item in groups)
-    axis = unit_of("environment steps", steps, lambda run: run.steps, STEPS)
-    return _curve(env, groups, style, env, *axis, published=published)
+    axis, unit = unit_of("environment steps", steps, STEPS)
+    return _curve(env, groups, style, env, axis, lambda run: run.steps, unit, published=published)
 
 
 def _curves(
@@ -100,8 +100,8 @@ def _curves(
     if any(item.published is None for item in groups):
         blocks.append(curves_against_steps(env, groups, style, published))
     if same_speed(run for item in groups for run in item.runs):
-        axis = unit_of("wall-clock time", seconds, lambda run: run.seconds, TIMES)
-        blocks.append(_curve(env, groups, style, "Return against time", *axis))
+        axis, unit = unit_of("wall-clock time", seconds, TIMES)
+        blocks.append(_curve(env, groups, style, "Return against time", axis, lambda run: run.seconds, unit))
     title, axis_of_flops = "Return against arithmetic", "training FLOPs (10¹²)"
     with_flops = [item for item in groups if not np.isnan(item.runs[0].flops).any()]
     if with_flops:

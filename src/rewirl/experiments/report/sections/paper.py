@@ -83,14 +83,16 @@ def _table(
         here = {item.of_paper: item for item in family if item.env == env}
         row = [env]
         for agent in present:
-            numbers = published.number(agent, env)
+            numbers = published.numbers_of(agent, env)
             item = here.get(agent)
             row.append("-" if item is None else f"{shown(item)} ({_runs(item)})")
             row.append("-" if numbers is None else shown_of_paper(numbers))
         if sparse is not None:
             both = here.get(sparse), here.get(dense)
             row.append("-" if both[0] is None or both[1] is None else _ratio(mean(both[0]), mean(both[1])))
-            papers = [mean_of_paper(numbers) for name in (sparse, dense) if (numbers := published.number(name, env))]
+            papers = [
+                mean_of_paper(numbers) for name in (sparse, dense) if (numbers := published.numbers_of(name, env))
+            ]
             row.append(_ratio(*papers) if len(papers) == 2 else "-")
         rows.append(row)
     ratio = [] if sparse is None else [f"{sparse} / {dense}", "paper"]

@@ -99,7 +99,7 @@ def _figures(
     for kind in dict.fromkeys(kind for of_group in curves.values() for kind in of_group):
         having = {label: of_group[kind] for label, of_group in curves.items() if kind in of_group}
         last = max(int(measures["dormant"][0][-1]) for measures in having.values())
-        axis, _, unit = unit_of("environment steps", last, lambda run: run.steps, STEPS)
+        axis, unit = unit_of("environment steps", last, STEPS)
         for measure, name in _NAMES.items():
             series: dict[str, Any] = {
                 label: figures.spread(measures[measure][0] / unit, measures[measure][1])

@@ -13,7 +13,6 @@ from rewirl.experiments.report import figures
 from rewirl.experiments.report.aggregates import Estimate
 from rewirl.experiments.report.coverage import RUNS, coverage
 from rewirl.experiments.report.document import Block, Figure, Legend
-from rewirl.experiments.report.run_data import RunData
 from rewirl.experiments.report.welch import Test
 from rewirl.printing import decimals, number
 
@@ -22,22 +21,19 @@ TIMES = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 """Units of an axis by their names, the largest first."""
 
 
-def unit_of(
-    name: str, top: float, of: Callable[[RunData], NDArray[Any]], units: Sequence[tuple[str, float]]
-) -> tuple[str, Callable[[RunData], NDArray[Any]], float]:
+def unit_of(name: str, top: float, units: Sequence[tuple[str, float]]) -> tuple[str, float]:
     """Return an axis with the largest unit of which it shows at least a quarter.
 
     Args:
         name: what the axis shows.
         top: the largest value on it, in units of 1.
-        of: the values of a run, float64 [evaluations], in units of 1.
         units: names and sizes to choose from, the largest first.
 
     Returns:
-        The axis's label, `of`, and the size of the unit that its values are to be divided by.
+        The axis's label, and the size of the unit that its values are to be divided by.
     """
     word, unit = next((pair for pair in units if top >= 0.25 * pair[1]), units[-1])
-    return f"{name} ({word})", of, unit
+    return f"{name} ({word})", unit
 
 
 MANY = 6
