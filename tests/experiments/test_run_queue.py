@@ -16,7 +16,8 @@ from long_run import newest_step
 from waiting import until
 
 from rewirl.experiments.sweep.file import read_sweep
-from rewirl.experiments.sweep.plan import check, plan, run_status, saved_step
+from rewirl.experiments.sweep.plan import check, plan, run_status
+from rewirl.storage.checkpoint import saved_step
 
 ROOT = Path(__file__).parents[2]
 

@@ -26,11 +26,12 @@ from rewirl.cli.main import main
 from rewirl.experiments.sweep import schedule
 from rewirl.experiments.sweep.error import SweepError
 from rewirl.experiments.sweep.file import read_sweep
-from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status, saved_step
+from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.schedule import Row, run_sweep
 from rewirl.experiments.sweep.table import Lines, summary, table
 from rewirl.experiments.sweep.worker import make_run
+from rewirl.storage.checkpoint import saved_step
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.training import run as runs
 from rewirl.training.progress import Silent

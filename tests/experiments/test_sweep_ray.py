@@ -21,9 +21,10 @@ from waiting import until
 from rewirl.cli.main import main
 from rewirl.experiments.sweep.cluster import Cluster
 from rewirl.experiments.sweep.file import read_sweep
-from rewirl.experiments.sweep.plan import plan, run_status, saved_step
+from rewirl.experiments.sweep.plan import plan, run_status
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.worker import make_run
+from rewirl.storage.checkpoint import saved_step
 from rewirl.training.progress import Silent
 
 PROBES = str(Path(__file__).parents[1] / "training")

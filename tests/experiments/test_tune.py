@@ -27,7 +27,7 @@ from rewirl.cli.executors import in_words
 from rewirl.cli.main import main
 from rewirl.experiments.sweep.estimate import speed_key
 from rewirl.experiments.sweep.file import read_sweep
-from rewirl.experiments.sweep.plan import RunStatus, saved_step
+from rewirl.experiments.sweep.plan import RunStatus
 from rewirl.experiments.tune import study as study_of
 from rewirl.experiments.tune import trials as trials_of
 from rewirl.experiments.tune.best import corner, preset_of
@@ -39,6 +39,7 @@ from rewirl.experiments.tune.space import asked_space, starting_point, usual_spa
 from rewirl.experiments.tune.study import Study, Task
 from rewirl.options.resolve import resolve
 from rewirl.presets.preset_file import preset_text
+from rewirl.storage.checkpoint import saved_step
 from rewirl.storage.run_directory import RunDirectory
 from rewirl.topology.rules.set import SET
 

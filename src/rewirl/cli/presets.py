@@ -64,12 +64,11 @@ def presets(arguments: list[str]) -> int:
 def _as_file(name: str, preset: Preset) -> str:
     """Return a preset file with every setting that a preset ends in; what is none is left out."""
     settings = resolve({"preset": name})
-    of = {"run": settings.run, "agent": settings.agent, "topology": settings.agent.topology}
     values = {
         option.name: value
         for option in options_of(preset.agent).values()
         if option.part != "run" or option.name in preset.options
-        if (value := getattr(of[option.part], option.name)) is not None
+        if (value := settings.value(option)) is not None
     }
     comment = f"{name} in full. `{program()} train --preset FILE.toml` trains with a file such as this."
     return preset_text(Preset(preset.agent, preset.env, values), comment)

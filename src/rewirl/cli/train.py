@@ -14,6 +14,7 @@ from rewirl.environments.identity import MODULE_HELP, import_named
 from rewirl.environments.spaces import UnsuitableEnvironmentError
 from rewirl.presets.lookup import preset, suggestion
 from rewirl.printing import number, program, quoted_path, result, to_resume, visible
+from rewirl.storage.checkpoint import saved_step
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.run_directory import RunDirectoryError
 from rewirl.topology.contract import ContractError, UnsaveableError
@@ -120,14 +121,14 @@ def _train_to_the_end(
                     progress.message(hint)
                 outcome = run.train(lambda: bool(stop))
         except (FaultyEnvironmentError, UnsuitableEnvironmentError, DivergedError, ContractError) as error:
-            kept = [int(name.name[5:]) for name in path.glob("checkpoints/step-*") if name.name[5:].isdecimal()]
-            if not kept and isinstance(error, UnsaveableError):
+            kept = saved_step(path)
+            if kept is None and isinstance(error, UnsaveableError):
                 return failed(error)
-            if not kept:
+            if kept is None:
                 return failed(error, "Nothing was saved before; --checkpoint-every says after how many steps it is")
             if isinstance(error, (DivergedError, ContractError)):
                 return failed(error, f"What was saved before is in {path}")
-            return failed(error, f"It is saved at step {max(kept):,}; go on with: {to_resume(path)}")
+            return failed(error, f"It is saved at step {kept:,}; go on with: {to_resume(path)}")
         except RunDirectoryError as error:
             return failed(error)
         if not outcome.saved:

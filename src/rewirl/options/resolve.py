@@ -11,7 +11,7 @@ import numpy as np
 
 from rewirl.agents import AgentConfig, agent_entry
 from rewirl.exact import exactly
-from rewirl.options.option import AXES, INDIFFERENT, options
+from rewirl.options.option import AXES, INDIFFERENT, Option, options
 from rewirl.options.train import TrainConfig
 from rewirl.options.unknown import UnknownOptionError, unknown_option
 from rewirl.presets import lookup
@@ -28,6 +28,11 @@ class Settings(NamedTuple):
     run: TrainConfig
     agent: AgentConfig
     """The agent's settings, topology included."""
+
+    def value(self, option: Option) -> Any:
+        """Return the value that an option has."""
+        of = {"run": self.run, "agent": self.agent, "topology": self.agent.topology}[option.part]
+        return getattr(of, option.name)
 
 
 def resolve(request: Mapping[str, Any]) -> Settings:

@@ -39,7 +39,7 @@ class Checkpoint:
     @property
     def name(self) -> str:
         """The name of its directory."""
-        return f"step-{self.step:09d}"
+        return _name(self.step)
 
 
 def save_checkpoint(
@@ -69,7 +69,7 @@ def save_checkpoint(
         raise ValueError(f"step must be in [0, 10**15), got {step}")
     if keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
-    path = root / f"step-{step:09d}"
+    path = root / _name(step)
     groups: dict[str, dict[str, NDArray[Any]]] = {}
     for name, array in arrays.items():
         prefix, slash, _ = name.partition("/")
@@ -145,6 +145,14 @@ def load_latest(
     return None
 
 
+def saved_step(run: Path) -> int | None:
+    """Return the step of the newest checkpoint of a run directory by its name, without reading it; None without one."""
+    try:
+        return next((step for step, _ in _listed(run / "checkpoints")), None)
+    except CheckpointError:  # it cannot be looked into
+        return None
+
+
 def sweep(root: Path) -> None:
     """Remove what a killed process left half-written below `root`; call it at start, holding the run's lock.
 
@@ -155,6 +163,10 @@ def sweep(root: Path) -> None:
         bundle.sweep(root, _NAME)
     except OSError as error:
         raise CheckpointError(f"{root} cannot be tidied up: {error}") from error
+
+
+def _name(step: int) -> str:
+    return f"step-{step:09d}"
 
 
 def _listed(root: Path) -> list[tuple[int, Path]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from rewirl.options.train import TrainConfig
 from rewirl.plugins import import_module
 from rewirl.printing import from_here
 from rewirl.storage import strict_json
-from rewirl.storage.bundle import PREVIOUS
+from rewirl.storage.checkpoint import saved_step
 from rewirl.storage.files import found
 from rewirl.storage.metrics_log import last_event
 from rewirl.storage.policy_file import PolicyError
@@ -183,16 +182,6 @@ def run_status(run: PlannedRun) -> RunStatus:
     if saved is not None and saved > total:
         return RunStatus("finished", saved)
     return RunStatus("begun" if found(run.path / "config.json") else "new", saved or 0)
-
-
-def saved_step(path: Path) -> int | None:
-    """Return the step of the newest checkpoint of a run directory by its name, or None."""
-    try:
-        names = [entry.name.removeprefix(PREVIOUS) for entry in (path / "checkpoints").iterdir()]
-    except OSError:
-        return None
-    steps = [int(match[1]) for match in (re.fullmatch(r"step-(\d{9,15})", name) for name in names) if match]
-    return max(steps, default=None)
 
 
 def _planned(

@@ -9,7 +9,8 @@ from typing import Protocol, Self
 
 from rewirl.experiments.sweep.deadline import Deadline
 from rewirl.experiments.sweep.executor import Executor, Message
-from rewirl.experiments.sweep.plan import PlannedRun, run_status, saved_step
+from rewirl.experiments.sweep.plan import PlannedRun, run_status
+from rewirl.storage.checkpoint import saved_step
 from rewirl.training.progress import Timed
 
 TRIES = 5

@@ -10,8 +10,8 @@ from rewirl.experiments.tune.error import TuneError
 from rewirl.experiments.tune.space import sampled_values
 from rewirl.experiments.tune.study import Task
 from rewirl.experiments.tune.trials import last_evaluations
-from rewirl.options.option import AXES, INDIFFERENT, Option, options
-from rewirl.options.resolve import Settings, resolve
+from rewirl.options.option import AXES, INDIFFERENT, options
+from rewirl.options.resolve import resolve
 from rewirl.presets.preset import Preset
 from rewirl.presets.preset_file import preset_text
 from rewirl.printing import number
@@ -35,16 +35,16 @@ def preset_of(task: Task, params: Mapping[str, Any]) -> Preset:
     usual = resolve({"agent": agent, "env": env})
     known = [option for option in options(agent).values() if option.name not in (*AXES, *INDIFFERENT)]
     own = {
-        option.name: _of(settings, option)
+        option.name: settings.value(option)
         for option in known
-        if option.name in task.space or _of(settings, option) != _of(usual, option)
+        if option.name in task.space or settings.value(option) != usual.value(option)
     }
     preset = Preset(agent, env, {name: value for name, value in own.items() if value is not None})
     again = resolve({"agent": agent, "env": env, **preset.options})
     for option in known:
-        if _of(again, option) != _of(settings, option):
+        if again.value(option) != settings.value(option):
             raise TuneError(
-                f"{option.name} is {_of(settings, option)}, which a preset file cannot say; give it another value"
+                f"{option.name} is {settings.value(option)}, which a preset file cannot say; give it another value"
             )
     return preset
 
@@ -77,8 +77,3 @@ def _comment(task: Task, trial: Any, trials: int) -> str:
     seeds = f"{'seed' if len(task.seeds) == 1 else 'seeds'} {', '.join(map(str, task.seeds))}"
     what = f"mean return of the {last_evaluations(trial)}, {seeds}"
     return f"Trial {trial.number}, the best of {trials}: {number(trial.value, least=1)}, {what}"
-
-
-def _of(settings: Settings, option: Option) -> Any:
-    of = {"run": settings.run, "agent": settings.agent, "topology": settings.agent.topology}[option.part]
-    return getattr(of, option.name)

@@ -210,7 +210,7 @@ def _values(option: Option) -> str:
 
 
 def _usual(option: Option, request: Mapping[str, Any], settings: Settings) -> Dimension | None:
-    own = getattr(settings.agent, option.name, getattr(settings.agent.topology, option.name, None))
+    own = settings.value(option)
     literals = [kind for kind in alternatives(option.kind) if typing.get_origin(kind) is Literal]
     choices = _STRUCTURES if option.name == "structure" else tuple(map(str, literals and typing.get_args(literals[0])))
     choices = ("True", "False") if option.kind is bool else choices
@@ -272,8 +272,7 @@ def starting_point(space: Space, settings: Settings) -> dict[str, Any]:
     """Return what Optuna would have sampled for settings without sampling, as far as the space has it."""
     point = {}
     for name, dimension in space.items():
-        own = getattr(settings.agent, name, getattr(settings.agent.topology, name, None))
-        sampled = dimension.sampled(own)
+        sampled = dimension.sampled(settings.value(dimension.option))
         if sampled is not None:
             point[name] = sampled
     return point

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rewirl.experiments.sweep.plan import PlannedRun, plan, run_status, saved_step
+from rewirl.experiments.sweep.plan import PlannedRun, plan, run_status
 from rewirl.experiments.sweep.schedule import OVER, Row, Schedule
 from rewirl.experiments.tune.study import Study, Task
 from rewirl.saved import count, number
+from rewirl.storage.checkpoint import saved_step
 from rewirl.storage.files import found, remove
 from rewirl.storage.metrics_log import read_metrics
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
