@@ -5,6 +5,7 @@ rewirl train --agent stream-ac --env HalfCheetah-v5 --wrapper rewirl.timed:Timed
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
@@ -12,12 +13,23 @@ import numpy as np
 from gymnasium import spaces
 
 
+def _limits(env: Any) -> Iterator[int]:
+    """Yield the time limits of an environment, of each of its wrappers and of its registration."""
+    while True:
+        registered = None if env.spec is None else env.spec.max_episode_steps
+        own = getattr(env, "_max_episode_steps" if isinstance(env, gymnasium.Wrapper) else "max_episode_steps", None)
+        yield from filter(None, (registered, own))
+        if not isinstance(env, gymnasium.Wrapper):
+            return
+        env = env.env
+
+
 class Timed(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordConstructorArgs):
     """Append the time to observations: -0.5 when an episode begins, 0.5 when its time limit T cuts it.
 
     Args:
         env: an environment with a time limit and a Box of observations; one that is no vector is flattened. The limit
-            is that of its registration or, if less, its own `max_episode_steps`.
+            is the least of its registration, its wrappers and its own `max_episode_steps`.
 
     Raises:
         ValueError: it has no time limit, or observes something else.
@@ -27,8 +39,7 @@ class Timed(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordConstru
         """Take the time limit from the environment."""
         gymnasium.utils.RecordConstructorArgs.__init__(self)
         super().__init__(env)
-        registered = None if env.spec is None else env.spec.max_episode_steps
-        limit = min(filter(None, (registered, getattr(env.unwrapped, "max_episode_steps", None))), default=None)
+        limit = min(_limits(env), default=None)
         if not limit:
             raise ValueError("the time of a step says something where there is a time limit, and this has none")
         space = env.observation_space

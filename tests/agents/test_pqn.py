@@ -11,6 +11,7 @@ from pqn_oracle import PQNOracle
 
 from rewirl.agents import PQN, Policy, PQNConfig, agent_entry, make_agent
 from rewirl.agents.pqn import rectified
+from rewirl.agents.rollout_learner import outputs_of
 from rewirl.options.resolve import agent_settings
 from rewirl.topology import TopologyConfig
 
@@ -68,6 +69,32 @@ def test_all_updates_of_two_rollouts_end_in_the_weights_of_pytorch(structure, se
     c = agent.config
     assert agent.updates == exact.updates == c.updates_after(2 * steps) == 2 * 3 * (96 // c.batch_size)
     assert 20 < exact.random < 150 and max(exact.norms) > c.max_gradient_norm  # what is to be shown was there
+
+
+@pytest.mark.parametrize("lambda_", [0.0, 0.65, 1.0])
+def test_returns_of_normalised_observations_have_one_value_of_each_state(monkeypatch, lambda_):
+    """Statistics count an observation between the end of a step and the beginning of the next."""
+    agent = make(normalise_observations=True, rollout_steps=64, batch_size=64, epochs=1, return_lambda=lambda_)
+    learnt = []
+    monkeypatch.setattr(agent, "_update", lambda minibatch: None)
+    monkeypatch.setattr(agent, "_minibatches", lambda steps: learnt.append(steps) or iter(()))
+    play(agent, experience(64, environments=3))
+    rollout, c = agent._rollout, agent.config
+    after = outputs_of(agent.networks()["q"], rollout.next_states).max(axis=1).astype(np.float64)
+    wanted, later = np.empty(64), {}
+    for t in range(63, -1, -1):
+        environment, goes_on = int(rollout.environments[t]), 1.0 - rollout.over[t]
+        then = later.get(environment, after[t])
+        value = after[t] * (1.0 - rollout.terminated[t]) if not goes_on else (1 - lambda_) * after[t] + lambda_ * then
+        wanted[t] = later[environment] = rollout.rewards[t] + c.gamma * value
+    assert 0 < rollout.over.sum() < 64
+    np.testing.assert_allclose(learnt[0][:, -1], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_step_size_beyond_float32_ends_in_numbers_that_are_refused():
+    agent = make(rollout_steps=32, batch_size=32, epochs=1, learning_rate=1e30)
+    with pytest.raises(FloatingPointError):
+        play(agent, experience(96))
 
 
 def test_steps_of_radam_by_hand():

@@ -45,6 +45,12 @@ def test_an_environments_own_limit_counts_where_it_is_less():
     assert [env.step(np.zeros(1))[0][-1] for _ in range(2)] == [0.0, 0.5]
 
 
+def test_a_wrappers_limit_counts_where_it_is_less():
+    env = gymnasium.make("MountainCar-v0", max_episode_steps=3)
+    assert Timed(gymnasium.wrappers.TimeLimit(env, 1_000))._limit == 3
+    assert Timed(gymnasium.wrappers.TimeLimit(gymnasium.make("Pendulum-v1").unwrapped, 7))._limit == 7
+
+
 def test_what_has_no_time_or_no_vector_is_refused():
     with pytest.raises(ValueError, match="this has none"):
         Timed(gymnasium.make("Pendulum-v1").unwrapped)

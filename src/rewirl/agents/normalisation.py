@@ -262,9 +262,9 @@ class Normalisation:
         result: dict[str, Any] = {}
         if self.observations is not None:
             of = self.observations
-            result["observations"] = {"count": of.count, "mean": of.mean.tolist(), "std": np.sqrt(of.variance).tolist()}
+            result["observations"] = {"count": of.count, "mean": of.mean.tolist(), "std": np.sqrt(of.spread).tolist()}
         if self.returns is not None:
-            result["returns"] = {"count": self.returns.count, "std": float(np.sqrt(self.returns.variance[0]))}
+            result["returns"] = {"count": self.returns.count, "std": float(np.sqrt(self.returns.spread[0]))}
         return result
 
 

@@ -140,6 +140,13 @@ class PQN(RolloutLearner[PQNConfig]):
         # G_t = r_t + gamma ((1 - lambda) max_a Q(s_{t+1}, a) + lambda G_{t+1}), which is max_a Q(s_t, a) plus the
         # generalised advantage with V(s) = max_a Q(s, a). Actions that were not greedy do not cut it.
         best, next_best = (outputs_of(q, states).max(axis=1) for states in (rollout.states, rollout.next_states))
+        latest: dict[int, int] = {}
+        for t, environment in enumerate(rollout.environments.tolist()):
+            before = latest.get(environment)
+            if before is not None and not rollout.over[before]:
+                # The state is s' of the step before, which was normalised before it was counted: one V(s) for both.
+                best[t] = next_best[before]
+            latest[environment] = t
         returns = best + self._advantages(best, next_best, self.config.return_lambda)
         return np.column_stack([rollout.states, rollout.actions, returns]).astype(np.float32)
 
@@ -195,6 +202,8 @@ class PQN(RolloutLearner[PQNConfig]):
 
 _BETA2 = 0.999
 _HUGE = 2.0**30
+_LARGEST = 3e38
+"""Step sizes are float32; with such a one an agent diverges, and is refused for that."""
 
 
 def rectified(learning_rate: float, epsilon: float, step: int) -> tuple[float, float]:
@@ -203,6 +212,8 @@ def rectified(learning_rate: float, epsilon: float, step: int) -> tuple[float, f
         rho = 2 / (1 - beta2) - 1;  rho_t = rho - 2 t beta2^t / (1 - beta2^t)
         rho_t >= 5: the step size times sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t))
         otherwise: the step size times the first moment, which is not divided by the root of the second
+
+    5 is Optax's threshold.
 
     Beside a huge epsilon that root is nothing, and a step size as many times as large makes up for it.
 
@@ -215,6 +226,6 @@ def rectified(learning_rate: float, epsilon: float, step: int) -> tuple[float, f
     rho = 2 / (1 - _BETA2) - 1
     rho_t = rho - 2 * step * power / (1 - power)
     if rho_t < 5:
-        return learning_rate * _HUGE, _HUGE
+        return min(learning_rate * _HUGE, _LARGEST), _HUGE
     factor = sqrt((rho_t - 4) * (rho_t - 2) * rho / ((rho - 4) * (rho - 2) * rho_t))
     return learning_rate * factor, epsilon

@@ -19,7 +19,7 @@ from typing import Any
 from rewirl.storage import strict_json
 from rewirl.storage.files import Sink, close_descriptor, open_regular, sync_directory, write_atomically
 
-SEALED, CHANGED = ("checkpoint", "end"), "log_changed"
+SEALED, CHANGED, CONTINUED = ("checkpoint", "end"), "log_changed", "continued"
 """Events whose lines have the sum of the log, and the one that says that a sum was wrong when a run was resumed."""
 
 LARGEST_LOG, LONGEST_LINE, MOST_KEPT = 2**30, 4 * 2**20, 2**28

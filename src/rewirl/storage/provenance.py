@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
+import os
 import platform
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from rewirl._revision import REVISION
 
@@ -17,6 +19,29 @@ _PACKAGES = ("rewirl", "numpy", "gymnasium", "mujoco", "dm_control")
 def versions() -> dict[str, str | None]:
     """Return the versions of Python and of the packages that matter; None for one that is not installed."""
     return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
+
+
+def made_with(instruction_set: str, kernels: int | None) -> dict[str, Any]:
+    """Return what a run is made with, for its record.
+
+    Args:
+        instruction_set: what the core runs on, such as "avx512".
+        kernels: generation of its kernels.
+
+    Returns:
+        JSON values: `versions`, `git_revision`, and `machine` with platform, cpu, cores and what was given.
+    """
+    return {
+        "versions": versions(),
+        "git_revision": git_revision(),
+        "machine": {
+            "platform": platform.platform(),
+            "cpu": processor(),
+            "cores": os.cpu_count(),
+            "instruction_set": instruction_set,
+            "kernels": kernels,
+        },
+    }
 
 
 @functools.cache  # what is loaded stays, whatever is installed meanwhile

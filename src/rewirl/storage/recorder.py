@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from rewirl.storage.checkpoint import CheckpointError, save_checkpoint
-from rewirl.storage.metrics_log import CHANGED, SEALED, MetricsLog
+from rewirl.storage.metrics_log import CHANGED, CONTINUED, SEALED, MetricsLog
 from rewirl.storage.policy_file import PolicyError, save_policy
+from rewirl.storage.provenance import made_with
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 from rewirl.storage.tensorboard import TensorBoardWriter
 
@@ -19,6 +20,9 @@ State = tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]
 
 OWN_FIELDS = frozenset({"event", "step", "seconds", "core_share", "sha256", "connections", "networks"})
 """Fields of a line that mean something wherever they are; nobody else's number can have such a name."""
+
+_OF_ENVIRONMENTS = ("gymnasium", "mujoco", "dm_control")
+"""Packages by whose version an environment may differ."""
 
 
 class Recorder(Protocol):
@@ -100,9 +104,29 @@ class RunRecord:
                     "goes on; its record says so, and reports leave it out"
                 )
                 self._log.write(CHANGED, step=step)
+            if core is not None:
+                self._tell_what_goes_on(step, made_with(**core))
             self._log.write_again(values.get("metrics_unwritten", []))
             self._board = TensorBoardWriter(directory.tensorboard, purge_step=step + 1, warn=warn)
             self.event("checkpoint", step)  # it was logged after it was saved, so it has just been cut off
+
+    def _tell_what_goes_on(self, step: int, now: dict[str, Any]) -> None:
+        """Log what goes on with a run where that is not what began it; say where environments may differ by it."""
+        began = {name: self._directory.record.get(name) for name in now}
+        if now == began:
+            return
+        self._log.write(CONTINUED, step=step, made_with=now)
+        before = began["versions"] if isinstance(began["versions"], dict) else {}
+        others = [
+            f"{name} {before[name]}, now {version}"
+            for name, version in now["versions"].items()
+            if name in _OF_ENVIRONMENTS and before.get(name) not in (None, version)
+        ]
+        if others:
+            self._warn(
+                f"warning: this run began with other versions ({'; '.join(others)}), and environments may differ by "
+                "them; its record says so"
+            )
 
     @property
     def config(self) -> Mapping[str, Any]:

@@ -6,7 +6,6 @@ import contextlib
 import gc
 import hashlib
 import os
-import platform
 import re
 import warnings
 import weakref
@@ -28,7 +27,7 @@ from rewirl.storage.files import (
     written_as,
 )
 from rewirl.storage.no_run import why_no_run
-from rewirl.storage.provenance import git_revision, processor, versions
+from rewirl.storage.provenance import made_with
 
 _FORMAT = 1
 _CONFIG = "config.json"
@@ -344,15 +343,7 @@ def _record(config: dict[str, Any], instruction_set: str, kernels: int | None) -
         "format": _FORMAT,
         "config": config,
         "config_hash": hash_of(config),
-        "versions": versions(),
-        "git_revision": git_revision(),
-        "machine": {
-            "platform": platform.platform(),
-            "cpu": processor(),
-            "cores": os.cpu_count(),
-            "instruction_set": instruction_set,
-            "kernels": kernels,
-        },
+        **made_with(instruction_set, kernels),
     }
 
 

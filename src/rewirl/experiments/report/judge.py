@@ -60,6 +60,8 @@ class Finding:
     """Tasks that it is of, whatever versions there are of one."""
     version: str = ""
     """Which versions they are of, of MuJoCo and of the tasks, where the report has several of either."""
+    without_unit: tuple[str, ...] = ()
+    """Environments on which the other's mean is not positive, so that no difference can be in units of it."""
 
 
 def judge(groups: Sequence[RunGroup]) -> list[Finding]:
@@ -91,7 +93,7 @@ def judge(groups: Sequence[RunGroup]) -> list[Finding]:
             else:
                 pairs.append((agent, other))
                 of_claim.append(_on_one(claim, agent, other))
-        findings += _corrected(of_claim, len(claim.environments))
+        findings += _corrected(claim, of_claim)
         for mujoco, alike in by_version(pairs, lambda pair: pair[0].mujoco).items():
             for version, of_version in _by_version_of_task(alike).items():
                 several = repeated(of_version)
@@ -120,10 +122,14 @@ def _by_version_of_task(
     return {version: found[version] for version in sorted(found)}
 
 
-def _corrected(findings: Sequence[Finding], tests: int) -> list[Finding]:
-    """Return findings on one claim, with p corrected and the verdict that follows."""
-    p_values = [item.test.p for item in findings if item.test is not None]
-    corrected = iter(holm(p_values, tests))
+def _corrected(claim: Claim, findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings on one claim, with p corrected and the verdict that follows.
+
+    Corrected is for the tests that were made, and for the claim's tasks of which there was none.
+    """
+    tested = [(item.env, item.test.p) for item in findings if item.test is not None]
+    untested = set(claim.environments) - {task_of(env) for env, _ in tested if env is not None}
+    corrected = iter(holm([p for _, p in tested], len(tested) + len(untested)))
     return [item if item.test is None else _decided(replace(item, p=next(corrected))) for item in findings]
 
 
@@ -146,11 +152,15 @@ def _on_one(claim: Claim, agent: RunGroup, other: RunGroup) -> Finding:
 
 
 def _over_all(claim: Claim, pairs: Sequence[tuple[RunGroup, RunGroup]]) -> list[Finding]:
-    """Return the finding over several environments; none where returns give no unit to compare them in."""
+    """Return the finding over several environments; without a verdict where returns give no unit to compare them in."""
     compared = [_pair(claim, agent, other) for agent, other in pairs]
-    scores = [score for pair in compared if pair is not None and (score := in_units_of_the_other(pair)) is not None]
-    if len(scores) < len(compared):
+    if any(pair is None for pair in compared):
         return []
+    units = [None if pair is None else in_units_of_the_other(pair) for pair in compared]
+    if None in units:
+        without = tuple(agent.env for (agent, _), score in zip(pairs, units, strict=True) if score is None)
+        return [Finding(claim, None, "missing", 0, (0, 0), None, tasks=len(_tasks(pairs)), without_unit=without)]
+    scores = [score for score in units if score is not None]
     if claim.measure == "share":
         estimate = mean_share(pairs)
     else:

@@ -7,13 +7,14 @@ from typing import TypeVar
 
 import gymnasium
 
+from rewirl.experiments.report.made_with import mujoco_versions
 from rewirl.experiments.report.run_data import RunData
 
 Item = TypeVar("Item")
 
 
 def mujoco_of(run: RunData) -> str:
-    """Return the version of MuJoCo that computed the environment of a run, or "" where none did.
+    """Return the version of MuJoCo that computed the environment of a run, or "" where none did; of several, each.
 
     Only of Gymnasium's other environments and of MinAtar it is known that none did.
     """
@@ -22,7 +23,7 @@ def mujoco_of(run: RunData) -> str:
     others = entry.startswith("gymnasium.envs.") and not entry.startswith("gymnasium.envs.mujoco")
     if others or run.env.startswith("MinAtar/"):
         return ""
-    return str((run.record.get("versions") or {}).get("mujoco") or "of unknown version")
+    return mujoco_versions(run)
 
 
 def environment_names(runs: Sequence[RunData]) -> list[str]:

@@ -65,6 +65,14 @@ class Claim:
     below: float = 1.0
     """For a share: it is at most this. A difference agent - other is above 0."""
 
+    @property
+    def in_words(self) -> str:
+        """The claim as a sentence without its stop."""
+        if self.measure == "share":
+            return f"{self.agent} has the final return of {self.other} after at most {self.below:.0%} of the steps"
+        what = "final return" if self.measure == "final" else "learning-curve area"
+        return f"{self.agent} has a higher {what} than {self.other}"
+
 
 CLAIMS = (
     Claim("ds-td3", "td3", "final"),

@@ -21,7 +21,7 @@ from rewirl.experiments.report.inputs import latest_inputs
 from rewirl.experiments.report.places import candidates, is_directory
 from rewirl.experiments.report.plasticity_data import Plasticity, plasticity_of
 from rewirl.saved import count, fields, listed, number, shown
-from rewirl.storage.metrics_log import CHANGED, read_metrics
+from rewirl.storage.metrics_log import CHANGED, CONTINUED, read_metrics
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 
 _LARGEST = 2.0**200
@@ -67,6 +67,8 @@ class RunData:
     """What says whether networks can still learn; see `plasticity_data`. Empty where a run did not record it."""
     inputs: dict[str, dict[str, list[float] | None]] = field(default_factory=dict)
     """What networks made of each input at the end, see `inputs`; empty where a run did not record it."""
+    continued: tuple[dict[str, Any], ...] = ()
+    """What went on with it where that is not what began it: versions, revision and machine, as in the record."""
 
     @property
     def name(self) -> str:
@@ -79,10 +81,15 @@ class RunData:
         return self.core_share is not None and ALONE <= self.core_share <= ONE_CORE
 
     @property
-    def processor(self) -> tuple[str, str]:
-        """What computed it: processor and instruction set."""
-        machine = self.record.get("machine") or {}
-        return str(machine.get("cpu")), str(machine.get("instruction_set"))
+    def makers(self) -> tuple[dict[str, Any], ...]:
+        """What made it, each with versions, revision and machine; the record is of the first."""
+        return self.record, *self.continued
+
+    @property
+    def processors(self) -> set[tuple[str, str]]:
+        """What computed it: processors with their instruction sets."""
+        machines = [maker.get("machine") or {} for maker in self.makers]
+        return {(str(machine.get("cpu")), str(machine.get("instruction_set"))) for machine in machines}
 
     @property
     def last(self) -> int:
@@ -102,7 +109,7 @@ class RunData:
 def same_speed(runs: Iterable[RunData]) -> bool:
     """Tell whether seconds of some runs may be compared: each had a core to itself, all on processors of one kind."""
     runs = list(runs)
-    return all(run.alone for run in runs) and len({run.processor for run in runs}) <= 1
+    return all(run.alone for run in runs) and len({each for run in runs for each in run.processors}) <= 1
 
 
 def find_runs(paths: Sequence[Path]) -> tuple[list[RunData], list[tuple[Path, str]]]:
@@ -224,10 +231,11 @@ def _run(path: Path, record: dict[str, Any], lines: list[dict[str, Any]]) -> Run
         _noise_from(train, settings, topologies),
         plasticity_of(lines),
         latest_inputs([line for line in lines if line["event"] == "topology"]),
+        tuple(fields(line["made_with"], "what a run was made with") for line in lines if line["event"] == CONTINUED),
     )
 
 
-_EVENTS = ("evaluation", "topology", "diagnostics", "total", CHANGED)
+_EVENTS = ("evaluation", "topology", "diagnostics", "total", CHANGED, CONTINUED)
 
 _AGENT, _OPTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}"), re.compile(r"[a-z][a-z0-9_]{0,63}")
 

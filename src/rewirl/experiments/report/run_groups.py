@@ -30,6 +30,7 @@ from rewirl.experiments.report.labels import (
     sweep_label,
     without_environment,
 )
+from rewirl.experiments.report.made_with import made_by
 from rewirl.experiments.report.metrics import final_return, learning_curve_area
 from rewirl.experiments.report.mujoco_version import environment_names, mujoco_of
 from rewirl.experiments.report.published import Published
@@ -144,7 +145,7 @@ def group_runs(runs: Sequence[RunData], labels: Labels = ()) -> tuple[list[RunGr
         same = runs_by_seed.setdefault(key, {})
         other = same.get(run.seed)
         if other is not None:
-            run, other = (run, other) if run.last > other.last else (other, run)
+            run, other = sorted((run, other), key=_rank, reverse=True)
             left_out.append((other, _why_left_out(other, run)))
         same[run.seed] = run
     groups = []
@@ -230,22 +231,9 @@ def _kind(item: RunGroup) -> tuple[str, str]:
     return item.agent, json.dumps(item.options, sort_keys=True)
 
 
-def made_by(run: RunData) -> tuple[str, str, str, str]:
-    """Return what numbers of a run depend on besides its settings: versions, revision and instruction set."""
-    record = run.record
-    versions, machine = record.get("versions") or {}, record.get("machine") or {}
-    return (
-        f"rewirl {versions.get('rewirl', 'of unknown version')}",
-        f"revision {revision_of(run)}",
-        str(machine.get("instruction_set", "unknown instruction set")),
-        f"Gymnasium {versions.get('gymnasium') or 'of unknown version'}",
-    )
-
-
-def revision_of(run: RunData) -> str:
-    """Return the start of the revision that made a run, and whether that was changed."""
-    revision = str(run.record.get("git_revision") or "not recorded")
-    return revision[:12] + ("-dirty" if revision[12:].endswith("-dirty") else "")
+def _rank(run: RunData) -> tuple[Any, ...]:
+    """Return by what one of two runs of the same settings and seed counts: the longer, then whatever the order is."""
+    return run.last, made_by(run), run.returns.tolist(), str(run.path)
 
 
 def _why_left_out(run: RunData, kept: RunData) -> str:

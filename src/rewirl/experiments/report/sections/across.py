@@ -39,10 +39,13 @@ def across(
     if len(environments) < 2:
         return []
     found: dict[tuple[str, str], list[tuple[RunGroup, RunGroup]]] = {}
+    left_out: list[str] = []
     for env in environments:
         for one, other in compared([item for item in groups if item.env == env], baseline):
             if in_units_of_the_other(values(one, other, "final")) is not None:
                 found.setdefault((one.label, other.label), []).append((one, other))
+            else:
+                left_out.append(f"{one.label} over {other.label} on {env}")
     families = {labels: several for labels, pairs in found.items() if len(several := repeated(pairs)) > 1}
     scores = {
         labels: [score for pair in pairs if (score := in_units_of_the_other(values(*pair, "final"))) is not None]
@@ -55,7 +58,13 @@ def across(
             else (f"No agent can be compared with {baseline}")
         )
         text = f"{who}, in positive returns, on two environments or more."
-        return [heading, Text(text)]
+        return [heading, Text(text), *_without_unit(left_out, "")]
+    without = [
+        f"{labels[0]} over {labels[1]}, learning-curve area, with {one.env}"
+        for labels, pairs in families.items()
+        for one, other in pairs
+        if in_units_of_the_other(values(one, other, "lca")) is None
+    ]
     rows = [row for labels, pairs in families.items() for row in _rows(labels, pairs, scores[labels], unit)]
     over = "Sparse over dense" if baseline is None else f"Each over {baseline}"
     return [
@@ -67,9 +76,17 @@ def across(
             ["comparison", "environments", "of", "measured", *INTERVALS],
             rows,
         ),
+        *_without_unit(left_out + without, unit),
         *_of_other_settings(families),
         *_profiles(families, scores, style, unit),
     ]
+
+
+def _without_unit(left_out: Sequence[str], unit: str) -> list[Block]:
+    """Say what is left out as there is no unit for it."""
+    whose = f"the {unit}'s mean" if unit else "the other's mean"
+    text = f"Left out, as {whose} is not positive there and can be no unit:"
+    return [Text(text), Items([f"{each}." for each in left_out])] if left_out else []
 
 
 def _of_other_settings(families: Mapping[tuple[str, str], Groups]) -> list[Block]:

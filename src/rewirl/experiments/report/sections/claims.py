@@ -83,7 +83,7 @@ def _row(finding: Finding) -> list[str]:
     else:
         estimate = estimate.in_units(unit)
     return [
-        _claim_in_words(finding),
+        claim.in_words,
         finding.env or ", ".join([f"{finding.tasks} tasks together", *([finding.version] if finding.version else [])]),
         _verdict(finding),
         shown(show, estimate.value, estimate)
@@ -106,11 +106,3 @@ def _verdict(finding: Finding) -> str:
         elif finding.env is None and finding.tasks < len(finding.claim.environments):
             words += f": {finding.tasks} of {len(finding.claim.environments)} tasks"
     return words
-
-
-def _claim_in_words(finding: Finding) -> str:
-    claim = finding.claim
-    if claim.measure == "share":
-        return f"{claim.agent} has the final return of {claim.other} after at most {claim.below:.0%} of the steps"
-    what = "final return" if claim.measure == "final" else "learning-curve area"
-    return f"{claim.agent} has a higher {what} than {claim.other}"

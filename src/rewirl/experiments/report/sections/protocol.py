@@ -13,9 +13,10 @@ from rewirl.experiments.report.coverage import coverage
 from rewirl.experiments.report.document import Block, Code, Heading, Items, Table, Text, folded
 from rewirl.experiments.report.judge import Finding
 from rewirl.experiments.report.labels import may_have, options_in_words, setting, unknown_agents
+from rewirl.experiments.report.made_with import described, made_by
 from rewirl.experiments.report.pairs import WINDOW
 from rewirl.experiments.report.run_data import RunData
-from rewirl.experiments.report.run_groups import RunGroup, area_unit, command, common_to, made_by, revision_of
+from rewirl.experiments.report.run_groups import RunGroup, area_unit, command, common_to
 
 LINES = 12
 """From more commands on they are folded."""
@@ -69,7 +70,7 @@ def what_was_run(groups: Sequence[RunGroup]) -> list[Block]:
         Table(
             "Versions and machines.",
             ["runs", "versions", "revision", "machine"],
-            [[str(len(of)), *key] for key, of in _by(runs, _made_with).items()],
+            [[str(len(of)), *key] for key, of in _by(runs, described).items()],
         ),
     ]
     return blocks
@@ -135,17 +136,6 @@ def _made_unlike(item: RunGroup) -> str:
     return f"{item.label} on {item.env}: {'; '.join(parts)}."
 
 
-def _made_with(run: RunData) -> tuple[str, str, str]:
-    record = run.record
-    versions, machine = record.get("versions") or {}, record.get("machine") or {}
-    return (
-        ", ".join(f"{name} {version}" for name, version in versions.items() if version),
-        revision_of(run),
-        f"{machine.get('cpu', 'unknown')}, {machine.get('cores', '?')} cores, {machine.get('instruction_set', '?')}; "
-        f"{machine.get('platform', '')}",
-    )
-
-
 def missing(
     groups: Sequence[RunGroup], problems: Problems, left_out: Problems, findings: Sequence[Finding]
 ) -> list[Block]:
@@ -176,7 +166,12 @@ def missing(
                     f"{run.total:,} steps."
                 )
     for finding in findings:
-        if finding.verdict == "missing":
+        if finding.without_unit:
+            items.append(
+                f"All tasks together, {finding.claim.in_words}: cannot be judged, as the mean of {finding.claim.other} "
+                f"on {', '.join(finding.without_unit)} is not positive, and no unit to compare in."
+            )
+        elif finding.verdict == "missing":
             none = [
                 name
                 for name, count in zip((finding.claim.agent, finding.claim.other), finding.runs, strict=True)
