@@ -288,6 +288,37 @@ def test_p_is_corrected_for_the_papers_five_tasks(tmp_path):
     assert finding.p == pytest.approx(5 * finding.test.p) and finding.verdict == "undecided"
 
 
+def test_another_version_of_a_task_is_a_further_test(tmp_path):
+    """It made other tasks' p smaller, in the place of a task without runs."""
+
+    def corrected():
+        found = judge(group_runs(find_runs([tmp_path])[0])[0])
+        of = [item for item in found if (item.claim.other, item.claim.measure) == ("td3", "final")]
+        return {item.env: item.p / item.test.p for item in of if item.env is not None}
+
+    for env, gap in (("Hopper-v5", 5000), ("Walker2d-v5", 27), ("Hopper-v4", 5000)):
+        for seed in range(5):
+            make_run(tmp_path, "td3", seed, rising(1000 + 10 * seed, 50_000), env)
+            make_run(tmp_path, "ds-td3", seed, rising(1000 + gap + 10 * seed, 50_000), env)
+        if env == "Walker2d-v5":
+            assert corrected() == pytest.approx({"Hopper-v5": 5, "Walker2d-v5": 4})
+    assert corrected()["Walker2d-v5"] == pytest.approx(4)  # six tests: three made, three of tasks without runs
+
+
+def test_what_has_no_unit_is_left_out_by_name(tmp_path):
+    for env, top in (("HalfCheetah-v5", 1000), ("Hopper-v5", 1000), ("Ant-v5", -200)):
+        for seed in range(2):
+            make_run(tmp_path, "td3", seed, rising(top + seed, 50_000), env)
+            make_run(tmp_path, "ds-td3", seed, rising(1100 + seed, 50_000), env)
+    text = text_of(tmp_path)
+    assert "Left out, as the dense agent's mean is not positive there and can be no unit:" in text
+    assert "ds-drl/ds-td3 over ds-drl/td3 on Ant-v5." in text
+    assert (
+        "All tasks together, ds-td3 has a higher final return than td3: cannot be judged, as the mean of td3 on Ant-v5 "
+        "is not positive, and no unit to compare in."
+    ) in text
+
+
 def test_a_claim_over_all_tasks_needs_all_of_them(tmp_path):
     tasks = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")
     for count, env in enumerate(tasks, 1):

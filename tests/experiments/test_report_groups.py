@@ -377,6 +377,15 @@ def test_of_two_runs_alike_the_one_left_out_is_told_from_the_other(tmp_path):
     assert any(reason.endswith("Their returns are the same") for reason in reasons)
 
 
+def test_of_two_runs_alike_the_same_one_counts_in_any_order(tmp_path):
+    for place, top in (("a", 1000), ("b", 1100)):
+        make_run(tmp_path / place, "td3", 0, rising(top, 50_000))
+    pages = []
+    for places in ("ab", "ba"):
+        pages.append(document.markdown(report(*find_runs([tmp_path / place for place in places]))))
+    assert pages[0] == pages[1]
+
+
 def test_a_run_that_was_extended_is_compared_with_another_where_both_were_evaluated(tmp_path):
     extended = make_run(tmp_path / "a", "td3", 0, rising(1000, 50_000))
     lines = (extended / "metrics.jsonl").read_text().splitlines()
@@ -485,6 +494,27 @@ def test_runs_of_two_versions_of_mujoco_are_neither_pooled_nor_compared(tmp_path
     assert "On HalfCheetah-v5 (MuJoCo 3.17.0) there are no runs of a sparse agent and of its dense one" in page
     for finding in judge(groups):
         assert finding.env != "HalfCheetah-v5 (MuJoCo 3.17.0)" or finding.verdict == "missing"
+
+
+def test_a_run_that_went_on_with_another_version_of_mujoco_is_of_neither(tmp_path):
+    for seed in (0, 1, 2):
+        path = make_run(tmp_path, "ds-td3", seed, rising(10, 1))
+        of_mujoco("4.0.0" if seed == 2 else "3.17.0", path)
+        if seed == 1:
+            record = json.loads((path / "config.json").read_text())
+            now = {name: record[name] for name in ("git_revision", "machine")}
+            now |= {"versions": {**record["versions"], "mujoco": "4.0.0"}}
+            lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
+            lines.insert(3, json.dumps({"event": "continued", "step": 5000, "made_with": now}) + "\n")
+            (path / "metrics.jsonl").write_text("".join(lines))
+    runs, problems = find_runs([tmp_path])
+    assert [(item.env, item.seeds) for item in group_runs(runs)[0]] == [
+        ("HalfCheetah-v5 (MuJoCo 3.17.0 then 4.0.0)", [1]),
+        ("HalfCheetah-v5 (MuJoCo 3.17.0)", [0]),
+        ("HalfCheetah-v5 (MuJoCo 4.0.0)", [2]),
+    ]
+    page = document.markdown(report(runs, problems))
+    assert re.search(r"mujoco 3\.17\.0.* then .*mujoco 4\.0\.0", page)
 
 
 def test_environments_of_two_versions_of_mujoco_are_no_mean(tmp_path):

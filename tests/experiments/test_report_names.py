@@ -247,6 +247,13 @@ def reported(capsys, *arguments):
     return Path("report.md").read_text(), capsys.readouterr().err
 
 
+def test_a_sweep_ends_with_the_runs_that_its_table_does_not_count(tmp_path):
+    paths = [make_run(tmp_path, "td3", seed, rising(1000, 50_000, count=20 + 2 * (seed == 1))) for seed in (0, 1, 2)]
+    *_, line, _, _ = results([SimpleNamespace(path=path) for path in paths])
+    told = ", ".join(f"{paths[seed].name} (at 100,000)" for seed in (0, 2))
+    assert line == f"not counted, as runs of their group have more steps: {told}"
+
+
 def test_a_report_knows_own_agents_of_the_modules_that_it_is_told_as_their_sweep_does(own_agents, capsys):
     settings = {"sparsity": 0.8, "policy_delay": 3}
     agent_entry("own_agents:mine")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib.util import find_spec
@@ -159,6 +160,23 @@ def test_a_dry_run_of_what_is_finished_or_begun_says_so(tmp_path, capsys):
     assert make_run(second, Silent(), lambda: False) == {"ended": "finished"}
     assert rewirl("sweep", file, "--directory", tmp_path / "runs", "--dry-run") == 0
     assert capsys.readouterr().out.splitlines()[3] == "2 runs, 2 finished"
+
+
+def test_a_dry_run_says_which_runs_have_lost_their_checkpoints(tmp_path, capsys):
+    file = tmp_path / "sweep.toml"
+    file.write_text(
+        'agents = ["td3"]\nenvs = ["rewirl-tests/Drift-v0"]\nseeds = [0]\nenv_module = "probe_environments"\n'
+        "hidden_sizes = [24, 16]\nlearning_starts = 60\ntotal_timesteps = 200\neval_every = 0\n"
+    )
+    (run,) = plan(read_sweep(str(file)).requests, tmp_path / "runs").values()
+    with runs.start(run.config, run.agent_config, run.path, Silent()) as begun:
+        begun.train(lambda: begun.training.step >= 120)
+    shutil.rmtree(run.path / "checkpoints")
+    assert rewirl("sweep", file, "--directory", tmp_path / "runs", "--dry-run") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].endswith("200 steps  cannot go on")
+    assert lines[2].endswith("-0 has no checkpoints any more; to train it from the start, move it away")
+    assert lines[3] == "1 run, 0 finished"
 
 
 def test_a_dry_run_says_which_settings_a_hash_stands_for(tmp_path, capsys):

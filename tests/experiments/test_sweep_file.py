@@ -198,6 +198,10 @@ REFUSED = {
     "twice": (SMALL + "adapt_every = 1\nadapt-every = 2", "adapt-every is there twice"),
     "toml": ("agents = [", "sweep.toml is not TOML"),
     "description": ("description = 1", "description must be text"),
+    "description of a part": (
+        SMALL + '[[runs]]\ndescription = "x"',
+        r"\[\[runs\]\] 1: description is of the whole file",
+    ),
     "runs": (SMALL + "[runs]", r"runs must be one or more tables that begin with \[\[runs\]\]"),
     "too many": (SMALL.replace("[0]", str(list(range(200)))) + f"adapt_every = {list(range(1, 60))}", "10,000 runs"),
     "warm-up": (SMALL + "warm_up_policy = 3", "must be a directory, or a run of this sweep"),

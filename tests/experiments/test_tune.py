@@ -587,6 +587,12 @@ def test_a_study_stopped_in_the_middle_of_a_run_goes_on_to_the_bit_and_its_best_
     trained = resolve({"preset": str(best), "total_timesteps": 100})
     assert f"{trained.agent.learning_rate}" in (tmp_path / "run" / "config.json").read_text()
     assert ended("presets", best) == 0 and "Drift-v0" in capsys.readouterr().out
+    assert ended(*whole, "--dry-run") == 0  # of what is there already
+    assert (
+        "2 trials of 600 steps" in (said := capsys.readouterr().out) and "2 of them over already: none is left" in said
+    )
+    assert ended(*whole, "--gamma", 0.5, "--dry-run") == 2
+    assert "holds a study of something else" in capsys.readouterr().err
 
 
 def test_what_is_left_when_the_hours_are_over_is_said(tmp_path, capsys, monkeypatch):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import gymnasium
 import pytest
 from test_run import AGENT, config
 
 from rewirl import _core
 from rewirl.storage.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from rewirl.storage.metrics_log import read_metrics
 from rewirl.training import run as runs
 from rewirl.training.progress import Silent
 from rewirl.training.resume import resume
@@ -67,6 +69,25 @@ def test_another_instruction_set_is_named_when_the_run_goes_on(stopped, capsys):
         run.train(lambda: run.training.step >= 60)
     with resume(stopped, Silent()):
         assert "saved on" not in capsys.readouterr().err
+
+
+def test_other_versions_are_named_and_recorded_when_the_run_goes_on(stopped, capsys):
+    with resume(stopped, Silent()):
+        pass
+    assert "continued" not in {line["event"] for line in read_metrics(stopped / "metrics.jsonl")}
+    record = json.loads((stopped / "config.json").read_text())
+    record["versions"] |= {"gymnasium": "0.9", "numpy": "1.0"}
+    (stopped / "config.json").write_text(json.dumps(record))
+    with resume(stopped, Silent()) as run:
+        here = gymnasium.__version__
+        said = f"this run began with other versions (gymnasium 0.9, now {here}), and environments may differ by them"
+        assert said in capsys.readouterr().err
+        run.train(lambda: run.training.step >= 60)
+    with resume(stopped, Silent()) as run:  # the line before the checkpoint stays, the one after it is written anew
+        run.train()
+    lines = [line for line in read_metrics(stopped / "metrics.jsonl") if line["event"] == "continued"]
+    assert [line["step"] for line in lines] == [40, 60]
+    assert lines[0]["made_with"]["versions"]["gymnasium"] == here and lines[0]["made_with"]["machine"]["cpu"]
 
 
 def test_a_checkpoint_that_does_not_say_it_has_the_instruction_set_of_its_record(stopped, capsys):

@@ -14,7 +14,7 @@ from rewirl.cli.parse import parse
 from rewirl.experiments.sweep.apart import told_apart
 from rewirl.experiments.sweep.estimate import estimate, makespan
 from rewirl.experiments.sweep.file import Sweep, experiments, narrowed, read_sweep
-from rewirl.experiments.sweep.plan import PlannedRun, check, plan, run_status
+from rewirl.experiments.sweep.plan import PlannedRun, check, lost_checkpoints, plan, run_status
 from rewirl.experiments.sweep.pool import ProcessPool
 from rewirl.experiments.sweep.session import run_session
 from rewirl.options.option import AXES, all_options
@@ -75,15 +75,18 @@ def _dry_run(
     described: Sweep, runs: Mapping[str, PlannedRun], workers: int, said_by: Mapping[str, Sequence[str]]
 ) -> int:
     standings = {name: run_status(run) for name, run in runs.items()}
+    lost = {name for name, run in runs.items() if lost_checkpoints(run)}
     result(visible(f"{described.name}: {described.description}" if described.description else described.name))
     pool = ProcessPool(workers)
     try:
-        seconds, unknown = estimate(runs, pool)
+        seconds, unknown = estimate({name: run for name, run in runs.items() if name not in lost}, pool)
+        seconds |= dict.fromkeys(lost, 0.0)
     finally:
         pool.close()
     width, options = max(map(len, runs)), told_apart(runs.values())
     for name, run in runs.items():
         state = standings[name].state if standings[name].state != "begun" else f"at step {standings[name].step:,}"
+        state = "cannot go on" if name in lost else state
         left = "unknown" if name in unknown else in_words(seconds[name]) if seconds[name] else ""
         line = f"{name:<{width}}  {run.config.total_timesteps:>10,} steps  {state:<16}  {left:<13}  {options[name]}"
         result(visible(line.rstrip()))
@@ -93,7 +96,10 @@ def _dry_run(
     for remark, names in said_by.items():
         others = "" if len(names) == 1 else f" and {len(names) - 1} more"
         result(visible(f"{names[0]}{others}: {remark}"))
-    left = left if done + len(unknown) < len(runs) else ""
+    for name in runs:
+        if name in lost:
+            result(visible(f"{name} has no checkpoints any more; to train it from the start, move it away"))
+    left = left if done + len(unknown) + len(lost) < len(runs) else ""
     result(f"{counted(len(runs), 'run')}, {done} finished{left}")
     if not unknown:
         return 0

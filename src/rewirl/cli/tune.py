@@ -25,7 +25,7 @@ from rewirl.experiments.tune.error import StudyError, TuneError
 from rewirl.experiments.tune.prepare import checked, make_task, usual_directory
 from rewirl.experiments.tune.session import study, until
 from rewirl.experiments.tune.space import lines
-from rewirl.experiments.tune.study import Task
+from rewirl.experiments.tune.study import STUDY, Study, Task
 from rewirl.printing import result, show, visible
 from rewirl.processes import cores
 from rewirl.training.signals import StopRequest
@@ -78,7 +78,7 @@ def tune(arguments: list[str]) -> int:
         directory: Path = options.directory or usual_directory(task)
         runs, said = checked(task, directory)
     if options.dry_run:
-        return _dry_run(task, runs, options.workers or cores(), said)
+        return _dry_run(task, directory, runs, options.workers or cores(), said)
     place = executor(options)
     with StopRequest() as stop, unprintable_output_ignored():
         stopped = until(options.hours, lambda: bool(stop))
@@ -98,12 +98,14 @@ def tune(arguments: list[str]) -> int:
     return failed(outcome.problem) if outcome.problem else 0
 
 
-def _dry_run(task: Task, runs: Mapping[str, PlannedRun], workers: int, said: Sequence[str]) -> int:
+def _dry_run(task: Task, directory: Path, runs: Mapping[str, PlannedRun], workers: int, said: Sequence[str]) -> int:
     run, *_ = runs.values()
-    count = task.trials * len(task.seeds)
+    over = _trials_over(task, directory)
+    trials = max(task.trials - over, 0)
+    count = trials * len(task.seeds)
     pool = ProcessPool(workers)
     try:
-        rates, unknown = measured([run] * count, pool)  # beside as many as will run side by side
+        rates, unknown = measured([run] * max(count, 1), pool)  # beside as many as will run side by side
     finally:
         pool.close()
     if unknown:
@@ -114,5 +116,19 @@ def _dry_run(task: Task, runs: Mapping[str, PlannedRun], workers: int, said: Seq
     seeds = "" if len(task.seeds) == 1 else f" with each of {len(task.seeds)} seeds"
     time = in_words(seconds_left(run, rates[speed_key(run)], 0) * math.ceil(count / workers))
     early = ", and less as bad ones end early" if task.prune else ""
-    result(visible(f"{task.trials} trials of {each}{seeds}: about {time} with {workers} at a time{early}"))
+    there = f" in all, {over} of them over already" if over else ""
+    left = f"about {time} with {workers} at a time{early}" if trials else "none is left"
+    result(visible(f"{task.trials} trials of {each}{seeds}{there}: {left}"))
     return 0
+
+
+def _trials_over(task: Task, directory: Path) -> int:
+    """Return how many trials of a study that is there already are over; 0 where there is none."""
+    if not (directory / STUDY).exists():
+        return 0
+    try:
+        with Study(task, directory) as study_there:
+            counts = study_there.counts()
+    except TuneError as error:
+        raise UsageError(str(error)) from error
+    return sum(counts.values()) - counts["running"]

@@ -136,7 +136,7 @@ def reopen(
         saved = load_latest(directory.checkpoints, progress.message, put_back, room)
         if saved is None:
             total = total or config.total_timesteps
-            if (ended or not _has_ended(directory, total)) and _had_checkpoints(directory):
+            if (ended or not _has_ended(directory, total)) and had_checkpoints(directory):
                 raise CheckpointError(
                     f"{path} has no checkpoints any more, so it cannot go on; its record and its policy stay as they "
                     "are. To train from the start, move it away"
@@ -228,7 +228,7 @@ def _has_ended(directory: RunDirectory, step: int) -> bool:
     return last.get("event") == "end" and last.get("step") == step
 
 
-def _had_checkpoints(directory: RunDirectory) -> bool:
+def had_checkpoints(directory: RunDirectory) -> bool:
     """Tell whether a run has saved something: its policy is written after the first checkpoint."""
     return exists(directory.policy) or last_event(directory.metrics).get("event") == "end"
 
@@ -372,7 +372,7 @@ def at_latest_checkpoint(directory: RunDirectory, progress: Progress) -> Shown:
         agent.close()
         raise
     name = Recipe(config.env, named=config.wrapper).name
-    return Shown(agent, total, name, diagnostics, transitions, saved is None and _had_checkpoints(directory))
+    return Shown(agent, total, name, diagnostics, transitions, saved is None and had_checkpoints(directory))
 
 
 def _transitions(saved: Checkpoint, columns: int) -> NDArray[np.float32] | None:

@@ -108,7 +108,10 @@ def read_sweep(source: str, overrides: Mapping[str, Any] | None = None) -> Sweep
     requests: list[RunRequest] = []
     for number, group in enumerate(groups or [{}], 1):
         where = f"{path}: [[{_GROUPS}]] {number}" if groups else str(path)
-        for run in _runs(common, _normalised(group, where), dict(overrides or {}), where):
+        part = _normalised(group, where)
+        if _DESCRIPTION in part:
+            raise SweepError(f"{where}: {_DESCRIPTION} is of the whole file; write it above the first [[{_GROUPS}]]")
+        for run in _runs(common, part, dict(overrides or {}), where):
             if len(requests) == MOST_RUNS:
                 raise SweepError(f"{where}: that is more than {MOST_RUNS:,} runs")
             requests.append(run)

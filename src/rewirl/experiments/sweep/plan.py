@@ -27,7 +27,7 @@ from rewirl.storage.run_directory import RunDirectory, RunDirectoryError, differ
 from rewirl.storage.values import to_values
 from rewirl.training import remarks
 from rewirl.training.progress import Silent
-from rewirl.training.resume import settings_of
+from rewirl.training.resume import had_checkpoints, settings_of
 from rewirl.training.run import Run
 from rewirl.training.warm_up import lasting
 
@@ -167,6 +167,14 @@ def other_settings(run: PlannedRun) -> list[str]:
             _compared(config, agent_config, run), _compared(run.config, run.agent_config, run), ""
         )
     ]
+
+
+def lost_checkpoints(run: PlannedRun) -> bool:
+    """Tell whether a run has more to do and cannot go on: it had checkpoints, and they were removed."""
+    if run_status(run).state != "begun" or saved_step(run.path) is not None:
+        return False
+    with RunDirectory.open(run.path, lock=False) as directory:
+        return had_checkpoints(directory)
 
 
 def run_status(run: PlannedRun) -> RunStatus:

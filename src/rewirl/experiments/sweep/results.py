@@ -41,6 +41,8 @@ def results(runs: Iterable[PlannedRun]) -> list[str]:
         ).rstrip()
         for row in (_HEAD, *rows)
     ]
+    shorter = [f"{run.name} (at {run.last:,})" for item in groups for run in item.runs if run.last < item.horizon]
+    lines += [f"not counted, as runs of their group have more steps: {', '.join(shorter)}"] if shorter else []
     places = " ".join(from_here(path) for path in dict.fromkeys(path.parent for path in paths))
     modules = dict.fromkeys(filter(None, (module_of(item.agent) for item in groups)))
     own = " ".join(["", "--agent-module", *modules]) if modules else ""  # what the table is of, the report is not told
