@@ -209,10 +209,10 @@ class StaticXQC(Learner):
                 halves (half of them the smallest positive, half the largest negative weights), code (the fraction of
                 the positive and of the negative weights, and every exact zero), magnitude (smallest absolute value),
                 relative (smallest compared with the root mean square of its unit's weights, of which the strongest
-                always stays; for layers whose output does not depend on the scale of a unit, as before a batch norm),
-                l2 (smallest square), sensitivity (smallest |weight * gradient|), random. In blocks the mean over the
-                connections of a block decides: magnitude is its L1 norm, l2 its L2 norm; a block has no sign, so paper
-                is magnitude for set too.
+                stays unless fewer are to be left than there are units; for layers whose output does not depend on the
+                scale of a unit, as before a batch norm), l2 (smallest square), sensitivity (smallest |weight *
+                gradient|), random. In blocks the mean over the connections of a block decides: magnitude is its L1
+                norm, l2 its L2 norm; a block has no sign, so paper is magnitude for set too.
             grow: Where set, rigl and prune grow connections: paper (random for set and prune, gradient for rigl),
                 random, gradient (where that of the loss is largest; in blocks, where the sum of its absolute values
                 is).
