@@ -1,5 +1,4 @@
-// Memory aligned to cache lines, shared with the NumPy views of it: a view keeps its memory alive. It may be somebody
-// else's.
+// Memory aligned to cache lines, shared with the NumPy views of it: a view keeps its memory alive.
 #pragma once
 #include <cstddef>
 #include <cstring>
@@ -21,7 +20,7 @@ class Buffer {
     std::memset(p, 0, n * sizeof(T));
     data_ = std::shared_ptr<T>(static_cast<T*>(p), [](T* q) { ::operator delete(q, std::align_val_t{64}); });
   }
-  // Memory that whoever made `data` owns, at any alignment of T.
+  // The first n numbers of another buffer's memory.
   Buffer(std::shared_ptr<T> data, size_t n) : data_(std::move(data)), size_(n) {}
   T* data() const { return data_.get(); }
   size_t size() const { return size_; }

@@ -41,12 +41,6 @@ std::vector<const float*>& pointers(size_t count) {
   return memory;
 }
 
-void require_count(const Learnable& array, size_t count) {
-  if (array.values.size() != count)
-    throw std::invalid_argument("the array has " + std::to_string(array.values.size()) + " numbers, got " +
-                                std::to_string(count));
-}
-
 }  // namespace
 
 Network::Network(int32_t n_in, std::vector<OperationSpec> specs, bool trainable)
@@ -191,31 +185,15 @@ Learnable& Network::array(size_t operation, const std::string& name) const {
 void Network::set_values(size_t operation, const std::string& name, const float* values, size_t count) {
   const auto lock = change();
   const Learnable& found = array(operation, name);
-  require_count(found, count);
+  if (found.values.size() != count)
+    throw std::invalid_argument("the array has " + std::to_string(found.values.size()) + " numbers, got " +
+                                std::to_string(count));
   std::copy_n(values, count, found.values.data());
   operations_[operation]->changed();
 }
 
-void Network::use_memory(size_t operation, const std::string& name, const Buffer<float>& memory) {
-  const auto lock = change();
-  Learnable& found = array(operation, name);
-  require_count(found, memory.size());
-  found.values = memory;
-  borrows = true;
-  operations_[operation]->changed();
-}
-
-void Network::values_changed() {
-  const auto lock = change();
-  moved();
-}
-
 void Network::stepped() {
   for (const auto& operation : operations_) operation->stepped();
-  moved();
-}
-
-void Network::moved() {
   for (const auto& operation : operations_) operation->changed();
 }
 

@@ -71,11 +71,8 @@ class Network {
   void count_ages();  // from now on Adam's bias correction goes by the age of each connection and bias
   // The array is learnables()[..] or statistics()[..] of the operation of this name; throws where there is none.
   Learnable& array(size_t operation, const std::string& name) const;
-  // Both throw where the count is not that of the array.
+  // Throws where the count is not that of the array.
   void set_values(size_t operation, const std::string& name, const float* values, size_t count);
-  void use_memory(size_t operation, const std::string& name,
-                  const Buffer<float>& memory);  // from now on, with its values
-  void values_changed();                         // to be called when such memory has been written to
 
   int64_t steps() const {
     const auto lock = look();
@@ -91,7 +88,6 @@ class Network {
     stepped();
   }
   bool followed = false;  // by a TargetUpdate, which orders its weights as it needs them
-  bool borrows = false;   // memory of the caller
 
   bool ages() const {  // whether count_ages() was called
     const auto lock = look();
@@ -132,7 +128,6 @@ class Network {
   void parameter_gradient(Workspace& w, const Batch& x, size_t operation, Part part) const;
   void descend(Workspace& w, const Batch& x, const Adam& settings, Threads threads);
   void stepped();  // tells all operations that the optimiser has moved them
-  void moved();    // tells them that their values have changed
   bool wanted(size_t value, int32_t inputs_from) const;
   Batch whole_value(const Workspace& w, const Batch& x, int32_t value) const;
   Backward backward_tile(const Workspace& w, const Batch& x, size_t operation, int tile, const float** in) const;

@@ -117,8 +117,6 @@ TargetUpdate::TargetUpdate(Network& target, const Network& online, const std::ve
     : target_(target), online_(online) {
   const auto one = target.change();
   const auto other = online.look();
-  if (target.borrows)  // its owner would wait for the interpreter, in an update that others may wait for
-    throw std::invalid_argument("a target that follows a network keeps its values in memory of its own");
   if (target.n_in() != online.n_in() || target.operations().size() != online.operations().size())
     throw std::invalid_argument("target and online networks differ");
   size_t linear = 0;

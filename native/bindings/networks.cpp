@@ -196,25 +196,6 @@ void bind_networks(nb::module_& m) {
           },
           "operation"_a, "array"_a, "values"_a)
       .def(
-          "use_memory",
-          [](Network& s, const std::string& o, const std::string& array,
-             const nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>& memory) {
-            const size_t index = s.index_of(o);
-            REQUIRE(!s.followed, "a target that follows a network keeps its values in memory of its own");
-            require_aligned(memory);
-            // The array lives as long as the core may use it, and goes with the interpreter's lock.
-            using Array = std::decay_t<decltype(memory)>;
-            std::shared_ptr<Array> owner(new Array(memory), [](Array* array_of_caller) {
-              const nb::gil_scoped_acquire acquire;
-              delete array_of_caller;
-            });
-            s.use_memory(index, array, Buffer<float>(std::shared_ptr<float>(owner, memory.data()), memory.shape(0)));
-          },
-          "operation"_a, "array"_a, "memory"_a.noconvert(),
-          "Use the caller's memory, and the values in it, from now on.")
-      .def("values_changed", &Network::values_changed, nb::call_guard<Released>(),
-           "To be called when memory in use has been written to.")
-      .def(
           "count_ages",
           [](Network& s) {
             REQUIRE(s.trainable(), "a target network has no optimiser");

@@ -66,30 +66,6 @@ void test_mlp() {
     }
 }
 
-void test_memory_of_the_caller() {
-  const std::unique_ptr<Network> mlp = random_mlp(20), same = copy_of(*mlp, true);
-  std::vector<float> values(layer_of(*mlp, 0).weights()->values.begin(), layer_of(*mlp, 0).weights()->values.end());
-  const std::shared_ptr<float> theirs(values.data(), [](float*) {});  // whoever owns it keeps it
-  mlp->use_memory(0, "values", Buffer<float>(theirs, values.size()));
-  const std::vector<float> x = random_floats(20 * 32), pull = random_floats(3 * 32);
-  const Batch batch{x.data(), 20 * 32, 1, 2};
-  for (Network* network : {mlp.get(), same.get()}) {
-    Workspace w(*network, true, true);
-    network->forward(w, batch, 32);
-    network->step(w, batch, pull.data(), {1e-2f, 0.9f, 0.999f, 1e-8f, 0.0f});
-  }
-  const Weights& other = *layer_of(*same, 0).weights();
-  check(std::equal(values.begin(), values.end(), other.values.begin()), "a step in the caller's memory");
-  std::vector<float> before(3), after(3);
-  mlp->act(x.data(), before.data());
-  for (float& v : values) v *= 2;
-  mlp->values_changed();
-  mlp->act(x.data(), after.data());
-  check(before != after, "acting sees what the caller has written");
-  rewire_a_tenth(*mlp, 0);
-  check(layer_of(*mlp, 0).weights()->values.data() != values.data(), "a rewiring takes memory of its own");
-}
-
 void test_arguments() {
   const std::unique_ptr<Network> mlp = random_mlp(20);
   const std::vector<float> x = random_floats(2 * 20 * 32), pull = random_floats(2 * 3 * 32);
@@ -105,7 +81,6 @@ void test_arguments() {
   const std::vector<float> values(2);
   check_throws<std::invalid_argument>([&] { mlp->set_values(0, "bias", values.data(), values.size()); },
                                       "too few values");
-  check_throws<std::invalid_argument>([&] { mlp->use_memory(0, "bias", Buffer<float>(2)); }, "too little memory");
 }
 
 void test_rewiring() {
@@ -152,7 +127,6 @@ void test_rewiring() {
 
 void test_networks() {
   test_mlp();
-  test_memory_of_the_caller();
   test_arguments();
   test_rewiring();
 }

@@ -99,16 +99,9 @@ void test_outputs_of_a_target(int height) {
         "a target with stale places");
 }
 
-void test_a_target_in_memory_of_the_caller() {
-  const std::unique_ptr<Network> online = random_mlp(20), target = copy_of(*online, false);
-  target->use_memory(0, "values", Buffer<float>(layer_of(*target, 0).weights()->connections()));
-  check_throws<std::invalid_argument>([&] { TargetUpdate wrong(*target, *online, {}); }, "a target in borrowed memory");
-}
-
 }  // namespace
 
 void test_targets() {
-  test_a_target_in_memory_of_the_caller();
   for (const int height : {1, 4, 8, 3}) {
     test_target(height);
     test_outputs_of_a_target(height);

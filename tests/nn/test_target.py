@@ -266,14 +266,3 @@ def test_a_soft_update_goes_no_further_than_the_online_network(pool, tau):
     network = random_network([6, 2], [0.5], np.random.default_rng(0))
     with pytest.raises(ValueError, match="tau must be from 0 to 1"):
         update_targets([TargetNetwork(network)], tau, pool)
-
-
-def test_a_target_keeps_its_values_in_memory_of_its_own():
-    """An update would wait for the interpreter to give back the caller's memory, and whoever has it for the update."""
-    online, target = (random_network([6, 2], [0.5], np.random.default_rng(0), trainable) for trainable in (True, False))
-    target.use_memory("output.values", np.zeros(target.connections, np.float32))
-    with pytest.raises(ValueError, match="keeps its values in memory of its own"):
-        _core.TargetUpdate(target.core, online.core)
-    target = TargetNetwork(online)
-    with pytest.raises(ValueError, match="keeps its values in memory of its own"):
-        target.use_memory("output.values", np.zeros(target.connections, np.float32))

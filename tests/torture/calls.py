@@ -464,11 +464,7 @@ class Session:
         layer = self.random.choice(network.layers)
         array = self.random.choice(("values", "bias"))
         count = len(network.core.values(layer.name, array))
-        if self.random.random() < 0.8:
-            self.call(network.core.set_values, layer.name, array, self.floats(count))
-        else:
-            self.call(network.core.use_memory, layer.name, array, self.floats(count))
-            self.good(network.core.values_changed)
+        self.call(network.core.set_values, layer.name, array, self.floats(count))
 
     def do_act(self) -> None:
         network = self.random.choice([self.network(), *self.targets])

@@ -157,25 +157,6 @@ class Network:
         """
         self.core.set_values(*_split(name), values)
 
-    def use_memory(self, name: str, memory: NDArray[np.float32]) -> None:
-        """Keep one of `arrays` in the caller's memory, and take the values in it, from now on.
-
-        Whoever writes to it afterwards calls `values_changed`, and not while another thread uses the network. A
-        rewiring gives a layer memory of its own again.
-
-        Args:
-            name: such as `hidden1.values`.
-            memory: float32, contiguous and writable, of the length of the array; kept alive.
-
-        Raises:
-            ValueError: there is none of this name, or it has another length.
-        """
-        self.core.use_memory(*_split(name), memory)
-
-    def values_changed(self) -> None:
-        """Note that memory given to `use_memory` has been written to."""
-        self.core.values_changed()
-
     def act(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run a single sample through the network.
 
