@@ -71,7 +71,6 @@ void bind_networks(nb::module_& m) {
           },
           "n_in"_a, "operations"_a, "trainable"_a = true)
       .def_prop_ro("trainable", &Network::trainable)
-      .def_prop_ro("needs_batch", &Network::needs_batch, "Whether an operation has statistics of the whole batch.")
       .def_prop_rw(
           "steps", &Network::steps,
           [](Network& s, int64_t steps) {
