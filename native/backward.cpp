@@ -207,7 +207,7 @@ void Network::input_gradient(Workspace& w, const Batch& x, size_t i, int t, int3
   for (size_t j = 0; j < step.in.size(); ++j) {
     const size_t v = static_cast<size_t>(step.in[j]);
     p.d_in[j] = nullptr;
-    if (v == 0 ? inputs_from < 0 : !wanted(v, inputs_from)) continue;
+    if (!wanted(v, inputs_from)) continue;
     any = true;
     if (v == 0 && plan_.input_is_direct) {
       of.from = inputs_from;
@@ -239,7 +239,7 @@ void Network::batch_gradient(Workspace& w, const Batch& x, size_t i, int32_t inp
   for (const int32_t value : step.in) {
     const size_t v = static_cast<size_t>(value);
     in.push_back(whole_value(w, x, value));
-    const bool needed = v == 0 ? inputs_from >= 0 : wanted(v, inputs_from);
+    const bool needed = wanted(v, inputs_from);
     d_in.push_back(needed ? w.value_gradients_[v].data() : nullptr);
     any = any || needed;
   }

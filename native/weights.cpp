@@ -58,7 +58,7 @@ std::unique_ptr<Weights> Weights::rewired(const int64_t* dropped, size_t n_dropp
   std::vector<int64_t> new_places;
   std::vector<size_t> source;  // position of a survivor in the old arrays; n for a grown connection
   std::vector<float> new_values;
-  for (auto* array : {&new_places}) array->reserve(n - n_dropped + n_grown);
+  new_places.reserve(n - n_dropped + n_grown);
   source.reserve(n - n_dropped + n_grown);
   new_values.reserve(n - n_dropped + n_grown);
   for (size_t k = 0; k < n; ++k)

@@ -49,9 +49,8 @@ class LayerNorm final : public Operation {
   void act(const float* const* in, float* out, Epilogue epilogue) const override {
     const auto [mean, inverse] = moments(in[0]);
     for (int32_t f = 0; f < features; ++f) {
-      const size_t i = static_cast<size_t>(f);
-      const float y =
-          (scale_ ? scale_->values[i] : 1.0f) * ((in[0][f] - mean) * inverse) + (shift_ ? shift_->values[i] : 0.0f);
+      const float shift = shift_ ? shift_->values[static_cast<size_t>(f)] : 0.0f;
+      const float y = scale(f) * ((in[0][f] - mean) * inverse) + shift;
       out[f] = epilogue == Epilogue::relu && y <= 0.0f ? 0.0f : y;  // NaN is no 0
     }
   }
