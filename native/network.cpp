@@ -105,8 +105,8 @@ void Network::run_tile(Workspace& w, const Batch& x, const Plan::Stage& stage, i
   const auto memory = [&](int32_t value) -> float* {
     const size_t v = static_cast<size_t>(value), floats = static_cast<size_t>(plan_.features[v]) * w.width();
     if (w.whole() || value == plan_.output) return w.values_[v].data() + static_cast<size_t>(t) * floats;
-    const size_t slot = static_cast<size_t>(plan_.slot[v]);
-    return passing(slot, static_cast<size_t>(plan_.slot_features[slot]) * w.width());
+    const size_t slot = static_cast<size_t>(plan_.passing.of[v]);
+    return passing(slot, static_cast<size_t>(plan_.passing.features[slot]) * w.width());
   };
   for (size_t i = stage.begin; i < stage.end; ++i) {
     const Plan::Step& step = plan_.steps[i];
@@ -118,7 +118,7 @@ void Network::run_tile(Workspace& w, const Batch& x, const Plan::Stage& stage, i
     Forward tile{w.vectors, in.data(), memory(step.out), nullptr, step.epilogue};
     if (kept > 0)
       tile.kept =
-          w.keep ? w.kept_[i].data() + static_cast<size_t>(t) * kept : passing(plan_.slot_features.size(), kept);
+          w.keep ? w.kept_[i].data() + static_cast<size_t>(t) * kept : passing(plan_.passing.features.size(), kept);
     share(operation.multiplications() * w.width(), threads, [&](Part part) { operation.forward(tile, part); });
   }
 }

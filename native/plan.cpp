@@ -5,6 +5,39 @@
 #include <stdexcept>
 
 namespace rewirl {
+namespace {
+
+// Lends slots to values: the last one that came back of those that fit, or else another. `alike` slots fit values of
+// their size only; others grow.
+struct Lender {
+  Lender(const std::vector<int32_t>& of_values, bool alike) : features(of_values), alike(alike) {
+    slots.of.assign(features.size(), -1);
+  }
+
+  void take(int32_t value) {
+    const int32_t size = features[static_cast<size_t>(value)];
+    int32_t& slot = slots.of[static_cast<size_t>(value)];
+    for (size_t k = free.size(); k-- > 0;) {
+      int32_t& room = slots.features[static_cast<size_t>(free[k])];
+      if (alike && room != size) continue;
+      room = std::max(room, size);
+      slot = free[k];
+      free.erase(free.begin() + static_cast<ptrdiff_t>(k));
+      return;
+    }
+    slot = static_cast<int32_t>(slots.features.size());
+    slots.features.push_back(size);
+  }
+
+  void give_back(int32_t value) { free.push_back(slots.of[static_cast<size_t>(value)]); }
+
+  const std::vector<int32_t>& features;
+  const bool alike;
+  Plan::Slots slots;
+  std::vector<int32_t> free;
+};
+
+}  // namespace
 
 Plan::Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operations) {
   const size_t count = operations.size();
@@ -77,32 +110,9 @@ Plan::Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operatio
     }
   }
 
-  slot.assign(count + 1, -1);
-  std::vector<size_t> last(count + 1, 0);
-  for (size_t i = 0; i < count; ++i)
-    for (const int32_t v : steps[i].in) last[static_cast<size_t>(v)] = i;
-  std::vector<int32_t> free;
-  for (size_t i = 0; i < count; ++i) {
-    const size_t out = static_cast<size_t>(steps[i].out);
-    if (!steps[i].fused && steps[i].out != output) {
-      if (free.empty()) {
-        free.push_back(static_cast<int32_t>(slot_features.size()));
-        slot_features.push_back(0);
-      }
-      slot[out] = free.back();
-      free.pop_back();
-      int32_t& room = slot_features[static_cast<size_t>(slot[out])];
-      room = std::max(room, features[out]);
-    }
-    if (steps[i].fused) continue;
-    const std::set<int32_t> read(steps[i].in.begin(), steps[i].in.end());
-    for (const int32_t v : read)
-      if (last[static_cast<size_t>(v)] == i && slot[static_cast<size_t>(v)] >= 0)
-        free.push_back(slot[static_cast<size_t>(v)]);
-  }
-
   share_gradients(operations, readers);
-  share_values();
+  passing = shared_values(false);
+  whole_values = shared_values(true);
 
   whole = {{0, count, false}};
   for (size_t i = 0; i < count; ++i) {
@@ -117,64 +127,39 @@ Plan::Plan(int32_t n_in, const std::vector<std::unique_ptr<Operation>>& operatio
 
 void Plan::share_gradients(const std::vector<std::unique_ptr<Operation>>& operations, const std::vector<int>& readers) {
   for (const bool batch : {false, true}) {
-    Slots& slots = gradients[batch];
-    slots.of.assign(features.size(), -1);
-    std::vector<int32_t> free;
-    const auto take = [&](int32_t value) {
-      if (free.empty()) {
-        free.push_back(static_cast<int32_t>(slots.features.size()));
-        slots.features.push_back(0);
-      }
-      const size_t v = static_cast<size_t>(value), taken = static_cast<size_t>(free.back());
-      slots.of[v] = free.back();
-      slots.features[taken] = std::max(slots.features[taken], features[v]);
-      free.pop_back();
-    };
-    take(output);
+    Lender lender(features, false);
+    lender.take(output);
     for (size_t i = steps.size(); i-- > 0;) {
       if (steps[i].fused) continue;
-      const int32_t made = slots.of[static_cast<size_t>(steps[i].out)];
       bool in_place = false;
       for (const int32_t value : steps[i].in) {
         const size_t v = static_cast<size_t>(value);
-        if (value == 0 || slots.of[v] >= 0) continue;
+        if (value == 0 || lender.slots.of[v] >= 0) continue;
         in_place = batch && operations[i]->in_place() && readers[v] == 1 && features[v] == operations[i]->features;
         if (in_place)
-          slots.of[v] = made;
+          lender.slots.of[v] = lender.slots.of[static_cast<size_t>(steps[i].out)];
         else
-          take(value);
+          lender.take(value);
       }
-      if (!in_place) free.push_back(made);
+      if (!in_place) lender.give_back(steps[i].out);
     }
+    gradients[batch] = std::move(lender.slots);
   }
 }
 
-void Plan::share_values() {
-  whole_values.of.assign(features.size(), -1);
+Plan::Slots Plan::shared_values(bool alike) const {
   std::vector<size_t> last(features.size(), 0);
   for (size_t i = 0; i < steps.size(); ++i)
     for (const int32_t v : steps[i].in) last[static_cast<size_t>(v)] = i;
-  std::vector<int32_t> free;
+  Lender lender(features, alike);
   for (size_t i = 0; i < steps.size(); ++i) {
     if (steps[i].fused) continue;
-    const size_t out = static_cast<size_t>(steps[i].out);
-    if (steps[i].out != output) {
-      const auto fits = std::find_if(free.begin(), free.end(), [&](int32_t slot) {
-        return whole_values.features[static_cast<size_t>(slot)] == features[out];
-      });
-      if (fits == free.end()) {
-        whole_values.of[out] = static_cast<int32_t>(whole_values.features.size());
-        whole_values.features.push_back(features[out]);
-      } else {
-        whole_values.of[out] = *fits;
-        free.erase(fits);
-      }
-    }
+    if (steps[i].out != output) lender.take(steps[i].out);
     const std::set<int32_t> read(steps[i].in.begin(), steps[i].in.end());
     for (const int32_t v : read)
-      if (last[static_cast<size_t>(v)] == i && whole_values.of[static_cast<size_t>(v)] >= 0)
-        free.push_back(whole_values.of[static_cast<size_t>(v)]);
+      if (v != 0 && last[static_cast<size_t>(v)] == i) lender.give_back(v);
   }
+  return std::move(lender.slots);
 }
 
 size_t Plan::Stage::multiplications(const std::vector<std::unique_ptr<Operation>>& operations) const {

@@ -35,14 +35,11 @@ struct Plan {
   // Of gradients that need not stay: one is needed from the last reader of its value to what makes the value. [0] is
   // with running statistics, [1] with those of batches, where gradients may be written in place.
   Slots gradients[2];
+  // Of hidden values of a tile, where they are not kept.
+  Slots passing;
   // Of values in all tiles, where statistics of batches need them and no gradient does. Those of a slot have equally
   // many features: tiles that are done with one value do not meet others that are not.
   Slots whole_values;
-
-  // Where hidden values are not kept, they pass through memory that they share: the slot of each, and how large slots
-  // are, in features.
-  std::vector<int32_t> slot;
-  std::vector<int32_t> slot_features;
 
   // Operations [begin, end) that a tile runs through; a stage of its own has each that needs the whole batch.
   struct Stage {
@@ -56,7 +53,7 @@ struct Plan {
 
  private:
   void share_gradients(const std::vector<std::unique_ptr<Operation>>& operations, const std::vector<int>& readers);
-  void share_values();
+  Slots shared_values(bool alike) const;  // alike: whether those of a slot have equally many features
 };
 
 }  // namespace rewirl
