@@ -27,6 +27,21 @@ constexpr int64_t kFewStarts = int64_t{1} << 22;
 
 }  // namespace
 
+Positions positions(const int64_t* places, size_t count, int32_t n_in, int32_t n_out) {
+  if (count > 0 && !places) throw std::invalid_argument("weights with indices need the places of their connections");
+  if (count >= (uint64_t{1} << 31)) throw std::invalid_argument("a layer holds fewer than 2^31 connections");
+  const int64_t total = static_cast<int64_t>(n_in) * n_out;
+  Positions of{std::vector<int32_t>(count), std::vector<int32_t>(count)};
+  for (size_t k = 0; k < count; ++k) {
+    if (places[k] < 0 || places[k] >= total)
+      throw std::invalid_argument("place " + std::to_string(places[k]) + " is outside a layer of " +
+                                  std::to_string(total) + " places");
+    of.row[k] = static_cast<int32_t>(places[k] / n_in);
+    of.column[k] = static_cast<int32_t>(places[k] % n_in);
+  }
+  return of;
+}
+
 std::vector<uint32_t> sorted_by(const std::vector<int32_t>& key, int32_t keys, const std::vector<uint32_t>& order) {
   std::vector<uint32_t> cursor(static_cast<size_t>(keys) + 1, 0), sorted(order.size());
   for (int32_t k : key) ++cursor[static_cast<size_t>(k) + 1];

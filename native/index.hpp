@@ -16,6 +16,13 @@ struct Blocking {
 };
 Blocking blocking(int64_t rows, int64_t columns, int64_t connections);
 
+// The rows and columns of places, row * n_in + column; throws std::invalid_argument where one is outside [n_out][n_in],
+// or where there are more than an index holds.
+struct Positions {
+  std::vector<int32_t> row, column;
+};
+Positions positions(const int64_t* places, size_t count, int32_t n_in, int32_t n_out);
+
 // Positions sorted by key[position] in [0, keys); equal ones stay in the order of `order`.
 std::vector<uint32_t> sorted_by(const std::vector<int32_t>& key, int32_t keys, const std::vector<uint32_t>& order);
 

@@ -15,10 +15,6 @@ namespace {
 class Blocks final : public Weights {
  public:
   explicit Blocks(const WeightsSpec& spec) : Weights(spec) {
-    if (spec.connections > 0 && !spec.places)
-      throw std::invalid_argument("weights with indices need the places of their connections");
-    if (spec.connections >= (uint64_t{1} << 31))
-      throw std::invalid_argument("a layer holds fewer than 2^31 connections");
     std::vector<uint32_t> order = sorted(spec);  // the position in the spec of the k-th value of the blocks
     index(spec, order);
     if (!trainable() && !std::is_sorted(order.begin(), order.end())) keep_order(order);
@@ -40,11 +36,7 @@ class Blocks final : public Weights {
 
   std::vector<uint32_t> row_major() const override {
     const std::vector<int64_t> all = places();
-    std::vector<int32_t> row(all.size()), column(all.size());
-    for (size_t k = 0; k < all.size(); ++k) {
-      row[k] = static_cast<int32_t>(all[k] / n_in());
-      column[k] = static_cast<int32_t>(all[k] % n_in());
-    }
+    const auto [row, column] = positions(all.data(), all.size(), n_in(), n_out());
     return sorted_by(row, n_out(), sorted_by(column, n_in(), counted(all.size())));
   }
 
@@ -231,18 +223,10 @@ class Blocks final : public Weights {
 
   // Positions of the spec by group, input and output.
   std::vector<uint32_t> sorted(const WeightsSpec& spec) const {
-    const size_t n = spec.connections;
-    const int64_t total = static_cast<int64_t>(n_in()) * n_out();
-    std::vector<int32_t> row(n), column(n), group(n);
-    for (size_t k = 0; k < n; ++k) {
-      if (spec.places[k] < 0 || spec.places[k] >= total)
-        throw std::invalid_argument("place " + std::to_string(spec.places[k]) + " is outside a layer of " +
-                                    std::to_string(total) + " places");
-      row[k] = static_cast<int32_t>(spec.places[k] / n_in());
-      column[k] = static_cast<int32_t>(spec.places[k] % n_in());
-      group[k] = row[k] / height();
-    }
-    return sorted_by(group, groups(n_out()), sorted_by(column, n_in(), sorted_by(row, n_out(), counted(n))));
+    const auto [row, column] = positions(spec.places, spec.connections, n_in(), n_out());
+    std::vector<int32_t> group = row;
+    for (int32_t& g : group) g /= height();
+    return sorted_by(group, groups(n_out()), sorted_by(column, n_in(), sorted_by(row, n_out(), counted(row.size()))));
   }
 
   // Makes the index of what is sorted; throws where blocks are not whole.

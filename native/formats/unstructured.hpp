@@ -5,7 +5,6 @@
 #include <cmath>
 #include <mutex>
 #include <stdexcept>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -19,19 +18,9 @@ class Unstructured : public Weights {
  public:
   // blocking: how the index is laid out; null is as it suits the layer.
   explicit Unstructured(const WeightsSpec& spec, const Blocking* blocking = nullptr) : Weights(spec) {
-    const size_t n = spec.connections;
     if (height() > 1) throw std::invalid_argument("unstructured connections are in no blocks");
-    if (n > 0 && !spec.places) throw std::invalid_argument("weights with indices need the places of their connections");
-    if (n >= (uint64_t{1} << 31)) throw std::invalid_argument("a layer holds fewer than 2^31 connections");
-    const int64_t total = static_cast<int64_t>(n_in()) * n_out();
-    std::vector<int32_t> row(n), column(n);
-    for (size_t k = 0; k < n; ++k) {
-      if (spec.places[k] < 0 || spec.places[k] >= total)
-        throw std::invalid_argument("place " + std::to_string(spec.places[k]) + " is outside a layer of " +
-                                    std::to_string(total) + " places");
-      row[k] = static_cast<int32_t>(spec.places[k] / n_in());
-      column[k] = static_cast<int32_t>(spec.places[k] % n_in());
-    }
+    const size_t n = spec.connections;
+    const auto [row, column] = positions(spec.places, n, n_in(), n_out());
     std::vector<uint32_t> order;  // the position in the spec of the k-th connection of the index
     index_ = Index::build(n_out(), n_in(), row, column, order, blocking);
     if (trainable()) {
