@@ -1,48 +1,20 @@
 // y = a + b, as at the end of a residual block.
-#include <stdexcept>
-
-#include "operations/operations.hpp"
+#include "operations/pairwise.hpp"
 
 namespace rewirl {
 namespace {
 
-class Add final : public Operation {
- public:
-  explicit Add(const OperationSpec& spec) : Operation(spec, spec.features[0]) {
-    if (spec.features[1] != features)
-      throw std::invalid_argument("the operation " + name + " adds values of " + std::to_string(features) + " and " +
-                                  std::to_string(spec.features[1]) + " features");
-  }
-  const char* kind() const override { return "add"; }
-
-  void forward(const Forward& tile, Part) const override {
-    for (size_t i = 0; i < tile.numbers(features); ++i) tile.out[i] = tile.in[0][i] + tile.in[1][i];
-  }
-
-  void input_gradient(const Backward& tile, Part) const override {
-    for (int j = 0; j < 2; ++j)
-      if (float* d = tile.d_in[j])
-        for (size_t i = 0; i < tile.numbers(features); ++i)
-          d[i] = tile.accumulate[j] ? d[i] + tile.d_out[i] : tile.d_out[i];
-  }
-
-  void act(const float* const* in, float* out, Epilogue) const override {
-    for (int32_t i = 0; i < features; ++i) out[i] = in[0][i] + in[1][i];
-  }
-
-  bool streams() const override { return true; }
-  void act_gradient(const float* const*, const float*, const float* d_out, float* const* d_in) const override {
-    for (int j = 0; j < 2; ++j)
-      if (float* d = d_in[j])
-        for (int32_t i = 0; i < features; ++i) d[i] += d_out[i];
-  }
+struct Add {
+  static constexpr const char *kKind = "add", *kVerb = "adds";
+  static float value(float a, float b) { return a + b; }
+  static float pull(float d, float) { return d; }
 };
 
 }  // namespace
 
 std::unique_ptr<Operation> make_add(const OperationSpec& spec) {
   spec.require_inputs(2);
-  return std::make_unique<Add>(spec);
+  return std::make_unique<Pairwise<Add>>(spec);
 }
 
 }  // namespace rewirl
