@@ -30,6 +30,8 @@ using namespace nb::literals;
 
 template <class T>
 using Vector = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using WritableVector = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Tiles = nb::ndarray<const float, nb::ndim<3>, nb::device::cpu>;
 using WritableTiles = nb::ndarray<float, nb::ndim<3>, nb::device::cpu>;
 using Rows = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
@@ -92,10 +94,14 @@ inline std::string shape_text(const Tiles& x) {
   return "[" + std::to_string(x.shape(0)) + ", " + std::to_string(x.shape(1)) + ", " + std::to_string(x.shape(2)) + "]";
 }
 
+inline bool is_width(int64_t width) { return width > 0 && width % kLane == 0 && width <= kLane * kMaxVectors; }
+
+inline void require_width(int64_t width) { REQUIRE(is_width(width), "width must be a multiple of 16, at most 128"); }
+
 // Tiles of any number of features, which may be a slice of those of wider tiles.
 inline void require_slice(const Tiles& x) {
-  REQUIRE(x.shape(0) > 0 && x.shape(0) <= static_cast<size_t>(std::numeric_limits<int>::max()) && x.shape(2) > 0 &&
-              x.shape(2) % kLane == 0 && x.shape(2) <= kLane * kMaxVectors,
+  REQUIRE(x.shape(0) > 0 && x.shape(0) <= static_cast<size_t>(std::numeric_limits<int>::max()) &&
+              is_width(static_cast<int64_t>(x.shape(2))),
           "tiles must be [tiles, features, width] with width a multiple of 16, at most 128; got " + shape_text(x));
   REQUIRE(x.stride(2) == 1 && (x.shape(1) <= 1 || x.stride(1) == static_cast<int64_t>(x.shape(2))),
           "the features of a tile must be contiguous");

@@ -27,8 +27,7 @@ NB_MODULE(_core, m) {
   m.def(
       "empty_tiles",
       [](size_t tiles, size_t features, size_t width) {
-        REQUIRE(width > 0 && width % kLane == 0 && width <= static_cast<size_t>(kLane * kMaxVectors),
-                "width must be a multiple of 16, at most 128");
+        require_width(static_cast<int64_t>(width));
         size_t row = 0, floats = 0;
         REQUIRE(!__builtin_mul_overflow(features, width, &row) && !__builtin_mul_overflow(tiles, row, &floats),
                 "no memory has room for so many tiles");

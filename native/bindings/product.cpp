@@ -12,8 +12,6 @@ namespace {
 
 template <class T>
 using Matrix = nb::ndarray<T, nb::ndim<2>, nb::device::cpu>;
-template <class T>
-using Row = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 template <class T>
 RowsOf<T> rows_of(const Matrix<T>& rows, size_t samples, int32_t features, const char* what) {
@@ -27,17 +25,12 @@ RowsOf<T> rows_of(const Matrix<T>& rows, size_t samples, int32_t features, const
   return {rows.data(), static_cast<ptrdiff_t>(rows.stride(0))};
 }
 
-template <class T>
-T* vector_of(const Row<T>& vector, size_t length, const char* what) {
+template <class Array>
+auto* vector_of(const Array& vector, size_t length, const char* what) {
   REQUIRE(vector.shape(0) == length, std::string(what) + " must have the length " + std::to_string(length) + ", got " +
                                          std::to_string(vector.shape(0)));
   require_aligned(vector);
   return vector.data();
-}
-
-void require_width(int width) {
-  REQUIRE(width > 0 && width % kLane == 0 && width <= kLane * kMaxVectors,
-          "width must be a multiple of 16, at most 128");
 }
 
 // Threads of the OpenMP that this process has loaded for all, as PyTorch does with GCC's; without it the caller
@@ -71,9 +64,8 @@ void bind_product(nb::module_& m) {
           "Where each connection, in the order that is fastest, is in the places given.")
       .def(
           "forward",
-          [](const Product& self, int threads, const Row<const float>& values,
-             const std::optional<Row<const float>>& bias, const Matrix<const float>& x, const Matrix<float>& y,
-             int width) {
+          [](const Product& self, int threads, const Vector<float>& values, const std::optional<Vector<float>>& bias,
+             const Matrix<const float>& x, const Matrix<float>& y, int width) {
             require_width(width);
             const size_t samples = x.shape(0);
             const ConstRows in = rows_of(x, samples, self.n_in(), "the input");
@@ -88,10 +80,10 @@ void bind_product(nb::module_& m) {
           "Write y = bias + W x for rows x [samples, n_in] and y [samples, n_out].")
       .def(
           "backward",
-          [](const Product& self, int threads, const Row<const float>& values,
-             const std::optional<Matrix<const float>>& x, const Matrix<const float>& dy,
-             const std::optional<Matrix<float>>& dx, const std::optional<Row<float>>& d_values,
-             const std::optional<Row<float>>& d_bias, int width) {
+          [](const Product& self, int threads, const Vector<float>& values, const std::optional<Matrix<const float>>& x,
+             const Matrix<const float>& dy, const std::optional<Matrix<float>>& dx,
+             const std::optional<WritableVector<float>>& d_values, const std::optional<WritableVector<float>>& d_bias,
+             int width) {
             require_width(width);
             const size_t samples = dy.shape(0);
             REQUIRE(x || !d_values, "the gradient of the values needs the input");

@@ -9,9 +9,6 @@
 namespace rewirl {
 namespace {
 
-using WritableVector = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Doubles = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
 template <class Array>
 void require_length(const Array& array, size_t length, const char* what) {
   require_aligned(array);
@@ -52,8 +49,8 @@ void bind_stream(nb::module_& m) {
 
   m.def(
       "count_and_normalise",
-      [](int64_t count, const Vector<float>& x, const Doubles& mean, const Doubles& variance, double epsilon,
-         const WritableVector& out) {
+      [](int64_t count, const Vector<float>& x, const WritableVector<double>& mean,
+         const WritableVector<double>& variance, double epsilon, const WritableVector<float>& out) {
         const size_t n = x.shape(0);
         REQUIRE(count >= 1, "the count includes the vector");
         require_aligned(x);
@@ -67,7 +64,7 @@ void bind_stream(nb::module_& m) {
 
   m.def(
       "sample_softplus",
-      [](const Vector<float>& outputs, const Vector<float>& noise, const WritableVector& action) {
+      [](const Vector<float>& outputs, const Vector<float>& noise, const WritableVector<float>& action) {
         require_length(noise, action.shape(0), "the noise");
         require_length(outputs, 2 * action.shape(0), "the output");
         require_aligned(action);
@@ -78,7 +75,7 @@ void bind_stream(nb::module_& m) {
   m.def(
       "softplus_gradient",
       [](const Vector<float>& outputs, const Vector<float>& action, float entropy_weight,
-         const WritableVector& gradient) {
+         const WritableVector<float>& gradient) {
         require_length(outputs, 2 * action.shape(0), "the output");
         require_length(gradient, 2 * action.shape(0), "the gradient");
         require_aligned(action);

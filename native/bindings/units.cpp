@@ -7,10 +7,7 @@ namespace rewirl {
 namespace {
 
 template <class T>
-using Record = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-template <class T>
-T* record_of(const Record<T>& record, size_t units, const char* what) {
+T* record_of(const WritableVector<T>& record, size_t units, const char* what) {
   REQUIRE(record.shape(0) == units, std::string(what) + " must have a number for each of " + std::to_string(units) +
                                         " units, got " + std::to_string(record.shape(0)));
   require_aligned(record);
@@ -31,8 +28,9 @@ void bind_units(nb::module_& m) {
       "observe_units",
       [](const Tiles& hidden, const Tiles& weights, const Vector<float>& in_values,
          const std::optional<Vector<int32_t>>& in_units, const Vector<float>& out_values,
-         const std::optional<Vector<int32_t>>& out_units, double decay, bool adaptable, const Record<int64_t>& age,
-         const Record<double>& activation, const Record<double>& utility) {
+         const std::optional<Vector<int32_t>>& out_units, double decay, bool adaptable,
+         const WritableVector<int64_t>& age, const WritableVector<double>& activation,
+         const WritableVector<double>& utility) {
         require_slice(hidden);
         const int tiles = static_cast<int>(hidden.shape(0)), vectors = static_cast<int>(hidden.shape(2)) / kLane;
         const size_t units = hidden.shape(1);
