@@ -79,6 +79,11 @@ nb::ndarray<nb::numpy, T> view(const Buffer<T>& buffer, std::initializer_list<si
 }
 
 template <class T>
+nb::ndarray<nb::numpy, T> view(const Buffer<T>& buffer) {
+  return view(buffer, {buffer.size()});
+}
+
+template <class T>
 nb::ndarray<nb::numpy, const T> read_only(const Buffer<T>& buffer) {
   return nb::ndarray<nb::numpy, const T>(buffer.data(), {buffer.size()}, owner_of(buffer));
 }
@@ -87,7 +92,7 @@ template <class T>
 nb::ndarray<nb::numpy, T> copy(const std::vector<T>& data) {
   Buffer<T> buffer(data.size());
   std::copy(data.begin(), data.end(), buffer.begin());
-  return view(buffer, {data.size()});
+  return view(buffer);
 }
 
 inline std::string shape_text(const Tiles& x) {

@@ -56,6 +56,35 @@ Buffer<float> act(const Network& network, const Vector<float>& x) {
   return y;
 }
 
+// What Python asks of a network, each while nobody changes it. (operation, array) of what all operations return:
+auto names_of(std::vector<Learnable*> (Operation::*arrays)() const) {
+  return [arrays](const Network& s) {
+    const auto lock = s.look();
+    std::vector<std::pair<std::string, std::string>> names;
+    for (const auto& operation : s.operations())
+      for (const Learnable* l : (*operation.*arrays)()) names.emplace_back(operation->name, l->name);
+    return names;
+  };
+}
+
+// get(Linear) of an operation.
+template <class Get>
+auto of_linear(Get get) {
+  return [get](const Network& s, const std::string& o) {
+    const auto lock = s.look();
+    return get(s.linear(s.index_of(o)));
+  };
+}
+
+// get(Learnable) of an array of an operation.
+template <class Get>
+auto of_array(Get get) {
+  return [get](const Network& s, const std::string& o, const std::string& array) {
+    const auto lock = s.look();
+    return get(s.array(s.index_of(o), array));
+  };
+}
+
 }  // namespace
 
 void bind_networks(nb::module_& m) {
@@ -84,83 +113,19 @@ void bind_networks(nb::module_& m) {
       .def(
           "features", [](const Network& s, const std::string& o) { return s.operations()[s.index_of(o)]->features; },
           "operation"_a, "Of the value that an operation makes.")
-      .def(
-          "learnables",
-          [](const Network& s) {
-            const auto lock = s.look();
-            std::vector<std::pair<std::string, std::string>> names;
-            for (const auto& operation : s.operations())
-              for (const Learnable* l : operation->learnables()) names.emplace_back(operation->name, l->name);
-            return names;
-          },
-          "(operation, array) of everything that an optimiser moves.")
-      .def(
-          "statistics",
-          [](const Network& s) {
-            const auto lock = s.look();
-            std::vector<std::pair<std::string, std::string>> names;
-            for (const auto& operation : s.operations())
-              for (const Learnable* l : operation->statistics()) names.emplace_back(operation->name, l->name);
-            return names;
-          },
-          "(operation, array) of what is learnt otherwise, such as running means.")
-      .def(
-          "format",
-          [](const Network& s, const std::string& o) {
-            const auto lock = s.look();
-            return std::string(s.linear(s.index_of(o)).weights()->format());
-          },
-          "operation"_a)
-      .def(
-          "height",
-          [](const Network& s, const std::string& o) {
-            const auto lock = s.look();
-            return s.linear(s.index_of(o)).weights()->height();
-          },
-          "operation"_a, "Outputs of a block, where connections come and go in blocks; else 1.")
-      .def(
-          "dense",
-          [](const Network& s, const std::string& o) {
-            const auto lock = s.look();
-            return s.linear(s.index_of(o)).weights()->dense();
-          },
-          "operation"_a)
-      .def(
-          "connections",
-          [](const Network& s, const std::string& o) {
-            const auto lock = s.look();
-            return s.linear(s.index_of(o)).weights()->connections();
-          },
-          "operation"_a)
-      .def(
-          "version",
-          [](const Network& s, const std::string& o) {
-            const auto lock = s.look();
-            return s.linear(s.index_of(o)).version();
-          },
-          "operation"_a, "Counts the topologies of a linear operation.")
-      .def(
-          "places",
-          [](const Network& s, const std::string& o) {
-            const auto lock = s.look();
-            return copy(s.linear(s.index_of(o)).weights()->places());
-          },
-          "operation"_a)
-      .def(
-          "born",
-          [](const Network& s, const std::string& o, const std::string& array) {
-            const auto lock = s.look();
-            const Buffer<uint32_t>& born = s.array(s.index_of(o), array).born;
-            return view(born, {born.size()});
-          },
-          "operation"_a, "array"_a)
-      .def(
-          "values",
-          [](const Network& s, const std::string& o, const std::string& array) {
-            const auto lock = s.look();
-            return read_only(s.array(s.index_of(o), array).values);
-          },
-          "operation"_a, "array"_a)
+      .def("learnables", names_of(&Operation::learnables), "(operation, array) of everything that an optimiser moves.")
+      .def("statistics", names_of(&Operation::statistics),
+           "(operation, array) of what is learnt otherwise, such as running means.")
+      .def("format", of_linear([](const Linear& l) { return std::string(l.weights()->format()); }), "operation"_a)
+      .def("height", of_linear([](const Linear& l) { return l.weights()->height(); }), "operation"_a,
+           "Outputs of a block, where connections come and go in blocks; else 1.")
+      .def("dense", of_linear([](const Linear& l) { return l.weights()->dense(); }), "operation"_a)
+      .def("connections", of_linear([](const Linear& l) { return l.weights()->connections(); }), "operation"_a)
+      .def("version", of_linear([](const Linear& l) { return l.version(); }), "operation"_a,
+           "Counts the topologies of a linear operation.")
+      .def("places", of_linear([](const Linear& l) { return copy(l.weights()->places()); }), "operation"_a)
+      .def("born", of_array([](const Learnable& l) { return view(l.born); }), "operation"_a, "array"_a)
+      .def("values", of_array([](const Learnable& l) { return read_only(l.values); }), "operation"_a, "array"_a)
       .def(
           "writable_values",
           [](const Network& s, const std::string& o, const std::string& array) {
@@ -168,25 +133,11 @@ void bind_networks(nb::module_& m) {
             const auto lock = s.look();
             const Learnable& found = s.array(index, array);
             REQUIRE(&found != s.operations()[index]->weights(), "weights are written by set_values");
-            return view(found.values, {found.values.size()});
+            return view(found.values);
           },
           "operation"_a, "array"_a)
-      .def(
-          "first_moment",
-          [](const Network& s, const std::string& o, const std::string& array) {
-            const auto lock = s.look();
-            const Buffer<float>& m1 = s.array(s.index_of(o), array).m;
-            return view(m1, {m1.size()});
-          },
-          "operation"_a, "array"_a)
-      .def(
-          "second_moment",
-          [](const Network& s, const std::string& o, const std::string& array) {
-            const auto lock = s.look();
-            const Buffer<float>& m2 = s.array(s.index_of(o), array).v;
-            return view(m2, {m2.size()});
-          },
-          "operation"_a, "array"_a)
+      .def("first_moment", of_array([](const Learnable& l) { return view(l.m); }), "operation"_a, "array"_a)
+      .def("second_moment", of_array([](const Learnable& l) { return view(l.v); }), "operation"_a, "array"_a)
       .def(
           "set_values",
           [](Network& s, const std::string& o, const std::string& array, const Vector<float>& values) {

@@ -142,7 +142,7 @@ void bind_passes(nb::module_& m) {
             const size_t k = gradient_index(*w.network.operations()[index], array);
             w.prepare_gradients();
             const Buffer<float>& gradient = w.gradients[index][k];
-            return view(gradient, {gradient.size()});
+            return view(gradient);
           },
           "operation"_a, "array"_a, "Of the last backward, in the order of the values; may be written to.")
       .def(
