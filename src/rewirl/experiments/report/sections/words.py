@@ -117,7 +117,9 @@ def shown(show: Show, value: float, estimate: Estimate) -> str:
 
 
 def mean_and_deviation(values: NDArray[Any] | Sequence[float], show: Show = number) -> str:
-    """Return mean and standard deviation of some numbers."""
+    """Return mean and standard deviation of some numbers; one number alone has no deviation."""
+    if len(values) == 1:
+        return show(float(values[0]))
     mean, deviation = float(np.mean(values)), float(np.std(values))
     return f"{show(mean, deviation)} ± {show(deviation, mean)}"
 
