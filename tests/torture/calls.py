@@ -65,7 +65,6 @@ class Session:
         self.targets: list[Any] = []
         self.updates: list[Any] = []
         self.views: list[Any] = []  # of memory whose owner may be gone
-        self.x: dict[int, Any] = {}  # the batch of the last forward, by the network
         self.generators = [np.random.PCG64DXSM(seed), np.random.SFC64(seed), np.random.MT19937(seed)]
         self.operations: list[Callable[[], None]] = [
             getattr(self, name) for name in sorted(dir(self)) if name.startswith("do_")
@@ -284,8 +283,7 @@ class Session:
         densities = [self.random.choice(cases.DENSITIES) for _ in sizes[1:]]
         network = cases.random_network(sizes, densities, self.rng, heights=self.heights(len(densities)))
         network.workspace = _core.Workspace(network.core)
-        for old in self.networks[:-5]:
-            self.x.pop(id(old), None)  # another network may get its id
+        network.given = None  # what its last forward pass was of
         self.networks = [*self.networks[-5:], network]
         return network
 
@@ -301,11 +299,11 @@ class Session:
 
     def after_forward(self) -> tuple[Any, np.ndarray]:
         network = self.network()
-        x = self.x.get(id(network))
+        x = network.given
         if x is None or x.shape[1] != network.sizes[0] or self.random.random() < 0.4:
             x = self.batch(network.sizes[0])
             self.good(_core.forward, self.pool(), [network.workspace], x)
-            self.x[id(network)] = x
+            network.given = x
         return network, x
 
     def twins(self) -> list[Any]:
@@ -386,7 +384,7 @@ class Session:
         networks = self.twins()
         x = self.batch(networks[0].sizes[0])
         for network in networks:
-            self.x.pop(id(network), None)
+            network.given = None
         self.call(_core.forward, self.pool(), [n.workspace for n in networks], x)
         for network in networks:
             self.call(network.workspace.output)  # refused if a hostile list left it out
@@ -413,7 +411,7 @@ class Session:
         errors = [np.zeros(shape, np.float32) for _ in networks]
         workspaces = [n.workspace for n in networks]
         for network in networks:
-            self.x.pop(id(network), None)
+            network.given = None
         self.call(
             _core.regress, self.pool(), workspaces, x, self.floats(*shape), self.floats(*shape), errors, *self.adam()
         )
@@ -539,7 +537,7 @@ class Session:
         x = self.batch(networks[0].sizes[0])
         for network in networks:
             self.good(_core.forward, self.pool(), [network.workspace], x)
-            self.x[id(network)] = x
+            network.given = x
         outputs = [n.workspace.output() for n in networks]
         shape = outputs[0].shape
         scale, offset, out = self.floats(*shape), self.floats(*shape), np.zeros(shape, np.float32)
