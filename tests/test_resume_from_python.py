@@ -361,7 +361,7 @@ def test_agents_are_neither_pickled_nor_copied(tmp_path):
         (lambda: rewirl.PPO("Pendulum-v1", max_episode_steps=100), "env_kwargs={'max_episode_steps': ...}"),
         (lambda: rewirl.SAC("Pendulum-v1", ent_coef="auto"), 'here: temperature="auto"'),
         (lambda: rewirl.CrossQ("Pendulum-v1", ent_coef="auto_0.1"), "initial_temperature, for SimBa, XQC and CrossQ"),
-        (lambda: rewirl.TD3("Pendulum-v1", train_freq=1), "every step is followed by its updates"),
+        (lambda: rewirl.TD3("Pendulum-v1", train_freq=1), "for others updates follow every step"),
         (lambda: rewirl.TD3("Pendulum-v1", gradient_steps=2), "updates_per_step, after every step"),
         (lambda: rewirl.TD3("Pendulum-v1", **SMALL).learn(5, progress_bar=True), "here: progress=True"),
         (
