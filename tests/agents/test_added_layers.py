@@ -247,7 +247,7 @@ def test_what_cannot_be_compiled_says_why(tmp_path, monkeypatch):
     with monkeypatch.context() as other:  # a user without a home, as in containers
         other.delenv("XDG_CACHE_HOME", raising=False)
         other.setattr(Path, "home", lambda: Path("~no-such-user").expanduser())
-        with pytest.raises(ValueError, match=r"no place to be compiled into: .*; set XDG_CACHE_HOME to a directory"):
+        with pytest.raises(ValueError, match=r"no place to be compiled into, .*; set XDG_CACHE_HOME to a directory"):
             load_native(COORDINATES)
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ValueError, match="install a C\\+\\+ compiler, or name yours in the variable CXX"):

@@ -168,6 +168,18 @@ def test_a_finished_run_of_the_same_settings_on_the_same_processor_says_how_long
         assert deadline.seconds_per_step(first) is None
 
 
+def test_a_run_of_which_a_part_was_made_elsewhere_says_nothing_of_times(tmp_path):
+    (run,) = planned(tmp_path, "seeds = [0]\n").values()
+    asked = iter(range(1000))
+    assert make_run(run, Silent(), lambda: next(asked) > 70) == {"ended": "stopped"}
+    record = json.loads((run.path / "config.json").read_text())
+    elsewhere = {**record, "machine": {**record["machine"], "cpu": "another"}}
+    (run.path / "config.json").write_text(json.dumps(elsewhere))
+    assert make_run(run, Silent(), lambda: False) == {"ended": "finished"}
+    (run.path / "config.json").write_text(json.dumps(record))  # as if it had begun here, and gone on elsewhere
+    assert deadline.seconds_per_step(run) is None
+
+
 def test_a_shorter_run_which_was_mostly_warm_up_does_not_say_how_long_a_longer_one_takes(tmp_path):
     runs = planned(tmp_path, "seeds = [0]\n[[runs]]\n[[runs]]\ntotal_timesteps = 200\n")
     short, long = runs.values()

@@ -213,7 +213,7 @@ def rectified(learning_rate: float, epsilon: float, step: int) -> tuple[float, f
         rho_t >= 5: the step size times sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t))
         otherwise: the step size times the first moment, which is not divided by the root of the second
 
-    5 is Optax's threshold.
+    5 is the threshold of Optax's radam.
 
     Beside a huge epsilon that root is nothing, and a step size as many times as large makes up for it.
 

@@ -28,7 +28,7 @@ COMMANDS = {
     ),
     "watch": Command("policy", "Watch the saved policy of a run act, in a window or as a video."),
     "policies": Command("policy", "List the policies that come with Rewirl, or show the card of one."),
-    "export": Command("export", "Write the saved policy of a run as C that needs its own library alone, or as ONNX."),
+    "export": Command("export", "Write the saved policy of a run as C99 without other libraries, or as ONNX."),
     "sweep": Command(
         "sweep",
         "Train agents x environments x seeds x options side by side, each a run of its own; resumes where it was cut.",

@@ -24,11 +24,7 @@ def export(arguments: list[str]) -> int:
         "export",
         arguments,
         run=(Path, dataclasses.MISSING, POLICY_HELP),
-        format=(
-            Format,
-            "c",
-            "C99 that needs its own library alone, or ONNX (needs the package onnx: rewirl[export]).",
-        ),
+        format=(Format, "c", "C99 without other libraries, or ONNX (needs the package onnx: rewirl[export])."),
         directory=(Path, Path(), "Where the files go; made if it is not there."),
         name=(str, "policy", "Of the files, and what functions of C begin with."),
         weights=(

@@ -85,7 +85,7 @@ def _cache(source: Path) -> Path:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rewirl"
     except RuntimeError as error:  # a user without a home, as in containers
         raise ValueError(
-            f"{source} has no place to be compiled into: nobody knows your home; set XDG_CACHE_HOME to a directory"
+            f"{source} has no place to be compiled into, as this user has no home; set XDG_CACHE_HOME to a directory"
         ) from error
 
 

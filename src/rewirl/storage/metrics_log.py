@@ -20,7 +20,8 @@ from rewirl.storage import strict_json
 from rewirl.storage.files import Sink, close_descriptor, open_regular, sync_directory, write_atomically
 
 SEALED, CHANGED, CONTINUED = ("checkpoint", "end"), "log_changed", "continued"
-"""Events whose lines have the sum of the log, and the one that says that a sum was wrong when a run was resumed."""
+"""Events whose lines have the sum of the log; the one that a sum was wrong when a run was resumed; and the one that it
+was resumed with other versions or on another machine."""
 
 LARGEST_LOG, LONGEST_LINE, MOST_KEPT = 2**30, 4 * 2**20, 2**28
 """Bytes of a log that is read, of a line of it, and of all lines that are kept together."""

@@ -10,7 +10,7 @@ from rewirl.experiments.sweep.estimate import measured, seconds_left, speed_key
 from rewirl.experiments.sweep.executor import Executor
 from rewirl.experiments.sweep.measure import Rates
 from rewirl.experiments.sweep.plan import PlannedRun, run_status
-from rewirl.storage.metrics_log import last_event
+from rewirl.storage.metrics_log import CONTINUED, last_event, read_metrics
 from rewirl.storage.provenance import processor
 from rewirl.storage.run_directory import RunDirectory, RunDirectoryError
 from rewirl.training.progress import duration
@@ -104,7 +104,7 @@ def _pace(run: PlannedRun, same: Sequence[PlannedRun], paces: Paces) -> float | 
 
 
 def seconds_per_step(run: PlannedRun) -> float | None:
-    """Return how long a run took per step; None unless it is finished and was made by this kind of processor."""
+    """Return how long a run took per step; None unless it is finished and all of it is of this processor."""
     if run_status(run).state != "finished":
         return None
     try:
@@ -115,6 +115,12 @@ def seconds_per_step(run: PlannedRun) -> float | None:
     here = {"cpu": processor(), "instruction_set": _core.instruction_set()}
     if not isinstance(machine, dict) or {name: machine.get(name) for name in here} != here:
         return None
-    end = last_event(run.path / "metrics.jsonl")
+    log = run.path / "metrics.jsonl"
+    try:
+        if any(line["event"] == CONTINUED for line in read_metrics(log, (CONTINUED,))):
+            return None  # a part of it was made elsewhere
+    except (ValueError, OSError):
+        return None
+    end = last_event(log)
     seconds, step = end.get("seconds"), end.get("step")
     return seconds / step if isinstance(seconds, float) and isinstance(step, int) and seconds > 0 < step else None
