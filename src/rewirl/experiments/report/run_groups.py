@@ -245,7 +245,7 @@ def _why_left_out(run: RunData, kept: RunData) -> str:
     differ = [pair for pair in zip(made_by(run), made_by(kept), strict=True) if pair[0] != pair[1]]
     if differ:
         this, that = (", ".join(words) for words in zip(*differ, strict=True))
-        reason += f". It was made with {this}, the other with {that}"
+        reason += f". It was made with {this}. The other was made with {that}"
     return reason
 
 
