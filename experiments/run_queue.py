@@ -48,6 +48,7 @@ QUEUE = (
     Part("ds-drl/why-ds-sac", "why-ds-sac"),
     *(Part("ds-drl/paper", "ds-drl", TD3, (task,), (3, 4)) for task in TASKS),
     Part("ds-drl/paper", "ds-drl", ("sac", "ds-sac")),
+    Part("ds-drl/why-humanoid", "why-humanoid"),
     Part("ds-drl/figures", "figures"),
     Part("blocks/screening", "blocks"),
     Part("blocks/rewiring", "blocks"),

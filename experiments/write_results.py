@@ -45,6 +45,10 @@ REPORTS = {
     "blocks": ("blocks",),
     "plasticity": ("plasticity",),
     "why-ds-sac": ("why-ds-sac",),
+    "why-humanoid": (
+        "why-humanoid",
+        *(f"ds-drl/Humanoid-v5-{agent}-{seed}" for agent in ("td3", "ds-td3") for seed in range(5)),
+    ),
     "figures": ("figures",),
 }
 """What the report of an experiment is about: run directories, and directories that contain some, below results/."""
