@@ -12,7 +12,7 @@ from experience import ACTION, OBSERVATION, bits, observations, random_replay, t
 
 import rewirl
 from rewirl import agents
-from rewirl.agents import DQNConfig, SACConfig, SimBaConfig, TD3Config
+from rewirl.agents import DQNConfig, PPOConfig, SACConfig, SimBaConfig, TD3Config
 from rewirl.topology import LayerState, TopologyConfig, make_rule, random_indices, rewire
 from rewirl.topology.structure import structure_of
 
@@ -215,7 +215,7 @@ def test_agents_that_cannot_freeze_say_so():
     with pytest.raises(ValueError, match="actor has no free place for another task after 3 of them"):
         half.freeze()
     with pytest.raises(ValueError, match="freeze_after needs an agent with a replay memory"):
-        rewirl.DSPPO("Pendulum-v1", freeze_after=(3,))
+        agents.make_agent("ds-ppo", PPOConfig(topology=TopologyConfig(freeze_after=(3,))), OBSERVATION, ACTION, 0)
     with rewirl.DSPPO("Pendulum-v1") as ppo, pytest.raises(TypeError, match="no replay memory"):
         ppo.freeze()
 

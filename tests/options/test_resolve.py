@@ -127,6 +127,8 @@ IMPOSSIBLE: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "range": ("ds-td3", "Ant-v5", {"gamma": 2}, "gamma must be between 0 and 1, got 2.0"),
     "half a step": ("ds-td3", "Ant-v5", {"learning_starts": 0.5}, "learning_starts must be a whole number, got 0.5"),
     "another agent's": ("ds-td3", "Ant-v5", {"temperature": 0.1}, "ds-td3 has no option 'temperature'"),
+    "an actor's": ("ds-dqn", "CartPole-v1", {"adapt_actor": False}, "ds-dqn has no option 'adapt_actor'; .* no actor"),
+    "a memory's": ("ds-ppo", "Pendulum-v1", {"freeze_after": 3}, "has no option 'freeze_after'; .* no replay memory"),
     "choice": ("ds-td3", "Ant-v5", {"drop": "cod"}, "drop must be 'paper' or .*, got 'cod'"),
     "items": ("ds-td3", "Ant-v5", {"hidden_sizes": [8, 0.5]}, "hidden_sizes must be a list of which each is a whole"),
 }

@@ -93,6 +93,13 @@ class Entry:
         return self.agent.REPLAY
 
     @property
+    def without(self) -> dict[str, str]:
+        """Settings that it has no use for, and why: no options of it."""
+        actor = {} if "actor" in self.networks else dict.fromkeys(("actor_sparsity", "adapt_actor"), "it has no actor")
+        memory = {} if self.replay else {"freeze_after": "it has no replay memory"}
+        return {**actor, **memory, **self.config.WITHOUT}
+
+    @property
     def cost(self) -> Cost:
         """Its parameters and the floating-point operations of training it."""
         return self.agent.COST

@@ -25,9 +25,12 @@ from rewirl.replay import Batch
 class SoftConfig(ReplayConfig):
     """Hyper-parameters of SAC on networks with norms."""
 
-    WITHOUT: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        UNIT_REPLACEMENT, "it replaces units of multilayer perceptrons of ReLUs, and there are none here"
-    )
+    WITHOUT: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            UNIT_REPLACEMENT, "it replaces units of multilayer perceptrons of ReLUs, and there are none here"
+        ),
+        "freeze_after": "connections and biases can be frozen, and its norms learn too",
+    }
 
     actor_hidden_sizes: tuple[int, ...] = (256, 256)
     """Units of the hidden layers of the actor."""

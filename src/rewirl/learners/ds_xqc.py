@@ -86,7 +86,6 @@ class DSXQC(Learner):
         adapt_offset: int = 0,
         adapt_end: int | None = None,
         adapt_actor: bool = True,
-        freeze_after: Sequence[int] = (),
         **unknown: Never,
     ) -> None:
         """Build the agent.
@@ -227,9 +226,6 @@ class DSXQC(Learner):
             adapt_end: Last update on which an event may fall; none means until the end of training.
             adapt_actor: Whether events rewire the actor too. With `no_adapt_actor` they rewire the critics alone, and
                 the actor keeps the topology it starts with.
-            freeze_after: Updates after which a task ends (SpaceNet): hidden connections and biases in use are frozen,
-                as many new ones come, and the output layer begins again. Typical: none, or the updates after which the
-                environment changes.
 
         Raises:
             UnsuitableEnvironmentError: the environment cannot be found, or has spaces that the agent does not take.

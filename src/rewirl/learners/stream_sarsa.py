@@ -49,7 +49,6 @@ class StreamSARSA(Learner):
         sparsity: float | None = UNSET,
         lambdas: Sequence[float] | None = None,
         layer_sparsities: Sequence[float] | None = None,
-        actor_sparsity: float | None = None,
         critic_sparsity: float | None = None,
         initial_sparsity: float | None = None,
         sparsity_start: int = 0,
@@ -72,8 +71,6 @@ class StreamSARSA(Learner):
         anneal: Literal["constant", "cosine"] = "constant",
         adapt_offset: int = 0,
         adapt_end: int | None = None,
-        adapt_actor: bool = True,
-        freeze_after: Sequence[int] = (),
         **unknown: Never,
     ) -> None:
         """Build the agent.
@@ -123,8 +120,6 @@ class StreamSARSA(Learner):
                 layer. Typical: 7 64.
             layer_sparsities: Sparsity of each layer of every network, inputs first, instead of `sparsity` or `lambdas`;
                 0 is a dense layer. Typical: 0.8 0 0, where only the first layer is sparse, and none.
-            actor_sparsity: Sparsity of the actor, instead of `sparsity` or `lambdas`; none is as those say. Typical:
-                0.5 to 0.97.
             critic_sparsity: Sparsity of the critics, instead of `sparsity` or `lambdas`; none is as those say. Typical:
                 0.5 to 0.95.
             initial_sparsity: Sparsity of all networks at the start, if it changes. It moves from this value to the
@@ -185,11 +180,6 @@ class StreamSARSA(Learner):
                 `adapt_end`.
             adapt_offset: An event falls on update u when u % adapt_every == adapt_offset (the published code has 2).
             adapt_end: Last update on which an event may fall; none means until the end of training.
-            adapt_actor: Whether events rewire the actor too. With `no_adapt_actor` they rewire the critics alone, and
-                the actor keeps the topology it starts with.
-            freeze_after: Updates after which a task ends (SpaceNet): hidden connections and biases in use are frozen,
-                as many new ones come, and the output layer begins again. Typical: none, or the updates after which the
-                environment changes.
 
         Raises:
             UnsuitableEnvironmentError: the environment cannot be found, or has spaces that the agent does not take.

@@ -84,8 +84,9 @@ def options(agent: str) -> Mapping[str, Option]:
     Raises:
         ValueError: there is no such agent; the nearest one is named.
     """
-    config: Any = agent_entry(agent).config
-    return _options(config)
+    entry = agent_entry(agent)
+    config: Any = entry.config
+    return _options(config, frozenset(entry.without))
 
 
 def all_options() -> dict[str, Option]:
@@ -98,14 +99,14 @@ def all_options() -> dict[str, Option]:
 
 
 @functools.cache  # it evaluates type hints, which are text, and a sweep asks for every option of every run
-def _options(config: Any) -> Mapping[str, Option]:
+def _options(config: Any, without: frozenset[str]) -> Mapping[str, Option]:
     topology = type_hints(config)["topology"]
     parts: tuple[tuple[Part, type[Any]], ...] = (("run", TrainConfig), ("agent", config), ("topology", topology))
     result: dict[str, Option] = {}
     for part, settings in parts:
         hints = type_hints(settings)
         for field in dataclasses.fields(settings):
-            if field.name == "topology" or field.name in getattr(settings, "WITHOUT", ()):
+            if field.name == "topology" or field.name in without:
                 continue
             if field.name in result:
                 other = result[field.name].settings.__name__

@@ -89,8 +89,10 @@ def _resolved(request: Mapping[str, Any]) -> Settings:
         checked = {option: known[option].value(value) for option, value in layer.items()}
         _make_room(values, checked)
         values |= checked
-    of = {part: {n: v for n, v in values.items() if known[n].part == part} for part in ("run", "agent", "topology")}
-    topology = type(entry.topology)(**of["topology"])
+    topology = type(entry.topology)(
+        **{field.name: values.pop(field.name) for field in dataclasses.fields(entry.topology)}
+    )
+    of = {part: {n: v for n, v in values.items() if known[n].part == part} for part in ("run", "agent")}
     _refuse_beyond_float32(of["agent"])
     return Settings(TrainConfig(**of["run"]), entry.config(topology=topology, **of["agent"]))
 

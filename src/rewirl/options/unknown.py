@@ -80,15 +80,15 @@ def _of_others(name: str, known: list[str]) -> str:
     having = [
         entry.name
         for entry in AGENTS.values()
-        if entry.dense and name in entry.config.__dataclass_fields__ and name not in entry.config.WITHOUT
+        if entry.dense and name in entry.config.__dataclass_fields__ and name not in entry.without
     ]
     return f"it is an option of {', '.join(having)}" if having else ""
 
 
 def _hint(agent: str, name: str, known: list[str], see: str) -> str:
     entry = agent_entry(agent)
-    if name in entry.config.WITHOUT:
-        return entry.config.WITHOUT[name]
+    if name in entry.without:
+        return entry.without[name]
     if not entry.replay:
         rollouts = "rollout_steps" in known
         if rollouts and name in sb3.OF_ROLLOUTS:
