@@ -7,7 +7,6 @@ that moment, so that old transitions are seen as new ones are.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -81,14 +80,24 @@ class Statistics:
         return self.variance * (self.count / (self.count - 1)) if self.count > 1 else np.ones_like(self.variance)
 
     @property
+    def factor(self) -> NDArray[np.float64]:
+        """What a difference from the mean is multiplied by, 1 / sqrt(variance + EPSILON), float64 [size].
+
+        It is 1 where the variance is 0: a feature that never varied would be multiplied by 10,000 when it does at last,
+        in the last state of an episode, which is not counted, or where a policy is used.
+        """
+        spread = self.spread
+        return np.where(spread == 0, 1.0, 1 / np.sqrt(spread + EPSILON))
+
+    @property
     def affine(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The mean and 1 / sqrt(variance + EPSILON), float32 [size]."""
+        """The mean and `factor`, float32 [size]."""
         if self._affine is None:
-            self._affine = self.mean.astype(np.float32), (1 / np.sqrt(self.spread + EPSILON)).astype(np.float32)
+            self._affine = self.mean.astype(np.float32), self.factor.astype(np.float32)
         return self._affine
 
     def normalised(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return (x - mean) / sqrt(variance + EPSILON) for float32 [..., size], a new array."""
+        """Return (x - mean) * factor for float32 [..., size], a new array."""
         mean, factor = self.affine
         result: NDArray[np.float32] = (x - mean) * factor
         return result
@@ -96,8 +105,8 @@ class Statistics:
     def foreseen(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a vector that is going to be counted, float32 [size], normalised before that.
 
-        A feature that was the same in all vectors so far has no deviation: a change of it would be divided by
-        sqrt(EPSILON). So such features are normalised as if this vector was counted. With n counted until then that is
+        A feature that was the same in all vectors so far has no deviation to divide a change of it by. So such features
+        are normalised as if this vector was counted. With n counted until then that is
 
             n / (n + 1) difference / sqrt(n / (n + 1)^2 difference^2 + EPSILON)
 
@@ -250,9 +259,7 @@ class Normalisation:
     @property
     def reward_factor(self) -> float:
         """What a reward is multiplied by: 1, or 1 / sqrt(variance(G) + EPSILON)."""
-        if self.returns is None:
-            return 1.0
-        return 1.0 / math.sqrt(float(self.returns.spread[0]) + EPSILON)
+        return 1.0 if self.returns is None else float(self.returns.factor[0])
 
     def description(self) -> dict[str, Any]:
         """Return the statistics as JSON values for people; empty where there are none.
