@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 LIMIT = 2**53
 """Counts are below it. Integers up to it are exact as float64 too."""
@@ -51,6 +52,39 @@ def numbers(value: Any, name: str) -> dict[str, float]:
         ValueError: it is not an object, or one of them is not a finite number.
     """
     return {key: number(each, f"the saved {key[:100]}") for key, each in fields(value, name).items()}
+
+
+def saved_array(
+    arrays: Mapping[str, NDArray[Any]],
+    key: str,
+    dtype: DTypeLike,
+    shape: Sequence[int | None],
+    name: str | None = None,
+    finite: bool = True,
+) -> NDArray[Any]:
+    """Return a saved array.
+
+    Args:
+        arrays: as the file has them.
+        key: of the array among them.
+        dtype: what it must be of.
+        shape: its lengths; None is any.
+        name: of the array, for the error; None says its key.
+        finite: whether its numbers must be.
+
+    Raises:
+        ValueError: it is missing, of another type or shape, or has a number that is not finite.
+    """
+    name, found = name or f"the array {key}", arrays.get(key)
+    if found is None:
+        raise ValueError(f"{name} is missing")
+    fits = found.ndim == len(shape) and all(want in (None, has) for want, has in zip(shape, found.shape, strict=True))
+    if found.dtype != dtype or not fits:
+        lengths = ", ".join("any" if length is None else str(length) for length in shape)
+        raise ValueError(f"{name} is {found.dtype} {list(found.shape)}, expected {np.dtype(dtype)} [{lengths}]")
+    if finite and found.dtype.kind == "f" and not np.isfinite(found).all():
+        raise ValueError(f"{name} has numbers that are not finite")
+    return found
 
 
 def in_parts(arrays: Mapping[str, NDArray[Any]], names: Sequence[str], what: str) -> dict[str, dict[str, NDArray[Any]]]:

@@ -272,12 +272,12 @@ def test_impossible_settings_are_refused(settings, message):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("age", lambda a: a[:-1], r"the saved actor: the age of its units is int64 \[\d+\], expected int64"),
-        ("age", lambda a: a + 1, "the age of its units has impossible numbers"),  # older than its network
-        ("utility", lambda a: a - 1, "the saved actor: the utility of its units has impossible numbers"),
-        ("activation", lambda a: a + np.nan, "the activation of its units has impossible numbers"),
-        ("due", lambda a: a + 1, "the due of its units has impossible numbers"),
-        ("due", None, "the due of its units is none"),
+        ("age", lambda a: a[:-1], r"the saved actor: the age of its units .* is int64 \[\d+\], expected int64"),
+        ("age", lambda a: a + 1, "the age of its units .* has impossible numbers"),  # older than its network
+        ("utility", lambda a: a - 1, "the saved actor: the utility of its units .* has impossible numbers"),
+        ("activation", lambda a: a + np.nan, "the activation of its units .* has numbers that are not finite"),
+        ("due", lambda a: a + 1, "the due of its units .* has impossible numbers"),
+        ("due", None, "the due of its units .* is missing"),
     ],
 )
 def test_a_saved_state_that_is_impossible_is_refused(name, change, message):

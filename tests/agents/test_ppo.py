@@ -191,8 +191,8 @@ def test_an_episode_that_is_given_up_ends_with_its_latest_step():
     ("change", "message"),
     [
         (lambda arrays, values: values.pop("rollout"), "the saved rollout is None"),
-        (lambda arrays, values: values["rollout"].update(begun=[-1]), "begun of the saved rollout are float32"),
-        (lambda arrays, values: arrays.pop("rollout.rows"), "the saved rollout lacks its rows"),
+        (lambda arrays, values: values["rollout"].update(begun=[-1]), "begun of the saved rollout is float32"),
+        (lambda arrays, values: arrays.pop("rollout.rows"), "the array rows of the saved rollout is missing"),
         (lambda arrays, values: arrays["rollout.ends"].fill(2), "the saved ends of a rollout are neither 0 nor 1"),
         (lambda arrays, values: arrays["rollout.environments"].fill(-1), "environments with impossible numbers"),
         (lambda arrays, values: arrays["rollout.rows"].fill(np.nan), "actions or rewards that are not finite"),

@@ -171,10 +171,10 @@ def with_number(column, number):
         ({"transitions": with_number(OBSERVATION, -1.5)}, r"actions that are not in \[-1, 1\]"),
         ({"transitions": with_number(OBSERVATION + ACTION - 1, 1.5)}, r"actions that are not in \[-1, 1\]"),
         ({"transitions": with_number(-1, 0.5)}, "ends that are neither 0 nor 1"),
-        ({"transitions": lambda a: a[:, :-1]}, r"float32 \[6, 9\], expected float32 of at most 10 rows and 10 columns"),
-        ({"transitions": lambda a: a.astype(np.float64)}, "are float64"),
+        ({"transitions": lambda a: a[:, :-1]}, r"float32 \[6, 9\], expected float32 \[any, 10\]"),
+        ({"transitions": lambda a: a.astype(np.float64)}, "is float64"),
         ({"transitions": lambda a: a[0]}, r"\[10\]"),
-        ({"transitions": lambda a: np.concatenate([a, a])}, r"\[12, 10\]"),
+        ({"transitions": lambda a: np.concatenate([a, a])}, "has 12 transitions, more than 10"),
         ({"cursor": 5}, "the cursor 5 .* does not fit its 6 transitions"),
         ({"cursor": -1}, "the cursor -1"),
         ({"cursor": None}, "the cursor None"),
@@ -197,7 +197,7 @@ def test_a_full_memory_has_its_cursor_inside():
     with pytest.raises(ValueError, match="the cursor 10"):
         filled(3).load_state(*changed(filled(13), cursor=10))
     _, values = through_a_file(filled(3))
-    with pytest.raises(ValueError, match="lacks its transitions"):
+    with pytest.raises(ValueError, match="transitions of the saved replay memory is missing"):
         filled(3).load_state({}, values)
 
 
@@ -417,7 +417,7 @@ def test_ends_of_episodes_are_saved():
     again = Replay(20, OBSERVATION, ACTION, 9)
     again.load_state({name: array.copy() for name, array in arrays.items()}, json.loads(json.dumps(values)))
     assert windows(again, 3) == windows(replay, 3)
-    with pytest.raises(ValueError, match="the saved ends of episodes"):
+    with pytest.raises(ValueError, match="ends of the saved replay memory"):
         again.load_state({**arrays, "ends": np.zeros(4, np.uint8)}, values)
 
 

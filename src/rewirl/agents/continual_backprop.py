@@ -13,6 +13,7 @@ from rewirl.agents.config import AgentConfig
 from rewirl.agents.dormancy import reinitialise
 from rewirl.nn import Ensemble, Layer, Network, ReLU, Start, Tiles
 from rewirl.nn.operations import named
+from rewirl.saved import saved_array
 
 _RECORDS = ("age", "activation", "utility")
 """What is known of each unit."""
@@ -101,17 +102,12 @@ class ContinualBackprop:
         """
         other = ContinualBackprop(network, self._config)
         for name, expected in other.state().items():
-            array = arrays.get(name)
-            if array is None or array.dtype != expected.dtype or array.shape != expected.shape:
-                found = "none" if array is None else f"{array.dtype} {list(array.shape)}"
-                raise ValueError(
-                    f"the {name} of its units is {found}, expected {expected.dtype} {list(expected.shape)} (continual "
-                    "backprop)"
-                )
+            of = f"the {name} of its units (continual backprop)"
+            saved = saved_array(arrays, name, expected.dtype, expected.shape, of)
             low = -np.inf if name == "activation" else 0.0
             high = {"due": 1.0, "age": network.steps + 1}.get(name, np.inf)
-            if not (np.isfinite(array) & (array >= low) & (array < high)).all():
-                raise ValueError(f"the {name} of its units has impossible numbers (continual backprop)")
+            if not ((saved >= low) & (saved < high)).all():
+                raise ValueError(f"{of} has impossible numbers")
         ends = np.cumsum([len(units.age) for units in other._layers])[:-1]
         for name in _RECORDS:
             for units, part in zip(other._layers, np.split(arrays[name], ends), strict=True):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewirl.saved import count, fields
+from rewirl.saved import count, fields, saved_array
 
 
 class FreeVector:
@@ -57,15 +57,8 @@ class FreeVector:
         """
         parts = []
         for part in ("values", "m", "v"):
-            array = arrays.get(part)
-            if array is None:
-                raise ValueError(f"the array {part} of the saved {name} is missing")
-            if array.dtype != np.float64 or array.shape != self.values.shape or not np.isfinite(array).all():
-                raise ValueError(
-                    f"the array {part} of the saved {name} is {array.dtype} {list(array.shape)}, expected finite "
-                    f"float64 {list(self.values.shape)}"
-                )
-            parts.append(array.copy())
+            of = f"the array {part} of the saved {name}"
+            parts.append(saved_array(arrays, part, np.float64, self.values.shape, of).copy())
         if (parts[2] < 0).any():
             raise ValueError(f"the array v of the saved {name}, of means of squares, is negative")
         result = FreeVector(parts[0])

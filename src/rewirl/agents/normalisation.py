@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rewirl import _core
 from rewirl.nn import Tiles
 from rewirl.replay import Batch
-from rewirl.saved import count, fields, listed, number, truth
+from rewirl.saved import count, fields, listed, number, saved_array, truth
 
 EPSILON = 1e-8
 """Added to variances, as in SimBa, SimbaV2 and Gymnasium's wrappers."""
@@ -144,14 +144,7 @@ class Statistics:
         result = cls(size, truth(saved_values.get("sample", False), "whether the saved statistics are of a sample"))
         result.count = count(saved_values.get("count"), "the saved number of observations")
         for name, own in (("mean", result.mean), ("variance", result.variance)):
-            saved = arrays.get(f"{_NAME}.{name}")
-            if saved is None:
-                raise ValueError(f"the array {_NAME}.{name} is missing")
-            if saved.dtype != np.float64 or saved.shape != (size,) or not np.isfinite(saved).all():
-                raise ValueError(
-                    f"the array {_NAME}.{name} is {saved.dtype} {list(saved.shape)}, expected finite float64 [{size}]"
-                )
-            own[:] = saved
+            own[:] = saved_array(arrays, f"{_NAME}.{name}", np.float64, (size,))
         if (result.variance < 0).any():
             raise ValueError(f"the array {_NAME}.variance has negative numbers")
         return result

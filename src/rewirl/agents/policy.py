@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rewirl.agents.normalisation import Statistics
 from rewirl.nn import LOG_STD_BOUNDS, LogStd, Network, SoftplusNormal, normal, pack, sample_one, unpack
-from rewirl.saved import shown
+from rewirl.saved import saved_array, shown
 
 Head = Literal["tanh", "clip", "greedy", "softmax"]
 """How an action is made of the outputs: their tanh; they themselves, clipped to [-1, 1]; or the number of the largest,
@@ -169,15 +169,8 @@ class Policy:
         if "normalisation" in values:
             statistics = Statistics.from_state(arrays, values["normalisation"], actor.n_in)
         deviation = arrays.get("deviation")
-        if deviation is not None and (
-            deviation.dtype != np.float32
-            or deviation.shape != (action_size,)
-            or not (np.isfinite(deviation) & (deviation >= 0)).all()
-        ):
-            raise ValueError(
-                f"the array deviation is {deviation.dtype} {list(deviation.shape)}, expected finite float32 "
-                f"[{action_size}], 0 or more"
-            )
+        if deviation is not None and (saved_array(arrays, "deviation", np.float32, (action_size,)) < 0).any():
+            raise ValueError("the array deviation has negative numbers")
         return cls(actor, action_size, head, statistics, _log_std(values.get("log_std")), deviation)
 
 

@@ -17,7 +17,7 @@ from rewirl.agents.config import UNIT_REPLACEMENT, AgentConfig
 from rewirl.agents.learner import Learner
 from rewirl.agents.normalisation import Normalisation, OnlineNormalisation
 from rewirl.nn import Stream, begin_sparsely, layer_normalised, mean_weights, pack
-from rewirl.saved import count
+from rewirl.saved import count, saved_array
 from rewirl.topology import make_rule
 from rewirl.topology.blocks import Blocks
 from rewirl.topology.rules import drop, grow
@@ -263,14 +263,7 @@ class Streaming(Learner[Config]):
 
 def saved_vectors(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
     """Return a copy of a saved array of numbers, None if there is none; ValueError if it is impossible."""
-    array = arrays.get(name)
-    if array is None:
-        return None
-    if array.dtype != np.float32 or array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(
-            f"the array {name} is {array.dtype} {list(array.shape)}, expected finite float32 {list(shape)}"
-        )
-    return array.copy()
+    return saved_array(arrays, name, np.float32, shape).copy() if name in arrays else None
 
 
 def finite(delta: float) -> float:

@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from rewirl import _core
 from rewirl.nn.layer import Layer, Places
 from rewirl.nn.mlp import mlp
 from rewirl.nn.operations import Linear, Operation, from_json, named, to_json
-from rewirl.saved import count, shown
+from rewirl.saved import count, saved_array, shown
 
 
 def described(n_in: int, operations: Sequence[Operation], sizes: Sequence[int]) -> dict[str, Any]:
@@ -90,10 +90,10 @@ class Saved:
             expected = operation.arrays(n_in)
             if isinstance(operation, Linear):
                 places = f"{name}.places"
-                self.places[name] = chosen = _array(arrays, places, None, np.int64) if places in arrays else None
+                self.places[name] = chosen = _array(arrays, places, np.int64) if places in arrays else None
                 expected["values"] = expected["values"] if chosen is None else len(chosen)
             for array, length in expected.items():
-                self.learnt[f"{name}.{array}"] = _array(arrays, f"{name}.{array}", length, np.float32)
+                self.learnt[f"{name}.{array}"] = _array(arrays, f"{name}.{array}", np.float32, length)
                 if array == "variance" and (self.learnt[f"{name}.{array}"] < 0).any():
                     raise ValueError(f"the array {name}.{array} of a network, of variances, is negative")
 
@@ -114,7 +114,7 @@ class Saved:
         for operation, array in core.learnables():
             moments = core.first_moment(operation, array), core.second_moment(operation, array)
             for name, own in zip(_of_training(array)[:2], moments, strict=True):
-                given = _array(self._arrays, f"{operation}.{name}", len(own), np.float32)
+                given = _array(self._arrays, f"{operation}.{name}", np.float32, len(own))
                 if own is moments[1] and (given < 0).any():
                     raise ValueError(f"the array {operation}.{name} of a network, of means of squares, is negative")
                 own[:] = given[order.get((operation, array), slice(None))]
@@ -126,7 +126,7 @@ class Saved:
             if name in self._arrays:
                 core.count_ages()
                 born = core.born(operation, array)
-                saved_born = _array(self._arrays, name, len(born), np.uint32)
+                saved_born = _array(self._arrays, name, np.uint32, len(born))
                 if (saved_born > self._steps).any():
                     raise ValueError(f"the array {name} of a network has connections from after its last step")
                 born[:] = saved_born[order.get((operation, array), slice(None))]
@@ -170,13 +170,5 @@ def _positions(saved: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[n
     return order[np.searchsorted(saved, places, sorter=order)]
 
 
-def _array(arrays: Mapping[str, NDArray[Any]], name: str, length: int | None, dtype: type) -> NDArray[Any]:
-    if name not in arrays:
-        raise ValueError(f"the array {name} of a network is missing")
-    array = arrays[name]
-    if array.dtype != dtype or array.ndim != 1 or (length is not None and len(array) != length):
-        expected = "any length" if length is None else f"length {length}"
-        raise ValueError(f"the array {name} must be {np.dtype(dtype)} of {expected}, got {array.dtype} {array.shape}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(f"the array {name} of a network has numbers that are not finite")
-    return np.ascontiguousarray(array)
+def _array(arrays: Mapping[str, NDArray[Any]], name: str, dtype: DTypeLike, length: int | None = None) -> NDArray[Any]:
+    return np.ascontiguousarray(saved_array(arrays, name, dtype, (length,), f"the array {name} of a network"))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rewirl import _core, seeding
 from rewirl.nn import normal
 from rewirl.replay.batch import Batch
-from rewirl.saved import shown, truth
+from rewirl.saved import saved_array, shown, truth
 
 _STRETCH = 10_000
 """Transitions that are checked at a time: what that takes is little beside the memory."""
@@ -266,21 +266,17 @@ class Replay:
             raise ValueError(
                 f"the saved replay memory holds {shown(values.get('capacity'))} transitions, this one {self.capacity}"
             )
-        saved = arrays.get("transitions")
-        if saved is None:
-            raise ValueError("the saved replay memory lacks its transitions")
+        of = "the array {} of the saved replay memory"
         columns = self.transitions.shape[1]
-        if saved.dtype != np.float32 or saved.ndim != 2 or saved.shape[1] != columns or len(saved) > self.capacity:
-            raise ValueError(
-                f"the saved transitions are {saved.dtype} {list(saved.shape)}, "
-                f"expected float32 of at most {self.capacity} rows and {columns} columns"
-            )
+        saved = saved_array(arrays, "transitions", np.float32, (None, columns), of.format("transitions"), finite=False)
+        if len(saved) > self.capacity:
+            raise ValueError(f"the saved replay memory has {len(saved)} transitions, more than {self.capacity}")
         for begin in range(0, len(saved), _STRETCH):
             self._refuse_impossible(saved[begin : begin + _STRETCH])
         size, cursor = len(saved), values.get("cursor")
-        ends = arrays.get("ends", np.zeros(size, np.uint8))  # of a run from before windows, which has none
-        if ends.dtype != np.uint8 or ends.shape != (size,):
-            raise ValueError(f"the saved ends of episodes are {ends.dtype} {list(ends.shape)}, expected uint8 [{size}]")
+        ends = np.zeros(size, np.uint8)  # a run from before windows has none
+        if "ends" in arrays:
+            ends = saved_array(arrays, "ends", np.uint8, (size,), of.format("ends"))
         if (ends > 1).any():
             raise ValueError("the saved ends of episodes are neither 0 nor 1")
         fits = type(cursor) is int and (0 <= cursor < size if size == self.capacity else cursor == size)

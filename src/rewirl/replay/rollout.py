@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from rewirl.saved import listed, shown
+from rewirl.saved import listed, saved_array, shown
 
 _MOST_ENVIRONMENTS = 1_000
 
@@ -146,15 +146,5 @@ class Rollout:
         return result
 
 
-def _array(arrays: Mapping[str, NDArray[Any]], name: str, dtype: type, shape: tuple[int | None, ...]) -> NDArray[Any]:
-    array = arrays.get(name)
-    if array is None:
-        raise ValueError(f"the saved rollout lacks its {name}")
-    fits = array.ndim == len(shape) and all(want in (None, has) for want, has in zip(shape, array.shape, strict=True))
-    if array.dtype != dtype or not fits:
-        expected = ["any" if length is None else length for length in shape]
-        raise ValueError(
-            f"the {name} of the saved rollout are {array.dtype} {list(array.shape)}, expected "
-            f"{np.dtype(dtype)} {expected}"
-        )
-    return array
+def _array(arrays: Mapping[str, NDArray[Any]], key: str, dtype: DTypeLike, shape: Sequence[int | None]) -> NDArray[Any]:
+    return saved_array(arrays, key, dtype, shape, f"the array {key} of the saved rollout", finite=False)

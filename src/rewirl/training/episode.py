@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rewirl import seeding
 from rewirl.environments.environment import Environment, FaultyEnvironmentError, Step
 from rewirl.environments.environment_process import EnvironmentProcess
-from rewirl.saved import count, listed, number, truth
+from rewirl.saved import count, listed, number, saved_array, truth
 
 LONGEST_RECORD = 100_000
 """Actions kept of one episode. A longer one is not played again; a resumed run begins the next episode instead."""
@@ -194,24 +194,13 @@ class Episode:
 
     def _checked(self, arrays: dict[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the saved actions and the latest observation, if they can be those of the episode."""
-        actions, observation = arrays.get("actions"), arrays.get("observation")
-        if actions is None or observation is None:
-            raise ValueError("the saved episode lacks its actions or its observation")
         space, size = self._environment.actions, self._environment.observation_size
-        shape = (self.length, *space.recorded_shape)
-        if actions.dtype != space.dtype or actions.shape != shape:
-            raise ValueError(
-                f"the saved actions of the episode are {actions.dtype} {list(actions.shape)}, expected {space.dtype} "
-                f"{list(shape)}"
-            )
+        name, shape = "the array actions of the saved episode", (self.length, *space.recorded_shape)
+        actions = saved_array(arrays, "actions", space.dtype, shape, name)
         if not space.contains(actions):
-            raise ValueError("the saved actions of the episode are not within the bounds of the environment's")
-        if observation.dtype != np.float32 or observation.shape != (size,) or not np.isfinite(observation).all():
-            raise ValueError(
-                f"the saved observation of the episode is {observation.dtype} {list(observation.shape)}, expected "
-                f"finite float32 [{size}]"
-            )
-        return actions, observation
+            raise ValueError(f"{name} is not within the bounds of the environment's")
+        of = "the array observation of the saved episode"
+        return actions, saved_array(arrays, "observation", np.float32, (size,), of)
 
     def _checked_begun(self, arrays: dict[str, NDArray[Any]]) -> tuple[Any, NDArray[np.float32]] | None:
         """Return the step that had begun when the episode was saved, if there was one."""
