@@ -1,8 +1,10 @@
 """Tables of returns on pages, from the runs that are kept: `write_results.py` fills them in.
 
-A page says in a comment what its table has, and after an empty line the table follows:
+A page says in a comment what its table has, and after an empty line the table follows. The first form has a row for
+each agent, the second one for each task, and one for all of them together:
 
 <!-- returns of td3, ds-td3 on HalfCheetah-v5: seeds, connections, 100k, final -->
+<!-- final returns of td3, ds-td3 on HalfCheetah-v5, Hopper-v5, and of ds-td3 less td3 -->
 """
 
 from __future__ import annotations
@@ -15,11 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewirl.experiments.report import published
+from rewirl.experiments.report.judge import Finding, judge
 from rewirl.experiments.report.run_groups import RunGroup
-from rewirl.experiments.report.sections.words import area, mean_and_deviation
+from rewirl.experiments.report.sections.words import area, bounds, mean_and_deviation, shown, signed, signed_percent
 
 ASKED = re.compile(r"(<!-- returns of ([\w\s,-]+) on ([\w\s,-]+): ([\w\s,/'-]+) -->\n\n)(?:\|.*\n)*")
 """The comment with agents, environments and columns, and the table that is there."""
+
+COMPARED = re.compile(
+    r"(<!-- final returns of ([\w\s,-]+) on ([\w\s,-]+),\s+and\s+of\s+([\w-]+)\s+less\s+([\w-]+) -->\n\n)(?:\|.*\n)*"
+)
+"""The comment with agents, environments, and which agent is compared with which other, and the table that is there."""
 
 AGENTS = {
     "td3": "`td3`, dense",
@@ -65,7 +73,10 @@ def filled(page: str, groups: Sequence[RunGroup]) -> str:
     def again(match: re.Match[str]) -> str:
         return match[1] + _table(_listed(match[2]), _listed(match[3]), _listed(match[4]), groups)
 
-    return ASKED.sub(again, page)
+    def compared(match: re.Match[str]) -> str:
+        return match[1] + _comparison(_listed(match[2]), _listed(match[3]), match[4], match[5], groups)
+
+    return COMPARED.sub(compared, ASKED.sub(again, page))
 
 
 def _listed(text: str) -> list[str]:
@@ -73,15 +84,59 @@ def _listed(text: str) -> list[str]:
 
 
 def _table(agents: list[str], envs: list[str], columns: list[str], groups: Sequence[RunGroup]) -> str:
-    found = {(group.env, group.of_paper): group for group in groups}
+    found = _by_task(agents, envs, groups)
     several = len(envs) > 1
     rows = [["task"] * several + ["agent", *columns], ["---"] * (several + 1) + ["---:"] * len(columns)]
     for env in envs:
         for number, agent in enumerate(agents):
-            if (env, agent) not in found:
-                raise ValueError(f"a page asks for {agent} on {env}, of which no runs are kept")
             name = [env if number == 0 else ""] * several + [AGENTS[agent]]
             rows.append([*name, *(_cell(column, found[env, agent]) for column in columns)])
+    return _markdown(rows)
+
+
+def _comparison(agents: list[str], envs: list[str], agent: str, other: str, groups: Sequence[RunGroup]) -> str:
+    found = _by_task([*agents, agent, other], envs, groups)
+    findings = {
+        item.env: item
+        for item in judge(groups)
+        if (item.claim.agent, item.claim.other, item.claim.measure) == (agent, other, "final")
+    }
+    rows = [
+        ["task", *map(AGENTS.__getitem__, agents), f"`{agent}` less `{other}` (95% Welch)", "paper", "verdict"],
+        ["---", *["---:"] * (len(agents) + 2), "---"],
+    ]
+    for env in envs:
+        of = [found[env, name] for name in agents]
+        numbers = [f"{mean_and_deviation(group.finals())} ({len(group.full())})" for group in of]
+        of_paper = [published.numbers_of(name, env) for name in (agent, other)]
+        papers = signed(of_paper[0].final - of_paper[1].final) if of_paper[0] and of_paper[1] else ""
+        rows.append([env, *numbers, _difference(findings[env], signed), papers, findings[env].verdict])
+    if None in findings:
+        together = findings[None]
+        share = f"{_difference(together, signed_percent)} of `{other}`"
+        rows.append([f"{together.tasks} tasks together", *[""] * len(agents), share, "", together.verdict])
+    return _markdown(rows)
+
+
+def _difference(finding: Finding, show: Callable[..., str]) -> str:
+    if finding.test is None:
+        return "-"
+    estimate = finding.test.estimate
+    return f"{shown(show, estimate.value, estimate)} ({bounds(estimate, min(finding.runs), show)})"
+
+
+def _by_task(
+    agents: Sequence[str], envs: Sequence[str], groups: Sequence[RunGroup]
+) -> dict[tuple[str, str | None], RunGroup]:
+    found = {(group.env, group.of_paper): group for group in groups}
+    for env in envs:
+        for agent in agents:
+            if (env, agent) not in found:
+                raise ValueError(f"a page asks for {agent} on {env}, of which no runs are kept")
+    return found
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

@@ -29,7 +29,9 @@ RESULTS = Path(__file__).parents[1] / "results"
 PAGE = RESULTS.parent / "docs" / "paper.md"
 BEGIN, END = "<!-- generated: python experiments/write_results.py -->", "<!-- end of what is generated -->"
 BEGIN_ANALYSES = "<!-- generated: python experiments/write_results.py figures -->"
-PAGES_WITH_RETURNS = [RESULTS.parent / name for name in ("README.md", "docs/ds-td3.md", "docs/ds-sac.md")]
+PAGES_WITH_RETURNS = [
+    RESULTS.parent / name for name in ("README.md", "docs/paper.md", "docs/ds-td3.md", "docs/ds-sac.md")
+]
 
 REPORTS = {
     "ds-drl": ("ds-drl",),
