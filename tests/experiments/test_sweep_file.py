@@ -332,7 +332,7 @@ RUNS = {
     "paper": 89,
     "figures": 30,
     "why-ds-sac": 32,
-    "why-humanoid": 10,
+    "why-humanoid": 12,
     "wall-clock": 25,
     "connections": 55,
     "results": 17,
