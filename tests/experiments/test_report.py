@@ -415,6 +415,19 @@ def test_a_level_never_reached_is_said_so(tmp_path):
     assert row[5:8] == ["not all reach it", "never", "never to never"]
 
 
+def test_a_level_that_is_never_reached_on_one_task_has_no_mean_over_all(tmp_path):
+    for seed in (0, 1):
+        for env, top in (("HalfCheetah-v5", 1000), ("Ant-v5", 100)):
+            make_run(tmp_path, "td3", seed, rising(500 + seed, 40_000), env)
+            make_run(tmp_path, "ds-td3", seed, rising(top, 40_000), env)
+    (line,) = (
+        line
+        for line in text_of(tmp_path).splitlines()
+        if "has the final return of td3 after" in line and "2 tasks together" in line
+    )
+    assert "| not on every task | - |" in line and "never" not in line
+
+
 def test_damaged_directories_are_named_and_the_others_reported(tmp_path, capsys):
     good = make_run(tmp_path / "runs", "td3", 0, rising(1000, 50_000))
     config = make_run(tmp_path / "runs", "td3", 1, rising(1000, 50_000)) / "config.json"

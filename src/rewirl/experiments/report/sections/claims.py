@@ -82,13 +82,17 @@ def _row(finding: Finding) -> list[str]:
         show = percent
     else:
         estimate = estimate.in_units(unit)
+    measured, interval = shown(show, estimate.value, estimate), bounds(estimate, counted, show)
+    if claim.measure == "share" and math.isfinite(estimate.value):
+        measured += " of the steps"
+    elif claim.measure == "share" and over_all:
+        measured, interval = "not on every task", "-"
     return [
         claim.in_words,
         finding.env or ", ".join([f"{finding.tasks} tasks together", *([finding.version] if finding.version else [])]),
         _verdict(finding),
-        shown(show, estimate.value, estimate)
-        + (" of the steps" if claim.measure == "share" and math.isfinite(estimate.value) else ""),
-        bounds(estimate, counted, show),
+        measured,
+        interval,
         "-" if claim.measure == "share" else covers(counted, 2 * finding.tasks),
         tested,
         "-" if finding.p is None else p_value(finding.p),
