@@ -415,6 +415,19 @@ def test_scales_that_cannot_be_learnt_from_are_said(scale, offset, reward, words
     assert len(lines) == len(words) and all(word in line for word, line in zip(words, lines, strict=True))
 
 
+def test_a_feature_beside_which_others_are_small_is_said_where_nothing_makes_them_alike():
+    replay, rng = Replay(100, 3, 1, 0), np.random.default_rng(0)
+    for _ in range(50):
+        observation = (np.array([1, 0, 500]) * rng.standard_normal(3) + [0, 1, 0]).astype(np.float32)
+        replay.add(observation, np.zeros(1, np.float32), 1.0, observation, False)
+    (line,) = of_scales(replay)
+    assert "feature 2 of the observations is" in line and "--normalise-observations" in line
+    (line,) = of_scales(replay, of_norms("simba", normalise_observations=False))
+    assert "times as large as the median one" in line
+    for name in ("simba", "xqc"):  # one normalises observations, the other has a norm before everything else
+        assert list(of_scales(replay, of_norms(name))) == []
+
+
 def of_norms(name, **settings):
     dense = TopologyConfig(sparsity=0.0, rule="static")
     config = agent_entry(name).config(topology=dense, **SIZES, actor_hidden_sizes=(16,), **settings)

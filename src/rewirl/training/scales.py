@@ -12,6 +12,9 @@ from rewirl.agents.config import setting
 from rewirl.replay import Replay
 
 _LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
+_UNEVEN = 100
+"""Times the median feature. On Humanoid-v5, where contact forces are 370 times that, dense TD3 learns to walk only with
+normalised observations (docs/paper.md). HumanoidStandup-v5 has 300, no other task of MuJoCo over 20."""
 _BEYOND_NORMS = 1e18
 """Observations whose variance float32 has no number for, not much later."""
 _STRETCH = 1_000  # transitions
@@ -36,7 +39,9 @@ def of_scales(replay: Replay, agent: Agent | None = None) -> Iterator[str]:
         rewards = float(np.sqrt(np.square(replay.rewards[:count], dtype=np.float64).mean()))
     largest = int(np.argmax(features))
     normalised = agent is not None and agent.normalisation.observations is not None
-    limit = _BEYOND_NORMS if agent is not None and _normalised_first(agent.networks()) else _LARGE
+    norms_first = agent is not None and _normalised_first(agent.networks())
+    limit = _BEYOND_NORMS if norms_first else _LARGE
+    uneven = features[largest] / np.median(features[features > 0]) if features[largest] > 0 else 1.0
     if 0 < features[largest] < _SMALL:  # variances get 1e-8 more before they divide, which is more than theirs
         yield (
             f"warning: observations are as small as {features[largest]:.0e}: the networks will see no difference "
@@ -46,6 +51,11 @@ def of_scales(replay: Replay, agent: Agent | None = None) -> Iterator[str]:
         yield (
             f"warning: observations are as large as {features[largest]:.0e} (feature {largest}): actions will be at "
             "their bounds, whatever is seen; train with normalise_observations (--normalise-observations)"
+        )
+    elif uneven > _UNEVEN and not normalised and not norms_first:
+        yield (
+            f"feature {largest} of the observations is {uneven:,.0f} times as large as the median one, so networks may "
+            "hardly see the others; normalise_observations (--normalise-observations) makes them alike"
         )
     scaled = agent is not None and agent.normalisation.returns is not None
     if 0 < rewards < _SMALL:
