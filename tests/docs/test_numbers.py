@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,3 +80,31 @@ def test_the_leads_of_five_and_ten_seeds_are_those_of_the_kept_runs() -> None:
                 lead = welch([measured(ours, of), measured(paths, of)]).estimate
                 leads.append(f"{lead.value:+,.0f} ({lead.low:+,.0f} to {lead.high:+,.0f})")
             assert f"| {words}, over `{agent}` | {leads[0]} | {leads[1]} |" in text
+
+
+def test_what_is_said_of_humanoid_is_what_the_kept_runs_show() -> None:
+    every = ROOT / "results"
+    text = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
+    variants = {
+        "`td3`, as in the paper": "ds-drl/Humanoid-v5-td3-?",
+        "without weight decay": "why-humanoid/*-td3-without-weight-decay-*",
+        "without contact forces": "why-humanoid/*-v5-td3-without-forces-*",
+        "`--normalise-observations`": "why-humanoid/*-v5-td3-normalised-*",
+        "`ds-td3`, as in the paper": "ds-drl/Humanoid-v5-ds-td3-?",
+        "`ds-td3 --normalise-observations`": "why-humanoid/*-ds-td3-normalised-*",
+    }
+    for words, runs in variants.items():
+        found = find_runs(sorted(every.glob(runs)))[0]
+        finals = [run.until(500_000)[-10:].mean() for run in found]
+        at_first = [next(line for line in events(run.path, "diagnostics") if line["step"] == 100_000) for run in found]
+        dormant, rank = (
+            np.mean([line[f"critic{number}_{what}"] for line in at_first for number in (1, 2)])
+            for what in ("dormant", "effective_rank")
+        )
+        returns = ", ".join(f"{final:,.0f}" for final in finals)
+        assert f"| {words} | {returns} | {dormant:.0%} | {rank:.0f} |" in text, words
+
+
+def events(run: Path, name: str) -> list[dict[str, Any]]:
+    lines = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line["event"] == name]
