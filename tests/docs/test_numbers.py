@@ -91,6 +91,7 @@ def test_what_is_said_of_humanoid_is_what_the_kept_runs_show() -> None:
         "without contact forces": "why-humanoid/*-v5-td3-without-forces-*",
         "`--normalise-observations`": "why-humanoid/*-v5-td3-normalised-*",
         "`ds-td3`, as in the paper": "ds-drl/Humanoid-v5-ds-td3-?",
+        "`ds-td3`, without contact forces": "why-humanoid/*-ds-td3-without-forces-*",
         "`ds-td3 --normalise-observations`": "why-humanoid/*-ds-td3-normalised-*",
     }
     for words, runs in variants.items():
