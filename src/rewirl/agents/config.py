@@ -27,7 +27,8 @@ class AgentConfig:
     """
 
     WITHOUT: ClassVar[Mapping[str, str]] = {}
-    """Fields, of the topology too, that agents of this kind have no use for, and why: no options of theirs."""
+    """Fields, of the topology too, that agents of this kind have no use for, and why: no options of theirs, and refused
+    where given."""
 
     hidden_sizes: tuple[int, ...] = (256, 256)
     """Units of the hidden layers of every network. Typical: 128 128 to 256 256."""

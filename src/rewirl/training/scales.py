@@ -13,8 +13,9 @@ from rewirl.replay import Replay
 
 _LARGE, _LARGE_REWARD, _SMALL = 1e5, 1e6, 1e-6
 _UNEVEN = 100
-"""Times the median feature. On Humanoid-v5, where contact forces are 370 times that, dense TD3 learns to walk only with
-normalised observations (docs/paper.md). HumanoidStandup-v5 has 300, no other task of MuJoCo over 20."""
+"""Times the median feature. On Humanoid-v5, where contact forces are 370 times that, dense TD3 fails with the settings
+of Sokar et al., and learns to walk with normalised observations besides
+(docs/paper.md). HumanoidStandup-v5 has 300, no other task of MuJoCo over 20."""
 _BEYOND_NORMS = 1e18
 """Observations whose variance float32 has no number for, not much later."""
 _STRETCH = 1_000  # transitions
